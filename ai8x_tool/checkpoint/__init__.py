@@ -1,0 +1,5 @@
+"""Checkpoints (`.pth.tar` files), read without importing torch and without executing anything in them."""
+
+from ai8x_tool.checkpoint.reader import Checkpoint, ClassReference, read_checkpoint
+
+__all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]

@@ -1,0 +1,161 @@
+"""Reading checkpoint files: torch.save's zip archives and its older sequential format."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ai8x_tool.checkpoint.unpickler import (
+    Array,
+    CheckpointUnpickler,
+    ClassReference,
+    ForbiddenGlobalError,
+    LazyTensor,
+    Storage,
+    StorageType,
+)
+from ai8x_tool.errors import Ai8xError
+
+__all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
+
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_NESTING_LIMIT = 64
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Content of a checkpoint file. spec: quantization, section 7.1.
+
+    `state` maps parameter names to arrays, in stored order. `content` is the whole file with tensors as arrays and
+    classes of torch.optim as :class:`ClassReference`.
+    """
+
+    path: Path
+    state: dict[str, Array]
+    epoch: int | None
+    arch: str | None
+    extras: dict[str, Any]
+    content: dict[str, Any]
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Read the checkpoint at `path` safely.
+
+    Raises Ai8xError if there is no such file, it is damaged, it holds anything but numbers, text and tensors (naming
+    the offending global), or it has no ``state_dict``.
+    """
+    path = Path(path)
+    where = str(path)
+    if not path.is_file():
+        raise Ai8xError("checkpoint not found", where=where)
+    try:
+        content = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+    except ForbiddenGlobalError as error:
+        raise Ai8xError(
+            f"refused: the file asks for {str(error)!r}, which no checkpoint needs; nothing in it was executed",
+            where=where,
+        ) from None
+    except OSError as error:
+        raise Ai8xError(f"cannot be read: {error.strerror or error}", where=where) from None
+    except Exception as error:  # a hostile or damaged pickle can fail in any way
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise Ai8xError(f"not a checkpoint, or damaged: {reason}", where=where, fix="copy or save it again") from None
+    return _checkpoint(path, content)
+
+
+def _checkpoint(path: Path, content: Any) -> Checkpoint:
+    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+        raise Ai8xError("no state_dict in this checkpoint", where=str(path), fix="save it with the key 'state_dict'")
+    state = {str(k): v for k, v in content["state_dict"].items()}
+    for key, value in state.items():
+        if not isinstance(value, np.ndarray):
+            raise Ai8xError(f"state_dict entry {key!r} is not a tensor", where=str(path))
+    epoch, arch, extras = content.get("epoch"), content.get("arch"), content.get("extras")
+    return Checkpoint(
+        path=path,
+        state=state,
+        epoch=int(epoch) if isinstance(epoch, int | float | np.ndarray) else None,
+        arch=arch if isinstance(arch, str) else None,
+        extras=extras if isinstance(extras, dict) else {},
+        content=content,
+    )
+
+
+def _read_zip(path: Path) -> Any:
+    with zipfile.ZipFile(path) as archive:
+        names = {name.split("/", 1)[-1]: name for name in archive.namelist()}
+        if "data.pkl" not in names:
+            raise ValueError("the archive has no data.pkl")
+        order = archive.read(names["byteorder"]).strip() if "byteorder" in names else b"little"
+
+        def member(name: str) -> bytes:
+            info = archive.getinfo(names[name])
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError("compressed members are not supported")
+            return archive.read(info)
+
+        cache: dict[str, Array] = {}
+
+        def load(kind: StorageType, key: str, numel: int) -> Storage:
+            def fetch() -> Array:
+                if key not in cache:
+                    cache[key] = _elements(member(f"data/{key}"), kind, numel, big=order == b"big")
+                return cache[key]
+
+            return Storage(kind, key, numel, fetch)
+
+        return _resolve(CheckpointUnpickler(io.BytesIO(member("data.pkl")), load).load())
+
+
+def _read_legacy(path: Path) -> Any:
+    with path.open("rb") as file:
+        elements: dict[str, Array] = {}
+        kinds: dict[str, tuple[StorageType, int]] = {}
+
+        def no_storage(kind: StorageType, key: str, numel: int) -> Storage:
+            raise ValueError("tensor in the file header")
+
+        def load(kind: StorageType, key: str, numel: int) -> Storage:
+            kinds[key] = (kind, numel)
+            return Storage(kind, key, numel, lambda: elements[key])
+
+        if CheckpointUnpickler(file, no_storage).load() != _LEGACY_MAGIC:
+            raise ValueError("unknown file format")
+        CheckpointUnpickler(file, no_storage).load()  # protocol version
+        system = CheckpointUnpickler(file, no_storage).load()
+        big = isinstance(system, dict) and system.get("little_endian") is False
+        content = CheckpointUnpickler(file, load).load()
+        for key in map(str, CheckpointUnpickler(file, no_storage).load()):
+            kind, numel = kinds[key]
+            (stored,) = struct.unpack("<q", file.read(8))
+            if stored != numel:
+                raise ValueError("storage of unexpected size")
+            elements[key] = _elements(file.read(numel * kind.dtype.itemsize), kind, numel, big=big)
+        return _resolve(content)
+
+
+def _elements(data: bytes, kind: StorageType, numel: int, *, big: bool) -> Array:
+    dtype = kind.dtype.newbyteorder(">") if big else kind.dtype
+    if numel < 0 or len(data) < numel * dtype.itemsize:
+        raise ValueError("the file is truncated")
+    return np.frombuffer(data, dtype, count=numel).astype(kind.dtype, copy=False)
+
+
+def _resolve(value: Any, depth: int = 0) -> Any:
+    """Replace every tensor in nested containers by its array."""
+    if depth > _NESTING_LIMIT:
+        raise ValueError("nested too deeply")
+    if isinstance(value, LazyTensor):
+        return value.array()
+    if isinstance(value, dict):
+        return {k: _resolve(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_resolve(v, depth + 1) for v in value)
+    return value
+

@@ -1,0 +1,106 @@
+"""What a command says while it works: messages on standard error, results on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from rich.console import Console as RichConsole
+from rich.markup import escape
+
+
+class Progress(Protocol):
+    """A running progress display."""
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        """Count `steps` more as done and, where given, replace the text beside the bar."""
+
+
+@dataclass
+class _Silent:
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        pass
+
+
+@dataclass
+class _Bar:
+    progress: Any
+    task: Any
+
+    def advance(self, steps: int = 1, note: str | None = None) -> None:
+        if note is not None:
+            self.progress.update(self.task, note=note)
+        self.progress.advance(self.task, steps)
+
+
+@dataclass
+class Console:
+    """Messages of one command. `verbosity`: -1 errors and warnings, 0 normal, 1 and more details.
+
+    With `json_output` standard output carries exactly one JSON document, written by :meth:`result`.
+    """
+
+    verbosity: int = 0
+    json_output: bool = False
+    out: RichConsole = field(default_factory=lambda: RichConsole(highlight=False))
+    err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
+    warnings: list[str] = field(default_factory=list)
+
+    def info(self, text: str) -> None:
+        """Say what is going on."""
+        if self.verbosity >= 0:
+            self.err.print(escape(text), soft_wrap=True)
+
+    def detail(self, text: str) -> None:
+        """Say more, for those who asked with -v."""
+        if self.verbosity >= 1:
+            self.err.print(escape(text), soft_wrap=True, style="dim")
+
+    def warn(self, text: str) -> None:
+        """Warn once about something that works but is probably not meant."""
+        if text not in self.warnings:
+            self.warnings.append(text)
+            self.err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """Print the one line that explains a failure."""
+        self.err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+    def show(self, renderable: Any) -> None:
+        """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
+        if not self.json_output and self.verbosity >= 0:
+            self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+
+    def result(self, document: dict[str, Any]) -> None:
+        """Print the machine-readable result where `--json` was given."""
+        if self.json_output:
+            json.dump(document, sys.stdout, indent=1)
+            sys.stdout.write("\n")
+
+    @contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Progress]:
+        """Show a progress bar on a terminal; elsewhere nothing (callers log their own plain lines)."""
+        if self.verbosity < 0 or not self.err.is_terminal:
+            yield _Silent()
+            return
+        from rich.progress import (  # noqa: PLC0415  (terminals only)
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.progress import Progress as RichProgress  # noqa: PLC0415
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with RichProgress(*columns, console=self.err, transient=True) as bar:
+            yield _Bar(bar, bar.add_task(title, total=total, note=""))

@@ -1,0 +1,24 @@
+"""The one exception for everything a user can cause."""
+
+from __future__ import annotations
+
+
+class Ai8xError(Exception):
+    """A condition the user can fix: one line saying what is wrong, where, which rule it breaks and what would fix it.
+
+    The command line prints the message without a traceback and exits with status 1.
+    """
+
+    def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
+        parts = f"{where}: {message}" if where else message
+        super().__init__(f"{parts} ({fix})" if fix else parts)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the entry of `known` closest to `name`, or an empty string."""
+    import difflib  # noqa: PLC0415  (needed for errors only)
+
+    close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)
+    if not close:
+        return ""
+    return f"; did you mean {next(k for k in known if k.lower() == close[0])!r}?"

@@ -1,0 +1,46 @@
+"""Where models, datasets, configs and templates are: the user's folder first, then what ships with the tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ai8x_tool.errors import Ai8xError, nearest
+
+
+def shipped(kind: str) -> Path:
+    """Return the folder `kind` (``models``, ``datasets``, ``configs/networks``, …) that ships with the tool."""
+    package = Path(__file__).resolve().parent
+    inside = package / "resources"
+    return (inside if inside.is_dir() else package.parent) / kind
+
+
+def search_path(kind: str) -> list[Path]:
+    """Return the existing folders for `kind`: ``./kind`` of the current directory first."""
+    folders = [Path.cwd() / kind, shipped(kind)]
+    unique = list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
+    return [folder for folder in unique]
+
+
+def find_config(kind: str, name: str, suffix: str = ".yaml") -> Path:
+    """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
+
+    Raises Ai8xError naming the closest known file.
+    """
+    given = Path(name).expanduser()
+    if given.is_file():
+        return given
+    known = list_configs(kind, suffix)
+    stem = name.removesuffix(suffix)
+    if stem in known:
+        return known[stem]
+    hint = nearest(stem, list(known)) or f"; known: {', '.join(sorted(known)) or 'none'}"
+    raise Ai8xError(f"no file and no {kind.removesuffix('s')} named {name!r}{hint}")
+
+
+def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
+    """Return every configuration of ``configs/<kind>`` by name; the user's own hide shipped ones."""
+    found: dict[str, Path] = {}
+    for folder in search_path(f"configs/{kind}"):
+        for path in sorted(folder.glob(f"*{suffix}")):
+            found.setdefault(path.stem, path)
+    return found

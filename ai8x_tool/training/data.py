@@ -1,0 +1,70 @@
+"""Data sets as tensors that are prepared once, and whose augmentation works on whole batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+
+Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part (training, validation or test) of a data set.
+
+    `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped; `targets` N class numbers
+    (int64). `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
+    *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
+    positions in this part, for augmentation that depends on the sample. All random numbers come from `generator`.
+    """
+
+    raw: Tensor
+    targets: Tensor
+    prepare: Callable[[Tensor], Tensor]
+    augment: Augment | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
+        """Return inputs (integers −128…127 as float32) and targets at `indices`, augmented if `generator` is given."""
+        raw = self.raw[indices]
+        if generator is not None and self.augment is not None:
+            raw = self.augment(raw, indices, generator)
+        return self.prepare(raw), self.targets[indices]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The parts of a loaded data set. `validation` is None where the set brings no validation list of its own."""
+
+    train: Part
+    validation: Part | None
+    test: Part
+
+
+@dataclass(frozen=True)
+class DataSetEntry:
+    """What a data set file lists in `datasets`.
+
+    `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
+    order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
+    cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
+    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech).
+    """
+
+    name: str
+    input: tuple[int, ...]
+    labels: Sequence[str]
+    load: Callable[[Path, Console], DataSet]
+    class_weights: Sequence[float] | None = None
+    note: str | None = None
+    description: str = ""
