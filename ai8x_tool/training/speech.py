@@ -1,0 +1,99 @@
+"""Speech as the keyword spotting networks see it: quantized, folded, shifted and noisy, always whole batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ai8x_tool.training.data import Part
+
+SAMPLE_RATE = 16000
+SAMPLES = 16384
+SIDE = 128
+
+# fmt: off
+COMMAND_WORDS = (
+    "backward", "bed", "bird", "cat", "dog", "down", "eight", "five", "follow", "forward", "four", "go",
+    "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven", "sheila",
+    "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
+)
+KEYWORDS_20 = (
+    "up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four",
+    "five", "six", "seven", "eight", "nine", "zero",
+)
+# fmt: on
+LABELS_20 = (*KEYWORDS_20, "unknown")
+CLASS_WEIGHTS_20 = (1.0,) * len(KEYWORDS_20) + (0.07,)
+
+# Recordings are assumed to be silent in their first and last tenth of a second.
+_SILENT_EDGE = SAMPLE_RATE // 10
+
+
+def class_numbers(words: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
+    """Return for every word its position in `labels`; words that are not listed belong to the last label."""
+    known = {label: number for number, label in enumerate(labels)}
+    return np.array([known.get(word, len(labels) - 1) for word in words], dtype=np.int64)
+
+
+def quantize_audio(signal: Tensor) -> Tensor:
+    """Return −1…1 as unsigned 8 bit, ``clip(round((x + 1)·128), 0, 255)`` rounding half to even (model zoo 4.6, 7)."""
+    return ((signal + 1) * 128).round().clamp(0, 255).to(torch.uint8)
+
+
+def fold_audio(raw: Tensor) -> Tensor:
+    """Return (B, 16384) unsigned 8 bit as (B, 128, 128) float32 −128…127: ``X[c, t] = x[128·t + c] − 128``."""
+    return raw.reshape(-1, SIDE, SIDE).transpose(1, 2).to(torch.float32) - 128
+
+
+def shift_limits(length: int, speed: float = 1.0) -> tuple[int, int]:
+    """Return the range [low, high) of circular shifts, in samples, that keeps the voice inside (model zoo 4.6, 6).
+
+    `length` is that of the recording in samples before its change by the factor `speed`. The voice is taken to lie
+    between 0.1 s and 0.1 s before the end, both scaled by `speed`.
+    """
+    low = -_SILENT_EDGE * speed
+    high = SAMPLES - (length - _SILENT_EDGE) * speed
+    return int(np.int16(low)), int(np.int16(high))
+
+
+def shift(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
+    """Return each row of `raw` (B, L) rotated to the right by a random integer within its row of `limits` (B, 2)."""
+    low, high = limits[:, 0].long(), limits[:, 1].long()
+    # A recording longer than the input leaves no room: its range is empty and it stays where it is.
+    room = (high - low).clamp(min=0)
+    steps = low + (torch.rand(len(raw), generator=generator) * room).long()
+    steps = torch.where(room > 0, steps, 0)
+    positions = torch.arange(raw.shape[1]).unsqueeze(0) - steps.unsqueeze(1)
+    return raw.gather(1, positions.remainder_(raw.shape[1]))
+
+
+def add_white_noise(raw: Tensor, generator: torch.Generator) -> Tensor:
+    """Return `raw` (B, L) unsigned 8 bit with white noise at a random integer SNR of trunc(U(−5, 20)) dB per row."""
+    signal = raw.to(torch.float32)
+    snr = (torch.rand(len(raw), 1, generator=generator) * 25 - 5).trunc()
+    deviation = (signal.var(dim=1, keepdim=True, correction=0) / 10 ** (snr / 10)).sqrt()
+    noise = torch.randn(raw.shape, generator=generator).mul_(deviation).trunc_()
+    return signal.add_(noise).clamp_(0, 255).to(torch.uint8)
+
+
+def shift_and_noise(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
+    """Return `raw` (B, 16384) with the random shift and noise of the training items (model zoo 4.6, access)."""
+    return add_white_noise(shift(raw, limits, generator), generator)
+
+
+def training_augmentation(limits: Tensor) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
+    """Return the augmentation of a part whose items have the shift `limits` (N, 2)."""
+
+    def augment(raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
+        return shift_and_noise(raw, limits[indices], generator)
+
+    return augment
+
+
+def speech_part(raw: Tensor, targets: Tensor, limits: Tensor | None = None) -> Part:
+    """Return a part of folded speech: `raw` (N, 16384) uint8, `targets` (N); augmented if `limits` (N, 2) are given."""
+    return Part(raw, targets, fold_audio, None if limits is None else training_augmentation(limits))

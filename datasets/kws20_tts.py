@@ -1,0 +1,91 @@
+"""KWS_20_TTS: the keywords of KWS_20 spoken by eSpeak NG. Needs no download.
+
+Every voice belongs to exactly one part: training, validation and test results are about voices the others do not
+have. Variants of one voice that differ in pitch or tone only (Hugo and Miguel; steph, steph2 and steph3) stay together.
+
+Not used are whispering voices (whisper, whisperf, caleb), robots and strong echoes (UniRobot, anikaRobot, robosoft1–8,
+Demonic, RicishayMax1–3, announcer, klatt4), formants far from human ones (Tweaky, kaukovalta) and ``fast``, which is
+the default voice under another name.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from ai8x_tool.training.cache import cached_arrays
+from ai8x_tool.training.data import DataSet, DataSetEntry, Part
+from ai8x_tool.training.espeak import require_espeak
+from ai8x_tool.training.speech import (
+    CLASS_WEIGHTS_20,
+    COMMAND_WORDS,
+    LABELS_20,
+    class_numbers,
+    shift_limits,
+    speech_part,
+)
+from ai8x_tool.training.synthetic_speech import RECORDING, SpeechPlan, write_speech
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+
+ACCENTS = ("en", "en-us", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
+TEST_VOICES = (
+    *("f2", "f5", "steph", "steph2", "steph3", "Annie", "grandma", "Alicia"),
+    *("m2", "m7", "m8", "Nguyen", "max", "paul", "quincy", "rob", "robert", "pablo", "Denis", "victor"),
+    *("edward", "edward2"),
+)
+VALIDATION_VOICES = ("f1", "shelby", "m5", "m6", "gustave", "david", "Reed", "pedro", "antonio", "Marco")
+TRAINING_VOICES = (
+    *("Alex", "Andrea", "Andy", "AnxiousAndy", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee", "Mario"),
+    *("Michael", "Mike", "Mr serious", "Storm", "adam", "anika", "aunty", "belinda", "benjamin", "boris", "croak"),
+    *("ed", "f3", "f4", "grandpa", "ian", "iven", "iven2", "iven3", "iven4", "john", "klatt", "klatt2", "klatt3"),
+    *("klatt5", "klatt6", "linda", "m1", "m3", "m4", "marcelo", "michel", "miguel", "mike2", "norbert", "sandro"),
+    *("travis", "zac"),
+)
+PLANS = {
+    "train": SpeechPlan(TRAINING_VOICES, ACCENTS, COMMAND_WORDS, repeats=8, seed=20, varied_size=True),
+    "validation": SpeechPlan(VALIDATION_VOICES, ACCENTS, COMMAND_WORDS, repeats=6, seed=21, distorted=True),
+    "test": SpeechPlan(TEST_VOICES, ACCENTS, COMMAND_WORDS, repeats=4, seed=22),
+}
+# Change with everything that changes the samples and is not part of the plans.
+VERSION = 1
+
+
+def load(data_dir: Path, console: Console, plans: dict[str, SpeechPlan]) -> DataSet:
+    """Return the set of `plans` (train, validation, test), spoken now unless it is cached below `data_dir`/KWS_TTS."""
+
+    def build(folder: Path) -> None:
+        require_espeak()
+        total = sum(map(len, plans.values()))
+        console.info(f"speaking {total} words with eSpeak NG for the data set KWS_20_TTS (once, less than a minute)")
+        with console.progress("Speaking", total) as progress:
+            for name, plan in plans.items():
+                write_speech(folder, name, plan, progress)
+
+    key = {"version": VERSION, "plans": {name: repr(plan) for name, plan in plans.items()}}
+    arrays = cached_arrays(Path(data_dir) / "KWS_TTS", "speech", key, build)
+
+    def part(name: str) -> Part:
+        raw = arrays[f"{name}-samples"]
+        numbers = torch.from_numpy(class_numbers(plans[name].words, LABELS_20))
+        limits = torch.tensor([shift_limits(RECORDING)], dtype=torch.int16).expand(len(raw), 2)
+        return speech_part(raw, numbers[arrays[f"{name}-words"]], limits if name == "train" else None)
+
+    return DataSet(part("train"), part("validation"), part("test"))
+
+
+datasets = [
+    DataSetEntry(
+        name="KWS_20_TTS",
+        input=(128, 128),
+        labels=LABELS_20,
+        load=partial(load, plans=PLANS),
+        class_weights=CLASS_WEIGHTS_20,
+        note="synthetic speech (eSpeak NG)",
+        description="20 spoken keywords and unknown words, 128×128, synthesized on this computer",
+    )
+]
