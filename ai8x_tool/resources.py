@@ -18,7 +18,7 @@ def search_path(kind: str) -> list[Path]:
     """Return the existing folders for `kind`: ``./kind`` of the current directory first."""
     folders = [Path.cwd() / kind, shipped(kind)]
     unique = list(dict.fromkeys(folder.resolve() for folder in folders if folder.is_dir()))
-    return [folder for folder in unique]
+    return list(unique)
 
 
 def find_config(kind: str, name: str, suffix: str = ".yaml") -> Path:

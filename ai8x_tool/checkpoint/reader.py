@@ -158,4 +158,3 @@ def _resolve(value: Any, depth: int = 0) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(_resolve(v, depth + 1) for v in value)
     return value
-

@@ -1,0 +1,104 @@
+"""Integer operators on tensors of shape (channels, batch, rows, columns). spec: arithmetic, sections 5 and 6."""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.network.description import Activation, Pair
+
+Array = npt.NDArray[Any]
+
+_FLOAT32_EXACT = 1 << 24
+"""Sums below this are exact in float32, whatever the order of addition; float64 is exact for all others."""
+
+
+def saturate(values: Array) -> Array:
+    """Clamp to −128…127 as int8."""
+    return np.clip(values, -128, 127).astype(np.int8)
+
+
+def eltwise(function: str, operands: list[Array]) -> Array:
+    """Combine operands from left to right and saturate once at the end. spec: arithmetic, section 5.1."""
+    functions = {"add": np.add, "sub": np.subtract, "or": np.bitwise_or, "xor": np.bitwise_xor}
+    return saturate(reduce(functions[function], [x.astype(np.int32) for x in operands]))
+
+
+def pool(x: Array, size: Pair, stride: Pair, dilation: Pair, out: Pair, *, average: bool, rounding: bool) -> Array:
+    """Pool windows of `size`; returns (channels, batch, *out). spec: arithmetic, section 5.2.
+
+    ValueError if the last window reaches beyond the data.
+    """
+    combine = np.add if average else np.maximum
+    y: Array = x.astype(np.int32) if average else x
+    for axis in (0, 1):
+        last = (out[axis] - 1) * stride[axis] + (size[axis] - 1) * dilation[axis]
+        if last >= x.shape[2 + axis]:
+            raise ValueError(f"a pooling window reaches {last + 1 - x.shape[2 + axis]} beyond the data")
+        taps = [_strided(y, axis, u * dilation[axis], stride[axis], out[axis]) for u in range(size[axis])]
+        y = reduce(combine, taps)
+    window = size[0] * size[1]
+    if not average or window == 1:
+        return y
+    magnitude = np.abs(y)
+    mean = (2 * magnitude + window) // (2 * window) if rounding else magnitude // window
+    return (np.sign(y) * mean).astype(np.int8)
+
+
+def _strided(x: Array, axis: int, start: int, stride: int, count: int) -> Array:
+    index: list[slice] = [slice(None)] * x.ndim
+    index[2 + axis] = slice(start, start + (count - 1) * stride + 1, stride)
+    return x[tuple(index)]
+
+
+def insert_zeros(x: Array) -> Array:
+    """Put one zero between neighbouring samples of both axes (fractional stride 2). spec: arithmetic, section 5.5."""
+    y = np.zeros((*x.shape[:2], 2 * x.shape[2] - 1, 2 * x.shape[3] - 1), x.dtype)
+    y[:, :, ::2, ::2] = x
+    return y
+
+
+def pad_zeros(x: Array, before: Pair, after: Pair) -> Array:
+    """Pad rows and columns with zeros."""
+    if before == after == (0, 0):
+        return x
+    return np.pad(x, ((0, 0), (0, 0), (before[0], after[0]), (before[1], after[1])))
+
+
+def convolve(x: Array, weights: Array, dilation: Pair, *, depthwise: bool) -> Array:
+    """Cross-correlate padded input with `weights` (out, in/groups, rows, columns); exact int64 sums.
+
+    spec: arithmetic, sections 5.3 and 5.4.
+    """
+    rows = x.shape[2] - dilation[0] * (weights.shape[2] - 1)
+    columns = x.shape[3] - dilation[1] * (weights.shape[3] - 1)
+    peak = max(128, int(np.abs(x.astype(np.int64)).max(initial=0)))
+    bound = int(np.abs(weights).sum(axis=(1, 2, 3)).max(initial=0)) * peak
+    kind = np.float32 if bound < _FLOAT32_EXACT else np.float64
+    data, kernels = x.astype(kind), weights.astype(kind)
+    total = np.zeros((weights.shape[0], x.shape[1], rows, columns), kind)
+    flat = total.reshape(total.shape[0], -1)
+    for u in range(weights.shape[2]):
+        for v in range(weights.shape[3]):
+            i, j = u * dilation[0], v * dilation[1]
+            tap = data[:, :, i : i + rows, j : j + columns]
+            if depthwise:
+                total += tap * kernels[:, 0, u, v].reshape(-1, 1, 1, 1)
+            else:
+                flat += kernels[:, :, u, v] @ tap.reshape(tap.shape[0], -1)
+    return total.astype(np.int64)
+
+
+def reduce_to_8_bits(total: Array, shift: int, activation: Activation) -> Array:
+    """Shift, round half up, saturate, then activate. spec: arithmetic, section 6."""
+    right = 7 - shift
+    y = (total + (1 << (right - 1))) >> right if right > 0 else total << -right
+    y = np.clip(y, -128, 127)
+    if activation == "relu":
+        y = np.maximum(y, 0)
+    elif activation == "abs":
+        y = np.minimum(np.abs(y), 127)
+    return y.astype(np.int8)

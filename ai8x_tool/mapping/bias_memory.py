@@ -1,0 +1,178 @@
+"""Placement of bias values in the quadrants' bias memories. spec: registers, section 5.5; memory, section 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
+from ai8x_tool.network.network import IntArray
+
+
+@dataclass(frozen=True)
+class BiasPlacement:
+    """Quadrant that holds a layer's bias (None: every quadrant in `offsets`) and the offset there."""
+
+    quadrant: int | None
+    offsets: dict[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class BiasRequest:
+    """One layer with a bias."""
+
+    index: int
+    where: str
+    values: IntArray
+    processors: int
+    output_map: int
+    output_passes: int
+    allowed: tuple[int, ...]
+    depthwise: bool = False
+    broadcast: bool = False
+    quad: bool = False
+    flatten: bool = False
+    calcx4: bool = False
+    spare: int = 0
+
+    @property
+    def bound_to_processors(self) -> bool:
+        """True if the values must lie in the quadrants of the layer's processors."""
+        return self.depthwise or self.quad
+
+    @property
+    def lead(self) -> int:
+        """Bytes in front of the values, for outputs that do not start at a multiple of four."""
+        return lowest(self.output_map) % 4 * self.output_passes
+
+    @property
+    def length(self) -> int:
+        """Bytes that the layer takes in one quadrant."""
+        return len(self.values) + self.lead + self.spare
+
+
+class BiasMemory:
+    """The bias memories of all quadrants while layers are placed."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.content: list[list[int | None]] = [[] for _ in range(QUADRANTS)]
+
+    def place_all(self, requests: list[BiasRequest]) -> dict[int, BiasPlacement]:
+        """Place all layers: first those bound to their processors, then the others by size."""
+        placed: dict[int, BiasPlacement] = {}
+        originals: list[BiasRequest] = []
+        copies: dict[int, int] = {}
+        for request in requests:
+            original = next((o for o in originals if np.array_equal(o.values, request.values)), None)
+            if original is None:
+                originals.append(request)
+            else:
+                copies[request.index] = original.index
+        for request in originals:
+            if request.bound_to_processors:
+                placed[request.index] = self._place_bound(request)
+        for request in sorted((r for r in originals if not r.bound_to_processors), key=self._priority):
+            placed[request.index] = self._place_free(request)
+        return placed | {index: replace(placed[source]) for index, source in copies.items()}
+
+    def bytes(self) -> dict[int, list[int]]:
+        """Return the bytes (0…255) of every quadrant that holds some."""
+        return {q: [(v or 0) & 0xFF for v in values] for q, values in enumerate(self.content) if values}
+
+    def _priority(self, request: BiasRequest) -> int:
+        if self.device.flatten_bias_first and request.flatten:
+            return -1
+        return 0 if len(request.allowed) == 1 else self.device.bias_size - request.length
+
+    def _place_free(self, request: BiasRequest) -> BiasPlacement:
+        def level(quadrant: int) -> int:
+            fill = len(self.content[quadrant])
+            return ceil4(fill) if request.calcx4 else fill
+
+        quadrant = min(request.allowed, key=level)
+        offset = level(quadrant)
+        if offset + request.length > self.device.bias_size:
+            raise self._exhausted(request, quadrant, offset)
+        values = self.content[quadrant]
+        values += [None] * (offset - len(values) + request.lead + request.spare)
+        values += request.values.tolist()
+        return BiasPlacement(quadrant, dict.fromkeys(range(QUADRANTS), offset))
+
+    def _place_bound(self, request: BiasRequest) -> BiasPlacement:
+        offsets = {}
+        for quadrant in range(QUADRANTS):
+            if quadrant_bits(request.processors, quadrant):
+                values = self.content[quadrant]
+                if request.broadcast:
+                    values += [None] * (ceil4(len(values)) - len(values))
+                offsets[quadrant] = len(values)
+        if request.quad:
+            for i, value in enumerate(request.values.tolist()):
+                self.content[i % QUADRANTS].append(value)
+        else:
+            self._append_depthwise(request)
+        for quadrant, values in enumerate(self.content):
+            if len(values) > self.device.bias_size:
+                raise self._exhausted(request, quadrant, len(values) - request.length)
+        return BiasPlacement(None, offsets)
+
+    def _append_depthwise(self, request: BiasRequest) -> None:
+        used = request.processors
+        quadrants = [q for q in range(QUADRANTS) if quadrant_bits(used, q)]
+        if not request.broadcast:
+            used = _shift_first_quadrant(used)
+        low, high = lowest(used), highest(used)
+        if request.broadcast:
+            high |= PROCESSORS_PER_QUADRANT - 1
+        if request.broadcast or len(quadrants) > 1:
+            low = 0
+        for row in _rows(request, used, low, high):
+            for processor in range(low, high + 1):
+                source = _broadcast_order(processor) if request.broadcast else processor
+                value = row[source - low] if source - low < len(row) else None
+                self.content[processor // PROCESSORS_PER_QUADRANT].append(value)
+        last = self.content[high // PROCESSORS_PER_QUADRANT]
+        while last and last[-1] is None:
+            last.pop()
+
+    def _exhausted(self, request: BiasRequest, quadrant: int, fill: int) -> Ai8xError:
+        return Ai8xError(
+            f"bias memory exhausted: {request.length} bytes are needed, {max(0, self.device.bias_size - fill)} of "
+            f"{self.device.bias_size} are left in quadrant {quadrant}",
+            where=request.where,
+            fix="allow other quadrants with bias_group, or train without bias",
+        )
+
+
+def _shift_first_quadrant(processors: int) -> int:
+    """Move the bits of the lowest used quadrant down to that quadrant's first processor."""
+    first = lowest(processors)
+    start = first // PROCESSORS_PER_QUADRANT * PROCESSORS_PER_QUADRANT
+    mask = 0xFFFF << start
+    moved = (processors & mask) >> (first - start) & mask
+    return processors & ~mask | moved
+
+
+def _rows(request: BiasRequest, used: int, low: int, high: int) -> list[list[int | None]]:
+    """Cut the bias into one row per pass, with None where a processor in low…high is not used."""
+    per_row = ones(request.processors)
+    values: list[int | None] = [int(v) for v in request.values]
+    values += [None] * (request.output_passes * per_row - len(values))
+    rows = [values[i * per_row : (i + 1) * per_row] for i in range(request.output_passes)]
+    missing = sorted(set(range(low, high + 1)) - set(bits_of(used)))
+    for row in rows:
+        for processor in missing:
+            if low and processor - low > len(row):
+                raise Ai8xError("the bias of this processor map cannot be stored", where=request.where)
+            row.insert(processor, None)
+    return rows
+
+
+def _broadcast_order(processor: int) -> int:
+    inside = processor % PROCESSORS_PER_QUADRANT
+    return processor - inside + inside % 4 * 4 + inside // 4

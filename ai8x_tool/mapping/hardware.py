@@ -1,0 +1,158 @@
+"""The layer as the hardware executes it: kernels that are stretched, padded or folded. spec: registers, 4.2 to 4.10."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.bits import ceil_div
+from ai8x_tool.network.description import Operator, Pair
+from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.network.network import IntArray, Layer, Network
+
+_LAST_CONVERTED_LAYER = 8
+_STRETCHED_REACH = 9
+_FOLDED_KERNEL = 3
+
+
+@dataclass(frozen=True, eq=False)
+class HardwareView:
+    """Operator and sizes that registers and kernel memory are computed from.
+
+    `kernels` is (out, in/groups, rows, columns) after all transformations, None without weights. `extra_words` are
+    written after the useful output, `skipped_bytes` before it (dilated Conv1d run as a 2D convolution).
+    """
+
+    operator: Operator
+    in_size: Pair
+    pooled_size: Pair
+    out_size: Pair
+    kernel: Pair
+    pad: Pair
+    kernels: IntArray | None
+    input_passes: int
+    output_passes: int
+    inputs_per_pass: int
+    outputs_per_pass: int
+    emulated: bool = False
+    extra_words: int = 0
+    skipped_bytes: int = 0
+
+    @property
+    def kernel_area(self) -> int:
+        """Taps of one kernel."""
+        return self.kernel[0] * self.kernel[1]
+
+
+def hardware_view(network: Network, layer: Layer) -> HardwareView:
+    """Return `layer` as the hardware executes it; Ai8xError for dilations and sizes it cannot execute."""
+    kernels = None if layer.parameters is None else layer.parameters.weights
+    view = HardwareView(
+        operator=layer.operator,
+        in_size=layer.in_size,
+        pooled_size=layer.pooled_size,
+        out_size=layer.out_size,
+        kernel=layer.kernel,
+        pad=layer.pad,
+        kernels=kernels,
+        input_passes=passes(layer.channels_in),
+        output_passes=passes(layer.channels_out),
+        inputs_per_pass=processors_per_pass(layer.channels_in),
+        outputs_per_pass=processors_per_pass(layer.channels_out),
+    )
+    view = _widen_streaming(network, layer, view)
+    view = _dilate(network, layer, view)
+    if layer.operator == "convtranspose2d":
+        rows, columns = (layer.dilation[i] * (view.kernel[i] - 1) - view.pad[i] for i in (0, 1))
+        view = replace(view, pad=(rows, columns))
+    return replace(view, emulated=_emulates(network, layer, view))
+
+
+def _widen_streaming(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
+    """Run 1×1 kernels of a streaming chain as 3×3 kernels with the weight in the centre."""
+    follows = layer.previous in network and network[layer.previous].streaming
+    applies = layer.operator in ("conv2d", "convtranspose2d") and layer.kernel == (1, 1)
+    if not applies or layer.index > _LAST_CONVERTED_LAYER or not (layer.streaming or follows):
+        return view
+    kernels = view.kernels
+    if kernels is not None:
+        kernels = np.pad(kernels, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    return replace(view, kernel=(3, 3), pad=(1, 1), kernels=kernels)
+
+
+def _dilate(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
+    dilation, length = layer.dilation[0], layer.kernel[0]
+    if layer.dilation == (1, 1):
+        return view
+    if layer.operator != "conv1d" or length == 1:
+        raise Ai8xError("dilation is for Conv1d kernels of two or more taps", where=layer.where, fix="set it to 1")
+    reach = (length - 1) * dilation
+    if reach < _STRETCHED_REACH:
+        kernels = view.kernels
+        if kernels is not None:
+            kernels = np.zeros((*kernels.shape[:2], reach + 1, 1), np.int64)
+            kernels[:, :, ::dilation] = view.kernels
+        return replace(view, kernel=(reach + 1, 1), kernels=kernels)
+    _check_folding(network, layer)
+    size = (ceil_div(layer.in_size[0], dilation), dilation)
+    return replace(
+        view,
+        operator="conv2d",
+        in_size=size,
+        pooled_size=size,
+        out_size=size,
+        pad=(1, 1),
+        kernel=(3, 3),
+        kernels=_centre_column(view.kernels),
+        extra_words=size[0] * size[1] - layer.out_size[0],
+        skipped_bytes=4 * dilation * view.output_passes if length == _FOLDED_KERNEL else 0,
+    )
+
+
+def _centre_column(kernels: IntArray | None) -> IntArray | None:
+    """Put the taps into the centre column of a 3×3 kernel, at its lower end."""
+    if kernels is None:
+        return None
+    square = np.zeros((*kernels.shape[:2], 3, 3), np.int64)
+    square[:, :, 3 - kernels.shape[2] :, 1] = kernels[..., 0]
+    return square
+
+
+def _check_folding(network: Network, layer: Layer) -> None:
+    limit = network.device.conv1d_dilation
+    broken = [
+        text
+        for bad, text in [
+            (layer.kernel[0] > _FOLDED_KERNEL, "a kernel of at most 3 taps"),
+            (layer.has_pool, "no pooling"),
+            (layer.pad[0] != 0, "pad 0"),
+            (layer.operands > 1, "one operand"),
+            (layer.bypass or layer.flatten or layer.readahead or layer.streaming, "no bypass, flatten or streaming"),
+            (layer.dilation[0] > limit, f"a dilation of at most {limit}"),
+        ]
+        if bad
+    ]
+    if broken:
+        raise Ai8xError(
+            f"a Conv1d whose kernel reaches over {_STRETCHED_REACH} or more samples (dilation {layer.dilation[0]}) "
+            f"needs {', '.join(broken)}",
+            where=layer.where,
+        )
+
+
+def _emulates(network: Network, layer: Layer, view: HardwareView) -> bool:
+    operands, count = layer.operands, view.input_passes
+    several = operands > 1 and count > 1 and operands * count != operands + count
+    return several and network.device.eltwise_emulation
+
+
+def tram_depth(layer: Layer, view: HardwareView) -> int:
+    """Return the number of TRAM entries the layer needs. spec: registers, section 4.10."""
+    if view.operator == "none":
+        return 1
+    columns = view.pooled_size[1]
+    if view.operator == "convtranspose2d":
+        columns = (columns - 1) * layer.stride[1] + 1 + layer.output_pad[1]
+    return max(0, columns + 2 * view.pad[1] - view.kernel[1]) + 1

@@ -1,0 +1,264 @@
+"""Placement of kernels in the processors' kernel memories. spec: registers, section 5; memory, section 3.8."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.device import Device
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
+from ai8x_tool.mapping.kernel_stream import Bytes, Columns, StreamShape, layer_streams
+from ai8x_tool.network.network import IntArray
+
+_ALL = (1 << PROCESSORS) - 1
+_EXTENSION = 4096
+"""First column of the extra instances that only large kernel memories have."""
+
+
+@dataclass(frozen=True)
+class KernelPlacement:
+    """Where a layer's kernels start, and the counts that go into registers. spec: registers, 5.1.
+
+    `offset` is the first column (the same in all processors), `length` the reserved columns. `duplicate_of` is the layer
+    whose storage is shared.
+    """
+
+    offset: int
+    length: int = 0
+    count: int = 0
+    output_count: int = 0
+    duplicate_of: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class KernelRequest:
+    """One layer that needs kernel memory. `quad`: kernels are spread over four quadrants."""
+
+    index: int
+    where: str
+    processors: int
+    shape: StreamShape
+    weights: IntArray
+    quad: bool = False
+    calcx4: bool = False
+    mixed_x4: bool = False
+
+    def same_kernels(self, other: KernelRequest) -> bool:
+        """True if both layers can share storage."""
+        return (
+            self.processors == other.processors
+            and self.shape.bits == other.shape.bits
+            and self.weights.shape == other.weights.shape
+            and np.array_equal(self.weights, other.weights)
+        )
+
+
+def reserve(request: KernelRequest) -> KernelPlacement:
+    """Return length and counts of a layer, without a place. spec: registers, section 5.1."""
+    shape = request.shape
+    bits, per_byte = abs(shape.bits), shape.per_byte
+    passes = 1 if shape.flatten else shape.input_passes
+    first = lowest(shape.output_map) - (shape.lead if shape.output_passes > 1 else 0)
+    span = 1 + highest(shape.output_map) - first
+    if shape.depthwise:
+        kernels = passes
+        count = kernels + shape.lead * passes
+        output_count = (span + shape.lead) * passes
+    else:
+        kernels = span * shape.output_passes * passes
+        count = output_count = kernels + shape.lead * shape.output_passes * passes
+    if shape.flatten:
+        per_output = shape.pixels * shape.input_passes
+        missing = shape.output_passes * ones(shape.output_map) - shape.outputs
+        kernels = (kernels - missing) * per_output
+        count = output_count = (count - missing) * per_output
+    surplus = kernels % per_byte * shape.area * (per_byte - 1)
+    length = (kernels * shape.area * bits + surplus + 71) // 72
+    if request.quad:
+        length, count, output_count = (ceil_div(v, 4) for v in (length, count, output_count))
+    return KernelPlacement(0, length, count, output_count)
+
+
+class KernelMemory:
+    """The kernel memories of all processors while layers are placed one after the other."""
+
+    def __init__(self, device: Device, start: int = 0) -> None:
+        self.device = device
+        self.start = start
+        columns = device.kernels_large
+        self.sizes = np.array([device.kernel_columns(p) for p in range(PROCESSORS)])
+        self.reserved = np.zeros((PROCESSORS, columns), bool)
+        self.owner = np.full((PROCESSORS, columns), -1, np.int16)
+        self.data: Bytes = np.zeros((PROCESSORS, columns, COLUMN_BYTES), np.uint8)
+
+    @property
+    def loaded(self) -> npt.NDArray[np.bool_]:
+        """(processor, column): whether the column holds data."""
+        return self.owner >= 0
+
+    def place_all(self, requests: list[KernelRequest], *, deduplicate: bool) -> dict[int, KernelPlacement]:
+        """Place all layers: those on all 64 processors first, then the others, in index order."""
+        originals: list[KernelRequest] = []
+        copies: dict[int, int] = {}
+        for request in requests:
+            original = next((o for o in originals if deduplicate and request.same_kernels(o)), None)
+            if original is None:
+                originals.append(request)
+            else:
+                copies[request.index] = original.index
+        ordered = sorted(originals, key=lambda request: request.processors != _ALL)
+        placed = {request.index: self._place(request) for request in ordered}
+        for index, source in copies.items():
+            placed[index] = replace(placed[source], duplicate_of=source)
+        return placed
+
+    def _place(self, request: KernelRequest) -> KernelPlacement:
+        placement = reserve(request)
+        active = bits_of(request.processors & 0xFFFF if request.quad else request.processors)
+        offset = self._search(request, active, placement.length)
+        if offset + placement.length > self.sizes[active[-1]]:
+            raise self._exhausted(request, placement.length)
+        self._store(request, active, replace(placement, offset=offset))
+        return replace(placement, offset=offset)
+
+    def _search(self, request: KernelRequest, active: list[int], length: int) -> int:
+        depthwise = request.shape.depthwise
+        large = self.device.large_kernel_memories and all(p % PROCESSORS_PER_QUADRANT == 0 for p in active)
+        if large and not request.mixed_x4 and (not depthwise or length <= 256):
+            offset = self._backward(active, length, depthwise=depthwise)
+            if offset is not None:
+                return offset
+        if depthwise and self.device.large_kernel_memories:
+            found = self._forward_depthwise(request, active, length)
+        else:
+            found = self._forward(request, active, length)
+        return ceil4(4 * found if request.mixed_x4 else found)
+
+    def _forward(self, request: KernelRequest, active: list[int], length: int) -> int:
+        used = self.reserved[active].any(axis=0)
+        limit = int(self.sizes[active].min())
+        offset = ceil4(self.start)
+        while offset + length <= limit:
+            taken = used[offset : offset + length]
+            if not taken.any():
+                return offset
+            offset = ceil4(offset + int(taken.argmax()) + 1)
+        raise self._exhausted(request, length)
+
+    def _forward_depthwise(self, request: KernelRequest, active: list[int], length: int) -> int:
+        """Find the first place inside one memory instance; the test is one column low, as in the reference."""
+        offset = ceil4(self.start)
+        while self.reserved[active[0], offset]:
+            offset += 4
+            if offset + length > self.sizes[active[0]]:
+                raise self._exhausted(request, length)
+        position = 0
+        while position < len(active):
+            processor = active[position]
+            mask = _instance_mask(offset + 1)
+            if (offset + 1) & ~mask != (offset + length) & ~mask:
+                offset = ((offset + mask) & ~mask) - 1
+                mask = _instance_mask(offset + 1)
+                if (offset + 1) & ~mask != (offset + length) & ~mask:
+                    raise self._exhausted(request, length)
+            taken = self.reserved[processor, max(offset, 0) : offset + length]
+            position += 1
+            if taken.any():
+                offset = ceil4(max(offset, 0) + int(taken.argmax()) + 1)
+                position = 0
+            if offset + length > self.sizes[processor]:
+                raise self._exhausted(request, length)
+        return offset
+
+    def _backward(self, active: list[int], length: int, *, depthwise: bool) -> int | None:
+        """Search from the end of the large memories downwards; None if there is no place."""
+        offset = self.device.kernels_large - 1
+        while self.reserved[active[0], offset]:
+            offset -= 4
+            if offset < 0:
+                return None
+        position = 0
+        while position < len(active):
+            processor = active[position]
+            if depthwise:
+                mask = _instance_mask(offset - 1)
+                if (offset - 1) & ~mask != (offset - length) & ~mask:
+                    offset &= ~mask
+            if offset - length + 1 < 0:
+                return None
+            taken = self.reserved[processor, offset - length + 1 : offset + 1][::-1]
+            position += 1
+            if taken.any():
+                offset = (offset - int(taken.argmax()) - 1) & ~3
+                position = 0
+                if offset + length > self.sizes[processor]:
+                    return None
+        return (offset - length + 1) & ~3
+
+    def _store(self, request: KernelRequest, active: list[int], placement: KernelPlacement) -> None:
+        length = placement.length
+        streams = layer_streams(request.weights, request.shape, len(active))
+        for processor, (runs, column, filled) in zip(active, streams, strict=True):
+            end = column + (1 if filled else 0)
+            if not request.quad:
+                tail = length + request.shape.lead - end
+                if tail > 0:
+                    runs.append(Columns(end, np.zeros((tail, COLUMN_BYTES), np.uint8)))
+                    end += tail
+                length = end if request.shape.flatten else length
+            for run in runs:
+                self._write(request, processor, placement, run)
+
+    def _write(self, request: KernelRequest, processor: int, placement: KernelPlacement, run: Columns) -> None:
+        relative = np.arange(run.start, run.start + len(run.data))
+        processors = np.full(len(relative), processor)
+        columns = placement.offset + relative
+        logical = columns
+        if request.quad:
+            processors = processor + PROCESSORS_PER_QUADRANT * (relative % 4)
+            columns = logical = placement.offset + relative // 4
+        elif request.calcx4:
+            columns = self._x4_columns(request, placement.offset, relative)
+        if (columns >= self.sizes[processors]).any():
+            raise self._exhausted(request, placement.length)
+        owners = self.owner[processors, columns]
+        if (owners >= 0).any():
+            other = int(owners.max())
+            raise Ai8xError(
+                f"kernel memory conflict: columns of processor {processor} from {int(columns.min())} on already hold "
+                f"kernels of layer {other}",
+                where=request.where,
+                fix="align output_processors to a multiple of 4 and avoid gaps in the map",
+            )
+        self.owner[processors, columns] = request.index
+        self.data[processors, columns] = run.data
+        self.reserved[processors, logical] = True
+
+    def _x4_columns(
+        self, request: KernelRequest, offset: int, relative: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        shape = request.shape
+        count = shape.input_passes * shape.outputs * COLUMN_BYTES * abs(shape.bits) // (shape.area * 8)
+        block, inside = np.divmod(relative, (count + 3) // 4)
+        if offset + len(relative) > _EXTENSION or (block > 3).any():
+            raise Ai8xError("calcx4 kernels do not fit the ordinary kernel memory", where=request.where)
+        return 1024 * block + inside + offset // 4
+
+    def _exhausted(self, request: KernelRequest, length: int) -> Ai8xError:
+        active = bits_of(request.processors)
+        free = int((~self.reserved[active]).sum(axis=1).min())
+        total = int(self.sizes[active].min())
+        return Ai8xError(
+            f"kernel memory exhausted: the layer needs {length} columns of 9 bytes in each of its {len(active)} "
+            f"processors; {free} of {total} are free in the fullest one",
+            where=request.where,
+            fix="use fewer weight bits, fewer channels or kernels, or spread layers over other processors",
+        )
+
+
+def _instance_mask(column: int) -> int:
+    return 255 if column + 1 > _EXTENSION - 1 else 1023

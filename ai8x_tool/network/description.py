@@ -1,0 +1,130 @@
+"""What a network description says, typed, with source lines. spec: network-yaml, sections 1 and 2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Operator = Literal["none", "conv1d", "conv2d", "convtranspose2d", "linear"]
+Eltwise = Literal["add", "sub", "or", "xor"]
+Activation = Literal["none", "relu", "abs"]
+Pair = tuple[int, int]
+
+INPUT = -1
+BUFFER = -2
+STOP = -1
+"""Layer references with a meaning of their own: the network's input, the rolling buffer, the end."""
+
+BINARY = -1
+"""Weight width of ±1 weights."""
+
+
+@dataclass(frozen=True)
+class LayerDescription:
+    """One item of `layers`. None stands for a key that was not given and has no fixed default."""
+
+    index: int
+    line: int
+    processors: int
+    name: str | None = None
+    operator: Operator = "conv2d"
+    eltwise: Eltwise | None = None
+    operands: int = 1
+    pool_first: bool = True
+    groups: int = 1
+    activation: Activation = "none"
+    kernel: Pair = (3, 3)
+    dilation: Pair = (1, 1)
+    stride: Pair = (1, 1)
+    pad: Pair = (1, 1)
+    output_pad: Pair = (0, 0)
+    pool: Pair = (1, 1)
+    pool_average: bool = False
+    pool_stride: Pair = (1, 1)
+    pool_dilation: Pair = (1, 1)
+    quantization: int | None = None
+    output_shift: int | None = None
+    output_width: int = 8
+    chw: bool = False
+    in_channels: int | None = None
+    out_channels: int | None = None
+    in_dim: Pair | None = None
+    in_crop: Pair = (0, 0)
+    in_channel_skip: int = 0
+    flatten: bool = False
+    output_processors: int | None = None
+    in_offset: int | None = None
+    out_offset: int = 0
+    write_gap: int = 0
+    read_gap: int = 0
+    bias_groups: tuple[int, ...] | None = None
+    streaming: bool = False
+    readahead: bool = False
+    tcalc: bool | None = None
+    calcx4: bool = False
+    in_sequences: tuple[int, ...] | None = None
+    next_sequence: int | None = None
+    simulated_sequence: int | None = None
+    snoop_sequence: int | None = None
+    output: bool = False
+    weight_source: int | None = None
+    bypass: bool = False
+    buffer_shift: int = 0
+    buffer_insert: int = 0
+
+    @property
+    def label(self) -> str:
+        """The layer as messages name it."""
+        return f"layer {self.index} ({self.name})" if self.name else f"layer {self.index}"
+
+    @property
+    def has_pool(self) -> bool:
+        """True if the layer pools windows of more than one value."""
+        return self.pool != (1, 1)
+
+    @property
+    def takes_parameters(self) -> bool:
+        """True if the layer consumes an entry of the checkpoint."""
+        return self.operator != "none" and not self.bypass and self.weight_source is None
+
+
+@dataclass(frozen=True)
+class UnloadItem:
+    """One item of `unload`: data that ``cnn_unload()`` copies."""
+
+    processors: int
+    channels: int
+    dim: Pair
+    offset: int
+    width: int = 8
+    write_gap: int = 0
+
+
+@dataclass(frozen=True)
+class DataBuffer:
+    """The rolling buffer: `dim` = (length, width), zero at start."""
+
+    name: str
+    processors: int
+    channels: int
+    dim: Pair
+    offset: int
+
+
+@dataclass(frozen=True)
+class NetworkDescription:
+    """A parsed network description."""
+
+    path: Path
+    arch: str
+    dataset: str
+    layers: tuple[LayerDescription, ...]
+    output_map: int | None = None
+    unload: tuple[UnloadItem, ...] = ()
+    data_buffer: DataBuffer | None = None
+    snoop: tuple[int, ...] | None = None
+
+    def where(self, layer: LayerDescription) -> str:
+        """File, line and name of `layer`, for messages."""
+        return f"{self.path}:{layer.line}: {layer.label}"
