@@ -64,6 +64,11 @@ class ArrayWriter:
             self._write_header()
 
 
+def open_arrays(parent: Path, name: str, key: Mapping[str, object]) -> dict[str, Tensor] | None:
+    """Return what :func:`cached_arrays` would, if it is there already, else None."""
+    return _open(_folder(parent, name, key), key)
+
+
 def cached_arrays(
     parent: Path, name: str, key: Mapping[str, object], build: Callable[[Path], None]
 ) -> dict[str, Tensor]:
@@ -76,8 +81,7 @@ def cached_arrays(
 
     Raises Ai8xError where the cache cannot be written.
     """
-    text = json.dumps(key, sort_keys=True)
-    folder = parent / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    folder = _folder(parent, name, key)
     arrays = _open(folder, key)
     if arrays is None:
         try:
@@ -88,6 +92,11 @@ def cached_arrays(
             fix = "free some disk space, or use --data with a folder that can be written"
             raise Ai8xError(f"cannot write the prepared data set: {error}", where=str(folder), fix=fix) from error
     return arrays
+
+
+def _folder(parent: Path, name: str, key: Mapping[str, object]) -> Path:
+    text = json.dumps(key, sort_keys=True)
+    return parent / f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def _build(folder: Path, key: Mapping[str, object], build: Callable[[Path], None]) -> dict[str, Tensor]:

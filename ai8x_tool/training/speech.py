@@ -57,7 +57,8 @@ def shift_limits(length: int, speed: float = 1.0) -> tuple[int, int]:
     """
     low = -_SILENT_EDGE * speed
     high = SAMPLES - (length - _SILENT_EDGE) * speed
-    return int(np.int16(low)), int(np.int16(high))
+    # 1.1 is not a binary fraction: 543.9999999 is meant to be 544. The limits are stored with 16 bits.
+    return int(round(low, 6)), max(int(round(high, 6)), -32768)
 
 
 def shift(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # Recordings of one second, as in Speech Commands; the rest of the network's input is padding.
 RECORDING = SAMPLE_RATE
 _BATCH = 256
+# Words begin and end at most this many samples away from where they were exactly in the middle.
+_OFF_CENTER = 800
 # Resampling by these (source, target) ratios instead of the exact one changes the speed, and with it the size of the
 # speaker, by up to a tenth; all are ratios of small numbers and thus cheap.
 _SPEEDS = ((5, 4), (4, 3), (11, 8), (10, 7), (3, 2))
@@ -94,8 +96,8 @@ def _record(clips: Sequence[tuple[int, NDArray[np.int16]]], plan: SpeechPlan, ge
         row[: len(samples)] = torch.from_numpy(samples)
     sound = _resample(sound, clips[0][0], plan.varied_size, generator)
     placed = _place(sound, generator)
-    level = 10 ** (-0.7 * torch.rand(count, 1, generator=generator))  # peaks between −14 dB and 0 dB of full scale
-    floor = 10 ** (-1.75 - 1.25 * torch.rand(count, 1, generator=generator))  # noise between −60 dB and −35 dB
+    level = 10 ** (-0.4 * torch.rand(count, 1, generator=generator))  # peaks between −8 dB and 0 dB of full scale
+    floor = 10 ** (-2 - torch.rand(count, 1, generator=generator))  # noise between −60 dB and −40 dB
     placed[:, :RECORDING] *= level
     placed[:, :RECORDING] += floor * torch.randn(count, RECORDING, generator=generator)
     raw = quantize_audio(placed)
@@ -121,18 +123,18 @@ def _resample(sound: Tensor, rate: int, varied: bool, generator: torch.Generator
 
 
 def _place(sound: Tensor, generator: torch.Generator) -> Tensor:
-    """Return each row of `sound` (B, L) cut to its voiced part, scaled to peak 1, at a random place of (B, 16384).
+    """Return each row of `sound` (B, L) cut to its voiced part, scaled to peak 1, near the middle of (B, 16384).
 
-    The place keeps the voice a tenth of a second away from both ends of the recording, as far as its length allows.
+    The voice stays a tenth of a second away from both ends of the recording, as far as its length allows.
     """
     magnitude = sound.abs()
     peak = magnitude.amax(dim=1, keepdim=True)
     voiced = (magnitude > 0.02 * peak).to(torch.uint8)
     first = voiced.argmax(dim=1)
     length = sound.shape[1] - voiced.flip(1).argmax(dim=1) - first
-    slack = RECORDING - length
-    edge = torch.minimum(torch.full_like(slack, SAMPLE_RATE // 10), slack.clamp(min=0) // 2)
-    start = edge + (torch.rand(len(sound), generator=generator) * (slack - 2 * edge).clamp(min=0)).long()
+    middle = (RECORDING - length).clamp(min=0) / 2
+    room = (middle - SAMPLE_RATE // 10).clamp(min=0, max=_OFF_CENTER)
+    start = (middle + room * (2 * torch.rand(len(sound), generator=generator) - 1)).long()
     time = torch.arange(SAMPLES).unsqueeze(0) - start.unsqueeze(1)
     inside = (time >= 0) & (time < length.unsqueeze(1)) & (torch.arange(SAMPLES) < RECORDING)
     source = (time + first.unsqueeze(1)).clamp(0, sound.shape[1] - 1)

@@ -1,0 +1,164 @@
+"""Files from the network: checked, resumed where they broke off, unpacked without trusting their content."""
+
+from __future__ import annotations
+
+import errno
+import gzip
+import hashlib
+import http.client
+import os
+import shutil
+import tarfile
+import urllib.request
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ai8x_tool.errors import Ai8xError
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console, Progress
+
+_BLOCK = 1 << 20
+_TIMEOUT = 30  # seconds without an answer
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+_TRIES = 3  # times to continue on one server while it keeps delivering
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file: its `name`, its `size` in bytes, its `checksum` as ``algorithm:hex digits``, and where to get it."""
+
+    name: str
+    size: int
+    checksum: str
+    urls: Sequence[str]
+
+
+def fetch(download: Download, folder: Path, console: Console) -> Path:
+    """Return the path of `download` in `folder`; a file that is there is returned as it is, without any access.
+
+    What has arrived is kept in ``<name>.part``, where the next try continues, and becomes ``<name>`` only when it is
+    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file by hand.
+    """
+    path = folder / download.name
+    if path.is_file():
+        return path
+    part = path.with_name(f"{path.name}.part")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        console.info(f"downloading {download.name} ({download.size / 1e6:.1f} MB) to {folder}")
+        with console.progress("Downloading", download.size) as progress:
+            reasons = _try_all(download, part, progress)
+        if reasons is not None:
+            fix = f"put {download.name} into {folder}, or pass --data with the folder that has it"
+            raise Ai8xError(f"cannot download {download.name}: {reasons}", where=str(path), fix=fix)
+        _check(download, part)
+        part.replace(path)
+    except OSError as error:
+        fix = "free some disk space, or use --data with a folder that can be written"
+        raise Ai8xError(f"cannot write {download.name}: {error}", where=str(folder), fix=fix) from error
+    return path
+
+
+def _try_all(download: Download, part: Path, progress: Progress) -> str | None:
+    """Complete `part` from the first server that can; return None, or the reason why the last one could not."""
+    reason = "no address is known"
+    shown = 0
+    for url in download.urls:
+        for _ in range(_TRIES):
+            done = part.stat().st_size if part.exists() else 0
+            if done >= download.size:
+                return None
+            progress.advance(done - shown)
+            try:
+                shown = _continue(url, part, done, progress)
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+                    raise
+                reason = f"{url}: {getattr(error, 'reason', None) or error}"
+                shown = part.stat().st_size if part.exists() else 0
+                if shown <= done:
+                    break
+        if part.exists() and part.stat().st_size >= download.size:
+            return None
+    return reason
+
+
+def _continue(url: str, part: Path, done: int, progress: Progress) -> int:
+    """Append what `url` has beyond the first `done` bytes to `part`; return its size then."""
+    request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
+    with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
+        # A server may ignore the range and send everything (status 200).
+        append = done > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        size = done if append else 0
+        if not append:
+            progress.advance(-done)
+        with part.open("ab" if append else "wb") as file:
+            while block := answer.read(_BLOCK):
+                file.write(block)
+                size += len(block)
+                progress.advance(len(block))
+        if (answer.length or 0) > 0:
+            raise http.client.IncompleteRead(b"", answer.length)
+    return size
+
+
+def _check(download: Download, part: Path) -> None:
+    algorithm, _, expected = download.checksum.partition(":")
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with part.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    if digest.hexdigest() != expected:
+        part.unlink()
+        message = f"{algorithm} of the downloaded {download.name} is {digest.hexdigest()}, not {expected}"
+        raise Ai8xError(message, where=str(part.parent), fix="the download was deleted; try again")
+
+
+def extract(archive: Path, folder: Path, console: Console) -> None:
+    """Unpack the tar file `archive` as the new folder `folder`, which exists afterwards completely or not at all.
+
+    Members that would leave the folder (absolute paths, ``..``, links, devices) are refused. Raises Ai8xError.
+    """
+    unfinished = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    console.info(f"unpacking {archive.name} to {folder}")
+    try:
+        unfinished.mkdir(parents=True)
+        with archive.open("rb") as file, tarfile.open(fileobj=file) as tar:
+            _extract_members(tar, unfinished, file, console)
+        unfinished.replace(folder)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+        fix = f"delete {archive} and get it again"
+        raise Ai8xError(f"the archive is damaged: {error}", where=str(archive), fix=fix) from error
+    except OSError as error:
+        raise Ai8xError(f"cannot unpack {archive.name}: {error}", where=str(folder)) from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, console: Console) -> None:
+    position = 0
+    with console.progress("Unpacking", os.fstat(archive.fileno()).st_size) as progress:
+        for member in tar:
+            _extract_member(tar, member, folder)
+            progress.advance(archive.tell() - position)
+            position = archive.tell()
+
+
+def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
+    target = (folder / member.name).resolve()
+    inside = target.is_relative_to(folder.resolve())
+    if not inside or not (member.isfile() or member.isdir()):
+        raise ValueError(f"{member.name!r} is not a file or folder inside it")
+    if member.isdir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    source = tar.extractfile(member)
+    assert source is not None  # regular files have content
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with source, target.open("wb") as file:
+        shutil.copyfileobj(source, file, _BLOCK)

@@ -1,0 +1,164 @@
+"""KWS_20: 20 keywords and unknown words from Google Speech Commands v0.02. Downloads 2.4 GB at first use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torchaudio
+from torch import Tensor
+
+from ai8x_tool.training.cache import ArrayWriter, cached_arrays, open_arrays
+from ai8x_tool.training.data import DataSet, DataSetEntry, Part
+from ai8x_tool.training.speech import (
+    CLASS_WEIGHTS_20,
+    LABELS_20,
+    SAMPLE_RATE,
+    SAMPLES,
+    class_numbers,
+    quantize_audio,
+    shift_and_noise,
+    shift_limits,
+    speech_part,
+)
+from ai8x_tool.training.speech_commands import (
+    BENCHMARK,
+    FOLDERS,
+    LIBRISPEECH,
+    LIBRISPEECH_DEV,
+    Recording,
+    Sources,
+    can_read_flac,
+    find_commands,
+    find_optional,
+    list_words,
+    recordings,
+)
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console, Progress
+
+# Change with everything that changes the stored samples.
+VERSION = 1
+SPEEDS = (1.0, 0.9, 1.1)
+SILENCE_GROUP = 2
+_BATCH = 256
+_SEED = 20
+
+
+def load(data_dir: Path, console: Console) -> DataSet:
+    """Return KWS_20 from the cache in `data_dir`/KWS/processed; without one, build it from the recordings.
+
+    Raises Ai8xError where they can be neither found nor downloaded.
+    """
+    folder = Path(data_dir) / "KWS"
+    arrays = open_arrays(folder / "processed", "speech-commands", _key(librispeech=True))
+    if arrays is None:
+        arrays = _without_complete_cache(folder, console)
+
+    def part(name: str) -> Part:
+        # Silence, the last group, is not in the class list.
+        count = int(torch.searchsorted(arrays[f"{name}-groups"].contiguous(), SILENCE_GROUP))
+        numbers = torch.from_numpy(class_numbers(FOLDERS, LABELS_20))
+        targets = numbers[arrays[f"{name}-words"][:count].long()]
+        limits = arrays[f"{name}-limits"][:count] if name == "train" else None
+        return speech_part(arrays[f"{name}-samples"][:count], targets, limits)
+
+    return DataSet(part("train"), part("validation"), part("test"))
+
+
+def _key(librispeech: bool) -> dict[str, object]:
+    return {"version": VERSION, "speeds": SPEEDS, "librispeech": librispeech}
+
+
+def _without_complete_cache(folder: Path, console: Console) -> dict[str, Tensor]:
+    """Return the arrays, with LibriSpeech if it can be had; else from a cache without it, or newly built."""
+    processed = folder / "processed"
+    arrays = open_arrays(processed, "speech-commands", _key(librispeech=False))
+    librispeech = _find_librispeech(folder, console, download=arrays is None)
+    if arrays is not None and librispeech is None:
+        return arrays
+
+    def build(target: Path) -> None:
+        raw = find_commands(folder, console)
+        sources = Sources(raw, find_optional(folder, "raw_test", BENCHMARK, console), librispeech)
+        _write(target, sources, console)
+
+    return cached_arrays(processed, "speech-commands", _key(librispeech is not None), build)
+
+
+def _find_librispeech(folder: Path, console: Console, download: bool) -> Path | None:
+    """Return the folder of LibriSpeech, whose sentences are further unknown words, or None with a warning."""
+    pieces = folder / "raw" / LIBRISPEECH
+    if pieces.is_dir():
+        return pieces
+    if not can_read_flac():
+        console.warn("KWS_20 goes on without LibriSpeech as unknown words: reading FLAC needs 'pip install soundfile'")
+        return None
+    if download:
+        return find_optional(folder, LIBRISPEECH, LIBRISPEECH_DEV, console)
+    if not (folder / LIBRISPEECH).is_dir():
+        console.warn(f"KWS_20 goes on without LibriSpeech as unknown words: there is no {folder / LIBRISPEECH}")
+        return None
+    return folder / LIBRISPEECH
+
+
+def _write(target: Path, sources: Sources, console: Console) -> None:
+    parts = list_words(sources)
+    total = sum(map(len, parts.values()))
+    console.info(f"preparing {total} recordings of Speech Commands (once, takes some minutes)")
+    with console.progress("Preparing", total) as progress:
+        for name, words in parts.items():
+            _write_part(target, name, recordings(name, words, sources), progress)
+
+
+def _write_part(target: Path, name: str, items: Iterator[Recording], progress: Progress) -> None:
+    """Write samples, words, groups and shift limits of one part, with speed variants except in the test part."""
+    speeds = SPEEDS[:1] if name == "test" else SPEEDS
+    generator = torch.Generator().manual_seed(_SEED)
+    with (
+        ArrayWriter(target / f"{name}-samples.npy", (SAMPLES,), np.uint8) as samples,
+        ArrayWriter(target / f"{name}-words.npy", (), np.uint8) as words,
+        ArrayWriter(target / f"{name}-groups.npy", (), np.uint8) as groups,
+        ArrayWriter(target / f"{name}-limits.npy", (2,), np.int16) as limits,
+    ):
+        while batch := list(islice(items, _BATCH)):
+            for speed in speeds:
+                raw, ranges = quantized(batch, speed)
+                samples.append((shift_and_noise(raw, ranges, generator) if name == "validation" else raw).numpy())
+                words.append(np.array([FOLDERS.index(item.word) for item in batch], dtype=np.uint8))
+                groups.append(np.array([item.group for item in batch], dtype=np.uint8))
+                limits.append(ranges.numpy())
+            progress.advance(len(batch))
+
+
+def quantized(batch: list[Recording], speed: float) -> tuple[Tensor, Tensor]:
+    """Return the recordings at `speed` as (B, 16384) unsigned 8 bit, and their shift limits (B, 2) int16.
+
+    Other speeds come from re-sampling, which changes the pitch too; recordings are padded or cut at their end.
+    """
+    longest = max(SAMPLES, *(len(item.samples) for item in batch))
+    sound = torch.zeros(len(batch), longest)
+    for row, item in zip(sound, batch, strict=True):
+        row[: len(item.samples)] = torch.from_numpy(item.samples)
+    if speed != 1:
+        sound = torchaudio.functional.resample(sound, round(SAMPLE_RATE * speed), SAMPLE_RATE)
+    fitted = torch.nn.functional.pad(sound, (0, max(SAMPLES - sound.shape[1], 0)))[:, :SAMPLES]
+    limits = [shift_limits(len(item.samples), speed) for item in batch]
+    return quantize_audio(fitted), torch.tensor(limits, dtype=torch.int16)
+
+
+datasets = [
+    DataSetEntry(
+        name="KWS_20",
+        input=(128, 128),
+        labels=LABELS_20,
+        load=load,
+        class_weights=CLASS_WEIGHTS_20,
+        description="20 spoken keywords and unknown words, 128×128, Google Speech Commands v0.02",
+    )
+]

@@ -1,0 +1,129 @@
+"""MNIST: handwritten digits, 28×28 gray. Downloads 11 MB at first use."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from math import radians
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.training.data import DataSet, DataSetEntry, Part
+from ai8x_tool.training.download import Download, fetch
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+
+MIRRORS = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+FILES = {
+    "train-images-idx3-ubyte": (9912422, "f68b3c2dcbeaaa9fbdd348bbdeb94873"),
+    "train-labels-idx1-ubyte": (28881, "d53e105ee54ea40749a09fcbcd1e9432"),
+    "t10k-images-idx3-ubyte": (1648877, "9fb629c4189551a2d022fa330f9573f3"),
+    "t10k-labels-idx1-ubyte": (4542, "ec29112dd5afa0611ce80d1b7f02629c"),
+}
+SIDE = 28
+PADDING = 4
+ROTATION = radians(20)
+SHEAR = radians(5)
+TRANSLATION = 0.1
+
+
+def load(data_dir: Path, console: Console) -> DataSet:
+    """Return MNIST from `data_dir`/MNIST/raw, where missing files are downloaded. Raises Ai8xError."""
+    folder = Path(data_dir) / "MNIST" / "raw"
+    return DataSet(
+        train=_part(folder, "train", console, augmented=True),
+        validation=None,
+        test=_part(folder, "t10k", console, augmented=False),
+    )
+
+
+def _part(folder: Path, prefix: str, console: Console, augmented: bool) -> Part:
+    images = read_idx(_file(folder, f"{prefix}-images-idx3-ubyte", console), (SIDE, SIDE))
+    targets_path = _file(folder, f"{prefix}-labels-idx1-ubyte", console)
+    targets = read_idx(targets_path, ())
+    if len(targets) != len(images):
+        raise Ai8xError(f"{len(targets)} labels for {len(images)} images", where=str(targets_path), fix=_AGAIN)
+    if targets.max(initial=0) > 9:
+        raise Ai8xError(f"label {targets.max()} is not a digit", where=str(targets_path), fix=_AGAIN)
+    raw = torch.from_numpy(images).unsqueeze(1)
+    return Part(raw, torch.from_numpy(targets).long(), normalize, augment if augmented else None)
+
+
+def _file(folder: Path, name: str, console: Console) -> Path:
+    """Return the unpacked or the compressed file `name`; where there is neither, download it."""
+    unpacked = folder / name
+    if unpacked.is_file():
+        return unpacked
+    size, md5 = FILES[name]
+    packed = f"{name}.gz"
+    return fetch(Download(packed, size, f"md5:{md5}", [mirror + packed for mirror in MIRRORS]), folder, console)
+
+
+_AGAIN = "delete it and start again, or put the original file there"
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Return the bytes (N, *`shape`) of an IDX file, compressed or not. Raises Ai8xError if it is anything else."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise Ai8xError(f"cannot read the IDX file: {error}", where=str(path), fix=_AGAIN) from error
+    dimensions = 1 + len(shape)
+    start = 4 + 4 * dimensions
+    header = np.frombuffer(content[:start], dtype=">u4") if len(content) >= start else np.zeros(dimensions + 1)
+    if header[0] != 0x0800 + dimensions or tuple(header[2:].tolist()) != shape:
+        raise Ai8xError(f"not an IDX file of unsigned bytes N×{'×'.join(map(str, shape))}", where=str(path), fix=_AGAIN)
+    count = int(header[1])
+    expected = start + count * int(np.prod(shape, dtype=np.int64))
+    if len(content) != expected:
+        message = f"truncated or damaged IDX file: {len(content)} bytes, {expected} expected"
+        raise Ai8xError(message, where=str(path), fix=_AGAIN)
+    return np.frombuffer(bytearray(content), dtype=np.uint8, offset=start).reshape(count, *shape)
+
+
+def normalize(raw: Tensor) -> Tensor:
+    """Return bytes as float32 integers −128…127 by ``clamp(round(p·256/255 − 128))``, half to even (model zoo 1)."""
+    return ((raw.to(torch.float32) / 255 - 0.5) * 256).round().clamp(-128, 127)
+
+
+def augment(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor:
+    """Return digits (B, 1, 28, 28) randomly cropped, rotated, moved and sheared (model zoo 4.2).
+
+    The crop of 28×28 from the image padded by 4 is a move by whole pixels −4…4. Rotation ±20°, move ±10 % per axis
+    and shear ±5° follow, to the nearest pixel, about the center; what comes from outside is 0.
+    """
+    count = len(raw)
+    crop = torch.randint(-PADDING, PADDING + 1, (count, 2), generator=generator)
+    angle, shear, *move = (torch.rand(4, count, generator=generator) * 2 - 1).unbind()
+    angle, shear = angle * ROTATION, shear * SHEAR
+    # In units of half the image, as affine_grid counts; moves are whole pixels.
+    pixels = torch.stack(move, dim=1).mul(TRANSLATION * SIDE).round()
+    forward = torch.stack([angle.cos(), -(angle + shear).sin(), angle.sin(), (angle + shear).cos()], dim=1)
+    inverse = torch.linalg.inv(forward.reshape(count, 2, 2))
+    offset = -(inverse @ (pixels * 2 / SIDE).unsqueeze(2)) + (crop * 2 / SIDE).unsqueeze(2)
+    grid = functional.affine_grid(torch.cat([inverse, offset], dim=2), [count, 1, SIDE, SIDE], align_corners=False)
+    moved = functional.grid_sample(
+        raw.to(torch.float32), grid, mode="nearest", padding_mode="zeros", align_corners=False
+    )
+    return moved.to(torch.uint8)
+
+
+datasets = [
+    DataSetEntry(
+        name="MNIST",
+        input=(1, SIDE, SIDE),
+        labels=tuple("0123456789"),
+        load=load,
+        description="handwritten digits, 28×28 gray",
+    )
+]
