@@ -1,0 +1,133 @@
+"""What the accelerator demands of a fused module. spec: quantization, section 3.4.
+
+Each function returns the normalized argument or raises ConstraintError; `owner` names the module for the message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ai8x_tool.nn.context import BuildContext, ConstraintError
+from ai8x_tool.nn.policy import WEIGHT_BITS
+from ai8x_tool.nn.pooling import Pooling
+
+MAX_POOL = 16
+MAX_LINEAR_FEATURES = 1024
+DEPTHWISE_DEVICE = "MAX78002"
+
+
+def require(condition: bool, owner: str, message: str, fix: str | None = None) -> None:
+    """Raise ConstraintError unless `condition` holds."""
+    if not condition:
+        raise ConstraintError(message, where=owner, fix=fix)
+
+
+def choice(value: Any, allowed: Sequence[str | None], name: str, owner: str) -> Any:
+    """Return `value` if it is one of `allowed`."""
+    known = ", ".join(str(entry) for entry in allowed)
+    require(value in allowed, owner, f"{name} {value!r} does not exist", f"one of {known}")
+    return value
+
+
+def axes(value: Any, count: int, name: str, owner: str) -> tuple[int, ...]:
+    """Return `value`, a whole number or a sequence of `count` of them, as a tuple with one entry per axis."""
+    entries = (value,) * count if isinstance(value, int) else value
+    good = isinstance(entries, tuple | list) and len(entries) == count
+    good = good and all(isinstance(e, int) and not isinstance(e, bool) for e in entries)
+    kinds = "a whole number" if count == 1 else f"a whole number or {count} of them"
+    require(good, owner, f"{name} must be {kinds}, not {value!r}")
+    return tuple(entries)
+
+
+def check_bits(weight_bits: int | None, bias_bits: int | None, quantize: bool, owner: str) -> None:
+    """Check the combination of the three quantization arguments. spec: quantization, section 3.1."""
+    for name, bits in (("weight_bits", weight_bits), ("bias_bits", bias_bits)):
+        good = bits is None or bits in WEIGHT_BITS
+        require(good, owner, f"{name} must be None, 1, 2, 4 or 8, not {bits!r}")
+    unquantized = weight_bits is None and bias_bits is None and not quantize
+    quantized = weight_bits is not None and bias_bits is not None and quantize
+    values = f"weight_bits={weight_bits}, bias_bits={bias_bits}, quantize_activation={quantize}"
+    require(unquantized or quantized, owner, f"{values} do not go together", "set all three or none")
+
+
+def pooling_of(
+    kind: str | None, size: Any, stride: Any, dilation: Any, *, count: int, owner: str, context: BuildContext
+) -> Pooling | None:
+    """Return the pooling in front of an operator with `count` axes, or None."""
+    choice(kind, (None, "Max", "Avg"), "pooling", owner)
+    sizes = axes(size, count, "pool_size", owner)
+    strides = sizes if stride is None else axes(stride, count, "pool_stride", owner)
+    dilations = axes(dilation, count, "pool_dilation", owner)
+    if kind is None:
+        return None
+    limits = f"must be 1 to {MAX_POOL}"
+    require(all(1 <= s <= MAX_POOL for s in sizes), owner, f"pool_size {size} {limits}")
+    require(all(1 <= s <= MAX_POOL for s in strides), owner, f"pool_stride {strides} {limits}")
+    require(len(set(strides)) == 1, owner, f"pool_stride {strides} must be the same on both axes")
+    require(all(d >= 1 for d in dilations), owner, f"pool_dilation {dilation} must be at least 1")
+    if any(d > 1 for d in dilations):
+        have = context.device.pool_dilation
+        require(have > 1, owner, f"pool_dilation {dilation}: {context.device.name} cannot dilate pooling windows")
+        require(all(d <= have for d in dilations), owner, f"pool_dilation {dilation} must be 1 to {have}")
+        require(kind == "Max", owner, f"pool_dilation {dilation} needs max pooling")
+    return Pooling(kind, sizes, strides, dilations)
+
+
+def check_groups(groups: int, owner: str, context: BuildContext) -> None:
+    """Depthwise convolutions exist on the MAX78002 only."""
+    good = groups == 1 or context.device.depthwise
+    require(good, owner, f"groups={groups}: {context.device.name} has no depthwise convolutions", "use groups=1")
+
+
+def check_stride(stride: Any, *, count: int, transposed: bool, pooled: bool, owner: str) -> int:
+    """Return the stride of a convolution, equal on all axes."""
+    strides = axes(stride, count, "stride", owner)
+    require(len(set(strides)) == 1, owner, f"stride {stride} must be the same on both axes")
+    value = strides[0]
+    if transposed:
+        require(value == 2, owner, f"stride {value}: a transposed convolution has stride 2", "pass stride=2")
+    elif pooled:
+        require(value == 1, owner, f"stride {value}: a convolution with pooling has stride 1", "use pool_stride")
+    elif count == 2:
+        require(1 <= value <= 3, owner, f"stride {value} must be 1 to 3")
+    else:
+        require(value == 1, owner, f"stride {value}: a 1D convolution has stride 1")
+    return value
+
+
+def check_2d(kernel_size: Any, padding: Any, dilation: Any, owner: str) -> tuple[int, int]:
+    """Return kernel size and padding of a 2D convolution."""
+    kernel = axes(kernel_size, 2, "kernel_size", owner)
+    require(len(set(kernel)) == 1, owner, f"kernel_size {kernel} must be square")
+    require(kernel[0] in (1, 3), owner, f"kernel_size {kernel[0]} must be 1 or 3")
+    pads = axes(padding, 2, "padding", owner)
+    require(len(set(pads)) == 1 and 0 <= pads[0] <= 2, owner, f"padding {padding} must be 0, 1 or 2")
+    require(set(axes(dilation, 2, "dilation", owner)) == {1}, owner, f"dilation {dilation} must be 1 in two dimensions")
+    return kernel[0], pads[0]
+
+
+def check_1d(
+    in_channels: int, kernel_size: Any, padding: Any, dilation: Any, *, owner: str, context: BuildContext
+) -> tuple[int, int, int]:
+    """Return kernel size, padding and dilation of a 1D convolution."""
+    kernel, pad = axes(kernel_size, 1, "kernel_size", owner)[0], axes(padding, 1, "padding", owner)[0]
+    stretch = axes(dilation, 1, "dilation", owner)[0]
+    require(1 <= kernel <= 9, owner, f"kernel_size {kernel} must be 1 to 9")
+    require(0 <= pad <= 2, owner, f"padding {pad} must be 0, 1 or 2")
+    require(stretch >= 1, owner, f"dilation {stretch} must be at least 1")
+    fits = (kernel - 1) * stretch < 9 or (pad == 0 and kernel <= 3)
+    require(fits, owner, f"kernel_size {kernel} with dilation {stretch} needs padding 0 and a kernel of at most 3")
+    padded = pad == 0 or in_channels <= 64 or context.device.padded_multi_pass_conv1d
+    limit = f"{context.device.name} pads 1D data of at most 64 channels"
+    message = f"padding {pad} with {in_channels} input channels: {limit}"
+    require(padded, owner, message, "use padding=0")
+    return kernel, pad, stretch
+
+
+def check_channels(in_channels: Any, out_channels: Any, groups: int, owner: str) -> None:
+    """Channel counts are positive and divisible by the groups."""
+    for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
+        good = isinstance(value, int) and value >= 1 and value % groups == 0
+        rule = "a positive whole number" if groups == 1 else f"a positive multiple of groups={groups}"
+        require(good, owner, f"{name} {value!r} must be {rule}")

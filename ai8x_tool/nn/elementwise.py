@@ -1,0 +1,108 @@
+"""Modules without parameters: element-wise operators, the no-op, dropout. spec: quantization, section 3.5."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.nn.context import BuildContext, resolve_context
+from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp
+
+
+class _Elementwise(nn.Module):
+    """Combines any number of tensors of one shape, left to right, and clamps the result once."""
+
+    def __init__(self, *, context: BuildContext | None = None) -> None:
+        super().__init__()
+        self.simulate = resolve_context(context, type(self).__name__).simulate
+
+    def forward(self, *operands: Tensor) -> Tensor:
+        """Return the clamped combination of `operands`."""
+        result = operands[0]
+        for operand in operands[1:]:
+            result = self._combine(result, operand)
+        return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
+
+    def _combine(self, left: Tensor, right: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Add(_Elementwise):
+    """Saturating sum of two or more tensors."""
+
+    def _combine(self, left: Tensor, right: Tensor) -> Tensor:
+        return left + right
+
+
+class Sub(_Elementwise):
+    """First tensor minus all others, saturated."""
+
+    def _combine(self, left: Tensor, right: Tensor) -> Tensor:
+        return left - right
+
+
+class _Bitwise(_Elementwise):
+    """Bitwise operators act on the two's-complement integers; in training every operand receives the whole gradient."""
+
+    def _combine(self, left: Tensor, right: Tensor) -> Tensor:
+        steps = 1 if self.simulate else 128
+        with torch.no_grad():
+            integers = self._bits((left * steps).round().to(torch.int32), (right * steps).round().to(torch.int32))
+            exact = integers.to(left.dtype) / steps
+        if not (left.requires_grad or right.requires_grad):
+            return exact
+        through = left + right
+        return through + (exact - through).detach()
+
+    def _bits(self, left: Tensor, right: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class BitwiseXor(_Bitwise):
+    """Bitwise exclusive or of the integers of two or more tensors."""
+
+    def _bits(self, left: Tensor, right: Tensor) -> Tensor:
+        return left ^ right
+
+
+class BitwiseOr(_Bitwise):
+    """Bitwise or of the integers of two or more tensors."""
+
+    def _bits(self, left: Tensor, right: Tensor) -> Tensor:
+        return left | right
+
+
+class Empty(nn.Module):
+    """Identity, where a layer is optional; it accepts and ignores any arguments."""
+
+    def __init__(self, *_args: Any, **_kwargs: Any) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`."""
+        return x
+
+
+class Dropout(nn.Module):
+    """Dropout with 16-bit random numbers, several times faster on a CPU than torch's own; p is rounded to 1/65536."""
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= p < 1:
+            raise ValueError(f"dropout probability {p} must be at least 0 and below 1")
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return `x`, in training with a fraction p of its elements set to 0 and the others divided by 1 − p."""
+        if not self.training or self.p == 0:
+            return x
+        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        numbers = words.view(torch.int16)[: x.numel()].view(x.shape)
+        kept = (numbers >= round(self.p * 65536) - 32768).to(x.dtype)
+        return x * kept.mul_(1 / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        """Show the probability."""
+        return f"p={self.p}"

@@ -1,0 +1,294 @@
+"""The fused module: pooling, one operator, batch normalization, activation, in float, QAT and simulate mode.
+
+spec: quantization, sections 3.1 to 3.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.nn.constraints import check_bits, choice, require
+from ai8x_tool.nn.context import BuildContext, ConstraintError, resolve_context
+from ai8x_tool.nn.pooling import Pooling
+from ai8x_tool.nn.quantizers import (
+    ACTIVATION_HIGH,
+    ACTIVATION_LOW,
+    HALF_STEP,
+    WIDE_HIGH,
+    WIDE_LOW,
+    clamp,
+    output_shift,
+    quantize_activation,
+    quantize_parameter,
+    round_steps,
+)
+
+EXACT_FLOAT32 = 2**24
+"""Integers up to this magnitude, and sums that stay below it, are exact in float32."""
+_ACTIVATIONS = (None, "ReLU", "Abs")
+_BATCH_NORMS = (None, "Affine", "NoAffine")
+
+Parameters = tuple[Tensor, Tensor | None, int]
+"""Weight and bias as the operator takes them, and the exponent that is left to apply to its result."""
+
+
+class FusedModule(nn.Module):
+    """Base of all fused modules. Six one-element parameters, saved with the model, say how the module computes:
+
+    ``output_shift``, ``weight_bits``, ``bias_bits``, ``quantize_activation``, ``adjust_output_shift``,
+    ``shift_quantile``. Whoever changes them calls :meth:`update`; loading a state dict does so.
+    """
+
+    op: nn.Module | None
+    bn: nn.Module | None
+
+    def __init__(
+        self,
+        *,
+        pooling: Pooling | None = None,
+        activation: str | None = None,
+        wide: bool = False,
+        weight_bits: int | None = None,
+        bias_bits: int | None = None,
+        quantize_activation: bool = False,
+        context: BuildContext | None = None,
+    ) -> None:
+        super().__init__()
+        owner = type(self).__name__
+        build = resolve_context(context, owner)
+        check_bits(weight_bits, bias_bits, quantize_activation, owner)
+        choice(activation, _ACTIVATIONS, "activation", owner)
+        require(not wide or activation is None, owner, f"wide output with {activation}: it has no activation")
+        self.simulate, self.round_avg = build.simulate, build.round_avg
+        self.pooling, self.activation, self.wide = pooling, activation, wide
+        if build.simulate:
+            weight_bits, bias_bits, quantize_activation = weight_bits or 8, bias_bits or 8, True
+        self._create_parameters(weight_bits or 0, bias_bits or 0, quantize_activation)
+        self.op = self.bn = None
+        self.update()
+
+    def _create_parameters(self, weight_bits: int, bias_bits: int, quantize: bool) -> None:
+        def entry(value: float, dtype: torch.dtype) -> nn.Parameter:
+            return nn.Parameter(torch.tensor([value], dtype=dtype), requires_grad=False)
+
+        self.output_shift = entry(0, torch.float32)
+        self.weight_bits = entry(weight_bits, torch.int64)
+        self.bias_bits = entry(bias_bits, torch.int64)
+        self.quantize_activation = entry(quantize, torch.bool)
+        self.adjust_output_shift = entry(quantize and not self.simulate, torch.bool)
+        self.shift_quantile = entry(1.0, torch.float32)
+
+    def _attach(self, op: nn.Module, batchnorm: nn.Module | None = None) -> None:
+        """Register the operator and, behind it, the batch normalization (their order is the state dict's)."""
+        del self.op, self.bn
+        self.op, self.bn = op, batchnorm
+
+    def update(self) -> None:
+        """Take over the six parameters after they have changed."""
+        self._bits = int(self.weight_bits)
+        self._bias_bits = int(self.bias_bits)
+        self._quantize = bool(self.quantize_activation)
+        self._adjust = bool(self.adjust_output_shift) and not self.simulate
+        self._quantile = float(self.shift_quantile)
+        self._shift = int(self.output_shift)
+        self._cache: tuple[tuple[object, ...], Parameters] | None = None
+        if self.simulate and self._bits == 0:
+            self._bits = self._bias_bits = 8
+
+    def start_qat(self, bits: int, shift_quantile: float) -> None:
+        """Quantize weights and biases to `bits` and activations to 8 bits from now on."""
+        for parameter, value in (
+            (self.weight_bits, bits),
+            (self.bias_bits, bits),
+            (self.quantize_activation, True),
+            (self.adjust_output_shift, not self.simulate),
+            (self.shift_quantile, shift_quantile),
+        ):
+            parameter.data.fill_(value)
+        self.update()
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self.update()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_cache": None}
+
+    # -- computation ------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute pooling, operator and activation of `x`, (B, C, L), (B, C, H, W) or, for linear, (B, features)."""
+        if self.pooling is not None:
+            x = self.pooling(x, quantize=self._quantize, simulate=self.simulate, nearest=self.round_avg)
+        if self.op is None:
+            return x
+        weight, bias, exponent = self._effective()
+        if self.simulate:
+            return self._finish_simulate(x, weight, bias)
+        z = self._compute(self.op, x, weight, bias)
+        if self.bn is not None:
+            z = self.bn(z) / 4
+        if exponent:
+            z = z * 2.0**exponent
+        return self._finish_qat(z) if self._quantize else self._finish_float(z)
+
+    def _compute(self, op: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Compute the operator alone."""
+        raise NotImplementedError
+
+    def _finish_float(self, z: Tensor) -> Tensor:
+        if self.wide:
+            return clamp(z, WIDE_LOW, WIDE_HIGH)
+        if self.activation == "ReLU":
+            return nn.functional.hardtanh(z, 0.0, ACTIVATION_HIGH)
+        return clamp(z.abs() if self.activation == "Abs" else z, ACTIVATION_LOW, ACTIVATION_HIGH)
+
+    def _finish_qat(self, z: Tensor) -> Tensor:
+        if self.wide:
+            return clamp(round_steps(z, 2.0**14), WIDE_LOW, WIDE_HIGH)
+        if self._half_step_in_bias:
+            return quantize_activation(z, relu=self.activation == "ReLU")
+        if self.activation == "Abs":
+            return quantize_activation(z.abs() + HALF_STEP, relu=False)
+        return quantize_activation(z + HALF_STEP, relu=self.activation == "ReLU")
+
+    def _finish_simulate(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        assert self.op is not None
+        if self.bn is not None:
+            message = "batch normalization cannot be simulated in integers"
+            raise ConstraintError(message, where=type(self).__name__, fix="fuse it first: fuse_batchnorm(model)")
+        accumulator = self._accumulate(x, weight, bias)
+        if self.wide:
+            return accumulator.clamp_(-(2.0**29), 2.0**29 - 1)
+        z = accumulator.mul_(2.0 ** (self._shift + 8 - self._bits)).floor_()
+        z = z.relu_() if self.activation == "ReLU" else z.abs_() if self.activation == "Abs" else z
+        return z.mul_(1 / 128).add_(0.5).floor_().clamp_(-128, 127).to(x.dtype)
+
+    def _accumulate(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Sum of products plus bias, exact: `weight` is float64 where a sum may leave float32's integers."""
+        assert self.op is not None
+        # NNPACK may choose a Winograd or Fourier transform, whose results are not exact.
+        with torch.no_grad(), torch.backends.nnpack.flags(enabled=False):
+            return self._compute(self.op, x.to(weight.dtype), weight, bias)
+
+    # -- parameters -------------------------------------------------------------------------------------------------
+
+    @property
+    def _half_step_in_bias(self) -> bool:
+        return self._quantize and not self.wide and self.bn is None and self.activation != "Abs" and not self.simulate
+
+    def _effective(self) -> Parameters:
+        """Weight, bias and remaining exponent; remembered between calls while nothing can change them."""
+        assert self.op is not None
+        weight, bias = self.op.weight, self.op.bias
+        assert isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            self._cache = None
+            return self._derive(weight, bias)
+        key = tuple((p.data_ptr(), p._version, p.device) for p in (weight, bias) if p is not None)
+        if self._cache is None or self._cache[0] != key:
+            self._cache = (key, self._derive(weight, bias))
+        return self._cache[1]
+
+    def _derive(self, weight: Tensor, bias: Tensor | None) -> Parameters:
+        if self.simulate:
+            return self._derive_simulate(weight, bias)
+        shift = output_shift(weight, bias, self._quantile) if self._adjust else self._shift
+        before = shift if self._adjust else 0
+        # A power of two commutes with the operator: applied to the small tensors, it costs nothing.
+        folded = 0 if self.wide or self.bn is not None else shift
+        if self._bits:
+            weight = quantize_parameter(weight, before, self._bits, folded)
+            bias = None if bias is None else quantize_parameter(bias, before, self._bias_bits, folded)
+        elif folded != before:
+            scale = 2.0 ** (folded - before)
+            weight, bias = weight * scale, None if bias is None else bias * scale
+        if self._half_step_in_bias:
+            bias = self._half_step(weight) if bias is None else bias + HALF_STEP
+        return weight, bias, 0 if self.wide else shift - folded
+
+    def _half_step(self, weight: Tensor) -> Tensor:
+        return torch.full((self._channels(weight),), HALF_STEP, dtype=weight.dtype, device=weight.device)
+
+    def _channels(self, weight: Tensor) -> int:
+        return weight.shape[0]
+
+    def _derive_simulate(self, weight: Tensor, bias: Tensor | None) -> Parameters:
+        """Integer weights of n bits and the bias in units of the accumulator; float64 where float32 is not exact.
+
+        The document's formulas scale both to 8-bit weights and the result back; the integers are the same.
+        """
+        weight = weight.detach().add(0.5).floor_()
+        bias = None if bias is None else (bias.detach() * 2.0 ** (8 - self._bits)).add_(0.5).floor_()
+        largest = float(self._channel_sums(weight.double().abs()).max()) * 128
+        largest += float(bias.abs().max()) if bias is not None else 0.0
+        if largest >= EXACT_FLOAT32 or weight.device.type == "cuda":
+            weight, bias = weight.double(), None if bias is None else bias.double()
+        return weight, bias, 0
+
+    def _channel_sums(self, magnitudes: Tensor) -> Tensor:
+        """Sum of |weights| that can contribute to one output, per output channel (or a bound for it)."""
+        return magnitudes.flatten(1).sum(1)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Arguments that a class fixes by its name: ``FusedMaxPoolConv2dReLU`` has pooling 'Max' and activation 'ReLU'."""
+
+    pooling: str | None = None
+    activation: str | None = None
+    batchnorm: str | None = None
+    depthwise: bool = False
+    transposed: bool = False
+
+    def describe(self, operator: str) -> str:
+        """One sentence for the documentation of the class."""
+        kind = "depthwise " * self.depthwise + "transposed " * self.transposed + operator
+        before = {"Max": "Max pooling, then ", "Avg": "Average pooling, then ", None: ""}[self.pooling]
+        steps = [before + kind, "batch normalization" if self.batchnorm else "", self.activation or ""]
+        sentence = ", ".join(step for step in steps if step)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+class Unset:
+    """Type of the default of arguments for which None has a meaning of its own."""
+
+    def __repr__(self) -> str:
+        return "default"
+
+
+UNSET = Unset()
+
+
+class FusedOperator(FusedModule):
+    """A fused module with an operator, whose subclasses fix arguments in their class statement."""
+
+    fixed: ClassVar[Fixed] = Fixed()
+    operator: ClassVar[str] = "operator"
+
+    def __init_subclass__(cls, **fixed: Any) -> None:
+        super().__init_subclass__()
+        if fixed:
+            cls.fixed = replace(cls.fixed, **fixed)
+        if "__doc__" not in cls.__dict__ or cls.__doc__ is None:
+            cls.__doc__ = cls.fixed.describe(cls.operator)
+
+    def _choose(self, name: str, given: Any) -> Any:
+        """Return the argument that the class name fixes, or the given one; refuse a contradiction."""
+        fixed = getattr(self.fixed, name)
+        if fixed is None:
+            return given
+        require(given in (None, fixed), type(self).__name__, f"{name} is {fixed!r} here, not {given!r}")
+        return fixed
+
+    def _choose_batchnorm(self, given: Any, bias: bool) -> str | None:
+        chosen = self.fixed.batchnorm if isinstance(given, Unset) else given
+        owner = type(self).__name__
+        choice(chosen, _BATCH_NORMS, "batchnorm", owner)
+        fix = "pass bias=True (in training: --use-bias)"
+        require(chosen is None or bias, owner, "batch normalization needs a bias to be folded into", fix)
+        return None if chosen is None else str(chosen)

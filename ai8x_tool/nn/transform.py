@@ -1,0 +1,123 @@
+"""What happens to a whole model: folding batch normalization, starting QAT, taking over stored parameters, loading.
+
+spec: quantization, section 4.2; training, section 4.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.policy import QatPolicy
+
+_DEFAULTS = {
+    "output_shift": 0.0,
+    "weight_bits": 0,
+    "bias_bits": 0,
+    "quantize_activation": False,
+    "adjust_output_shift": False,
+    "shift_quantile": 1.0,
+}
+
+
+def named_fused_modules(model: nn.Module) -> Iterator[tuple[str, FusedModule]]:
+    """Yield dotted name and module of every fused module, wherever it sits, in definition order."""
+    for name, module in model.named_modules():
+        if isinstance(module, FusedModule):
+            yield name, module
+
+
+def fuse_batchnorm(model: nn.Module) -> None:
+    """Fold every batch normalization (and its division by 4) into weight and bias, and remove it."""
+    for _, module in named_fused_modules(model):
+        if module.bn is not None:
+            _fuse(module)
+
+
+@torch.no_grad()
+def _fuse(module: FusedModule) -> None:
+    bn, op = module.bn, module.op
+    assert isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d)
+    assert isinstance(op, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d)
+    assert bn.running_mean is not None and bn.running_var is not None and op.bias is not None
+    factor = torch.rsqrt(bn.running_var + bn.eps) / 4
+    offset = torch.zeros_like(factor)
+    if bn.affine:
+        factor, offset = factor * bn.weight, bn.bias / 4
+    if isinstance(op, nn.ConvTranspose2d):
+        grouped = op.weight.view(op.groups, -1, *op.weight.shape[1:])
+        grouped.mul_(factor.view(op.groups, 1, -1, *(1,) * (op.weight.dim() - 2)))
+    else:
+        op.weight.mul_(factor.view(-1, *(1,) * (op.weight.dim() - 1)))
+    op.bias.sub_(bn.running_mean).mul_(factor).add_(offset)
+    module.bn = None
+    module.update()
+
+
+def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
+    """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has."""
+    unknown = set(policy.overrides)
+    for name, module in named_fused_modules(model):
+        module.start_qat(policy.overrides.get(name, policy.weight_bits), policy.shift_quantile)
+        unknown.discard(name)
+    return sorted(unknown)
+
+
+def update_model(model: nn.Module) -> None:
+    """Make every fused module take over its stored parameters (needed after changing them by hand)."""
+    for _, module in named_fused_modules(model):
+        module.update()
+
+
+def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
+    """Load a state dict of arrays or tensors; return the names that the model does not have.
+
+    A component ``module`` is dropped from a name; where two names become equal, the later one wins. Missing bookkeeping
+    tensors get the values of an unquantized model. Raises Ai8xError naming what is missing or has another shape.
+    """
+    own: dict[str, Tensor] = model.state_dict()
+    chosen: dict[str, Tensor] = {}
+    unexpected = []
+    for key, value in state.items():
+        name = key if key in own else _without_module(key)
+        if name in own:
+            chosen[name] = torch.as_tensor(np.array(value)) if not isinstance(value, Tensor) else value
+        else:
+            unexpected.append(key)
+    _add_defaults(model, own, chosen)
+    _check(own, chosen)
+    model.load_state_dict(chosen)
+    update_model(model)
+    return unexpected
+
+
+def _without_module(key: str) -> str:
+    parts = key.split(".")
+    if "module" in parts:
+        parts.remove("module")
+    return ".".join(parts)
+
+
+def _add_defaults(model: nn.Module, own: Mapping[str, Tensor], chosen: dict[str, Tensor]) -> None:
+    for module_name, _ in named_fused_modules(model):
+        for parameter, default in _DEFAULTS.items():
+            name = f"{module_name}.{parameter}" if module_name else parameter
+            chosen.setdefault(name, torch.tensor([default], dtype=own[name].dtype))
+
+
+def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
+    missing = [name for name in own if name not in chosen]
+    if missing:
+        names = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+        fix = "is it a checkpoint of another model, or of the same with other options (--use-bias)?"
+        raise Ai8xError(f"{len(missing)} of the model's {len(own)} tensors are missing: {names}", fix=fix)
+    for name, value in chosen.items():
+        if value.shape != own[name].shape and value.numel() + own[name].numel() > 2:
+            shapes = f"{tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} in the model"
+            raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or data set?")
