@@ -23,8 +23,8 @@ _EXTENSION = 4096
 class KernelPlacement:
     """Where a layer's kernels start, and the counts that go into registers. spec: registers, 5.1.
 
-    `offset` is the first column (the same in all processors), `length` the reserved columns. `duplicate_of` is the layer
-    whose storage is shared.
+    `offset` is the first column (the same in all processors), `length` the reserved columns. `duplicate_of` is the
+    layer whose storage is shared.
     """
 
     offset: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -203,7 +204,7 @@ def _local_sources(layer: Layer, quadrants: tuple[int, ...]) -> bool:
     """Whether the output processors are unevenly spaced in a quadrant. spec: registers, section 4.13."""
     for quadrant in quadrants:
         positions = bits_of(quadrant_bits(layer.output_map, quadrant))
-        gaps = {b - a - 1 for a, b in zip(positions, positions[1:], strict=False)}
+        gaps = {b - a - 1 for a, b in pairwise(positions)}
         if len(gaps) > 1 or (layer.operator == "none" and gaps - {0}):
             return True
     return False

@@ -20,31 +20,14 @@ ALIASES = {
 
 LAYER_KEYS = [
     *(key for group in ALIASES.values() for key in group),
-    *[
-        "name",
-        "sequence",
-        "in_sequences",
-        "next_sequence",
-        "simulated_sequence",
-        "snoop_sequence",
-        "output",
-        "weight_source",
-        "bypass",
-    ],
-    *["eltwise", "operands", "pool_first", "kernel_size", "dilation", "stride", "pad", "output_pad"],
-    *[
-        "max_pool",
-        "avg_pool",
-        "pool_stride",
-        "pool_dilation",
-        "quantization",
-        "output_shift",
-        "output_width",
-        "data_format",
-    ],
-    *["in_channels", "out_channels", "in_dim", "in_crop", "in_channel_skip", "flatten"],
-    *["processors", "output_processors", "in_offset", "out_offset", "write_gap"],
-    *["streaming", "readahead", "tcalc", "calcx4", "buffer_shift", "buffer_insert"],
+    *("name", "sequence", "in_sequences", "next_sequence", "simulated_sequence", "snoop_sequence"),
+    *("output", "weight_source", "bypass", "eltwise", "operands", "pool_first"),
+    *("kernel_size", "dilation", "stride", "pad", "output_pad"),
+    *("max_pool", "avg_pool", "pool_stride", "pool_dilation"),
+    *("quantization", "output_shift", "output_width", "data_format"),
+    *("in_channels", "out_channels", "in_dim", "in_crop", "in_channel_skip", "flatten"),
+    *("processors", "output_processors", "in_offset", "out_offset", "write_gap"),
+    *("streaming", "readahead", "tcalc", "calcx4", "buffer_shift", "buffer_insert"),
 ]
 
 _ELTWISE = {"add": "add", "sub": "sub", "xor": "xor", "or": "or"}

@@ -38,8 +38,8 @@ class Parameters:
 class Layer(LayerDescription):
     """A layer with everything derived. spec: registers, section 3; network-yaml, section 3.
 
-    `channels_in` is per operand, and before flattening. Sizes are (rows, columns), (length, 1) for 1D data; `out_size` is
-    (1, 1) after flattening. `shift` is the total output shift, `bits` the weight width (0 without weights).
+    `channels_in` is per operand, and before flattening. Sizes are (rows, columns), (length, 1) for 1D data;
+    `out_size` is (1, 1) after flattening. `shift` is the total output shift, `bits` the weight width (0: no weights).
     """
 
     channels_in: int = 0

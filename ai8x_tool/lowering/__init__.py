@@ -1,0 +1,9 @@
+"""From a mapping to the accelerator's register writes and memory images.
+
+One small module per topic; `configure.py` lists which function computes which register.
+"""
+
+from ai8x_tool.lowering.options import LoweringOptions
+from ai8x_tool.lowering.program import Program, Wait, Write, lower
+
+__all__ = ["LoweringOptions", "Program", "Wait", "Write", "lower"]

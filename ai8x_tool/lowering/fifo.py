@@ -1,0 +1,41 @@
+"""FIFO control, and which quadrants a FIFO feeds. spec: registers, section 8.6 and 9.4."""
+
+from __future__ import annotations
+
+from ai8x_tool.device import MAX78000
+from ai8x_tool.device import registers as tables
+from ai8x_tool.device.facts import QUADRANTS
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.steps import Write
+
+_THRESHOLDS = 0x108
+_FAST_CONTROL = 0xA0
+_COMPLETE = 1 << 11
+
+
+def feeds(context: Context, quadrant: int) -> bool:
+    """True if the input uses one of the first four processors of `quadrant`."""
+    return bool(context.mapping.start.layer.processors >> 16 * quadrant & 0xF)
+
+
+def is_group(context: Context) -> bool:
+    """True if the fast FIFO feeds a group of processors."""
+    processors = context.mapping.start.layer.processors
+    return context.mapping.options.fast_fifo and not (processors != 1 and processors & 0xE == 0)
+
+
+def control_writes(context: Context) -> list[Write]:
+    """Return the writes that configure the FIFO in use."""
+    if not context.fifo:
+        return []
+    if context.mapping.options.fast_fifo:
+        return [Write(tables.FAST_FIFO_CONTROL, _FAST_CONTROL, "FAST_FIFO_CONTROL")]
+    layer = context.mapping.start.layer
+    value = _THRESHOLDS | context.options.wait_states_fifo
+    if context.device is MAX78000:
+        value |= _COMPLETE
+    for channel in range(layer.channels_in):
+        fifo = channel % QUADRANTS
+        if layer.processors >> 16 * fifo & 1:
+            value |= 1 << (12 + fifo)
+    return [Write(context.device.base + tables.FIFO_CONTROL, value, "FIFO_CONTROL")]

@@ -1,0 +1,92 @@
+"""The sample as words for data memory or FIFOs. spec: memory, section 6."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.steps import InputBlock, Words
+from ai8x_tool.mapping.bits import bits_of, ceil_div
+
+_LANES = 4
+
+
+def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
+    """Return the input words; `sample` is (channels, rows, columns) of −128…127, operands one after the other."""
+    layer = context.mapping.start.layer
+    data = sample.reshape(layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
+    if context.fifo:
+        return _fifo_chw(context, data[0]) if layer.chw else _fifo_hwc(context, data[0])
+    return _chw(context, data) if layer.chw else _hwc(context, data)
+
+
+def _words(lanes: Words) -> Words:
+    """Join the last axis of four bytes, first in the lowest bits."""
+    return np.ascontiguousarray(lanes).view("<u4")[..., 0].astype(np.uint32)
+
+
+def _hwc(context: Context, data: Words) -> list[InputBlock]:
+    """One word per pixel, pass and operand for each data instance; byte lane = processor."""
+    mapped = context.mapping.start
+    passes, per_pass = mapped.view.input_passes, mapped.view.inputs_per_pass
+    operands, channels, pixels = data.shape
+    padded = np.zeros((operands, passes * per_pass, pixels), np.uint8)
+    padded[:, :channels] = data
+    by_pass = padded.reshape(operands, passes, per_pass, pixels)
+    blocks = []
+    ranks = {processor: rank for rank, processor in enumerate(bits_of(mapped.layer.processors))}
+    for first in range(0, 64, _LANES):
+        used = [p for p in range(first, first + _LANES) if p in ranks]
+        if not used:
+            continue
+        lanes = np.zeros((pixels, passes, operands, _LANES), np.uint8)
+        for processor in used:
+            lanes[..., processor - first] = by_pass[:, :, ranks[processor]].transpose(2, 1, 0)
+        address = context.device.instance(first) + mapped.layer.input_offset
+        blocks.append(InputBlock(first, address, _words(lanes).reshape(-1)))
+    return blocks
+
+
+def _four_pixels(channel: Words) -> Words:
+    padded = np.zeros(ceil_div(len(channel), _LANES) * _LANES, np.uint8)
+    padded[: len(channel)] = channel
+    return _words(padded.reshape(-1, _LANES))
+
+
+def _chw(context: Context, data: Words) -> list[InputBlock]:
+    """Four pixels per word, one channel per processor."""
+    mapped = context.mapping.start
+    if mapped.view.input_passes > 1 or len(data) > 1:
+        raise Ai8xError("CHW input needs at most 64 channels and one operand", where=mapped.layer.where)
+    offset = mapped.layer.input_offset
+    return [
+        InputBlock(processor, context.device.instance(processor) + offset, _four_pixels(channel))
+        for processor, channel in zip(bits_of(mapped.layer.processors), data[0], strict=False)
+    ]
+
+
+def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
+    layer = context.mapping.start.layer
+    quadrants = [q for q in range(4) if layer.processors >> 16 * q & 0xF]
+    count = ceil_div(len(data), _LANES)
+    blocks: dict[int, Words] = {}
+    for group in range(count):
+        fifo = quadrants[group % len(quadrants)]
+        if fifo >= count:
+            raise Ai8xError(f"FIFO {fifo} is used, but FIFOs before it are not", where=layer.where)
+        lanes = np.zeros((data.shape[1], _LANES), np.uint8)
+        for lane in range(_LANES):
+            channel = _LANES * group + lane
+            if layer.processors >> (16 * fifo + lane) & 1 and channel < len(data):
+                lanes[:, lane] = data[channel]
+        blocks[fifo] = _words(lanes)
+    return [InputBlock(fifo, 0, blocks[fifo]) for fifo in sorted(blocks)]
+
+
+def _fifo_chw(context: Context, data: Words) -> list[InputBlock]:
+    layer = context.mapping.start.layer
+    quadrants = [q for q in range(4) if layer.processors >> 16 * q & 1]
+    if quadrants != list(range(len(data))):
+        raise Ai8xError("CHW channels must use FIFOs 0, 1, … in order", where=layer.where)
+    return [InputBlock(fifo, 0, _four_pixels(channel)) for fifo, channel in enumerate(data)]

@@ -1,0 +1,66 @@
+"""LCTL, LCTL2: what the layer does, and which quadrants take part. spec: registers, 7.11 and 7.12."""
+
+from __future__ import annotations
+
+from ai8x_tool.device import MAX78000
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.mapping.bits import highest, lowest
+
+Fields = dict[str, int]
+
+
+def weight_bits(mapped: LayerMapping) -> int:
+    """Return the bits per weight that counts of kernels are multiplied with."""
+    return 8 if mapped.layer.bypass else abs(mapped.layer.bits)
+
+
+def _sources(mapped: LayerMapping, context: Context, quadrant: int) -> int:
+    """Return the other quadrants whose sums, or bias, the master quadrant adds."""
+    layer = mapped.layer
+    if quadrant != context.master or not layer.is_convolution or layer.depthwise or context.quad_first(mapped):
+        return 0
+    sources = sum(1 << q for q in mapped.quadrants if q > context.master)
+    if mapped.bias is not None and mapped.bias.quadrant not in (None, context.master):
+        sources |= 1 << (mapped.bias.quadrant or 0)
+    return sources
+
+
+def layer_control(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """LCTL."""
+    layer, view = mapped.layer, mapped.view
+    fields = {
+        "enable": 1,
+        "chw": int(layer.chw),
+        "pool": int(layer.has_pool),
+        "max_pool": int(not layer.pool_average),
+        "relu": int(layer.activation == "relu"),
+        "shared_output": int(not mapped.local_sources),
+        "sources": _sources(mapped, context, quadrant),
+        "wide": int(layer.output_width != 8),
+    }
+    if context.device is MAX78000:
+        return fields
+    if view.operator != "none":
+        fields |= {"kernel_rows": view.kernel[0] - 1, "kernel_columns": view.kernel[1] - 1}
+    if layer.readahead:
+        passes = view.input_passes - 1
+        fields |= {"readahead": 1, "readahead_passes": passes // 4 if mapped.tcalc else passes}
+    return fields | {"broadcast": int(mapped.broadcast), "bypass": int(layer.bypass)}
+
+
+def layer_control_2(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """LCTL2."""
+    layer, view = mapped.layer, mapped.view
+    passes = mapped.flat_product & 15 if layer.flatten else view.input_passes - 1
+    if view.emulated:
+        passes = 0
+    increment = layer.write_gap
+    if view.operator != "none":
+        increment = view.output_passes * (layer.write_gap + 1) - 1
+    span = highest(mapped.output_map) - (lowest(mapped.output_map) & ~3)
+    return {
+        "input_passes": passes,
+        "write_increment": increment,
+        "output_span": span * weight_bits(mapped),
+    }

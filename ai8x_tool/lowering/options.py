@@ -1,0 +1,84 @@
+"""Options that change registers or memory images, and the context every register function sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ai8x_tool.device import Device
+from ai8x_tool.mapping import LayerMapping, Mapping
+
+
+@dataclass(frozen=True)
+class LoweringOptions:
+    """Options of the program. Defaults are those of the command line."""
+
+    express: bool = True
+    pipeline: bool = True
+    average_rounding: bool = False
+    simple_1bit: bool = False
+    external_ready: bool = False
+    one_shot: bool = False
+    link_layers: bool = False
+    fifo_go: bool = False
+    powerdown: bool = False
+    init_tram: bool = False
+    zero_memory: bool = False
+    write_zero_registers: bool = False
+    wait_states: int = 0
+    wait_states_fifo: int = 0
+    wait_states_aon: int = 0
+    override_start: int | None = None
+    override_delta1: int | None = None
+    override_delta2: int | None = None
+    override_rollover: int | None = None
+    increase_start: int = 2
+    increase_delta1: int = 0
+    increase_delta2: int = 0
+    max_verify_length: int | None = None
+    known_answers: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """What register functions may look at beside their own layer."""
+
+    mapping: Mapping
+    options: LoweringOptions
+
+    @property
+    def device(self) -> Device:
+        """The part that is programmed."""
+        return self.mapping.device
+
+    @property
+    def fifo(self) -> bool:
+        """True if the input comes through a FIFO of either kind."""
+        return self.mapping.options.fifo
+
+    @property
+    def master(self) -> int:
+        """The quadrant that starts the others."""
+        return self.mapping.quadrants[0]
+
+    @property
+    def pipeline(self) -> bool:
+        """True if the part has a pipeline and it is on."""
+        return self.device.pipeline and self.options.pipeline
+
+    @property
+    def streams(self) -> bool:
+        """True if any layer streams."""
+        return any(m.layer.streaming for m in self.mapping.layers)
+
+    def is_start(self, mapped: LayerMapping) -> bool:
+        """True for the layer that is executed first."""
+        return mapped is self.mapping.start
+
+    def previous(self, mapped: LayerMapping) -> LayerMapping | None:
+        """Return the layer executed before, None for the first."""
+        index = mapped.layer.previous
+        return self.mapping[index] if index in self.mapping.network else None
+
+    def quad_first(self, mapped: LayerMapping) -> bool:
+        """True for the first layer in fast-FIFO quad mode."""
+        return self.mapping.options.quad and self.is_start(mapped)

@@ -1,0 +1,93 @@
+"""The program: every store the generated code makes, in order, and the answers it expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ai8x_tool.engine import LayerTensors
+from ai8x_tool.lowering.configure import configure
+from ai8x_tool.lowering.input_data import input_blocks
+from ai8x_tool.lowering.kernel_blocks import kernel_blocks
+from ai8x_tool.lowering.options import Context, LoweringOptions
+from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
+from ai8x_tool.lowering.start import fifo_writes, initialise, interrupt_mask, start
+from ai8x_tool.lowering.steps import AnswerBlock, InputBlock, KernelBlock, Step, Wait, Words, Write
+from ai8x_tool.mapping import Mapping
+from ai8x_tool.network.network import Layer
+
+__all__ = ["Program", "Wait", "Write", "lower"]
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything the C project is rendered from. `bias` maps a quadrant to its bytes.
+
+    `start` precedes the timer, `go` starts the master quadrant. `unload` are the regions that ``cnn_unload()`` copies.
+    """
+
+    mapping: Mapping
+    options: LoweringOptions
+    init: tuple[Step, ...]
+    kernels: tuple[KernelBlock, ...]
+    bias: dict[int, list[int]]
+    configure: tuple[Write, ...]
+    inputs: tuple[InputBlock, ...]
+    start: tuple[Write, ...]
+    go: tuple[Write, ...]
+    answers: tuple[AnswerBlock, ...]
+    unload: tuple[OutputRegion, ...]
+    interrupt_mask: int
+
+    @property
+    def context(self) -> Context:
+        """What register functions see."""
+        return Context(self.mapping, self.options)
+
+
+def layer_region(layer: Layer) -> OutputRegion:
+    """Return where the output of `layer` lies."""
+    return OutputRegion(
+        layer.output_map, layer.channels_out, layer.out_size, layer.out_offset, layer.output_width, layer.write_gap
+    )
+
+
+def checked_layers(mapping: Mapping, tensors: LayerTensors) -> list[Layer]:
+    """Return the layers whose output is verified: executed output layers and the one executed last."""
+    last = tensors.order[-1]
+    network = mapping.network
+    return [network[i] for i in tensors.order if network[i].output or i == last]
+
+
+def _unload_regions(mapping: Mapping) -> tuple[OutputRegion, ...]:
+    items = mapping.network.description.unload
+    if items:
+        return tuple(OutputRegion(i.processors, i.channels, i.dim, i.offset, i.width, i.write_gap) for i in items)
+    return tuple(layer_region(layer) for layer in mapping.network.outputs())
+
+
+def lower(mapping: Mapping, options: LoweringOptions, sample: Words, tensors: LayerTensors) -> Program:
+    """Return the program. `sample` is (channels, rows, columns), `tensors` what the engine computes from it.
+
+    Raises Ai8xError if a value does not fit its register field.
+    """
+    context = Context(mapping, options)
+    before, go = start(context)
+    answers: list[AnswerBlock] = []
+    if options.known_answers:
+        layers = checked_layers(mapping, tensors)
+        regions = [(layer_region(layer), tensors.outputs[layer.index][0]) for layer in layers]
+        answers = answer_blocks(mapping.device, regions, options.max_verify_length)
+    return Program(
+        mapping=mapping,
+        options=options,
+        init=tuple(initialise(context)),
+        kernels=tuple(kernel_blocks(context)),
+        bias=mapping.bias_bytes,
+        configure=tuple(configure(context) + fifo_writes(context)),
+        inputs=tuple(input_blocks(context, sample)),
+        start=tuple(before),
+        go=tuple(go),
+        answers=tuple(answers),
+        unload=_unload_regions(mapping),
+        interrupt_mask=interrupt_mask(context),
+    )

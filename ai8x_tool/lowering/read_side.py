@@ -1,0 +1,21 @@
+"""RPTR, ENA: where input is read, and by which processors. spec: registers, 7.10 and 7.18."""
+
+from __future__ import annotations
+
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.mapping.bits import quadrant_bits
+
+Fields = dict[str, int]
+
+
+def read_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """RPTR."""
+    return {"address": mapped.layer.input_offset // 4}
+
+
+def enables(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """ENA."""
+    used = quadrant_bits(mapped.processors, quadrant)
+    kernels = used if mapped.layer.is_convolution and not mapped.layer.bypass else 0
+    return {"processors": used, "kernels": kernels}

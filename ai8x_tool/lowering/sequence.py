@@ -1,0 +1,44 @@
+"""NEXT: the layer executed next, and the hidden accumulator-reset layer. spec: registers, 7.1 and 7.19."""
+
+from __future__ import annotations
+
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.network.description import STOP
+
+Fields = dict[str, int]
+
+RESET_LAYER: dict[str, int | None] = {
+    "RCNT": 0x1_0000,
+    "CCNT": 0x1_0000,
+    "STRIDE": 0x10,
+    "WPTR": None,
+    "WTOFF": None,
+    "RPTR": None,
+    "LCTL": 0x920,
+    "ONED": 0x100,
+    "POST": 0x0300_0000,
+    "ENA": 1,
+}
+"""Registers of the hidden layer that clears the pooling accumulator; None: the value of the layer behind it."""
+
+
+def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """NEXT."""
+    layer, mapping = mapped.layer, context.mapping
+    last = layer.index == mapping.layers[-1].layer.index
+    if context.options.link_layers:
+        return {"stop": 1} if mapped is mapping.final else {"link": 1, "target": mapped.hardware_index + 1}
+    if layer.next == STOP:
+        return {} if last else {"stop": 1}
+    if layer.next != layer.index + 1:
+        return {"link": 1, "target": mapping[layer.next].hardware_index}
+    if layer.snoop_sequence is not None:
+        return {"link": 1, "target": mapping[layer.snoop_sequence].hardware_index}
+    return {}
+
+
+def layer_count(context: Context) -> Fields:
+    """LCNT."""
+    mapping = context.mapping
+    return {"last": mapping.network.final.index + mapping.hidden_layers, "first": mapping.start.hardware_index}

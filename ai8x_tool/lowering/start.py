@@ -1,0 +1,160 @@
+"""Register writes that initialise and start the accelerator. spec: registers, sections 9.2, 9.4 and 6.4."""
+
+from __future__ import annotations
+
+from ai8x_tool.device import MAX78002
+from ai8x_tool.device import registers as tables
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
+from ai8x_tool.lowering.fifo import control_writes, feeds, is_group
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.sequence import layer_count
+from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
+from ai8x_tool.network.description import BINARY
+
+_MEMORY_CONTROL = 0x40E
+_CLEAR_BIAS = 0x400
+_CLEARED = 0x200_0000
+
+
+def _write(context: Context, name: str, quadrant: int, value: int) -> Write:
+    register = tables.registers(context.device)[name]
+    return Write(register.address(context.device, quadrant), value, name, quadrant, fields=register.decode(value))
+
+
+def _aon(context: Context, value: int) -> Write:
+    return Write(context.device.base + tables.AON_CONTROL, value, "AON")
+
+
+def initialise(context: Context) -> list[Step]:
+    """Return the steps of ``cnn_init()``."""
+    quadrants = context.mapping.quadrants
+    steps: list[Step] = []
+    if context.device is MAX78002:
+        control = _control(context, {"wait_states": context.options.wait_states})
+        steps += [_write(context, "CTL", q, control) for q in quadrants]
+    steps.append(_aon(context, context.options.wait_states_aon))
+    if context.device.clear_registers is not None:
+        steps += _clear_registers(context, context.device.clear_registers)
+    control = _control(
+        context,
+        {
+            "wait_states": context.options.wait_states,
+            "fifo": int(context.fifo),
+            "express": int(context.options.express),
+        },
+    )
+    count = tables.registers(context.device)["LCNT"].encode(layer_count(context))
+    for quadrant in quadrants:
+        steps += _clear_tram(context, quadrant) if context.options.init_tram else []
+        steps.append(_write(context, "CTL", quadrant, control))
+        if context.device.clear_registers is None:
+            steps.append(_write(context, "SRAM", quadrant, _MEMORY_CONTROL))
+        if count:
+            steps.append(_write(context, "LCNT", quadrant, count))
+    return steps + (_clear_memories(context) if context.options.zero_memory else [])
+
+
+def _control(context: Context, fields: dict[str, int]) -> int:
+    fields = {"clock": 1, **fields}
+    if context.device is MAX78002:
+        fields["no_pipeline"] = int(not context.pipeline)
+    return tables.registers(context.device)["CTL"].encode(fields)
+
+
+def _clear_registers(context: Context, code: int) -> list[Step]:
+    quadrants, has_bias = context.mapping.quadrants, context.mapping.network.has_bias
+    test = tables.registers(context.device)["TEST"]
+    return [
+        *(_write(context, "SRAM", q, _MEMORY_CONTROL) for q in quadrants),
+        *(_write(context, "TEST", q, code | (_CLEAR_BIAS if has_bias else 0)) for q in quadrants),
+        *(Wait(test.address(context.device, q), _CLEARED) for q in quadrants),
+        *(_write(context, "TEST", q, 0) for q in quadrants),
+    ]
+
+
+def _clear_tram(context: Context, quadrant: int) -> list[Step]:
+    device = context.device
+    base = device.quadrant(device.addresses.tram, quadrant)
+    step = device.addresses.tram_stride
+    return [ClearTram(base + step * p, device.tram_entries) for p in range(PROCESSORS_PER_QUADRANT)]
+
+
+def _clear_memories(context: Context) -> list[Step]:
+    address = tables.registers(context.device)["TEST"].address
+    steps: list[Step] = []
+    for test in context.device.tests:
+        steps += [_write(context, "TEST", q, test.start) for q in range(QUADRANTS)]
+        steps += [Wait(address(context.device, q), test.done, test.error) for q in range(QUADRANTS)]
+        steps += [_write(context, "TEST", q, 0) for q in range(QUADRANTS)]
+    return steps
+
+
+def fifo_writes(context: Context) -> list[Write]:
+    """Return the FIFO control writes that end ``cnn_configure()``."""
+    return control_writes(context)
+
+
+def _start_fields(context: Context) -> dict[str, int]:
+    options, mapping = context.options, context.mapping
+    start = mapping.start.layer
+    fields = {
+        "clock": 1,
+        "wait_states": 0 if context.pipeline else options.wait_states,
+        "external_ready": int(options.external_ready),
+        "average_round": int(options.average_rounding),
+        "stream": int(context.streams),
+        "fifo_stream": int(context.fifo and context.streams),
+        "express": int(options.express),
+        "simple_1bit": int(options.simple_1bit),
+        "binary": int(any(m.layer.bits == BINARY for m in mapping.layers)),
+        "quad": int(mapping.options.quad),
+    }
+    if context.device is MAX78002:
+        fields |= {
+            "no_pipeline": int(not context.pipeline),
+            "stream_chw": int(start.streaming and start.chw),
+            "snoop": int(mapping.network.description.snoop is not None),
+            "one_shot": int(options.one_shot),
+        }
+    return fields
+
+
+def _fifo_fields(context: Context, quadrant: int) -> dict[str, int]:
+    if not context.fifo:
+        return {}
+    fed = feeds(context, quadrant)
+    return {
+        "fifo": 1,
+        "fast_fifo": int(fed and context.mapping.options.fast_fifo),
+        "fifo_group": int(fed and is_group(context)),
+    }
+
+
+def start(context: Context) -> tuple[list[Write], list[Write]]:
+    """Return the writes of ``cnn_start()``: those before the timer starts, and the one that starts the master."""
+    encode = tables.registers(context.device)["CTL"].encode
+    base, master = _start_fields(context), context.master
+    before = [
+        _write(
+            context,
+            "CTL",
+            q,
+            encode({**base, "master": master, "sync": 1, "run": int(q != master), **_fifo_fields(context, q)}),
+        )
+        for q in context.mapping.quadrants
+    ]
+    if context.options.powerdown:
+        unused = sum(1 << (12 + q) for q in range(QUADRANTS) if q not in context.mapping.quadrants)
+        if unused:
+            before.append(_aon(context, unused | context.options.wait_states_aon))
+    fifo = _fifo_fields(context, master) if feeds(context, master) else {}
+    final = {**base, "run": 1, "sync": int(context.fifo), **fifo}
+    return before, [_write(context, "CTL", master, encode(final))]
+
+
+def interrupt_mask(context: Context) -> int:
+    """Return the control bits that the interrupt handler clears."""
+    fields = {"done": 1, "run": 1, "stream": int(context.streams)}
+    if context.device is MAX78002 and context.options.one_shot:
+        fields = {"done": 1}
+    return tables.registers(context.device)["CTL"].encode(fields)

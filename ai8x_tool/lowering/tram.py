@@ -1,0 +1,30 @@
+"""TPTR: the range in the compute cache (TRAM). spec: registers, 7.16."""
+
+from __future__ import annotations
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import LayerMapping
+
+Fields = dict[str, int]
+
+_LONG_FLATTEN = 16
+
+
+def tram_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """TPTR."""
+    layer, view, product = mapped.layer, mapped.view, mapped.flat_product
+    streams_later = layer.streaming and layer.index > 0
+    pointwise = view.operator in ("conv2d", "linear") and view.kernel == (1, 1)
+    if view.operator == "conv1d" or (pointwise and not streams_later):
+        return {"start": product, "maximum": 2 * product + 1} if product >= _LONG_FLATTEN else {"maximum": 0}
+    if not streams_later:
+        return {"maximum": mapped.tram - 1}
+    start = sum(m.tram * m.view.input_passes for m in context.mapping.layers if m.layer.index < layer.index)
+    if start >= context.device.tram_pointer_limit:
+        raise Ai8xError(
+            f"the streaming layers before need {start} TRAM entries, {context.device.tram_pointer_limit} exist",
+            where=layer.where,
+            fix="stream fewer layers, or narrower data",
+        )
+    return {"start": start, "maximum": mapped.tram - 1 + start}

@@ -1,0 +1,59 @@
+"""WPTR, WTOFF, WMOFF, WCOFF: where results are written. spec: registers, 7.6 to 7.9."""
+
+from __future__ import annotations
+
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.mapping.bits import lowest, ones
+
+Fields = dict[str, int]
+
+
+def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """WPTR: the word offset, combined by OR with the first data instance."""
+    device, outputs = context.device, mapped.output_map
+    words = (mapped.layer.out_offset - mapped.view.skipped_bytes) // 4
+    shift = device.write_instance_shift
+    if mapped.local_sources:
+        processor = (lowest(outputs >> 4 * quadrant) & ~3) + 4 * quadrant
+        return {"address": words | processor * device.instance_words_per_processor}
+    if mapped.layer.depthwise and not mapped.broadcast:
+        first = lowest(mapped.processors) // 16
+        if quadrant < first:
+            return {"address": 0}
+        target = 16 * (quadrant - first) + lowest(outputs)
+        if quadrant != first:
+            target -= lowest(mapped.processors) % 16
+        return {"address": words | target // 4 << shift}
+    if mapped.view.operator != "none":
+        return {"address": words | lowest(outputs) // 4 << shift}
+    inside = outputs & (0xFFFF << 16 * quadrant)
+    return {"address": words | lowest(inside) // 4 << shift if inside else words}
+
+
+def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """WTOFF."""
+    layer, view, words = mapped.layer, mapped.view, context.device.instance_words_per_processor
+    pointwise = view.operator in ("conv2d", "linear")
+    if pointwise and view.kernel == (1, 1) and not layer.depthwise:
+        return {"offset": 1}
+    if pointwise and layer.depthwise and not mapped.broadcast:
+        return {"offset": 4 * words}
+    if view.operator == "none":
+        several = ones(mapped.processors) > 4 or (layer.operands > 1 and view.input_passes > 1)
+        return {"offset": 4 * words if several else words}
+    return {"offset": 0}
+
+
+def kernel_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
+    """WMOFF; a layer without convolution does not write it."""
+    if mapped.view.operator == "none":
+        return None
+    return {"offset": 1 << context.device.write_instance_shift}
+
+
+def pass_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
+    """WCOFF."""
+    if mapped.view.output_passes == 1:
+        return {"offset": 0}
+    return {"offset": mapped.layer.output_width // 8 * (mapped.layer.write_gap + 1)}
