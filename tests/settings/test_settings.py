@@ -1,0 +1,111 @@
+"""Where options come from, and how wrong ones are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from ai8x_tool import resources
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings import EvaluateSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+
+RECIPE = """
+description: A test
+model: m1
+dataset: D1
+train: {epochs: 7, learning_rate: 1e-3, batch-size: 32}
+evaluate: {confusion: true}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def test_precedence(recipe: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text("epochs: 8\nseed: 3\n")
+    flags = {"seed": 4, "momentum": None, "gpus": "0,1"}
+    settings = resolve(TrainSettings, "train", recipe, file, flags)
+    assert (settings.model, settings.epochs, settings.seed, settings.batch_size) == ("m1", 8, 4, 32)
+    assert (settings.learning_rate, settings.momentum, settings.gpus) == (1e-3, 0.9, (0, 1))
+    assert resolve(EvaluateSettings, "evaluate", recipe, None, {"checkpoint": "x"}).confusion
+
+
+def test_saved_settings_are_the_same_again(recipe: str, tmp_path: Path) -> None:
+    flags = {"qat_policy": "None", "gpus": [1], "name": "x", "resume_from": tmp_path / "c", "optimizer": "adam"}
+    settings = resolve(TrainSettings, "train", recipe, None, flags)
+    assert settings.qat_policy is None and settings.optimizer == "Adam"
+    save(settings, tmp_path / "settings.yaml")
+    assert resolve(TrainSettings, "train", None, tmp_path / "settings.yaml") == settings
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({"epochs": "many"}, "epochs: 'many' is not a whole number"),
+        ({"epochs": 1.5}, "epochs: 1.5 is not a whole number"),
+        ({"epochs": True}, "epochs: True is not a whole number"),
+        ({"epochs": 0}, "epochs 0 must be at least 1"),
+        ({"deterministic": "yes"}, "deterministic: 'yes' is not true or false"),
+        ({"optimizer": "RMSprop"}, "optimizer: 'RMSprop' is not one of SGD, Adam"),
+        ({"validation_split": 1}, "validation_split 1.0 must be at least 0 and below 1"),
+        ({"learning_rat": 1}, "unknown option 'learning_rat'; did you mean 'learning_rate'?"),
+        ({"resume_from": "a", "exp_load_weights_from": "b"}, "exclude each other"),
+        ({"name": "a/b"}, "must not contain slashes"),
+        ({"gpus": "a"}, "gpus: 'a' is not a whole number"),
+    ],
+)
+def test_wrong_values_are_named(recipe: str, flags: dict[str, object], words: str) -> None:
+    with pytest.raises(Ai8xError) as caught:
+        resolve(TrainSettings, "train", recipe, None, flags)
+    assert words in str(caught.value)
+
+
+def test_files_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    for text, words in {
+        "trian: {}": "unknown key 'trian'; did you mean 'train'?",
+        "train: {epoch: 3}": r"bad\.yaml \(train\): unknown option 'epoch'; did you mean 'epochs'",
+        "train: [": "cannot be read",
+        "- a": "must be a mapping",
+        "train: 3": "'train' must be a mapping",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(Ai8xError, match=words) as caught:
+            resolve(TrainSettings, "train", str(path))
+        assert str(path) in str(caught.value)
+    with pytest.raises(Ai8xError, match="train needs a model"):
+        resolve(TrainSettings, "train")
+    with pytest.raises(Ai8xError, match="did you mean 'mnist'"):
+        resolve(TrainSettings, "train", "minst")
+
+
+def test_the_shipped_recipes_are_complete() -> None:
+    recipes = {recipe.name: recipe for recipe in list_recipes()}
+    assert {"kws20_v3", "kws20_v3_tts", "ai87_kws20_v3", "mnist", "mnist_200"} <= recipes.keys()
+    for name, recipe in recipes.items():
+        settings = resolve(TrainSettings, "train", name)
+        assert recipe.description and recipe.sections["synthesize"]["network"]
+        resources.find_config("schedules", str(settings.compress))
+        resources.find_config("qat", str(settings.qat_policy))
+        resolve(EvaluateSettings, "evaluate", name, None, {"checkpoint": "x"})
+
+
+def test_the_original_recipe_is_the_original() -> None:
+    settings = resolve(TrainSettings, "train", "mnist_200")
+    assert (settings.epochs, settings.optimizer, settings.learning_rate, settings.weight_decay) == (
+        200,
+        "SGD",
+        0.1,
+        1e-4,
+    )
+    schedule = yaml.safe_load(resources.find_config("schedules", str(settings.compress)).read_text())
+    assert schedule["lr_schedulers"]["decay"]["milestones"] == [100, 140, 170]
+    assert read_recipe("kws20_v3").common["dataset"] == "KWS_20"
