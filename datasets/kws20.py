@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +126,7 @@ def _write_part(target: Path, name: str, items: Iterator[Recording], progress: P
         ArrayWriter(target / f"{name}-groups.npy", (), np.uint8) as groups,
         ArrayWriter(target / f"{name}-limits.npy", (2,), np.int16) as limits,
     ):
-        while batch := list(islice(items, _BATCH)):
+        for batch in _batches(items):
             for speed in speeds:
                 raw, ranges = quantized(batch, speed)
                 samples.append((shift_and_noise(raw, ranges, generator) if name == "validation" else raw).numpy())
@@ -134,6 +134,13 @@ def _write_part(target: Path, name: str, items: Iterator[Recording], progress: P
                 groups.append(np.array([item.group for item in batch], dtype=np.uint8))
                 limits.append(ranges.numpy())
             progress.advance(len(batch))
+
+
+def _batches(items: Iterator[Recording]) -> Iterator[list[Recording]]:
+    """Yield batches that do not mix groups, so that the variants of a batch keep the groups in order."""
+    for _, members in groupby(items, key=lambda item: item.group):
+        while batch := list(islice(members, _BATCH)):
+            yield batch
 
 
 def quantized(batch: list[Recording], speed: float) -> tuple[Tensor, Tensor]:

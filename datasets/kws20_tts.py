@@ -20,7 +20,6 @@ from ai8x_tool.training.cache import cached_arrays
 from ai8x_tool.training.data import DataSet, DataSetEntry, Part
 from ai8x_tool.training.espeak import require_espeak
 from ai8x_tool.training.speech import (
-    CLASS_WEIGHTS_20,
     COMMAND_WORDS,
     LABELS_20,
     class_numbers,
@@ -34,23 +33,26 @@ if TYPE_CHECKING:
 
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-029", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
 TEST_VOICES = (
-    *("f2", "f5", "steph", "steph2", "steph3", "Annie", "grandma", "Alicia"),
+    *("f2", "f5", "linda", "belinda", "Annie", "grandma", "Alicia"),
     *("m2", "m7", "m8", "Nguyen", "max", "paul", "quincy", "rob", "robert", "pablo", "Denis", "victor"),
-    *("edward", "edward2"),
+    *("Mario", "Michael", "edward", "edward2"),
 )
 VALIDATION_VOICES = ("f1", "shelby", "m5", "m6", "gustave", "david", "Reed", "pedro", "antonio", "Marco")
 TRAINING_VOICES = (
-    *("Alex", "Andrea", "Andy", "AnxiousAndy", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee", "Mario"),
-    *("Michael", "Mike", "Mr serious", "Storm", "adam", "anika", "aunty", "belinda", "benjamin", "boris", "croak"),
+    *("Alex", "Andrea", "Andy", "AnxiousAndy", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky", "Lee"),
+    *("Mike", "Mr serious", "Storm", "adam", "anika", "aunty", "benjamin", "boris", "croak"),
     *("ed", "f3", "f4", "grandpa", "ian", "iven", "iven2", "iven3", "iven4", "john", "klatt", "klatt2", "klatt3"),
-    *("klatt5", "klatt6", "linda", "m1", "m3", "m4", "marcelo", "michel", "miguel", "mike2", "norbert", "sandro"),
-    *("travis", "zac"),
+    *("klatt5", "klatt6", "m1", "m3", "m4", "marcelo", "michel", "miguel", "mike2", "norbert", "sandro"),
+    *("steph", "steph2", "steph3", "travis", "zac"),
 )
 PLANS = {
     "train": SpeechPlan(TRAINING_VOICES, ACCENTS, COMMAND_WORDS, repeats=8, seed=20, varied_size=True),
     "validation": SpeechPlan(VALIDATION_VOICES, ACCENTS, COMMAND_WORDS, repeats=6, seed=21, distorted=True),
     "test": SpeechPlan(TEST_VOICES, ACCENTS, COMMAND_WORDS, repeats=4, seed=22),
 }
+# Every word is spoken equally often, in the test too: with the weight of KWS_20, 0.07, unknown words would mostly be
+# taken for keywords.
+CLASS_WEIGHTS = (1.0,) * (len(LABELS_20) - 1) + (0.5,)
 # Change with everything that changes the samples and is not part of the plans.
 VERSION = 1
 
@@ -84,7 +86,7 @@ datasets = [
         input=(128, 128),
         labels=LABELS_20,
         load=partial(load, plans=PLANS),
-        class_weights=CLASS_WEIGHTS_20,
+        class_weights=CLASS_WEIGHTS,
         note="synthetic speech (eSpeak NG)",
         description="20 spoken keywords and unknown words, 128×128, synthesized on this computer",
     )

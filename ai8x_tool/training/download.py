@@ -78,7 +78,7 @@ def _try_all(download: Download, part: Path, progress: Progress) -> str | None:
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
                     raise
-                reason = f"{url}: {getattr(error, 'reason', None) or error}"
+                reason = f"{url}: {str(error).strip('<>').removeprefix('urlopen error ')}"
                 shown = part.stat().st_size if part.exists() else 0
                 if shown <= done:
                     break
@@ -147,6 +147,9 @@ def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, cons
             _extract_member(tar, member, folder)
             progress.advance(archive.tell() - position)
             position = archive.tell()
+    # The checksum of the compressed data stands behind the last member.
+    while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
+        pass
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:

@@ -60,8 +60,10 @@ class Espeak:
         ]
         self._library.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
         self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
-        data = espeakng_loader.get_data_path().encode()
-        self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DO_NOT_EXIT)
+        data = Path(espeakng_loader.get_data_path())
+        # A variant that does not exist would be ignored without a word.
+        self._variants = {path.name for path in (data / "voices" / "!v").iterdir()}
+        self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _DO_NOT_EXIT)
         if self.sample_rate <= 0:
             raise Ai8xError(f"eSpeak NG does not start: status {self.sample_rate}", fix=INSTALL)
         self._library.espeak_ng_SetRandSeed(1)
@@ -76,7 +78,9 @@ class Espeak:
 
     def speak(self, utterance: Utterance) -> NDArray[np.int16]:
         """Return the samples of `utterance` at `sample_rate`. Raises Ai8xError for a voice that does not exist."""
-        if self._library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
+        _, plus, variant = utterance.voice.partition("+")
+        known = not plus or variant in self._variants
+        if not known or self._library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
             raise Ai8xError(f"eSpeak NG has no voice {utterance.voice!r}", fix=INSTALL)
         settings = {_RATE: utterance.rate, _VOLUME: 100, _PITCH: utterance.pitch, _RANGE: utterance.range}
         for parameter, value in settings.items():

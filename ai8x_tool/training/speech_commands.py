@@ -111,7 +111,8 @@ def read_wav(path: Path) -> NDArray[np.float32]:
         raise Ai8xError(f"cannot read the WAV file: {error}", where=str(path), fix="get the file again") from error
     if layout != (1, 2, SAMPLE_RATE) or not frames or len(frames) % 2:
         raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
-    return np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
+    samples: NDArray[np.float32] = np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
+    return samples
 
 
 def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
