@@ -37,6 +37,14 @@ class _Bar:
         self.progress.advance(self.task, steps)
 
 
+_PLAIN_WIDTH = 120
+
+
+def _for_results() -> RichConsole:
+    console = RichConsole(highlight=False)
+    return console if console.is_terminal else RichConsole(highlight=False, width=_PLAIN_WIDTH)
+
+
 @dataclass
 class Console:
     """Messages of one command. `verbosity`: -1 errors and warnings, 0 normal, 1 and more details.
@@ -46,7 +54,7 @@ class Console:
 
     verbosity: int = 0
     json_output: bool = False
-    out: RichConsole = field(default_factory=lambda: RichConsole(highlight=False))
+    out: RichConsole = field(default_factory=lambda: _for_results())
     err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
     warnings: list[str] = field(default_factory=list)
 

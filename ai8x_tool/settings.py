@@ -27,7 +27,8 @@ class TrainSettings:
     """Options of ``ai8x train``. spec: training, section 2.
 
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
-    learning rate and no QAT. `seed` None is drawn and logged, or 0 with `deterministic`.
+    learning rate and no QAT. Without `optimizer` and `learning_rate` a warning says that SGD and 0.1 are used. `seed`
+    None is drawn and logged, or 0 with `deterministic`.
     """
 
     model: str
@@ -36,8 +37,8 @@ class TrainSettings:
     data: Path = Path("data")
     epochs: int = 90
     batch_size: int = 256
-    optimizer: Literal["SGD", "Adam"] = "SGD"
-    learning_rate: float = 0.1
+    optimizer: Literal["SGD", "Adam"] | None = None
+    learning_rate: float | None = None
     momentum: float = 0.9
     weight_decay: float = 1e-4
     compress: str | None = None
@@ -65,7 +66,7 @@ class TrainSettings:
         for key in ("epochs", "batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
         _require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
-        _require(self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        _require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         for key in ("momentum", "weight_decay"):
             _require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
         if self.resume_from and self.exp_load_weights_from:

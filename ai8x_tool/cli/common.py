@@ -1,0 +1,49 @@
+"""What all commands share: output options, and errors as one line with an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+
+OUTPUT_PANEL = "Messages"
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output.", rich_help_panel=OUTPUT_PANEL)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.", rich_help_panel=OUTPUT_PANEL)]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=OUTPUT_PANEL)]
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+Result = TypeVar("Result")
+
+
+def make_console(*, json: bool, quiet: bool, verbose: bool) -> Console:
+    """Return the console that the output options ask for."""
+    return Console(verbosity=-1 if quiet else int(verbose), json_output=json)
+
+
+def run(console: Console, function: Callable[[], Result]) -> Result:
+    """Call `function`; a user's error becomes one line and exit status 1, Ctrl-C one line and 130."""
+    try:
+        return function()
+    except Ai8xError as error:
+        console.error(str(error))
+        if console.json_output:
+            console.result({"schema": 1, "error": str(error)})
+        raise typer.Exit(EXIT_FAILED) from None
+    except KeyboardInterrupt:
+        console.error("interrupted")
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    except BrokenPipeError:
+        raise typer.Exit(EXIT_FAILED) from None
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        console.error(f"{where}{error.strerror or error}")
+        raise typer.Exit(EXIT_FAILED) from None

@@ -1,0 +1,42 @@
+"""``ai8x list``."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import typer
+
+from ai8x_tool.cli.common import Json, make_console, run
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    models = "models"
+    datasets = "datasets"
+    recipes = "recipes"
+    networks = "networks"
+    devices = "devices"
+    operators = "operators"
+
+
+def list_things(
+    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)], json: Json = False
+) -> None:
+    """List models, datasets, recipes, networks, devices or operators."""
+    console = make_console(json=json, quiet=False, verbose=False)
+
+    def show() -> None:
+        from rich.table import Table
+
+        from ai8x_tool.report.catalogue import catalogue
+
+        rows = catalogue(kind.value)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        for row in rows:
+            table.add_row(f"[bold]{row['name']}[/]", row["description"], row.get("file", ""))
+        console.show(table)
+        console.result({"schema": 1, "command": "list", kind.value: rows})
+
+    run(console, show)

@@ -1,0 +1,7 @@
+"""From a program to the files of a C project. Templates hold no arithmetic; everything they show is computed here."""
+
+from ai8x_tool.codegen.options import ProjectOptions
+from ai8x_tool.codegen.project import render_project
+from ai8x_tool.codegen.writer import write_project
+
+__all__ = ["ProjectOptions", "render_project", "write_project"]

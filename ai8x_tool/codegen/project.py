@@ -1,0 +1,289 @@
+"""Rendering of the C project. spec: generated-c."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import jinja2
+
+from ai8x_tool import __version__
+from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
+from ai8x_tool.codegen.tables import (
+    answer_words,
+    as_ints,
+    bytes_macro,
+    kernel_words,
+    layer_lines,
+    register_comment,
+    shape_text,
+    statistics_lines,
+    words_macro,
+)
+from ai8x_tool.device import MAX78002
+from ai8x_tool.device import registers as tables
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering.outputs import OutputRegion, output_slots
+from ai8x_tool.lowering.program import Program
+from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
+from ai8x_tool.network.dimensions import passes
+from ai8x_tool.report.statistics import Statistics, statistics
+from ai8x_tool.resources import search_path
+
+_ARM_DEFINES = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
+_RISCV_DEFINES = ("MXC_ASSERT_ENABLE", "RV32")
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    folders = [str(folder) for folder in search_path("templates")]
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folders),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str, str], Statistics]:
+    """Return the project's files by name, and the network's figures.
+
+    The text depends on nothing but the program and the options: no dates, no paths.
+    """
+    chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
+    figures = statistics(program.mapping, clock_mhz=accelerator_mhz(program.mapping.device, chosen))
+    values = _values(program, options, figures)
+    files = {
+        "cnn.c": _render("cnn.c.j2", values),
+        "cnn.h": _render("cnn.h.j2", values),
+        "weights.h": _data("Kernels and biases", _weight_macros(program)),
+        "sampledata.h": _data("Sample input", _input_macros(program)),
+        "softmax.c": _render("softmax.c.j2", values),
+        "project.mk": _render("project.mk.j2", values),
+    }
+    if program.options.known_answers:
+        macros = [("SAMPLE_OUTPUT", words_macro(answer_words(program)))]
+        files["sampleoutput.h"] = _data("Expected output for the sample input", macros)
+    if options.riscv:
+        files["main_riscv.c"] = _render("main.c.j2", values)
+        files["main.c"] = _render("wrapper.c.j2", values)
+        for name in ("Makefile", "Makefile.ARM", "Makefile.RISCV", "Makefile.common"):
+            template = "Makefile.driver.j2" if name == "Makefile" else f"{name}.j2"
+            files[name] = _render(template, values)
+    else:
+        files["main.c"] = _render("main.c.j2", values)
+        files["Makefile"] = _render("Makefile.j2", values)
+    return files, figures
+
+
+def _render(template: str, values: dict[str, Any]) -> str:
+    return _environment().get_template(template).render(values)
+
+
+def _data(title: str, macros: list[tuple[str, str]]) -> str:
+    return _render("data.h.j2", {"title": title, "macros": macros})
+
+
+def _weight_macros(program: Program) -> list[tuple[str, str]]:
+    macros = [(f"BIAS_{quadrant}", bytes_macro(values)) for quadrant, values in sorted(program.bias.items())]
+    return [*macros, ("KERNELS", words_macro(kernel_words(program)))]
+
+
+def _input_macros(program: Program) -> list[tuple[str, str]]:
+    return [(f"SAMPLE_INPUT_{block.name}", words_macro(as_ints(block.words))) for block in program.inputs]
+
+
+def _values(program: Program, options: ProjectOptions, figures: Statistics) -> dict[str, Any]:
+    mapping, device = program.mapping, program.mapping.device
+    final = mapping.network.final
+    regions = program.unload if options.unload else ()
+    outputs = final.channels_out * final.out_size[0] * final.out_size[1]
+    addresses = device.addresses
+    return {
+        "project": _project(program, options),
+        "layer_lines": layer_lines(figures),
+        "statistics_lines": statistics_lines(figures),
+        "controls": [device.quadrant(addresses.control, q) for q in mapping.quadrants],
+        "interrupt_mask": program.interrupt_mask,
+        "quadrant_mask": sum(1 << q for q in mapping.quadrants),
+        "express": program.options.express,
+        "kernel_mask": addresses.kernel_stride // 4 - 1,
+        "bias": sorted(program.bias.items()),
+        "bias_address": {q: device.quadrant(addresses.bias, q) for q in program.bias},
+        "init": [_step(program, step) for step in program.init],
+        "configure": _configure_groups(program),
+        "start": [_write(program, write) for write in program.start],
+        "go": [_write(program, write) for write in program.go],
+        "verify_writes": options.verify_writes,
+        "verify_kernels": options.verify_kernels,
+        "zero_memory": program.options.zero_memory,
+        "outputs": outputs,
+        "outputs_text": shape_text((final.channels_out, *final.out_size)),
+        "unload_total": max(1, (sum(region.bytes for region in regions) + 3) // 4),
+        **_unload(program, regions),
+        **_softmax(program, options, outputs),
+        **_input(program, options),
+        "known_answers": program.options.known_answers,
+    }
+
+
+@dataclass(frozen=True)
+class _Project:
+    """What templates may ask about the project."""
+
+    name: str
+    device: str
+    version: str
+    network: str
+    checkpoint: str
+    board: str
+    is_78002: bool
+    riscv: bool
+    riscv_flash: bool
+    riscv_debug: bool
+    riscv_exclusive: bool
+    deepsleep: bool
+    no_wfi: bool
+    timer: int | None
+    debug_wait: int
+    boost: tuple[int, int] | None
+    oscillator: int
+    pll: bool
+    enable_divider: int
+    divider: int
+    switch_clock: bool
+    switch_delay: int
+    one_shot: int
+    defines: tuple[str, ...]
+    riscv_defines: tuple[str, ...]
+
+
+def _project(program: Program, options: ProjectOptions) -> _Project:
+    device = program.mapping.device
+    chosen = clock(device, options, pipeline=program.context.pipeline)
+    return _Project(
+        name=options.name,
+        device=device.name,
+        version=__version__,
+        network=options.network,
+        checkpoint=options.checkpoint,
+        board=options.board,
+        is_78002=device is MAX78002,
+        riscv=options.riscv,
+        riscv_flash=options.riscv and options.riscv_flash,
+        riscv_debug=options.riscv_debug,
+        riscv_exclusive=options.riscv_exclusive,
+        deepsleep=options.deepsleep,
+        no_wfi=options.no_wfi,
+        timer=options.timer,
+        debug_wait=options.debug_wait,
+        boost=options.boost,
+        oscillator=device.oscillator_mhz,
+        pll=chosen.pll,
+        enable_divider=chosen.enable_divider,
+        divider=chosen.divider,
+        switch_clock=chosen.switch,
+        switch_delay=device.switch_delay_ms if options.switch_delay is None else options.switch_delay,
+        one_shot=program.mapping.network.final.index if program.options.one_shot else 0,
+        defines=(*_ARM_DEFINES, *options.defines),
+        riscv_defines=(*_RISCV_DEFINES, *options.defines),
+    )
+
+
+def _titles(program: Program) -> dict[str, str]:
+    titles = {name: register.title for name, register in tables.registers(program.mapping.device).items()}
+    return titles | {"AON": "always-on block", "FIFO_CONTROL": "FIFO control", "FAST_FIFO_CONTROL": "fast FIFO control"}
+
+
+def _write(program: Program, write: Write) -> dict[str, Any]:
+    comment = f"{write.register}: {register_comment(write, _titles(program))}"
+    readable = not (write.register == "FMAX" and program.mapping.device is MAX78002)
+    return {
+        "kind": "write",
+        "address": write.address,
+        "value": write.value,
+        "comment": comment,
+        "readable": readable,
+    }
+
+
+def _step(program: Program, step: Step) -> dict[str, Any]:
+    if isinstance(step, Wait):
+        return {"kind": "wait", "address": step.address, "mask": step.mask, "error": step.error}
+    if isinstance(step, ClearTram):
+        return {"kind": "tram", "address": step.address, "size": step.size}
+    return _write(program, step)
+
+
+def _configure_groups(program: Program) -> list[dict[str, Any]]:
+    """Return register writes grouped by layer and quadrant, for reading."""
+    groups: list[dict[str, Any]] = []
+    for write in program.configure:
+        if write.layer is None:
+            title = "Conditional execution" if write.register.startswith("SNP") else "Input FIFO"
+        else:
+            title = f"{program.mapping.network[write.layer].label.capitalize()}, quadrant {write.quadrant}"
+        if not groups or groups[-1]["title"] != title:
+            groups.append({"title": title, "writes": []})
+        groups[-1]["writes"].append(_write(program, write))
+    return groups
+
+
+def _unload(program: Program, regions: tuple[OutputRegion, ...]) -> dict[str, Any]:
+    """Return the table of ``cnn_unload()``."""
+    as_bytes = any(region.width == 8 for region in regions)
+    entries, start = [], 0
+    for region in regions:
+        unit = 1 if as_bytes and region.width == 8 else 4 if as_bytes else 1
+        rounds = passes(region.channels)
+        step = rounds * region.width // 8 * (region.gap + 1)
+        for slot in output_slots(region):
+            entries.append(
+                {
+                    "source": program.mapping.device.instance(4 * slot.instance) + int(slot.offsets[0]),
+                    "target": start + slot.channels[0] * region.pixels * unit,
+                    "pixels": region.pixels,
+                    "step": step,
+                    "lanes": sum(1 << lane for lane in slot.lanes),
+                    "wide": int(region.width == 32),
+                }
+            )
+        start += region.bytes if as_bytes else region.bytes // 4
+    return {
+        "unload": entries,
+        "unload_bytes": as_bytes,
+        "unload_words": any(region.width == 32 for region in regions),
+    }
+
+
+def _softmax(program: Program, options: ProjectOptions, outputs: int) -> dict[str, Any]:
+    final = program.mapping.network.final
+    if options.softmax and not options.unload:
+        raise Ai8xError("softmax needs the outputs unloaded", fix="leave out --no-unload")
+    shift = 0 if final.bypass else 8 - abs(final.bits or 8)
+    return {
+        "softmax": options.softmax,
+        "softmax_bytes": options.softmax and final.output_width == 8,
+        "softmax_shift": shift,
+    }
+
+
+def _input(program: Program, options: ProjectOptions) -> dict[str, Any]:
+    mapping, device = program.mapping, program.mapping.device
+    start = mapping.network.start
+    shape = shape_text((start.channels_in * start.operands, *start.in_size))
+    layout = "CHW" if start.chw else "HWC"
+    return {
+        "inputs": program.inputs,
+        "input_text": f"Sample input, {shape} ({layout})",
+        "fifo": mapping.options.fifo,
+        "fast_fifo": mapping.options.fast_fifo,
+        "fifo_wait": options.fifo_wait,
+        "fifo_status": device.base + tables.FIFO_STATUS,
+        "fifo_data": device.base + tables.FIFO_DATA,
+        "fast_fifo_status": tables.FAST_FIFO_STATUS,
+        "fast_fifo_data": tables.FAST_FIFO_DATA,
+    }

@@ -1,0 +1,77 @@
+"""Writing a project: all files or none."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from ai8x_tool.errors import Ai8xError
+
+KEPT_FILES = ("project.mk",)
+"""Files of the user's own: written once, never replaced."""
+
+
+def write_project(files: dict[str, str], folder: Path, *, overwrite: bool) -> None:
+    """Write `files` into `folder`, which appears complete or not at all.
+
+    An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay.
+    """
+    check_folder(folder, overwrite=overwrite)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+    try:
+        temporary.chmod(0o755)
+        for name, text in files.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        if folder.exists():
+            _replace(temporary, folder, files)
+        else:
+            temporary.rename(folder)
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise Ai8xError if `folder` cannot become the project's folder."""
+    if folder.exists() and not folder.is_dir():
+        raise Ai8xError("the output is a file, not a folder", where=str(folder))
+    if folder.is_dir() and not overwrite and any(folder.iterdir()):
+        raise Ai8xError("the output folder exists", where=str(folder), fix="add --overwrite to replace its files")
+
+
+def _replace(temporary: Path, folder: Path, files: dict[str, str]) -> None:
+    for name in files:
+        target = folder / name
+        if name in KEPT_FILES and target.exists():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        (temporary / name).replace(target)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write one file by way of a temporary sibling."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise _cannot_write(path, error) from None
+
+
+def _cannot_write(path: Path, error: OSError) -> Ai8xError:
+    return Ai8xError(
+        f"cannot be written: {error.strerror or error}", where=str(path), fix="check space and permissions"
+    )

@@ -1,0 +1,55 @@
+"""What the tool has to offer, for ``ai8x list``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ai8x_tool.device import DEVICES
+from ai8x_tool.errors import Ai8xError
+
+OPERATORS = {
+    "Conv1d": "kernel 1 … 9, pad 0 … 2, dilation; max or average pooling in front",
+    "Conv2d": "kernel 1×1 or 3×3, pad 0 … 2; max or average pooling in front",
+    "ConvTranspose2d": "kernel 3×3, stride 2",
+    "Linear": "with flatten in front",
+    "Passthrough": "pooling, or copying",
+    "Add, Sub, Or, Xor": "2 … 16 operands, before or after pooling, alone or in front of Conv2d",
+    "ReLU, Abs": "activations",
+}
+"""Operators of the accelerator."""
+
+Row = dict[str, str]
+
+
+def catalogue(kind: str) -> list[Row]:
+    """Return name, description and file of everything of one kind."""
+    from ai8x_tool import plugins, resources, settings  # noqa: PLC0415  (each only where needed)
+
+    if kind == "models":
+        return [_row(x.name, x.description, x.file) for x in plugins.list_models()]
+    if kind == "datasets":
+        return [_row(x.name, x.description, x.file) for x in plugins.list_datasets()]
+    if kind == "recipes":
+        return [_row(x.name, x.description, x.path) for x in settings.list_recipes()]
+    if kind == "networks":
+        return [_row(name, _first_comment(path), path) for name, path in resources.list_configs("networks").items()]
+    if kind == "devices":
+        return [{"name": d.name, "description": _device_text(d.name)} for d in DEVICES]
+    if kind == "operators":
+        return [{"name": name, "description": text} for name, text in OPERATORS.items()]
+    raise Ai8xError(f"nothing of kind {kind!r} to list")
+
+
+def _row(name: str, description: str, file: Path) -> Row:
+    return {"name": name, "description": description, "file": str(file)}
+
+
+def _first_comment(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
+
+
+def _device_text(name: str) -> str:
+    device = next(d for d in DEVICES if d.name == name)
+    data = 16 * device.instance_size // 1024
+    return f"{device.layers} layers, {device.weight_bytes // 1024} KiB of weights, {data} KiB of data memory"

@@ -1,0 +1,81 @@
+"""Pictures of a training run, drawn where matplotlib is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai8x_tool.errors import Ai8xError
+
+if TYPE_CHECKING:
+    from ai8x_tool.training.trainer import EpochRecord
+
+_DOTS_PER_INCH = 96
+
+
+def plot_history(history: Sequence[EpochRecord], path: Path) -> bool:
+    """Draw losses and validation accuracy over the epochs into `path`; return False without matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return False
+    figure, (losses, accuracy) = _figure(8, 7, rows=2)
+    epochs = [record.epoch for record in history]
+    losses.plot(epochs, [record.training_loss for record in history], label="training")
+    losses.plot(epochs, [record.loss for record in history], label="validation")
+    losses.set_ylabel("loss")
+    accuracy.plot(epochs, [record.top1 for record in history], color="tab:orange", label="validation")
+    accuracy.set_ylabel("Top1 in %")
+    accuracy.set_xlabel("epoch")
+    quantized = [record.epoch for record in history if record.phase == "qat"]
+    for axes in (losses, accuracy):
+        if quantized and quantized[0] > epochs[0]:
+            axes.axvline(quantized[0], color="gray", linestyle="--", label="QAT starts")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    _write(figure, path)
+    return True
+
+
+def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path) -> bool:
+    """Draw the confusion matrix (rows: true classes) into `path`; return False without matplotlib."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return False
+    side = min(max(len(labels) // 2, 5), 20)
+    figure, (axes,) = _figure(side, side, rows=1)
+    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for true, row in enumerate(matrix):
+        for predicted, count in enumerate(row):
+            color = "white" if shares[true][predicted] > 0.5 else "black"
+            axes.text(predicted, true, count or "·", ha="center", va="center", color=color, fontsize=7)
+    axes.set_xticks(range(len(labels)), labels, rotation=90)
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    _write(figure, path)
+    return True
+
+
+def _figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
+    """Return a figure without the state of pyplot, and its axes."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (optional)
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+
+
+def _write(figure: Any, path: Path) -> None:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(picture.getvalue())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise Ai8xError(f"cannot be written: {error.strerror}", where=str(path)) from None

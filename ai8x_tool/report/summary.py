@@ -1,0 +1,72 @@
+"""The summary that ``ai8x synthesize`` ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group
+from rich.table import Table
+
+from ai8x_tool.device import Device
+from ai8x_tool.report.statistics import Statistics
+from ai8x_tool.synthesis import Synthesis
+
+SCHEMA = 1
+
+
+def synthesis_table(result: Synthesis, device: Device) -> Group:
+    """Return the table of layers with operators, shapes, MACs, cycles and memory, and the totals."""
+    figures = result.statistics
+    title = f"{device.name}: {len(figures.layers)} layers"
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("layer", no_wrap=True)
+    table.add_column("operator", min_width=14)
+    for heading in ("input", "output", "MACs", "cycles", "weights", "bias", "data in", "data out"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for layer in figures.layers:
+        name = f"{layer.index} {layer.name}" if layer.name else str(layer.index)
+        table.add_row(
+            name,
+            layer.operator,
+            _shape(layer.input_shape),
+            _shape(layer.output_shape),
+            f"{layer.operations.macc:,}",
+            "–" if layer.cycles is None else f"{layer.cycles:,}",
+            f"{layer.weight_bytes:,}",
+            f"{layer.bias_bytes:,}",
+            f"{layer.input_bytes:,}",
+            f"{layer.output_bytes:,}",
+        )
+    return Group(table, *_totals(figures, device))
+
+
+def _totals(figures: Statistics, device: Device) -> list[str]:
+    weights = f"{figures.weight_bytes:,} of {figures.weight_total:,} bytes"
+    bias = f"{figures.bias_bytes:,} of {figures.bias_total:,} bytes"
+    lines = [
+        f"operations {figures.operations.total:,} ({figures.operations.macc:,} MACs)",
+        f"kernel memory {weights} ({100 * figures.weight_bytes / figures.weight_total:.1f} %), bias memory {bias}",
+        f"data memory: bytes in each instance of four processors, which holds {device.instance_size:,}",
+    ]
+    if figures.microseconds is not None:
+        note = ", an estimate: streaming layers wait for their input" if figures.streams else ""
+        lines.append(f"inference {figures.cycles:,} cycles, {figures.microseconds:,.0f} µs{note}")
+    return lines
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    trimmed = shape[:-1] if shape[-1] == 1 and len(shape) == 3 else shape
+    return "×".join(map(str, trimmed))
+
+
+def synthesis_document(result: Synthesis, folder: Path) -> dict[str, Any]:
+    """Return the result for ``--json``."""
+    return {
+        "schema": SCHEMA,
+        "command": "synthesize",
+        "project": str(folder),
+        "files": sorted(result.files),
+        "statistics": result.statistics.document(),
+    }

@@ -1,0 +1,153 @@
+"""From a network description and a quantized checkpoint to a C project: the steps, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.codegen import ProjectOptions, render_project
+from ai8x_tool.console import Console
+from ai8x_tool.device import Device
+from ai8x_tool.engine import LayerTensors, run, simulated_order
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering import LoweringOptions, Program, lower
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.mapping import Mapping, MappingOptions, map_network
+from ai8x_tool.mapping.hardware import HardwareView
+from ai8x_tool.network.network import Layer, Network
+from ai8x_tool.network.parameters import ParameterOptions, load_parameters
+from ai8x_tool.network.parser import read_description
+from ai8x_tool.network.resolve import ResolveOptions, resolve
+from ai8x_tool.report.statistics import Statistics
+from ai8x_tool.rules import PHASES, Subject, check_rules
+from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+
+Sample = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class SynthesisOptions:
+    """Everything that can be chosen beside the inputs, by stage."""
+
+    parameters: ParameterOptions = field(default_factory=ParameterOptions)
+    network: ResolveOptions = field(default_factory=ResolveOptions)
+    mapping: MappingOptions = field(default_factory=MappingOptions)
+    lowering: LoweringOptions = field(default_factory=LoweringOptions)
+    overlap: OverlapOptions = field(default_factory=OverlapOptions)
+    skip_yaml_layers: int = 0
+    warn_zero: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class Synthesis:
+    """The result: the rendered files, and every value on the way to them."""
+
+    files: dict[str, str]
+    statistics: Statistics
+    network: Network
+    mapping: Mapping
+    program: Program
+    tensors: LayerTensors
+
+
+def load_network(
+    description: Path,
+    checkpoint: Path,
+    input_shape: tuple[int, int, int],
+    device: Device,
+    console: Console,
+    options: SynthesisOptions | None = None,
+) -> Network:
+    """Return the resolved network of a description and a quantized checkpoint. `input_shape` is (C, H, W)."""
+    chosen = options or SynthesisOptions()
+    parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
+    parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
+    return resolve(parsed, parameters, input_shape, device, console, chosen.network)
+
+
+def synthesize(
+    description: Path,
+    checkpoint: Path,
+    sample: Sample,
+    device: Device,
+    project: ProjectOptions,
+    options: SynthesisOptions,
+    console: Console,
+) -> Synthesis:
+    """Generate the C project in memory; nothing is written.
+
+    `sample` is (C, H, W) or (C, L) of integers −128…127. Raises Ai8xError for everything that is wrong with the
+    inputs, naming file, line, layer and rule.
+    """
+    sample = sample if sample.ndim == 3 else sample[..., None]
+    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
+    network = load_network(description, checkpoint, shape, device, console, options)
+    mapping = map_network(
+        network, options.mapping, lambda views: _check(network, options.mapping, views, shape, console)
+    )
+    context = Context(mapping, options.lowering)
+    check_data_memory(context, simulated_order(network), options.overlap, console)
+    tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
+    _warn_zero(network, tensors, options, console)
+    program = lower(mapping, options.lowering, sample, tensors)
+    files, statistics = render_project(program, project)
+    return Synthesis(files, statistics, network, mapping, program, tensors)
+
+
+def _check(
+    network: Network,
+    options: MappingOptions,
+    views: list[tuple[Layer, HardwareView]],
+    shape: tuple[int, int, int],
+    console: Console,
+) -> None:
+    subjects = [Subject(network, layer, view, options) for layer, view in views]
+    for _, rules in PHASES:
+        check_rules(rules, subjects, console)
+    check_sample_shape(network, shape)
+
+
+def check_sample_shape(network: Network, shape: tuple[int, int, int]) -> None:
+    """Raise Ai8xError if a sample of `shape` is not what the first layer expects."""
+    start = network.start
+    channels, pixels = start.channels_in * start.operands, start.in_size[0] * start.in_size[1]
+    if shape[0] == channels and shape[1] * shape[2] == pixels + sum(start.in_crop) * start.in_size[1]:
+        return
+    expected = f"{channels}×{start.in_size[0]}×{start.in_size[1]}"
+    have = "×".join(map(str, shape))
+    raise Ai8xError(
+        f"the sample is {have}, the first layer expects {expected}",
+        where=start.where,
+        fix="give a sample of this network with --sample-input",
+    )
+
+
+def _warn_zero(network: Network, tensors: LayerTensors, options: SynthesisOptions, console: Console) -> None:
+    for index in tensors.order:
+        checked = network[index].output or index == tensors.order[-1]
+        if options.warn_zero and checked and not tensors.outputs[index].any():
+            console.warn(f"{network[index].where}: all outputs are 0 for this sample: the test means little")
+
+
+def load_sample(path: Path) -> Sample:
+    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W) or (C, L). spec: arithmetic, 4.6."""
+    where = str(path)
+    if not path.is_file():
+        raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
+    try:
+        sample = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
+    if not isinstance(sample, np.ndarray) or sample.dtype not in (np.int64, np.int8):
+        raise Ai8xError(f"samples are int64, this file holds {getattr(sample, 'dtype', 'an archive')}", where=where)
+    if sample.ndim not in (2, 3):
+        raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
+    if sample.size == 0 or sample.min() < -128 or sample.max() > 127:
+        low, high = (sample.min(), sample.max()) if sample.size else (0, 0)
+        raise Ai8xError(f"sample values must be −128 … 127, these are {low} … {high}", where=where)
+    return sample
