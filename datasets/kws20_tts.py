@@ -2,6 +2,7 @@
 
 Every voice belongs to exactly one part: training, validation and test results are about voices the others do not
 have. Variants of one voice that differ in pitch or tone only (Hugo and Miguel; steph, steph2 and steph3) stay together.
+Distorted voices (steph and Hugo with theirs, Andy, ian, travis, zac) serve training only.
 
 Not used are whispering voices (whisper, whisperf, caleb), robots and strong echoes (UniRobot, anikaRobot, robosoft1–8,
 Demonic, RicishayMax1–3, announcer, klatt4), formants far from human ones (Tweaky, kaukovalta) and ``fast``, which is

@@ -13,7 +13,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -81,7 +83,7 @@ class Espeak:
         _, plus, variant = utterance.voice.partition("+")
         known = not plus or variant in self._variants
         if not known or self._library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
-            raise Ai8xError(f"eSpeak NG has no voice {utterance.voice!r}", fix=INSTALL)
+            raise Ai8xError(f"eSpeak NG has no voice {utterance.voice!r}")
         settings = {_RATE: utterance.rate, _VOLUME: 100, _PITCH: utterance.pitch, _RANGE: utterance.range}
         for parameter, value in settings.items():
             self._library.espeak_SetParameter(parameter, value, 0)
@@ -109,25 +111,39 @@ def synthesize(utterances: Sequence[Utterance]) -> Iterator[tuple[int, NDArray[n
     paths = [package_root, os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, "-m", "ai8x_tool.training.espeak"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment) as process:
+    with (
+        tempfile.TemporaryFile() as messages,
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=messages, env=environment
+        ) as process,
+    ):
         assert process.stdin is not None and process.stdout is not None
         try:
-            process.stdin.write(json.dumps([astuple(utterance) for utterance in utterances]).encode())
-            process.stdin.close()
+            with suppress(BrokenPipeError), process.stdin as request:
+                request.write(json.dumps([astuple(utterance) for utterance in utterances]).encode())
             for utterance in utterances:
-                yield _read_clip(process.stdout, utterance)
+                clip = _read_clip(process.stdout)
+                if clip is None:
+                    process.wait()
+                    raise Ai8xError(f"eSpeak NG failed at {utterance.text!r}: {_last_line(messages)}", fix=INSTALL)
+                yield clip
         finally:
             process.kill()
 
 
-def _read_clip(stream: IO[bytes], utterance: Utterance) -> tuple[int, NDArray[np.int16]]:
+def _last_line(messages: IO[bytes]) -> str:
+    messages.seek(0)
+    lines = messages.read().decode(errors="replace").split("\n")
+    return next((line.removeprefix("error: ") for line in reversed(lines) if line.strip()), "no message")
+
+
+def _read_clip(stream: IO[bytes]) -> tuple[int, NDArray[np.int16]] | None:
     header = stream.read(8)
-    if len(header) == 8:
-        rate, count = np.frombuffer(header, dtype="<i4").tolist()
-        data = stream.read(2 * count)
-        if len(data) == 2 * count:
-            return rate, np.frombuffer(data, dtype="<i2").astype(np.int16)
-    raise Ai8xError(f"eSpeak NG failed at {utterance.text!r} with voice {utterance.voice!r}", fix=INSTALL)
+    if len(header) < 8:
+        return None
+    rate, count = np.frombuffer(header, dtype="<i4").tolist()
+    data = stream.read(2 * count)
+    return (rate, np.frombuffer(data, dtype="<i2").astype(np.int16)) if len(data) == 2 * count else None
 
 
 def _serve(request: IO[str], answer: IO[bytes]) -> None:

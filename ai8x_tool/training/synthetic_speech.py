@@ -55,7 +55,7 @@ class SpeechPlan:
         random = np.random.default_rng(self.seed)
         said = [(voice, word) for voice in self.voices for word in self.words for _ in range(self.repeats)]
         accents = random.integers(0, len(self.accents), len(said))
-        rates = random.integers(130, 221, len(said))
+        rates = random.integers(140, 211, len(said))
         pitches = random.integers(20, 81, len(said))
         ranges = random.integers(20, 81, len(said))
         return [
@@ -96,7 +96,7 @@ def _record(clips: Sequence[tuple[int, NDArray[np.int16]]], plan: SpeechPlan, ge
         row[: len(samples)] = torch.from_numpy(samples)
     sound = _resample(sound, clips[0][0], plan.varied_size, generator)
     placed = _place(sound, generator)
-    level = 10 ** (-0.4 * torch.rand(count, 1, generator=generator))  # peaks between −8 dB and 0 dB of full scale
+    level = 10 ** (-0.25 * torch.rand(count, 1, generator=generator))  # peaks between −5 dB and 0 dB of full scale
     floor = 10 ** (-2 - torch.rand(count, 1, generator=generator))  # noise between −60 dB and −40 dB
     placed[:, :RECORDING] *= level
     placed[:, :RECORDING] += floor * torch.randn(count, RECORDING, generator=generator)

@@ -152,10 +152,17 @@ def test_parameters_are_heard() -> None:
 
 @needs_espeak
 def test_unknown_voice_is_one_clear_line() -> None:
-    with pytest.raises(Ai8xError, match="no voice 'en-zz\\+m3'"):
+    with pytest.raises(Ai8xError, match=r"no voice 'en-zz\+m3'"):
         Espeak().speak(Utterance("yes", "en-zz+m3"))
-    with pytest.raises(Ai8xError, match="eSpeak NG failed at 'yes' with voice 'en-zz\\+m3'"):
+    with pytest.raises(Ai8xError, match=r"failed at 'yes': eSpeak NG has no voice 'en-zz\+m3'"):
         list(synthesize([Utterance("yes", "en-zz+m3")]))
+
+
+@needs_espeak
+def test_dying_process_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(Ai8xError, match="eSpeak NG failed at 'yes': no message"):
+        list(synthesize([Utterance("yes", "en+m3")] * 5000))
 
 
 @needs_espeak
