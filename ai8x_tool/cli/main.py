@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool import __version__
-from ai8x_tool.cli import synthesize
+from ai8x_tool.cli import quantize, synthesize
 from ai8x_tool.cli.list_command import list_things
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ def _main(
     """Neural networks for the MAX78000 and MAX78002: train → quantize → evaluate → synthesize."""
 
 
+app.command(epilog=quantize.EPILOG)(quantize.quantize)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command("list")(list_things)
 

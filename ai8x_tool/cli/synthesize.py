@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,130 +29,130 @@ def _option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's 
 
 
 def synthesize(
-    recipe: Annotated[Optional[str], typer.Argument(help="A recipe (see `ai8x list recipes`).")] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A recipe (see `ai8x list recipes`).")] = None,
     config_file: Annotated[
-        Optional[str], _option("--config-file", "--network", panel=_IN, help="Network description (YAML).")
+        str | None, _option("--config-file", "--network", panel=_IN, help="Network description (YAML).")
     ] = None,
     checkpoint_file: Annotated[
-        Optional[str], _option("--checkpoint-file", "--checkpoint", panel=_IN, help="Quantized checkpoint.")
+        str | None, _option("--checkpoint-file", "--checkpoint", panel=_IN, help="Quantized checkpoint.")
     ] = None,
     sample_input: Annotated[
-        Optional[Path], _option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
+        Path | None, _option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
     ] = None,
-    device: Annotated[Optional[str], _option("--device", panel=_IN, help="MAX78000 or MAX78002.")] = None,
+    device: Annotated[str | None, _option("--device", panel=_IN, help="MAX78000 or MAX78002.")] = None,
     settings: Annotated[
-        Optional[Path], _option("--settings", panel=_IN, help="Settings saved by an earlier run.")
+        Path | None, _option("--settings", panel=_IN, help="Settings saved by an earlier run.")
     ] = None,
-    output: Annotated[Optional[Path], _option("--output", "-o", panel=_OUT, help="The project's folder.")] = None,
-    test_dir: Annotated[Optional[Path], _option("--test-dir", panel=_OUT, help="Folder above the project's.")] = None,
-    prefix: Annotated[Optional[str], _option("--prefix", panel=_OUT, help="Project name.")] = None,
+    output: Annotated[Path | None, _option("--output", "-o", panel=_OUT, help="The project's folder.")] = None,
+    test_dir: Annotated[Path | None, _option("--test-dir", panel=_OUT, help="Folder above the project's.")] = None,
+    prefix: Annotated[str | None, _option("--prefix", panel=_OUT, help="Project name.")] = None,
     overwrite: Annotated[
-        Optional[bool], _option("--overwrite", panel=_OUT, help="Replace generated files in an existing folder.")
+        bool | None, _option("--overwrite", panel=_OUT, help="Replace generated files in an existing folder.")
     ] = None,
-    board_name: Annotated[Optional[str], _option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
-    timer: Annotated[Optional[int], _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
-    softmax: Annotated[Optional[bool], _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
+    board_name: Annotated[str | None, _option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
+    timer: Annotated[int | None, _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
+    softmax: Annotated[bool | None, _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
     unload: Annotated[
-        Optional[bool], _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")
+        bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")
     ] = None,
-    no_kat: Annotated[Optional[bool], _option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
+    no_kat: Annotated[bool | None, _option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
     max_verify_length: Annotated[
-        Optional[int],
+        int | None,
         _option("--max-verify-length", "--max-checklines", panel=_OUT, help="Words the known-answer test compares."),
     ] = None,
-    debugwait: Annotated[Optional[int], _option("--debugwait", panel=_OUT, help="Delay at start, in seconds.")] = None,
-    no_wfi: Annotated[Optional[bool], _option("--no-wfi", panel=_OUT, help="Wait without sleeping.")] = None,
-    boost: Annotated[Optional[str], _option("--boost", panel=_OUT, help="PORT.PIN of a boost supply.")] = None,
-    define: Annotated[Optional[str], _option("--define", panel=_OUT, help="Preprocessor names.")] = None,
-    fifo: Annotated[Optional[bool], _option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
+    debugwait: Annotated[int | None, _option("--debugwait", panel=_OUT, help="Delay at start, in seconds.")] = None,
+    no_wfi: Annotated[bool | None, _option("--no-wfi", panel=_OUT, help="Wait without sleeping.")] = None,
+    boost: Annotated[str | None, _option("--boost", panel=_OUT, help="PORT.PIN of a boost supply.")] = None,
+    define: Annotated[str | None, _option("--define", panel=_OUT, help="Preprocessor names.")] = None,
+    fifo: Annotated[bool | None, _option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
     fast_fifo: Annotated[
-        Optional[bool], _option("--fast-fifo", panel=_FIFO, help="Feed it through the fast FIFO (RISC-V).")
+        bool | None, _option("--fast-fifo", panel=_FIFO, help="Feed it through the fast FIFO (RISC-V).")
     ] = None,
     fast_fifo_quad: Annotated[
-        Optional[bool], _option("--fast-fifo-quad", panel=_FIFO, help="Fast FIFO into all quadrants.")
+        bool | None, _option("--fast-fifo-quad", panel=_FIFO, help="Fast FIFO into all quadrants.")
     ] = None,
     no_fifo_wait: Annotated[
-        Optional[bool], _option("--no-fifo-wait", panel=_FIFO, help="Do not check whether FIFOs are full.")
+        bool | None, _option("--no-fifo-wait", panel=_FIFO, help="Do not check whether FIFOs are full.")
     ] = None,
-    fifo_go: Annotated[Optional[bool], _option("--fifo-go", panel=_FIFO, help="Wait for FIFO data.")] = None,
-    riscv: Annotated[Optional[bool], _option("--riscv", panel=_CORE, help="Run on the RISC-V core.")] = None,
+    fifo_go: Annotated[bool | None, _option("--fifo-go", panel=_FIFO, help="Wait for FIFO data.")] = None,
+    riscv: Annotated[bool | None, _option("--riscv", panel=_CORE, help="Run on the RISC-V core.")] = None,
     riscv_flash: Annotated[
-        Optional[bool], _option("--riscv-flash/--no-riscv-flash", panel=_CORE, help="Input data in flash.")
+        bool | None, _option("--riscv-flash/--no-riscv-flash", panel=_CORE, help="Input data in flash.")
     ] = None,
-    riscv_debug: Annotated[Optional[bool], _option("--riscv-debug", panel=_CORE, help="Set up debugging.")] = None,
-    riscv_exclusive: Annotated[Optional[bool], _option("--riscv-exclusive", panel=_CORE, help="Own its SRAM.")] = None,
-    deepsleep: Annotated[Optional[bool], _option("--deepsleep", panel=_CORE, help="Arm core sleeps deeply.")] = None,
-    pipeline: Annotated[Optional[bool], _option("--pipeline/--no-pipeline", panel=_HW, help="MAX78002.")] = None,
-    pll: Annotated[Optional[bool], _option("--pll/--no-pll", panel=_HW, help="MAX78002: clock source.")] = None,
+    riscv_debug: Annotated[bool | None, _option("--riscv-debug", panel=_CORE, help="Set up debugging.")] = None,
+    riscv_exclusive: Annotated[bool | None, _option("--riscv-exclusive", panel=_CORE, help="Own its SRAM.")] = None,
+    deepsleep: Annotated[bool | None, _option("--deepsleep", panel=_CORE, help="Arm core sleeps deeply.")] = None,
+    pipeline: Annotated[bool | None, _option("--pipeline/--no-pipeline", panel=_HW, help="MAX78002.")] = None,
+    pll: Annotated[bool | None, _option("--pll/--no-pll", panel=_HW, help="MAX78002: clock source.")] = None,
     max_speed: Annotated[
-        Optional[bool], _option("--max-speed/--balance-speed", panel=_HW, help="MAX78002: load at full speed, too.")
+        bool | None, _option("--max-speed/--balance-speed", panel=_HW, help="MAX78002: load at full speed, too.")
     ] = None,
-    clock_divider: Annotated[Optional[int], _option("--clock-divider", panel=_HW, help="1, 2, 4, 8 or 16.")] = None,
-    switch_delay: Annotated[Optional[int], _option("--switch-delay", panel=_HW, help="Power-up delay in ms.")] = None,
+    clock_divider: Annotated[int | None, _option("--clock-divider", panel=_HW, help="1, 2, 4, 8 or 16.")] = None,
+    switch_delay: Annotated[int | None, _option("--switch-delay", panel=_HW, help="Power-up delay in ms.")] = None,
     avg_pool_rounding: Annotated[
-        Optional[bool], _option("--avg-pool-rounding", panel=_HW, help="Average pooling rounds.")
+        bool | None, _option("--avg-pool-rounding", panel=_HW, help="Average pooling rounds.")
     ] = None,
     mexpress: Annotated[
-        Optional[bool], _option("--mexpress/--no-mexpress", panel=_HW, help="Packed kernel loading.")
+        bool | None, _option("--mexpress/--no-mexpress", panel=_HW, help="Packed kernel loading.")
     ] = None,
-    powerdown: Annotated[Optional[bool], _option("--powerdown", panel=_HW, help="Switch unused memories off.")] = None,
-    one_shot: Annotated[Optional[bool], _option("--one-shot", panel=_HW, help="MAX78002: stop after layers.")] = None,
-    link_layer: Annotated[Optional[bool], _option("--link-layer", panel=_HW, help="MAX78002: link layers.")] = None,
+    powerdown: Annotated[bool | None, _option("--powerdown", panel=_HW, help="Switch unused memories off.")] = None,
+    one_shot: Annotated[bool | None, _option("--one-shot", panel=_HW, help="MAX78002: stop after layers.")] = None,
+    link_layer: Annotated[bool | None, _option("--link-layer", panel=_HW, help="MAX78002: link layers.")] = None,
     no_deduplicate_weights: Annotated[
-        Optional[bool], _option("--no-deduplicate-weights", panel=_HW, help="Store equal kernels twice.")
+        bool | None, _option("--no-deduplicate-weights", panel=_HW, help="Store equal kernels twice.")
     ] = None,
-    weight_start: Annotated[Optional[int], _option("--weight-start", panel=_HW, help="First kernel column.")] = None,
-    start_layer: Annotated[Optional[int], _option("--start-layer", panel=_NET, help="MAX78002: first layer.")] = None,
-    stop_after: Annotated[Optional[int], _option("--stop-after", panel=_NET, help="Last layer.")] = None,
-    input_offset: Annotated[Optional[int], _option("--input-offset", panel=_NET, help="First in_offset.")] = None,
-    output_width: Annotated[Optional[int], _option("--output-width", panel=_NET, help="Of the last layer.")] = None,
+    weight_start: Annotated[int | None, _option("--weight-start", panel=_HW, help="First kernel column.")] = None,
+    start_layer: Annotated[int | None, _option("--start-layer", panel=_NET, help="MAX78002: first layer.")] = None,
+    stop_after: Annotated[int | None, _option("--stop-after", panel=_NET, help="Last layer.")] = None,
+    input_offset: Annotated[int | None, _option("--input-offset", panel=_NET, help="First in_offset.")] = None,
+    output_width: Annotated[int | None, _option("--output-width", panel=_NET, help="Of the last layer.")] = None,
     skip_checkpoint_layers: Annotated[
-        Optional[int], _option("--skip-checkpoint-layers", panel=_NET, help="Ignore the first weights.")
+        int | None, _option("--skip-checkpoint-layers", panel=_NET, help="Ignore the first weights.")
     ] = None,
     skip_yaml_layers: Annotated[
-        Optional[int], _option("--skip-yaml-layers", panel=_NET, help="Ignore the first layers.")
+        int | None, _option("--skip-yaml-layers", panel=_NET, help="Ignore the first layers.")
     ] = None,
     ignore_bn: Annotated[
-        Optional[bool], _option("--ignore-bn", panel=_NET, help="Ignore unfolded batch normalization.")
+        bool | None, _option("--ignore-bn", panel=_NET, help="Ignore unfolded batch normalization.")
     ] = None,
     ignore_bias_groups: Annotated[
-        Optional[bool], _option("--ignore-bias-groups", panel=_NET, help="Bias may be in any quadrant.")
+        bool | None, _option("--ignore-bias-groups", panel=_NET, help="Bias may be in any quadrant.")
     ] = None,
     ignore_streaming: Annotated[
-        Optional[bool], _option("--ignore-streaming", panel=_NET, help="No layer streams.")
+        bool | None, _option("--ignore-streaming", panel=_NET, help="No layer streams.")
     ] = None,
     no_bias: Annotated[
-        Optional[str], _option("--no-bias", panel=_NET, help="Layers whose bias is ignored, or 'all'.")
+        str | None, _option("--no-bias", panel=_NET, help="Layers whose bias is ignored, or 'all'.")
     ] = None,
     overlap_data: Annotated[
-        Optional[bool], _option("--overlap-data", panel=_CHECK, help="Output may overwrite other data.")
+        bool | None, _option("--overlap-data", panel=_CHECK, help="Output may overwrite other data.")
     ] = None,
     no_error_stop: Annotated[
-        Optional[bool], _option("--no-error-stop", panel=_CHECK, help="Memory conflicts are warnings.")
+        bool | None, _option("--no-error-stop", panel=_CHECK, help="Memory conflicts are warnings.")
     ] = None,
     no_warn_zero: Annotated[
-        Optional[bool], _option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
+        bool | None, _option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
     ] = None,
     verify_writes: Annotated[
-        Optional[bool], _option("--verify-writes", panel=_CHECK, help="Read registers back.")
+        bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")
     ] = None,
     verify_kernels: Annotated[
-        Optional[bool], _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
+        bool | None, _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
     ] = None,
     write_zero_registers: Annotated[
-        Optional[bool], _option("--write-zero-registers", panel=_CHECK, help="Write registers that are 0, too.")
+        bool | None, _option("--write-zero-registers", panel=_CHECK, help="Write registers that are 0, too.")
     ] = None,
-    zero_sram: Annotated[Optional[bool], _option("--zero-sram", panel=_CHECK, help="Test, clear memories.")] = None,
-    init_tram: Annotated[Optional[bool], _option("--init-tram", panel=_CHECK, help="Clear the TRAM.")] = None,
-    compact_data: Annotated[Optional[bool], _option("--compact-data/--no-compact-data", panel=_COMPAT, help="")] = None,
-    compact_weights: Annotated[Optional[bool], _option("--compact-weights", panel=_COMPAT, help="")] = None,
-    embedded_code: Annotated[Optional[bool], _option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
-    display_checkpoint: Annotated[Optional[bool], _option("--display-checkpoint", panel=_COMPAT, help="")] = None,
-    new_kernel_loader: Annotated[Optional[bool], _option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
-    no_version_check: Annotated[Optional[bool], _option("--no-version-check", panel=_COMPAT, help="")] = None,
-    no_log: Annotated[Optional[bool], _option("--no-log", panel=_COMPAT, help="")] = None,
-    no_progress: Annotated[Optional[bool], _option("--no-progress", panel=_COMPAT, help="")] = None,
-    yamllint: Annotated[Optional[str], _option("--yamllint", panel=_COMPAT, help="")] = None,
+    zero_sram: Annotated[bool | None, _option("--zero-sram", panel=_CHECK, help="Test, clear memories.")] = None,
+    init_tram: Annotated[bool | None, _option("--init-tram", panel=_CHECK, help="Clear the TRAM.")] = None,
+    compact_data: Annotated[bool | None, _option("--compact-data/--no-compact-data", panel=_COMPAT, help="")] = None,
+    compact_weights: Annotated[bool | None, _option("--compact-weights", panel=_COMPAT, help="")] = None,
+    embedded_code: Annotated[bool | None, _option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
+    display_checkpoint: Annotated[bool | None, _option("--display-checkpoint", panel=_COMPAT, help="")] = None,
+    new_kernel_loader: Annotated[bool | None, _option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
+    no_version_check: Annotated[bool | None, _option("--no-version-check", panel=_COMPAT, help="")] = None,
+    no_log: Annotated[bool | None, _option("--no-log", panel=_COMPAT, help="")] = None,
+    no_progress: Annotated[bool | None, _option("--no-progress", panel=_COMPAT, help="")] = None,
+    yamllint: Annotated[str | None, _option("--yamllint", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

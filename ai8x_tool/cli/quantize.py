@@ -1,0 +1,100 @@
+"""``ai8x quantize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, run
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.quantization import QuantizeResult
+
+_POST = "Without quantization-aware training"
+
+EPILOG = "Example:  [bold]ai8x quantize logs/latest/qat_best.pth.tar kws20_q.pth.tar[/]"
+
+
+def quantize(
+    source: Annotated[Path, typer.Argument(metavar="INPUT", help="Trained checkpoint.", show_default=False)],
+    target: Annotated[Path, typer.Argument(metavar="OUTPUT", help="Quantized checkpoint.", show_default=False)],
+    device: Annotated[str, typer.Option("--device", help="MAX78000 or MAX78002.")] = "MAX78000",
+    config_file: Annotated[
+        str | None,
+        typer.Option("--config-file", "-c", help="Network description whose `quantization` keys take precedence."),
+    ] = None,
+    qat_weight_bits: Annotated[
+        int | None, typer.Option("--qat-weight-bits", help="Bits where neither description nor checkpoint says any.")
+    ] = None,
+    clip_method: Annotated[
+        str | None,
+        typer.Option("--clip-method", help="AVGMAX, MAX, STDDEV or SCALE: ignore QAT.", rich_help_panel=_POST),
+    ] = None,
+    scale: Annotated[float | None, typer.Option("--scale", help="Factor of SCALE (0.85).", rich_help_panel=_POST)] = None,
+    stddev: Annotated[
+        float | None, typer.Option("--stddev", help="Deviations of STDDEV (2.0).", rich_help_panel=_POST)
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Quantize a trained checkpoint to integers, with batch normalization already folded."""
+    console = make_console(json=json, quiet=quiet, verbose=verbose)
+
+    def work() -> None:
+        from ai8x_tool.device import find_device
+        from ai8x_tool.quantization import quantize as quantize_file
+        from ai8x_tool.resources import find_config
+
+        part = find_device(device)
+        console.info(f"quantizing {source} for the {part.name}")
+        result = quantize_file(
+            source,
+            target,
+            part,
+            console,
+            network=None if config_file is None else find_config("networks", config_file),
+            default_bits=qat_weight_bits,
+            clipping=_clipping(clip_method, scale, stddev, console),
+        )
+        _show(result, target, console)
+
+    run(console, work)
+
+
+def _clipping(method: str | None, scale: float | None, stddev: float | None, console: Console) -> Any:
+    from ai8x_tool.errors import Ai8xError
+    from ai8x_tool.quantization.rules import Clipping
+
+    if method is None:
+        if scale is not None or stddev is not None:
+            raise Ai8xError("--scale and --stddev need --clip-method")
+        return None
+    name = method.upper()
+    if name not in ("AVGMAX", "MAX", "STDDEV", "SCALE"):
+        raise Ai8xError(f"clip method {method!r} does not exist", fix="use AVGMAX, MAX, STDDEV or SCALE")
+    if name == "SCALE" and not scale:
+        console.warn("no --scale: 0.85 is used")
+    if name == "STDDEV" and not stddev:
+        console.warn("no --stddev: 2.0 is used")
+    return Clipping(name, scale or 0.85, stddev or 2.0)  # type: ignore[arg-type]
+
+
+def _show(result: QuantizeResult, target: Path, console: Console) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("weights", no_wrap=True)
+    for title in ("bits", "output shift", "largest", "at the limits"):
+        table.add_column(title, justify="right")
+    for layer in result.layers:
+        shift = "–" if layer.output_shift is None else f"{layer.output_shift:.0f}"
+        table.add_row(layer.key, str(layer.bits), shift, f"{layer.largest:.4f}", f"{100 * layer.saturated:.2f} %")
+    console.show(table)
+    console.show(f"quantized checkpoint: {target}")
+    rows = [vars(layer) for layer in result.layers]
+    console.result({"schema": 1, "command": "quantize", "output": str(target), "layers": rows})

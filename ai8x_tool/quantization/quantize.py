@@ -1,0 +1,236 @@
+"""The quantize step: a checkpoint in, an integer checkpoint out. spec: quantization, section 6."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.network.description import BINARY
+from ai8x_tool.network.parser import read_description
+from ai8x_tool.quantization.rules import Clipping, quantize_clipped, quantize_trained
+
+_WIDTHS = (1, 2, 4, 8)
+_DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What happened to one layer. `saturated` is the share of weights at the ends of the range."""
+
+    key: str
+    bits: int
+    output_shift: float | None
+    largest: float
+    saturated: float
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizeResult:
+    """The quantized file's content (tensors) and a report by layer."""
+
+    content: dict[str, Any]
+    layers: tuple[LayerReport, ...]
+
+
+def quantize(
+    source: Path,
+    target: Path,
+    device: Device,
+    console: Console,
+    *,
+    network: Path | None = None,
+    default_bits: int | None = None,
+    clipping: Clipping | None = None,
+    overwrite: bool = True,
+) -> QuantizeResult:
+    """Quantize the checkpoint `source` into `target`.
+
+    `network` is a description whose `quantization` keys override the checkpoint's widths; `default_bits` apply where
+    neither says anything; `clipping` ignores QAT information. Raises Ai8xError naming file and key; then nothing is
+    written.
+    """
+    if default_bits is not None and default_bits not in _WIDTHS:
+        raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
+    checkpoint = read_checkpoint(source)
+    if target.exists() and (not overwrite or target.resolve() == source.resolve()):
+        raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
+    widths = _described_widths(network, device, console)
+    result = quantize_checkpoint(checkpoint, console, widths=widths, default_bits=default_bits, clipping=clipping)
+    save_checkpoint(result.content, target)
+    return result
+
+
+def quantize_checkpoint(
+    checkpoint: Checkpoint,
+    console: Console,
+    *,
+    widths: list[int | None],
+    default_bits: int | None = None,
+    clipping: Clipping | None = None,
+) -> QuantizeResult:
+    """Return the quantized content of a checkpoint. `widths` are those of the description's weight layers, if any."""
+    state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
+    _check_state(state, str(checkpoint.path))
+    done: dict[str, Tensor] = {}
+    reports = []
+    position = 0
+    for key in [k for k in state if k.endswith(".weight")]:
+        described = widths[position] if position < len(widths) else None
+        position += 1
+        if widths and position > len(widths):
+            continue
+        report = _quantize_layer(key, state, done, described, default_bits, clipping, str(checkpoint.path))
+        reports.append(report)
+    quantized = _assemble(state, done)
+    content = _content(checkpoint, quantized, clipping, console)
+    return QuantizeResult(content, tuple(reports))
+
+
+def _check_state(state: Mapping[str, Tensor], where: str) -> None:
+    for key, value in state.items():
+        name = key.rpartition(".")[2]
+        if key.endswith(".bn.weight") or key.endswith(".bn.running_mean"):
+            fix = "train until the QAT phase, which folds it, or fold it first"
+            raise Ai8xError(f"{key!r}: batch normalization was not folded", where=where, fix=fix)
+        if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
+            raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
+        if not bool(torch.isfinite(value.float()).all()):
+            raise Ai8xError(f"{key!r} holds infinite or undefined values", where=where)
+
+
+def _layer_of(key: str) -> str:
+    """Return ``<layer>`` of ``<layer>.<operation>.weight`` or ``<layer>.weight``."""
+    owner = key.rpartition(".")[0]
+    return owner.rpartition(".")[0] or owner
+
+
+def _number(state: Mapping[str, Tensor], key: str, default: float) -> float:
+    value = state.get(key)
+    return default if value is None else float(value.flatten()[0])
+
+
+def _quantize_layer(
+    key: str,
+    state: Mapping[str, Tensor],
+    done: dict[str, Tensor],
+    described: int | None,
+    default_bits: int | None,
+    clipping: Clipping | None,
+    where: str,
+) -> LayerReport:
+    layer, bias_key = _layer_of(key), key.removesuffix("weight") + "bias"
+    stored = int(_number(state, f"{layer}.weight_bits", 0))
+    bits = described or stored or default_bits or 8
+    if bits not in _WIDTHS:
+        raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=where)
+    weights = state[key].float()
+    bias = state[bias_key].float() if bias_key in state else None
+    if clipping is None:
+        level = _number(state, f"{layer}.shift_quantile", 1.0)
+        result = quantize_trained(weights, bias, bits, level)
+    else:
+        result = quantize_clipped(weights, bias, bits, clipping)
+    done[key] = result.weights
+    if result.bias is not None:
+        done[bias_key] = result.bias
+        done[f"{layer}.bias_bits"] = torch.tensor([float(bits)])
+    if result.output_shift is not None:
+        done[f"{layer}.output_shift"] = torch.tensor([result.output_shift])
+    if stored != bits:
+        done[f"{layer}.weight_bits"] = torch.tensor([float(bits)])
+    limit = 2 ** (bits - 1)
+    ends = (result.weights == -limit) | (result.weights == limit - 1)
+    largest, saturated = float(weights.abs().max()), float(ends.float().mean())
+    return LayerReport(key, bits, result.output_shift, largest, saturated)
+
+
+def _assemble(state: Mapping[str, Tensor], done: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
+    """Return the new state in the old order; keys that did not exist come directly before their weights."""
+    result: OrderedDict[str, Tensor] = OrderedDict()
+    for key, value in state.items():
+        name = key.rpartition(".")[2]
+        if name in _DROPPED:
+            continue
+        if name == "weight":
+            layer = _layer_of(key)
+            for extra in ("output_shift", "weight_bits", "bias_bits"):
+                if f"{layer}.{extra}" in done and f"{layer}.{extra}" not in state:
+                    result[f"{layer}.{extra}"] = done[f"{layer}.{extra}"]
+        if name == "adjust_output_shift":
+            result[key] = torch.zeros(1)
+        elif name == "quantize_activation":
+            result[key] = torch.ones(1)
+        else:
+            result[key] = done.get(key, value)
+    return result
+
+
+def _content(
+    checkpoint: Checkpoint, state: OrderedDict[str, Tensor], clipping: Clipping | None, console: Console
+) -> dict[str, Any]:
+    dropped = ("state_dict", "optimizer_state_dict", "optimizer_type")
+    content = {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
+    if not isinstance(content.get("extras"), dict):
+        console.warn(f"{checkpoint.path}: no extras in this checkpoint")
+        content["extras"] = {}
+    extras = content["extras"]
+    extras["clipping_method"] = "MAX_BIT_SHIFT" if clipping is None else clipping.method
+    if clipping is not None and clipping.method == "STDDEV":
+        extras["clipping_nstds"] = clipping.deviations
+    if clipping is not None and clipping.method == "SCALE":
+        extras["clipping_scale"] = clipping.scale
+    content["state_dict"] = state
+    return content
+
+
+def _to_torch(value: Any) -> Any:
+    """Return arrays as tensors and references to classes as their names, in nested containers."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    if isinstance(value, ClassReference):
+        return f"{value.module}.{value.name}"
+    if isinstance(value, dict):
+        return {key: _to_torch(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_to_torch(entry) for entry in value)
+    return value
+
+
+def save_checkpoint(content: dict[str, Any], target: Path) -> None:
+    """Write a checkpoint file by way of a temporary sibling."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            torch.save(content, file)
+        temporary.replace(target)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        temporary.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise Ai8xError(f"cannot be written: {reason}", where=str(target), fix="check space and permissions") from None
+
+
+def _described_widths(network: Path | None, device: Device, console: Console) -> list[int | None]:
+    """Return the widths of the description's layers with weights; empty without a description."""
+    if network is None:
+        return []
+    description = read_description(network, device, console)
+    widths = []
+    for layer in description.layers:
+        if layer.takes_parameters:
+            if layer.quantization == BINARY:
+                raise Ai8xError("binary weights cannot be made by quantize", where=description.where(layer))
+            widths.append(layer.quantization)
+    return widths

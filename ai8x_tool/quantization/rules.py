@@ -1,0 +1,89 @@
+"""How one layer's weights become integers. spec: quantization, sections 6.3 and 6.4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ai8x_tool.errors import Ai8xError
+
+ClipMethod = Literal["AVGMAX", "MAX", "STDDEV", "SCALE"]
+
+_LARGEST_QUANTILE_INPUT = 16_000_000
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """Post-training quantization without QAT information."""
+
+    method: ClipMethod
+    scale: float = 0.85
+    deviations: float = 2.0
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """Integer weights and bias (float32 tensors), and the output shift (None: unchanged)."""
+
+    weights: Tensor
+    bias: Tensor | None
+    output_shift: float | None
+
+
+def quantile(values: Tensor, level: float) -> Tensor:
+    """Return the `level`-quantile of a flat float32 tensor by linear interpolation, for any size."""
+    if level >= 1:
+        return values.max()
+    if values.numel() <= _LARGEST_QUANTILE_INPUT:
+        return torch.quantile(values, level)
+    position = level * (values.numel() - 1)
+    ordered = values.sort().values
+    low = int(position)
+    return torch.lerp(ordered[low], ordered[min(low + 1, len(ordered) - 1)], position - low)
+
+
+def _to_integers(values: Tensor, factor: Tensor | float, bits: int) -> Tensor:
+    limit = 2 ** (bits - 1)
+    return torch.floor(factor * values + 0.5).clamp(-limit, limit - 1)
+
+
+def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: float) -> QuantizedLayer:
+    """Quantize a layer of a QAT checkpoint: the `level`-quantile of all its parameters sets the output shift."""
+    parameters = [weights.flatten()] if bias is None else [weights.flatten(), bias.flatten()]
+    limit = quantile(torch.cat(parameters).abs(), level)
+    exponent = torch.floor(torch.log2(1 / limit)).clamp(-7 - bits, 23 - bits)
+    factor = 2 ** (bits - 1) * torch.exp2(exponent)
+    return QuantizedLayer(
+        weights=_to_integers(weights, factor, bits),
+        bias=None if bias is None else _to_integers(bias, factor, bits) * 2 ** (bits - 1),
+        output_shift=float(-exponent),
+    )
+
+
+def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: Clipping) -> QuantizedLayer:
+    """Quantize a layer by a factor derived from its weights alone."""
+    factor = 2 ** (bits - 1) * _clip_factor(weights, clipping)
+    return QuantizedLayer(
+        weights=_to_integers(weights, factor, bits),
+        bias=None if bias is None else _to_integers(bias, factor, bits) * 2 ** (bits - 1),
+        output_shift=None,
+    )
+
+
+def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
+    if clipping.method == "SCALE":
+        return clipping.scale
+    if clipping.method == "MAX":
+        return float(weights.abs().max())
+    if clipping.method == "AVGMAX":
+        rows = weights.reshape(weights.shape[0], -1)
+        return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
+    if clipping.deviations <= 0:
+        raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
+    mean, deviation = float(weights.mean()), float(weights.std())
+    low = max(float(weights.min()), mean - clipping.deviations * deviation)
+    high = min(float(weights.max()), mean + clipping.deviations * deviation)
+    return max(abs(low), abs(high))
