@@ -369,8 +369,8 @@ def _table(device: Device) -> dict[str, Register]:
         names = ("A1", "A2", "D1", "D2", "X1", "X2", "C1", "C2", "ACC", "HIT", "MAX", "AM")
         for unit, start in ((1, 0x10_8080), (2, 0x10_80B0)):
             for i, name in enumerate(names):
-                fields = _fields([("value", 0, 32, "conditional execution")])
-                table[f"SNP{unit}_{name}"] = Register(f"SNP{unit}_{name}", "snoop unit", start + 4 * i, 0, fields)
+                value = _fields([("value", 0, 32, "conditional execution")])
+                table[f"SNP{unit}_{name}"] = Register(f"SNP{unit}_{name}", "snoop unit", start + 4 * i, 0, value)
     return table
 
 

@@ -92,8 +92,9 @@ def _dilate(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
     if reach < _STRETCHED_REACH:
         kernels = view.kernels
         if kernels is not None:
-            kernels = np.zeros((*kernels.shape[:2], reach + 1, 1), np.int64)
-            kernels[:, :, ::dilation] = view.kernels
+            stretched = np.zeros((*kernels.shape[:2], reach + 1, 1), np.int64)
+            stretched[:, :, ::dilation] = kernels
+            kernels = stretched
         return replace(view, kernel=(reach + 1, 1), kernels=kernels)
     _check_folding(network, layer)
     size = (ceil_div(layer.in_size[0], dilation), dilation)

@@ -98,7 +98,7 @@ class KernelMemory:
     @property
     def loaded(self) -> npt.NDArray[np.bool_]:
         """(processor, column): whether the column holds data."""
-        return self.owner >= 0
+        return np.asarray(self.owner >= 0)
 
     def place_all(self, requests: list[KernelRequest], *, deduplicate: bool) -> dict[int, KernelPlacement]:
         """Place all layers: those on all 64 processors first, then the others, in index order."""

@@ -228,8 +228,8 @@ class _Resolver:
         if given.in_sequences is None:
             channels = self._source(previous)[0]
             return channels // given.operands if previous == INPUT else channels
-        channels = [self._source(s)[0] for s in given.in_sequences]
-        return channels[0] if given.eltwise else sum(channels)
+        counts = [self._source(s)[0] for s in given.in_sequences]
+        return counts[0] if given.eltwise else sum(counts)
 
     def _input_offset(self, given: LayerDescription, previous: int) -> int:
         if previous == INPUT and self.options.input_offset is not None:
