@@ -108,8 +108,10 @@ def augment(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor
     angle, shear = angle * ROTATION, shear * SHEAR
     # In units of half the image, as affine_grid counts; moves are whole pixels.
     pixels = torch.stack(move, dim=1).mul(TRANSLATION * SIDE).round()
-    forward = torch.stack([angle.cos(), -(angle + shear).sin(), angle.sin(), (angle + shear).cos()], dim=1)
-    inverse = torch.linalg.inv(forward.reshape(count, 2, 2))
+    # The map back of (cos a, −sin(a+s); sin a, cos(a+s)), whose determinant is cos s.
+    tilt = angle + shear
+    rows = torch.stack([tilt.cos(), tilt.sin(), -angle.sin(), angle.cos()], dim=1) / shear.cos().unsqueeze(1)
+    inverse = rows.reshape(count, 2, 2)
     offset = -(inverse @ (pixels * 2 / SIDE).unsqueeze(2)) + (crop * 2 / SIDE).unsqueeze(2)
     grid = functional.affine_grid(torch.cat([inverse, offset], dim=2), [count, 1, SIDE, SIDE], align_corners=False)
     moved = functional.grid_sample(
