@@ -36,7 +36,7 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
     except Ai8xError as error:
         console.error(str(error))
         if console.json_output:
-            console.result({"schema": 1, "error": str(error)})
+            console.result({"schema": "ai8x-error/1", "error": str(error)})
         raise typer.Exit(EXIT_FAILED) from None
     except KeyboardInterrupt:
         console.error("interrupted")

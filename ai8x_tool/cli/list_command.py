@@ -37,6 +37,6 @@ def list_things(
         for row in rows:
             table.add_row(f"[bold]{row['name']}[/]", row["description"], row.get("file", ""))
         console.show(table)
-        console.result({"schema": 1, "command": "list", kind.value: rows})
+        console.result({"schema": "ai8x-list/1", kind.value: rows})
 
     run(console, show)

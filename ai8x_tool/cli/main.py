@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool import __version__
-from ai8x_tool.cli import quantize, synthesize
+from ai8x_tool.cli import demo_command, quantize, synthesize
 from ai8x_tool.cli.list_command import list_things
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ def _main(
 app.command(epilog=quantize.EPILOG)(quantize.quantize)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command("list")(list_things)
+app.command(epilog=demo_command.EPILOG)(demo_command.demo)
 
 
 def main() -> None:

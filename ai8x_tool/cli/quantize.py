@@ -33,7 +33,9 @@ def quantize(
         str | None,
         typer.Option("--clip-method", help="AVGMAX, MAX, STDDEV or SCALE: ignore QAT.", rich_help_panel=_POST),
     ] = None,
-    scale: Annotated[float | None, typer.Option("--scale", help="Factor of SCALE (0.85).", rich_help_panel=_POST)] = None,
+    scale: Annotated[
+        float | None, typer.Option("--scale", help="Factor of SCALE (0.85).", rich_help_panel=_POST)
+    ] = None,
     stddev: Annotated[
         float | None, typer.Option("--stddev", help="Deviations of STDDEV (2.0).", rich_help_panel=_POST)
     ] = None,
@@ -97,4 +99,4 @@ def _show(result: QuantizeResult, target: Path, console: Console) -> None:
     console.show(table)
     console.show(f"quantized checkpoint: {target}")
     rows = [vars(layer) for layer in result.layers]
-    console.result({"schema": 1, "command": "quantize", "output": str(target), "layers": rows})
+    console.result({"schema": "ai8x-quantize/1", "output": str(target), "layers": rows})

@@ -40,9 +40,7 @@ def synthesize(
         Path | None, _option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
     ] = None,
     device: Annotated[str | None, _option("--device", panel=_IN, help="MAX78000 or MAX78002.")] = None,
-    settings: Annotated[
-        Path | None, _option("--settings", panel=_IN, help="Settings saved by an earlier run.")
-    ] = None,
+    settings: Annotated[Path | None, _option("--settings", panel=_IN, help="Settings saved by an earlier run.")] = None,
     output: Annotated[Path | None, _option("--output", "-o", panel=_OUT, help="The project's folder.")] = None,
     test_dir: Annotated[Path | None, _option("--test-dir", panel=_OUT, help="Folder above the project's.")] = None,
     prefix: Annotated[str | None, _option("--prefix", panel=_OUT, help="Project name.")] = None,
@@ -52,9 +50,7 @@ def synthesize(
     board_name: Annotated[str | None, _option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
     timer: Annotated[int | None, _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
     softmax: Annotated[bool | None, _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
-    unload: Annotated[
-        bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")
-    ] = None,
+    unload: Annotated[bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,
     no_kat: Annotated[bool | None, _option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
     max_verify_length: Annotated[
         int | None,
@@ -133,9 +129,7 @@ def synthesize(
     no_warn_zero: Annotated[
         bool | None, _option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
     ] = None,
-    verify_writes: Annotated[
-        bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")
-    ] = None,
+    verify_writes: Annotated[bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
     verify_kernels: Annotated[
         bool | None, _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
     ] = None,

@@ -13,7 +13,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.report.statistics import Statistics
 from ai8x_tool.synthesis import Synthesis
 
-SCHEMA = 1
+SCHEMA = "ai8x-synthesize/1"
 
 
 def synthesis_table(result: Synthesis, device: Device) -> Group:
@@ -65,7 +65,6 @@ def synthesis_document(result: Synthesis, folder: Path) -> dict[str, Any]:
     """Return the result for ``--json``."""
     return {
         "schema": SCHEMA,
-        "command": "synthesize",
         "project": str(folder),
         "files": sorted(result.files),
         "statistics": result.statistics.document(),

@@ -1,0 +1,146 @@
+"""The whole way in one call: train → quantize → evaluate → synthesize, and a table of what came out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.quantization import quantize
+from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.synthesis import Synthesis
+from ai8x_tool.synthesis_run import synthesize_project
+from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.training.evaluation import EvaluateResult, evaluate
+from ai8x_tool.training.trainer import train
+from ai8x_tool.verify import Agreement
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """What the demo made. Accuracies are of the test set; `agreement` compares torch with the integer engine."""
+
+    recipe: str
+    folder: Path
+    project: Path
+    quantized: Path
+    float_model: EvaluateResult
+    qat_model: EvaluateResult
+    quantized_model: EvaluateResult
+    agreement: Agreement
+    synthesis: Synthesis
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for JSON."""
+        return {
+            "schema": "ai8x-demo/1",
+            "recipe": self.recipe,
+            "dataset": self.quantized_model.dataset,
+            "note": self.quantized_model.note,
+            "test_samples": self.agreement.samples,
+            "float_top1": self.float_model.score.top1,
+            "qat_top1": self.qat_model.score.top1,
+            "quantized_top1": self.quantized_model.score.top1,
+            "agreement": self.agreement.document(),
+            "statistics": self.synthesis.statistics.document(),
+            "logs": str(self.folder),
+            "project": str(self.project),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def run_demo(
+    recipe: str, out_dir: Path, console: Console, *, data: Path = Path("data"), epochs: int | None = None
+) -> DemoResult:
+    """Run all four stages of `recipe`; everything lands in `out_dir`, the data set's cache in `data`.
+
+    Raises Ai8xError where a stage fails, and where the quantized model in torch and the integer engine differ.
+    """
+    began = time.monotonic()
+    flags: dict[str, Any] = {"data": data, "out_dir": out_dir / "logs", "epochs": epochs}
+    console.info(f"\n[1/4] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
+    settings = resolve(TrainSettings, "train", recipe, None, flags)
+    trained = train(settings, console)
+    quantized = trained.folder / "qat_best-q.pth.tar"
+    console.info(f"\n[2/4] ai8x quantize {trained.best_checkpoint} {quantized}")
+    quantize(trained.best_checkpoint, quantized, find_device(settings.device), console)
+    console.info(f"\n[3/4] ai8x evaluate {recipe} --checkpoint {quantized} --8bit")
+    float_model = _evaluate(recipe, trained.folder / "best.pth.tar", data, console, simulate=False)
+    qat_model = _evaluate(recipe, trained.best_checkpoint, data, console, simulate=False)
+    sample = trained.folder / f"sample_{settings.dataset.lower()}.npy"
+    quantized_model = _evaluate(recipe, quantized, data, console, simulate=True, sample=sample)
+    agreement = quantized_model.agreement
+    if agreement is None or not agreement.complete:
+        raise Ai8xError("the quantized model and the integer engine differ", where=agreement and agreement.text())
+    project = out_dir / "project"
+    console.info(f"\n[4/4] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
+    synthesis = _synthesize(recipe, quantized, sample, project, console)
+    return DemoResult(
+        recipe=recipe,
+        folder=trained.folder,
+        project=project,
+        quantized=quantized,
+        float_model=float_model,
+        qat_model=qat_model,
+        quantized_model=quantized_model,
+        agreement=agreement,
+        synthesis=synthesis,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _evaluate(
+    recipe: str, checkpoint: Path, data: Path, console: Console, *, simulate: bool, sample: Path | None = None
+) -> EvaluateResult:
+    flags: dict[str, Any] = {"checkpoint": checkpoint, "data": data, "simulate": simulate}
+    if sample is not None:
+        flags |= {"save_sample": 0, "save_sample_file": sample}
+    return evaluate(resolve(EvaluateSettings, "evaluate", recipe, None, flags), console)
+
+
+def _synthesize(recipe: str, checkpoint: Path, sample: Path, project: Path, console: Console) -> Synthesis:
+    flags = {"checkpoint": str(checkpoint), "sample_input": sample, "output": project, "overwrite": True}
+    settings = resolve(SynthesizeSettings, "synthesize", recipe, None, flags)
+    return synthesize_project(settings, console)
+
+
+def demo_table(result: DemoResult) -> Table:
+    """Return the closing table."""
+    figures, note = result.synthesis.statistics, result.quantized_model.note
+    table = Table(title=f"{result.recipe}: what came out", title_justify="left", show_header=False)
+    rows = [
+        ("data", result.quantized_model.dataset + (f" – {note}" if note else "")),
+        ("test samples", f"{result.agreement.samples:,}"),
+        ("accuracy, float", f"{result.float_model.score.top1:.2f} %"),
+        ("accuracy, QAT", f"{result.qat_model.score.top1:.2f} %"),
+        ("accuracy, 8 bit", f"{result.quantized_model.score.top1:.2f} %"),
+        ("torch 8 bit = integer engine", _agreement_text(result.agreement)),
+        ("kernel memory", _usage(figures.weight_bytes, figures.weight_total)),
+        ("bias memory", _usage(figures.bias_bytes, figures.bias_total)),
+        ("estimated inference", _latency(figures.cycles, figures.microseconds)),
+        ("training log and plots", str(result.folder)),
+        ("C project", str(result.project)),
+        ("time taken", f"{result.seconds:.0f} s"),
+    ]
+    for title, value in rows:
+        table.add_row(title, value)
+    return table
+
+
+def _agreement_text(agreement: Agreement) -> str:
+    return f"yes: {agreement.samples:,} samples, {agreement.values:,} outputs, all equal"
+
+
+def _usage(used: int, total: int) -> str:
+    return f"{used:,} of {total:,} bytes ({100 * used / total:.1f} %)"
+
+
+def _latency(cycles: int | None, microseconds: float | None) -> str:
+    return "no model for this part" if cycles is None or microseconds is None else f"{microseconds:,.0f} µs"
