@@ -54,7 +54,7 @@ class Console:
 
     verbosity: int = 0
     json_output: bool = False
-    out: RichConsole = field(default_factory=lambda: _for_results())
+    out: RichConsole = field(default_factory=_for_results)
     err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
     warnings: list[str] = field(default_factory=list)
 

@@ -1,9 +1,10 @@
 """KWS_20_TTS: the keywords of KWS_20 spoken by eSpeak NG. Needs no download.
 
 Every voice belongs to exactly one part: training, validation and test results are about voices the others do not
-have. Variants of one voice (edward and edward2; the klatt voices; steph, steph2 and steph3) stay together. The voices were
-drawn by the SHA-256 of their names, not by how well they are understood: in that order the first 23 are for the test, the
-next 10 for validation. Distorted voices (steph and Hugo with theirs, Andy, ian, travis, zac) serve training only.
+have. Variants of one voice (edward and edward2; the klatt voices; steph, steph2 and steph3) stay together. The voices
+were drawn by the SHA-256 of their names, not by how well they are understood: in that order the first 23 are for the
+test, the next 10 for validation. Distorted voices (steph and Hugo with theirs, Andy, ian, travis, zac) serve training
+only.
 
 Not used are whispering voices (whisper, whisperf, caleb), robots and strong echoes (UniRobot, anikaRobot, robosoft1–8,
 Demonic, RicishayMax1–3, announcer, klatt4), formants far from human ones (Tweaky, kaukovalta) and ``fast``, which is

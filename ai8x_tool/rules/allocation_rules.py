@@ -107,7 +107,7 @@ def constraint_processors(s: Subject) -> Finding | None:
 
 
 def constraint_output_processors(s: Subject) -> Finding | None:
-    """output_processors (by default the next layer's processors) must have one bit for each output channel of a pass."""
+    """output_processors (by default the next layer's processors) must have one bit for each output channel per pass."""
     have = ones(s.layer.output_map)
     if have == s.view.outputs_per_pass:
         return None
