@@ -167,7 +167,7 @@ def _entries(path: Path, kind: str) -> list[Listing]:
         return []
     static = _static_entries(tree, value)
     if static is None:
-        return [Listing(*_described(entry), path) for entry in getattr(load_plugin(path), kind)]  # type: ignore[arg-type]
+        static = [_described(entry) for entry in getattr(load_plugin(path), kind)]
     return [Listing(name, path, description) for name, description in static]
 
 
@@ -199,7 +199,8 @@ def _static_entries(tree: ast.Module, value: ast.expr) -> list[tuple[str, str]] 
 
 def _constants(element: ast.expr) -> dict[str, Any]:
     if isinstance(element, ast.Call):
-        pairs = {keyword.arg: keyword.value for keyword in element.keywords if keyword.arg}
+        pairs = {"name": element.args[0]} if element.args else {}
+        pairs |= {keyword.arg: keyword.value for keyword in element.keywords if keyword.arg}
     elif isinstance(element, ast.Dict):
         keys = [str(key.value) if isinstance(key, ast.Constant) else "" for key in element.keys]
         pairs = dict(zip(keys, element.values, strict=True))

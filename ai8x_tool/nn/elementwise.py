@@ -98,10 +98,17 @@ class Dropout(nn.Module):
         """Return `x`, in training with a fraction p of its elements set to 0 and the others divided by 1 − p."""
         if not self.training or self.p == 0:
             return x
-        words = torch.empty((x.numel() + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
-        numbers = words.view(torch.int16)[: x.numel()].view(x.shape)
-        kept = (numbers >= round(self.p * 65536) - 32768).to(x.dtype)
+        kept = (self._numbers(x) >= round(self.p * 65536) - 32768).to(x.dtype)
         return x * kept.mul_(1 / (1 - self.p))
+
+    @staticmethod
+    def _numbers(x: Tensor) -> Tensor:
+        """16-bit random numbers, four from each word the generator makes, laid out in memory like `x`."""
+        count = x.numel()
+        words = torch.empty((count + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        numbers = words.view(torch.int16)[:count]
+        reach = 1 + sum((size - 1) * stride for size, stride in zip(x.shape, x.stride(), strict=True))
+        return numbers.as_strided(x.shape, x.stride()) if reach == count else numbers.view(x.shape)
 
     def extra_repr(self) -> str:
         """Show the probability."""

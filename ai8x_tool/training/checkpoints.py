@@ -1,0 +1,106 @@
+"""Writing checkpoints that other tools read too, and continuing from them. spec: training, section 4.5."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.checkpoint import Checkpoint, ClassReference
+from ai8x_tool.errors import Ai8xError
+
+OPTIMIZERS: dict[str, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
+    "Adam": torch.optim.Adam,
+    "SGD": torch.optim.SGD,
+}
+
+
+def checkpoint_content(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, arch: str, epoch: int, extras: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what a checkpoint file holds. `epoch` is the completed one, −1 for an untrained model."""
+    return {
+        "epoch": epoch,
+        "arch": arch,
+        "state_dict": OrderedDict((name, value.detach().cpu()) for name, value in model.state_dict().items()),
+        "optimizer_state_dict": optimizer.state_dict(),
+        "optimizer_type": type(optimizer),
+        "compression_sched": {"masks_dict": {name: None for name, _ in model.named_parameters()}},
+        "extras": extras,
+    }
+
+
+def serialize(content: dict[str, Any]) -> bytes:
+    """Return the bytes of a checkpoint file."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    return buffer.getvalue()
+
+
+def write_file(data: bytes, path: Path) -> None:
+    """Write `path` completely or not at all. Raises Ai8xError saying why it cannot."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> Ai8xError:
+    """Return the error for a file or folder that cannot be written."""
+    return Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path), fix="choose another --out-dir")
+
+
+def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.Optimizer | None:
+    """Return the stored optimizer over the parameters of `model`, or None if the file has none that fits."""
+    reference = checkpoint.content.get("optimizer_type")
+    stored = checkpoint.content.get("optimizer_state_dict")
+    if not isinstance(reference, ClassReference) or not isinstance(stored, dict):
+        return None
+    if not reference.module.startswith("torch.optim") or reference.name not in OPTIMIZERS:
+        return None
+    optimizer = OPTIMIZERS[reference.name](model.parameters(), lr=1.0)
+    try:
+        optimizer.load_state_dict(_tensors(stored))
+        for parameter, state in optimizer.state.items():
+            _check_state(parameter, state)
+    except (ValueError, KeyError, TypeError):
+        return None
+    return optimizer
+
+
+def _check_state(parameter: Tensor, state: dict[str, Any]) -> None:
+    for value in state.values():
+        if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameter.shape:
+            raise ValueError("the stored state belongs to other parameters")
+
+
+def _tensors(value: Any) -> Any:
+    """Turn arrays into tensors, in nested dictionaries and lists."""
+    if isinstance(value, np.ndarray):
+        return torch.tensor(value)
+    if isinstance(value, dict):
+        return {key: _tensors(entry) for key, entry in value.items()}
+    return [_tensors(entry) for entry in value] if isinstance(value, list) else value
+
+
+def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
+
+    This is what rebuilding it with the surviving state amounts to, and schedulers need not be told.
+    """
+    surviving = {id(parameter) for parameter in model.parameters()}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) not in surviving:
+                optimizer.state.pop(parameter, None)
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) in surviving]

@@ -1,0 +1,92 @@
+"""The folder of one training run: log file, copies of the configuration, links to the latest run.
+
+spec: training, section 14.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ai8x_tool.console import Console
+from ai8x_tool.training.checkpoints import unwritable
+
+
+class RunLog:
+    """Writes each message to the console and, with the time, to the log file."""
+
+    def __init__(self, out_dir: Path, name: str | None, console: Console) -> None:
+        self.console = console
+        self.folder = _create_folder(out_dir, name)
+        self.file = self.folder / f"{self.folder.name}.log"
+        with self._failures(self.file):
+            self._stream = self.file.open("a", encoding="utf-8")
+        _link(out_dir / "latest", Path(self.folder.name))
+        _link(Path("latest_log_dir"), self.folder)
+        _link(Path("latest_log_file"), self.file)
+
+    def info(self, text: str) -> None:
+        """Record and show `text`."""
+        self.record(text)
+        self.console.info(text)
+
+    def record(self, text: str) -> None:
+        """Write `text` to the log file only."""
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f",{int(now * 1000) % 1000:03d}"
+        with self._failures(self.file):
+            self._stream.write("".join(f"{stamp} - {line}\n" for line in text.splitlines() or [""]))
+            self._stream.flush()
+
+    def keep(self, *files: Path) -> None:
+        """Copy configuration files to the folder ``configs`` of the run."""
+        target = self.folder / "configs"
+        with self._failures(target):
+            target.mkdir(exist_ok=True)
+            for file in files:
+                shutil.copyfile(file, target / file.name)
+
+    def copy_to(self, target: Path) -> None:
+        """Copy the whole folder of the run to `target`, merging with what is there."""
+        with self._failures(target):
+            shutil.copytree(self.folder, target, dirs_exist_ok=True)
+
+    def close(self) -> None:
+        """Close the log file."""
+        self._stream.close()
+
+    @contextlib.contextmanager
+    def _failures(self, path: Path) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise unwritable(path, error) from None
+
+
+def _create_folder(out_dir: Path, name: str | None) -> Path:
+    stamp = (f"{name}___" if name else "") + time.strftime("%Y.%m.%d-%H%M%S")
+    for attempt in range(100):
+        folder = out_dir / (stamp if attempt == 0 else f"{stamp}-{attempt}")
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            if not out_dir.is_dir():
+                break
+        except OSError as error:
+            raise unwritable(out_dir, error) from None
+    raise unwritable(out_dir, OSError("it is a file, or full of runs of this second"))
+
+
+def _link(link: Path, target: Path) -> None:
+    """Point `link` to `target`, if the system allows it."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    with contextlib.suppress(OSError, NotImplementedError):
+        if link.is_dir() and not link.is_symlink():
+            return
+        temporary.symlink_to(target if link.name == "latest" else target.absolute())
+        temporary.replace(link)

@@ -1,0 +1,123 @@
+"""Building a model from its plugin and filling it from a checkpoint. spec: training, sections 1.1, 3 and 4.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import build_context, fuse_batchnorm, load_state, named_fused_modules
+from ai8x_tool.plugins import find_model, plugin_error
+from ai8x_tool.training.data import DataSetEntry
+
+
+def build_model(
+    name: str,
+    entry: DataSetEntry,
+    *,
+    device: str,
+    use_bias: bool = False,
+    round_avg: bool = False,
+    simulate: bool = False,
+) -> nn.Module:
+    """Return the model `name` for the inputs and classes of a data set.
+
+    Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
+    """
+    model = find_model(name)
+    dimensions = (*entry.input[1:], 1)[:2]
+    arguments: dict[str, Any] = {
+        "pretrained": False,
+        "num_classes": len(entry.labels),
+        "num_channels": entry.input[0],
+        "dimensions": dimensions,
+        "bias": use_bias,
+        "weight_bits": 8 if simulate else None,
+        "bias_bits": 8 if simulate else None,
+        "quantize_activation": simulate,
+    }
+    if model.dim > 1 and dimensions[1] < model.min_input:
+        arguments["padding"] = (model.min_input - dimensions[1] + 1) // 2
+    try:
+        with build_context(find_device(device), simulate=simulate, round_avg=round_avg):
+            built = model.build(**arguments)
+    except Exception as error:
+        raise plugin_error(error, model.file) from None
+    if not isinstance(built, nn.Module):
+        raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
+    return built
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
+    """Fill `model` from a checkpoint; its batch normalization is folded first if the file has none."""
+    if not any(".bn." in key for key in checkpoint.state):
+        fuse_batchnorm(model)
+    try:
+        unexpected = load_state(model, checkpoint.state)
+    except Ai8xError as error:
+        raise Ai8xError(str(error), where=str(checkpoint.path)) from None
+    if unexpected:
+        names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
+        console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")
+
+
+def check_architecture(name: str, checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint of another model."""
+    if checkpoint.arch is not None and checkpoint.arch.lower() != name.lower():
+        message = f"a checkpoint of {checkpoint.arch!r}, not of {name!r}"
+        raise Ai8xError(message, where=str(checkpoint.path), fix=f"use --model {checkpoint.arch}")
+
+
+def is_quantized(state: Mapping[str, Any]) -> bool:
+    """Tell whether all weights are integers that 8 bits hold, as ``ai8x quantize`` writes them."""
+    weights = [v for k, v in state.items() if k.endswith(".weight") and np.ndim(v) > 1]
+    integers = all(np.array_equal(w, np.rint(w)) and np.abs(w).max(initial=0) <= 128 for w in weights)
+    return bool(weights) and integers
+
+
+def in_qat(model: nn.Module) -> bool:
+    """Tell whether quantization-aware training has started."""
+    return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)
+
+
+def output_scale(model: nn.Module, simulate: bool) -> float:
+    """Return the factor from raw outputs to real numbers (1.0 is one).
+
+    In simulate mode that is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1).
+    """
+    if not simulate:
+        return 1.0
+    last = [module for _, module in named_fused_modules(model) if module.op is not None][-1:]
+    return 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
+
+
+def nonzero_weights(model: nn.Module) -> int:
+    """Number of non-zero elements in the weight tensors: the "Params" of the log."""
+    state = model.state_dict().items()
+    chosen = [v for k, v in state if v.dim() >= 2 and ("weight" in k or "bias" in k)]
+    return sum(int(torch.count_nonzero(value)) for value in chosen)
+
+
+def compute_device(*, cpu: bool, gpus: Sequence[int] | None, console: Console) -> torch.device:
+    """Return where to compute: `cpu`, the first of `gpus`, or what there is. Warns if nothing accelerates."""
+    if cpu:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        for number in gpus or ():
+            if not 0 <= number < count:
+                raise Ai8xError(f"there is no GPU {number}", fix=f"--gpus takes 0 to {count - 1}")
+        return torch.device("cuda", gpus[0] if gpus else 0)
+    if gpus:
+        console.warn("no GPU found: --gpus has no effect")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    console.detail("no accelerator found: computing on the CPU")
+    return torch.device("cpu")

@@ -1,0 +1,207 @@
+"""Everything a training run needs, checked and put together before the first epoch.
+
+spec: training, sections 3 and 5.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool import resources
+from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import QatPolicy, read_policy
+from ai8x_tool.plugins import find_dataset, find_model
+from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.batches import derived_seed, generator_for
+from ai8x_tool.training.checkpoints import restore_optimizer
+from ai8x_tool.training.data import DataSetEntry, Part
+from ai8x_tool.training.evaluation import first_sample
+from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights
+from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
+
+INITIAL = -1
+"""The "epoch" whose seeds serve initialization and split."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A part of the data set and the positions in it that are used."""
+
+    part: Part
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch so far: its validation percentages and number."""
+
+    top1: float
+    top5: float
+    epoch: int
+
+
+@dataclass
+class Session:
+    """One training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
+
+    settings: TrainSettings
+    arch: str
+    entry: DataSetEntry
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: list[LearningRatePolicy]
+    policy: QatPolicy | None
+    device: torch.device
+    seed: int
+    first_epoch: int
+    training: Samples
+    validation: Samples
+    test: Samples
+    config_files: list[Path]
+    resumed_best: tuple[Best, Path] | None
+
+
+def prepare(settings: TrainSettings, console: Console) -> Session:
+    """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
+    entry, arch = find_dataset(settings.dataset), find_model(settings.model).name
+    policy, policy_file = _policy(settings)
+    schedule, schedule_file = _schedule(settings)
+    checkpoint = _starting_checkpoint(settings, arch)
+    resumed = checkpoint if settings.resume_from else None
+    first_epoch = _first_epoch(settings, resumed)
+    seed = _seed(settings, resumed)
+    _set_determinism(settings)
+    torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
+    model = build_model(
+        arch, entry, device=settings.device, use_bias=settings.use_bias, round_avg=settings.avg_pool_rounding
+    )
+    if checkpoint is not None:
+        load_weights(model, checkpoint, console)
+    device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
+    model.to(device)
+    optimizer = _optimizer(settings, model, resumed, console)
+    training, validation, test = _samples(settings, entry, seed, console)
+    return Session(
+        settings,
+        arch,
+        entry,
+        model,
+        optimizer,
+        schedule,
+        policy,
+        device,
+        seed,
+        first_epoch,
+        training,
+        validation,
+        test,
+        [file for file in (schedule_file, policy_file) if file],
+        _resumed_best(resumed) if resumed and not settings.reset_optimizer else None,
+    )
+
+
+def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
+    if settings.qat_policy is None:
+        return None, None
+    path = resources.find_config("qat", settings.qat_policy)
+    return read_policy(path), path
+
+
+def _schedule(settings: TrainSettings) -> tuple[list[LearningRatePolicy], Path | None]:
+    if settings.compress is None:
+        return [], None
+    path = resources.find_config("schedules", settings.compress)
+    return read_schedule(path), path
+
+
+def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | None:
+    path = settings.resume_from or settings.exp_load_weights_from
+    if path is None:
+        return None
+    checkpoint = read_checkpoint(path)
+    if settings.resume_from:
+        check_architecture(arch, checkpoint)
+    return checkpoint
+
+
+def _first_epoch(settings: TrainSettings, resumed: Checkpoint | None) -> int:
+    first = 0
+    if resumed is not None and not settings.reset_optimizer:
+        if resumed.epoch is None:
+            fix = "use --exp-load-weights-from, or --reset-optimizer"
+            raise Ai8xError("does not say after which epoch it was saved", where=str(resumed.path), fix=fix)
+        first = resumed.epoch + 1
+    if first >= settings.epochs:
+        raise Ai8xError(f"nothing to do: {first} epochs are done, {settings.epochs} wanted", fix="raise --epochs")
+    return first
+
+
+def _seed(settings: TrainSettings, resumed: Checkpoint | None) -> int:
+    stored = resumed.extras.get("seed") if resumed else None
+    if settings.seed is not None:
+        return settings.seed
+    if isinstance(stored, int):
+        return stored
+    return 0 if settings.deterministic else secrets.randbelow(2**31)
+
+
+def _set_determinism(settings: TrainSettings) -> None:
+    torch.backends.cudnn.deterministic = settings.deterministic
+    torch.backends.cudnn.benchmark = not settings.deterministic
+
+
+def _optimizer(
+    settings: TrainSettings, model: nn.Module, resumed: Checkpoint | None, console: Console
+) -> torch.optim.Optimizer:
+    if resumed is not None and not settings.reset_optimizer:
+        restored = restore_optimizer(resumed, model)
+        if restored is not None:
+            return restored
+        console.warn(f"{resumed.path}: no optimizer that fits the model; a new one is used")
+    if settings.optimizer is None or settings.learning_rate is None:
+        console.warn("no --optimizer or no --lr given: using SGD and 0.1 where missing")
+    rate = 0.1 if settings.learning_rate is None else settings.learning_rate
+    if settings.optimizer == "Adam":
+        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=settings.weight_decay)
+    return torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+
+
+def _samples(
+    settings: TrainSettings, entry: DataSetEntry, seed: int, console: Console
+) -> tuple[Samples, Samples, Samples]:
+    """Training, validation and test samples; validation samples are never augmented."""
+    data = entry.load(settings.data, console)
+    test = _whole(first_sample(data.test) if settings.truncate_testset else data.test)
+    if data.validation is not None:
+        return _whole(data.train), _whole(data.validation), test
+    count = len(data.train)
+    order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
+    held_back = int(settings.validation_split * count)
+    training = Samples(data.train, order[held_back:])
+    return training, Samples(data.train, order[:held_back]) if held_back else test, test
+
+
+def _whole(part: Part) -> Samples:
+    return Samples(part, torch.arange(len(part)))
+
+
+def _resumed_best(checkpoint: Checkpoint) -> tuple[Best, Path] | None:
+    """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
+    path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar"))
+    top1, top5, epoch = (checkpoint.extras.get(key) for key in ("best_top1", "best_top5", "best_epoch"))
+    if not (isinstance(top1, float) and isinstance(top5, float) and isinstance(epoch, int) and path.is_file()):
+        return None
+    try:
+        return (Best(top1, top5, epoch), path) if read_checkpoint(path).epoch == epoch else None
+    except Ai8xError:
+        return None

@@ -1,0 +1,114 @@
+"""Evaluation: the published numbers, the 8-bit mode, and what does not fit together."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.quantizers import output_shift
+from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.training.evaluation import evaluate
+from ai8x_tool.training.trainer import train
+
+SHARED = Path(os.environ.get("AI8X_SHARED", Path(__file__).resolve().parents[3] / "shared"))
+GOLDEN = SHARED / "golden" / "evaluate"
+
+
+def quantized_copy(path: Path, target: Path) -> Path:
+    """The integer checkpoint of a QAT checkpoint. spec: quantization, section 6.3 (8 bits)."""
+    state = {key: torch.from_numpy(value.copy()) for key, value in read_checkpoint(path).state.items()}
+    for layer in [key.removesuffix(".weight_bits") for key in state if key.endswith(".weight_bits")]:
+        weight, bias = state[f"{layer}.op.weight"], state.get(f"{layer}.op.bias")
+        shift = output_shift(weight, bias, 1.0)
+        state[f"{layer}.op.weight"] = (weight * 2.0 ** (7 - shift) + 0.5).floor().clamp(-128, 127)
+        if bias is not None:
+            state[f"{layer}.op.bias"] = (bias * 2.0 ** (7 - shift) + 0.5).floor().clamp(-128, 127) * 128
+        state[f"{layer}.output_shift"] = torch.tensor([float(shift)])
+        state[f"{layer}.adjust_output_shift"] = torch.tensor([0.0])
+    torch.save({"state_dict": state, "epoch": 4, "arch": "tiny"}, target)
+    return target
+
+
+@pytest.fixture
+def trained(workspace: Path, console: Console) -> Path:
+    options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
+    settings = TrainSettings("tiny", "Stripes", deterministic=True, cpu=True, **options)  # type: ignore[arg-type]
+    return train(settings, console).checkpoint
+
+
+def settings(checkpoint: Path, **options: Any) -> EvaluateSettings:
+    return EvaluateSettings("Stripes", checkpoint, **{"cpu": True, **options})
+
+
+def test_8_bit_mode_is_the_trained_network(trained: Path, console: Console, tmp_path: Path) -> None:
+    quantized = quantized_copy(trained, tmp_path / "q.pth.tar")
+    qat = evaluate(settings(trained), console, keep_outputs=True)
+    integers = evaluate(settings(quantized, simulate=True), console, keep_outputs=True)
+    assert qat.score.top1 > 90 and qat.outputs is not None and integers.outputs is not None
+    assert torch.equal(integers.outputs, integers.outputs.round())
+    # The wide output leaves out the last shift; nothing else differs, hence not even the ranking.
+    scale = qat.outputs.abs().max() / integers.outputs.abs().max()
+    torch.testing.assert_close(integers.outputs * scale, qat.outputs, atol=1e-3, rtol=1e-3)
+    assert integers.score.confusion == qat.score.confusion and integers.score.loss < 2
+    document = json.loads(json.dumps(integers.document()))
+    assert document["schema"] == "ai8x-evaluate/1" and document["note"] == "made up" and document["samples"] == 60
+
+
+def test_a_sample_is_saved(trained: Path, console: Console, tmp_path: Path) -> None:
+    quantized = quantized_copy(trained, tmp_path / "q.pth.tar")
+    result = evaluate(settings(quantized, simulate=True, save_sample=3), console)
+    assert result.sample_file == Path("sample_stripes.npy")
+    sample = np.load("sample_stripes.npy", allow_pickle=False)
+    assert sample.dtype == np.int64 and sample.shape == (1, 8, 8) and sample.min() >= -128
+    evaluate(settings(quantized, simulate=True, save_sample=3, save_sample_file=Path("x.npy")), console)
+    assert np.array_equal(np.load("x.npy"), sample)
+    with pytest.raises(Ai8xError, match="--save-sample 40: the first batch has 32 samples"):
+        evaluate(settings(quantized, simulate=True, save_sample=40, batch_size=32), console)
+    evaluate(settings(trained, save_sample=1), console)
+    assert any("--save-sample" in text for text in console.warnings)
+
+
+def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: Path) -> None:
+    quantized = quantized_copy(trained, tmp_path / "q.pth.tar")
+    state = torch.load(quantized, weights_only=True)
+    torch.save({**state, "arch": None}, tmp_path / "anonymous.pth.tar")
+    cases: list[tuple[EvaluateSettings, str]] = [
+        (settings(quantized), "a quantized checkpoint runs in 8-bit mode only .add --8bit"),
+        (settings(trained, simulate=True), "not quantized"),
+        (settings(trained, model="ai85net5"), "a checkpoint of 'tiny', not of 'ai85net5'"),
+        (settings(trained, use_bias=True), "1 of the model's .* tensors are missing: conv2.op.bias"),
+        (settings(tmp_path / "anonymous.pth.tar", simulate=True), "pass --model"),
+        (EvaluateSettings("MNIST", trained), "fc.op.weight: shape|fc.op.bias: shape"),
+    ]
+    for given, words in cases:
+        with pytest.raises(Ai8xError, match=words) as caught:
+            evaluate(given, console)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.golden
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no reference data at {GOLDEN}")
+@pytest.mark.parametrize("number", [0, 1])
+def test_published_accuracy(console: Console, number: int) -> None:
+    golden = json.loads((GOLDEN / "mnist.json").read_text())
+    case = golden["cases"][number]
+    given = EvaluateSettings(
+        golden["dataset"],
+        GOLDEN / case["checkpoint"],
+        model=golden["model"],
+        data=GOLDEN / golden["data"],
+        simulate=case["simulate_8bit"],
+    )
+    score = evaluate(given, console).score
+    assert (score.samples, score.top1, score.top5) == (case["samples"], case["top1"], case["top5"])
+    if "confusion" in case:
+        assert [list(row) for row in score.confusion] == case["confusion"]

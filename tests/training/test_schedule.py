@@ -1,0 +1,93 @@
+"""Learning-rate schedules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from ai8x_tool import resources
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.training.schedule import Schedule, read_schedule
+
+POLICY = (
+    "policies:\n  - lr_scheduler: {instance_name: a}\n    starting_epoch: 0\n    ending_epoch: %d\n    frequency: 1\n"
+)
+
+
+def rates(path: Path, epochs: int, first: int = 0) -> list[float]:
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    schedule = Schedule(read_schedule(path), optimizer, first)
+    result = []
+    for epoch in range(first, epochs):
+        result.append(round(optimizer.param_groups[0]["lr"], 6))
+        optimizer.step()
+        schedule.end_epoch(epoch)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("component", "end", "expected"),
+    [
+        ("class: MultiStepLR, milestones: [2, 4], gamma: 0.5", 10, [1, 1, 0.5, 0.5, 0.25, 0.25]),
+        ("class: MultiStepLR, milestones: [2, 4], gamma: 0.5", 3, [1, 1, 0.5, 0.5, 0.5, 0.5]),
+        ("class: PolynomialLR, T_max: 4, power: 2", 10, [1, 0.5625, 0.25, 0.0625, 0, 0]),
+        ("class: PolynomialLR, total_iters: 4, power: 1", 10, [1, 0.75, 0.5, 0.25, 0, 0]),
+        ("class: MultiStepMultiGammaLR, milestones: [1, 3], gammas: [0.5, 0.1]", 9, [1, 0.5, 0.5, 0.05, 0.05, 0.05]),
+        ("class: CosineAnnealingWarmRestarts, T_0: 2", 9, [1, 0.5, 1, 0.5, 1, 0.5]),
+        ("class: ExponentialLR, gamma: 0.5", 9, [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]),
+    ],
+)
+def test_rates_and_resuming(tmp_path: Path, component: str, end: int, expected: list[float]) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(f"lr_schedulers:\n  a: {{{component}}}\n" + POLICY % end)
+    assert rates(path, 6) == expected
+    assert all(rates(path, 6, first) == expected[first:] for first in range(6))
+
+
+def test_frequency_and_lists(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    head = "lr_schedulers: {a: {class: ExponentialLR, gamma: 0.5}}\npolicies:\n  - lr_scheduler: {instance_name: a}\n"
+    path.write_text(head + "    starting_epoch: 1\n    ending_epoch: 5\n    frequency: 2\n")
+    assert rates(path, 6) == [1, 1, 0.5, 0.5, 0.25, 0.25]
+    path.write_text(head + "    epochs: [0, 4]\n")
+    assert rates(path, 6, 2) == [0.5, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("lr_schedulers: {a: {class: ReduceLROnPlateau}}", "no usable scheduler class 'ReduceLROnPlateau'"),
+        ("lr_schedulers: {a: {class: MultiStepLr, gamma: 1}}", "did you mean 'MultiStepLR'"),
+        ("lr_schedulers: {a: {class: MultiStepLR, milestone: [1]}}", "unexpected keyword argument 'milestone'"),
+        ("lr_schedulers: {a: {class: MultiStepMultiGammaLR, milestones: [1], gammas: []}}", "as many gammas"),
+        ("lr_schedulers: {a: {gamma: 1}}", "has no 'class'"),
+        ("policies: [{lr_scheduler: {instance_name: b}, epochs: [1]}]", "undefined scheduler 'b'"),
+        ("policies: [{pruner: {instance_name: b}}]", "other kinds are not supported"),
+        ("pruners: {}", "'pruners' are not supported"),
+        ("lr_scheduler: {}", "unknown section 'lr_scheduler'; did you mean 'lr_schedulers'"),
+        ("lr_schedulers: {b: {class: ConstantLR}}\npolicies: [{lr_scheduler: {instance_name: b}}]", "missing"),
+        (
+            "lr_schedulers: {b: {class: ConstantLR}}\n"
+            "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 3, ending_epoch: 2, frequency: 1}]",
+            "starting_epoch 3, ending_epoch 2",
+        ),
+        ("a: [", "cannot be read"),
+        ("3", "a schedule is a mapping"),
+    ],
+)
+def test_faults(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    with pytest.raises(Ai8xError, match=words) as caught:
+        read_schedule(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_every_shipped_file_is_valid() -> None:
+    from ai8x_tool.nn import read_policy
+
+    assert len([read_schedule(path) for path in resources.list_configs("schedules").values()]) >= 20
+    policies = {name: read_policy(path) for name, path in resources.list_configs("qat").items()}
+    assert policies["faceid_112"].overrides["feature_stage.4.0.conv2"] == 2 and policies["default"].start_epoch == 30

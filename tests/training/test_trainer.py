@@ -1,0 +1,243 @@
+"""Whole training runs on a tiny data set."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from ai8x_tool.checkpoint import ClassReference, read_checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings import TrainSettings, resolve
+from ai8x_tool.training import trainer
+from ai8x_tool.training.trainer import TrainingInterruptedError, TrainResult, train
+
+OPTIONS: dict[str, Any] = {
+    "model": "tiny",
+    "dataset": "Stripes",
+    "optimizer": "Adam",
+    "learning_rate": 0.02,
+    "weight_decay": 0,
+    "compress": "halve",
+    "qat_policy": "second",
+    "epochs": 5,
+    "batch_size": 32,
+    "deterministic": True,
+    "cpu": True,
+}
+
+
+def run(console: Console, **options: Any) -> TrainResult:
+    return train(TrainSettings(**{**OPTIONS, **options}), console)
+
+
+def same_state(first: Path, second: Path) -> bool:
+    one, two = read_checkpoint(first), read_checkpoint(second)
+    equal = all(np.array_equal(one.state[key], two.state[key]) for key in one.state)
+    return equal and list(one.state) == list(two.state) and one.epoch == two.epoch
+
+
+def test_a_run_learns_and_leaves_everything(workspace: Path, console: Console) -> None:
+    result = run(console, name="demo", confusion=True)
+    assert result.best.top1 > 90 and result.test.top1 > 90 and result.note == "made up"
+    assert [record.phase for record in result.history] == ["float", "float", "qat", "qat", "qat"]
+    assert [record.learning_rate for record in result.history] == [0.02, 0.02, 0.01, 0.01, 0.005]
+    folder = result.folder
+    assert folder.name.startswith("demo___") and re.search(r"___\d{4}\.\d\d\.\d\d-\d{6}$", folder.name)
+    names = {path.name for path in folder.iterdir()}
+    files = {"demo_checkpoint.pth.tar", "demo_best.pth.tar", "demo_qat_checkpoint.pth.tar", "demo_qat_best.pth.tar"}
+    assert files | {f"{folder.name}.log", "settings.yaml", "configs"} <= names
+    assert not [name for name in names if name.startswith(".")]
+    assert {path.name for path in (folder / "configs").iterdir()} == {"halve.yaml", "second.yaml"}
+    assert Path("latest_log_dir").resolve() == folder.resolve() == Path("logs/latest").resolve()
+    assert Path("latest_log_file").is_file()
+    again = resolve(TrainSettings, "train", None, folder / "settings.yaml")
+    assert again == TrainSettings(**{**OPTIONS, "name": "demo", "confusion": True})
+    assert json.loads(json.dumps(result.document()))["schema"] == "ai8x-train/1"
+
+
+def test_log_lines(workspace: Path, console: Console) -> None:
+    result = run(console, print_freq=3)
+    text = (result.folder / f"{result.folder.name}.log").read_text()
+    lines = [line.split(" - ", 1)[1] for line in text.splitlines()]
+    assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - ", line) for line in text.splitlines())
+    assert [line for line in lines if line.startswith("\t")] == ["\ttraining=180", "\tvalidation=20", "\ttest=60"]
+    assert "Training epoch: 180 samples (32 per mini-batch, world size: 1)" in lines
+    assert "--- validate (epoch=0)-----------" in lines and "20 samples (32 per mini-batch)" in lines
+    assert lines.count("Initiating quantization aware training (QAT)...") == 1
+    first = next(line for line in lines if line.startswith("Epoch: [0]"))
+    number = r"\d+\.\d{6}    "
+    blank = " {12}"
+    pattern = rf"Epoch: \[0\]\[    3/    6\]    Overall Loss {number}Objective Loss {number}Top1 {blank}Top5 {blank}"
+    assert re.fullmatch(rf"{pattern}LR 0\.020000    Time {number}", first)
+    last = [line for line in lines if line.startswith("Epoch: [4]")][-1]
+    assert re.search(rf"\[    6/    6\].*Top1 {number}Top5 {number}LR", last)
+    summary = r"==> Top1: \d+\.\d{3}    Top5: \d+\.\d{3}    Loss: \d+\.\d{3}"
+    assert len([line for line in lines if re.fullmatch(summary, line)]) == 6
+    best = r"==> Best \[Top1: \d+\.\d{3}   Top5: \d+\.\d{3}   Params: \d+ on epoch: \d\]"
+    assert len([line for line in lines if re.fullmatch(best, line)]) == 5
+    assert any(re.fullmatch(r"Test: \[    1/    1\]    Loss \d+\.\d{6}    Top1 .*", line) for line in lines)
+    assert lines[-1] == f"Log file for this run: {result.folder / result.folder.name}.log"
+
+
+def test_checkpoints_are_what_other_tools_expect(workspace: Path, console: Console) -> None:
+    result = run(console)
+    qat, floating = read_checkpoint(result.checkpoint), read_checkpoint(result.folder / "checkpoint.pth.tar")
+    assert (qat.epoch, qat.arch, floating.epoch) == (4, "tiny", 1)
+    assert qat.content["optimizer_type"] == ClassReference("torch.optim.adam", "Adam")
+    assert set(qat.content["compression_sched"]["masks_dict"].values()) == {None}
+    assert "conv1.op.weight" in qat.content["compression_sched"]["masks_dict"]
+    wanted = {"current_top1", "best_top1", "current_mAP", "best_mAP", "best_epoch"}
+    assert wanted <= qat.extras.keys() and qat.extras["best_epoch"] == result.best.epoch
+    assert "conv1.bn.weight" in floating.state and "conv1.bn.weight" not in qat.state
+    assert list(qat.state)[:7] == [
+        *(f"conv1.{key}" for key in ("output_shift", "weight_bits", "bias_bits")),
+        *(f"conv1.{key}" for key in ("quantize_activation", "adjust_output_shift", "shift_quantile")),
+        "conv1.op.weight",
+    ]
+    assert qat.state["conv1.weight_bits"].dtype == np.int64 and qat.state["conv1.quantize_activation"].dtype == bool
+    parameters = qat.content["optimizer_state_dict"]["param_groups"][0]["params"]
+    assert len(parameters) == len(qat.state)  # bookkeeping included, as in the reference's files
+    with torch.serialization.safe_globals([torch.optim.Adam]):
+        content = torch.load(result.checkpoint, weights_only=True)
+    assert content["optimizer_type"] is torch.optim.Adam
+    best = read_checkpoint(result.best_checkpoint)
+    assert best.epoch == result.best.epoch
+
+
+@pytest.mark.parametrize("at", [1, 2, 3])
+@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+def test_a_resumed_run_ends_with_the_same_bits(workspace: Path, console: Console, at: int, optimizer: str) -> None:
+    rate = 0.02 if optimizer == "Adam" else 0.05
+    whole = run(console, out_dir=Path("whole"), optimizer=optimizer, learning_rate=rate)
+    part = run(console, out_dir=Path("part"), epochs=at, optimizer=optimizer, learning_rate=rate)
+    resumed = run(console, out_dir=Path("rest"), resume_from=part.checkpoint)
+    assert same_state(whole.checkpoint, resumed.checkpoint)
+    assert whole.test == resumed.test and whole.history[-1].loss == resumed.history[-1].loss
+    assert (
+        read_checkpoint(whole.checkpoint).content["optimizer_state_dict"]["param_groups"]
+        == (read_checkpoint(resumed.checkpoint).content["optimizer_state_dict"]["param_groups"])
+    )
+
+
+def test_the_best_epoch_survives_resuming(workspace: Path, console: Console) -> None:
+    part = run(console, out_dir=Path("part"), epochs=4)
+    resumed = run(console, out_dir=Path("rest"), resume_from=part.checkpoint)
+    assert resumed.best_checkpoint.is_file()
+    best = max(part.history[2:] + resumed.history, key=lambda record: (record.top1, record.top5, record.epoch))
+    assert resumed.best.epoch == read_checkpoint(resumed.best_checkpoint).epoch == best.epoch
+
+
+def test_interrupting_leaves_the_last_complete_epoch(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(console, out_dir=Path("whole"))
+    step = trainer.Trainer._train_batch
+
+    for stop_at in (0, 1, 13, 15):  # the batch at which Ctrl-C comes; an epoch has 6
+        calls = iter(range(1000))
+
+        def interrupted(self: Any, *arguments: Any, stop: int = stop_at, calls: Any = calls) -> Any:
+            if next(calls) == stop:
+                raise KeyboardInterrupt
+            return step(self, *arguments)
+
+        monkeypatch.setattr(trainer.Trainer, "_train_batch", interrupted)
+        with pytest.raises(TrainingInterruptedError, match="--resume-from") as caught:
+            run(console, out_dir=Path(f"part{stop_at}"))
+        monkeypatch.setattr(trainer.Trainer, "_train_batch", step)
+        path = Path(str(caught.value).split("--resume-from ")[1])
+        assert read_checkpoint(path).epoch == stop_at // 6 - 1
+        resumed = run(console, out_dir=Path(f"rest{stop_at}"), resume_from=path)
+        assert same_state(whole.checkpoint, resumed.checkpoint)
+
+
+def test_qat_from_the_first_epoch(workspace: Path, console: Console) -> None:
+    result = run(console, qat_policy="at_once", epochs=1)
+    state = read_checkpoint(result.checkpoint).state
+    assert result.checkpoint.name == "qat_checkpoint.pth.tar" and state["conv1.weight_bits"].item() == 4
+    assert "overrides 'nowhere'" in console.warnings[-1]
+
+
+def test_loading_weights_and_resetting(workspace: Path, console: Console) -> None:
+    first = run(console, epochs=2)
+    loaded = run(console, epochs=1, exp_load_weights_from=first.checkpoint, qat_policy=None)
+    assert loaded.history[0].epoch == 0 and loaded.history[0].training_loss < first.history[0].training_loss
+    reset = run(console, epochs=1, resume_from=first.checkpoint, reset_optimizer=True, learning_rate=0.001)
+    assert reset.history[0].epoch == 0 and reset.history[0].learning_rate == 0.001
+    from_qat = run(console, epochs=1, exp_load_weights_from=run(console).checkpoint)
+    assert from_qat.history[0].phase == "qat"
+    late = run(console, epochs=4, resume_from=run(console, epochs=3, qat_policy="never").checkpoint)
+    assert late.history[0].phase == "qat"  # the start epoch has passed, but QAT had not started
+
+
+def test_options(workspace: Path, console: Console) -> None:
+    result = run(console, epochs=1, copy_output_folder=Path("copy/here"), show_train_accuracy="full", seed=7)
+    assert (Path("copy/here") / result.checkpoint.name).is_file() and result.seed == 7
+    assert result.history[0].training_top1 is not None
+    other = run(console, epochs=1, validation_split=0.0, truncate_testset=True, show_train_accuracy="none")
+    assert other.test.samples == 1 and other.history[0].training_top1 is None
+    assert run(console, epochs=1, deterministic=False).seed != run(console, epochs=1, deterministic=False).seed
+    biased = run(console, epochs=1, use_bias=True)
+    assert "conv2.op.bias" in read_checkpoint(biased.checkpoint).state
+
+
+def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: Path) -> None:
+    result = run(console, epochs=2)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "bad.yaml").write_text("lr_schedulers: {a: {class: MultiStepLR}}\npolicies: []\n")
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs are done"),
+        ({"resume_from": Path("nowhere.pth.tar")}, "checkpoint not found"),
+        ({"model": "ai85net5", "resume_from": result.checkpoint}, "a checkpoint of 'tiny', not of 'ai85net5'"),
+        ({"exp_load_weights_from": result.checkpoint, "model": "ai85net5", "dataset": "MNIST"}, "tensors are missing"),
+        ({"model": "ai85net5"}, r"ai85net5\.py:\d+: ValueError: ai85net5 needs images of 28×28"),
+        ({"compress": "bad.yaml"}, "bad.yaml: 'a': .*milestones"),
+        ({"compress": "hallve"}, "no file and no schedule named 'hallve'; did you mean 'halve'"),
+        ({"qat_policy": "nope.yaml"}, "no file and no qat named 'nope.yaml'"),
+        ({"out_dir": tmp_path / "file"}, "cannot be written"),
+        ({"device": "MAX78003"}, "MAX78003"),
+    ]
+    for options, words in cases:
+        with pytest.raises(Ai8xError, match=words) as caught:
+            run(console, **options)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_debris(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(Ai8xError, match="No space left on device"):
+        run(console, epochs=1)
+    assert not list(Path("logs").rglob("*.pth.tar*"))
+
+
+def test_warnings_about_missing_choices(workspace: Path, console: Console) -> None:
+    run(console, epochs=1, optimizer=None, learning_rate=None)
+    assert any("no --optimizer or no --lr" in text for text in console.warnings)
+
+
+def test_plots_are_drawn(workspace: Path, console: Console, plots: None) -> None:
+    pytest.importorskip("matplotlib")
+    folder = run(console, epochs=3).folder
+    for name in ("training.png", "confusion.png"):
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_matplotlib_a_notice(
+    workspace: Path, console: Console, plots: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    result = run(console, epochs=1)
+    assert not list(result.folder.glob("*.png"))
+    assert "matplotlib is not installed" in (result.folder / f"{result.folder.name}.log").read_text()
