@@ -1,0 +1,12 @@
+#!/usr/bin/env python3
+"""Write the generated pages of docs/ from the code; a test fails when they are stale."""
+
+from pathlib import Path
+
+from ai8x_tool.report.reference import pages
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        path = Path(__file__).resolve().parent.parent / "docs" / name
+        path.write_text(text, encoding="utf-8")
+        print(path)
