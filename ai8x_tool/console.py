@@ -49,11 +49,13 @@ def _for_results() -> RichConsole:
 class Console:
     """Messages of one command. `verbosity`: -1 errors and warnings, 0 normal, 1 and more details.
 
-    With `json_output` standard output carries exactly one JSON document, written by :meth:`result`.
+    With `json_output` standard output carries exactly one JSON document, written by :meth:`result`; a `muted` console
+    does not even warn.
     """
 
     verbosity: int = 0
     json_output: bool = False
+    muted: bool = False
     out: RichConsole = field(default_factory=_for_results)
     err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
     warnings: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class Console:
 
     def warn(self, text: str) -> None:
         """Warn once about something that works but is probably not meant."""
-        if text not in self.warnings:
+        if text not in self.warnings and not self.muted:
             self.warnings.append(text)
             self.err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 

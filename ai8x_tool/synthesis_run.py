@@ -1,30 +1,50 @@
-"""Synthesis with everything around it: finding the inputs, writing the project."""
+"""Synthesis with everything around it: finding the inputs, writing or comparing the project."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ai8x_tool.codegen import write_project
-from ai8x_tool.codegen.writer import check_folder
+from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.synthesis import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis_settings import SynthesizeSettings
 
 
-def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
-    """Generate the project that `settings` describe and write it to its folder.
+def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
+    """Generate the project that `settings` describe, in memory.
 
-    Raises Ai8xError for everything that is wrong with the inputs; then nothing is written.
+    Raises Ai8xError for everything that is wrong with the inputs.
     """
     project, options = settings.project_options(), settings.synthesis_options()
-    check_folder(settings.folder, overwrite=settings.overwrite)
-    network_file = settings.network_file()
-    sample_file = settings.sample_input
+    network_file, sample_file = settings.network_file(), settings.sample_input
     if sample_file is None:
-        silent = Console(verbosity=-1)
-        silent.warn = lambda text: None  # type: ignore[method-assign]  # the second reading warns
-        sample_file = settings.sample_file(read_description(network_file, settings.part, silent).dataset)
-    result = synthesize(
-        network_file, settings.checkpoint_file(), load_sample(sample_file), settings.part, project, options, console
-    )
+        dataset = read_description(network_file, settings.part, Console(verbosity=-1, muted=True)).dataset
+        sample_file = settings.sample_file(dataset)
+    sample = load_sample(sample_file)
+    return synthesize(network_file, settings.checkpoint_file(), sample, settings.part, project, options, console)
+
+
+def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+    """Generate the project and write it to its folder; where anything is wrong, nothing is written."""
+    check_folder(settings.folder, overwrite=settings.overwrite)
+    result = generate(settings, console)
     write_project(result.files, settings.folder, overwrite=settings.overwrite)
     return result
+
+
+def differing_files(files: dict[str, str], folder: Path) -> list[str]:
+    """Return the generated files that differ from those in `folder`, or are missing there.
+
+    Files of the user's own are not compared. Raises Ai8xError if there is no such folder.
+    """
+    if not folder.is_dir():
+        raise Ai8xError("no such project folder", where=str(folder))
+    different = []
+    for name, text in sorted(files.items()):
+        path = folder / name
+        if name not in KEPT_FILES and (not path.is_file() or path.read_bytes() != text.encode()):
+            different.append(name)
+    return different

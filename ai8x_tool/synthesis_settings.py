@@ -35,6 +35,8 @@ class SynthesizeSettings:
     test_dir: Path | None = None
     prefix: str | None = None
     overwrite: bool = False
+    check: Path | None = None
+    explain: str | None = None
     board_name: str = "EvKit_V1"
     timer: int | None = None
     softmax: bool = False
@@ -93,7 +95,8 @@ class SynthesizeSettings:
             raise Ai8xError(f"output width {self.output_width}: must be 8 or 32")
         if self.clock_divider not in (None, 1, 2, 4, 8, 16):
             raise Ai8xError(f"clock divider {self.clock_divider}: must be 1, 2, 4, 8 or 16")
-        if self.output is None and not (self.test_dir and self.prefix) and not self.prefix:
+        writes = self.check is None and self.explain is None
+        if writes and self.output is None and self.prefix is None:
             raise Ai8xError("no output folder given", fix="add --output FOLDER")
 
     @property
@@ -143,7 +146,7 @@ class SynthesizeSettings:
         """Return the options of the C project."""
         self._check_device()
         return ProjectOptions(
-            name=self.prefix or self.folder.name,
+            name=self.prefix or (self.check or self.folder).resolve().name,
             network=self.network_file().name,
             checkpoint=self.checkpoint_file().name,
             board=self.board_name,

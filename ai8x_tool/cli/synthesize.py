@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, run
+from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, run
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
+    from ai8x_tool.synthesis_settings import SynthesizeSettings
 
 _IN, _OUT, _FIFO = "Input", "Generated project", "Input through a FIFO"
 _NET, _HW, _CORE, _CHECK = "Network", "Hardware", "RISC-V", "Checks and debugging"
@@ -129,6 +130,13 @@ def synthesize(
     no_warn_zero: Annotated[
         bool | None, _option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
     ] = None,
+    check: Annotated[
+        Path | None,
+        _option("--check", panel=_CHECK, help="Write nothing: compare with a project, exit 1 if it differs."),
+    ] = None,
+    explain: Annotated[
+        str | None, _option("--explain", panel=_CHECK, help="Write nothing: show every register of this layer.")
+    ] = None,
     verify_writes: Annotated[bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
     verify_kernels: Annotated[
         bool | None, _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
@@ -184,7 +192,34 @@ def _synthesize(recipe: str | None, settings_file: Path | None, flags: dict[str,
     from ai8x_tool.synthesis_settings import SynthesizeSettings
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)
-    result = synthesize_project(settings, console)
-    console.show(synthesis_table(result, settings.part))
-    console.show(f"project: {settings.folder}")
-    console.result(synthesis_document(result, settings.folder))
+    if settings.explain is not None:
+        _explain(settings, settings.explain, console)
+    elif settings.check is not None:
+        _check(settings, settings.check, console)
+    else:
+        result = synthesize_project(settings, console)
+        console.show(synthesis_table(result, settings.part))
+        console.show(f"project: {settings.folder}")
+        console.result(synthesis_document(result, settings.folder))
+
+
+def _explain(settings: SynthesizeSettings, layer: str, console: Console) -> None:
+    from ai8x_tool.report.explain import explain_rows, explain_table, find_layer
+    from ai8x_tool.synthesis_run import generate
+
+    program = generate(settings, console).program
+    found = find_layer(program, layer)
+    console.show(explain_table(program, found))
+    console.result({"schema": "ai8x-explain/1", "layer": found.index, "registers": explain_rows(program, found)})
+
+
+def _check(settings: SynthesizeSettings, folder: Path, console: Console) -> None:
+    from ai8x_tool.synthesis_run import differing_files, generate
+
+    different = differing_files(generate(settings, console).files, folder)
+    console.result({"schema": "ai8x-check/1", "project": str(folder), "different": different})
+    if not different:
+        console.show(f"{folder}: up to date")
+        return
+    console.error(f"{folder}: differs from what would be generated: {', '.join(different)} (generate it again)")
+    raise typer.Exit(EXIT_FAILED)
