@@ -18,7 +18,7 @@ from ai8x_tool.errors import Ai8xError, nearest
 
 Settings = TypeVar("Settings")
 
-COMMON_KEYS = ("model", "dataset", "device")
+COMMON_KEYS = ("model", "dataset", "device", "network")
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
 
 
@@ -77,7 +77,10 @@ class TrainSettings:
 
 @dataclass(frozen=True)
 class EvaluateSettings:
-    """Options of ``ai8x evaluate``. `simulate` is the 8-bit mode; without `model` the checkpoint's own is built."""
+    """Options of ``ai8x evaluate``. `simulate` is the 8-bit mode; without `model` the checkpoint's own is built.
+
+    With a `network` description, the 8-bit mode compares every output with the integer engine, unless `engine` is off.
+    """
 
     dataset: str
     checkpoint: Path
@@ -85,6 +88,8 @@ class EvaluateSettings:
     device: str = "MAX78000"
     data: Path = Path("data")
     simulate: bool = False
+    network: str | None = None
+    engine: bool = True
     batch_size: int = 256
     use_bias: bool = False
     avg_pool_rounding: bool = False

@@ -75,6 +75,25 @@ def update_model(model: nn.Module) -> None:
         module.update()
 
 
+@torch.no_grad()
+def round_stored_biases(model: nn.Module) -> list[str]:
+    """Round the biases of a quantized model down to what bias memory holds: multiples of 2^(weight bits − 1).
+
+    Returns the names of the modules that change; only files of older tools have such. spec: quantization, section 7.2.
+    """
+    changed = []
+    for name, module in named_fused_modules(model):
+        bias = getattr(module.op, "bias", None)
+        if bias is None:
+            continue
+        step = 2.0 ** (int(module.weight_bits) - 1)
+        stored = torch.floor(bias / step) * step
+        if not torch.equal(stored, bias):
+            bias.copy_(stored)
+            changed.append(name)
+    return changed
+
+
 def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
     """Load a state dict of arrays or tensors; return the names that the model does not have.
 

@@ -15,9 +15,13 @@ from torch.nn.functional import cross_entropy
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.transform import round_stored_biases
 from ai8x_tool.plugins import find_dataset
+from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.synthesis import load_network
 from ai8x_tool.training.batches import batch_count, batches
 from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.data import DataSetEntry, Part
@@ -37,6 +41,7 @@ from ai8x_tool.training.model import (
     load_weights,
     output_scale,
 )
+from ai8x_tool.verify import Agreement, compare_outputs
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class EvaluateResult:
     note: str | None = None
     sample_file: Path | None = None
     outputs: Tensor | None = None
+    agreement: Agreement | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
@@ -69,6 +75,7 @@ class EvaluateResult:
             "labels": list(self.labels),
             "confusion": [list(row) for row in self.score.confusion],
             "sample_file": None if self.sample_file is None else str(self.sample_file),
+            "engine": None if self.agreement is None else self.agreement.document(),
         }
 
 
@@ -102,6 +109,9 @@ def load_model(settings: EvaluateSettings, console: Console) -> LoadedModel:
         simulate=settings.simulate,
     )
     load_weights(model, checkpoint, console)
+    rounded = round_stored_biases(model) if settings.simulate else []
+    if rounded:
+        console.warn(f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to what bias memory holds")
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
         device = torch.device("cpu")
@@ -173,6 +183,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     score, outputs = run_test(loaded, settings, console)
     for line in [summary_line(score, len(loaded.entry.labels)), *_matrix(score, settings.confusion)]:
         console.info(line)
+    agreement = _compare_with_engine(loaded, settings, torch.cat(outputs), console)
     if loaded.entry.note:
         console.info(f"note: {loaded.entry.note}")
     if sample is not None:
@@ -187,7 +198,28 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         note=loaded.entry.note,
         sample_file=sample,
         outputs=torch.cat(outputs) if keep_outputs else None,
+        agreement=agreement,
     )
+
+
+def _compare_with_engine(
+    loaded: LoadedModel, settings: EvaluateSettings, outputs: Tensor, console: Console
+) -> Agreement | None:
+    """Compare all 8-bit outputs with the integer engine, where a network description is known."""
+    if not (settings.simulate and settings.engine and settings.network):
+        return None
+    sizes = (*loaded.entry.input, 1)[:3]
+    network = load_network(
+        find_config("networks", settings.network),
+        settings.checkpoint,
+        (sizes[0], sizes[1], sizes[2]),
+        find_device(settings.device),
+        console,
+    )
+    agreement = compare_outputs(network, loaded.test, outputs, console)
+    report = console.info if agreement.complete else console.warn
+    report(agreement.text())
+    return agreement
 
 
 def _matrix(score: Score, wanted: bool) -> list[str]:
