@@ -124,7 +124,7 @@ def demo_table(result: DemoResult) -> Table:
         ("torch 8 bit = integer engine", _agreement_text(result.agreement)),
         ("kernel memory", _usage(figures.weight_bytes, figures.weight_total)),
         ("bias memory", _usage(figures.bias_bytes, figures.bias_total)),
-        ("estimated inference", _latency(figures.cycles, figures.microseconds)),
+        ("estimated inference", f"{figures.microseconds:,.0f} µs ({figures.cycle_basis})"),
         ("training log and plots", str(result.folder)),
         ("C project", str(result.project)),
         ("time taken", f"{result.seconds:.0f} s"),
@@ -140,7 +140,3 @@ def _agreement_text(agreement: Agreement) -> str:
 
 def _usage(used: int, total: int) -> str:
     return f"{used:,} of {total:,} bytes ({100 * used / total:.1f} %)"
-
-
-def _latency(cycles: int | None, microseconds: float | None) -> str:
-    return "no model for this part" if cycles is None or microseconds is None else f"{microseconds:,.0f} µs"

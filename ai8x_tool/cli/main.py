@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool import __version__
-from ai8x_tool.cli import demo_command, quantize, synthesize
+from ai8x_tool.cli import demo_command, evaluate, quantize, synthesize, train
 from ai8x_tool.cli.list_command import list_things
 
 app = typer.Typer(
@@ -33,7 +33,9 @@ def _main(
     """Neural networks for the MAX78000 and MAX78002: train → quantize → evaluate → synthesize."""
 
 
+app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=quantize.EPILOG)(quantize.quantize)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command("list")(list_things)
 app.command(epilog=demo_command.EPILOG)(demo_command.demo)

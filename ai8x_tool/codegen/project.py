@@ -54,7 +54,8 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
     The text depends on nothing but the program and the options: no dates, no paths.
     """
     chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
-    figures = statistics(program.mapping, clock_mhz=accelerator_mhz(program.mapping.device, chosen))
+    clock_mhz = accelerator_mhz(program.mapping.device, chosen)
+    figures = statistics(program.mapping, clock_mhz=clock_mhz, pipeline=program.context.pipeline)
     values = _values(program, options, figures)
     files = {
         "cnn.c": _render("cnn.c.j2", values),

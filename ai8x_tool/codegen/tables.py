@@ -82,9 +82,7 @@ def statistics_lines(statistics: Statistics) -> list[str]:
     lines += ["", "RESOURCE USAGE"]
     lines.append(_usage("Weight memory", s.weight_bytes, s.weight_total))
     lines.append(_usage("Bias memory:  ", s.bias_bytes, s.bias_total).replace("::", ":"))
-    if s.cycles is not None and s.microseconds is not None:
-        about = " (estimate: streaming layers wait for input)" if s.streams else ""
-        lines += ["", f"ESTIMATED TIME: {s.cycles:,} cycles, {s.microseconds:,.0f} us{about}"]
+    lines += ["", f"ESTIMATED TIME: {s.cycles:,} cycles, {s.microseconds:,.0f} us ({s.cycle_basis})"]
     return lines
 
 

@@ -84,7 +84,6 @@ class Device:
     kernel_bypass: bool
     read_gap: bool
     pipeline: bool
-    cycle_model: bool
     padded_multi_pass_conv1d: bool
     eltwise_convolution_bias: bool
     eltwise_emulation: bool
@@ -185,7 +184,6 @@ MAX78000 = Device(
     kernel_bypass=False,
     read_gap=False,
     pipeline=False,
-    cycle_model=True,
     padded_multi_pass_conv1d=True,
     eltwise_convolution_bias=True,
     eltwise_emulation=True,
@@ -257,7 +255,6 @@ MAX78002 = Device(
     kernel_bypass=True,
     read_gap=True,
     pipeline=True,
-    cycle_model=False,
     padded_multi_pass_conv1d=False,
     eltwise_convolution_bias=False,
     eltwise_emulation=False,

@@ -9,7 +9,7 @@ from ai8x_tool.lowering.outputs import OutputRegion
 from ai8x_tool.lowering.program import layer_region
 from ai8x_tool.mapping import LayerMapping, Mapping
 from ai8x_tool.network.network import Layer
-from ai8x_tool.report.cycles import layer_cycles, start_up_cycles
+from ai8x_tool.report.cycles import cycle_basis, cycle_factor, layer_cycles, start_up_cycles
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Operations:
 
 @dataclass(frozen=True)
 class LayerStatistics:
-    """Figures of one layer. Memory in bytes; data memory is per instance of four processors; cycles may be unknown."""
+    """Figures of one layer. Memory in bytes; data memory is per instance of four processors."""
 
     index: int
     name: str | None
@@ -45,12 +45,12 @@ class LayerStatistics:
     bias_bytes: int
     input_bytes: int
     output_bytes: int
-    cycles: int | None
+    cycles: int
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of a mapped network. `cycles` and `microseconds` are None where no model of the part exists."""
+    """Figures of a mapped network. `cycle_basis` says how far `cycles` and `microseconds` can be trusted."""
 
     layers: tuple[LayerStatistics, ...]
     operations: Operations
@@ -58,9 +58,9 @@ class Statistics:
     weight_total: int
     bias_bytes: int
     bias_total: int
-    cycles: int | None
-    microseconds: float | None
-    streams: bool
+    cycles: int
+    microseconds: float
+    cycle_basis: str
 
     def document(self) -> dict[str, Any]:
         """Return the figures for JSON."""
@@ -69,13 +69,13 @@ class Statistics:
         return asdict(self)
 
 
-def statistics(mapping: Mapping, *, clock_mhz: float = 50.0) -> Statistics:
-    """Return the figures of `mapping` at an accelerator clock of `clock_mhz`."""
-    layers = tuple(_layer_statistics(mapping, mapped) for mapped in mapping.layers)
+def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = False) -> Statistics:
+    """Return the figures of `mapping` at an accelerator clock of `clock_mhz`, with or without the pipeline."""
+    factor = cycle_factor(mapping.device, pipeline=pipeline)
+    layers = tuple(_layer_statistics(mapping, mapped, factor) for mapped in mapping.layers)
     operations = sum((layer.operations for layer in layers), Operations())
-    cycles = None
-    if mapping.device.cycle_model:
-        cycles = start_up_cycles() + sum(layer.cycles or 0 for layer in layers)
+    cycles = start_up_cycles() + sum(layer.cycles for layer in layers)
+    streams = any(mapped.layer.streaming for mapped in mapping.layers)
     return Statistics(
         layers=layers,
         operations=operations,
@@ -84,12 +84,12 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0) -> Statistics:
         bias_bytes=sum(map(len, mapping.bias_bytes.values())),
         bias_total=4 * mapping.device.bias_size,
         cycles=cycles,
-        microseconds=None if cycles is None else cycles / clock_mhz,
-        streams=any(mapped.layer.streaming for mapped in mapping.layers),
+        microseconds=cycles / clock_mhz,
+        cycle_basis=cycle_basis(mapping.device, pipeline=pipeline, streams=streams),
     )
 
 
-def _layer_statistics(mapping: Mapping, mapped: LayerMapping) -> LayerStatistics:
+def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> LayerStatistics:
     layer, view = mapped.layer, mapped.view
     region = layer_region(layer)
     pixels = layer.in_size[0] * layer.in_size[1]
@@ -105,7 +105,7 @@ def _layer_statistics(mapping: Mapping, mapped: LayerMapping) -> LayerStatistics
         bias_bytes=0 if layer.bias is None else len(layer.bias),
         input_bytes=pixels * per_pixel,
         output_bytes=_output_bytes(region, mapped),
-        cycles=layer_cycles(mapped) if mapping.device.cycle_model else None,
+        cycles=round(factor * layer_cycles(mapped)),
     )
 
 

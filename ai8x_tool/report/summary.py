@@ -33,7 +33,7 @@ def synthesis_table(result: Synthesis, device: Device) -> Group:
             _shape(layer.input_shape),
             _shape(layer.output_shape),
             f"{layer.operations.macc:,}",
-            "–" if layer.cycles is None else f"{layer.cycles:,}",
+            f"{layer.cycles:,}",
             f"{layer.weight_bytes:,}",
             f"{layer.bias_bytes:,}",
             f"{layer.input_bytes:,}",
@@ -45,15 +45,12 @@ def synthesis_table(result: Synthesis, device: Device) -> Group:
 def _totals(figures: Statistics, device: Device) -> list[str]:
     weights = f"{figures.weight_bytes:,} of {figures.weight_total:,} bytes"
     bias = f"{figures.bias_bytes:,} of {figures.bias_total:,} bytes"
-    lines = [
+    return [
         f"operations {figures.operations.total:,} ({figures.operations.macc:,} MACs)",
         f"kernel memory {weights} ({100 * figures.weight_bytes / figures.weight_total:.1f} %), bias memory {bias}",
         f"data memory: bytes in each instance of four processors, which holds {device.instance_size:,}",
+        f"inference {figures.cycles:,} cycles, {figures.microseconds:,.0f} µs ({figures.cycle_basis})",
     ]
-    if figures.microseconds is not None:
-        note = ", an estimate: streaming layers wait for their input" if figures.streams else ""
-        lines.append(f"inference {figures.cycles:,} cycles, {figures.microseconds:,.0f} µs{note}")
-    return lines
 
 
 def _shape(shape: tuple[int, ...]) -> str:
