@@ -64,6 +64,8 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
         "sampledata.h": _data("Sample input", _input_macros(program)),
         "softmax.c": _render("softmax.c.j2", values),
         "project.mk": _render("project.mk.j2", values),
+        ".vscode/settings.json": _render("vscode/settings.json.j2", values),
+        ".vscode/tasks.json": _render("vscode/tasks.json.j2", values),
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(program)))]
@@ -80,8 +82,12 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
     return files, figures
 
 
+_ASCII = str.maketrans({"→": "->", "×": "x", "±": "+/-", "µ": "u", "−": "-", "–": "-", "…": "...", "·": "*"})
+
+
 def _render(template: str, values: dict[str, Any]) -> str:
-    return _environment().get_template(template).render(values)
+    """Render in plain ASCII: not every compiler and terminal is set to UTF-8."""
+    return _environment().get_template(template).render(values).translate(_ASCII)
 
 
 def _data(title: str, macros: list[tuple[str, str]]) -> str:

@@ -81,13 +81,13 @@ def statistics_lines(statistics: Statistics) -> list[str]:
         lines.append(f"  Layer {layer.index}{name}: {_operations(layer.operations)}")
     lines += ["", "RESOURCE USAGE"]
     lines.append(_usage("Weight memory", s.weight_bytes, s.weight_total))
-    lines.append(_usage("Bias memory:  ", s.bias_bytes, s.bias_total).replace("::", ":"))
+    lines.append(_usage("Bias memory", s.bias_bytes, s.bias_total))
     lines += ["", f"ESTIMATED TIME: {s.cycles:,} cycles, {s.microseconds:,.0f} us ({s.cycle_basis})"]
     return lines
 
 
 def _usage(title: str, used: int, total: int) -> str:
-    return f"{title}: {used:,} bytes out of {total:,} bytes total ({100 * used / total:.1f}%)"
+    return f"{title + ':':14} {used:,} bytes out of {total:,} bytes total ({100 * used / total:.1f}%)"
 
 
 def as_ints(words: Words) -> list[int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError
 
-KEPT_FILES = ("project.mk",)
+KEPT_FILES = ("project.mk", ".vscode/settings.json", ".vscode/tasks.json")
 """Files of the user's own: written once, never replaced."""
 
 
