@@ -43,6 +43,10 @@ class KeywordNet(nn.Module):
         self.kws_conv4 = ai8x.FusedMaxPoolConv1dReLU(100, 64, last_kernel, **padded)
         length = _length(dimensions[0], pad, last_kernel)
         self.fc = ai8x.Linear(64 * length, num_classes, wide=True, **plain)
+        # torch's default lets the signal fade in eight layers without batch normalization.
+        for module in self.modules():
+            if isinstance(module, nn.Conv1d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one score per class."""

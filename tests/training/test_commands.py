@@ -1,0 +1,104 @@
+"""The commands train and evaluate, as they are typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.cli import evaluate, train
+from ai8x_tool.training import trainer
+
+app = typer.Typer(pretty_exceptions_enable=False)
+app.command(epilog=train.EPILOG)(train.train)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+
+TRAIN = [
+    "train",
+    "--arch",
+    "TINY",
+    "--dataset",
+    "Stripes",
+    "--optimizer",
+    "adam",
+    "--lr",
+    "0.02",
+    "--wd",
+    "0",
+    "-b",
+    "32",
+]
+TRAIN += ["--epochs", "3", "--det", "--cpu", "--compress", "halve", "--qat-policy", "second", "-j", "2", "--vs", "0.2"]
+
+
+def invoke(*words: str) -> Any:
+    return CliRunner().invoke(app, list(words))
+
+
+def test_train_and_evaluate(workspace: Path) -> None:
+    done = invoke(*TRAIN, "--json", "--param-hist", "--enable-tensorboard", "-n", "x")
+    assert done.exit_code == 0, done.output
+    document = json.loads(done.stdout)
+    assert document["schema"] == "ai8x-train/1" and len(document["epochs"]) == 3
+    assert "without effect: --param-hist, --tensorboard" in done.stderr
+    assert document["best_checkpoint"].endswith("x_qat_best.pth.tar")
+    again = invoke(
+        "evaluate", "--dataset", "Stripes", "--exp-load-weights-from", document["checkpoint"], "--cpu", "--json"
+    )
+    result = json.loads(again.stdout)
+    assert again.exit_code == 0 and result["top1"] == document["test"]["top1"] and result["model"] == "tiny"
+
+
+def test_saved_settings_and_flags(workspace: Path) -> None:
+    first = json.loads(invoke(*TRAIN, "--json").stdout)
+    repeated = invoke("train", "--settings", str(Path(first["folder"]) / "settings.yaml"), "--epochs", "2", "--json")
+    second = json.loads(repeated.stdout)
+    assert [e["loss"] for e in second["epochs"]] == [e["loss"] for e in first["epochs"][:2]]
+
+
+def test_quiet_and_plain_output(workspace: Path) -> None:
+    quiet = invoke(*TRAIN, "-q")
+    assert quiet.exit_code == 0 and quiet.output == ""
+    plain = invoke(*TRAIN)
+    assert "Epoch: [0][" in plain.stderr and "checkpoint: logs/" in plain.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["train"], 1, "train needs a model"),
+        (["train", "--evaluate"], 1, "use ai8x evaluate"),
+        (["train", "--epocs", "3"], 2, "No such option"),
+        (["train", "nothing"], 1, "no file and no recipe named 'nothing'"),
+        (["train", "mnist", "--epochs", "x"], 2, "--epochs"),
+        (["train", "mnist", "--model", "ai85net"], 1, "did you mean 'ai85net5'"),
+        (["evaluate", "mnist"], 1, "evaluate needs a checkpoint"),
+        (["evaluate", "mnist", "--checkpoint", "nowhere"], 1, "checkpoint not found"),
+    ],
+)
+def test_wrong_usage(workspace: Path, words: list[str], status: int, message: str) -> None:
+    done = invoke(*words)
+    assert done.exit_code == status and message in done.output and "Traceback" not in done.output
+
+
+def test_ctrl_c_says_how_to_continue(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = json.loads(invoke(*TRAIN, "--json").stdout)
+
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.Trainer, "_train_batch", interrupted)
+        stopped = invoke(*TRAIN, "-q")
+    assert stopped.exit_code == 130
+    (line,) = stopped.output.replace("\n", " ").strip().splitlines()
+    path = line.split("--resume-from ")[1].strip()
+    resumed = json.loads(invoke(*TRAIN, "--resume-from", path, "--json").stdout)
+    one, two = (read_checkpoint(run["checkpoint"]).state for run in (whole, resumed))
+    assert all(torch.equal(torch.tensor(one[key]), torch.tensor(two[key])) for key in one)
