@@ -14,6 +14,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import BINARY
 from ai8x_tool.network.parameters import ParameterOptions, load_parameters
 
+EVERYTHING = ParameterOptions()
 CONV = {"op": "Conv2d", "processors": 1, "out_offset": 0}
 
 
@@ -26,7 +27,7 @@ def checkpoint(state, arch="test_net", epoch=1):
 def load(console):
     """Return a function that loads parameters for a list of layers."""
 
-    def function(layers, state, device=MAX78000, options=ParameterOptions(), **other):
+    def function(layers, state, device=MAX78000, options=EVERYTHING, **other):
         description = describe(layers, device)
         return load_parameters(description, checkpoint(state, **other), device, console, options)
 
