@@ -30,18 +30,6 @@ def batch_count(samples: int, batch_size: int) -> int:
     return -(-samples // batch_size)
 
 
-def channels_last(inputs: Tensor) -> Tensor:
-    """Return (B, C, L) or (B, C, H, W) with the channels next to each other in memory.
-
-    CPU convolutions and poolings work in this order and keep it; it makes an epoch a quarter shorter.
-    """
-    if inputs.dim() == 3:
-        return inputs.transpose(1, 2).contiguous().transpose(1, 2)
-    if inputs.dim() == 4:  # with one channel, contiguous() would not change the strides, on which the order depends
-        return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
-    return inputs.contiguous()
-
-
 def batches(
     part: Part,
     indices: Tensor,
@@ -59,7 +47,7 @@ def batches(
 
     def prepare(chosen: Tensor) -> Batch:
         inputs, targets = part.batch(chosen, augmentation)
-        return channels_last(inputs if simulate else inputs / 128), targets
+        return (inputs if simulate else inputs / 128), targets
 
     chunks = torch.split(indices, batch_size)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as background:

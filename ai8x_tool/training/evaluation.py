@@ -40,6 +40,7 @@ from ai8x_tool.training.model import (
     is_quantized,
     load_weights,
     output_scale,
+    use_channels_last,
 )
 from ai8x_tool.verify import Agreement, compare_outputs
 
@@ -112,6 +113,7 @@ def load_model(settings: EvaluateSettings, console: Console) -> LoadedModel:
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
         console.warn(f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to what bias memory holds")
+    use_channels_last(model, entry.input)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
         device = torch.device("cpu")

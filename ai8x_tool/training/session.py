@@ -23,7 +23,7 @@ from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, Part
 from ai8x_tool.training.evaluation import first_sample
-from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights
+from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 
 INITIAL = -1
@@ -87,6 +87,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     )
     if checkpoint is not None:
         load_weights(model, checkpoint, console)
+    use_channels_last(model, entry.input)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     model.to(device)
     optimizer = _optimizer(settings, model, resumed, console)
