@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import reduce
 from typing import Any
 
@@ -14,6 +15,9 @@ Array = npt.NDArray[Any]
 
 _FLOAT32_EXACT = 1 << 24
 """Sums below this are exact in float32, whatever the order of addition; float64 is exact for all others."""
+
+_PATCH_VALUES = 1 << 22
+"""Values that are multiplied at once: large enough for the matrix product, small enough for memory."""
 
 
 def saturate(values: Array) -> Array:
@@ -75,21 +79,34 @@ def convolve(x: Array, weights: Array, dilation: Pair, *, depthwise: bool) -> Ar
     """
     rows = x.shape[2] - dilation[0] * (weights.shape[2] - 1)
     columns = x.shape[3] - dilation[1] * (weights.shape[3] - 1)
-    peak = max(128, int(np.abs(x.astype(np.int64)).max(initial=0)))
+    peak = max(128, int(np.abs(x.astype(np.int64)).max(initial=0))) if x.dtype != np.int8 else 128
     bound = int(np.abs(weights).sum(axis=(1, 2, 3)).max(initial=0)) * peak
     kind = np.float32 if bound < _FLOAT32_EXACT else np.float64
     data, kernels = x.astype(kind), weights.astype(kind)
     total = np.zeros((weights.shape[0], x.shape[1], rows, columns), kind)
-    flat = total.reshape(total.shape[0], -1)
-    for u in range(weights.shape[2]):
-        for v in range(weights.shape[3]):
-            i, j = u * dilation[0], v * dilation[1]
-            tap = data[:, :, i : i + rows, j : j + columns]
-            if depthwise:
-                total += tap * kernels[:, 0, u, v].reshape(-1, 1, 1, 1)
-            else:
-                flat += kernels[:, :, u, v] @ tap.reshape(tap.shape[0], -1)
+    if depthwise:
+        for (u, v), tap in _taps(data, weights.shape[2:], dilation, slice(0, rows), columns):
+            total += tap * kernels[:, 0, u, v].reshape(-1, 1, 1, 1)
+        return total.astype(np.int64)
+    flat = kernels.transpose(0, 2, 3, 1).reshape(len(kernels), -1)
+    per_row = max(1, flat.shape[1] * x.shape[1] * columns)
+    step = max(1, _PATCH_VALUES // per_row)
+    for first in range(0, rows, step):
+        part = slice(first, min(first + step, rows))
+        taps = [tap for _, tap in _taps(data, weights.shape[2:], dilation, part, columns)]
+        patches = np.concatenate(taps).reshape(flat.shape[1], -1)
+        total[:, :, part] = (flat @ patches).reshape(len(flat), x.shape[1], -1, columns)
     return total.astype(np.int64)
+
+
+def _taps(
+    x: Array, kernel: tuple[int, ...], dilation: Pair, rows: slice, columns: int
+) -> Iterator[tuple[tuple[int, int], Array]]:
+    """Yield each tap's position and the input that it multiplies, for some output rows."""
+    for u in range(kernel[0]):
+        for v in range(kernel[1]):
+            i, j = u * dilation[0], v * dilation[1]
+            yield (u, v), x[:, :, rows.start + i : rows.stop + i, j : j + columns]
 
 
 def reduce_to_8_bits(total: Array, shift: int, activation: Activation) -> Array:
