@@ -1,0 +1,72 @@
+"""Golden cases: inputs as the tool takes them, stores of the reference generator by phase."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from networks import QUIET
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.device import find_device
+from ai8x_tool.engine import run
+from ai8x_tool.lowering import LoweringOptions, lower
+from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.network.parameters import load_parameters
+from ai8x_tool.network.parser import read_description
+from ai8x_tool.network.resolve import ResolveOptions, resolve
+
+INIT, WEIGHTS, BIAS, CONFIGURE, INPUT, START, ENABLE = range(1, 8)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One golden case. `options` are those of the reference generator."""
+
+    folder: Path
+    device: object
+    options: list
+    checkpoint: Path
+    sample: object
+
+    @property
+    def network_file(self):
+        return self.folder / "network.yaml"
+
+    def network(self):
+        """Return the resolved network."""
+        stop = int(self.options[self.options.index("--stop-after") + 1]) if "--stop-after" in self.options else None
+        description = read_description(self.network_file, self.device, QUIET)
+        parameters = load_parameters(description, read_checkpoint(self.checkpoint), self.device, QUIET)
+        shape = self.sample.shape
+        return resolve(description, parameters, shape, self.device, QUIET, ResolveOptions(stop_after=stop))
+
+    def mapping_options(self):
+        fast = "--fast-fifo" in self.options
+        return MappingOptions(fifo="--fifo" in self.options or fast, fast_fifo=fast)
+
+    def lowering_options(self):
+        return LoweringOptions(
+            express="--no-mexpress" not in self.options, pipeline="--no-pipeline" not in self.options
+        )
+
+    def mapping(self):
+        """Return the mapped network."""
+        return map_network(self.network(), self.mapping_options())
+
+    def program(self):
+        """Return the program."""
+        network = self.network()
+        mapping = map_network(network, self.mapping_options())
+        return lower(mapping, self.lowering_options(), self.sample, run(network, self.sample[None]))
+
+
+def read_case(folder):
+    """Read the case in `folder`."""
+    info = json.loads((folder / "case.json").read_text())
+    sample = np.load(folder / "sample.npz")["sample"]
+    sample = sample if sample.ndim == 3 else sample[..., None]
+    checkpoint = (folder / info["checkpoint"]).resolve()
+    return Case(folder, find_device(info["device"]), info["options"], checkpoint, sample)
