@@ -26,6 +26,7 @@ __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _NESTING_LIMIT = 64
+_ZIP_MAGIC = b"PK\x03\x04"
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if not path.is_file():
         raise Ai8xError("checkpoint not found", where=where)
     try:
-        content = _read_zip(path) if zipfile.is_zipfile(path) else _read_legacy(path)
+        content = _read_zip(path) if _is_archive(path) else _read_legacy(path)
     except ForbiddenGlobalError as error:
         raise Ai8xError(
             f"refused: the file asks for {str(error)!r}, which no checkpoint needs; nothing in it was executed",
@@ -85,6 +86,16 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
         extras=extras if isinstance(extras, dict) else {},
         content=content,
     )
+
+
+def _is_archive(path: Path) -> bool:
+    """Return whether the file is a complete zip archive; ValueError if it begins as one and then breaks off."""
+    if zipfile.is_zipfile(path):
+        return True
+    with path.open("rb") as file:
+        if file.read(len(_ZIP_MAGIC)) == _ZIP_MAGIC:
+            raise ValueError("the file is truncated")
+    return False
 
 
 def _read_zip(path: Path) -> Any:

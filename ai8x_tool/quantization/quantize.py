@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -83,6 +84,8 @@ def quantize_checkpoint(
     """Return the quantized content of a checkpoint. `widths` are those of the description's weight layers, if any."""
     state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
     _check_state(state, str(checkpoint.path))
+    if "clipping_method" in checkpoint.extras:
+        raise Ai8xError("this checkpoint is already quantized", where=str(checkpoint.path))
     done: dict[str, Tensor] = {}
     reports = []
     position = 0
@@ -210,16 +213,17 @@ def _to_torch(value: Any) -> Any:
 
 def save_checkpoint(content: dict[str, Any], target: Path) -> None:
     """Write a checkpoint file by way of a temporary sibling."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            torch.save(content, file)
+        temporary.write_bytes(buffer.getbuffer())
         temporary.replace(target)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+    except OSError as error:
         temporary.unlink(missing_ok=True)
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise Ai8xError(f"cannot be written: {reason}", where=str(target), fix="check space and permissions") from None
+        fix = "check space and permissions"
+        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None
 
 
 def _described_widths(network: Path | None, device: Device, console: Console) -> list[int | None]:
