@@ -29,6 +29,9 @@ def quantize(
     qat_weight_bits: Annotated[
         int | None, typer.Option("--qat-weight-bits", help="Bits where neither description nor checkpoint says any.")
     ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Store integers, not floats: a quarter of the size.")
+    ] = False,
     clip_method: Annotated[
         str | None,
         typer.Option("--clip-method", help="AVGMAX, MAX, STDDEV or SCALE: ignore QAT.", rich_help_panel=_POST),
@@ -60,6 +63,7 @@ def quantize(
             console,
             network=None if config_file is None else find_config("networks", config_file),
             default_bits=qat_weight_bits,
+            compact=compact,
             clipping=_clipping(clip_method, scale, stddev, console),
         )
         _show(result, target, console)
