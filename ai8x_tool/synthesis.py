@@ -16,6 +16,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.engine import LayerTensors, run, simulated_order
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions, Program, lower
+from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import Mapping, MappingOptions, map_network
 from ai8x_tool.mapping.hardware import HardwareView
@@ -87,6 +88,11 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     network = load_network(description, checkpoint, shape, device, console, options)
+    pattern = options.lowering.synthesized_input
+    if pattern is not None:
+        if not options.mapping.fifo or network.start.chw:
+            raise Ai8xError("synthesized input needs --fifo and HWC data", where=network.start.where)
+        sample = synthesize_sample(sample, pattern, network.start.where)
     mapping = map_network(
         network, options.mapping, lambda views: _check(network, options.mapping, views, shape, console)
     )

@@ -9,6 +9,7 @@ from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions
+from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.network.parameters import ParameterOptions
 from ai8x_tool.network.resolve import ResolveOptions
@@ -57,6 +58,10 @@ class SynthesizeSettings:
     riscv_debug: bool = False
     riscv_exclusive: bool = False
     deepsleep: bool = False
+    energy: bool = False
+    forever: bool = False
+    synthesize_input: str | None = None
+    synthesize_words: int = 8
     pipeline: bool | None = None
     pll: bool | None = None
     max_speed: bool = False
@@ -162,6 +167,8 @@ class SynthesizeSettings:
             riscv_debug=self.riscv_debug,
             riscv_exclusive=self.riscv_exclusive,
             deepsleep=self.deepsleep,
+            energy=self.energy,
+            forever=self.forever,
             verify_writes=self.verify_writes,
             verify_kernels=self.verify_kernels,
             pll=self.pll is not False,
@@ -204,6 +211,7 @@ class SynthesizeSettings:
                 write_zero_registers=self.write_zero_registers,
                 max_verify_length=self.max_verify_length,
                 known_answers=self.kat,
+                synthesized_input=_pattern(self.synthesize_input, self.synthesize_words),
             ),
             overlap=OverlapOptions(allow=self.overlap_data, warn=not self.error_stop),
             skip_yaml_layers=self.skip_yaml_layers,
@@ -231,6 +239,15 @@ class SynthesizeSettings:
             raise Ai8xError("--deepsleep is for the Arm core while the RISC-V core works", fix="add --riscv")
         if self.one_shot and self.timer is not None:
             raise Ai8xError("--one-shot and --timer exclude each other")
+
+
+def _pattern(increment: str | None, words: int) -> SynthesizedInput | None:
+    if increment is None:
+        return None
+    try:
+        return SynthesizedInput(int(increment, 0), words)
+    except ValueError:
+        raise Ai8xError(f"--synthesize-input {increment}: must be a number, for example 0x2580") from None
 
 
 def _port_and_pin(text: str | None) -> tuple[int, int] | None:

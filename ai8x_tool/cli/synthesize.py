@@ -60,6 +60,11 @@ def synthesize(
     debugwait: Annotated[int | None, _option("--debugwait", panel=_OUT, help="Delay at start, in seconds.")] = None,
     no_wfi: Annotated[bool | None, _option("--no-wfi", panel=_OUT, help="Wait without sleeping.")] = None,
     boost: Annotated[str | None, _option("--boost", panel=_OUT, help="PORT.PIN of a boost supply.")] = None,
+    energy: Annotated[
+        bool | None, _option("--energy", panel=_OUT, help="A program that measures power, step by step.")
+    ] = None,
+    forever: Annotated[bool | None, _option("--forever", panel=_OUT, help="Run again and again at the end.")] = None,
+    no_timer: Annotated[bool | None, _option("--no-timer", panel=_OUT, help="Ignore --timer.")] = None,
     define: Annotated[str | None, _option("--define", panel=_OUT, help="Preprocessor names.")] = None,
     fifo: Annotated[bool | None, _option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
     fast_fifo: Annotated[
@@ -70,6 +75,12 @@ def synthesize(
     ] = None,
     no_fifo_wait: Annotated[
         bool | None, _option("--no-fifo-wait", panel=_FIFO, help="Do not check whether FIFOs are full.")
+    ] = None,
+    synthesize_input: Annotated[
+        str | None, _option("--synthesize-input", panel=_FIFO, help="Repeat the first words, grown by this each time.")
+    ] = None,
+    synthesize_words: Annotated[
+        int | None, _option("--synthesize-words", panel=_FIFO, help="How many words repeat (8).")
     ] = None,
     fifo_go: Annotated[bool | None, _option("--fifo-go", panel=_FIFO, help="Wait for FIFO data.")] = None,
     riscv: Annotated[bool | None, _option("--riscv", panel=_CORE, help="Run on the RISC-V core.")] = None,
@@ -179,6 +190,8 @@ def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
     for key in _NEGATED:
         if key in values:
             values[key.removeprefix("no_")] = not values.pop(key)
+    if values.pop("no_timer", False):
+        values.pop("timer", None)
     for option, key in (("config_file", "network"), ("checkpoint_file", "checkpoint")):
         if option in values:
             values[key] = values.pop(option)

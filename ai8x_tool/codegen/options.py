@@ -27,6 +27,8 @@ class ProjectOptions:
     riscv_debug: bool = False
     riscv_exclusive: bool = False
     deepsleep: bool = False
+    energy: bool = False
+    forever: bool = False
     verify_writes: bool = False
     verify_kernels: bool = False
     pll: bool = True

@@ -153,6 +153,9 @@ class _Project:
     riscv_debug: bool
     riscv_exclusive: bool
     deepsleep: bool
+    energy: bool
+    trigger_pins: bool
+    forever: bool
     no_wfi: bool
     timer: int | None
     debug_wait: int
@@ -184,8 +187,11 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
         riscv_debug=options.riscv_debug,
         riscv_exclusive=options.riscv_exclusive,
         deepsleep=options.deepsleep,
+        energy=options.energy,
+        trigger_pins=options.energy and device is MAX78002,
+        forever=options.forever,
         no_wfi=options.no_wfi,
-        timer=options.timer,
+        timer=None if options.energy else options.timer,
         debug_wait=options.debug_wait,
         boost=options.boost,
         oscillator=device.oscillator_mhz,
@@ -278,6 +284,15 @@ def _softmax(program: Program, options: ProjectOptions, outputs: int) -> dict[st
     }
 
 
+def _synthesized(program: Program) -> dict[str, int] | None:
+    pattern = program.options.synthesized_input
+    if pattern is None:
+        return None
+    rows, columns = program.mapping.network.start.in_size
+    mask = (1 << 8 * program.mapping.network.start.channels_in) - 1
+    return {"total": rows * columns, "words": pattern.words, "increment": pattern.increment & mask, "mask": mask}
+
+
 def _input(program: Program, options: ProjectOptions) -> dict[str, Any]:
     mapping, device = program.mapping, program.mapping.device
     start = mapping.network.start
@@ -287,6 +302,7 @@ def _input(program: Program, options: ProjectOptions) -> dict[str, Any]:
         "inputs": program.inputs,
         "input_text": f"Sample input, {shape} ({layout})",
         "fifo": mapping.options.fifo,
+        "synthesized": _synthesized(program),
         "fast_fifo": mapping.options.fast_fifo,
         "fifo_wait": options.fifo_wait,
         "fifo_status": device.base + tables.FIFO_STATUS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, SynthesizedInput
 from ai8x_tool.lowering.steps import InputBlock, Words
 from ai8x_tool.mapping.bits import bits_of, ceil_div
 
@@ -17,8 +17,28 @@ def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
     layer = context.mapping.start.layer
     data = sample.reshape(layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
     if context.fifo:
-        return _fifo_chw(context, data[0]) if layer.chw else _fifo_hwc(context, data[0])
+        blocks = _fifo_chw(context, data[0]) if layer.chw else _fifo_hwc(context, data[0])
+        pattern = context.options.synthesized_input
+        return blocks if pattern is None else [InputBlock(b.name, 0, b.words[: pattern.words]) for b in blocks]
     return _chw(context, data) if layer.chw else _hwc(context, data)
+
+
+def synthesize_sample(sample: Words, pattern: SynthesizedInput, where: str) -> Words:
+    """Return the sample that the program synthesizes from the first words of `sample` (channels, rows, columns).
+
+    Raises Ai8xError for more than four channels, or a number of pixels that is no multiple of the words.
+    """
+    channels, pixels = sample.shape[0], sample.shape[1] * sample.shape[2]
+    if channels > _LANES or pattern.words < 1 or pixels % pattern.words:
+        rule = "synthesized input needs 1 to 4 channels and a number of pixels that is a multiple of the words"
+        raise Ai8xError(f"{rule}: {channels} channels, {pixels} pixels, {pattern.words} words", where=where)
+    lanes = np.zeros((pixels, _LANES), np.uint8)
+    lanes[:, :channels] = sample.reshape(channels, -1).T.astype(np.int8).view(np.uint8)
+    first = _words(lanes)[: pattern.words].astype(np.int64)
+    rounds = np.arange(pixels // pattern.words, dtype=np.int64)[:, None]
+    words = (first + rounds * pattern.increment) & ((1 << 8 * channels) - 1)
+    values = np.ascontiguousarray(words.astype("<u4").reshape(-1, 1)).view(np.int8)[:, :channels]
+    return np.ascontiguousarray(values.T.astype(np.int64).reshape(sample.shape))
 
 
 def _words(lanes: Words) -> Words:

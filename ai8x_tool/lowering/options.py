@@ -9,6 +9,14 @@ from ai8x_tool.mapping import LayerMapping, Mapping
 
 
 @dataclass(frozen=True)
+class SynthesizedInput:
+    """Input made of `words` words that repeat, grown by `increment` each time. spec: memory, section 6.5."""
+
+    increment: int
+    words: int = 8
+
+
+@dataclass(frozen=True)
 class LoweringOptions:
     """Options of the program. Defaults are those of the command line."""
 
@@ -36,6 +44,7 @@ class LoweringOptions:
     increase_delta2: int = 0
     max_verify_length: int | None = None
     known_answers: bool = True
+    synthesized_input: SynthesizedInput | None = None
 
 
 @dataclass(frozen=True, eq=False)
