@@ -33,6 +33,8 @@ from ai8x_tool.resources import search_path
 
 _ARM_DEFINES = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
 _RISCV_DEFINES = ("MXC_ASSERT_ENABLE", "RV32")
+_MOST_UNLOAD_CALLS = 16
+"""Up to so many blocks of output, calls take less flash than a table."""
 
 
 @cache
@@ -267,6 +269,7 @@ def _unload(program: Program, regions: tuple[OutputRegion, ...]) -> dict[str, An
         start += region.bytes if as_bytes else region.bytes // 4
     return {
         "unload": entries,
+        "unload_table": len(entries) > _MOST_UNLOAD_CALLS,
         "unload_bytes": as_bytes,
         "unload_words": any(region.width == 32 for region in regions),
     }
