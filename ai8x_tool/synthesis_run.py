@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import yaml
 
 from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
@@ -11,6 +14,9 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.synthesis import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis_settings import SynthesizeSettings
+
+_PLACES = ("output", "test_dir", "overwrite", "check", "explain")
+"""Settings that say where to, not what."""
 
 
 def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
@@ -24,7 +30,16 @@ def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
         dataset = read_description(network_file, settings.part, Console(verbosity=-1, muted=True)).dataset
         sample_file = settings.sample_file(dataset)
     sample = load_sample(sample_file)
-    return synthesize(network_file, settings.checkpoint_file(), sample, settings.part, project, options, console)
+    result = synthesize(network_file, settings.checkpoint_file(), sample, settings.part, project, options, console)
+    return replace(result, files=result.files | {"ai8x.yaml": _resolved(settings, sample_file)})
+
+
+def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
+    """Return the resolved settings for ``--settings``: files by name only, so that no path gets into a project."""
+    values = {key: value for key, value in vars(settings).items() if key not in _PLACES and value is not None}
+    values |= {"network": settings.network_file().name, "checkpoint": settings.checkpoint_file().name}
+    values["sample_input"] = sample_file.name
+    return "# Settings of this project, for ai8x synthesize --settings\n" + yaml.safe_dump(values, sort_keys=False)
 
 
 def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:

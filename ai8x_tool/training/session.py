@@ -114,15 +114,25 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
 def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
     if settings.qat_policy is None:
         return None, None
-    path = resources.find_config("qat", settings.qat_policy)
+    path = _config("qat", settings.qat_policy, "qat_policy")
     return read_policy(path), path
 
 
 def _schedule(settings: TrainSettings) -> tuple[list[LearningRatePolicy], Path | None]:
     if settings.compress is None:
         return [], None
-    path = resources.find_config("schedules", settings.compress)
+    path = _config("schedules", settings.compress, "schedule-")
     return read_schedule(path), path
+
+
+def _config(kind: str, name: str, prefix: str) -> Path:
+    """Return a file or known configuration; ``policies/schedule-kws20.yaml`` of an old script is known as ``kws20``."""
+    stem = Path(name).stem
+    if not Path(name).is_file() and stem.startswith(prefix):
+        name = stem.removeprefix(prefix).strip("-_") or "default"
+    elif not Path(name).is_file() and Path(name).parent != Path():
+        name = stem if stem in resources.list_configs(kind) else name
+    return resources.find_config(kind, name)
 
 
 def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | None:
