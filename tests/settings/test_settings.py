@@ -92,7 +92,7 @@ def test_the_shipped_recipes_are_complete() -> None:
     assert {"kws20_v3", "kws20_v3_tts", "ai87_kws20_v3", "mnist", "mnist_200"} <= recipes.keys()
     for name, recipe in recipes.items():
         settings = resolve(TrainSettings, "train", name)
-        assert recipe.description and recipe.sections["synthesize"]["network"]
+        assert recipe.description and resources.find_config("networks", str(recipe.common["network"]))
         resources.find_config("schedules", str(settings.compress))
         resources.find_config("qat", str(settings.qat_policy))
         resolve(EvaluateSettings, "evaluate", name, None, {"checkpoint": "x"})

@@ -241,3 +241,10 @@ def test_without_matplotlib_a_notice(
     result = run(console, epochs=1)
     assert not list(result.folder.glob("*.png"))
     assert "matplotlib is not installed" in (result.folder / f"{result.folder.name}.log").read_text()
+
+
+def test_file_names_of_old_scripts_are_known(workspace: Path, console: Console) -> None:
+    result = run(console, epochs=1, compress="policies/schedule-kws20.yaml", qat_policy="policies/qat_policy_cd.yaml")
+    assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml", "cd.yaml"}
+    result = run(console, epochs=1, compress="policies/schedule.yaml", qat_policy="policies/qat_policy.yaml")
+    assert {path.name for path in (result.folder / "configs").iterdir()} == {"schedule.yaml", "default.yaml"}
