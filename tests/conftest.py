@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from golden_cases import golden_folder
 
 from ai8x_tool.console import Console
 
@@ -24,10 +25,6 @@ settings.load_profile("ai8x")
 
 def pytest_addoption(parser):
     parser.addoption("--all-golden", action="store_true", help="compare every golden program, not only a selection")
-
-
-def _shared_folder():
-    return Path(os.environ.get("AI8X_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +42,7 @@ def console():
 @pytest.fixture(scope="session")
 def golden():
     """The folder of golden cases; tests that need it are skipped where it is absent."""
-    folder = _shared_folder() / "golden"
+    folder = golden_folder()
     if not folder.is_dir():
         pytest.skip(f"no shared reference data at {folder} (set AI8X_SHARED)")
     return folder

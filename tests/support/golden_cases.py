@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,18 @@ from ai8x_tool.network.resolve import ResolveOptions, resolve
 INIT, WEIGHTS, BIAS, CONFIGURE, INPUT, START, ENABLE = range(1, 8)
 
 
+def golden_folder():
+    """Return the folder of golden cases; it need not exist."""
+    root = Path(__file__).resolve().parents[2]
+    return Path(os.environ.get("AI8X_SHARED", root.parent / "shared")) / "golden"
+
+
+def entries(kind):
+    """Return the cases that begin with `kind` (accept, reject), none where there is no shared folder."""
+    index = golden_folder() / "index.json"
+    return [e for e in json.loads(index.read_text()) if e.startswith(kind)] if index.is_file() else []
+
+
 @dataclass(frozen=True)
 class Case:
     """One golden case. `options` are those of the reference generator."""
@@ -35,13 +48,16 @@ class Case:
     def network_file(self):
         return self.folder / "network.yaml"
 
+    def resolve_options(self):
+        if "--stop-after" not in self.options:
+            return ResolveOptions()
+        return ResolveOptions(stop_after=int(self.options[self.options.index("--stop-after") + 1]))
+
     def network(self):
         """Return the resolved network."""
-        stop = int(self.options[self.options.index("--stop-after") + 1]) if "--stop-after" in self.options else None
         description = read_description(self.network_file, self.device, QUIET)
         parameters = load_parameters(description, read_checkpoint(self.checkpoint), self.device, QUIET)
-        shape = self.sample.shape
-        return resolve(description, parameters, shape, self.device, QUIET, ResolveOptions(stop_after=stop))
+        return resolve(description, parameters, self.sample.shape, self.device, QUIET, self.resolve_options())
 
     def mapping_options(self):
         fast = "--fast-fifo" in self.options

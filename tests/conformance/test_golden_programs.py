@@ -1,0 +1,139 @@
+"""Every store of the reference generator, in order, for golden networks; and the networks that must be refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from golden_cases import BIAS, CONFIGURE, ENABLE, INIT, INPUT, START, WEIGHTS, entries, golden_folder, read_case
+from networks import QUIET
+
+from ai8x_tool.codegen import ProjectOptions
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering import Write
+from ai8x_tool.rules.data_memory import OverlapOptions
+from ai8x_tool.synthesis import SynthesisOptions, synthesize
+
+pytestmark = pytest.mark.golden
+
+# One network for each distinctive feature, beside every eighth of the list.
+DISTINCTIVE = (
+    *("demo-kws20", "demo-mnist", "demo-cats-dogs", "demo-svhn", "demo-cifar", "energy", "layers"),
+    *("conv1d-dilation13", "conv1d-dilation8", "conv1d-multilayer-q1248", "conv1d-abs", "conv2dk1x1", "conv2d-id"),
+    *("pooldilation-mixed", "depthwise-big", "depthwise-mixed", "depthwise1d", "depthwise17x5x7-move-more"),
+    *(
+        "eltwiseadd-combined-conv",
+        "eltwiseadd-5op",
+        "eltwiseor",
+        "eltwisesub",
+        "eltwiseaddconv2d",
+        "mpadd3-256-convpad2",
+    ),
+    *("ffsx4readahead-nopad", "readahead-x4-multipass5m32", "x4-multipass5m8", "quad0-readahead", "fifostream-16ch"),
+    *("fifostream-640-small__fifo", "fifostream-group", "fifo-hwc-nonsquare", "streaming-group0", "stream-transition"),
+    *("mlpflatten768to100", "mpflatten-256", "flatten-fc-quant4", "mppool-1x1", "negate-binary", "outputshift"),
+    *("pooling13x1", "pooling16x16s4wide", "passthroughmultipass", "snoop2-skip", "snoop-stop", "tfrock-bias"),
+    *("upsample-nonsquare-pad2", "upscale-pro", "wide3to508to3", "wide512in-bias-q2", "widein-bias-binary", "chan1024"),
+)
+
+
+def pytest_generate_tests(metafunc):
+    """Every eighth golden case and those above, all with --all-golden."""
+    if "accepted" in metafunc.fixturenames:
+        cases = entries("accept")
+        if not metafunc.config.getoption("--all-golden"):
+            names = {e for e in cases if any(text in e.rpartition("/")[2] for text in DISTINCTIVE)}
+            cases = [e for i, e in enumerate(cases) if i % 8 == 0 or e in names]
+        metafunc.parametrize("accepted", cases or [absent()])
+    if "rejected" in metafunc.fixturenames:
+        metafunc.parametrize("rejected", entries("reject") or [absent()])
+
+
+def absent():
+    reason = f"no shared reference data at {golden_folder()} (set AI8X_SHARED)"
+    return pytest.param("absent", marks=pytest.mark.skip(reason=reason))
+
+
+def synthesized(case):
+    """Run the whole synthesis of a case, rules and rendering included."""
+    options = SynthesisOptions(
+        network=case.resolve_options(),
+        mapping=case.mapping_options(),
+        lowering=case.lowering_options(),
+        overlap=OverlapOptions(allow="--overlap-data" in case.options),
+    )
+    project = ProjectOptions(
+        "golden", "network.yaml", "checkpoint", softmax="--softmax" in case.options, riscv="--riscv" in case.options
+    )
+    return synthesize(case.network_file, case.checkpoint, case.sample, case.device, project, options, QUIET)
+
+
+def weight_stores(program):
+    """spec: memory, section 5: a byte that sets the column, then words."""
+    for block in program.kernels:
+        if program.options.express:
+            yield block.address | 1, 1, 1
+        for i, word in enumerate(block.words.tolist()):
+            yield block.address + 4 * i, word, 4
+
+
+def bias_stores(program):
+    device = program.mapping.device
+    for quadrant, values in sorted(program.bias.items()):
+        for i, value in enumerate(values):
+            yield device.quadrant(device.addresses.bias, quadrant) + 4 * i, value, 4
+
+
+def input_stores(program):
+    """spec: memory, section 6: instances one after the other, FIFOs in turns."""
+    blocks = program.inputs
+    if program.mapping.options.fast_fifo:
+        yield from ((0x400C_0410, word, 4) for word in blocks[0].words.tolist())
+    elif program.mapping.options.fifo:
+        for words in zip(*(block.words.tolist() for block in blocks), strict=True):
+            yield from ((0x5000_0008 + 4 * block.name, word, 4) for block, word in zip(blocks, words, strict=True))
+    else:
+        for block in blocks:
+            yield from ((block.address + 4 * i, word, 4) for i, word in enumerate(block.words.tolist()))
+
+
+def register_stores(writes):
+    return [(write.address, write.value, 4) for write in writes]
+
+
+def test_accepted_network(accepted):
+    case = read_case(golden_folder() / accepted)
+    program = synthesized(case).program
+    golden = np.load(case.folder / "golden.npz")
+    phases = {
+        INIT: register_stores(step for step in program.init if isinstance(step, Write)),
+        WEIGHTS: list(weight_stores(program)),
+        BIAS: list(bias_stores(program)),
+        CONFIGURE: register_stores(program.configure),
+        INPUT: list(input_stores(program)),
+        START: register_stores([*program.start, *program.go]),
+        ENABLE: [],
+    }
+    for phase, actual in phases.items():
+        mask = golden["phase"] == phase
+        columns = (golden[key][mask].tolist() for key in ("addr", "value", "width"))
+        expected = list(zip(*columns, strict=True))
+        different = [(i, a, b) for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b][:3]
+        assert (phase, different, len(actual)) == (phase, [], len(expected))
+    answers = [(b.address + 4 * i, b.mask, v) for b in program.answers for i, v in enumerate(b.values.tolist())]
+    if "out_addr" in golden:
+        expected = zip(*(golden[key].tolist() for key in ("out_addr", "out_mask", "out_value")), strict=True)
+        assert sorted(answers) == sorted(expected)
+
+
+def test_rejected_network(rejected):
+    """One line that names file, line and layer."""
+    case = read_case(golden_folder() / rejected)
+    topic = json.loads((case.folder / "case.json").read_text())["topic"]
+    with pytest.raises(Ai8xError) as caught:
+        synthesized(case)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "network.yaml:" in message, topic
+    assert "layer " in message, topic
