@@ -91,11 +91,10 @@ def evaluate(
         from ai8x_tool.training.evaluation import evaluate as evaluate_checkpoint
 
         result = evaluate_checkpoint(options, console)
-        console.show(f"Top1 {result.score.top1:.2f} % of {result.score.samples} samples of {result.dataset}")
+        source = f"{result.dataset}, {result.note}" if result.note else result.dataset
+        console.show(f"Top1 {result.score.top1:.2f} % of {result.score.samples} samples of {source}")
         if result.agreement is not None:
             console.show(result.agreement.text())
-        if result.note:
-            console.show(f"note: {result.note}")
         console.result(result.document())
 
     run(console, work)

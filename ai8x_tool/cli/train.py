@@ -167,8 +167,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
 
 def _show(result: TrainResult, console: Console) -> None:
     best = f"best epoch {result.best.epoch}: validation Top1 {result.best.top1:.2f} %"
-    console.show(f"{best}; last epoch: test Top1 {result.test.top1:.2f} %")
+    source = f"{result.dataset}, {result.note}" if result.note else result.dataset
+    console.show(f"{source}: {best}; last epoch: test Top1 {result.test.top1:.2f} %")
     console.show(f"checkpoint: {result.best_checkpoint}")
-    if result.note:
-        console.show(f"note: {result.note}")
     console.result(result.document())
