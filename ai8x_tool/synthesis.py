@@ -88,6 +88,14 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     network = load_network(description, checkpoint, shape, device, console, options)
+    return synthesize_network(network, sample, project, options, console)
+
+
+def synthesize_network(
+    network: Network, sample: Sample, project: ProjectOptions, options: SynthesisOptions, console: Console
+) -> Synthesis:
+    """Generate the C project of a resolved network in memory; see :func:`synthesize`."""
+    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     pattern = options.lowering.synthesized_input
     if pattern is not None:
         if not options.mapping.fifo or network.start.chw:

@@ -124,6 +124,8 @@ class _Resolver:
         where = self.description.where(given)
         parameters = self._parameters(given, where)
         size = self._input_size(given, previous, where)
+        if given.operator == "none" and size[1] == 1:
+            given = replace(given, pool=(given.pool[0], 1), pool_dilation=(given.pool_dilation[0], 1))
         pooled = pooled_size(given, size)
         if 0 in pooled:
             raise _too_small("pooling", given.pool, size, where)

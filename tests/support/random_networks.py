@@ -138,7 +138,13 @@ def _convolution(net, r):
     if not _fits(net, channels, *out) or min(out) < 1:
         return
     weights = _weights(r, net, (channels, channels_in, kernel, kernel), channels)
-    _add(net, r, _quantized(layer | {"kernel_size": f"{kernel}x{kernel}", "pad": pad}, weights), (channels, *out), weights)
+    _add(
+        net,
+        r,
+        _quantized(layer | {"kernel_size": f"{kernel}x{kernel}", "pad": pad}, weights),
+        (channels, *out),
+        weights,
+    )
 
 
 def _convolution_1d(net, r):
@@ -184,7 +190,7 @@ def _depthwise(net, r):
 
 
 def _pool(net, r):
-    channels, rows, columns = net.shape
+    channels, _rows, _columns = net.shape
     layer = {"op": "none"}
     if net.device is MAX78000 and channels > 64:
         return
