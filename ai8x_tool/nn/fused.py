@@ -164,9 +164,12 @@ class FusedModule(nn.Module):
         accumulator = self._accumulate(x, weight, bias)
         if self.wide:
             return accumulator.clamp_(-(2.0**29), 2.0**29 - 1)
-        z = accumulator.mul_(2.0 ** (self._shift + 8 - self._bits)).floor_()
-        z = z.relu_() if self.activation == "ReLU" else z.abs_() if self.activation == "Abs" else z
-        return z.mul_(1 / 128).add_(0.5).floor_().clamp_(-128, 127).to(x.dtype)
+        z = accumulator.mul_(2.0 ** (self._shift + 1 - self._bits)).add_(0.5).floor_().clamp_(-128, 127)
+        if self.activation == "ReLU":
+            z = z.relu_()
+        elif self.activation == "Abs":  # after rounding, as the accelerator does: −64 gives 0, not 1
+            z = z.abs_().clamp_(max=127)
+        return z.to(x.dtype)
 
     def _accumulate(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Sum of products plus bias, exact: `weight` is float64 where a sum may leave float32's integers."""
