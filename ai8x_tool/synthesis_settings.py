@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ai8x_tool.codegen import ProjectOptions
+from ai8x_tool.codegen.options import FileNames
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions
@@ -39,6 +40,11 @@ class SynthesizeSettings:
     check: Path | None = None
     explain: str | None = None
     board_name: str = "EvKit_V1"
+    c_filename: str = "main"
+    api_filename: str = "cnn.c"
+    weight_filename: str = "weights.h"
+    sample_filename: str = "sampledata.h"
+    sample_output_filename: str = "sampleoutput.h"
     timer: int | None = None
     softmax: bool = False
     unload: bool = True
@@ -176,6 +182,13 @@ class SynthesizeSettings:
             divider=self.clock_divider,
             switch_delay=self.switch_delay,
             defines=tuple((self.define or "").split()),
+            files=FileNames(
+                self.c_filename.removesuffix(".c"),
+                self.api_filename,
+                self.weight_filename,
+                self.sample_filename,
+                self.sample_output_filename,
+            ),
         )
 
     def synthesis_options(self) -> SynthesisOptions:

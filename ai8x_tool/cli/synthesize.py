@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ai8x_tool.synthesis_settings import SynthesizeSettings
 
 _IN, _OUT, _FIFO = "Input", "Generated project", "Input through a FIFO"
+_NAMES = "File names"
 _NET, _HW, _CORE, _CHECK = "Network", "Hardware", "RISC-V", "Checks and debugging"
 _COMPAT = "Accepted for old scripts, without effect"
 
@@ -49,6 +50,17 @@ def synthesize(
         bool | None, _option("--overwrite", panel=_OUT, help="Replace generated files in an existing folder.")
     ] = None,
     board_name: Annotated[str | None, _option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
+    c_filename: Annotated[str | None, _option("--c-filename", panel=_NAMES, help="Test program (main).")] = None,
+    api_filename: Annotated[str | None, _option("--api-filename", panel=_NAMES, help="Network (cnn.c).")] = None,
+    weight_filename: Annotated[
+        str | None, _option("--weight-filename", panel=_NAMES, help="Kernels and biases (weights.h).")
+    ] = None,
+    sample_filename: Annotated[
+        str | None, _option("--sample-filename", panel=_NAMES, help="Sample (sampledata.h).")
+    ] = None,
+    sample_output_filename: Annotated[
+        str | None, _option("--sample-output-filename", panel=_NAMES, help="Known answers (sampleoutput.h).")
+    ] = None,
     timer: Annotated[int | None, _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
     softmax: Annotated[bool | None, _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
     unload: Annotated[bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,

@@ -5,6 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+
+
+@dataclass(frozen=True)
+class FileNames:
+    """Names of the generated files that can be chosen; `main` without ending."""
+
+    main: str = "main"
+    api: str = "cnn.c"
+    weights: str = "weights.h"
+    sample: str = "sampledata.h"
+    answers: str = "sampleoutput.h"
+
+    def __post_init__(self) -> None:
+        for name in vars(self).values():
+            if not name or name.lower() == "none" or any(mark in name for mark in "/\\"):
+                fix = "give a plain name; merging files is not supported"
+                raise Ai8xError(f"{name!r} cannot be the name of a generated file", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -36,6 +54,7 @@ class ProjectOptions:
     divider: int | None = None
     switch_delay: int | None = None
     defines: tuple[str, ...] = ()
+    files: FileNames = FileNames()
 
 
 @dataclass(frozen=True)

@@ -58,12 +58,12 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
     chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
     clock_mhz = accelerator_mhz(program.mapping.device, chosen)
     figures = statistics(program.mapping, clock_mhz=clock_mhz, pipeline=program.context.pipeline)
-    values = _values(program, options, figures)
+    values, names = _values(program, options, figures), options.files
     files = {
-        "cnn.c": _render("cnn.c.j2", values),
+        names.api: _render("cnn.c.j2", values),
         "cnn.h": _render("cnn.h.j2", values),
-        "weights.h": _data("Kernels and biases", _weight_macros(program)),
-        "sampledata.h": _data("Sample input", _input_macros(program)),
+        names.weights: _data("Kernels and biases", _weight_macros(program)),
+        names.sample: _data("Sample input", _input_macros(program)),
         "softmax.c": _render("softmax.c.j2", values),
         "project.mk": _render("project.mk.j2", values),
         ".vscode/settings.json": _render("vscode/settings.json.j2", values),
@@ -71,15 +71,15 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(program)))]
-        files["sampleoutput.h"] = _data("Expected output for the sample input", macros)
+        files[names.answers] = _data("Expected output for the sample input", macros)
     if options.riscv:
-        files["main_riscv.c"] = _render("main.c.j2", values)
-        files["main.c"] = _render("wrapper.c.j2", values)
+        files[f"{names.main}_riscv.c"] = _render("main.c.j2", values)
+        files[f"{names.main}.c"] = _render("wrapper.c.j2", values)
         for name in ("Makefile", "Makefile.ARM", "Makefile.RISCV", "Makefile.common"):
             template = "Makefile.driver.j2" if name == "Makefile" else f"{name}.j2"
             files[name] = _render(template, values)
     else:
-        files["main.c"] = _render("main.c.j2", values)
+        files[f"{names.main}.c"] = _render("main.c.j2", values)
         files["Makefile"] = _render("Makefile.j2", values)
     return files, figures
 
@@ -113,6 +113,7 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
     addresses = device.addresses
     return {
         "project": _project(program, options),
+        "files": options.files,
         "layer_lines": layer_lines(figures),
         "statistics_lines": statistics_lines(figures),
         "controls": [device.quadrant(addresses.control, q) for q in mapping.quadrants],
