@@ -1,0 +1,148 @@
+"""Outputs that overwrite what is still needed. spec: memory, sections 8.2 and 8.3."""
+
+from __future__ import annotations
+
+import pytest
+from networks import build
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.engine import simulated_order
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering.options import Context, LoweringOptions
+from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+
+DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
+
+
+def passing(out, processors=0xF, **keys):
+    return {"op": "none", "processors": processors, "out_offset": out, "output_processors": processors, **keys}
+
+
+@pytest.fixture
+def check(console):
+    """Return a function that checks layers on 4 channels of 4×4 pixels and returns the warnings."""
+
+    def function(layers, weights=(), shape=(4, 4, 4), mapping=DEFAULT, device=MAX78000, **options):
+        network = build(layers, list(weights), shape, device)
+        context = Context(map_network(network, mapping), LoweringOptions())
+        check_data_memory(context, simulated_order(network), OverlapOptions(**options), console)
+        return console.warnings
+
+    return function
+
+
+def refused(check, text, *arguments, **options):
+    with pytest.raises(Ai8xError) as caught:
+        check(*arguments, **options)
+    message = str(caught.value)
+    assert text in message, message
+    assert "net.yaml:" in message
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("out", [0, 4, 0x3C])
+def test_input_is_needed_while_it_is_read(check, out):
+    refused(check, "layer 0: the output overwrites input data", [passing(out)])
+
+
+@pytest.mark.parametrize("out", [0x40, 0x100])
+def test_output_behind_the_input(check, out):
+    assert not check([passing(out)])
+
+
+def test_other_instances_do_not_matter(check):
+    assert not check([passing(0, output_processors=0xF0)])
+
+
+def test_previous_output_is_needed(check):
+    layers = [passing(0x40), passing(0x7C, in_offset=0x40)]
+    refused(check, "layer 1: the output overwrites output of layer 0", layers)
+    assert not check([passing(0x40), passing(0x80, in_offset=0x40)])
+
+
+def test_older_data_may_be_overwritten(check):
+    assert not check([passing(0x40), passing(0), passing(0x40)])
+
+
+def test_outputs_are_kept(check):
+    """Data of output layers may not be overwritten by any later layer."""
+    layers = [passing(0x40, output=True), passing(0), passing(0x40, output=True)]
+    refused(check, "layer 2: the output overwrites output of layer 0", layers)
+
+
+def test_sources_of_later_layers_are_kept(check):
+    """Beyond the reference: what a later layer reads through in_sequences must still be there."""
+    layers = [
+        passing(0x100, write_gap=1),
+        passing(0x400, in_offset=0x100, read_gap=0),
+        passing(0x100),
+        {**passing(0x800, in_sequences=[0, 2], in_offset=0x100), "op": "add"},
+    ]
+    refused(check, "that layer 3 reads", layers)
+
+
+def test_a_layer_does_not_overwrite_itself(check):
+    """Two passes of 36 processors, 32 bits wide: everything has its place."""
+    layer = {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0x1000, "output_width": 32}
+    assert not check([layer], [(65, 3, 3, 3)], (3, 4, 4))
+
+
+def test_output_beyond_the_memory(check):
+    """The gap counts, too."""
+    refused(check, "lies beyond data memory", [passing(0x7F80, write_gap=3)])
+    assert not check([passing(0x7F80, write_gap=1)])
+
+
+def test_input_of_a_fifo_is_nowhere(check):
+    layer = {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0}
+    refused(check, "overwrites input data", [layer], [(4, 3, 3, 3)], (3, 4, 4))
+    assert not check([layer], [(4, 3, 3, 3)], (3, 4, 4), FIFO)
+
+
+def test_options(check):
+    assert not check([passing(0)], allow=True)
+    (warning,) = check([passing(0)], warn=True)
+    assert "layer 0: the output overwrites input data" in warning
+
+
+def stream(processors=7, out=0x1000, **keys):
+    return {"op": "Conv2d", "pad": 1, "processors": processors, "out_offset": out, "streaming": True, **keys}
+
+
+CONVOLUTIONS = [(4, 3, 3, 3), (4, 4, 3, 3)]
+
+
+def last(out, processors=0xF0, **keys):
+    keys = {"output_processors": 0xF, "streaming": False, **keys}
+    return stream(processors, out, **keys)
+
+
+def test_streaming_buffers(check):
+    """The first layer's buffer begins at 0, the second one's at 0x1000: no conflict."""
+    layers = [stream(), stream(0xF0, 0x2000, output_processors=0xF00)]
+    assert not check(layers, CONVOLUTIONS, (3, 16, 16), FIFO)
+
+
+def test_streaming_buffers_that_overlap(check):
+    layers = [stream(out=0x4), stream(0xF, 0x2000, output_processors=0xF00)]
+    refused(check, "buffer", layers, CONVOLUTIONS, (3, 16, 16), FIFO)
+
+
+def test_streaming_buffer_that_reaches_the_layers_output(check):
+    """The rolling buffer of layer 1 from 0x1000 reaches its own output at 0x1010."""
+    layers = [stream(out=0x1000), stream(0xF0, 0x1010, output_processors=0xF0)]
+    refused(check, "layer 1: the rolling buffer", layers, CONVOLUTIONS, (3, 16, 16), FIFO)
+    (*warnings,) = check(layers, CONVOLUTIONS, (3, 16, 16), FIFO, warn=True, allow=True)
+    assert warnings
+
+
+def test_streaming_buffer_that_leaves_the_memory(check):
+    layers = [stream(out=0x7FF0), stream(0xF0, 0x2000, output_processors=0xF00)]
+    refused(check, "leaves data memory", layers, CONVOLUTIONS, (3, 16, 16), FIFO)
+
+
+def test_output_of_the_last_streaming_layer(check):
+    """It must not lie in any rolling buffer, here that of layer 0."""
+    layers = [stream(), stream(0xF0, 0, output_processors=0xF)]
+    refused(check, "layer 1: the output", layers, CONVOLUTIONS, (3, 16, 16), FIFO, MAX78002)

@@ -1,0 +1,354 @@
+"""Every rule is broken by one small network, and the message is the rule's own. spec: network-yaml, section 4."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+from networks import Weights, build
+
+from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.network.resolve import ResolveOptions
+from ai8x_tool.rules import PHASES, Subject, check_rules
+from ai8x_tool.rules.base import rule_text
+
+ALL = (1 << 64) - 1
+FIFO = MappingOptions(fifo=True)
+FAST = MappingOptions(fifo=True, fast_fifo=True)
+RULES = {rule.__name__: rule for _, rules in PHASES for rule in rules}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network that breaks one rule in layer `layer`; `values` are words of the message."""
+
+    layers: list
+    weights: list
+    shape: tuple
+    device: object = MAX78000
+    mapping: MappingOptions = field(default_factory=MappingOptions)
+    layer: int = 0
+    values: str = ""
+    resolve: ResolveOptions = field(default_factory=ResolveOptions)
+    top: dict = field(default_factory=dict)
+
+    def check(self, console):
+        network = build(self.layers, self.weights, self.shape, self.device, self.resolve, **self.top)
+
+        def check(views):
+            subjects = [Subject(network, layer, view, self.mapping) for layer, view in views]
+            for _, rules in PHASES:
+                check_rules(rules, subjects, console)
+
+        map_network(network, self.mapping, check)
+
+
+def conv(processors=7, **keys):
+    return {"op": "Conv2d", "pad": 1, "out_offset": 0, "processors": processors, **keys}
+
+
+def point(processors, **keys):
+    return conv(processors, **{"kernel_size": "1x1", "pad": 0, **keys})
+
+
+def conv1(length=3, processors=7, **keys):
+    return {"op": "Conv1d", "kernel_size": length, "pad": 0, "out_offset": 0, "processors": processors, **keys}
+
+
+def passing(processors=7, **keys):
+    return {"op": "none", "processors": processors, "out_offset": 0, "output_processors": processors, **keys}
+
+
+def one(layer, shape=(3, 8, 8), weights=((4, 3, 3, 3),), **keys):
+    return Case([layer], list(weights) if layer["op"] not in ("none", "add") else [], shape, **keys)
+
+
+def two(second, first=None, channels=4, **keys):
+    """Return a case whose second layer breaks the rule; it takes four channels."""
+    weights = [(4, 3, 3, 3)]
+    if second["op"] not in ("none", "add"):
+        weights.append((channels, 4, 3, 3))
+    return Case([first or conv(), second], weights, (3, 8, 8), **{"layer": 1, **keys})
+
+
+STREAM = {"streaming": True}
+LINEAR = {"op": "Linear", "flatten": True, "out_offset": 0}
+BUFFER = {"data_buffer": [{"name": "past", "processors": 7, "channels": 3, "dim": 8, "offset": 0}]}
+FROM_BUFFER = {"in_sequences": "past", "in_offset": 4, "in_dim": [7, 1], "in_channels": 3, "buffer_shift": 1}
+
+CASES = {
+    "constraint_output_offset": [
+        one(conv(out_offset=0x20000), values="0x20000"),
+        one(conv(out_offset=-4), values="-0x4"),
+        one(conv(out_offset=0x50000), device=MAX78002),
+    ],
+    "constraint_wide_output_activation": [one(conv(output_width=32, activate="ReLU"))],
+    "hint_input_pooling": [one(conv(max_pool=2, pool_stride=2))],
+    "constraint_streaming_prefix": [two(conv(0xF, **STREAM))],
+    "constraint_chw_first_layer": [two(conv(0xF, data_format="CHW"))],
+    "caution_wide_intermediate": [two(conv(0xF), conv(output_width=32), layer=0)],
+    "caution_source_gap": [two({**passing(0xF, in_sequences=[0, 0]), "op": "add"})],
+    "caution_read_gap": [two(conv(0xF), conv(write_gap=1))],
+    "caution_input_offset": [two(conv(0xF, in_offset=0x400))],
+    "constraint_equal_strides": [one(passing(max_pool=2, pool_stride=[1, 2]))],
+    "constraint_stride": [one(conv(stride=2))],
+    "constraint_flatten_size": [one({**LINEAR, "processors": 7}, (3, 17, 16), [(4, 816, 1, 1)], values="272")],
+    "caution_flatten_single": [one({**LINEAR, "processors": 7}, (3, 1, 1), [(4, 3, 1, 1)])],
+    "constraint_pad_range": [one(conv1(9, pad=3), (3, 30, 1), [(4, 3, 9, 1)])],
+    "constraint_pad_passthrough": [one(passing(pad=1))],
+    "constraint_pad_kernel": [one(point(7, pad=1), weights=[(4, 3, 1, 1)])],
+    "constraint_dimensions": [
+        one(conv(), (3, 1025, 2), values="1025×2"),
+        one(conv(), (3, 2, 2049), device=MAX78002, values="2×2049"),
+        one(conv1(1, pad=0), (3, 1025, 1), [(4, 3, 1, 1)]),
+    ],
+    "constraint_passthrough_activation": [one(passing(activate="ReLU"))],
+    "constraint_buffer_shift": [one(conv(**FROM_BUFFER) | {"in_dim": [7, 2]}, top=BUFFER)],
+    "constraint_bypass": [one(conv(bypass=True), weights=[])],
+    "constraint_binary": [one(conv(), weights=[Weights((4, 3, 3, 3), bits=-1)])],
+    "constraint_parallel": [one(conv(readahead=True)), one(conv(calcx4=True))],
+    "constraint_snoop": [one(conv(), top={"snoop": [0] * 32})],
+    "constraint_fast_fifo": [
+        one(conv(0x1F), (5, 8, 8), [(4, 5, 3, 3)], mapping=FAST),
+        one(conv(0x1_0001, data_format="CHW"), (2, 8, 8), [(4, 2, 3, 3)], mapping=FAST),
+        one(conv(output_width=32), mapping=FAST),
+        one(passing(), mapping=FAST),
+    ],
+    "constraint_fifo": [
+        one(conv(0x001F_000F_000F_000F), (17, 8, 8), [(4, 17, 3, 3)], mapping=FIFO, values="17"),
+        one(conv(0x17), (4, 8, 8), [(4, 4, 3, 3)], mapping=FIFO, values="0x0000000000000017"),
+        one(conv(0x10002, data_format="CHW"), (2, 8, 8), [(4, 2, 3, 3)], mapping=FIFO),
+        Case(
+            [conv(), conv(7, next_sequence="stop")],
+            [(4, 3, 3, 3), (4, 3, 3, 3)],
+            (3, 8, 8),
+            MAX78002,
+            FIFO,
+            layer=1,
+            resolve=ResolveOptions(start_layer=1),
+        ),
+    ],
+    "constraint_streaming_input": [one(conv(**STREAM), device=MAX78002)],
+    "constraint_streaming_order": [
+        Case(
+            [conv(**STREAM, next_sequence=2), conv(0xF, next_sequence="stop"), conv(0xF, next_sequence=1)],
+            [(4, 3, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3)],
+            (3, 8, 8),
+            MAX78002,
+            FIFO,
+        )
+    ],
+    "constraint_streaming_count": [
+        Case(9 * [conv(7, **STREAM)], 9 * [(3, 3, 3, 3)], (3, 8, 8), MAX78002, FIFO, layer=8)
+    ],
+    "constraint_depthwise": [one(conv(groups=3), weights=[(3, 1, 3, 3)])],
+    "constraint_read_gap": [
+        one(conv(read_gap=1)),
+        one(point(ALL, read_gap=1), (128, 4, 4), [(4, 128, 1, 1)], device=MAX78002, values="128"),
+    ],
+    "constraint_pool_dilation": [
+        one(passing(max_pool=2, pool_stride=2, pool_dilation=2)),
+        one(passing(max_pool=2, pool_stride=2, pool_dilation=16), (3, 20, 20)),
+    ],
+    "constraint_last_streaming_pad": [one(conv(pad=0, **STREAM), mapping=FIFO)],
+    "constraint_streaming_passthrough": [
+        two(passing(0xF, **STREAM), conv(**STREAM, output_processors=0xF), device=MAX78002, mapping=FIFO)
+    ],
+    "caution_streaming_bias": [one(conv(**STREAM), weights=[Weights((4, 3, 3, 3), [1, 2, 3, 4])], mapping=FIFO)],
+    "constraint_weight_width_mix": [
+        Case(
+            [conv(), conv(0xF)],
+            [Weights((4, 3, 3, 3), bits=-1, shift=-7), Weights((4, 4, 3, 3), bits=1, shift=-7)],
+            (3, 8, 8),
+            MAX78002,
+        )
+    ],
+    "constraint_output_shift": [
+        one(conv(), weights=[Weights((4, 3, 3, 3), shift=16)], values="-15 … 15"),
+        one(conv(), weights=[Weights((4, 3, 3, 3), bits=4, shift=12)], values="-19 … 11"),
+        one(conv(), weights=[Weights((4, 3, 3, 3), bits=2, shift=-22)], values="-21 … 9"),
+        one(conv(), weights=[Weights((4, 3, 3, 3), bits=1, shift=9)], values="-22 … 8"),
+    ],
+    "constraint_chw_instances": [
+        one(conv(0x3, data_format="CHW"), (2, 8, 8), [(4, 2, 3, 3)]),
+        one(conv(0x9, data_format="CHW"), (2, 8, 8), [(4, 2, 3, 3)], values="0 … 3"),
+    ],
+    "constraint_channels": [
+        one(point(ALL), (1028, 2, 2), [(4, 1028, 1, 1)], values="1028"),
+        one(point(7), (3, 2, 2), [(1028, 3, 1, 1)], values="1028"),
+    ],
+    "constraint_frame_size": [one(point(ALL), (128, 1024, 1024), [(4, 128, 1, 1)], values="2097152")],
+    "constraint_input_size": [
+        one(conv(), (3, 91, 91), values="33,124 bytes"),
+        one(conv(in_offset=0x7000), (3, 40, 40)),
+        one(point(ALL), (128, 70, 70), [(4, 128, 1, 1)], values="2 passes"),
+    ],
+    "constraint_output_size": [
+        one(conv(output_width=32), (3, 46, 46), values="33,856 bytes"),
+        one(conv(out_offset=0x7FFC), (3, 2, 2)),
+    ],
+    "constraint_processors": [
+        one(conv(0xF), values="3 bits are needed"),
+        one(point(ALL >> 1), (100, 4, 4), [(4, 100, 1, 1)], values="52 bits are needed"),
+    ],
+    "constraint_output_processors": [
+        one(conv(output_processors=0x7), values="4 bits are needed"),
+        one(conv(output_processors=ALL >> 1), weights=[(100, 3, 3, 3)], values="52 bits are needed"),
+    ],
+    "constraint_padded_multi_pass": [
+        one(conv1(3, ALL, pad=1), (128, 20, 1), [(4, 128, 3, 1)], device=MAX78002, values="128")
+    ],
+    "constraint_eltwise_conv1d": [one(conv1(eltwise="add"), (6, 20, 1), [(4, 3, 3, 1)])],
+    "constraint_pool_last": [
+        one({**passing(), "op": "add", "operands": 3, "max_pool": 2, "pool_stride": 2, "pool_first": False}, (9, 8, 8))
+    ],
+    "constraint_dilation_scratch": [
+        one(conv1(3, dilation=11), (3, 60, 1), [(4, 3, 3, 1)], values="0x2c"),
+    ],
+    "constraint_passthrough_shift": [one(passing(output_shift=1)), one(passing(output_width=32))],
+    "constraint_pooled_passes": [one(passing(ALL, max_pool=2, pool_stride=2), (128, 4, 4))],
+    "constraint_passthrough_map": [
+        one(passing(output_processors=0xD)),
+        one(passing(0x7, output_processors=0x70000)),
+        one(passing(0x1_0003, output_processors=0x3_0001)),
+    ],
+    "constraint_transposed_pad": [
+        one({**conv(), "op": "ConvTranspose2d", "output_pad": 0}),
+        one(conv(output_pad=1)),
+    ],
+    "constraint_groups": [
+        one(conv(0xF, groups=2), (4, 8, 8), [(4, 2, 3, 3)], device=MAX78002),
+        one(conv(0x3, groups=2), (2, 8, 8), [(4, 1, 3, 3)], device=MAX78002),
+    ],
+    "constraint_depthwise_combination": [
+        one(conv(groups=3, bias_group=0), weights=[(3, 1, 3, 3)], device=MAX78002, values="bias_group"),
+        one(
+            point(7, groups=3, flatten=True, in_channels=3),
+            (3, 1, 1),
+            [(3, 1, 1, 1)],
+            device=MAX78002,
+            values="flatten",
+        ),
+    ],
+    "constraint_depthwise_alignment": [
+        one(conv(groups=3, output_processors=0xE), weights=[(3, 1, 3, 3)], device=MAX78002),
+        one(
+            conv(0x1FFFF << 2, groups=17, output_processors=0x1FFFF),
+            (17, 8, 8),
+            [(17, 1, 3, 3)],
+            device=MAX78002,
+        ),
+    ],
+    "constraint_flatten_combination": [
+        one({**LINEAR, "processors": 7, "max_pool": 2, "pool_stride": 2}, (3, 8, 8), [(4, 48, 1, 1)]),
+        one(passing(flatten=True, output_processors=7), (3, 1, 1)),
+        one(conv(flatten=True), (3, 2, 2), [(4, 12, 3, 3)]),
+    ],
+    "constraint_eltwise_emulation": [
+        one({**passing(ALL), "op": "add", "operands": 3, "max_pool": 2, "pool_stride": 2}, (384, 2, 2))
+    ],
+    "constraint_eltwise_bias": [
+        one(conv(eltwise="add"), (6, 8, 8), [Weights((4, 3, 3, 3), [1, 2, 3, 4])], device=MAX78002)
+    ],
+    "constraint_bias_count": [one(conv(), weights=[Weights((4, 3, 3, 3), [1, 2, 3])], values="3 values, 4 channels")],
+    "constraint_bias_group": [one(conv(bias_group=2), values="2")],
+    "constraint_readahead": [
+        one(conv(readahead=True, out_offset=0x2000), device=MAX78002),
+        one(conv(readahead=True, in_offset=0x3FF0, out_offset=0x4000), (3, 8, 8), device=MAX78002),
+    ],
+    "constraint_operand_maps": [
+        Case(
+            [passing(), passing(0x7, output_processors=0x70), passing(0x7, in_sequences=[0, 1]) | {"op": "add"}],
+            [],
+            (3, 8, 8),
+            layer=2,
+        )
+    ],
+    "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
+    "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],
+    "caution_wide_alignment": [
+        one(conv(output_processors=0x1E, output_width=32)),
+        one(conv(output_processors=0x1D, output_width=32)),
+    ],
+    "hint_channel_multiple": [
+        Case([conv(output_processors=7), conv(7)], [(3, 3, 3, 3), (4, 3, 3, 3)], (3, 8, 8), layer=1)
+    ],
+}
+# Refused earlier: too many layers by the parser, more than 1024 channels (16 passes) by another rule.
+EARLIER = {"constraint_layer_count", "constraint_passes"}
+
+
+def test_every_rule_has_a_case():
+    assert set(CASES) | EARLIER == set(RULES)
+
+
+def each_case():
+    for name, cases in CASES.items():
+        for i, case in enumerate(cases):
+            yield pytest.param(name, case, id=f"{name} {i}")
+
+
+@pytest.mark.parametrize(("name", "case"), list(each_case()))
+def test_rule(name, case, capsys):
+    console = Console(verbosity=1)
+    rule = RULES[name]
+    if name.startswith("constraint"):
+        with pytest.raises(Ai8xError) as caught:
+            case.check(console)
+        found = [str(caught.value)]
+        assert "\n" not in found[0]
+    elif name.startswith("caution"):
+        case.check(console)
+        found = console.warnings
+    else:
+        case.check(console)
+        found = capsys.readouterr().err.splitlines()
+    text = rule_text(rule)
+    (message,) = [line for line in found if text in line]
+    assert f": layer {case.layer}: " in message
+    assert "net.yaml:" in message
+    assert case.values in message
+
+
+def test_texts_are_sentences():
+    """They are error messages and documentation at once."""
+    texts = {name: rule_text(rule) for name, rule in RULES.items()}
+    assert all(texts.values())
+    assert len(set(texts.values())) == len(texts)
+    assert max(map(len, texts.values())) < 150
+
+
+GOOD = [
+    Case([conv(), conv(0xF)], [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 8, 8)),
+    Case([conv(), conv(0xF)], [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 8, 8), MAX78002, FIFO),
+    Case([conv(**STREAM), conv(0xF, **STREAM)], [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 8, 8), MAX78000, FIFO),
+    Case([conv(bypass=True)], [], (3, 8, 8), MAX78002),
+    Case([conv(groups=3, output_processors=7)], [(3, 1, 3, 3)], (3, 8, 8), MAX78002),
+    Case([point(ALL)], [(4, 1024, 1, 1)], (1024, 4, 4)),
+    Case([passing(ALL, max_pool=2, pool_stride=2)], [], (128, 4, 4), MAX78002),
+    Case([conv1(2, dilation=1023)], [(4, 3, 2, 1)], (3, 1024, 1)),
+    Case([conv(output_width=32)], [Weights((4, 3, 3, 3), shift=15)], (3, 8, 8)),
+    Case([conv()], [(4, 3, 3, 3)], (3, 90, 90)),
+]
+
+
+@pytest.mark.parametrize("case", GOOD, ids=range(len(GOOD)))
+def test_networks_within_the_rules(case, console):
+    case.check(console)
+    assert not console.warnings
+
+
+def test_precedence():
+    """spec: memory, section 8.1: sizes come after the row limit, device features and before maps."""
+    huge = one(conv(0xF), (3, 1025, 1025))
+    with pytest.raises(Ai8xError, match=r"Rows and columns are limited"):
+        huge.check(Console(verbosity=-1))
+    depthwise = one(conv(0xF, groups=3), (3, 200, 200), [(3, 1, 3, 3)])
+    with pytest.raises(Ai8xError, match=r"Depth-wise convolution needs a MAX78002"):
+        depthwise.check(Console(verbosity=-1))
+    large = one(conv(0xF), (3, 200, 200))
+    with pytest.raises(Ai8xError, match=r"The input must fit the data memory"):
+        large.check(Console(verbosity=-1))
