@@ -134,7 +134,7 @@ class _Resolver:
             raise _too_small("the kernel", given.kernel, pooled, where)
         pixels = pooled[0] * pooled[1] if given.flatten else 1
         channels_in = self._channels_in(given, parameters, previous, pixels, where)
-        channels_out = _channels_out(given, parameters, channels_in)
+        channels_out = _channels_out(given, parameters, channels_in, where)
         bits, shift = _width_and_shift(given, parameters)
         final = following == STOP
         values: dict[str, Any] = vars(given) | {
@@ -218,13 +218,14 @@ class _Resolver:
         have = given.in_channels or self._offered_channels(given, previous)
         if needed is None:
             return have
-        if given.in_sequences is not None and needed != have:
+        if (given.in_sequences is not None or given.in_channels is not None) and needed != have:
+            source = "in_channels says" if given.in_channels else f"the sources {list(given.in_sequences or ())} give"
             raise Ai8xError(
-                f"the weights expect {needed} input channels, the sources {list(given.in_sequences)} give {have}",
+                f"the weights expect {needed} input channels, {source} {have}",
                 where=where,
                 fix="check in_sequences and the order of layers and checkpoint entries",
             )
-        return given.in_channels or needed
+        return needed
 
     def _offered_channels(self, given: LayerDescription, previous: int) -> int:
         if given.in_sequences is None:
@@ -254,13 +255,14 @@ class _Resolver:
         return map_for(channels)
 
 
-def _channels_out(given: LayerDescription, parameters: Parameters | None, channels_in: int) -> int:
-    if given.out_channels is not None:
-        return given.out_channels
+def _channels_out(given: LayerDescription, parameters: Parameters | None, channels_in: int, where: str) -> int:
     if parameters is None:
-        return channels_in
+        return given.out_channels or channels_in
     groups = given.groups if given.operator == "convtranspose2d" else 1
-    return int(parameters.weights.shape[0]) * groups
+    channels = int(parameters.weights.shape[0]) * groups
+    if given.out_channels not in (None, channels):
+        raise Ai8xError(f"out_channels = {given.out_channels}, but the weights have {channels} outputs", where=where)
+    return channels
 
 
 def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> tuple[int, int]:
