@@ -170,15 +170,12 @@ def test_conv1d(
     compare(keys, weights, values((channels, size[0] * size[1], 1), seed, extreme), rounding)
 
 
-@given(**COMMON, pad=st.integers(0, 2), depthwise=st.booleans())
+@given(**COMMON, pad=st.integers(0, 2))
 def test_conv_transpose(
-    size, channels, outputs, pooling, bits, bias, shift, wide, activation, seed, extreme, rounding, pad, depthwise
+    size, channels, outputs, pooling, bits, bias, shift, wide, activation, seed, extreme, rounding, pad
 ):
     keys = {"op": "ConvTranspose2d", "pad": pad, **pooling, **width_and_activation(wide, activation)}
     weights = layer_weights((outputs, channels, 3, 3), bits, seed, bias, shift)
-    if depthwise and channels > 1:
-        weights = layer_weights((channels, 1, 3, 3), bits, seed, bias, shift)
-        keys |= {"groups": channels, "in_channels": channels, "out_channels": channels}
     compare(keys, weights, values((channels, *size), seed, extreme), rounding)
 
 
