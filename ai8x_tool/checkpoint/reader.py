@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import struct
 import zipfile
 from dataclasses import dataclass
@@ -81,11 +82,18 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
     return Checkpoint(
         path=path,
         state=state,
-        epoch=int(epoch) if isinstance(epoch, int | float | np.ndarray) else None,
+        epoch=_whole(epoch),
         arch=arch if isinstance(arch, str) else None,
         extras=extras if isinstance(extras, dict) else {},
         content=content,
     )
+
+
+def _whole(value: Any) -> int | None:
+    """Return a single finite number as int, None for anything else."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0].item()
+    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _is_archive(path: Path) -> bool:

@@ -78,12 +78,13 @@ class LazyTensor:
         last = self.offset + sum((n - 1) * s for n, s in zip(self.shape, self.stride, strict=True))
         if 0 not in self.shape and last >= len(flat):
             raise ValueError("tensor reaches beyond its storage")
+        bfloat16 = self.storage.kind.name == "BFloat16Storage"
         if 0 in self.shape:
-            return np.zeros(self.shape, flat.dtype)
+            return np.zeros(self.shape, "<f4" if bfloat16 else flat.dtype)
         bytes_stride = tuple(s * flat.itemsize for s in self.stride)
         view = np.lib.stride_tricks.as_strided(flat[self.offset :], self.shape, bytes_stride, writeable=False)
-        if self.storage.kind.name == "BFloat16Storage":
-            return (view.astype("<u4") << 16).view("<f4")
+        if bfloat16:
+            return np.asarray(view.astype("<u4") << 16).view("<f4")
         return np.array(view, order="C")
 
 

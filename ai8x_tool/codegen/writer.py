@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import tempfile
@@ -12,6 +11,9 @@ from ai8x_tool.errors import Ai8xError
 
 KEPT_FILES = ("project.mk", ".vscode/settings.json", ".vscode/tasks.json")
 """Files of the user's own: written once, never replaced."""
+
+_FORMER_FILES = ("main_riscv.c", "Makefile.ARM", "Makefile.RISCV", "Makefile.common", "sampleoutput.h")
+"""Generated files that a project with other options does not have."""
 
 
 def write_project(files: dict[str, str], folder: Path, *, overwrite: bool) -> None:
@@ -50,25 +52,31 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 
 
 def _replace(temporary: Path, folder: Path, files: dict[str, str]) -> None:
-    for name in files:
-        target = folder / name
-        if name in KEPT_FILES and target.exists():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        (temporary / name).replace(target)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write one file by way of a temporary sibling."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    """Complete the new folder with the user's own files, then put it in the place of the old one in one step."""
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder)
+        target = temporary / name
+        own = name.as_posix() not in {*files, *_FORMER_FILES} or name.as_posix() in KEPT_FILES
+        if path.is_dir() and not path.is_symlink():
+            target.mkdir(exist_ok=True)
+        elif own:
+            target.unlink(missing_ok=True)
+            _link_or_copy(path, target)
+    backup = temporary.with_name(f"{temporary.name}.old")
+    folder.rename(backup)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise _cannot_write(path, error) from None
+        temporary.rename(folder)
+    except OSError:
+        backup.rename(folder)
+        raise
+    shutil.rmtree(backup, ignore_errors=True)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        shutil.copy2(source, target, follow_symlinks=False)
 
 
 def _cannot_write(path: Path, error: OSError) -> Ai8xError:

@@ -139,7 +139,7 @@ class _Runner:
         return batch_first.transpose(1, 0, 2, 3)
 
     def _pool(self, layer: Layer, x: Array) -> Array:
-        if layer.pool == (1, 1) and layer.pool_stride == (1, 1):
+        if layer.pool == (1, 1) and x.shape[2:] == layer.pooled_size:
             return x
         rounding = self.average_rounding and layer.operator != "conv1d"
         size, stride, dilation = layer.pool, layer.pool_stride, layer.pool_dilation
@@ -186,7 +186,9 @@ class _Runner:
 
 def _weights(layer: Layer) -> Array:
     if layer.parameters is not None:
-        return layer.parameters.weights
+        weights = layer.parameters.weights
+        exchanged = layer.depthwise and layer.operator == "convtranspose2d"  # its kernels are (1, channels, …)
+        return weights.transpose(1, 0, 2, 3) if exchanged else weights
     inputs = 1 if layer.depthwise else layer.channels_in * layer.flat_pixels
     return np.ones((layer.channels_out, inputs, *layer.kernel), np.int64)
 

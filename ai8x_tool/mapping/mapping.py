@@ -121,7 +121,7 @@ def map_network(
     )
     layers, hidden = [], 0
     for layer, view in views:
-        resets = _resets_accumulator(network, layer)
+        resets = resets_accumulator_before(network, layer)
         hidden += resets
         layers.append(
             _layer_mapping(
@@ -194,7 +194,7 @@ def _layer_mapping(
     )
 
 
-def _resets_accumulator(network: Network, layer: Layer) -> bool:
+def resets_accumulator_before(network: Network, layer: Layer) -> bool:
     """Whether the MAX78002 needs a hidden layer that clears the pooling accumulator. spec: registers, 3.4."""
     follows = layer.previous in network and network[layer.previous].operands > 1
     return network.device.next_layer and layer.index > 0 and layer.pool_average and follows
@@ -262,9 +262,9 @@ def _kernel_request(network: Network, layer: Layer, view: HardwareView, options:
 def _reordered(layer: Layer, kernels: IntArray, shape: StreamShape, *, quad: bool) -> IntArray:
     """Return the kernels with outputs in the order that calcx4 and quad mode store them. spec: memory, 3.9, 3.10."""
     count = len(kernels)
+    if layer.calcx4 and count % 4:
+        raise Ai8xError(f"calcx4 needs a multiple of 4 output channels, not {count}", where=layer.where)
     if layer.calcx4 and not layer.flatten:
-        if count % 4:
-            raise Ai8xError(f"calcx4 needs a multiple of 4 output channels, not {count}", where=layer.where)
         kernels = kernels[np.arange(count).reshape(-1, 4).T.reshape(-1)]
     if quad and shape.per_byte > 1:
         block = 4 * shape.per_byte

@@ -43,6 +43,8 @@ _OPERATIONS: dict[str, tuple[Operator, str | None]] = {
     **dict.fromkeys(("or", "bitwiseor", "bitwise_or"), ("none", "or")),
 }
 _FORMATS = {"hwc": False, "little": False, "chw": True, "big": True}
+MAX_GAP = 4095
+"""Far above what registers hold, far below what computations need."""
 _MAX_POOL = 16
 _MAX_OPERANDS = 16
 
@@ -190,14 +192,14 @@ def _placement(fields: Fields) -> dict[str, Any]:
             raise fields.fail(key, "must be a multiple of 4: data memory is written in words")
     groups = fields.raw("bias_group")
     items = None if groups is None else groups if isinstance(groups, list) else [groups]
-    if items is not None and not all(isinstance(g, int) and 0 <= g <= 3 for g in items):
+    if items is not None and not all(isinstance(g, int) and not isinstance(g, bool) and 0 <= g <= 3 for g in items):
         raise fields.fail("bias_group", "must be a quadrant number 0 … 3 or a list of them")
     return {
         "output_processors": fields.processor_map("output_processors"),
         "in_offset": fields.optional_integer("in_offset", 0),
         "out_offset": fields.integer("out_offset", 0),
-        "write_gap": fields.integer("write_gap", 0, 0),
-        "read_gap": fields.integer("read_gap", 0, 0),
+        "write_gap": fields.integer("write_gap", 0, 0, MAX_GAP),
+        "read_gap": fields.integer("read_gap", 0, 0, MAX_GAP),
         "bias_groups": None if items is None else tuple(items),
     }
 
@@ -218,6 +220,8 @@ def _modes(fields: Fields) -> dict[str, Any]:
 def _remarks(fields: Fields, operator: Operator, console: Console) -> None:
     if "out_offset" not in fields:
         console.warn(f"{fields.where()}: no out_offset: 0 is used")
+    if fields.raw("in_channel_skip"):
+        console.warn(f"{fields.where('in_channel_skip')}: in_channel_skip has no effect: give a sample without them")
     if "operation" not in fields:
         console.warn(f"{fields.where()}: no operation: Conv2d is used")
     if operator != "none" and "activate" not in fields:

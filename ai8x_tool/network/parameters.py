@@ -125,13 +125,15 @@ def _scalar(checkpoint: Checkpoint, key: str, where: str) -> int:
     value = checkpoint.state.get(key)
     if value is None:
         return 0
-    if value.size != 1:
-        raise Ai8xError(f"{key!r} must hold one number, not {value.size}", where=where)
+    if value.size != 1 or not np.isfinite(value).all():
+        raise Ai8xError(f"{key!r} must hold one number, not {value.reshape(-1)[:4].tolist()}", where=where)
     return int(value.reshape(-1)[0])
 
 
 def _kernels(weights: IntArray, layer: LayerDescription, where: str) -> IntArray:
     """Return the weights as (out, in/groups, rows, columns)."""
+    if 0 in weights.shape:
+        raise Ai8xError(f"the weights are empty: {'×'.join(map(str, weights.shape))}", where=where)
     size = {2: (1, 1), 3: (*weights.shape[2:], 1), 4: weights.shape[2:]}.get(weights.ndim)
     if size is None:
         raise Ai8xError(f"weights with {weights.ndim} dimensions are not supported", where=where)
@@ -171,6 +173,8 @@ def _bits(weights: IntArray, layer: LayerDescription, stored: int, device: Devic
 def _bias(values: Array | None, stored: int, console: Console, where: str) -> IntArray | None:
     if values is None:
         return None
+    if values.ndim != 1:
+        raise Ai8xError(f"a bias has one dimension, this one {values.ndim}", where=where)
     bias = np.floor_divide(_integers(values, where), 1 << (stored - 1))
     if bias.min(initial=0) < -128 or bias.max(initial=0) > 127:
         raise Ai8xError(f"bias values {bias.min()} … {bias.max()} do not fit 8 bits", where=where)

@@ -9,7 +9,8 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import DataBuffer, LayerDescription, NetworkDescription, UnloadItem
-from ai8x_tool.network.layer_parser import LAYER_KEYS, parse_layer
+from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.network.layer_parser import LAYER_KEYS, MAX_GAP, parse_layer
 from ai8x_tool.network.references import resolve_references
 from ai8x_tool.network.values import Fields
 from ai8x_tool.network.yaml_reader import Entry, read_yaml
@@ -33,15 +34,15 @@ def read_description(path: Path, device: Device, console: Console, *, skip_layer
     for key in ("arch", "dataset", "layers"):
         if fields.raw(key) is None:
             raise Ai8xError(f"the key {key!r} is missing", where=str(path))
-    buffer = _data_buffer(fields)
+    buffer = _data_buffer(fields, device)
     layers = _layers(fields, device, console, buffer, skip_layers)
     return NetworkDescription(
         path=path,
-        arch=str(fields.raw("arch")),
-        dataset=str(fields.raw("dataset")),
+        arch=fields.text("arch"),
+        dataset=fields.text("dataset"),
         layers=layers,
         output_map=fields.processor_map("output_map"),
-        unload=tuple(_unload_item(item, fields) for item in _list(fields, "unload")),
+        unload=tuple(_unload_item(item, fields, device) for item in _list(fields, "unload")),
         data_buffer=buffer,
         snoop=_snoop(fields),
     )
@@ -68,6 +69,7 @@ def _layers(
             raise layer.fail("sequence", f"number {sequence} is already used")
         raw.append((sequence, layer))
     raw.sort(key=lambda pair: pair[0])
+    _check_buffer_keys(raw, buffer)
     references = resolve_references(raw, buffer, skip)
     return tuple(parse_layer(i, layer, references[i], console) for i, (_, layer) in enumerate(raw))
 
@@ -92,31 +94,52 @@ def _item(entry: Entry, fields: Fields, label: str, known: list[str], required: 
     return item
 
 
-def _unload_item(entry: Entry, fields: Fields) -> UnloadItem:
+def _unload_item(entry: Entry, fields: Fields, device: Device) -> UnloadItem:
     item = _item(entry, fields, "unload item", _UNLOAD_KEYS, ["processors", "channels", "dim", "offset"])
-    width = item.integer("width", 8)
+    width, gap = item.integer("width", 8), item.integer("write_gap", 0, 0, MAX_GAP)
     if width not in (8, 32):
         raise item.fail("width", "must be 8 or 32")
-    return UnloadItem(width=width, write_gap=item.integer("write_gap", 0, 0), **_placed(item))
+    placed = _placed(item, device)
+    needed, have = processors_per_pass(placed["channels"]), placed["processors"].bit_count()
+    if have < needed:
+        raise item.fail("processors", f"has {have} bits, {placed['channels']} channels need {needed}")
+    rows, columns = placed["dim"]
+    words = rows * columns * passes(placed["channels"]) * width // 8 * (gap + 1)
+    if placed["offset"] + 4 * words > device.instance_size:
+        raise item.fail("offset", f"{4 * words:,} bytes from there leave data memory ({device.instance_size:,})")
+    return UnloadItem(width=width, write_gap=gap, **placed)
 
 
-def _placed(item: Fields) -> dict[str, Any]:
+def _placed(item: Fields, device: Device) -> dict[str, Any]:
+    offset = item.integer("offset", 0, 0, device.instance_size)
+    if offset % 4:
+        raise item.fail("offset", "must be a multiple of 4")
+    dim = item.dimension("dim")
+    if dim is None or max(dim) > device.dimension:
+        raise item.fail("dim", f"must be at most {device.dimension}")
     return {
         "processors": item.processor_map("processors"),
-        "channels": item.integer("channels", 1, 1),
-        "dim": item.dimension("dim"),
-        "offset": item.integer("offset", 0, 0),
+        "channels": item.integer("channels", 1, 1, device.channels),
+        "dim": dim,
+        "offset": offset,
     }
 
 
-def _data_buffer(fields: Fields) -> DataBuffer | None:
+def _data_buffer(fields: Fields, device: Device) -> DataBuffer | None:
     items = _list(fields, "data_buffer")
     if not items:
         return None
     if len(items) != 1:
         raise fields.fail("data_buffer", "there can be only one rolling buffer")
     item = _item(items[0], fields, "data_buffer", _BUFFER_KEYS, ["name", "processors", "channels", "dim", "offset"])
-    return DataBuffer(name=str(item.raw("name")), **_placed(item))
+    return DataBuffer(name=item.text("name"), **_placed(item, device))
+
+
+def _check_buffer_keys(layers: list[tuple[int, Fields]], buffer: DataBuffer | None) -> None:
+    for _, layer in layers:
+        for key in ("buffer_shift", "buffer_insert"):
+            if layer.raw(key) is not None and buffer is None:
+                raise layer.fail(key, "needs a data_buffer")
 
 
 def _snoop(fields: Fields) -> tuple[int, ...] | None:

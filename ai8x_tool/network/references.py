@@ -66,7 +66,7 @@ def _layer_names(layers: list[Fields], buffer: DataBuffer | None) -> dict[str, i
     for index, fields in enumerate(layers):
         if fields.raw("name") is None:
             continue
-        word = str(fields.raw("name")).lower()
+        word = fields.text("name").lower()
         if word in names or word in reserved:
             raise fields.fail("name", "this name is already used" if word in names else "this name is reserved")
         names[word] = index
@@ -82,9 +82,12 @@ def _layer_references(table: _Names, fields: Fields, sources: dict[str, int]) ->
     items = None if value is None else value if isinstance(value, list) else [value]
     if items == []:
         raise fields.fail("in_sequences", "must name at least one source")
-    name = fields.raw("name")
+    for key in ("simulated_sequence", "snoop_sequence", "weight_source"):
+        target = optional(key, {"stop": STOP})
+        if target is not None and target != STOP and target not in table.indices.values():
+            raise fields.fail(key, "there is no such layer")
     return References(
-        name=None if name is None else str(name),
+        name=None if fields.raw("name") is None else fields.text("name"),
         in_sequences=None if items is None else tuple(table.resolve(fields, "in_sequences", v, sources) for v in items),
         next_sequence=optional("next_sequence", {"stop": STOP}),
         simulated_sequence=optional("simulated_sequence", {"stop": STOP}),

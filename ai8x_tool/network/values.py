@@ -46,6 +46,13 @@ class Fields:
                 hint = nearest(key, known) or f"; known keys: {', '.join(known)}"
                 raise Ai8xError(f"unknown key {key!r}{hint}", where=f"{self.file}:{entry.line}: {self.label}")
 
+    def text(self, key: str) -> str:
+        """Return a word; numbers count as one."""
+        value = self.raw(key)
+        if isinstance(value, list | dict | bool) or value is None:
+            raise self.fail(key, "must be a name")
+        return str(value)
+
     def integer(self, key: str, default: int, low: int | None = None, high: int | None = None) -> int:
         """Return an integer within low…high (inclusive)."""
         value = self.optional_integer(key, low, high)

@@ -120,6 +120,10 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
             raise Ai8xError(f"{key!r}: batch normalization was not folded", where=where, fix=fix)
         if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
             raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
+        if value.numel() == 0:
+            raise Ai8xError(f"{key!r} is empty", where=where)
+        if name == "shift_quantile" and not 0 < float(value.flatten()[0]) <= 1:
+            raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
         if not bool(torch.isfinite(value.float()).all()):
             raise Ai8xError(f"{key!r} holds infinite or undefined values", where=where)
 

@@ -74,6 +74,12 @@ def _check_streaming(context: Context, options: OverlapOptions, report: Report) 
             if not options.allow and used & instances and first <= end and start <= last:
                 text = f"the rolling buffer {first:#x} … {last:#x} overlaps that of {other.layer.label}"
                 report(f"{text} ({start:#x} … {end:#x})", mapped, "move in_offset")
+            block = context.device.sub_instance_size
+            if layer.readahead and first // block == start // block:
+                text = (
+                    f"with readahead its rolling buffer starts in the same {block // 1024} KiB as {other.layer.label}'s"
+                )
+                report(text, mapped, "move in_offset")
         buffers.append((mapped, first, last, used))
         if layer.next == STOP or not context.mapping[layer.next].layer.streaming:
             pixels = layer.out_size[0] * layer.out_size[1] + view.extra_words

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ai8x_tool.mapping.mapping import resets_accumulator_before
 from ai8x_tool.network.description import BINARY, STOP
 from ai8x_tool.rules.base import Finding, Subject
 
@@ -17,9 +18,10 @@ def _needs(s: Subject, wanted: bool, available: bool, what: str) -> Finding | No
 
 def constraint_layer_count(s: Subject) -> Finding | None:
     """The network must fit the part's layer registers, hidden layers included."""
-    if s.layer.index < s.device.layers:
+    hidden = sum(resets_accumulator_before(s.network, x) for x in s.network.layers if x.index <= s.layer.index)
+    if s.layer.index + hidden < s.device.layers:
         return None
-    return Finding(f"layer {s.layer.index}, the {s.device.name} has {s.device.layers} layers")
+    return Finding(f"{hidden} hidden layers before it, the {s.device.name} has {s.device.layers} layers")
 
 
 def constraint_bypass(s: Subject) -> Finding | None:
