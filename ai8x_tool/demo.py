@@ -78,7 +78,8 @@ def run_demo(
     quantized_model = _evaluate(recipe, quantized, data, console, simulate=True, sample=sample)
     agreement = quantized_model.agreement
     if agreement is None or not agreement.complete:
-        raise Ai8xError("the quantized model and the integer engine differ", where=agreement and agreement.text())
+        detail = "it has no network description" if agreement is None else agreement.text()
+        raise Ai8xError(f"the quantized model and the integer engine were not found equal: {detail}")
     project = out_dir / "project"
     console.info(f"\n[4/4] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
     synthesis = _synthesize(recipe, quantized, sample, project, console)

@@ -139,7 +139,7 @@ class KernelMemory:
         return ceil4(4 * found if request.mixed_x4 else found)
 
     def _forward(self, request: KernelRequest, active: list[int], length: int) -> int:
-        used = self.reserved[active].any(axis=0)
+        used: npt.NDArray[np.bool_] = np.asarray(self.reserved[active].any(axis=0))
         limit = int(self.sizes[active].min())
         offset = ceil4(self.start)
         while offset + length <= limit:

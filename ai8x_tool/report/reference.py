@@ -89,9 +89,17 @@ def _kind(rule: Rule) -> str:
 
 
 def _limits() -> list[tuple[str, str, str]]:
-    def row(title: str, name: str, unit: str = "") -> tuple[str, str, str]:
-        return title, *(f"{getattr(d, name):,}{unit}" for d in (MAX78000, MAX78002))  # type: ignore[return-value]
-
+    numbers = (
+        ("layers", "layers", ""),
+        ("streaming layers", "streaming_layers", ""),
+        ("rows, columns", "dimension", ""),
+        ("channels", "channels", ""),
+        ("kernel memory", "weight_bytes", " bytes"),
+        ("bias memory per quadrant", "bias_size", " bytes"),
+        ("data memory per group of four processors", "instance_size", " bytes"),
+        ("Conv1d dilation", "conv1d_dilation", ""),
+        ("pooling dilation", "pool_dilation", ""),
+    )
     features = (
         ("depth-wise convolution", "depthwise"),
         ("binary weights", "binary_weights"),
@@ -99,15 +107,10 @@ def _limits() -> list[tuple[str, str, str]]:
         ("bias in streaming layers", "streaming_bias"),
         ("padded Conv1d with more than 64 channels", "padded_multi_pass_conv1d"),
     )
-    return [
-        row("layers", "layers"),
-        row("streaming layers", "streaming_layers"),
-        row("rows, columns", "dimension"),
-        row("channels", "channels"),
-        row("kernel memory", "weight_bytes", " bytes"),
-        row("bias memory per quadrant", "bias_size", " bytes"),
-        row("data memory per group of four processors", "instance_size", " bytes"),
-        row("Conv1d dilation", "conv1d_dilation"),
-        row("pooling dilation", "pool_dilation"),
-        *((t, *("yes" if getattr(d, n) else "no" for d in (MAX78000, MAX78002))) for t, n in features),  # type: ignore[misc]
-    ]
+    old, new = MAX78000, MAX78002
+    rows = [(title, f"{getattr(old, n):,}{unit}", f"{getattr(new, n):,}{unit}") for title, n, unit in numbers]
+    return rows + [(title, _yes_no(getattr(old, n)), _yes_no(getattr(new, n))) for title, n in features]
+
+
+def _yes_no(value: bool) -> str:
+    return "yes" if value else "no"
