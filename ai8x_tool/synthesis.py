@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.codegen import ProjectOptions, render_project
+from ai8x_tool.codegen.unload import collectable
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.engine import LayerTensors, run, simulated_order
@@ -109,6 +110,8 @@ def synthesize_network(
     tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
     _warn_zero(network, tensors, options, console)
     program = lower(mapping, options.lowering, sample, tensors)
+    if project.mlator and not all(collectable(region) for region in program.unload):
+        console.warn("--mlator: outputs of 32 bits, or of few or odd pixels, are copied without the byte collector")
     files, statistics = render_project(program, project)
     return Synthesis(files, statistics, network, mapping, program, tensors)
 

@@ -48,6 +48,7 @@ class SynthesizeSettings:
     timer: int | None = None
     softmax: bool = False
     unload: bool = True
+    mlator: bool = False
     kat: bool = True
     max_verify_length: int | None = None
     debugwait: int = 2
@@ -164,6 +165,7 @@ class SynthesizeSettings:
             timer=self.timer,
             softmax=self.softmax,
             unload=self.unload or self.softmax,
+            mlator=self.mlator,
             debug_wait=self.debugwait,
             no_wfi=not self.wfi,
             fifo_wait=self.fifo_wait,

@@ -64,6 +64,9 @@ def synthesize(
     timer: Annotated[int | None, _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
     softmax: Annotated[bool | None, _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
     unload: Annotated[bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,
+    mlator: Annotated[
+        bool | None, _option("--mlator", panel=_OUT, help="Unload 8-bit outputs with the byte collector.")
+    ] = None,
     no_kat: Annotated[bool | None, _option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
     max_verify_length: Annotated[
         int | None,

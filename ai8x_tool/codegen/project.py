@@ -21,20 +21,17 @@ from ai8x_tool.codegen.tables import (
     statistics_lines,
     words_macro,
 )
+from ai8x_tool.codegen.unload import unload_values
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.outputs import OutputRegion, output_slots
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
-from ai8x_tool.network.dimensions import passes
 from ai8x_tool.report.statistics import Statistics, statistics
 from ai8x_tool.resources import search_path
 
 _ARM_DEFINES = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
 _RISCV_DEFINES = ("MXC_ASSERT_ENABLE", "RV32")
-_MOST_UNLOAD_CALLS = 16
-"""Up to so many blocks of output, calls take less flash than a table."""
 
 
 @cache
@@ -133,7 +130,7 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
         "outputs": outputs,
         "outputs_text": shape_text((final.channels_out, *final.out_size)),
         "unload_total": max(1, (sum(region.bytes for region in regions) + 3) // 4),
-        **_unload(program, regions),
+        **unload_values(device, regions, mlator=options.mlator),
         **_softmax(program, options, outputs),
         **_input(program, options),
         "known_answers": program.options.known_answers,
@@ -246,34 +243,6 @@ def _configure_groups(program: Program) -> list[dict[str, Any]]:
             groups.append({"title": title, "writes": []})
         groups[-1]["writes"].append(_write(program, write))
     return groups
-
-
-def _unload(program: Program, regions: tuple[OutputRegion, ...]) -> dict[str, Any]:
-    """Return the table of ``cnn_unload()``."""
-    as_bytes = any(region.width == 8 for region in regions)
-    entries, start = [], 0
-    for region in regions:
-        unit = 1 if as_bytes and region.width == 8 else 4 if as_bytes else 1
-        rounds = passes(region.channels)
-        step = rounds * region.width // 8 * (region.gap + 1)
-        for slot in output_slots(region):
-            entries.append(
-                {
-                    "source": program.mapping.device.instance(4 * slot.instance) + int(slot.offsets[0]),
-                    "target": start + slot.channels[0] * region.pixels * unit,
-                    "pixels": region.pixels,
-                    "step": step,
-                    "lanes": sum(1 << lane for lane in slot.lanes),
-                    "wide": int(region.width == 32),
-                }
-            )
-        start += region.bytes if as_bytes else region.bytes // 4
-    return {
-        "unload": entries,
-        "unload_table": len(entries) > _MOST_UNLOAD_CALLS,
-        "unload_bytes": as_bytes,
-        "unload_words": any(region.width == 32 for region in regions),
-    }
 
 
 def _softmax(program: Program, options: ProjectOptions, outputs: int) -> dict[str, Any]:
