@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from ai8x_tool.codegen import write_project
@@ -48,6 +50,16 @@ def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthe
     result = generate(settings, console)
     write_project(result.files, settings.folder, overwrite=settings.overwrite)
     return result
+
+
+def save_output(result: Synthesis, path: Path) -> None:
+    """Save the expected output of the last layer, (channels, rows, columns), as int64 ``.npy`` file."""
+    buffer = io.BytesIO()
+    np.save(buffer, result.tensors.last[0].astype(np.int64), allow_pickle=False)
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
 
 
 def differing_files(files: dict[str, str], folder: Path) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -163,6 +164,12 @@ def synthesize(
     explain: Annotated[
         str | None, _option("--explain", panel=_CHECK, help="Write nothing: show every register of this layer.")
     ] = None,
+    display_checkpoint: Annotated[
+        bool | None, _option("--display-checkpoint", panel=_CHECK, help="Show the parameters of every layer.")
+    ] = None,
+    sample_numpy_filename: Annotated[
+        Path | None, _option("--sample-numpy-filename", panel=_CHECK, help="Save the last layer's expected output.")
+    ] = None,
     verify_writes: Annotated[bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
     verify_kernels: Annotated[
         bool | None, _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
@@ -175,10 +182,15 @@ def synthesize(
     compact_data: Annotated[bool | None, _option("--compact-data/--no-compact-data", panel=_COMPAT, help="")] = None,
     compact_weights: Annotated[bool | None, _option("--compact-weights", panel=_COMPAT, help="")] = None,
     embedded_code: Annotated[bool | None, _option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
-    display_checkpoint: Annotated[bool | None, _option("--display-checkpoint", panel=_COMPAT, help="")] = None,
     new_kernel_loader: Annotated[bool | None, _option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
     no_version_check: Annotated[bool | None, _option("--no-version-check", panel=_COMPAT, help="")] = None,
-    no_log: Annotated[bool | None, _option("--no-log", panel=_COMPAT, help="")] = None,
+    log: Annotated[bool | None, _option("--log/--no-log", "-L", panel=_COMPAT, help="")] = None,
+    log_filename: Annotated[str | None, _option("--log-filename", panel=_COMPAT, help="")] = None,
+    unroll_mlator: Annotated[int | None, _option("--unroll-mlator", panel=_COMPAT, help="")] = None,
+    unroll_8bit: Annotated[int | None, _option("--unroll-8bit", panel=_COMPAT, help="")] = None,
+    unroll_wide: Annotated[int | None, _option("--unroll-wide", panel=_COMPAT, help="")] = None,
+    ignore_energy_warning: Annotated[bool | None, _option("--ignore-energy-warning", panel=_COMPAT, help="")] = None,
+    ignore_mlator_warning: Annotated[bool | None, _option("--ignore-mlator-warning", panel=_COMPAT, help="")] = None,
     no_progress: Annotated[bool | None, _option("--no-progress", panel=_COMPAT, help="")] = None,
     yamllint: Annotated[str | None, _option("--yamllint", panel=_COMPAT, help="")] = None,
     json: Json = False,
@@ -188,15 +200,26 @@ def synthesize(
     """Turn a network description and a quantized checkpoint into a C project for the accelerator."""
     flags = dict(locals())
     console = make_console(json=json, quiet=quiet, verbose=verbose)
-    run(console, lambda: _synthesize(recipe, settings, _settings_flags(flags), console))
+    extras = _Extras(bool(display_checkpoint), sample_numpy_filename)
+    run(console, lambda: _synthesize(recipe, settings, _settings_flags(flags), extras, console))
+
+
+@dataclass(frozen=True)
+class _Extras:
+    """What else to show or save."""
+
+    checkpoint: bool
+    output_file: Path | None
 
 
 _NEGATED = ("no_kat", "no_wfi", "no_fifo_wait", "no_deduplicate_weights", "no_error_stop", "no_warn_zero")
 _WITHOUT_EFFECT = (
-    *("compact_data", "compact_weights", "embedded_code", "display_checkpoint", "new_kernel_loader"),
-    *("no_version_check", "no_log", "no_progress", "yamllint"),
+    *("compact_data", "compact_weights", "embedded_code", "new_kernel_loader"),
+    *("no_version_check", "log", "log_filename", "no_progress", "yamllint"),
+    *("unroll_mlator", "unroll_8bit", "unroll_wide", "ignore_energy_warning", "ignore_mlator_warning"),
 )
-_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", *_WITHOUT_EFFECT)
+_SHOWN = ("display_checkpoint", "sample_numpy_filename")
+_NOT_SETTINGS = (*_SHOWN, "recipe", "settings", "json", "quiet", "verbose", *_WITHOUT_EFFECT)
 
 
 def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
@@ -213,10 +236,12 @@ def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _synthesize(recipe: str | None, settings_file: Path | None, flags: dict[str, Any], console: Console) -> None:
-    from ai8x_tool.report.summary import synthesis_document, synthesis_table
+def _synthesize(
+    recipe: str | None, settings_file: Path | None, flags: dict[str, Any], extras: _Extras, console: Console
+) -> None:
+    from ai8x_tool.report.summary import checkpoint_table, synthesis_document, synthesis_table
     from ai8x_tool.settings import resolve
-    from ai8x_tool.synthesis_run import synthesize_project
+    from ai8x_tool.synthesis_run import save_output, synthesize_project
     from ai8x_tool.synthesis_settings import SynthesizeSettings
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)
@@ -226,6 +251,10 @@ def _synthesize(recipe: str | None, settings_file: Path | None, flags: dict[str,
         _check(settings, settings.check, console)
     else:
         result = synthesize_project(settings, console)
+        if extras.checkpoint:
+            console.show(checkpoint_table(result.network))
+        if extras.output_file is not None:
+            save_output(result, extras.output_file)
         console.show(synthesis_table(result, settings.part))
         console.show(f"project: {settings.folder}")
         console.result(synthesis_document(result, settings.folder))

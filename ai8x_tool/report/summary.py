@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.table import Table
 
 from ai8x_tool.device import Device
+from ai8x_tool.network.network import Network
 from ai8x_tool.report.statistics import Statistics
 from ai8x_tool.synthesis import Synthesis
 
@@ -56,6 +57,30 @@ def _totals(figures: Statistics, device: Device) -> list[str]:
 def _shape(shape: tuple[int, ...]) -> str:
     trimmed = shape[:-1] if shape[-1] == 1 and len(shape) == 3 else shape
     return "×".join(map(str, trimmed))
+
+
+def checkpoint_table(network: Network) -> Table:
+    """Return the parameters of every layer. spec: quantization, section 7.2."""
+    table = Table(title="checkpoint", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("layer", "key", "weights", "bits", "shift", "range", "bytes", "bias", "range"):
+        table.add_column(heading, justify="left" if heading in ("layer", "key") else "right")
+    for layer in network.layers:
+        parameters = layer.parameters
+        if parameters is None:
+            continue
+        weights, bias = parameters.weights, parameters.bias
+        table.add_row(
+            str(layer.index),
+            parameters.key,
+            "×".join(map(str, weights.shape)),
+            str(parameters.bits),
+            str(layer.shift),
+            f"{weights.min()} … {weights.max()}",
+            f"{parameters.weight_bytes:,}",
+            "–" if bias is None else str(len(bias)),
+            "–" if bias is None else f"{bias.min()} … {bias.max()}",
+        )
+    return table
 
 
 def synthesis_document(result: Synthesis, folder: Path) -> dict[str, Any]:
