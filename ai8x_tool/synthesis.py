@@ -21,6 +21,8 @@ from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import Mapping, MappingOptions, map_network
 from ai8x_tool.mapping.hardware import HardwareView
+from ai8x_tool.network.description import NetworkDescription
+from ai8x_tool.network.hand_made import load_test_parameters
 from ai8x_tool.network.network import Layer, Network
 from ai8x_tool.network.parameters import ParameterOptions, load_parameters
 from ai8x_tool.network.parser import read_description
@@ -42,6 +44,8 @@ class SynthesisOptions:
     lowering: LoweringOptions = field(default_factory=LoweringOptions)
     overlap: OverlapOptions = field(default_factory=OverlapOptions)
     skip_yaml_layers: int = 0
+    weight_input: Path | None = None
+    bias_input: Path | None = None
     warn_zero: bool = True
 
 
@@ -59,7 +63,7 @@ class Synthesis:
 
 def load_network(
     description: Path,
-    checkpoint: Path,
+    checkpoint: Path | None,
     input_shape: tuple[int, int, int],
     device: Device,
     console: Console,
@@ -68,13 +72,25 @@ def load_network(
     """Return the resolved network of a description and a quantized checkpoint. `input_shape` is (C, H, W)."""
     chosen = options or SynthesisOptions()
     parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
-    parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
+    if parsed.is_test:
+        parameters = load_test_parameters(parsed, *_test_files(parsed, chosen))
+    elif checkpoint is None:
+        raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
+    else:
+        parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
     return resolve(parsed, parameters, input_shape, device, console, chosen.network)
+
+
+def _test_files(description: NetworkDescription, options: SynthesisOptions) -> tuple[Path, Path | None]:
+    """Return the files with weights and biases: the given ones, or those in tests/ that the description names."""
+    weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
+    bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None
+    return options.weight_input or weights, options.bias_input or bias
 
 
 def synthesize(
     description: Path,
-    checkpoint: Path,
+    checkpoint: Path | None,
     sample: Sample,
     device: Device,
     project: ProjectOptions,

@@ -39,8 +39,9 @@ def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
 def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
     """Return the resolved settings for ``--settings``: files by name only, so that no path gets into a project."""
     values = {key: value for key, value in vars(settings).items() if key not in _PLACES and value is not None}
-    values |= {"network": settings.network_file().name, "checkpoint": settings.checkpoint_file().name}
-    values["sample_input"] = sample_file.name
+    names = {"network": settings.network_file(), "checkpoint": settings.checkpoint_file(), "sample_input": sample_file}
+    names |= {"weight_input": settings.weight_input, "bias_input": settings.bias_input}
+    values |= {key: path.name for key, path in names.items() if path is not None}
     return "# Settings of this project, for ai8x synthesize --settings\n" + yaml.safe_dump(values, sort_keys=False)
 
 

@@ -95,6 +95,8 @@ class SynthesizeSettings:
     weight_start: int = 0
     skip_checkpoint_layers: int = 0
     skip_yaml_layers: int = 0
+    weight_input: Path | None = None
+    bias_input: Path | None = None
     ignore_bn: bool = False
     ignore_bias_groups: bool = False
     ignore_streaming: bool = False
@@ -130,10 +132,10 @@ class SynthesizeSettings:
         """Return the network description's file."""
         return find_config("networks", self.network)
 
-    def checkpoint_file(self) -> Path:
-        """Return the checkpoint's file. Raises Ai8xError if none was given or it does not exist."""
+    def checkpoint_file(self) -> Path | None:
+        """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
         if self.checkpoint is None:
-            raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
+            return None
         given = Path(self.checkpoint).expanduser()
         if given.is_file():
             return given
@@ -141,6 +143,11 @@ class SynthesizeSettings:
             if (folder / self.checkpoint).is_file():
                 return folder / self.checkpoint
         raise Ai8xError("checkpoint not found", where=self.checkpoint)
+
+    def checkpoint_name(self) -> str:
+        """Return what the generated files say the weights are from."""
+        source = self.checkpoint_file() or self.weight_input
+        return source.name if source else "test arrays"
 
     def sample_file(self, dataset: str) -> Path:
         """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped."""
@@ -160,7 +167,7 @@ class SynthesizeSettings:
         return ProjectOptions(
             name=self.prefix or (self.check or self.folder).resolve().name,
             network=self.network_file().name,
-            checkpoint=self.checkpoint_file().name,
+            checkpoint=self.checkpoint_name(),
             board=self.board_name,
             timer=self.timer,
             softmax=self.softmax,
@@ -230,6 +237,8 @@ class SynthesizeSettings:
             ),
             overlap=OverlapOptions(allow=self.overlap_data, warn=not self.error_stop),
             skip_yaml_layers=self.skip_yaml_layers,
+            weight_input=self.weight_input,
+            bias_input=self.bias_input,
             warn_zero=self.warn_zero,
         )
 

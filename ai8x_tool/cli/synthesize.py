@@ -39,6 +39,10 @@ def synthesize(
     checkpoint_file: Annotated[
         str | None, _option("--checkpoint-file", "--checkpoint", panel=_IN, help="Quantized checkpoint.")
     ] = None,
+    weight_input: Annotated[
+        Path | None, _option("--weight-input", panel=_IN, help="Weights of a hand-made network (arch: test), .npy.")
+    ] = None,
+    bias_input: Annotated[Path | None, _option("--bias-input", panel=_IN, help="Its biases, .npy.")] = None,
     sample_input: Annotated[
         Path | None, _option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
     ] = None,

@@ -124,6 +124,13 @@ class NetworkDescription:
     unload: tuple[UnloadItem, ...] = ()
     data_buffer: DataBuffer | None = None
     snoop: tuple[int, ...] | None = None
+    test_weights: str | None = None
+    test_bias: str | None = None
+
+    @property
+    def is_test(self) -> bool:
+        """True if weights come from NumPy files instead of a checkpoint."""
+        return self.arch.lower() == "test"
 
     def where(self, layer: LayerDescription) -> str:
         """File, line and name of `layer`, for messages."""

@@ -45,6 +45,8 @@ def read_description(path: Path, device: Device, console: Console, *, skip_layer
         unload=tuple(_unload_item(item, fields, device) for item in _list(fields, "unload")),
         data_buffer=buffer,
         snoop=_snoop(fields),
+        test_weights=fields.text("weights") if fields.raw("weights") is not None else None,
+        test_bias=fields.text("bias") if fields.raw("bias") is not None else None,
     )
 
 

@@ -1,0 +1,73 @@
+"""Weights and biases of hand-made networks (`arch: test`) from NumPy files. spec: arithmetic, section 10."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.network.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.network.network import IntArray, Parameters
+
+Array = npt.NDArray[Any]
+
+
+def load_test_parameters(
+    description: NetworkDescription, weight_file: Path, bias_file: Path | None
+) -> dict[int, Parameters]:
+    """Return the parameters of every layer with weights, by index.
+
+    The files hold consecutive arrays, one per layer with weights; a single array of weights enumerates them along its
+    first axis. Raises Ai8xError naming file and layer.
+    """
+    layers = [layer for layer in description.layers if layer.takes_parameters]
+    weights = _arrays(weight_file)
+    if len(weights) == 1 and len(layers) > 1:
+        weights = list(weights[0])
+    if len(weights) < len(layers):
+        raise Ai8xError(f"{len(weights)} arrays, but {len(layers)} layers need weights", where=str(weight_file))
+    biases: list[Array | None] = [*(_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
+    result = {}
+    for position, (layer, values, bias) in enumerate(zip(layers, weights, biases, strict=False)):
+        where = f"{weight_file}: array {position} ({layer.label} of {description.path.name})"
+        kernels = _kernels(values, layer, where)
+        bits = layer.quantization or 8
+        stored = None if bias is None else bias.astype(np.int64).reshape(-1)
+        key = f"{weight_file.name}[{position}]"
+        result[layer.index] = Parameters(key, _reduced(kernels, bits, where), stored, bits, layer.output_shift or 0)
+    return result
+
+
+def _arrays(path: Path) -> list[Array]:
+    try:
+        with path.open("rb") as file:
+            arrays = []
+            while file.peek(1):
+                arrays.append(np.load(file, allow_pickle=False))
+            return arrays
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise Ai8xError(f"no file of NumPy arrays: {reason}", where=str(path)) from None
+
+
+def _kernels(values: Array, layer: LayerDescription, where: str) -> IntArray:
+    if values.dtype.kind not in "iu" or not 2 <= values.ndim <= 4 or not values.size:
+        raise Ai8xError(f"weights are integers of 2 to 4 dimensions, not {values.dtype} {values.shape}", where=where)
+    size = (*values.shape[2:], 1, 1)[:2]
+    if size != layer.kernel:
+        raise Ai8xError(f"the kernels are {size[0]}×{size[1]}, kernel_size says {layer.kernel}", where=where)
+    return values.astype(np.int64).reshape(*values.shape[:2], *size)
+
+
+def _reduced(weights: IntArray, bits: int, where: str) -> IntArray:
+    """Return the weights shifted right until they fit `bits`."""
+    if bits == BINARY:
+        return np.where(weights >= 0, 1, -1)
+    extremes = [int(v) + 1 if v < 0 else int(v) for v in (weights.max(), weights.min())]
+    needed = 2 + max(abs(v).bit_length() - 1 for v in extremes)
+    if needed > 8:
+        raise Ai8xError(f"weights {weights.min()} … {weights.max()} need more than 8 bits", where=where)
+    return weights >> max(0, needed - bits)
