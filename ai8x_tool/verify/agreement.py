@@ -52,10 +52,8 @@ class Agreement:
 def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Console) -> Agreement:
     """Run all samples of `part` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
 
-    A 32-bit last layer of n-bit weights gives 2^(8−n) times the engine's sums in torch. spec: quantization, 3.2.
+    A 32-bit last layer gives the accumulator in both. spec: quantization, section 3.2.
     """
-    final = network.final
-    scale = 1 << (8 - abs(final.bits)) if final.output_width == 32 else 1
     classes = int(outputs.shape[1])
     confusion = np.zeros((classes, classes), np.int64)
     different, first = 0, None
@@ -65,9 +63,9 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
             inputs, targets = part.batch(indices)
             engine = run(network, _samples(network, inputs)).last
             expected = outputs[indices].double().numpy().reshape(engine.shape)
-            unequal = (engine.astype(np.int64) * scale != expected).reshape(len(indices), -1)
+            unequal = (engine != expected).reshape(len(indices), -1)
             if unequal.any() and first is None:
-                first = _first_difference(engine * scale, expected, unequal, start)
+                first = _first_difference(engine, expected, unequal, start)
             different += int(unequal.any(axis=1).sum())
             answers = engine.argmax(axis=1)
             truth = np.broadcast_to(_aligned(targets.numpy(), answers), answers.shape)
