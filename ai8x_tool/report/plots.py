@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 96
 
 
-def plot_history(history: Sequence[EpochRecord], path: Path) -> bool:
+def plot_history(history: Sequence[EpochRecord], path: Path, title: str) -> bool:
     """Draw losses and validation accuracy over the epochs into `path`; return False without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         return False
     figure, (losses, accuracy) = _figure(8, 7, rows=2)
+    losses.set_title(title)
     epochs = [record.epoch for record in history]
     losses.plot(epochs, [record.training_loss for record in history], label="training")
     losses.plot(epochs, [record.loss for record in history], label="validation")
@@ -39,12 +40,13 @@ def plot_history(history: Sequence[EpochRecord], path: Path) -> bool:
     return True
 
 
-def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path) -> bool:
+def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str) -> bool:
     """Draw the confusion matrix (rows: true classes) into `path`; return False without matplotlib."""
     if importlib.util.find_spec("matplotlib") is None:
         return False
     side = min(max(len(labels) // 2, 5), 20)
     figure, (axes,) = _figure(side, side, rows=1)
+    axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for true, row in enumerate(matrix):

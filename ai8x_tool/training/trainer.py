@@ -339,8 +339,9 @@ class Trainer:
         )
 
     def _finish(self, result: TrainResult) -> None:
-        drawn = plot_history(result.history, result.folder / "training.png")
-        drawn = drawn and plot_confusion(result.test.confusion, result.labels, result.folder / "confusion.png")
+        title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
+        drawn = plot_history(result.history, result.folder / "training.png", title)
+        drawn = drawn and plot_confusion(result.test.confusion, result.labels, result.folder / "confusion.png", title)
         if not drawn:
             self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
         self.log.info(f"Log file for this run: {self.log.file}")
