@@ -38,8 +38,8 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
         if console.json_output:
             console.result({"schema": "ai8x-error/1", "error": str(error)})
         raise typer.Exit(EXIT_FAILED) from None
-    except KeyboardInterrupt:
-        console.error("interrupted")
+    except KeyboardInterrupt as stop:
+        console.error(str(stop) or "interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(EXIT_FAILED) from None

@@ -154,7 +154,9 @@ def _convolution_1d(net, r):
     kernel = r.randint(1, min(9, rows))
     padded = net.device is MAX78000 or channels_in <= 64
     pad = r.randint(0, min(2, kernel - 1)) if padded else 0
-    out = rows + 2 * pad - kernel + 1
+    if kernel > 1 and r.random() < 0.3:
+        layer["dilation"] = r.randint(1, 8 // (kernel - 1))
+    out = rows + 2 * pad - layer.get("dilation", 1) * (kernel - 1)
     channels = r.choice([1, 4, 8, 12, 20, 64, 72, 128])
     if out < 1 or not _fits(net, channels, out, 1):
         return
