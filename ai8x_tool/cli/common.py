@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -22,6 +22,11 @@ EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
 Result = TypeVar("Result")
+
+
+def option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's name)
+    """Return an option of `panel` whose default is decided later, by recipe and settings."""
+    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=False)
 
 
 def make_console(*, json: bool, quiet: bool, verbose: bool) -> Console:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, run
+from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run
 
 _WHAT, _MODE, _SAMPLE, _WHERE, _OUT = "Model and data", "Mode", "Sample for known-answer tests", "Computer", "Output"
 _COMPAT = "Accepted for old scripts, without effect"
@@ -19,61 +19,57 @@ EPILOG = (
 )
 
 
-def _option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's name)
-    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=False)
-
-
 def evaluate(
     recipe: Annotated[str | None, typer.Argument(help="A recipe (see `ai8x list recipes`).")] = None,
     checkpoint: Annotated[
-        Path | None, _option("--checkpoint", "--exp-load-weights-from", panel=_WHAT, help="Checkpoint to evaluate.")
+        Path | None, option("--checkpoint", "--exp-load-weights-from", panel=_WHAT, help="Checkpoint to evaluate.")
     ] = None,
     model: Annotated[
-        str | None, _option("--model", "--arch", "-a", panel=_WHAT, help="Model (that of the checkpoint).")
+        str | None, option("--model", "--arch", "-a", panel=_WHAT, help="Model (that of the checkpoint).")
     ] = None,
     dataset: Annotated[
-        str | None, _option("--dataset", panel=_WHAT, help="Data set (see `ai8x list datasets`).")
+        str | None, option("--dataset", panel=_WHAT, help="Data set (see `ai8x list datasets`).")
     ] = None,
-    data: Annotated[Path | None, _option("--data", panel=_WHAT, help="Folder of all data sets (data).")] = None,
-    device: Annotated[str | None, _option("--device", panel=_WHAT, help="MAX78000 (default) or MAX78002.")] = None,
-    use_bias: Annotated[bool | None, _option("--use-bias", panel=_WHAT, help="Layers have biases.")] = None,
+    data: Annotated[Path | None, option("--data", panel=_WHAT, help="Folder of all data sets (data).")] = None,
+    device: Annotated[str | None, option("--device", panel=_WHAT, help="MAX78000 (default) or MAX78002.")] = None,
+    use_bias: Annotated[bool | None, option("--use-bias", panel=_WHAT, help="Layers have biases.")] = None,
     truncate_testset: Annotated[
-        bool | None, _option("--truncate-testset", panel=_WHAT, help="Test with the first sample only.")
+        bool | None, option("--truncate-testset", panel=_WHAT, help="Test with the first sample only.")
     ] = None,
-    settings: Annotated[Path | None, _option("--settings", panel=_WHAT, help="File of options.")] = None,
+    settings: Annotated[Path | None, option("--settings", panel=_WHAT, help="File of options.")] = None,
     simulate: Annotated[
         bool | None,
-        _option("--8bit", "--8-bit-mode", "-8", panel=_MODE, help="Compute with the accelerator's integers."),
+        option("--8bit", "--8-bit-mode", "-8", panel=_MODE, help="Compute with the accelerator's integers."),
     ] = None,
     network: Annotated[
-        str | None, _option("--network", panel=_MODE, help="Network description, for the integer engine.")
+        str | None, option("--network", panel=_MODE, help="Network description, for the integer engine.")
     ] = None,
     engine: Annotated[
-        bool | None, _option("--engine/--no-engine", panel=_MODE, help="Compare every 8-bit output with the engine.")
+        bool | None, option("--engine/--no-engine", panel=_MODE, help="Compare every 8-bit output with the engine.")
     ] = None,
     avg_pool_rounding: Annotated[
-        bool | None, _option("--avg-pool-rounding", panel=_MODE, help="Average pooling rounds.")
+        bool | None, option("--avg-pool-rounding", panel=_MODE, help="Average pooling rounds.")
     ] = None,
     batch_size: Annotated[
-        int | None, _option("--batch-size", "-b", panel=_MODE, help="Samples in a mini-batch (256).")
+        int | None, option("--batch-size", "-b", panel=_MODE, help="Samples in a mini-batch (256).")
     ] = None,
     save_sample: Annotated[
-        int | None, _option("--save-sample", panel=_SAMPLE, help="Save this input of the first mini-batch.")
+        int | None, option("--save-sample", panel=_SAMPLE, help="Save this input of the first mini-batch.")
     ] = None,
     save_sample_file: Annotated[
-        Path | None, _option("--save-sample-file", panel=_SAMPLE, help="File for it (sample_<dataset>.npy).")
+        Path | None, option("--save-sample-file", panel=_SAMPLE, help="File for it (sample_<dataset>.npy).")
     ] = None,
     slice_sample: Annotated[
-        bool | None, _option("--slice-sample", panel=_SAMPLE, help="Keep only its first three channels.")
+        bool | None, option("--slice-sample", panel=_SAMPLE, help="Keep only its first three channels.")
     ] = None,
-    cpu: Annotated[bool | None, _option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
-    gpus: Annotated[str | None, _option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
-    confusion: Annotated[bool | None, _option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
+    gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
+    confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
     print_freq: Annotated[
-        int | None, _option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
+        int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
-    workers: Annotated[int | None, _option("--workers", "-j", panel=_COMPAT, help="")] = None,
-    evaluate: Annotated[bool | None, _option("--evaluate", "-e", panel=_COMPAT, help="")] = None,
+    workers: Annotated[int | None, option("--workers", "-j", panel=_COMPAT, help="")] = None,
+    evaluate: Annotated[bool | None, option("--evaluate", "-e", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, run
+from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, option, run
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -27,176 +27,170 @@ EPILOG = (
 )
 
 
-def _option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's name)
-    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=False)
-
-
 def synthesize(
     recipe: Annotated[str | None, typer.Argument(help="A recipe (see `ai8x list recipes`).")] = None,
     config_file: Annotated[
-        str | None, _option("--config-file", "--network", panel=_IN, help="Network description (YAML).")
+        str | None, option("--config-file", "--network", panel=_IN, help="Network description (YAML).")
     ] = None,
     checkpoint_file: Annotated[
-        str | None, _option("--checkpoint-file", "--checkpoint", panel=_IN, help="Quantized checkpoint.")
+        str | None, option("--checkpoint-file", "--checkpoint", panel=_IN, help="Quantized checkpoint.")
     ] = None,
     weight_input: Annotated[
-        Path | None, _option("--weight-input", panel=_IN, help="Weights of a hand-made network (arch: test), .npy.")
+        Path | None, option("--weight-input", panel=_IN, help="Weights of a hand-made network (arch: test), .npy.")
     ] = None,
-    bias_input: Annotated[Path | None, _option("--bias-input", panel=_IN, help="Its biases, .npy.")] = None,
+    bias_input: Annotated[Path | None, option("--bias-input", panel=_IN, help="Its biases, .npy.")] = None,
     sample_input: Annotated[
-        Path | None, _option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
+        Path | None, option("--sample-input", panel=_IN, help="Sample for the known-answer test (.npy).")
     ] = None,
-    device: Annotated[str | None, _option("--device", panel=_IN, help="MAX78000 or MAX78002.")] = None,
-    settings: Annotated[Path | None, _option("--settings", panel=_IN, help="Settings saved by an earlier run.")] = None,
-    output: Annotated[Path | None, _option("--output", "-o", panel=_OUT, help="The project's folder.")] = None,
-    test_dir: Annotated[Path | None, _option("--test-dir", panel=_OUT, help="Folder above the project's.")] = None,
-    prefix: Annotated[str | None, _option("--prefix", panel=_OUT, help="Project name.")] = None,
+    device: Annotated[str | None, option("--device", panel=_IN, help="MAX78000 or MAX78002.")] = None,
+    settings: Annotated[Path | None, option("--settings", panel=_IN, help="Settings saved by an earlier run.")] = None,
+    output: Annotated[Path | None, option("--output", "-o", panel=_OUT, help="The project's folder.")] = None,
+    test_dir: Annotated[Path | None, option("--test-dir", panel=_OUT, help="Folder above the project's.")] = None,
+    prefix: Annotated[str | None, option("--prefix", panel=_OUT, help="Project name.")] = None,
     overwrite: Annotated[
-        bool | None, _option("--overwrite", panel=_OUT, help="Replace generated files in an existing folder.")
+        bool | None, option("--overwrite", panel=_OUT, help="Replace generated files in an existing folder.")
     ] = None,
-    board_name: Annotated[str | None, _option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
-    c_filename: Annotated[str | None, _option("--c-filename", panel=_NAMES, help="Test program (main).")] = None,
-    api_filename: Annotated[str | None, _option("--api-filename", panel=_NAMES, help="Network (cnn.c).")] = None,
+    board_name: Annotated[str | None, option("--board-name", panel=_OUT, help="Board of the SDK.")] = None,
+    c_filename: Annotated[str | None, option("--c-filename", panel=_NAMES, help="Test program (main).")] = None,
+    api_filename: Annotated[str | None, option("--api-filename", panel=_NAMES, help="Network (cnn.c).")] = None,
     weight_filename: Annotated[
-        str | None, _option("--weight-filename", panel=_NAMES, help="Kernels and biases (weights.h).")
+        str | None, option("--weight-filename", panel=_NAMES, help="Kernels and biases (weights.h).")
     ] = None,
     sample_filename: Annotated[
-        str | None, _option("--sample-filename", panel=_NAMES, help="Sample (sampledata.h).")
+        str | None, option("--sample-filename", panel=_NAMES, help="Sample (sampledata.h).")
     ] = None,
     sample_output_filename: Annotated[
-        str | None, _option("--sample-output-filename", panel=_NAMES, help="Known answers (sampleoutput.h).")
+        str | None, option("--sample-output-filename", panel=_NAMES, help="Known answers (sampleoutput.h).")
     ] = None,
-    timer: Annotated[int | None, _option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
-    softmax: Annotated[bool | None, _option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
-    unload: Annotated[bool | None, _option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,
+    timer: Annotated[int | None, option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
+    softmax: Annotated[bool | None, option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
+    unload: Annotated[bool | None, option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,
     mlator: Annotated[
-        bool | None, _option("--mlator", panel=_OUT, help="Unload 8-bit outputs with the byte collector.")
+        bool | None, option("--mlator", panel=_OUT, help="Unload 8-bit outputs with the byte collector.")
     ] = None,
-    no_kat: Annotated[bool | None, _option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
+    no_kat: Annotated[bool | None, option("--no-kat", panel=_OUT, help="No known-answer test.")] = None,
     max_verify_length: Annotated[
         int | None,
-        _option("--max-verify-length", "--max-checklines", panel=_OUT, help="Words the known-answer test compares."),
+        option("--max-verify-length", "--max-checklines", panel=_OUT, help="Words the known-answer test compares."),
     ] = None,
-    debugwait: Annotated[int | None, _option("--debugwait", panel=_OUT, help="Delay at start, in seconds.")] = None,
-    no_wfi: Annotated[bool | None, _option("--no-wfi", panel=_OUT, help="Wait without sleeping.")] = None,
-    boost: Annotated[str | None, _option("--boost", panel=_OUT, help="PORT.PIN of a boost supply.")] = None,
+    debugwait: Annotated[int | None, option("--debugwait", panel=_OUT, help="Delay at start, in seconds.")] = None,
+    no_wfi: Annotated[bool | None, option("--no-wfi", panel=_OUT, help="Wait without sleeping.")] = None,
+    boost: Annotated[str | None, option("--boost", panel=_OUT, help="PORT.PIN of a boost supply.")] = None,
     energy: Annotated[
-        bool | None, _option("--energy", panel=_OUT, help="A program that measures power, step by step.")
+        bool | None, option("--energy", panel=_OUT, help="A program that measures power, step by step.")
     ] = None,
-    forever: Annotated[bool | None, _option("--forever", panel=_OUT, help="Run again and again at the end.")] = None,
-    no_timer: Annotated[bool | None, _option("--no-timer", panel=_OUT, help="Ignore --timer.")] = None,
-    define: Annotated[str | None, _option("--define", panel=_OUT, help="Preprocessor names.")] = None,
-    fifo: Annotated[bool | None, _option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
+    forever: Annotated[bool | None, option("--forever", panel=_OUT, help="Run again and again at the end.")] = None,
+    no_timer: Annotated[bool | None, option("--no-timer", panel=_OUT, help="Ignore --timer.")] = None,
+    define: Annotated[str | None, option("--define", panel=_OUT, help="Preprocessor names.")] = None,
+    fifo: Annotated[bool | None, option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
     fast_fifo: Annotated[
-        bool | None, _option("--fast-fifo", panel=_FIFO, help="Feed it through the fast FIFO (RISC-V).")
+        bool | None, option("--fast-fifo", panel=_FIFO, help="Feed it through the fast FIFO (RISC-V).")
     ] = None,
     fast_fifo_quad: Annotated[
-        bool | None, _option("--fast-fifo-quad", panel=_FIFO, help="Fast FIFO into all quadrants.")
+        bool | None, option("--fast-fifo-quad", panel=_FIFO, help="Fast FIFO into all quadrants.")
     ] = None,
     no_fifo_wait: Annotated[
-        bool | None, _option("--no-fifo-wait", panel=_FIFO, help="Do not check whether FIFOs are full.")
+        bool | None, option("--no-fifo-wait", panel=_FIFO, help="Do not check whether FIFOs are full.")
     ] = None,
     synthesize_input: Annotated[
-        str | None, _option("--synthesize-input", panel=_FIFO, help="Repeat the first words, grown by this each time.")
+        str | None, option("--synthesize-input", panel=_FIFO, help="Repeat the first words, grown by this each time.")
     ] = None,
     synthesize_words: Annotated[
-        int | None, _option("--synthesize-words", panel=_FIFO, help="How many words repeat (8).")
+        int | None, option("--synthesize-words", panel=_FIFO, help="How many words repeat (8).")
     ] = None,
-    fifo_go: Annotated[bool | None, _option("--fifo-go", panel=_FIFO, help="Wait for FIFO data.")] = None,
-    riscv: Annotated[bool | None, _option("--riscv", panel=_CORE, help="Run on the RISC-V core.")] = None,
+    fifo_go: Annotated[bool | None, option("--fifo-go", panel=_FIFO, help="Wait for FIFO data.")] = None,
+    riscv: Annotated[bool | None, option("--riscv", panel=_CORE, help="Run on the RISC-V core.")] = None,
     riscv_flash: Annotated[
-        bool | None, _option("--riscv-flash/--no-riscv-flash", panel=_CORE, help="Input data in flash.")
+        bool | None, option("--riscv-flash/--no-riscv-flash", panel=_CORE, help="Input data in flash.")
     ] = None,
-    riscv_debug: Annotated[bool | None, _option("--riscv-debug", panel=_CORE, help="Set up debugging.")] = None,
-    riscv_exclusive: Annotated[bool | None, _option("--riscv-exclusive", panel=_CORE, help="Own its SRAM.")] = None,
-    deepsleep: Annotated[bool | None, _option("--deepsleep", panel=_CORE, help="Arm core sleeps deeply.")] = None,
-    pipeline: Annotated[bool | None, _option("--pipeline/--no-pipeline", panel=_HW, help="MAX78002.")] = None,
-    pll: Annotated[bool | None, _option("--pll/--no-pll", panel=_HW, help="MAX78002: clock source.")] = None,
+    riscv_debug: Annotated[bool | None, option("--riscv-debug", panel=_CORE, help="Set up debugging.")] = None,
+    riscv_exclusive: Annotated[bool | None, option("--riscv-exclusive", panel=_CORE, help="Own its SRAM.")] = None,
+    deepsleep: Annotated[bool | None, option("--deepsleep", panel=_CORE, help="Arm core sleeps deeply.")] = None,
+    pipeline: Annotated[bool | None, option("--pipeline/--no-pipeline", panel=_HW, help="MAX78002.")] = None,
+    pll: Annotated[bool | None, option("--pll/--no-pll", panel=_HW, help="MAX78002: clock source.")] = None,
     max_speed: Annotated[
-        bool | None, _option("--max-speed/--balance-speed", panel=_HW, help="MAX78002: load at full speed, too.")
+        bool | None, option("--max-speed/--balance-speed", panel=_HW, help="MAX78002: load at full speed, too.")
     ] = None,
-    clock_divider: Annotated[int | None, _option("--clock-divider", panel=_HW, help="1, 2, 4, 8 or 16.")] = None,
-    switch_delay: Annotated[int | None, _option("--switch-delay", panel=_HW, help="Power-up delay in ms.")] = None,
+    clock_divider: Annotated[int | None, option("--clock-divider", panel=_HW, help="1, 2, 4, 8 or 16.")] = None,
+    switch_delay: Annotated[int | None, option("--switch-delay", panel=_HW, help="Power-up delay in ms.")] = None,
     avg_pool_rounding: Annotated[
-        bool | None, _option("--avg-pool-rounding", panel=_HW, help="Average pooling rounds.")
+        bool | None, option("--avg-pool-rounding", panel=_HW, help="Average pooling rounds.")
     ] = None,
     mexpress: Annotated[
-        bool | None, _option("--mexpress/--no-mexpress", panel=_HW, help="Packed kernel loading.")
+        bool | None, option("--mexpress/--no-mexpress", panel=_HW, help="Packed kernel loading.")
     ] = None,
-    powerdown: Annotated[bool | None, _option("--powerdown", panel=_HW, help="Switch unused memories off.")] = None,
-    one_shot: Annotated[bool | None, _option("--one-shot", panel=_HW, help="MAX78002: stop after layers.")] = None,
-    link_layer: Annotated[bool | None, _option("--link-layer", panel=_HW, help="MAX78002: link layers.")] = None,
+    powerdown: Annotated[bool | None, option("--powerdown", panel=_HW, help="Switch unused memories off.")] = None,
+    one_shot: Annotated[bool | None, option("--one-shot", panel=_HW, help="MAX78002: stop after layers.")] = None,
+    link_layer: Annotated[bool | None, option("--link-layer", panel=_HW, help="MAX78002: link layers.")] = None,
     no_deduplicate_weights: Annotated[
-        bool | None, _option("--no-deduplicate-weights", panel=_HW, help="Store equal kernels twice.")
+        bool | None, option("--no-deduplicate-weights", panel=_HW, help="Store equal kernels twice.")
     ] = None,
-    weight_start: Annotated[int | None, _option("--weight-start", panel=_HW, help="First kernel column.")] = None,
-    start_layer: Annotated[int | None, _option("--start-layer", panel=_NET, help="MAX78002: first layer.")] = None,
-    stop_after: Annotated[int | None, _option("--stop-after", panel=_NET, help="Last layer.")] = None,
-    input_offset: Annotated[int | None, _option("--input-offset", panel=_NET, help="First in_offset.")] = None,
-    output_width: Annotated[int | None, _option("--output-width", panel=_NET, help="Of the last layer.")] = None,
+    weight_start: Annotated[int | None, option("--weight-start", panel=_HW, help="First kernel column.")] = None,
+    start_layer: Annotated[int | None, option("--start-layer", panel=_NET, help="MAX78002: first layer.")] = None,
+    stop_after: Annotated[int | None, option("--stop-after", panel=_NET, help="Last layer.")] = None,
+    input_offset: Annotated[int | None, option("--input-offset", panel=_NET, help="First in_offset.")] = None,
+    output_width: Annotated[int | None, option("--output-width", panel=_NET, help="Of the last layer.")] = None,
     skip_checkpoint_layers: Annotated[
-        int | None, _option("--skip-checkpoint-layers", panel=_NET, help="Ignore the first weights.")
+        int | None, option("--skip-checkpoint-layers", panel=_NET, help="Ignore the first weights.")
     ] = None,
     skip_yaml_layers: Annotated[
-        int | None, _option("--skip-yaml-layers", panel=_NET, help="Ignore the first layers.")
+        int | None, option("--skip-yaml-layers", panel=_NET, help="Ignore the first layers.")
     ] = None,
     ignore_bn: Annotated[
-        bool | None, _option("--ignore-bn", panel=_NET, help="Ignore unfolded batch normalization.")
+        bool | None, option("--ignore-bn", panel=_NET, help="Ignore unfolded batch normalization.")
     ] = None,
     ignore_bias_groups: Annotated[
-        bool | None, _option("--ignore-bias-groups", panel=_NET, help="Bias may be in any quadrant.")
+        bool | None, option("--ignore-bias-groups", panel=_NET, help="Bias may be in any quadrant.")
     ] = None,
-    ignore_streaming: Annotated[
-        bool | None, _option("--ignore-streaming", panel=_NET, help="No layer streams.")
-    ] = None,
+    ignore_streaming: Annotated[bool | None, option("--ignore-streaming", panel=_NET, help="No layer streams.")] = None,
     no_bias: Annotated[
-        str | None, _option("--no-bias", panel=_NET, help="Layers whose bias is ignored, or 'all'.")
+        str | None, option("--no-bias", panel=_NET, help="Layers whose bias is ignored, or 'all'.")
     ] = None,
     overlap_data: Annotated[
-        bool | None, _option("--overlap-data", panel=_CHECK, help="Output may overwrite other data.")
+        bool | None, option("--overlap-data", panel=_CHECK, help="Output may overwrite other data.")
     ] = None,
     no_error_stop: Annotated[
-        bool | None, _option("--no-error-stop", panel=_CHECK, help="Memory conflicts are warnings.")
+        bool | None, option("--no-error-stop", panel=_CHECK, help="Memory conflicts are warnings.")
     ] = None,
     no_warn_zero: Annotated[
-        bool | None, _option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
+        bool | None, option("--no-warn-zero", panel=_CHECK, help="No warning for all-zero output.")
     ] = None,
     check: Annotated[
         Path | None,
-        _option("--check", panel=_CHECK, help="Write nothing: compare with a project, exit 1 if it differs."),
+        option("--check", panel=_CHECK, help="Write nothing: compare with a project, exit 1 if it differs."),
     ] = None,
     explain: Annotated[
-        str | None, _option("--explain", panel=_CHECK, help="Write nothing: show every register of this layer.")
+        str | None, option("--explain", panel=_CHECK, help="Write nothing: show every register of this layer.")
     ] = None,
     display_checkpoint: Annotated[
-        bool | None, _option("--display-checkpoint", panel=_CHECK, help="Show the parameters of every layer.")
+        bool | None, option("--display-checkpoint", panel=_CHECK, help="Show the parameters of every layer.")
     ] = None,
     sample_numpy_filename: Annotated[
-        Path | None, _option("--sample-numpy-filename", panel=_CHECK, help="Save the last layer's expected output.")
+        Path | None, option("--sample-numpy-filename", panel=_CHECK, help="Save the last layer's expected output.")
     ] = None,
-    verify_writes: Annotated[bool | None, _option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
+    verify_writes: Annotated[bool | None, option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
     verify_kernels: Annotated[
-        bool | None, _option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
+        bool | None, option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
     ] = None,
     write_zero_registers: Annotated[
-        bool | None, _option("--write-zero-registers", panel=_CHECK, help="Write registers that are 0, too.")
+        bool | None, option("--write-zero-registers", panel=_CHECK, help="Write registers that are 0, too.")
     ] = None,
-    zero_sram: Annotated[bool | None, _option("--zero-sram", panel=_CHECK, help="Test, clear memories.")] = None,
-    init_tram: Annotated[bool | None, _option("--init-tram", panel=_CHECK, help="Clear the TRAM.")] = None,
-    compact_data: Annotated[bool | None, _option("--compact-data/--no-compact-data", panel=_COMPAT, help="")] = None,
-    compact_weights: Annotated[bool | None, _option("--compact-weights", panel=_COMPAT, help="")] = None,
-    embedded_code: Annotated[bool | None, _option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
-    new_kernel_loader: Annotated[bool | None, _option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
-    no_version_check: Annotated[bool | None, _option("--no-version-check", panel=_COMPAT, help="")] = None,
-    log: Annotated[bool | None, _option("--log/--no-log", "-L", panel=_COMPAT, help="")] = None,
-    log_filename: Annotated[str | None, _option("--log-filename", panel=_COMPAT, help="")] = None,
-    unroll_mlator: Annotated[int | None, _option("--unroll-mlator", panel=_COMPAT, help="")] = None,
-    unroll_8bit: Annotated[int | None, _option("--unroll-8bit", panel=_COMPAT, help="")] = None,
-    unroll_wide: Annotated[int | None, _option("--unroll-wide", panel=_COMPAT, help="")] = None,
-    ignore_energy_warning: Annotated[bool | None, _option("--ignore-energy-warning", panel=_COMPAT, help="")] = None,
-    ignore_mlator_warning: Annotated[bool | None, _option("--ignore-mlator-warning", panel=_COMPAT, help="")] = None,
-    no_progress: Annotated[bool | None, _option("--no-progress", panel=_COMPAT, help="")] = None,
-    yamllint: Annotated[str | None, _option("--yamllint", panel=_COMPAT, help="")] = None,
+    zero_sram: Annotated[bool | None, option("--zero-sram", panel=_CHECK, help="Test, clear memories.")] = None,
+    init_tram: Annotated[bool | None, option("--init-tram", panel=_CHECK, help="Clear the TRAM.")] = None,
+    compact_data: Annotated[bool | None, option("--compact-data/--no-compact-data", panel=_COMPAT, help="")] = None,
+    compact_weights: Annotated[bool | None, option("--compact-weights", panel=_COMPAT, help="")] = None,
+    embedded_code: Annotated[bool | None, option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
+    new_kernel_loader: Annotated[bool | None, option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
+    no_version_check: Annotated[bool | None, option("--no-version-check", panel=_COMPAT, help="")] = None,
+    log: Annotated[bool | None, option("--log/--no-log", "-L", panel=_COMPAT, help="")] = None,
+    log_filename: Annotated[str | None, option("--log-filename", panel=_COMPAT, help="")] = None,
+    unroll_mlator: Annotated[int | None, option("--unroll-mlator", panel=_COMPAT, help="")] = None,
+    unroll_8bit: Annotated[int | None, option("--unroll-8bit", panel=_COMPAT, help="")] = None,
+    unroll_wide: Annotated[int | None, option("--unroll-wide", panel=_COMPAT, help="")] = None,
+    ignore_energy_warning: Annotated[bool | None, option("--ignore-energy-warning", panel=_COMPAT, help="")] = None,
+    ignore_mlator_warning: Annotated[bool | None, option("--ignore-mlator-warning", panel=_COMPAT, help="")] = None,
+    no_progress: Annotated[bool | None, option("--no-progress", panel=_COMPAT, help="")] = None,
+    yamllint: Annotated[str | None, option("--yamllint", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

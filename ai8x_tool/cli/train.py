@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, run
+from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, option, run
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -25,101 +25,95 @@ EPILOG = (
 )
 
 
-def _option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's name)
-    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=False)
-
-
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A recipe (see `ai8x list recipes`).")] = None,
     model: Annotated[
-        str | None, _option("--model", "--arch", "-a", panel=_WHAT, help="Model (see `ai8x list models`).")
+        str | None, option("--model", "--arch", "-a", panel=_WHAT, help="Model (see `ai8x list models`).")
     ] = None,
     dataset: Annotated[
-        str | None, _option("--dataset", panel=_WHAT, help="Data set (see `ai8x list datasets`).")
+        str | None, option("--dataset", panel=_WHAT, help="Data set (see `ai8x list datasets`).")
     ] = None,
-    data: Annotated[Path | None, _option("--data", panel=_WHAT, help="Folder of all data sets (data).")] = None,
-    device: Annotated[str | None, _option("--device", panel=_WHAT, help="MAX78000 (default) or MAX78002.")] = None,
-    use_bias: Annotated[bool | None, _option("--use-bias", panel=_WHAT, help="Layers have biases.")] = None,
+    data: Annotated[Path | None, option("--data", panel=_WHAT, help="Folder of all data sets (data).")] = None,
+    device: Annotated[str | None, option("--device", panel=_WHAT, help="MAX78000 (default) or MAX78002.")] = None,
+    use_bias: Annotated[bool | None, option("--use-bias", panel=_WHAT, help="Layers have biases.")] = None,
     avg_pool_rounding: Annotated[
-        bool | None, _option("--avg-pool-rounding", panel=_WHAT, help="Average pooling rounds.")
+        bool | None, option("--avg-pool-rounding", panel=_WHAT, help="Average pooling rounds.")
     ] = None,
     truncate_testset: Annotated[
-        bool | None, _option("--truncate-testset", panel=_WHAT, help="Test with the first sample only.")
+        bool | None, option("--truncate-testset", panel=_WHAT, help="Test with the first sample only.")
     ] = None,
     settings: Annotated[
-        Path | None, _option("--settings", panel=_WHAT, help="Settings saved by an earlier run.")
+        Path | None, option("--settings", panel=_WHAT, help="Settings saved by an earlier run.")
     ] = None,
-    epochs: Annotated[int | None, _option("--epochs", panel=_HOW, help="Number of epochs (90).")] = None,
+    epochs: Annotated[int | None, option("--epochs", panel=_HOW, help="Number of epochs (90).")] = None,
     batch_size: Annotated[
-        int | None, _option("--batch-size", "-b", panel=_HOW, help="Samples in a mini-batch (256).")
+        int | None, option("--batch-size", "-b", panel=_HOW, help="Samples in a mini-batch (256).")
     ] = None,
-    optimizer: Annotated[str | None, _option("--optimizer", panel=_HOW, help="SGD (default) or Adam.")] = None,
+    optimizer: Annotated[str | None, option("--optimizer", panel=_HOW, help="SGD (default) or Adam.")] = None,
     learning_rate: Annotated[
-        float | None, _option("--lr", "--learning-rate", panel=_HOW, help="Initial learning rate (0.1).")
+        float | None, option("--lr", "--learning-rate", panel=_HOW, help="Initial learning rate (0.1).")
     ] = None,
-    momentum: Annotated[float | None, _option("--momentum", panel=_HOW, help="Of SGD (0.9).")] = None,
+    momentum: Annotated[float | None, option("--momentum", panel=_HOW, help="Of SGD (0.9).")] = None,
     weight_decay: Annotated[
-        float | None, _option("--weight-decay", "--wd", panel=_HOW, help="Weight decay (0.0001).")
+        float | None, option("--weight-decay", "--wd", panel=_HOW, help="Weight decay (0.0001).")
     ] = None,
     compress: Annotated[
-        str | None, _option("--compress", panel=_HOW, help="Learning-rate schedule: a file or a known name.")
+        str | None, option("--compress", panel=_HOW, help="Learning-rate schedule: a file or a known name.")
     ] = None,
     validation_split: Annotated[
         float | None,
-        _option(
+        option(
             "--validation-split", "--valid-size", "--vs", panel=_HOW, help="Training samples held back (0.1); 0: none."
         ),
     ] = None,
     show_train_accuracy: Annotated[
-        str | None, _option("--show-train-accuracy", panel=_HOW, help="none, last_batch (default) or full.")
+        str | None, option("--show-train-accuracy", panel=_HOW, help="none, last_batch (default) or full.")
     ] = None,
     qat_policy: Annotated[
-        str | None, _option("--qat-policy", panel=_QUANT, help="QAT policy: a file, a known name, or 'none'.")
+        str | None, option("--qat-policy", panel=_QUANT, help="QAT policy: a file, a known name, or 'none'.")
     ] = None,
     resume_from: Annotated[
-        Path | None, _option("--resume-from", panel=_FROM, help="Continue the run of this checkpoint.")
+        Path | None, option("--resume-from", panel=_FROM, help="Continue the run of this checkpoint.")
     ] = None,
     exp_load_weights_from: Annotated[
-        Path | None, _option("--exp-load-weights-from", panel=_FROM, help="Start with the weights of this checkpoint.")
+        Path | None, option("--exp-load-weights-from", panel=_FROM, help="Start with the weights of this checkpoint.")
     ] = None,
     reset_optimizer: Annotated[
-        bool | None, _option("--reset-optimizer", panel=_FROM, help="After resuming, start at epoch 0 again.")
+        bool | None, option("--reset-optimizer", panel=_FROM, help="After resuming, start at epoch 0 again.")
     ] = None,
     deterministic: Annotated[
-        bool | None, _option("--deterministic", "--det", panel=_REPEAT, help="Give the same result every time.")
+        bool | None, option("--deterministic", "--det", panel=_REPEAT, help="Give the same result every time.")
     ] = None,
-    seed: Annotated[int | None, _option("--seed", panel=_REPEAT, help="Seed of all random numbers.")] = None,
-    cpu: Annotated[bool | None, _option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
-    gpus: Annotated[str | None, _option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
-    workers: Annotated[int | None, _option("--workers", "-j", panel=_COMPAT, help="Data loading needs none.")] = None,
+    seed: Annotated[int | None, option("--seed", panel=_REPEAT, help="Seed of all random numbers.")] = None,
+    cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
+    gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
+    workers: Annotated[int | None, option("--workers", "-j", panel=_COMPAT, help="Data loading needs none.")] = None,
     name: Annotated[
-        str | None, _option("--name", "-n", panel=_OUT, help="Name of the run, in front of its files.")
+        str | None, option("--name", "-n", panel=_OUT, help="Name of the run, in front of its files.")
     ] = None,
     out_dir: Annotated[
-        Path | None, _option("--out-dir", "-o", panel=_OUT, help="Folder above the run's folder (logs).")
+        Path | None, option("--out-dir", "-o", panel=_OUT, help="Folder above the run's folder (logs).")
     ] = None,
     copy_output_folder: Annotated[
-        Path | None, _option("--copy-output-folder", panel=_OUT, help="Copy the run's folder there in the end.")
+        Path | None, option("--copy-output-folder", panel=_OUT, help="Copy the run's folder there in the end.")
     ] = None,
-    confusion: Annotated[bool | None, _option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
     print_freq: Annotated[
-        int | None, _option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
+        int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
     evaluate: Annotated[
-        bool | None, _option("--evaluate", "-e", panel=_COMPAT, help="Says how to evaluate instead.")
+        bool | None, option("--evaluate", "-e", panel=_COMPAT, help="Says how to evaluate instead.")
     ] = None,
-    param_hist: Annotated[bool | None, _option("--param-hist", panel=_COMPAT, help="")] = None,
-    pr_curves: Annotated[bool | None, _option("--pr-curves", panel=_COMPAT, help="")] = None,
-    embedding: Annotated[bool | None, _option("--embedding", panel=_COMPAT, help="")] = None,
-    tensorboard: Annotated[
-        bool | None, _option("--enable-tensorboard", "--tensorboard", panel=_COMPAT, help="")
-    ] = None,
-    no_tensorboard: Annotated[bool | None, _option("--no-tensorboard", panel=_COMPAT, help="")] = None,
-    pretrained: Annotated[bool | None, _option("--pretrained", panel=_COMPAT, help="")] = None,
-    num_best_scores: Annotated[int | None, _option("--num-best-scores", panel=_COMPAT, help="")] = None,
-    act_stats: Annotated[str | None, _option("--activation-stats", "--act-stats", panel=_COMPAT, help="")] = None,
-    compiler_mode: Annotated[str | None, _option("--compiler-mode", panel=_COMPAT, help="")] = None,
-    compiler_backend: Annotated[str | None, _option("--compiler-backend", panel=_COMPAT, help="")] = None,
+    param_hist: Annotated[bool | None, option("--param-hist", panel=_COMPAT, help="")] = None,
+    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_COMPAT, help="")] = None,
+    embedding: Annotated[bool | None, option("--embedding", panel=_COMPAT, help="")] = None,
+    tensorboard: Annotated[bool | None, option("--enable-tensorboard", "--tensorboard", panel=_COMPAT, help="")] = None,
+    no_tensorboard: Annotated[bool | None, option("--no-tensorboard", panel=_COMPAT, help="")] = None,
+    pretrained: Annotated[bool | None, option("--pretrained", panel=_COMPAT, help="")] = None,
+    num_best_scores: Annotated[int | None, option("--num-best-scores", panel=_COMPAT, help="")] = None,
+    act_stats: Annotated[str | None, option("--activation-stats", "--act-stats", panel=_COMPAT, help="")] = None,
+    compiler_mode: Annotated[str | None, option("--compiler-mode", panel=_COMPAT, help="")] = None,
+    compiler_backend: Annotated[str | None, option("--compiler-backend", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
