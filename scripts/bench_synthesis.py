@@ -52,7 +52,8 @@ def command_for(case: Path, work: Path) -> list[str]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = Path(__file__).resolve().parents[2] / "shared" / "golden"
+    shared = os.environ.get("AI8X_SHARED", Path(__file__).resolve().parents[2] / "shared")
+    default = Path(shared) / "golden"
     parser.add_argument("golden", nargs="?", type=Path, default=default)
     parser.add_argument("--repeat", type=int, default=9)
     parser.add_argument("--device", default="max78000")

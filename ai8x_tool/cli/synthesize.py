@@ -228,9 +228,9 @@ def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
             values[key.removeprefix("no_")] = not values.pop(key)
     if values.pop("no_timer", False):
         values.pop("timer", None)
-    for option, key in (("config_file", "network"), ("checkpoint_file", "checkpoint")):
-        if option in values:
-            values[key] = values.pop(option)
+    for flag, key in (("config_file", "network"), ("checkpoint_file", "checkpoint")):
+        if flag in values:
+            values[key] = values.pop(flag)
     return values
 
 
