@@ -55,6 +55,8 @@ class SynthesizeSettings:
     wfi: bool = True
     boost: str | None = None
     define: str | None = None
+    define_default_arm: str = "MXC_ASSERT_ENABLE ARM_MATH_CM4"
+    define_default_riscv: str = "MXC_ASSERT_ENABLE RV32"
     fifo: bool = False
     fast_fifo: bool = False
     fast_fifo_quad: bool = False
@@ -191,6 +193,8 @@ class SynthesizeSettings:
             divider=self.clock_divider,
             switch_delay=self.switch_delay,
             defines=tuple((self.define or "").split()),
+            arm_defines=tuple(self.define_default_arm.split()),
+            riscv_defines=tuple(self.define_default_riscv.split()),
             files=FileNames(
                 self.c_filename.removesuffix(".c"),
                 self.api_filename,

@@ -82,6 +82,12 @@ def synthesize(
     forever: Annotated[bool | None, option("--forever", panel=_OUT, help="Run again and again at the end.")] = None,
     no_timer: Annotated[bool | None, option("--no-timer", panel=_OUT, help="Ignore --timer.")] = None,
     define: Annotated[str | None, option("--define", panel=_OUT, help="Preprocessor names.")] = None,
+    define_default_arm: Annotated[
+        str | None, option("--define-default-arm", panel=_OUT, help="Replaces the Arm core's own names.")
+    ] = None,
+    define_default_riscv: Annotated[
+        str | None, option("--define-default-riscv", panel=_OUT, help="Replaces the RISC-V core's own names.")
+    ] = None,
     fifo: Annotated[bool | None, option("--fifo", panel=_FIFO, help="Feed the input through FIFOs.")] = None,
     fast_fifo: Annotated[
         bool | None, option("--fast-fifo", panel=_FIFO, help="Feed it through the fast FIFO (RISC-V).")

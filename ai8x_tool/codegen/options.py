@@ -55,6 +55,8 @@ class ProjectOptions:
     divider: int | None = None
     switch_delay: int | None = None
     defines: tuple[str, ...] = ()
+    arm_defines: tuple[str, ...] = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
+    riscv_defines: tuple[str, ...] = ("MXC_ASSERT_ENABLE", "RV32")
     files: FileNames = FileNames()
 
 

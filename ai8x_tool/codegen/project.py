@@ -30,9 +30,6 @@ from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.report.statistics import Statistics, statistics
 from ai8x_tool.resources import search_path
 
-_ARM_DEFINES = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
-_RISCV_DEFINES = ("MXC_ASSERT_ENABLE", "RV32")
-
 
 @cache
 def _environment() -> jinja2.Environment:
@@ -201,8 +198,8 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
         switch_clock=chosen.switch,
         switch_delay=device.switch_delay_ms if options.switch_delay is None else options.switch_delay,
         one_shot=program.mapping.network.final.index if program.options.one_shot else 0,
-        defines=(*_ARM_DEFINES, *options.defines),
-        riscv_defines=(*_RISCV_DEFINES, *options.defines),
+        defines=(*options.arm_defines, *options.defines),
+        riscv_defines=(*options.riscv_defines, *options.defines),
     )
 
 
