@@ -126,6 +126,8 @@ def synthesize_network(
     tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
     _warn_zero(network, tensors, options, console)
     program = lower(mapping, options.lowering, sample, tensors)
+    if project.softmax and network.final.output_width == 8:
+        console.warn(f"{network.final.where}: softmax is meant for 32-bit output (output_width: 32)")
     if project.mlator and not all(collectable(region) for region in program.unload):
         console.warn("--mlator: outputs of 32 bits, or of few or odd pixels, are copied without the byte collector")
     files, statistics = render_project(program, project)

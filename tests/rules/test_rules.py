@@ -74,6 +74,17 @@ def two(second, first=None, channels=4, **keys):
     return Case([first or conv(), second], weights, (3, 8, 8), **{"layer": 1, **keys})
 
 
+def joined(reader, gaps=(0, 0), maps=(0xF, 0xF), second_offset=0x1004):
+    """Return a case whose third layer reads both layers before it, which write four channels each."""
+    keys = [{"output_processors": m, "write_gap": gap} for m, gap in zip(maps, gaps, strict=True)]
+    first = conv(**{**keys[0], "out_offset": 0x1000})
+    second = conv(**{**keys[1], "out_offset": second_offset, "in_sequences": "input", "in_offset": 0})
+    third = {**reader, "in_sequences": [0, 1], "in_offset": 0x1000, "out_offset": 0x4000}
+    weights = [(4, 3, 3, 3), (4, 3, 3, 3)] + ([(4, 8, 1, 1)] if reader["op"] == "Conv2d" else [])
+    return Case([first, second, third], weights, (3, 8, 8), layer=2)
+
+
+ADD = {"op": "add", "processors": 0xF, "output_processors": 0xF}
 STREAM = {"streaming": True}
 LINEAR = {"op": "Linear", "flatten": True, "out_offset": 0}
 BUFFER = {"data_buffer": [{"name": "past", "processors": 7, "channels": 3, "dim": 8, "offset": 0}]}
@@ -272,6 +283,20 @@ CASES = {
     "caution_wide_alignment": [
         one(conv(output_processors=0x1E, output_width=32)),
         one(conv(output_processors=0x1D, output_width=32)),
+    ],
+    "caution_different_gaps": [joined(ADD, gaps=(0, 1))],
+    "caution_eltwise_read_gap": [joined(ADD, gaps=(3, 3))],
+    "caution_interleaved_sources": [joined(point(0xFF), gaps=(2, 2))],
+    "caution_overlapping_sources": [joined(point(0xFF), maps=(0xF, 0x1E))],
+    "caution_joined_offsets": [joined(point(0xFF), maps=(0xF, 0xF0))],
+    "caution_stacked_offsets": [joined(ADD, gaps=(1, 1), second_offset=0x1010)],
+    "caution_source_order": [joined(point(0xFF), maps=(0xF0, 0xF), second_offset=0x1000)],
+    "caution_one_dimensional_data": [
+        Case([conv1(1), conv(0xF, out_offset=0x400)], [(4, 3, 1, 1), (4, 4, 3, 3)], (3, 8, 1), layer=1)
+    ],
+    "hint_mergeable_passthrough": [Case([passing(), passing(out_offset=0x400)], [], (3, 8, 8))],
+    "hint_moving_depthwise": [
+        one(conv(0xF, groups=4, output_processors=0xF0), (4, 8, 8), [(4, 1, 3, 3)], device=MAX78002)
     ],
     "hint_channel_multiple": [
         Case([conv(output_processors=7), conv(7)], [(3, 3, 3, 3), (4, 3, 3, 3)], (3, 8, 8), layer=1)
