@@ -75,6 +75,8 @@ class Register:
 
 
 FieldTuple = tuple[str, int, int, str]
+LayerRow = tuple[str, str, int | None, int | None, list[FieldTuple]]
+"""Name, title, MAX78000 index, MAX78002 index, fields."""
 
 
 def _fields(rows: list[FieldTuple]) -> tuple[Field, ...]:
@@ -95,21 +97,19 @@ def _count_fields(device: Device, what: str) -> list[FieldTuple]:
     ]
 
 
-def _layer_rows(device: Device) -> list[tuple[str, str, int | None, int | None, list[FieldTuple]]]:
-    """Rows of (name, title, MAX78000 index, MAX78002 index, fields)."""
-    pointer = 17 if device is MAX78000 else 21
+def _layer_rows(device: Device) -> list[LayerRow]:
+    return [
+        *_scan_rows(device),
+        *_pointer_rows(device),
+        *_layer_control_rows(device),
+        *_kernel_rows(),
+        *_post_rows(),
+    ]
+
+
+def _scan_rows(device: Device) -> list[LayerRow]:
     new = device is MAX78002
     pool_dilation: list[FieldTuple] = [("dilation", 4, 4, "pooling dilation minus 1")] if new else []
-    kernel_size: list[FieldTuple] = (
-        [
-            ("readahead", 17, 1, "read ahead"),
-            ("kernel_columns", 18, 4, "kernel columns minus 1"),
-            ("kernel_rows", 22, 4, "kernel rows minus 1"),
-            ("readahead_passes", 26, 6, "read-ahead: input passes minus 1 (in fours with tcalc)"),
-        ]
-        if new
-        else []
-    )
     return [
         (
             "NEXT",
@@ -157,6 +157,12 @@ def _layer_rows(device: Device) -> list[tuple[str, str, int | None, int | None, 
                 ),
             ],
         ),
+    ]
+
+
+def _pointer_rows(device: Device) -> list[LayerRow]:
+    pointer = 17 if device is MAX78000 else 21
+    return [
         ("WPTR", "data write pointer", 6, 7, [("address", 0, pointer, "word offset | instance of the first output")]),
         ("WTOFF", "write pointer, time-slot offset", 7, 8, [("offset", 0, pointer, "words between time slots")]),
         ("WMOFF", "write pointer, kernel offset", 8, 9, [("offset", 0, pointer, "words between data instances")]),
@@ -168,6 +174,22 @@ def _layer_rows(device: Device) -> list[tuple[str, str, int | None, int | None, 
             [("offset", 0, pointer, "words between output passes, if there are several")],
         ),
         ("RPTR", "data read pointer", 10, 11, [("address", 0, pointer, "word offset of the input")]),
+    ]
+
+
+def _layer_control_rows(device: Device) -> list[LayerRow]:
+    new = device is MAX78002
+    kernel_size: list[FieldTuple] = (
+        [
+            ("readahead", 17, 1, "read ahead"),
+            ("kernel_columns", 18, 4, "kernel columns minus 1"),
+            ("kernel_rows", 22, 4, "kernel rows minus 1"),
+            ("readahead_passes", 26, 6, "read-ahead: input passes minus 1 (in fours with tcalc)"),
+        ]
+        if new
+        else []
+    )
+    return [
         (
             "LCTL",
             "layer control",
@@ -204,6 +226,11 @@ def _layer_rows(device: Device) -> list[tuple[str, str, int | None, int | None, 
                 ("output_span", 12 if new else 8, 12, "span of the output processors times the weight bits"),
             ],
         ),
+    ]
+
+
+def _kernel_rows() -> list[LayerRow]:
+    return [
         (
             "MCNT",
             "kernel start and end",
@@ -243,6 +270,11 @@ def _layer_rows(device: Device) -> list[tuple[str, str, int | None, int | None, 
                 ("kernels", 16, 16, "the same processors, for kernel memory"),
             ],
         ),
+    ]
+
+
+def _post_rows() -> list[LayerRow]:
+    return [
         (
             "POST",
             "post-processing",

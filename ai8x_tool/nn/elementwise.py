@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from ai8x_tool.nn.context import BuildContext, resolve_context
 from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp
 
 
-class _Elementwise(nn.Module):
+class _Elementwise(nn.Module, ABC):
     """Combines any number of tensors of one shape, left to right, and clamps the result once."""
 
     def __init__(self, *, context: BuildContext | None = None) -> None:
@@ -25,8 +26,9 @@ class _Elementwise(nn.Module):
             result = self._combine(result, operand)
         return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
 
+    @abstractmethod
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Combine two operands, unclamped."""
 
 
 class Add(_Elementwise):
@@ -56,8 +58,9 @@ class _Bitwise(_Elementwise):
         through = left + right
         return through + (exact - through).detach()
 
+    @abstractmethod
     def _bits(self, left: Tensor, right: Tensor) -> Tensor:
-        raise NotImplementedError
+        """Combine the integers of two operands."""
 
 
 class BitwiseXor(_Bitwise):

@@ -137,7 +137,7 @@ class FusedModule(nn.Module):
         return self._finish_qat(z) if self._quantize else self._finish_float(z)
 
     def _compute(self, op: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute the operator alone."""
+        """Compute the operator alone; modules without one never get here."""
         raise NotImplementedError
 
     def _finish_float(self, z: Tensor) -> Tensor:
