@@ -22,6 +22,10 @@ FAST_FIFO_STATUS = 0x400C_0404
 FAST_FIFO_DATA = 0x400C_0410
 """Absolute addresses, common to both parts."""
 
+CLEAR_BIAS = 0x400
+REGISTERS_CLEARED = 0x200_0000
+"""TEST register: what makes the code that clears registers clear the bias memory, too; and the bit that says it is done."""
+
 
 @dataclass(frozen=True)
 class Field:

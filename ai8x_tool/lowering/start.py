@@ -12,8 +12,6 @@ from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.network.description import BINARY
 
 _MEMORY_CONTROL = 0x40E
-_CLEAR_BIAS = 0x400
-_CLEARED = 0x200_0000
 
 
 def _write(context: Context, name: str, quadrant: int, value: int) -> Write:
@@ -66,8 +64,8 @@ def _clear_registers(context: Context, code: int) -> list[Step]:
     test = tables.registers(context.device)["TEST"]
     return [
         *(_write(context, "SRAM", q, _MEMORY_CONTROL) for q in quadrants),
-        *(_write(context, "TEST", q, code | (_CLEAR_BIAS if has_bias else 0)) for q in quadrants),
-        *(Wait(test.address(context.device, q), _CLEARED) for q in quadrants),
+        *(_write(context, "TEST", q, code | (tables.CLEAR_BIAS if has_bias else 0)) for q in quadrants),
+        *(Wait(test.address(context.device, q), tables.REGISTERS_CLEARED) for q in quadrants),
         *(_write(context, "TEST", q, 0) for q in quadrants),
     ]
 

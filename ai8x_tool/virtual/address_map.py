@@ -1,0 +1,115 @@
+"""Which register or memory an address belongs to. spec: memory, section 2; registers, section 6."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS, Device
+from ai8x_tool.device.registers import (
+    AON_CONTROL,
+    FAST_FIFO_CONTROL,
+    FAST_FIFO_DATA,
+    FIFO_CONTROL,
+    FIFO_DATA,
+    registers,
+)
+
+Array = npt.NDArray[Any]
+
+INSTANCES_PER_QUADRANT = 4
+_WORD = 4
+
+
+class Kind(IntEnum):
+    """What lies at an address."""
+
+    NOTHING = 0
+    REGISTER = 1
+    BIAS = 2
+    TRAM = 3
+    KERNEL = 4
+    DATA = 5
+    COMMON = 6
+    FIFO_DATA = 7
+    FAST_FIFO_DATA = 8
+
+
+@dataclass(frozen=True)
+class Region:
+    """Addresses from `start` up to, not including, `end`; `quadrant` is −1 for blocks that all quadrants share."""
+
+    start: int
+    end: int
+    kind: Kind
+    quadrant: int
+
+
+@cache
+def regions(device: Device) -> tuple[Region, ...]:
+    """Return every address range of `device` that something answers to, ascending and without overlap."""
+    at = device.addresses
+    found = [
+        Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, Kind.COMMON, -1),
+        Region(FAST_FIFO_DATA, FAST_FIFO_DATA + _WORD, Kind.FAST_FIFO_DATA, -1),
+        Region(device.base + FIFO_CONTROL, device.base + FIFO_DATA, Kind.COMMON, -1),
+        Region(device.base + FIFO_DATA, device.base + FIFO_DATA + _WORD * QUADRANTS, Kind.FIFO_DATA, -1),
+        Region(device.base + AON_CONTROL, device.base + AON_CONTROL + _WORD, Kind.COMMON, -1),
+    ]
+    for quadrant in range(QUADRANTS):
+        kernels = at.kernel + PROCESSORS_PER_QUADRANT * at.kernel_stride
+        blocks = (
+            (at.control, at.bias, Kind.REGISTER),
+            (at.bias, at.bias + 4 * device.bias_size, Kind.BIAS),
+            (at.tram, at.tram + PROCESSORS_PER_QUADRANT * at.tram_stride, Kind.TRAM),
+            (at.kernel, kernels, Kind.KERNEL),
+            (at.data, at.data + INSTANCES_PER_QUADRANT * at.instance_stride, Kind.DATA),
+        )
+        for start, end, kind in blocks:
+            found.append(Region(device.quadrant(start, quadrant), device.quadrant(end, quadrant), kind, quadrant))
+    return tuple(sorted(found, key=lambda region: region.start))
+
+
+@cache
+def _table(device: Device) -> tuple[Array, ...]:
+    found = regions(device)
+    return tuple(np.array([getattr(r, key) for r in found]) for key in ("start", "end", "kind", "quadrant"))
+
+
+def classify(device: Device, addresses: Array) -> tuple[Array, Array, Array]:
+    """Return (kind, quadrant, byte offset inside the region) for each address."""
+    starts, ends, kinds, quadrants = _table(device)
+    wide = addresses.astype(np.int64)
+    index = np.maximum(np.searchsorted(starts, wide, side="right") - 1, 0)
+    inside = (wide >= starts[index]) & (wide < ends[index])
+    return np.where(inside, kinds[index], 0), np.where(inside, quadrants[index], -1), wide - starts[index]
+
+
+@dataclass(frozen=True)
+class RegisterPlace:
+    """A register's name and, where it has layers, the hardware layer."""
+
+    name: str
+    layer: int
+
+
+@cache
+def _register_offsets(device: Device) -> dict[int, RegisterPlace]:
+    places = {}
+    start = device.quadrant(device.addresses.control, 0)
+    for name, register in registers(device).items():
+        streaming = name in ("STR1", "STR2", "FMAX") and device.addresses.stream is not None
+        layers = (device.streaming_layers if streaming else device.layers) if register.layer_step else 1
+        for layer in range(layers):
+            places[register.address(device, 0, layer) - start] = RegisterPlace(name, layer)
+    return places
+
+
+def find_register(device: Device, offset: int) -> RegisterPlace | None:
+    """Return the register at byte `offset` of a quadrant's control block, None where there is none."""
+    return _register_offsets(device).get(offset)

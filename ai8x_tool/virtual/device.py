@@ -1,0 +1,367 @@
+"""The virtual device: a bus, and what happens behind it. spec: execution, sections 2 and 3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.device import Device, find_device
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
+from ai8x_tool.device.registers import AON_CONTROL, CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
+from ai8x_tool.device.stores import Stores
+from ai8x_tool.virtual.address_map import Kind, classify, find_register
+from ai8x_tool.virtual.byte_collector import ByteCollector
+from ai8x_tool.virtual.data_memory import HOST
+from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
+from ai8x_tool.virtual.fifo import FAST, fifo_name, frame_input
+from ai8x_tool.virtual.machine import LayerRun, Machine, Run
+
+Array = npt.NDArray[Any]
+
+
+class HasStores(Protocol):
+    """Anything that can say which stores it makes, such as a Program."""
+
+    def stores(self) -> Stores:
+        """Return the stores in program order."""
+
+
+class VirtualDevice:
+    """A MAX78000 or MAX78002 accelerator behind its bus.
+
+    >>> from ai8x_tool.virtual import VirtualDevice
+    >>> device = VirtualDevice("MAX78000")
+    >>> device.write(0x5010_0000, 8)  # clock on
+    >>> device.write(0x5040_0000, 0x01020304)
+    >>> hex(device.read(0x5040_0000))
+    '0x1020304'
+
+    With `strict`, diagnostics that are no mere notes raise Ai8xError; otherwise they are collected in `diagnostics`.
+    """
+
+    def __init__(self, device: Device | str, *, strict: bool = False) -> None:
+        self.device = find_device(device) if isinstance(device, str) else device
+        self._diagnostics = Diagnostics(strict)
+        self._machine = Machine.of(self.device, self._diagnostics)
+        self._pending: list[tuple[int, int, int]] = []
+        self._run: Run | None = None
+        self._waiting = False
+        self._completed = 0
+        self._runs: dict[int, LayerRun] = {}
+        self._machine.hooks.append(self._remember)
+        self._byte_collector = ByteCollector(self.device)
+
+    # -- Python interface ------------------------------------------------------------------------------------------
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        """What was noticed so far."""
+        self._flush()
+        return list(self._diagnostics.found)
+
+    @property
+    def hooks(self) -> list[Callable[[LayerRun], None]]:
+        """Functions that are called after every executed layer."""
+        return self._machine.hooks
+
+    @property
+    def layers(self) -> dict[int, LayerRun]:
+        """The last execution of every hardware layer, in the order of execution."""
+        self._flush()
+        return dict(self._runs)
+
+    @property
+    def completed(self) -> int:
+        """How many runs were completed."""
+        self._flush()
+        return self._completed
+
+    def load(self, program: Stores | HasStores) -> VirtualDevice:
+        """Make the stores of a program, or of a trace; a start among them runs the layers."""
+        self._flush()
+        self._apply(program if isinstance(program, Stores) else program.stores())
+        return self
+
+    def run(self) -> VirtualDevice:
+        """Report what keeps the program from completing, if anything does."""
+        self._flush()
+        if self._waiting and self._run is not None and self._run.frame is not None:
+            frame = self._run.frame
+            for number, count in frame.missing(self._machine.fifos).items():
+                text = f"{fifo_name(number)} starves: it received {frame.words - count} of {frame.words} words"
+                self._diagnostics.report("error", text, layer=self._run.first, register="IFRM")
+        elif self._run is None and not self._completed:
+            self._diagnostics.report("error", "the accelerator was never started", register="CTL")
+        return self
+
+    def words(self, addresses: Array) -> Array:
+        """Return the words (uint32) that data memory holds at byte `addresses`."""
+        self._flush()
+        kinds, quadrants, offsets = classify(self.device, np.asarray(addresses))
+        instance, word = self._data_place(quadrants, offsets)
+        if (kinds != Kind.DATA).any() or (word >= self._machine.data.size).any():
+            raise ValueError("only data memory can be read in blocks")
+        return self._machine.data.load_words(instance, word)
+
+    # -- Bus -------------------------------------------------------------------------------------------------------
+
+    def write(self, address: int, value: int, size: int = 4) -> None:
+        """Store `size` bytes. Stores take effect in order, before the next load at the latest."""
+        self._pending.append((address, value, size))
+
+    def read(self, address: int, size: int = 4) -> int:
+        """Return `size` bytes from `address`. spec: execution, section 2.2."""
+        self._flush()
+        word = self._load_word(address & ~3)
+        return word >> 8 * (address & 3) & ((1 << 8 * size) - 1)
+
+    @property
+    def interrupt(self) -> bool:
+        """True while a quadrant's completion flag is set."""
+        self._flush()
+        return any(self._machine.registers.fields("CTL", q)["done"] for q in range(QUADRANTS))
+
+    # -- Stores ----------------------------------------------------------------------------------------------------
+
+    def _flush(self) -> None:
+        if self._pending:
+            pending, self._pending = self._pending, []
+            columns = np.array(pending, np.int64).T
+            self._apply(Stores.of(columns[0], columns[1] & 0xFFFF_FFFF, columns[2]))
+
+    def _apply(self, stores: Stores) -> None:
+        kinds, quadrants, offsets = classify(self.device, stores.addresses)
+        for part in _segments(self.device, kinds, quadrants, offsets, stores.sizes):
+            kind, quadrant = Kind(int(kinds[part.start])), int(quadrants[part.start])
+            values, sizes = stores.values[part], stores.sizes[part]
+            if kind in (Kind.BIAS, Kind.KERNEL, Kind.DATA, Kind.TRAM):
+                self._check_access(kind, quadrant, int(stores.addresses[part.start]))
+            if kind is Kind.DATA:
+                self._store_data(quadrant, offsets[part], values, sizes)
+            elif kind is Kind.KERNEL:
+                self._store_kernels(quadrant, offsets[part], values, sizes)
+            elif kind is Kind.BIAS:
+                self._machine.biases.store(quadrant, offsets[part] // 4, values)
+            elif kind is Kind.TRAM:
+                continue
+            elif kind in (Kind.FIFO_DATA, Kind.FAST_FIFO_DATA):
+                self._push(kind, offsets[part], values)
+            else:
+                self._store_words(kind, quadrant, stores.addresses[part], offsets[part], values)
+
+    def _store_words(self, kind: Kind, quadrant: int, addresses: Array, offsets: Array, values: Array) -> None:
+        for address, offset, value in zip(addresses.tolist(), offsets.tolist(), values.tolist(), strict=True):
+            if kind is Kind.REGISTER:
+                self._store_register(quadrant, address, offset, value)
+            elif kind is Kind.COMMON:
+                self._machine.registers.words[address] = value
+            else:
+                self._diagnostics.report("error", "nothing answers a store to this address", address=address)
+
+    def _check_access(self, kind: Kind, quadrant: int, address: int) -> None:
+        name = kind.name.lower()
+        if not self._machine.registers.fields("CTL", quadrant)["clock"]:
+            text = f"{name} memory is stored to while the quadrant's clock is off"
+            self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="CTL")
+        power = self._machine.registers.words.get(self.device.base + AON_CONTROL, 0)
+        if power >> 12 + quadrant & 1:
+            text = f"{name} memory is stored to while it is powered down"
+            self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="AON")
+        if self._waiting:
+            text = f"{name} memory is stored to while the accelerator runs"
+            self._diagnostics.report("warning", text, quadrant=quadrant, address=address)
+
+    def _data_place(self, quadrants: Any, offsets: Array) -> tuple[Array, Array]:
+        step = self.device.addresses.instance_stride
+        return 4 * quadrants + offsets // step, offsets % step // 4
+
+    def _store_data(self, quadrant: int, offsets: Array, values: Array, sizes: Array) -> None:
+        instance, word = self._data_place(quadrant, offsets)
+        memory = self._machine.data
+        beyond = word >= memory.size
+        if beyond.any():
+            text = f"word {int(word[beyond][0]):#x} of an instance is stored, which has {memory.size:#x}"
+            address = self.device.quadrant(self.device.addresses.data, quadrant) + int(offsets[beyond][0])
+            self._diagnostics.report("error", text, quadrant=quadrant, address=address)
+            instance, word, values, sizes = (x[~beyond] for x in (instance, word, values, sizes))
+            offsets = offsets[~beyond]
+        if (sizes == 4).all():
+            memory.store_words(instance, word, values, HOST)
+            return
+        for i in range(len(sizes)):
+            lanes = offsets[i] % 4 + np.arange(sizes[i])
+            data = np.frombuffer(int(values[i]).to_bytes(4, "little"), np.int8)[: sizes[i]]
+            memory.store_bytes(instance[i], word[i], lanes, data, HOST)
+
+    def _store_kernels(self, quadrant: int, offsets: Array, values: Array, sizes: Array) -> None:
+        inside, place = np.divmod(offsets, self.device.addresses.kernel_stride)
+        processor = PROCESSORS_PER_QUADRANT * quadrant + int(inside[0])
+        memory = self._machine.kernels
+        if not self._machine.registers.fields("CTL", quadrant)["express"]:
+            memory.store_parts(processor, place, values)
+            return
+        if sizes[0] == 1:
+            memory.select(processor, int(place[0]))
+            values = values[1:]
+        memory.append(processor, values)
+
+    def _push(self, kind: Kind, offsets: Array, values: Array) -> None:
+        numbers = offsets // 4 if kind is Kind.FIFO_DATA else np.full(len(offsets), FAST)
+        for number in np.unique(numbers).tolist():
+            self._machine.fifos.push(number, values[numbers == number])
+        run = self._run
+        if not self._waiting or run is None or run.frame is None:
+            return
+        for number in sorted(set(np.unique(numbers).tolist()) - set(run.frame.feeds)):
+            text = f"{fifo_name(number)} receives data, but is not in use"
+            self._diagnostics.report("error", text, layer=run.first, register="CTL")
+        self._proceed()
+
+    # -- Registers -------------------------------------------------------------------------------------------------
+
+    def _store_register(self, quadrant: int, address: int, offset: int, value: int) -> None:
+        place = find_register(self.device, offset)
+        if place is None:
+            text = "there is no register at this address"
+            self._diagnostics.report("error", text, quadrant=quadrant, address=address)
+            return
+        registers = self._machine.registers
+        if self._waiting and place.name not in ("CTL", "SRAM"):
+            text = f"{value:#x} is written while the accelerator runs"
+            layer = place.layer if registers.table[place.name].layer_step else None
+            self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
+        before = registers.words.get(address, 0)
+        registers.words[address] = value
+        if place.name == "TEST":
+            self._test(quadrant, value)
+        elif place.name == "CTL":
+            self._control(quadrant, before, value)
+
+    def _test(self, quadrant: int, code: int) -> None:
+        """Clear what a TEST code asks for. spec: execution, section 2.1; registers, 6.4."""
+        machine = self._machine
+        own = slice(PROCESSORS_PER_QUADRANT * quadrant, PROCESSORS_PER_QUADRANT * (quadrant + 1))
+        if self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers:
+            machine.registers.clear_layers(quadrant)
+            if code & CLEAR_BIAS:
+                machine.biases.clear(quadrant)
+        for test in self.device.tests:
+            if code != test.start:
+                continue
+            if test.memory == "data":
+                machine.data.clear(slice(4 * quadrant, 4 * quadrant + 4))
+            elif test.memory == "kernel":
+                machine.kernels.clear(own)
+            elif test.memory == "bias":
+                machine.biases.clear(quadrant)
+
+    def _control(self, quadrant: int, before: int, value: int) -> None:
+        """A store to CTL: start, continue, or plain storage. spec: execution, sections 3.1 and 3.4."""
+        table = self._machine.registers.table["CTL"]
+        old, new = table.decode(before), table.decode(value)
+        self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])
+        if not new["run"] or self._waiting or (new["master"] or old["master"]) != quadrant:
+            return
+        one_shot = bool(new.get("one_shot"))
+        if not old["run"] or self._run is None or self._run.finished:
+            if old["run"] and not one_shot:
+                return
+            self._start(quadrant)
+        elif not one_shot:
+            return
+        self._proceed()
+
+    def _start(self, master: int) -> None:
+        registers = self._machine.registers
+        quadrants = registers.running()
+        for quadrant in quadrants:
+            control = registers.fields("CTL", quadrant)
+            if quadrant != master and not control["sync"]:
+                text = f"runs, but is not synchronized to quadrant {master}"
+                self._diagnostics.report("error", text, quadrant=quadrant, register="CTL")
+            if not control["clock"]:
+                text = "is started while its clock is off"
+                self._diagnostics.report("error", text, quadrant=quadrant, register="CTL")
+        frame = frame_input(registers, self.device, quadrants, master, self._diagnostics)
+        self._run = Run(self._machine, quadrants, master, frame)
+
+    def _proceed(self) -> None:
+        """Execute as much as the input allows: all layers, or one in one-shot mode."""
+        run = self._run
+        if run is None:
+            return
+        at_start = run.position == run.first and run.untouched
+        self._waiting = at_start and run.frame is not None and bool(run.frame.missing(self._machine.fifos))
+        if self._waiting:
+            return
+        one_shot = bool(self._machine.registers.fields("CTL", run.master).get("one_shot"))
+        run.step()
+        while not run.finished and not one_shot:
+            run.step()
+        self._completed += run.finished
+        for quadrant in run.quadrants:
+            address = self._machine.registers.address("CTL", quadrant)
+            done = self._machine.registers.table["CTL"].encode({"done": 1})
+            self._machine.registers.words[address] = self._machine.registers.words.get(address, 0) | done
+
+    def _remember(self, run: LayerRun) -> None:
+        self._runs.pop(run.layer.index, None)
+        self._runs[run.layer.index] = run
+
+    # -- Loads -----------------------------------------------------------------------------------------------------
+
+    def _load_word(self, address: int) -> int:
+        kinds, quadrants, offsets = classify(self.device, np.array([address]))
+        kind, quadrant, offset = Kind(int(kinds[0])), int(quadrants[0]), int(offsets[0])
+        machine = self._machine
+        if kind is Kind.DATA:
+            instance, word = self._data_place(quadrant, offsets)
+            if word[0] < machine.data.size:
+                return int(machine.data.load_words(instance, word)[0])
+        elif kind is Kind.KERNEL:
+            inside, place = divmod(offset, self.device.addresses.kernel_stride)
+            return machine.kernels.load_word(PROCESSORS_PER_QUADRANT * quadrant + inside, place)
+        elif kind is Kind.BIAS:
+            return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
+        elif kind is Kind.TRAM:
+            return 0
+        elif kind is Kind.REGISTER:
+            return self._load_register(quadrant, address, offset)
+        elif kind is Kind.COMMON:
+            status = address in (FAST_FIFO_STATUS, self.device.base + FIFO_STATUS)
+            return 0 if status else machine.registers.words.get(address, 0)
+        self._diagnostics.report("error", "nothing answers a load from this address", address=address)
+        return 0
+
+    def _load_register(self, quadrant: int, address: int, offset: int) -> int:
+        place = find_register(self.device, offset)
+        if place is None:
+            text = "there is no register at this address"
+            self._diagnostics.report("error", text, quadrant=quadrant, address=address)
+            return 0
+        if place.name == "TEST":
+            return self._test_result(self._machine.registers.words.get(address, 0))
+        if place.name == "MLAT":
+            return self._byte_collector.load(quadrant, self._machine.registers, self._machine.data)
+        return self._machine.registers.words.get(address, 0)
+
+    def _test_result(self, code: int) -> int:
+        """Return the bits that tell that the function started by `code` is done, without an error."""
+        if self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers:
+            return REGISTERS_CLEARED
+        return next((test.done for test in self.device.tests if test.start == code), 0)
+
+
+def _segments(device: Device, kinds: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
+    """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
+    kernel = kinds == Kind.KERNEL
+    processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
+    key = (kinds.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
+    first = np.ones(len(key), bool)
+    first[1:] = (key[1:] != key[:-1]) | (kernel[1:] & (sizes[1:] == 1))
+    starts = np.flatnonzero(first).tolist()
+    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
+        yield slice(start, end)

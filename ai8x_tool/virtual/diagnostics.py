@@ -1,0 +1,59 @@
+"""What a board cannot tell: accesses that would hang, be lost or read nonsense. spec: execution, section 12."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ai8x_tool.errors import Ai8xError
+
+Severity = Literal["error", "warning", "note"]
+
+
+@dataclass(frozen=True)
+class Diagnostic:
+    """One observation. `layer` is the hardware layer; `register` the name of the register involved, if one is.
+
+    Errors would fail on the part, warnings are suspicious, notes are legal in some programs.
+    """
+
+    severity: Severity
+    message: str
+    layer: int | None = None
+    quadrant: int | None = None
+    address: int | None = None
+    register: str | None = None
+
+    def __str__(self) -> str:
+        place = [
+            f"layer {self.layer}" if self.layer is not None else "",
+            f"quadrant {self.quadrant}" if self.quadrant is not None else "",
+            self.register or "",
+            f"address {self.address:#010x}" if self.address is not None else "",
+        ]
+        where = ", ".join(part for part in place if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+@dataclass
+class Diagnostics:
+    """Collects diagnostics, each once. With `strict`, errors and warnings raise Ai8xError."""
+
+    strict: bool = False
+    found: dict[Diagnostic, None] = field(default_factory=dict)
+
+    def report(
+        self,
+        severity: Severity,
+        message: str,
+        *,
+        layer: int | None = None,
+        quadrant: int | None = None,
+        address: int | None = None,
+        register: str | None = None,
+    ) -> None:
+        """Record one diagnostic."""
+        diagnostic = Diagnostic(severity, message, layer, quadrant, address, register)
+        self.found.setdefault(diagnostic)
+        if self.strict and severity != "note":
+            raise Ai8xError(str(diagnostic))

@@ -1,0 +1,200 @@
+"""The state of the accelerator and the execution of its layers. spec: execution, sections 3, 7 to 9."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, Device
+from ai8x_tool.virtual import arithmetic
+from ai8x_tool.virtual.bias_memory import BiasMemory
+from ai8x_tool.virtual.consistency import check_layer
+from ai8x_tool.virtual.data_memory import DataMemory
+from ai8x_tool.virtual.diagnostics import Diagnostics
+from ai8x_tool.virtual.fifo import Fifos, FrameInput
+from ai8x_tool.virtual.kernel_memory import KernelMemory
+from ai8x_tool.virtual.kernels import fetch_depthwise, fetch_kernels, output_count
+from ai8x_tool.virtual.layer import HardwareLayer, Kind, decode_layer
+from ai8x_tool.virtual.read_side import read_input
+from ai8x_tool.virtual.registers import RegisterFile
+from ai8x_tool.virtual.snoop import Verdict, snoop
+from ai8x_tool.virtual.write_side import (
+    Written,
+    highest_word,
+    place_copies,
+    place_depthwise,
+    place_outputs,
+    write_back,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRun:
+    """One executed layer: what its registers said and what it wrote."""
+
+    layer: HardwareLayer
+    written: Written
+
+
+@dataclass(eq=False)
+class Machine:
+    """Registers and memories; `hooks` are called after every layer."""
+
+    device: Device
+    registers: RegisterFile
+    data: DataMemory
+    kernels: KernelMemory
+    biases: BiasMemory
+    fifos: Fifos
+    diagnostics: Diagnostics
+    hooks: list[Callable[[LayerRun], None]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, device: Device, diagnostics: Diagnostics) -> Machine:
+        """Return a machine in its state after power-on."""
+        return cls(
+            device=device,
+            registers=RegisterFile(device),
+            data=DataMemory(device.instance_size // 4),
+            kernels=KernelMemory(device, diagnostics),
+            biases=BiasMemory(device),
+            fifos=Fifos(),
+            diagnostics=diagnostics,
+        )
+
+
+class Run:
+    """One run: the sequence of layers from a start to its completion. spec: execution, sections 3.2 and 9."""
+
+    def __init__(self, machine: Machine, quadrants: tuple[int, ...], master: int, frame: FrameInput | None) -> None:
+        self.machine, self.quadrants, self.master, self.frame = machine, quadrants, master, frame
+        count = machine.registers.fields("LCNT", master)
+        self.first, self.last = count["first"], count["last"]
+        if not machine.device.next_layer:
+            self.first = 0
+        self.position: int | None = self.first
+        self.streaming = bool(machine.registers.fields("CTL", master)["stream"])
+        self._side: DataMemory | None = None
+        self._executed = 0
+
+    @property
+    def untouched(self) -> bool:
+        """True until the first layer is executed."""
+        return self._executed == 0
+
+    @property
+    def finished(self) -> bool:
+        """True when no layer is left."""
+        return self.position is None
+
+    def step(self) -> None:
+        """Execute the layer at the current position and move on."""
+        if self.position is None:
+            return
+        index = self.position
+        self._executed += 1
+        if self._executed > self.machine.device.layers:
+            text = f"more than {self.machine.device.layers} layers were executed: the sequence has no end"
+            self.machine.diagnostics.report("error", text, layer=index, register="NEXT")
+            self.position = None
+            return
+        written, memory = self._execute(index)
+        self.position = self._following(index, self._snoop(index, written, memory))
+
+    def _streams(self, index: int) -> bool:
+        return self.streaming and (index == self.first or self.machine.registers.read("STR1", self.master, index) != 0)
+
+    def _successor(self, index: int) -> int | None:
+        """Return the layer that follows if no jump is conditional."""
+        link = self.machine.registers.fields("NEXT", self.master, index)
+        if link and link["stop"]:
+            return None
+        if link and link["link"]:
+            return link["target"]
+        return None if index >= self.last else index + 1
+
+    def _following(self, index: int, verdict: Verdict) -> int | None:
+        link = self.machine.registers.fields("NEXT", self.master, index)
+        if verdict.stop:
+            return None
+        if link and link["link"] and not link["stop"] and verdict.jump is False:
+            return None if index == self.last else index + 1
+        return self._successor(index)
+
+    def _snoop(self, index: int, written: Written, memory: DataMemory) -> Verdict:
+        machine = self.machine
+        if not machine.registers.fields("CTL", self.master).get("snoop"):
+            return Verdict(stop=False, jump=None)
+        shift = machine.device.write_instance_shift
+        return snoop(machine.registers, index, self.master, written, memory, shift, machine.diagnostics)
+
+    def _execute(self, index: int) -> tuple[Written, DataMemory]:
+        machine = self.machine
+        layer = decode_layer(machine.registers, machine.device, index, self.quadrants, self.master, self.first)
+        check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
+        source, pointer = self._source(layer)
+        written = self._compute(layer, source, pointer)
+        successor = self._successor(index)
+        if self._streams(index) and successor is not None and self._streams(successor):
+            self._side = target = DataMemory(max(1, highest_word(written)))
+        else:
+            target = machine.data
+        if self._streams(index):
+            self._forget_buffer(layer)
+        written = write_back(layer, written, target, machine.diagnostics)
+        for hook in machine.hooks:
+            hook(LayerRun(layer, written))
+        return written, target
+
+    def _source(self, layer: HardwareLayer) -> tuple[DataMemory, int]:
+        """Return the memory that a layer reads, and its first word. spec: execution, sections 9.2 and 9.3."""
+        machine = self.machine
+        if layer.index == self.first and self.frame is not None:
+            frame = self.frame.frame(machine.fifos)
+            if self._streams(layer.index):
+                return frame, 0
+            words = slice(layer.read_pointer, layer.read_pointer + frame.size)
+            for quadrants in self.frame.feeds.values():
+                instances = [4 * quadrant for quadrant in quadrants]
+                machine.data.lanes[instances, words] = frame.lanes[instances]
+                machine.data.origin[instances, words] = frame.origin[instances]
+            return machine.data, layer.read_pointer
+        if self._streams(layer.index) and self._side is not None:
+            return self._side, layer.read_pointer
+        return machine.data, layer.read_pointer
+
+    def _forget_buffer(self, layer: HardwareLayer) -> None:
+        """The rolling buffer of a streaming layer destroys what was there. spec: execution, section 9.3."""
+        length = self.machine.registers.read("FMAX", self.master, layer.index)
+        if length == 0:
+            return
+        if layer.read_pointer + length > self.machine.data.size:
+            text = f"the rolling buffer of {length:#x} words from {layer.read_pointer:#x} leaves data memory"
+            self.machine.diagnostics.report("error", text, layer=layer.index, register="FMAX")
+        instances = np.unique(layer.processors // PROCESSORS_PER_INSTANCE)
+        self.machine.data.forget(instances, slice(layer.read_pointer, layer.read_pointer + length))
+
+    def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> Written:
+        machine, diagnostics = self.machine, self.machine.diagnostics
+        if layer.kind is Kind.PASSTHROUGH:
+            matters = np.ones((layer.passes, len(layer.processors)), bool)
+            values = read_input(layer, source, pointer, matters, diagnostics)
+            return place_copies(layer, machine.device, values)
+        if layer.kind is Kind.DEPTHWISE:
+            weights = fetch_depthwise(layer, machine.kernels, diagnostics)
+            used = weights.any(axis=2)
+            x = read_input(layer, source, pointer, used, diagnostics)
+            total = arithmetic.convolve_each(layer, x, weights)
+            total += arithmetic.processor_bias(layer, machine.biases, used, diagnostics)[..., None, None]
+            values = arithmetic.finish(layer, total, diagnostics)
+            return place_depthwise(layer, machine.device, values, self.master)
+        outputs = output_count(layer, diagnostics)
+        weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
+        x = read_input(layer, source, pointer, weights.any(axis=(0, 3)), diagnostics)
+        total = arithmetic.convolve(layer, x, weights)
+        late = int(not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first)
+        bias = arithmetic.output_bias(layer, machine.biases, outputs, used, late, diagnostics)
+        values = arithmetic.finish(layer, total + bias[:, None, None], diagnostics)
+        return place_outputs(layer, machine.device, values, self.master)

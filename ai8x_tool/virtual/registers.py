@@ -1,0 +1,47 @@
+"""Register content of all quadrants. spec: execution, section 2."""
+
+from __future__ import annotations
+
+from ai8x_tool.device.facts import QUADRANTS, Device
+from ai8x_tool.device.registers import registers
+
+
+class RegisterFile:
+    """Plain storage by address; a register that was never written is 0."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self.table = registers(device)
+        self.words: dict[int, int] = {}
+
+    def address(self, name: str, quadrant: int, layer: int = 0) -> int:
+        """Return the absolute address of a register."""
+        return self.table[name].address(self.device, quadrant, layer)
+
+    def read(self, name: str, quadrant: int, layer: int = 0) -> int:
+        """Return the word of a register; 0 for registers that this part or layer does not have."""
+        if name not in self.table or (name in ("STR1", "STR2", "FMAX") and layer >= self._streaming_layers):
+            return 0
+        return self.words.get(self.address(name, quadrant, layer), 0)
+
+    def fields(self, name: str, quadrant: int, layer: int = 0) -> dict[str, int]:
+        """Return the fields of a register; empty for registers that this part does not have."""
+        if name not in self.table:
+            return {}
+        return self.table[name].decode(self.read(name, quadrant, layer))
+
+    @property
+    def _streaming_layers(self) -> int:
+        return self.device.layers if self.device.addresses.stream is None else self.device.streaming_layers
+
+    def running(self) -> tuple[int, ...]:
+        """Return the quadrants whose run bit is set."""
+        return tuple(q for q in range(QUADRANTS) if self.fields("CTL", q)["run"])
+
+    def clear_layers(self, quadrant: int) -> None:
+        """Set all layer, stream and frame registers of a quadrant to 0; control registers stay."""
+        kept = {self.address(name, quadrant) for name in ("CTL", "SRAM", "LCNT", "TEST")}
+        start = self.device.quadrant(self.device.addresses.control, quadrant)
+        end = self.device.quadrant(self.device.addresses.bias, quadrant)
+        for address in [a for a in self.words if start <= a < end and a not in kept]:
+            del self.words[address]
