@@ -24,7 +24,7 @@ FAST_FIFO_DATA = 0x400C_0410
 
 CLEAR_BIAS = 0x400
 REGISTERS_CLEARED = 0x200_0000
-"""TEST register: what makes the code that clears registers clear the bias memory, too; and the bit that says it is done."""
+"""TEST register: with this bit the code that clears registers clears bias memory, too; and the bit that says "done"."""
 
 
 @dataclass(frozen=True)

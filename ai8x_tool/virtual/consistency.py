@@ -85,5 +85,7 @@ def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
         sizes = zip(geometry.pooled, geometry.pad, geometry.kernel, strict=True)
         empty = min(factor * size + 2 * pad - kernel + 1 for size, pad, kernel in sizes) < 1
     if empty:
-        text = f"there is no output: {geometry.pooled[0]}×{geometry.pooled[1]} pixels after pooling, kernel {geometry.kernel[0]}×{geometry.kernel[1]}"
+        rows, columns = geometry.pooled
+        kernel = "×".join(map(str, geometry.kernel))
+        text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
         diagnostics.report("error", text, layer=layer.index, register="RCNT")

@@ -19,12 +19,15 @@ UNDEFINED, HOST = -2, -1
 class DataMemory:
     """`words` words in each instance. `lanes` is (instances, words, 4) of signed bytes, lane 0 = bits 7…0.
 
-    `origin`, of the same shape, tells who wrote each byte: UNDEFINED, HOST or a hardware layer.
+    `origin`, of the same shape, tells who wrote each byte: UNDEFINED, HOST or a hardware layer; `unread` whether
+    nothing read it since; `clobbered` whether that write replaced data of another origin that nothing had read.
     """
 
     def __init__(self, words: int) -> None:
         self.lanes = np.zeros((INSTANCES, words, 4), np.int8)
         self.origin = np.full((INSTANCES, words, 4), UNDEFINED, np.int16)
+        self.unread = np.zeros((INSTANCES, words, 4), bool)
+        self.clobbered = np.zeros((INSTANCES, words, 4), bool)
 
     @property
     def size(self) -> int:
@@ -44,12 +47,28 @@ class DataMemory:
         """Store 32-bit `values` (uint32) at the places given by equally shaped index arrays."""
         data = np.ascontiguousarray(values, "<u4")
         self.lanes[instance, word] = data.view(np.int8).reshape(*data.shape, 4)
-        self.origin[instance, word] = origin
+        self._mark((instance, word), origin)
 
     def store_bytes(self, instance: Array, word: Array, lane: Array, values: Array, origin: int) -> None:
         """Store bytes (int8) at the places given by index arrays that broadcast together."""
         self.lanes[instance, word, lane] = values
-        self.origin[instance, word, lane] = origin
+        self._mark((instance, word, lane), origin)
+
+    def _mark(self, place: tuple[Array, ...], origin: int) -> None:
+        if origin != HOST:
+            self.clobbered[place] = self.unread[place] & (self.origin[place] != origin)
+        self.origin[place] = origin
+        self.unread[place] = True
+
+    def fetch(self, instance: Array, word: Array, lane: Array) -> tuple[Array, Array]:
+        """Return (values, origins) of bytes, which count as read from now on."""
+        self.unread[instance, word, lane] = False
+        return self.lanes[instance, word, lane], self.origin[instance, word, lane]
+
+    def begin_run(self) -> None:
+        """Forget what earlier runs left unread."""
+        self.unread &= self.origin == HOST
+        self.clobbered[:] = False
 
     def load_words(self, instance: Array | int, word: Array | int) -> Array:
         """Return 32-bit words (uint32) from the places given."""

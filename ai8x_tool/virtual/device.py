@@ -285,6 +285,7 @@ class VirtualDevice:
             if not control["clock"]:
                 text = "is started while its clock is off"
                 self._diagnostics.report("error", text, quadrant=quadrant, register="CTL")
+        self._machine.data.begin_run()
         frame = frame_input(registers, self.device, quadrants, master, self._diagnostics)
         self._run = Run(self._machine, quadrants, master, frame)
 
@@ -317,23 +318,22 @@ class VirtualDevice:
         kinds, quadrants, offsets = classify(self.device, np.array([address]))
         kind, quadrant, offset = Kind(int(kinds[0])), int(quadrants[0]), int(offsets[0])
         machine = self._machine
+        if kind is Kind.REGISTER:
+            return self._load_register(quadrant, address, offset)
+        if kind is Kind.COMMON:
+            status = address in (FAST_FIFO_STATUS, self.device.base + FIFO_STATUS)
+            return 0 if status else machine.registers.words.get(address, 0)
+        if kind is Kind.KERNEL:
+            inside, place = divmod(offset, self.device.addresses.kernel_stride)
+            return machine.kernels.load_word(PROCESSORS_PER_QUADRANT * quadrant + inside, place)
+        if kind is Kind.BIAS:
+            return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
         if kind is Kind.DATA:
             instance, word = self._data_place(quadrant, offsets)
             if word[0] < machine.data.size:
                 return int(machine.data.load_words(instance, word)[0])
-        elif kind is Kind.KERNEL:
-            inside, place = divmod(offset, self.device.addresses.kernel_stride)
-            return machine.kernels.load_word(PROCESSORS_PER_QUADRANT * quadrant + inside, place)
-        elif kind is Kind.BIAS:
-            return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
-        elif kind is Kind.TRAM:
-            return 0
-        elif kind is Kind.REGISTER:
-            return self._load_register(quadrant, address, offset)
-        elif kind is Kind.COMMON:
-            status = address in (FAST_FIFO_STATUS, self.device.base + FIFO_STATUS)
-            return 0 if status else machine.registers.words.get(address, 0)
-        self._diagnostics.report("error", "nothing answers a load from this address", address=address)
+        if kind is not Kind.TRAM:
+            self._diagnostics.report("error", "nothing answers a load from this address", address=address)
         return 0
 
     def _load_register(self, quadrant: int, address: int, offset: int) -> int:

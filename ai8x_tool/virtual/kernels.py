@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.facts import COLUMN_BYTES
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.kernel_memory import KernelMemory
 from ai8x_tool.virtual.layer import HardwareLayer, Kernels, Kind
@@ -51,29 +51,31 @@ def fetch_kernels(
     Depth-wise layers have one output, that of their own processor. `loaded` is False for outputs none of whose kernels
     were ever stored: unused lanes.
     """
-    kernels, passes = layer.kernels, layer.passes
+    kernels, count = layer.kernels, len(layer.processors)
     taps = kernels.size[0] * kernels.size[1]
-    count = len(layer.processors)
     if kernels.bypass:
-        return np.ones((outputs, passes, count, taps), np.int8), np.ones(outputs, bool)
-    index = np.arange(outputs)[:, None] * passes + np.arange(passes)
-    column = np.zeros((outputs, 1), np.int64)
-    if kernels.four_instances:
-        index = np.arange(outputs)[:, None] // _PARALLEL * passes + np.arange(passes)
-        column = _INSTANCE_COLUMNS * (np.arange(outputs)[:, None] % _PARALLEL)
-    elif kernels.quad:
-        index = np.arange(outputs)[:, None] // _PARALLEL * passes + np.arange(passes)
+        return np.ones((outputs, layer.passes, count, taps), np.int8), np.ones(outputs, bool)
+    index, column = _kernel_numbers(layer, outputs)
     unit = kernels.start + index * kernels.bits
     base = (unit >> 3) * taps + kernels.offset + COLUMN_BYTES * column
     weights, loaded = _unpack(layer, memory, base, unit & 7, taps, diagnostics)
+    concerned = np.broadcast_to(layer.kernel_enabled, (outputs, count))
     if kernels.quad:
-        own = layer.processors // 16 == np.arange(outputs)[:, None] % _PARALLEL
-        weights = weights * own[:, None, :, None].astype(np.int8)
-        loaded = loaded & own[:, None]
-        return weights, loaded.any(axis=(1, 2))
-    weights[:, :, ~layer.kernel_enabled] = 0
-    _check_loaded(layer, loaded, diagnostics)
-    return weights, loaded.any(axis=(1, 2))
+        own = layer.processors // PROCESSORS_PER_QUADRANT == np.arange(outputs)[:, None] % _PARALLEL
+        concerned = concerned & own
+    weights = np.where(concerned[:, None, :, None], weights, np.int8(0))
+    _check_loaded(layer, loaded, concerned, diagnostics)
+    return weights, np.asarray((loaded & concerned[:, None]).any(axis=(1, 2)))
+
+
+def _kernel_numbers(layer: HardwareLayer, outputs: int) -> tuple[Array, Array]:
+    """Return (kernel, first column of its instance) for each output and pass. spec: execution, sections 6.2 to 6.4."""
+    output, steps = np.arange(outputs)[:, None], np.arange(layer.passes)
+    if not (layer.kernels.four_instances or layer.kernels.quad):
+        return output * layer.passes + steps, np.zeros_like(output)
+    index = output // _PARALLEL * layer.passes + steps
+    column = _INSTANCE_COLUMNS * (output % _PARALLEL) if layer.kernels.four_instances else np.zeros_like(output)
+    return index, column
 
 
 def _unpack(
@@ -91,7 +93,7 @@ def _unpack(
         place = np.minimum(place, size - 1)
     data = memory.stream[layer.processors][:, place]
     columns = place[..., (0, -1)] // COLUMN_BYTES
-    loaded = memory.loaded[layer.processors][:, columns].all(axis=-1)
+    loaded = np.asarray(memory.loaded[layer.processors][:, columns].all(axis=-1))
     weights = _extend(data >> bit.astype(np.uint8)[..., None], layer.kernels)
     return np.moveaxis(weights, 0, -2), np.moveaxis(loaded, 0, -1)
 
@@ -105,23 +107,27 @@ def _extend(data: Array, kernels: Kernels) -> Array:
     return (data << shift).view(np.int8) >> shift
 
 
-def _check_loaded(layer: HardwareLayer, loaded: Array, diagnostics: Diagnostics) -> None:
-    """Report outputs for which only some processors' kernels were stored. spec: execution, section 12."""
-    enabled = loaded[:, :, layer.kernel_enabled]
-    if enabled.size and not enabled.any():
+def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnostics: Diagnostics) -> None:
+    """Report outputs for which only some processors' kernels were stored. spec: execution, section 12.
+
+    `loaded` is (outputs, passes, processors), `concerned` (outputs, processors).
+    """
+    needed = np.broadcast_to(concerned[:, None], loaded.shape)
+    if needed.any() and not (loaded & needed).any():
         text = "none of the layer's kernels were ever stored"
         diagnostics.report("warning", text, layer=layer.index, register="ENA")
         return
-    partly = enabled.any(axis=(1, 2)) & ~enabled.all(axis=(1, 2))
+    missing = needed & ~loaded
+    partly = (loaded & needed).any(axis=(1, 2)) & missing.any(axis=(1, 2))
     if partly.any():
         output = int(partly.argmax())
-        step, rank = np.argwhere(~enabled[output])[0]
-        processor = int(layer.processors[layer.kernel_enabled][rank])
+        step, rank = np.argwhere(missing[output])[0].tolist()
+        processor = int(layer.processors[rank])
         diagnostics.report(
             "warning",
             f"output {output}, pass {step}: the kernel of processor {processor} was never stored",
             layer=layer.index,
-            quadrant=processor // 16,
+            quadrant=processor // PROCESSORS_PER_QUADRANT,
             register="MCNT" if layer.kernels.output_count is None else "MCNT2",
         )
 
@@ -136,5 +142,5 @@ def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Dia
     base = (unit >> 3) * taps + layer.kernels.offset
     weights, loaded = _unpack(layer, memory, base, unit & 7, taps, diagnostics)
     weights[:, ~layer.kernel_enabled] = 0
-    _check_loaded(layer, loaded[None], diagnostics)
+    _check_loaded(layer, loaded[None], layer.kernel_enabled[None], diagnostics)
     return weights

@@ -179,12 +179,12 @@ class Run:
     def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> Written:
         machine, diagnostics = self.machine, self.machine.diagnostics
         if layer.kind is Kind.PASSTHROUGH:
-            matters = np.ones((layer.passes, len(layer.processors)), bool)
-            values = read_input(layer, source, pointer, matters, diagnostics)
+            everything = np.ones((layer.passes, len(layer.processors)), bool)
+            values = read_input(layer, source, pointer, everything, diagnostics)
             return place_copies(layer, machine.device, values)
         if layer.kind is Kind.DEPTHWISE:
             weights = fetch_depthwise(layer, machine.kernels, diagnostics)
-            used = weights.any(axis=2)
+            used = np.asarray(weights.any(axis=2))
             x = read_input(layer, source, pointer, used, diagnostics)
             total = arithmetic.convolve_each(layer, x, weights)
             total += arithmetic.processor_bias(layer, machine.biases, used, diagnostics)[..., None, None]
@@ -192,7 +192,8 @@ class Run:
             return place_depthwise(layer, machine.device, values, self.master)
         outputs = output_count(layer, diagnostics)
         weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
-        x = read_input(layer, source, pointer, weights.any(axis=(0, 3)), diagnostics)
+        matters = np.asarray(weights.any(axis=(0, 3)))
+        x = read_input(layer, source, pointer, matters, diagnostics)
         total = arithmetic.convolve(layer, x, weights)
         late = int(not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first)
         bias = arithmetic.output_bias(layer, machine.biases, outputs, used, late, diagnostics)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.virtual.data_memory import UNDEFINED, DataMemory
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, PROCESSORS_PER_QUADRANT
+from ai8x_tool.virtual.data_memory import HOST, UNDEFINED, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
 
@@ -46,17 +47,14 @@ def _fetch(layer: HardwareLayer, memory: DataMemory, pointer: int, matters: Arra
     geometry, operands = layer.geometry, layer.operation.operands
     rows, columns = _positions(layer, 0), _positions(layer, 1)
     pixels = rows[:, None] * geometry.columns + columns
-    instance, lane = layer.processors // 4, layer.processors % 4
+    instances = (layer.processors // PROCESSORS_PER_INSTANCE)[:, None, None]
     if layer.chw:
-        place = 4 * pointer + pixels
-        word = np.broadcast_to(place // 4, (1, 1, 1, *pixels.shape))
-        lanes = np.broadcast_to(place % 4, word.shape)
-        instances = instance[:, None, None]
+        word = ((4 * pointer + pixels) // 4)[None, None, None]
+        lanes = (4 * pointer + pixels) % 4
     else:
-        inside = np.arange(geometry.passes)[None] * operands + np.arange(operands)[:, None]
+        inside = np.arange(geometry.passes) * operands + np.arange(operands)[:, None]
         word = (pointer + inside[..., None, None] + pixels * geometry.pitch)[:, :, None]
-        lanes = lane[:, None, None]
-        instances = instance[:, None, None]
+        lanes = (layer.processors % PROCESSORS_PER_INSTANCE)[:, None, None]
     beyond = word >= memory.size
     if beyond.any():
         diagnostics.report(
@@ -66,39 +64,62 @@ def _fetch(layer: HardwareLayer, memory: DataMemory, pointer: int, matters: Arra
             register="RPTR",
         )
         word = np.where(beyond, 0, word)
-    values = memory.lanes[instances, word, lanes]
-    values = np.where(beyond, np.int8(0), values) if beyond.any() else values
-    _check_origins(layer, memory.origin[instances, word, lanes], matters, diagnostics)
+    values, origin = memory.fetch(instances, word, lanes)
+    if beyond.any():
+        values, origin = np.where(beyond, np.int8(0), values), np.where(beyond, UNDEFINED, origin)
+    _check_defined(layer, origin, matters, diagnostics)
+    _check_mixed(layer, memory.clobbered[instances, word, lanes], origin, matters, diagnostics)
     return values
 
 
-def _check_origins(layer: HardwareLayer, origin: Array, matters: Array, diagnostics: Diagnostics) -> None:
-    """Report bytes that nobody wrote, and planes with data of several layers. spec: execution, section 12."""
-    undefined = (origin == UNDEFINED).any(axis=(0, 3, 4)) & matters
-    if undefined.any():
-        step, rank = np.argwhere(undefined)[0]
-        count = int((origin[:, step, rank] == UNDEFINED).sum())
-        processor = int(layer.processors[rank])
-        wholly = count == origin[:, step, rank].size
-        diagnostics.report(
-            "warning" if wholly or layer.kind is Kind.PASSTHROUGH else "note",
-            f"processor {processor}, pass {step}: {count} of {origin[:, step, rank].size} input bytes were never written",
-            layer=layer.index,
-            quadrant=processor // 16,
-            register="RPTR",
-        )
-    known = np.where(origin == UNDEFINED, origin.max(axis=(3, 4), keepdims=True), origin)
-    mixed = (known.max(axis=(3, 4)) != known.min(axis=(3, 4))).any(axis=0) & matters
-    if mixed.any():
-        step, rank = np.argwhere(mixed)[0]
-        writers = sorted({int(x) for x in np.unique(known[:, step, rank])} - {UNDEFINED})
-        names = ", ".join("the host" if x < 0 else f"layer {x}" for x in writers)
-        diagnostics.report(
-            "note",
-            f"processor {int(layer.processors[rank])}, pass {step}: the input was written by {names}",
-            layer=layer.index,
-            register="RPTR",
-        )
+def _check_defined(layer: HardwareLayer, origin: Array, matters: Array, diagnostics: Diagnostics) -> None:
+    """Report bytes that nobody wrote. spec: execution, section 12."""
+    undefined = origin == UNDEFINED
+    if not undefined.any():
+        return
+    planes = undefined.any(axis=(0, 3, 4)) & matters
+    if not planes.any():
+        return
+    step, rank = np.argwhere(planes)[0].tolist()
+    plane = undefined[:, step, rank]
+    processor = int(layer.processors[rank])
+    # Kernels of dilated 1D convolutions look at zero weights behind the data.
+    severe = plane.all() or layer.kind is Kind.PASSTHROUGH
+    diagnostics.report(
+        "warning" if severe else "note",
+        f"processor {processor}, pass {step}: {int(plane.sum())} of {plane.size} input bytes were never written",
+        layer=layer.index,
+        quadrant=processor // PROCESSORS_PER_QUADRANT,
+        register="RPTR",
+    )
+
+
+def _check_mixed(
+    layer: HardwareLayer,
+    clobbered: Array,
+    origin: Array,
+    matters: Array,
+    diagnostics: Diagnostics,
+) -> None:
+    """Report input planes in which a layer replaced data that nothing had read: they were needed here."""
+    low = np.where(origin == UNDEFINED, np.iinfo(origin.dtype).max, origin).min(axis=(3, 4))
+    high = origin.max(axis=(3, 4))
+    mixed = (high > low).any(axis=0) & matters
+    if not mixed.any():
+        return
+    step, rank = np.argwhere(mixed)[0].tolist()
+    writers = sorted(set(np.unique(origin[:, step, rank]).tolist()) - {UNDEFINED})
+    names = " and ".join("the host" if writer == HOST else f"layer {writer}" for writer in writers)
+    replaced = (clobbered & mixed[:, :, None, None]).any()
+    processor = int(layer.processors[rank])
+    diagnostics.report(
+        "warning" if replaced else "note",
+        f"processor {processor}, pass {step}: the input was written by {names}"
+        + (", the later of which replaced data that nothing had read" if replaced else ""),
+        layer=layer.index,
+        quadrant=processor // PROCESSORS_PER_QUADRANT,
+        register="RPTR",
+    )
 
 
 def _pool(layer: HardwareLayer, x: Array) -> Array:
