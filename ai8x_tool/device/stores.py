@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,3 +25,11 @@ class Stores:
     def of(cls, addresses: Any, values: Any, sizes: Any) -> Stores:
         """Return stores made of anything NumPy takes as one-dimensional arrays of equal length."""
         return cls(np.asarray(addresses, np.uint32), np.asarray(values, np.uint32), np.asarray(sizes, np.uint8))
+
+    @classmethod
+    def join(cls, parts: Sequence[Stores]) -> Stores:
+        """Return stores one after the other."""
+        if not parts:
+            return cls.of([], [], [])
+        columns = zip(*((part.addresses, part.values, part.sizes) for part in parts), strict=True)
+        return cls(*(np.concatenate(column) for column in columns))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ai8x_tool.device.stores import Stores
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import configure
 from ai8x_tool.lowering.input_data import input_blocks
 from ai8x_tool.lowering.kernel_blocks import kernel_blocks
 from ai8x_tool.lowering.options import Context, LoweringOptions
 from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
+from ai8x_tool.lowering.program_stores import bias_stores, input_stores, kernel_stores, step_stores
 from ai8x_tool.lowering.start import fifo_writes, initialise, interrupt_mask, start
 from ai8x_tool.lowering.steps import AnswerBlock, InputBlock, KernelBlock, Step, Wait, Words, Write
 from ai8x_tool.mapping import Mapping
@@ -37,6 +39,23 @@ class Program:
     answers: tuple[AnswerBlock, ...]
     unload: tuple[OutputRegion, ...]
     interrupt_mask: int
+
+    def stores(self) -> Stores:
+        """Return every store to the accelerator, in the order in which the generated C code makes them."""
+        options, device = self.mapping.options, self.mapping.device
+        inputs = input_stores(device, self.inputs, fifo=options.fifo, fast=options.fast_fifo)
+        before, after = (Stores.join([]), inputs) if options.fifo else (inputs, Stores.join([]))
+        return Stores.join(
+            [
+                step_stores(self.init),
+                kernel_stores(self.kernels, express=self.options.express),
+                bias_stores(device, self.bias),
+                step_stores(self.configure),
+                before,
+                step_stores([*self.start, *self.go]),
+                after,
+            ]
+        )
 
     @property
     def context(self) -> Context:

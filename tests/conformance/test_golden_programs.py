@@ -6,12 +6,11 @@ import json
 
 import numpy as np
 import pytest
-from golden_cases import BIAS, CONFIGURE, ENABLE, INIT, INPUT, START, WEIGHTS, entries, golden_folder, read_case
+from golden_cases import ENABLE, entries, golden_folder, read_case
 from networks import QUIET
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering import Write
 from ai8x_tool.rules.data_memory import OverlapOptions
 from ai8x_tool.synthesis import SynthesisOptions, synthesize
 
@@ -69,58 +68,16 @@ def synthesized(case):
     return synthesize(case.network_file, case.checkpoint, case.sample, case.device, project, options, QUIET)
 
 
-def weight_stores(program):
-    """spec: memory, section 5: a byte that sets the column, then words."""
-    for block in program.kernels:
-        if program.options.express:
-            yield block.address | 1, 1, 1
-        for i, word in enumerate(block.words.tolist()):
-            yield block.address + 4 * i, word, 4
-
-
-def bias_stores(program):
-    device = program.mapping.device
-    for quadrant, values in sorted(program.bias.items()):
-        for i, value in enumerate(values):
-            yield device.quadrant(device.addresses.bias, quadrant) + 4 * i, value, 4
-
-
-def input_stores(program):
-    """spec: memory, section 6: instances one after the other, FIFOs in turns."""
-    blocks = program.inputs
-    if program.mapping.options.fast_fifo:
-        yield from ((0x400C_0410, word, 4) for word in blocks[0].words.tolist())
-    elif program.mapping.options.fifo:
-        for words in zip(*(block.words.tolist() for block in blocks), strict=True):
-            yield from ((0x5000_0008 + 4 * block.name, word, 4) for block, word in zip(blocks, words, strict=True))
-    else:
-        for block in blocks:
-            yield from ((block.address + 4 * i, word, 4) for i, word in enumerate(block.words.tolist()))
-
-
-def register_stores(writes):
-    return [(write.address, write.value, 4) for write in writes]
-
-
 def test_accepted_network(accepted):
     case = read_case(golden_folder() / accepted)
     program = synthesized(case).program
     golden = np.load(case.folder / "golden.npz")
-    phases = {
-        INIT: register_stores(step for step in program.init if isinstance(step, Write)),
-        WEIGHTS: list(weight_stores(program)),
-        BIAS: list(bias_stores(program)),
-        CONFIGURE: register_stores(program.configure),
-        INPUT: list(input_stores(program)),
-        START: register_stores([*program.start, *program.go]),
-        ENABLE: [],
-    }
-    for phase, actual in phases.items():
-        mask = golden["phase"] == phase
-        columns = (golden[key][mask].tolist() for key in ("addr", "value", "width"))
-        expected = list(zip(*columns, strict=True))
-        different = [(i, a, b) for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b][:3]
-        assert (phase, different, len(actual)) == (phase, [], len(expected))
+    stores = program.stores()
+    actual = list(zip(stores.addresses.tolist(), stores.values.tolist(), stores.sizes.tolist(), strict=True))
+    made = golden["phase"] != ENABLE
+    expected = list(zip(*(golden[key][made].tolist() for key in ("addr", "value", "width")), strict=True))
+    different = [(i, a, b) for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b][:3]
+    assert (different, len(actual)) == ([], len(expected))
     answers = [(b.address + 4 * i, b.mask, v) for b in program.answers for i, v in enumerate(b.values.tolist())]
     if "out_addr" in golden:
         expected = zip(*(golden[key].tolist() for key in ("out_addr", "out_mask", "out_value")), strict=True)
