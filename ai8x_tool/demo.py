@@ -19,7 +19,7 @@ from ai8x_tool.synthesis_run import synthesize_project
 from ai8x_tool.synthesis_settings import SynthesizeSettings
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.trainer import train
-from ai8x_tool.verify import Agreement
+from ai8x_tool.verify.agreement import Agreement
 
 
 @dataclass(frozen=True, eq=False)

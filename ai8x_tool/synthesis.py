@@ -30,6 +30,7 @@ from ai8x_tool.network.resolve import ResolveOptions, resolve
 from ai8x_tool.report.statistics import Statistics
 from ai8x_tool.rules import PHASES, Subject, check_rules
 from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+from ai8x_tool.verify.hardware import HardwareCheck
 
 Sample = npt.NDArray[Any]
 
@@ -51,7 +52,10 @@ class SynthesisOptions:
 
 @dataclass(frozen=True, eq=False)
 class Synthesis:
-    """The result: the rendered files, and every value on the way to them."""
+    """The result: the rendered files, and every value on the way to them.
+
+    `check` compares the integer engine with the virtual device, where that was asked for.
+    """
 
     files: dict[str, str]
     statistics: Statistics
@@ -59,6 +63,7 @@ class Synthesis:
     mapping: Mapping
     program: Program
     tensors: LayerTensors
+    check: HardwareCheck | None = None
 
 
 def load_network(

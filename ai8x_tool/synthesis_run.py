@@ -16,8 +16,9 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.synthesis import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.verify.hardware import check_program
 
-_PLACES = ("output", "test_dir", "overwrite", "check", "explain")
+_PLACES = ("output", "test_dir", "overwrite", "check", "explain", "verify")
 """Settings that say where to, not what."""
 
 
@@ -46,11 +47,26 @@ def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
 
 
 def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
-    """Generate the project and write it to its folder; where anything is wrong, nothing is written."""
+    """Generate the project, run it on the virtual device unless told not to, and write it to its folder.
+
+    Where anything is wrong with the inputs, nothing is written.
+    """
     check_folder(settings.folder, overwrite=settings.overwrite)
     result = generate(settings, console)
+    if settings.verify is not False:
+        result = replace(result, check=check_program(result.program, result.tensors))
+        _report(result, console)
     write_project(result.files, settings.folder, overwrite=settings.overwrite)
     return result
+
+
+def _report(result: Synthesis, console: Console) -> None:
+    """Warn about what the virtual device noticed, and if it does not compute what the engine does."""
+    assert result.check is not None
+    for diagnostic in result.check.problems:
+        console.warn(f"virtual device: {diagnostic}")
+    if not result.check.equal:
+        console.warn(f"the program does not compute what the network does: {result.check.text()}")
 
 
 def save_output(result: Synthesis, path: Path) -> None:

@@ -39,6 +39,7 @@ class SynthesizeSettings:
     overwrite: bool = False
     check: Path | None = None
     explain: str | None = None
+    verify: bool | None = None
     board_name: str = "EvKit_V1"
     c_filename: str = "main"
     api_filename: str = "cnn.c"

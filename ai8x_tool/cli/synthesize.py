@@ -168,6 +168,10 @@ def synthesize(
     explain: Annotated[
         str | None, option("--explain", panel=_CHECK, help="Write nothing: show every register of this layer.")
     ] = None,
+    verify: Annotated[
+        bool | None,
+        option("--verify/--no-verify", panel=_CHECK, help="Run the program on the virtual device (default: yes)."),
+    ] = None,
     display_checkpoint: Annotated[
         bool | None, option("--display-checkpoint", panel=_CHECK, help="Show the parameters of every layer.")
     ] = None,

@@ -40,7 +40,8 @@ def synthesis_table(result: Synthesis, device: Device) -> Group:
             f"{layer.input_bytes:,}",
             f"{layer.output_bytes:,}",
         )
-    return Group(table, *_totals(figures, device))
+    proof = [result.check.text()] if result.check is not None and result.check.equal else []
+    return Group(table, *_totals(figures, device), *proof)
 
 
 def _totals(figures: Statistics, device: Device) -> list[str]:
@@ -90,4 +91,5 @@ def synthesis_document(result: Synthesis, folder: Path) -> dict[str, Any]:
         "project": str(folder),
         "files": sorted(result.files),
         "statistics": result.statistics.document(),
+        "verification": result.check and result.check.document(),
     }

@@ -42,7 +42,7 @@ from ai8x_tool.training.model import (
     output_scale,
     use_channels_last,
 )
-from ai8x_tool.verify import Agreement, compare_outputs
+from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def test_difference_is_named(own_folder):
     from ai8x_tool.network.parser import read_description
     from ai8x_tool.network.resolve import resolve
     from ai8x_tool.plugins import find_dataset
-    from ai8x_tool.verify import compare_outputs
+    from ai8x_tool.verify.agreement import compare_outputs
 
     console = Console(verbosity=-1)
     weights = {

@@ -1,0 +1,134 @@
+"""What the integer engine computes against what the virtual device computes from the program's stores, layer by layer.
+
+Needs neither torch nor a compiler.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.device.registers import registers
+from ai8x_tool.engine import LayerTensors
+from ai8x_tool.lowering.configure import layer_writes
+from ai8x_tool.lowering.outputs import output_slots
+from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.network.network import Layer
+from ai8x_tool.virtual import Diagnostic, VirtualDevice
+from ai8x_tool.virtual.lookup import WrittenImage
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first element of a layer that differs; `actual` is None if the device never wrote it."""
+
+    channel: int
+    row: int
+    column: int
+    expected: int
+    actual: int | None
+
+    def text(self) -> str:
+        """Return it as part of a line."""
+        place = f"channel {self.channel}, row {self.row}, column {self.column}"
+        actual = "never wrote it" if self.actual is None else f"has {self.actual}"
+        return f"{place}: the engine has {self.expected}, the device {actual}"
+
+
+@dataclass(frozen=True)
+class LayerCheck:
+    """Comparison of one layer: how many values, how many differ, the first of them, and the layer's registers."""
+
+    index: int
+    label: str
+    values: int
+    different: int
+    first: Difference | None
+    registers: str
+
+    def text(self) -> str:
+        """Return the difference as a line."""
+        assert self.first is not None
+        share = f"{self.different:,} of {self.values:,} values differ"
+        return f"{self.label}: {share}; first {self.first.text()}; registers {self.registers}"
+
+
+@dataclass(frozen=True)
+class HardwareCheck:
+    """Engine ≡ virtual device for one sample: layers as executed, and what the device noticed."""
+
+    layers: tuple[LayerCheck, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def equal(self) -> bool:
+        """True if every value of every layer is equal."""
+        return not any(layer.different for layer in self.layers)
+
+    @property
+    def problems(self) -> list[Diagnostic]:
+        """What the device noticed that is no mere note."""
+        return [d for d in self.diagnostics if d.severity != "note"]
+
+    def text(self) -> str:
+        """Return the result as a line."""
+        if self.equal:
+            values = sum(layer.values for layer in self.layers)
+            return f"virtual device: all {len(self.layers)} layers, all {values:,} values equal to the engine's"
+        return next(layer.text() for layer in self.layers if layer.different)
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for JSON."""
+        return {
+            "equal": self.equal,
+            "layers": [
+                {"index": c.index, "values": c.values, "different": c.different, "first": c.first and vars(c.first)}
+                for c in self.layers
+            ],
+            "diagnostics": [{"severity": d.severity, "message": str(d)} for d in self.diagnostics],
+        }
+
+
+def check_program(program: Program, tensors: LayerTensors, *, strict: bool = False) -> HardwareCheck:
+    """Run the program's stores on a virtual device and compare every layer with the engine's `tensors`.
+
+    With `strict`, what the device notices raises Ai8xError.
+    """
+    device = VirtualDevice(program.mapping.device, strict=strict).load(program).run()
+    checks = [_check_layer(program, program.mapping.network[index], tensors, device) for index in tensors.order]
+    return HardwareCheck(tuple(checks), tuple(device.diagnostics))
+
+
+def _check_layer(program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice) -> LayerCheck:
+    expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
+    run = device.layers.get(program.mapping[layer.index].hardware_index)
+    actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
+    if run is not None:
+        image = WrittenImage(run.written)
+        for slot in output_slots(layer_region(layer)):
+            for lane, channel in zip(slot.lanes, slot.channels, strict=True):
+                actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
+    wrong = ~written | (actual != expected)
+    first = _first(layer, expected, actual, written, wrong) if wrong.any() else None
+    shown = _registers(program, layer) if first is not None else ""
+    return LayerCheck(layer.index, layer.label, expected.size, int(wrong.sum()), first, shown)
+
+
+def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array) -> Difference:
+    channel, pixel = np.argwhere(wrong)[0].tolist()
+    row, column = divmod(pixel, layer.out_size[1])
+    value = int(actual[channel, pixel]) if written[channel, pixel] else None
+    return Difference(channel, row, column, int(expected[channel, pixel]), value)
+
+
+def _registers(program: Program, layer: Layer) -> str:
+    """Return the layer's registers in the master quadrant, those that are 0 left out."""
+    mapped, master = program.mapping[layer.index], program.mapping.quadrants[0]
+    known = registers(program.mapping.device)
+    writes = [w for w in layer_writes(mapped, program.context, master) if w.register in known and w.value]
+    return ", ".join(f"{w.register} {w.value:x}" for w in writes if not w.note)
