@@ -92,15 +92,33 @@ class LoadedModel:
     device: torch.device
 
 
+@dataclass(frozen=True)
+class PreparedModel:
+    """A model filled from a checkpoint, in evaluation mode."""
+
+    name: str
+    model: nn.Module
+    checkpoint: Checkpoint
+    device: torch.device
+
+
 def load_model(settings: EvaluateSettings, console: Console) -> LoadedModel:
     """Build the model, load the checkpoint and the data set. Raises Ai8xError if they do not fit together."""
+    entry = find_dataset(settings.dataset)
+    ready = prepare_model(settings, entry, console)
+    test = entry.load(settings.data, console).test
+    test = first_sample(test) if settings.truncate_testset else test
+    return LoadedModel(ready.name, ready.model, ready.checkpoint, entry, test, ready.device)
+
+
+def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Console) -> PreparedModel:
+    """Build the model for the inputs of a data set, which is not loaded, and fill it from the checkpoint."""
     checkpoint = read_checkpoint(settings.checkpoint)
     name = settings.model or checkpoint.arch
     if name is None:
         raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
     check_architecture(name, checkpoint)
     _check_mode(checkpoint, settings.simulate)
-    entry = find_dataset(settings.dataset)
     model = build_model(
         name,
         entry,
@@ -117,9 +135,7 @@ def load_model(settings: EvaluateSettings, console: Console) -> LoadedModel:
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
         device = torch.device("cpu")
-    test = entry.load(settings.data, console).test
-    test = first_sample(test) if settings.truncate_testset else test
-    return LoadedModel(name, model.to(device).eval(), checkpoint, entry, test, device)
+    return PreparedModel(name, model.to(device).eval(), checkpoint, device)
 
 
 def first_sample(part: Part) -> Part:

@@ -42,7 +42,7 @@ def convolve(layer: HardwareLayer, x: Array, weights: Array) -> Array:
     outputs = weights.shape[0]
     kind = _exact_type(weights, (1, 2, 3))
     data = x.reshape(-1, *x.shape[2:]).astype(kind)
-    kernels = weights.reshape(outputs, -1, weights.shape[3]).astype(kind)
+    kernels = weights.reshape(outputs, len(data), weights.shape[3]).astype(kind)
     total: Array = np.zeros((outputs, rows * columns), kind)
     for tap in range(weights.shape[3]):
         i, j = divmod(tap, layer.geometry.kernel[1])

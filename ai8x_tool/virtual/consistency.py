@@ -10,18 +10,19 @@ from ai8x_tool.virtual.registers import RegisterFile
 _PER_QUADRANT = {"WPTR": None, "ENA": None, "POST": ("bias_offset", "bias_enable"), "LCTL": ("sources",)}
 """Layer registers whose fields may differ between quadrants; None: all of them."""
 _STREAM = ("STR1", "STR2", "FMAX")
+_LARGEST_INPUT = 1 << 26
 _COMMON_STEPS = ("NEXT",)
 
 
 def check_layer(
     registers: RegisterFile, device: Device, layer: HardwareLayer, master: int, diagnostics: Diagnostics
-) -> None:
-    """Report what would not work, or not as it looks, on the part."""
+) -> bool:
+    """Report what would not work, or not as it looks, on the part. Return whether the layer can be executed at all."""
     _check_quadrants(registers, layer, master, diagnostics)
     _check_pointers(layer, device, diagnostics)
     _check_enables(registers, layer, diagnostics)
     _check_sources(layer, master, diagnostics)
-    _check_window(layer, diagnostics)
+    return _check_window(layer, diagnostics) and _check_volume(layer, device, diagnostics)
 
 
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
@@ -77,7 +78,7 @@ def _check_sources(layer: HardwareLayer, master: int, diagnostics: Diagnostics) 
             diagnostics.report("warning", text, layer=layer.index, quadrant=master, register="LCTL")
 
 
-def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
+def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> bool:
     geometry = layer.geometry
     empty = min(geometry.pooled) < 1 or geometry.columns < 1
     factor = 2 if layer.transposed else 1
@@ -89,3 +90,16 @@ def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
         kernel = "×".join(map(str, geometry.kernel))
         text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
         diagnostics.report("error", text, layer=layer.index, register="RCNT")
+    return not empty
+
+
+def _check_volume(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> bool:
+    """Refuse what would exhaust this computer's memory; only wrong registers ask for it (frames of a FIFO are smaller)."""
+    rows, columns = layer.geometry.reach if layer.operation.pool else layer.geometry.pooled
+    words = rows * columns * layer.passes * layer.operation.operands
+    values = words * len(layer.processors)
+    if words < device.frame_size_limit and values <= _LARGEST_INPUT:
+        return True
+    text = f"{values:,} input values ({words:,} words for each processor) are more than this model executes"
+    diagnostics.report("error", text, layer=layer.index, register="RCNT")
+    return False

@@ -133,9 +133,9 @@ class Run:
     def _execute(self, index: int) -> tuple[Written, DataMemory]:
         machine = self.machine
         layer = decode_layer(machine.registers, machine.device, index, self.quadrants, self.master, self.first)
-        check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
+        executable = check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
         source, pointer = self._source(layer)
-        written = self._compute(layer, source, pointer)
+        written = self._compute(layer, source, pointer) if executable else Written.nothing()
         successor = self._successor(index)
         if self._streams(index) and successor is not None and self._streams(successor):
             self._side = target = DataMemory(max(1, highest_word(written)))
@@ -191,6 +191,8 @@ class Run:
             values = arithmetic.finish(layer, total, diagnostics)
             return place_depthwise(layer, machine.device, values, self.master)
         outputs = output_count(layer, diagnostics)
+        if not outputs:
+            return Written.nothing()
         weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
         matters = np.asarray(weights.any(axis=(0, 3)))
         x = read_input(layer, source, pointer, matters, diagnostics)

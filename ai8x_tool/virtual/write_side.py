@@ -28,6 +28,12 @@ class Written:
     lane: Array | None
     values: Array
 
+    @classmethod
+    def nothing(cls) -> Written:
+        """Return what a layer writes that computes nothing."""
+        none = np.zeros(0, np.int64)
+        return cls(none, none, none, np.zeros(0, np.int8))
+
 
 def _pointer(device: Device, pointer: int) -> tuple[int, int]:
     """Return (instance, word) of a data pointer."""
@@ -41,7 +47,7 @@ def place_outputs(layer: HardwareLayer, device: Device, values: Array, master: i
     output = np.arange(len(values))[:, None]
     rounds, lane = output // write.span, output % write.span
     step = (4 if write.wide else 1) * write.increment
-    words = word + np.arange(values[0].size if len(values) else 0) * step + rounds * write.pass_step
+    words = word + np.arange(values[0].size) * step + rounds * write.pass_step
     instances = instance + lane // 4 * write.instance_step
     flat = values.reshape(len(values), -1)
     if write.wide:

@@ -1,0 +1,150 @@
+"""Engine ≡ virtual device: equal for right programs; wrong ones are caught, with the layer named."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from networks import Weights, build, random_sample
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.device.registers import registers
+from ai8x_tool.engine import run
+from ai8x_tool.lowering import LoweringOptions, lower
+from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.verify.hardware import check_program
+
+DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
+
+
+def lowered(device, last_width=8, **mapping):
+    """Return program and tensors of three layers: 3×3, 3×3 with pooling, flattened."""
+    layers = [
+        {"op": "Conv2d", "pad": 1, "processors": 0x7, "out_offset": 0x2000, "activate": "ReLU"},
+        {
+            **{"op": "Conv2d", "pad": 1, "processors": 0xFF0, "out_offset": 0x800},
+            **{"max_pool": [2, 3], "pool_stride": 2, "activate": "Abs"},
+        },
+        {"op": "Linear", "flatten": True, "processors": 0x1F, "out_offset": 0x1000, "output_width": last_width},
+    ]
+    weights = [
+        Weights((8, 3, 3, 3), range(-40, 40, 10), shift=-2),
+        Weights((5, 8, 3, 3), range(0, 100, 20), shift=-3),
+        Weights((7, 5 * 4 * 4, 1, 1), range(7), shift=-2),
+    ]
+    network = build(layers, weights, (3, 8, 9), device)
+    sample = random_sample((3, 8, 9))
+    tensors = run(network, sample[None])
+    return lower(map_network(network, MappingOptions(**mapping)), LoweringOptions(), sample, tensors), tensors
+
+
+@DEVICES
+@pytest.mark.parametrize("width", [8, 32])
+def test_right_program(device, width):
+    check = check_program(*lowered(device, width), strict=True)
+    assert check.equal
+    assert [layer.index for layer in check.layers] == [0, 1, 2]
+    assert [layer.values for layer in check.layers] == [8 * 8 * 9, 5 * 4 * 4, 7]
+    assert "all 3 layers, all 663 values equal" in check.text()
+
+
+def broken(check, index):
+    """Assert that layer `index` is the first that differs, and return the line that says so."""
+    assert not check.equal
+    first = next(layer for layer in check.layers if layer.different)
+    assert first.index == index
+    assert check.text().startswith(f"layer {index}: ")
+    return check.text()
+
+
+def with_register(program, name, layer, change):
+    """Return the program with a register's fields of one layer changed, as a wrong register function would."""
+    table = registers(program.mapping.device)
+
+    def rewrite(write):
+        if write.register != name or write.layer != layer:
+            return write
+        fields = change(dict(write.fields))
+        return replace(write, value=table[name].encode(fields), fields=fields)
+
+    assert any(w.register == name and w.layer == layer for w in program.configure)
+    return replace(program, configure=tuple(rewrite(write) for write in program.configure))
+
+
+def swapped(a, b):
+    return lambda fields: {**fields, a: fields[b], b: fields[a]}
+
+
+def test_swapped_fields_of_a_register():
+    program, tensors = lowered(MAX78000)
+    wrong = with_register(program, "MCNT", 1, swapped("start", "end"))
+    assert "MCNT" in broken(check_program(wrong, tensors), 1)
+
+
+@DEVICES
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_wrong_shift(device, layer):
+    program, tensors = lowered(device)
+    wrong = with_register(program, "POST", layer, lambda fields: {**fields, "shift": fields["shift"] ^ 1})
+    broken(check_program(wrong, tensors), layer)
+
+
+@DEVICES
+def test_swapped_registers(device):
+    """Pooling windows of 2×3 and 3×2 are not the same."""
+    program, tensors = lowered(device)
+    rows, columns = ({w.layer: w for w in program.configure if w.register == name} for name in ("PRCNT", "PCCNT"))
+    values = {"PRCNT": columns[1], "PCCNT": rows[1]}
+    configure = [
+        replace(w, value=values[w.register].value) if w.layer == 1 and w.register in values else w
+        for w in program.configure
+    ]
+    broken(check_program(replace(program, configure=tuple(configure)), tensors), 1)
+
+
+@DEVICES
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_dropped_bias(device, layer):
+    program, tensors = lowered(device)
+    wrong = with_register(program, "POST", layer, lambda fields: {**fields, "bias_enable": 0})
+    broken(check_program(wrong, tensors), layer)
+
+
+@DEVICES
+def test_bias_that_is_never_loaded(device):
+    program, tensors = lowered(device)
+    check = check_program(replace(program, bias={}), tensors)
+    broken(check, 0)
+    assert any("bias entry" in str(d) and d.layer == 0 for d in check.problems)
+
+
+@DEVICES
+def test_output_that_is_never_written(device):
+    program, tensors = lowered(device)
+    wrong = with_register(program, "WPTR", 1, lambda fields: {"address": fields["address"] + 8})
+    check = check_program(wrong, tensors)
+    line = broken(check, 1)
+    assert "never wrote it" in line
+    assert "WPTR" in line
+
+
+def test_first_difference_is_exact():
+    """The line gives the engine's value and the device's at the first place that differs."""
+    program, tensors = lowered(MAX78000, 32)
+    tensors.outputs[2] = tensors.outputs[2].copy()
+    tensors.outputs[2][0, 3, 0, 0] += 5
+    first = check_program(program, tensors).layers[2].first
+    value = int(tensors.outputs[2][0, 3, 0, 0])
+    assert (first.channel, first.row, first.column, first.expected, first.actual) == (3, 0, 0, value, value - 5)
+
+
+def test_every_value_counts():
+    """Each single value of an intermediate layer, changed in the engine's tensors, is noticed."""
+    program, tensors = lowered(MAX78002)
+    original = tensors.outputs[1]
+    for place in np.ndindex(original.shape):
+        tensors.outputs[1] = original.copy()
+        tensors.outputs[1][place] ^= 1
+        check = check_program(program, tensors)
+        assert check.layers[1].different == 1
+        first = check.layers[1].first
+        assert (0, first.channel, first.row, first.column) == place
