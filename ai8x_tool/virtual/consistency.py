@@ -94,7 +94,7 @@ def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> bool:
 
 
 def _check_volume(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> bool:
-    """Refuse what would exhaust this computer's memory; only wrong registers ask for it (frames of a FIFO are smaller)."""
+    """Refuse what would exhaust this computer's memory: only wrong registers ask for it, FIFO frames are smaller."""
     rows, columns = layer.geometry.reach if layer.operation.pool else layer.geometry.pooled
     words = rows * columns * layer.passes * layer.operation.operands
     values = words * len(layer.processors)
