@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ai8x_tool.network.network import Layer
-from ai8x_tool.rules.base import Finding, Subject
+from ai8x_tool.rules.base import Finding
+from ai8x_tool.rules.subject import Subject
 
 _MAX_PAD = 2
 _MAX_FLATTEN = 256
