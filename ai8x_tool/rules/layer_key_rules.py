@@ -48,7 +48,9 @@ def constraint_one_spelling(s: DescribedLayer) -> Finding | None:
 
 def constraint_operands_eltwise(s: DescribedLayer) -> Finding | None:
     """Only an element-wise layer has operands."""
-    return s.fields.finding("operands", fix="remove the key") if "operands" in s.fields and not s.layer.eltwise else None
+    return (
+        s.fields.finding("operands", fix="remove the key") if "operands" in s.fields and not s.layer.eltwise else None
+    )
 
 
 def constraint_operand_count(s: DescribedLayer) -> Finding | None:

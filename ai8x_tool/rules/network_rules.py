@@ -33,6 +33,12 @@ def constraint_wide_output_activation(s: Subject) -> Finding | None:
     return Finding(f"activate = {s.layer.activation}", "remove activate or output_width")
 
 
+def caution_last_output(s: Subject) -> Finding | None:
+    """The layer executed last is usually an output, too, if any layer is marked with output: true."""
+    missing = s.is_final and not s.layer.output
+    return Finding("other layers are marked, but the last one is not", "add output: true") if missing else None
+
+
 def hint_input_pooling(s: Subject) -> Finding | None:
     """Pooling the network's input costs time that scaling the source would not."""
     return Finding("the first layer pools") if s.is_start and s.layer.has_pool else None
@@ -89,7 +95,7 @@ def caution_input_offset(s: Subject) -> Finding | None:
 
 
 def constraint_equal_strides(s: Subject) -> Finding | None:
-    """2D layers have the same stride for rows and columns."""
+    """2D layers have the same pool_stride for rows and columns."""
     layer = s.layer
     if layer.operator == "conv1d" or layer.in_size[1] == 1:
         return None
@@ -163,6 +169,7 @@ def constraint_buffer_shift(s: Subject) -> Finding | None:
 
 NETWORK_RULES = (
     constraint_output_offset,
+    caution_last_output,
     constraint_wide_output_activation,
     hint_input_pooling,
     constraint_streaming_prefix,
