@@ -31,7 +31,8 @@ def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
 def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: Layer) -> Words:
     """Return the sample that the program synthesizes from the first words of `sample` (channels, rows, columns).
 
-    `start` is the network's first layer. Raises Ai8xError for more than four channels, or a number of pixels that is no multiple of the words.
+    `start` is the network's first layer. Raises Ai8xError for more than four channels, or a number of pixels that is no
+    multiple of the words.
     """
     channels, pixels = sample.shape[0], sample.shape[1] * sample.shape[2]
     subject = SampleInput(start, (channels, *sample.shape[1:]), words=pattern.words)

@@ -11,7 +11,7 @@ from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.mapping.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
 from ai8x_tool.network.network import IntArray
 from ai8x_tool.rules.base import require
-from ai8x_tool.rules.memory_rules import BiasRow, BiasSpace, constraint_bias_layout, constraint_bias_memory
+from ai8x_tool.rules.memory_rules import BiasSpace, constraint_bias_memory
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,6 @@ def _rows(request: BiasRequest, used: int, low: int, high: int) -> list[list[int
     missing = sorted(set(range(low, high + 1)) - set(bits_of(used)))
     for row in rows:
         for processor in missing:
-            require(constraint_bias_layout, BiasRow(request.where, processor, low, len(row)))
             row.insert(processor, None)
     return rows
 

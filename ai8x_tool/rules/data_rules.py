@@ -1,4 +1,4 @@
-"""Rules about data that must not overwrite other data. spec: memory, sections 8.2 and 8.3; network-yaml, 5.3 and 5.4."""
+"""Rules about data that must not overwrite other data. spec: memory, 8.2 and 8.3; network-yaml, 5.3 and 5.4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about kernel and bias memory, checked while layers are placed. spec: memory, sections 3.8 and 4; registers, 5."""
+"""Rules about kernel and bias memory, checked while layers are placed. spec: memory, 3.8 and 4; registers, 5."""
 
 from __future__ import annotations
 
@@ -101,16 +101,6 @@ class BiasSpace:
     size: int
 
 
-@dataclass(frozen=True, eq=False)
-class BiasRow:
-    """One pass of a depth-wise layer's bias, `filled` bytes from processor `first` on; `processor` has no value."""
-
-    where: str
-    processor: int
-    first: int
-    filled: int
-
-
 def constraint_quadrant_0(s: UsedQuadrants) -> Finding | None:
     """The network uses a processor of quadrant 0 (0 … 15), which controls the other quadrants."""
     if 0 in s.quadrants:
@@ -196,13 +186,6 @@ def constraint_bias_memory(s: BiasSpace) -> Finding | None:
     return Finding(values, "allow other quadrants with bias_group, or train without bias")
 
 
-def constraint_bias_layout(s: BiasRow) -> Finding | None:
-    """A depth-wise layer with a bias has no gap in processors that is wider than the processors before it."""
-    if not s.first or s.processor - s.first <= s.filled:
-        return None
-    return Finding(f"processor {s.processor} is missing", "use successive processors, or train without bias")
-
-
 STORED_RULES = (constraint_even_passes, constraint_calcx4_outputs, constraint_quad_outputs)
 MEMORY_RULES = (
     constraint_quadrant_0,
@@ -210,6 +193,5 @@ MEMORY_RULES = (
     constraint_kernel_memory,
     constraint_calcx4_memory,
     constraint_kernel_conflict,
-    constraint_bias_layout,
     constraint_bias_memory,
 )

@@ -125,8 +125,8 @@ def constraint_tram(s: StreamedLayer) -> Finding | None:
     if s.entries < limit:
         return None
     values = (
-        f"TRAM exhausted: the streaming layers before need {s.entries} entries (padded row − kernel + 1, times passes), "
-        f"{limit} exist"
+        f"TRAM exhausted: the streaming layers before need {s.entries} entries (padded row − kernel + 1, times "
+        f"passes), {limit} exist"
     )
     return Finding(values, "stream fewer layers, or narrower data")
 

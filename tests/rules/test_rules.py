@@ -340,14 +340,6 @@ def test_rule(name, case, capsys):
     assert case.values in message
 
 
-def test_texts_are_sentences():
-    """They are error messages and documentation at once."""
-    texts = {name: rule_text(rule) for name, rule in RULES.items()}
-    assert all(texts.values())
-    assert len(set(texts.values())) == len(texts)
-    assert max(map(len, texts.values())) < 150
-
-
 GOOD = [
     Case([conv(), conv(0xF)], [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 8, 8)),
     Case([conv(), conv(0xF)], [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 8, 8), MAX78002, FIFO),
