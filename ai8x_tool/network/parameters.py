@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def load_parameters(
     file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, 0, len(layers))
     _check_file(file, checkpoint, console)
     keys = _weight_keys(checkpoint, options, console)
-    require(constraint_parameter_count, replace(file, tensors=len(keys)))
+    require(constraint_parameter_count, file._replace(tensors=len(keys)))
     return {
         layer.index: _layer_parameters(description, layer, key, checkpoint, device, console, options)
         for layer, key in zip(layers, keys, strict=False)

@@ -103,10 +103,10 @@ def _execution_order(
 def _successor(ordered: OrderedLayer, console: Console) -> int:
     given = ordered.layer.next_sequence
     following = ordered.default if given is None else given
-    ordered = replace(ordered, following=following)
+    ordered = ordered._replace(following=following)
     require(constraint_list_order, ordered)
     remark(caution_no_successor, ordered, console)
-    return following if following < ordered.count else STOP
+    return following if following < ordered.total else STOP
 
 
 class _Resolver:

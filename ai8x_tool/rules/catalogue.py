@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ai8x_tool.rules.allocation_rules import ALLOCATION_RULES
 from ai8x_tool.rules.base import Rule
@@ -20,8 +19,7 @@ from ai8x_tool.rules.resolve_rules import RESOLVE_RULES
 from ai8x_tool.rules.source_rules import SOURCE_RULES
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(NamedTuple):
     """Rules that are checked together; `summary` says when, and on what."""
 
     title: str

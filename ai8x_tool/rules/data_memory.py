@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -46,8 +46,7 @@ class OverlapOptions:
     warn: bool = False
 
 
-@dataclass(frozen=True)
-class _Reporter:
+class _Reporter(NamedTuple):
     """Ends with the first broken rule, or reports it as a warning."""
 
     warn: bool

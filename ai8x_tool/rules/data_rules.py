@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE
@@ -10,8 +10,7 @@ from ai8x_tool.network.network import Layer
 from ai8x_tool.rules.base import Finding
 
 
-@dataclass(frozen=True, eq=False)
-class Extent:
+class Extent(NamedTuple):
     """Bytes `first` … `last` in the data memories `instances` that a layer writes, or uses as rolling buffer."""
 
     layer: Layer
@@ -28,8 +27,7 @@ class Extent:
         return bool(self.instances & other.instances) and self.first <= other.last and other.first <= self.last
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
+class Neighbours(NamedTuple):
     """An extent of a layer, and another one that it must keep clear of."""
 
     device: Device
@@ -42,8 +40,7 @@ class Neighbours:
         return self.one.layer.where
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
+class Placed(NamedTuple):
     """An extent alone."""
 
     device: Device
@@ -55,8 +52,7 @@ class Placed:
         return self.one.layer.where
 
 
-@dataclass(frozen=True, eq=False)
-class Overwriting:
+class Overwriting(NamedTuple):
     """A layer's `output` overwrites a word at `offset` of `instance` that holds `victim` (None: nothing does).
 
     `why` says why that matters; `free` is an offset at which the output would overwrite nothing, None if unknown.

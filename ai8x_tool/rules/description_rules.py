@@ -6,7 +6,7 @@ spec: network-yaml, sections 1.2 to 1.4 and 4.1
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import nearest
@@ -18,8 +18,7 @@ from ai8x_tool.rules.base import Finding
 RESERVED_NAMES = ("input", "stop")
 
 
-@dataclass(frozen=True, eq=False)
-class ListedLayer:
+class ListedLayer(NamedTuple):
     """An item of `layers` with its sequence number and the numbers in use before it."""
 
     fields: Fields
@@ -33,8 +32,7 @@ class ListedLayer:
         return self.fields.where()
 
 
-@dataclass(frozen=True, eq=False)
-class LayerKeys:
+class LayerKeys(NamedTuple):
     """The keys of a layer, or of the whole description, and how many rolling buffers there are."""
 
     fields: Fields
@@ -46,8 +44,7 @@ class LayerKeys:
         return self.fields.where()
 
 
-@dataclass(frozen=True, eq=False)
-class Reference:
+class Reference(NamedTuple):
     """A value of `key` that names a layer; `target` is None if there is no such layer."""
 
     fields: Fields
@@ -62,8 +59,7 @@ class Reference:
         return self.fields.where(self.key)
 
 
-@dataclass(frozen=True, eq=False)
-class PlacedItem:
+class PlacedItem(NamedTuple):
     """An unload item or a rolling buffer with its keys."""
 
     fields: Fields

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.network.network import Layer
@@ -13,8 +13,7 @@ STRETCHED_REACH = 9
 FOLDED_KERNEL = 3
 
 
-@dataclass(frozen=True, eq=False)
-class DilatedLayer:
+class DilatedLayer(NamedTuple):
     """A layer and the part that is to execute it."""
 
     layer: Layer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.network.description import BUFFER, LayerDescription
 from ai8x_tool.network.keys import ALIASES
@@ -14,8 +14,7 @@ _MAX_POOL = 16
 _MAX_TAPS = 9
 
 
-@dataclass(frozen=True, eq=False)
-class DescribedLayer:
+class DescribedLayer(NamedTuple):
     """A layer as described: `layer` is what its keys mean, `fields` are the keys, with aliases resolved.
 
     `given` are the keys as they are spelled.

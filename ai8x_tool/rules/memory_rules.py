@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -17,16 +16,14 @@ _PARALLEL = 4
 _NARROWER = (4, 2, 1)
 
 
-@dataclass(frozen=True, eq=False)
-class UsedQuadrants:
+class UsedQuadrants(NamedTuple):
     """The quadrants with processors of any layer."""
 
     where: str
     quadrants: tuple[int, ...]
 
 
-@dataclass(frozen=True, eq=False)
-class StoredLayer:
+class StoredLayer(NamedTuple):
     """A layer whose kernels are stored in passes. `block`: outputs that are stored together in quad mode, else 1."""
 
     layer: Layer
@@ -40,8 +37,7 @@ class StoredLayer:
         return self.layer.where
 
 
-@dataclass(frozen=True, eq=False)
-class KernelSpace:
+class KernelSpace(NamedTuple):
     """The `length` columns that a layer needs in each of `processors`, at `offset` (None: no place was found).
 
     `kernels` of `area` weights make that length. `reserved` is (processor, column), `sizes` the columns by processor.
@@ -69,8 +65,7 @@ class KernelSpace:
         return int(np.diff(breaks).max()) - 1
 
 
-@dataclass(frozen=True, eq=False)
-class KernelColumns:
+class KernelColumns(NamedTuple):
     """`columns` of one processor that a layer is about to fill; `owners` are the layers they belong to, −1 for none."""
 
     where: str
@@ -79,8 +74,7 @@ class KernelColumns:
     owners: npt.NDArray[Any]
 
 
-@dataclass(frozen=True, eq=False)
-class ParallelColumns:
+class ParallelColumns(NamedTuple):
     """Columns that a layer with calcx4 needs in one processor, and those that are left there."""
 
     where: str
@@ -89,8 +83,7 @@ class ParallelColumns:
     limit: int
 
 
-@dataclass(frozen=True, eq=False)
-class BiasSpace:
+class BiasSpace(NamedTuple):
     """Bias values of a layer, `length` bytes with padding, in `quadrant`; `fills` are the bytes used in each one."""
 
     where: str

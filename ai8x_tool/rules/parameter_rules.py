@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +13,7 @@ from ai8x_tool.rules.base import Finding
 _WIDTHS = (1, 2, 4, 8)
 
 
-@dataclass(frozen=True, eq=False)
-class ParameterFile:
+class ParameterFile(NamedTuple):
     """A file with weights for `needed` layers of `description`; `where` is its path. `arch` is None if unknown."""
 
     where: str
@@ -25,8 +23,7 @@ class ParameterFile:
     needed: int
 
 
-@dataclass(frozen=True, eq=False)
-class Entry:
+class Entry(NamedTuple):
     """An entry of a checkpoint that is called a weight; `where` is the checkpoint's path."""
 
     where: str
@@ -35,8 +32,7 @@ class Entry:
     ignore_batchnorm: bool
 
 
-@dataclass(frozen=True, eq=False)
-class Tensor:
+class Tensor(NamedTuple):
     """Weights or a bias of one layer. `where` names file, key and layer; `bits` is the width of weights."""
 
     where: str

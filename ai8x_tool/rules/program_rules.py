@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.network.network import Layer
@@ -11,8 +11,7 @@ from ai8x_tool.rules.base import Finding
 _LANES = 4
 
 
-@dataclass(frozen=True, eq=False)
-class SampleInput:
+class SampleInput(NamedTuple):
     """A sample of `shape` (channels, rows, columns) for the first layer, which reads it in `passes`.
 
     `words` are the words of a synthesized input, None for an ordinary one.
@@ -35,8 +34,7 @@ class SampleInput:
         return self.shape[1] * self.shape[2]
 
 
-@dataclass(frozen=True, eq=False)
-class StreamedLayer:
+class StreamedLayer(NamedTuple):
     """A layer with the row step of its stream, and the TRAM entries of the streaming layers before it."""
 
     layer: Layer
@@ -50,8 +48,7 @@ class StreamedLayer:
         return self.layer.where
 
 
-@dataclass(frozen=True, eq=False)
-class FinalOutput:
+class FinalOutput(NamedTuple):
     """An output of the network, and what the program makes of it. `collectable`: the byte collector can copy it."""
 
     layer: Layer

@@ -6,42 +6,39 @@ spec: network-yaml, sections 3 and 4.2; registers, section 3
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.network.description import BUFFER, STOP, LayerDescription, Pair
 from ai8x_tool.rules.base import Finding
 
 
-@dataclass(frozen=True, eq=False)
-class ChosenLayers:
-    """The layers at which the options begin and end a network of `count` layers."""
+class ChosenLayers(NamedTuple):
+    """The layers at which the options begin and end a network of `total` layers."""
 
     start: int
     stop: int | None
-    count: int
+    total: int
     where: str = ""
 
 
-@dataclass(frozen=True, eq=False)
-class OrderedLayer:
+class OrderedLayer(NamedTuple):
     """A layer in the order of execution: `executed` are those before it, `following` is to come next."""
 
     where: str
     layer: LayerDescription
     device: Device
-    count: int
+    total: int
     executed: Collection[int]
     following: int = STOP
 
     @property
     def default(self) -> int:
         """The next layer of the list."""
-        return self.layer.index + 1 if self.layer.index + 1 < self.count else STOP
+        return self.layer.index + 1 if self.layer.index + 1 < self.total else STOP
 
 
-@dataclass(frozen=True, eq=False)
-class SourcedLayer:
+class SourcedLayer(NamedTuple):
     """A layer with its sources: `channels` and `sizes` are those of each source, unknown until all are `executed`."""
 
     where: str
@@ -52,8 +49,7 @@ class SourcedLayer:
     sizes: tuple[Pair, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
-class SizedLayer:
+class SizedLayer(NamedTuple):
     """A layer with the sizes of its input, after pooling, and of its output."""
 
     where: str
@@ -63,8 +59,7 @@ class SizedLayer:
     out: Pair
 
 
-@dataclass(frozen=True, eq=False)
-class WeightedLayer:
+class WeightedLayer(NamedTuple):
     """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the sources' channels.
 
     `found` is False for a weight_source without weights.
@@ -90,16 +85,16 @@ def _size(size: Pair) -> str:
 
 def constraint_start_layer(s: ChosenLayers) -> Finding | None:
     """The layer to start with (--start-layer) is one of the network."""
-    if 0 <= s.start < s.count:
+    if 0 <= s.start < s.total:
         return None
-    return Finding(f"start layer {s.start} does not exist", f"0 … {s.count - 1}")
+    return Finding(f"start layer {s.start} does not exist", f"0 … {s.total - 1}")
 
 
 def constraint_stop_layer(s: ChosenLayers) -> Finding | None:
     """The layer to stop after (--stop-after) is one of the network."""
-    if s.stop is None or 0 <= s.stop < s.count:
+    if s.stop is None or 0 <= s.stop < s.total:
         return None
-    return Finding(f"layer {s.stop} to stop after does not exist", f"0 … {s.count - 1}")
+    return Finding(f"layer {s.stop} to stop after does not exist", f"0 … {s.total - 1}")
 
 
 def constraint_list_order(s: OrderedLayer) -> Finding | None:
@@ -112,7 +107,7 @@ def constraint_list_order(s: OrderedLayer) -> Finding | None:
 
 def caution_no_successor(s: OrderedLayer) -> Finding | None:
     """A network ends where next_sequence names no layer."""
-    if s.following < s.count:
+    if s.following < s.total:
         return None
     return Finding(f"next_sequence = {s.following} does not exist", "use next_sequence: stop if this is meant")
 
