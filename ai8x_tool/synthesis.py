@@ -28,8 +28,19 @@ from ai8x_tool.network.parameters import ParameterOptions, load_parameters
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.network.resolve import ResolveOptions, resolve
 from ai8x_tool.report.statistics import Statistics
-from ai8x_tool.rules import PHASES, Subject, check_rules
+from ai8x_tool.rules.base import check_rules, remark, require
+from ai8x_tool.rules.catalogue import LAYER_PHASES
 from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+from ai8x_tool.rules.program_rules import (
+    FinalOutput,
+    SampleInput,
+    caution_mlator,
+    caution_softmax_width,
+    caution_zero_output,
+    constraint_sample_shape,
+    constraint_synthesized_fifo,
+)
+from ai8x_tool.rules.subject import Subject
 from ai8x_tool.verify.hardware import HardwareCheck
 
 Sample = npt.NDArray[Any]
@@ -120,9 +131,9 @@ def synthesize_network(
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     pattern = options.lowering.synthesized_input
     if pattern is not None:
-        if not options.mapping.fifo or network.start.chw:
-            raise Ai8xError("synthesized input needs --fifo and HWC data", where=network.start.where)
-        sample = synthesize_sample(sample, pattern, network.start.where)
+        subject = SampleInput(network.start, shape, options.mapping.fifo, words=pattern.words)
+        require(constraint_synthesized_fifo, subject)
+        sample = synthesize_sample(sample, pattern, network.start)
     mapping = map_network(
         network, options.mapping, lambda views: _check(network, options.mapping, views, shape, console)
     )
@@ -131,10 +142,9 @@ def synthesize_network(
     tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
     _warn_zero(network, tensors, options, console)
     program = lower(mapping, options.lowering, sample, tensors)
-    if project.softmax and network.final.output_width == 8:
-        console.warn(f"{network.final.where}: softmax is meant for 32-bit output (output_width: 32)")
-    if project.mlator and not all(collectable(region) for region in program.unload):
-        console.warn("--mlator: outputs of 32 bits, or of few or odd pixels, are copied without the byte collector")
+    whole = all(collectable(region) for region in program.unload)
+    final = FinalOutput(network.final, project.softmax, project.mlator, whole)
+    check_rules((caution_softmax_width, caution_mlator), [final], console)
     files, statistics = render_project(program, project)
     return Synthesis(files, statistics, network, mapping, program, tensors)
 
@@ -147,31 +157,17 @@ def _check(
     console: Console,
 ) -> None:
     subjects = [Subject(network, layer, view, options) for layer, view in views]
-    for _, rules in PHASES:
-        check_rules(rules, subjects, console)
-    check_sample_shape(network, shape)
-
-
-def check_sample_shape(network: Network, shape: tuple[int, int, int]) -> None:
-    """Raise Ai8xError if a sample of `shape` is not what the first layer expects."""
-    start = network.start
-    channels, pixels = start.channels_in * start.operands, start.in_size[0] * start.in_size[1]
-    if shape[0] == channels and shape[1] * shape[2] == pixels + sum(start.in_crop) * start.in_size[1]:
-        return
-    expected = f"{channels}×{start.in_size[0]}×{start.in_size[1]}"
-    have = "×".join(map(str, shape))
-    raise Ai8xError(
-        f"the sample is {have}, the first layer expects {expected}",
-        where=start.where,
-        fix="give a sample of this network with --sample-input",
-    )
+    for phase in LAYER_PHASES:
+        check_rules(phase.rules, subjects, console)
+    require(constraint_sample_shape, SampleInput(network.start, shape))
 
 
 def _warn_zero(network: Network, tensors: LayerTensors, options: SynthesisOptions, console: Console) -> None:
     for index in tensors.order:
         checked = network[index].output or index == tensors.order[-1]
-        if options.warn_zero and checked and not tensors.outputs[index].any():
-            console.warn(f"{network[index].where}: all outputs are 0 for this sample: the test means little")
+        if options.warn_zero and checked:
+            zero = not tensors.outputs[index].any()
+            remark(caution_zero_output, FinalOutput(network[index], zero=zero), console)
 
 
 def load_sample(path: Path) -> Sample:

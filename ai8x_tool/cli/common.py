@@ -34,6 +34,14 @@ def make_console(*, json: bool, quiet: bool, verbose: bool) -> Console:
     return Console(verbosity=-1 if quiet else int(verbose), json_output=json)
 
 
+def warn_without_effect(flags: dict[str, Any], names: tuple[str, ...], console: Console) -> None:
+    """Name in one warning the given options that do nothing; scripts that are quiet know."""
+    given = [name for name in names if flags.get(name) is not None]
+    shown = [("--no-" if flags[name] is False else "--") + name.replace("_", "-") for name in given]
+    if shown and console.verbosity >= 0:
+        console.warn(f"without effect: {', '.join(shown)}")
+
+
 def run(console: Console, function: Callable[[], Result]) -> Result:
     """Call `function`; a user's error becomes one line and exit status 1, Ctrl-C one line and 130."""
     try:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, option, run
+from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, option, run, warn_without_effect
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -209,6 +209,7 @@ def synthesize(
     flags = dict(locals())
     console = make_console(json=json, quiet=quiet, verbose=verbose)
     extras = _Extras(bool(display_checkpoint), sample_numpy_filename)
+    warn_without_effect(flags, _WITHOUT_EFFECT, console)
     run(console, lambda: _synthesize(recipe, settings, _settings_flags(flags), extras, console))
 
 

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, option, run
+from ai8x_tool.cli.common import (
+    EXIT_INTERRUPTED,
+    Json,
+    Quiet,
+    Verbose,
+    make_console,
+    option,
+    run,
+    warn_without_effect,
+)
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -129,13 +138,6 @@ _WITHOUT_EFFECT = (
     *("act_stats", "compiler_mode", "compiler_backend"),
 )
 _NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate", *_WITHOUT_EFFECT)
-
-
-def warn_without_effect(flags: dict[str, Any], names: tuple[str, ...], console: Console) -> None:
-    """Name in one warning the given options that do nothing."""
-    given = ["--" + name.replace("_", "-") for name in names if flags.get(name) is not None]
-    if given:
-        console.warn(f"without effect: {', '.join(given)}")
 
 
 def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any], console: Console) -> None:

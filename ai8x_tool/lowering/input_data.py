@@ -4,34 +4,39 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context, SynthesizedInput
 from ai8x_tool.lowering.steps import InputBlock, Words
 from ai8x_tool.mapping.bits import bits_of, ceil_div
+from ai8x_tool.network.network import Layer
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.program_rules import INPUT_RULES, SampleInput, constraint_synthesized_sample
 
 _LANES = 4
 
 
 def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
     """Return the input words; `sample` is (channels, rows, columns) of −128…127, operands one after the other."""
-    layer = context.mapping.start.layer
+    start = context.mapping.start
+    layer, shape = start.layer, sample.shape
+    for rule in INPUT_RULES:
+        require(rule, SampleInput(layer, (shape[0], shape[1], shape[2]), context.fifo, start.view.input_passes))
     data = sample.reshape(layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
     if context.fifo:
-        blocks = _fifo_chw(context, data[0]) if layer.chw else _fifo_hwc(context, data[0])
+        blocks = _fifo_chw(data[0]) if layer.chw else _fifo_hwc(context, data[0])
         pattern = context.options.synthesized_input
         return blocks if pattern is None else [InputBlock(b.name, 0, b.words[: pattern.words]) for b in blocks]
     return _chw(context, data) if layer.chw else _hwc(context, data)
 
 
-def synthesize_sample(sample: Words, pattern: SynthesizedInput, where: str) -> Words:
+def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: Layer) -> Words:
     """Return the sample that the program synthesizes from the first words of `sample` (channels, rows, columns).
 
-    Raises Ai8xError for more than four channels, or a number of pixels that is no multiple of the words.
+    `start` is the network's first layer. Raises Ai8xError for more than four channels, or a number of pixels that is no
+    multiple of the words.
     """
     channels, pixels = sample.shape[0], sample.shape[1] * sample.shape[2]
-    if channels > _LANES or pattern.words < 1 or pixels % pattern.words:
-        rule = "synthesized input needs 1 to 4 channels and a number of pixels that is a multiple of the words"
-        raise Ai8xError(f"{rule}: {channels} channels, {pixels} pixels, {pattern.words} words", where=where)
+    subject = SampleInput(start, (channels, *sample.shape[1:]), words=pattern.words)
+    require(constraint_synthesized_sample, subject)
     lanes = np.zeros((pixels, _LANES), np.uint8)
     lanes[:, :channels] = sample.reshape(channels, -1).T.astype(np.int8).view(np.uint8)
     first = _words(lanes)[: pattern.words].astype(np.int64)
@@ -77,8 +82,6 @@ def _four_pixels(channel: Words) -> Words:
 def _chw(context: Context, data: Words) -> list[InputBlock]:
     """Four pixels per word, one channel per processor."""
     mapped = context.mapping.start
-    if mapped.view.input_passes > 1 or len(data) > 1:
-        raise Ai8xError("CHW input needs at most 64 channels and one operand", where=mapped.layer.where)
     offset = mapped.layer.input_offset
     return [
         InputBlock(processor, context.device.instance(processor) + offset, _four_pixels(channel))
@@ -93,8 +96,6 @@ def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
     blocks: dict[int, Words] = {}
     for group in range(count):
         fifo = quadrants[group % len(quadrants)]
-        if fifo >= count:
-            raise Ai8xError(f"FIFO {fifo} is used, but FIFOs before it are not", where=layer.where)
         lanes = np.zeros((data.shape[1], _LANES), np.uint8)
         for lane in range(_LANES):
             channel = _LANES * group + lane
@@ -104,9 +105,5 @@ def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
     return [InputBlock(fifo, 0, blocks[fifo]) for fifo in sorted(blocks)]
 
 
-def _fifo_chw(context: Context, data: Words) -> list[InputBlock]:
-    layer = context.mapping.start.layer
-    quadrants = [q for q in range(4) if layer.processors >> 16 * q & 1]
-    if quadrants != list(range(len(data))):
-        raise Ai8xError("CHW channels must use FIFOs 0, 1, … in order", where=layer.where)
+def _fifo_chw(data: Words) -> list[InputBlock]:
     return [InputBlock(fifo, 0, _four_pixels(channel)) for fifo, channel in enumerate(data)]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
 from ai8x_tool.mapping.bits import ceil4, ceil_div
 from ai8x_tool.network.description import STOP
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.program_rules import StreamedLayer, constraint_stream_step
 
 Fields = dict[str, int]
 
@@ -154,13 +155,7 @@ def stream_start(mapped: LayerMapping, context: Context, quadrant: int) -> Field
 def stream_deltas(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """STR2."""
     stream, layer = stream_values(mapped, context), mapped.layer
-    if stream.delta2 >= context.device.delta2_limit:
-        raise Ai8xError(
-            f"streaming needs a row step of {stream.delta2} words, the {context.device.name} supports less than "
-            f"{context.device.delta2_limit}",
-            where=layer.where,
-            fix="reduce pooling or the width of the data",
-        )
+    require(constraint_stream_step, StreamedLayer(layer, context.device, step=stream.delta2))
     passes = 0
     if layer.streaming and not context.is_start(mapped):
         before = [m for m in context.mapping.layers if m.layer.index < layer.index]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.program_rules import StreamedLayer, constraint_tram
 
 Fields = dict[str, int]
 
@@ -21,10 +22,5 @@ def tram_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Field
     if not streams_later:
         return {"maximum": mapped.tram - 1}
     start = sum(m.tram * m.view.input_passes for m in context.mapping.layers if m.layer.index < layer.index)
-    if start >= context.device.tram_pointer_limit:
-        raise Ai8xError(
-            f"the streaming layers before need {start} TRAM entries, {context.device.tram_pointer_limit} exist",
-            where=layer.where,
-            fix="stream fewer layers, or narrower data",
-        )
+    require(constraint_tram, StreamedLayer(layer, context.device, entries=start))
     return {"start": start, "maximum": mapped.tram - 1 + start}

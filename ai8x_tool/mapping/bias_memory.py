@@ -8,9 +8,10 @@ import numpy as np
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
 from ai8x_tool.network.network import IntArray
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.memory_rules import BiasSpace, constraint_bias_memory
 
 
 @dataclass(frozen=True)
@@ -96,8 +97,9 @@ class BiasMemory:
 
         quadrant = min(request.allowed, key=level)
         offset = level(quadrant)
-        if offset + request.length > self.device.bias_size:
-            raise self._exhausted(request, quadrant, offset)
+        fills = [len(values) for values in self.content]
+        fills[quadrant] = offset
+        self._require_space(request, quadrant, request.length, fills)
         values = self.content[quadrant]
         values += [None] * (offset - len(values) + request.lead + request.spare)
         values += request.values.tolist()
@@ -111,14 +113,14 @@ class BiasMemory:
                 if request.broadcast:
                     values += [None] * (ceil4(len(values)) - len(values))
                 offsets[quadrant] = len(values)
+        fills = [len(values) for values in self.content]
         if request.quad:
             for i, value in enumerate(request.values.tolist()):
                 self.content[i % QUADRANTS].append(value)
         else:
             self._append_depthwise(request)
         for quadrant, values in enumerate(self.content):
-            if len(values) > self.device.bias_size:
-                raise self._exhausted(request, quadrant, len(values) - request.length)
+            self._require_space(request, quadrant, len(values) - fills[quadrant], fills)
         return BiasPlacement(None, offsets)
 
     def _append_depthwise(self, request: BiasRequest) -> None:
@@ -140,13 +142,10 @@ class BiasMemory:
         while last and last[-1] is None:
             last.pop()
 
-    def _exhausted(self, request: BiasRequest, quadrant: int, fill: int) -> Ai8xError:
-        return Ai8xError(
-            f"bias memory exhausted: {request.length} bytes are needed, {max(0, self.device.bias_size - fill)} of "
-            f"{self.device.bias_size} are left in quadrant {quadrant}",
-            where=request.where,
-            fix="allow other quadrants with bias_group, or train without bias",
-        )
+    def _require_space(self, request: BiasRequest, quadrant: int, length: int, fills: list[int]) -> None:
+        values = min(length, len(request.values))
+        space = BiasSpace(request.where, values, length, quadrant, tuple(fills), self.device.bias_size)
+        require(constraint_bias_memory, space)
 
 
 def _shift_first_quadrant(processors: int) -> int:
@@ -167,8 +166,6 @@ def _rows(request: BiasRequest, used: int, low: int, high: int) -> list[list[int
     missing = sorted(set(range(low, high + 1)) - set(bits_of(used)))
     for row in rows:
         for processor in missing:
-            if low and processor - low > len(row):
-                raise Ai8xError("the bias of this processor map cannot be stored", where=request.where)
             row.insert(processor, None)
     return rows
 

@@ -6,15 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bits import ceil_div
 from ai8x_tool.network.description import Operator, Pair
 from ai8x_tool.network.dimensions import passes, processors_per_pass
 from ai8x_tool.network.network import IntArray, Layer, Network
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.dilation_rules import DILATION_RULES, FOLDED_KERNEL, STRETCHED_REACH, DilatedLayer
 
 _LAST_CONVERTED_LAYER = 8
-_STRETCHED_REACH = 9
-_FOLDED_KERNEL = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,17 +85,16 @@ def _dilate(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
     dilation, length = layer.dilation[0], layer.kernel[0]
     if layer.dilation == (1, 1):
         return view
-    if layer.operator != "conv1d" or length == 1:
-        raise Ai8xError("dilation is for Conv1d kernels of two or more taps", where=layer.where, fix="set it to 1")
+    for rule in DILATION_RULES:
+        require(rule, DilatedLayer(layer, network.device))
     reach = (length - 1) * dilation
-    if reach < _STRETCHED_REACH:
+    if reach < STRETCHED_REACH:
         kernels = view.kernels
         if kernels is not None:
             stretched = np.zeros((*kernels.shape[:2], reach + 1, 1), np.int64)
             stretched[:, :, ::dilation] = kernels
             kernels = stretched
         return replace(view, kernel=(reach + 1, 1), kernels=kernels)
-    _check_folding(network, layer)
     size = (ceil_div(layer.in_size[0], dilation), dilation)
     return replace(
         view,
@@ -108,7 +106,7 @@ def _dilate(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
         kernel=(3, 3),
         kernels=_centre_column(view.kernels),
         extra_words=size[0] * size[1] - layer.out_size[0],
-        skipped_bytes=4 * dilation * view.output_passes if length == _FOLDED_KERNEL else 0,
+        skipped_bytes=4 * dilation * view.output_passes if length == FOLDED_KERNEL else 0,
     )
 
 
@@ -119,28 +117,6 @@ def _centre_column(kernels: IntArray | None) -> IntArray | None:
     square = np.zeros((*kernels.shape[:2], 3, 3), np.int64)
     square[:, :, 3 - kernels.shape[2] :, 1] = kernels[..., 0]
     return square
-
-
-def _check_folding(network: Network, layer: Layer) -> None:
-    limit = network.device.conv1d_dilation
-    broken = [
-        text
-        for bad, text in [
-            (layer.kernel[0] > _FOLDED_KERNEL, "a kernel of at most 3 taps"),
-            (layer.has_pool, "no pooling"),
-            (layer.pad[0] != 0, "pad 0"),
-            (layer.operands > 1, "one operand"),
-            (layer.bypass or layer.flatten or layer.readahead or layer.streaming, "no bypass, flatten or streaming"),
-            (layer.dilation[0] > limit, f"a dilation of at most {limit}"),
-        ]
-        if bad
-    ]
-    if broken:
-        raise Ai8xError(
-            f"a Conv1d whose kernel reaches over {_STRETCHED_REACH} or more samples (dilation {layer.dilation[0]}) "
-            f"needs {', '.join(broken)}",
-            where=layer.where,
-        )
 
 
 def _emulates(network: Network, layer: Layer, view: HardwareView) -> bool:

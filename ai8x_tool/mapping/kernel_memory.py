@@ -9,10 +9,18 @@ import numpy.typing as npt
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
 from ai8x_tool.mapping.kernel_stream import Bytes, Columns, StreamShape, layer_streams
 from ai8x_tool.network.network import IntArray
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.memory_rules import (
+    KernelColumns,
+    KernelSpace,
+    ParallelColumns,
+    constraint_calcx4_memory,
+    constraint_kernel_conflict,
+    constraint_kernel_memory,
+)
 
 _ALL = (1 << PROCESSORS) - 1
 _EXTENSION = 4096
@@ -120,12 +128,30 @@ class KernelMemory:
         placement = reserve(request)
         active = bits_of(request.processors & 0xFFFF if request.quad else request.processors)
         offset = self._search(request, active, placement.length)
-        if offset + placement.length > self.sizes[active[-1]]:
-            raise self._exhausted(request, placement.length)
-        self._store(request, active, replace(placement, offset=offset))
-        return replace(placement, offset=offset)
+        self._require_space(request, active, placement, offset)
+        assert offset is not None
+        placement = replace(placement, offset=offset)
+        self._store(request, active, placement)
+        return placement
 
-    def _search(self, request: KernelRequest, active: list[int], length: int) -> int:
+    def _require_space(
+        self, request: KernelRequest, active: list[int], placement: KernelPlacement, offset: int | None
+    ) -> None:
+        space = KernelSpace(
+            where=request.where,
+            processors=active,
+            length=placement.length,
+            kernels=placement.count,
+            area=request.shape.area,
+            bits=abs(request.shape.bits),
+            offset=offset,
+            reserved=self.reserved,
+            sizes=self.sizes,
+        )
+        require(constraint_kernel_memory, space)
+
+    def _search(self, request: KernelRequest, active: list[int], length: int) -> int | None:
+        """Return the first column of a place for the layer in all `active` processors, None if there is none."""
         depthwise = request.shape.depthwise
         large = self.device.large_kernel_memories and all(p % PROCESSORS_PER_QUADRANT == 0 for p in active)
         if large and not request.mixed_x4 and (not depthwise or length <= 256):
@@ -133,12 +159,12 @@ class KernelMemory:
             if offset is not None:
                 return offset
         if depthwise and self.device.large_kernel_memories:
-            found = self._forward_depthwise(request, active, length)
+            found = self._forward_depthwise(active, length)
         else:
-            found = self._forward(request, active, length)
-        return ceil4(4 * found if request.mixed_x4 else found)
+            found = self._forward(active, length)
+        return found if found is None else ceil4(4 * found if request.mixed_x4 else found)
 
-    def _forward(self, request: KernelRequest, active: list[int], length: int) -> int:
+    def _forward(self, active: list[int], length: int) -> int | None:
         used: npt.NDArray[np.bool_] = np.asarray(self.reserved[active].any(axis=0))
         limit = int(self.sizes[active].min())
         offset = ceil4(self.start)
@@ -147,15 +173,15 @@ class KernelMemory:
             if not taken.any():
                 return offset
             offset = ceil4(offset + int(taken.argmax()) + 1)
-        raise self._exhausted(request, length)
+        return None
 
-    def _forward_depthwise(self, request: KernelRequest, active: list[int], length: int) -> int:
+    def _forward_depthwise(self, active: list[int], length: int) -> int | None:
         """Find the first place inside one memory instance; the test is one column low, as in the reference."""
         offset = ceil4(self.start)
         while self.reserved[active[0], offset]:
             offset += 4
             if offset + length > self.sizes[active[0]]:
-                raise self._exhausted(request, length)
+                return None
         position = 0
         while position < len(active):
             processor = active[position]
@@ -164,14 +190,14 @@ class KernelMemory:
                 offset = ((offset + mask) & ~mask) - 1
                 mask = _instance_mask(offset + 1)
                 if (offset + 1) & ~mask != (offset + length) & ~mask:
-                    raise self._exhausted(request, length)
+                    return None
             taken = self.reserved[processor, max(offset, 0) : offset + length]
             position += 1
             if taken.any():
                 offset = ceil4(max(offset, 0) + int(taken.argmax()) + 1)
                 position = 0
             if offset + length > self.sizes[processor]:
-                raise self._exhausted(request, length)
+                return None
         return offset
 
     def _backward(self, active: list[int], length: int, *, depthwise: bool) -> int | None:
@@ -222,42 +248,25 @@ class KernelMemory:
             processors = processor + PROCESSORS_PER_QUADRANT * (relative % 4)
             columns = logical = placement.offset + relative // 4
         elif request.calcx4:
-            columns = self._x4_columns(request, placement.offset, relative)
+            columns = self._x4_columns(request, processor, placement.offset, relative)
         if (columns >= self.sizes[processors]).any():
-            raise self._exhausted(request, placement.length)
+            self._require_space(request, [processor], placement, None)
         owners = self.owner[processors, columns]
-        if (owners >= 0).any():
-            other = int(owners.max())
-            raise Ai8xError(
-                f"kernel memory conflict: columns of processor {processor} from {int(columns.min())} on already hold "
-                f"kernels of layer {other}",
-                where=request.where,
-                fix="align output_processors to a multiple of 4 and avoid gaps in the map",
-            )
+        require(constraint_kernel_conflict, KernelColumns(request.where, processor, columns, owners))
         self.owner[processors, columns] = request.index
         self.data[processors, columns] = run.data
         self.reserved[processors, logical] = True
 
     def _x4_columns(
-        self, request: KernelRequest, offset: int, relative: npt.NDArray[np.int64]
+        self, request: KernelRequest, processor: int, offset: int, relative: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
         shape = request.shape
         count = shape.input_passes * shape.outputs * COLUMN_BYTES * abs(shape.bits) // (shape.area * 8)
         block, inside = np.divmod(relative, (count + 3) // 4)
-        if offset + len(relative) > _EXTENSION or (block > 3).any():
-            raise Ai8xError("calcx4 kernels do not fit the ordinary kernel memory", where=request.where)
+        limit = min(_EXTENSION - offset, (count + 3) // 4 * 4)
+        needed = max(len(relative), int(relative.max(initial=-1)) + 1 if (block > 3).any() else 0)
+        require(constraint_calcx4_memory, ParallelColumns(request.where, processor, needed, limit))
         return 1024 * block + inside + offset // 4
-
-    def _exhausted(self, request: KernelRequest, length: int) -> Ai8xError:
-        active = bits_of(request.processors)
-        free = int((~self.reserved[active]).sum(axis=1).min())
-        total = int(self.sizes[active].min())
-        return Ai8xError(
-            f"kernel memory exhausted: the layer needs {length} columns of 9 bytes in each of its {len(active)} "
-            f"processors; {free} of {total} are free in the fullest one",
-            where=request.where,
-            fix="use fewer weight bits, fewer channels or kernels, or spread layers over other processors",
-        )
 
 
 def _instance_mask(column: int) -> int:

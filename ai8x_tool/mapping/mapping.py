@@ -9,13 +9,17 @@ from itertools import pairwise
 import numpy as np
 
 from ai8x_tool.device.facts import QUADRANTS, Device
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
 from ai8x_tool.mapping.bits import bits_of, ones, quadrant_bits
 from ai8x_tool.mapping.hardware import HardwareView, hardware_view, tram_depth
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
 from ai8x_tool.network.network import IntArray, Layer, Network
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
+
+_PARALLEL = 4
+"""Outputs that a layer with calcx4 computes at a time."""
 
 
 @dataclass(frozen=True)
@@ -152,12 +156,7 @@ def used_quadrants(network: Network, options: MappingOptions) -> tuple[int, ...]
     for layer in network.layers:
         union |= input_processors(network, layer, options)
     quadrants = tuple(q for q in range(QUADRANTS) if quadrant_bits(union, q))
-    if 0 not in quadrants:
-        raise Ai8xError(
-            "no layer uses a processor of quadrant 0 (0 … 15), which controls the others",
-            where=network.start.where,
-            fix="move at least one layer there",
-        )
+    require(constraint_quadrant_0, UsedQuadrants(network.start.where, quadrants))
     return quadrants
 
 
@@ -241,36 +240,33 @@ def _kernel_request(network: Network, layer: Layer, view: HardwareView, options:
         flatten=layer.flatten,
         depthwise=layer.depthwise,
     )
-    if layer.flatten and layer.channels_in != view.input_passes * view.inputs_per_pass:
-        raise Ai8xError(
-            f"flatten: {layer.channels_in} channels cannot be divided evenly among {view.input_passes} passes",
-            where=layer.where,
-        )
+    block = QUADRANTS * shape.per_byte if quad and shape.per_byte > 1 else 1
+    for rule in STORED_RULES:
+        require(rule, StoredLayer(layer, view.input_passes, view.inputs_per_pass, block))
     previous_x4 = layer.index - 1 in network and network[layer.index - 1].calcx4
     return KernelRequest(
         index=layer.index,
         where=layer.where,
         processors=input_processors(network, layer, options),
         shape=shape,
-        weights=_reordered(layer, view.kernels, shape, quad=quad),
+        weights=_reordered(layer, view.kernels, shape.per_byte if quad else 1),
         quad=quad,
         calcx4=layer.calcx4,
         mixed_x4=layer.index > 0 and layer.calcx4 and not previous_x4,
     )
 
 
-def _reordered(layer: Layer, kernels: IntArray, shape: StreamShape, *, quad: bool) -> IntArray:
-    """Return the kernels with outputs in the order that calcx4 and quad mode store them. spec: memory, 3.9, 3.10."""
+def _reordered(layer: Layer, kernels: IntArray, per_byte: int) -> IntArray:
+    """Return the kernels with outputs in the order that calcx4 and quad mode store them. spec: memory, 3.9, 3.10.
+
+    `per_byte` weights share a byte in quad mode; 1 otherwise.
+    """
     count = len(kernels)
-    if layer.calcx4 and count % 4:
-        raise Ai8xError(f"calcx4 needs a multiple of 4 output channels, not {count}", where=layer.where)
     if layer.calcx4 and not layer.flatten:
-        kernels = kernels[np.arange(count).reshape(-1, 4).T.reshape(-1)]
-    if quad and shape.per_byte > 1:
-        block = 4 * shape.per_byte
-        if count % block:
-            raise Ai8xError(f"quad mode needs a multiple of {block} output channels, not {count}", where=layer.where)
-        kernels = kernels[np.arange(count).reshape(-1, shape.per_byte, 4).transpose(0, 2, 1).reshape(-1)]
+        kernels = kernels[np.arange(count).reshape(-1, _PARALLEL).T.reshape(-1)]
+    if per_byte > 1:
+        order = np.arange(count).reshape(-1, per_byte, QUADRANTS).transpose(0, 2, 1)
+        kernels = kernels[order.reshape(-1)]
     return kernels
 
 

@@ -9,8 +9,19 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.network.description import BINARY, NetworkDescription
 from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.parameter_rules import (
+    ParameterFile,
+    Tensor,
+    constraint_array_range,
+    constraint_integer_arrays,
+    constraint_kernel_match,
+    constraint_parameter_count,
+    constraint_weight_shape,
+    kernel_size,
+)
 
 Array = npt.NDArray[Any]
 
@@ -27,17 +38,19 @@ def load_test_parameters(
     weights = _arrays(weight_file)
     if len(weights) == 1 and len(layers) > 1:
         weights = list(weights[0])
-    if len(weights) < len(layers):
-        raise Ai8xError(f"{len(weights)} arrays, but {len(layers)} layers need weights", where=str(weight_file))
+    file = ParameterFile(str(weight_file), description, description.arch, len(weights), len(layers))
+    require(constraint_parameter_count, file)
     biases: list[Array | None] = [*(_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
     result = {}
     for position, (layer, values, bias) in enumerate(zip(layers, weights, biases, strict=False)):
         where = f"{weight_file}: array {position} ({layer.label} of {description.path.name})"
-        kernels = _kernels(values, layer, where)
+        kernels = _kernels(Tensor(where, values, layer))
         bits = layer.quantization or 8
         stored = None if bias is None else bias.astype(np.int64).reshape(-1)
         key = f"{weight_file.name}[{position}]"
-        result[layer.index] = Parameters(key, _reduced(kernels, bits, where), stored, bits, layer.output_shift or 0)
+        result[layer.index] = Parameters(
+            key, _reduced(Tensor(where, kernels, layer, bits)), stored, bits, layer.output_shift or 0
+        )
     return result
 
 
@@ -53,21 +66,19 @@ def _arrays(path: Path) -> list[Array]:
         raise Ai8xError(f"no file of NumPy arrays: {reason}", where=str(path)) from None
 
 
-def _kernels(values: Array, layer: LayerDescription, where: str) -> IntArray:
-    if values.dtype.kind not in "iu" or not 2 <= values.ndim <= 4 or not values.size:
-        raise Ai8xError(f"weights are integers of 2 to 4 dimensions, not {values.dtype} {values.shape}", where=where)
-    size = (*values.shape[2:], 1, 1)[:2]
-    if size != layer.kernel:
-        raise Ai8xError(f"the kernels are {size[0]}×{size[1]}, kernel_size says {layer.kernel}", where=where)
-    return values.astype(np.int64).reshape(*values.shape[:2], *size)
+def _kernels(tensor: Tensor) -> IntArray:
+    for rule in (constraint_integer_arrays, constraint_weight_shape, constraint_kernel_match):
+        require(rule, tensor)
+    values = tensor.values
+    return values.astype(np.int64).reshape(*values.shape[:2], *kernel_size(values.shape))
 
 
-def _reduced(weights: IntArray, bits: int, where: str) -> IntArray:
-    """Return the weights shifted right until they fit `bits`."""
-    if bits == BINARY:
+def _reduced(tensor: Tensor) -> IntArray:
+    """Return the weights shifted right until they fit the tensor's bits."""
+    weights: IntArray = tensor.values
+    if tensor.bits == BINARY:
         return np.where(weights >= 0, 1, -1)
+    require(constraint_array_range, tensor)
     extremes = [int(v) + 1 if v < 0 else int(v) for v in (weights.max(), weights.min())]
     needed = 2 + max(abs(v).bit_length() - 1 for v in extremes)
-    if needed > 8:
-        raise Ai8xError(f"weights {weights.min()} … {weights.max()} need more than 8 bits", where=where)
-    return weights >> max(0, needed - bits)
+    return weights >> max(0, needed - tensor.bits)

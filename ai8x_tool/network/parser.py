@@ -9,15 +9,23 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import DataBuffer, LayerDescription, NetworkDescription, UnloadItem
-from ai8x_tool.network.dimensions import passes, processors_per_pass
-from ai8x_tool.network.layer_parser import LAYER_KEYS, MAX_GAP, parse_layer
+from ai8x_tool.network.keys import BUFFER_KEYS, GLOBAL_KEYS, LAYER_KEYS, UNLOAD_KEYS
+from ai8x_tool.network.layer_parser import MAX_GAP, parse_layer
 from ai8x_tool.network.references import resolve_references
 from ai8x_tool.network.values import Fields
 from ai8x_tool.network.yaml_reader import Entry, read_yaml
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.description_rules import (
+    LISTED_RULES,
+    PLACED_RULES,
+    UNLOAD_RULES,
+    LayerKeys,
+    ListedLayer,
+    PlacedItem,
+    constraint_buffer_declared,
+    constraint_one_buffer,
+)
 
-GLOBAL_KEYS = ["arch", "dataset", "layers", "bias", "weights", "output_map", "unload", "data_buffer", "snoop"]
-_UNLOAD_KEYS = ["processors", "channels", "dim", "offset", "width", "write_gap"]
-_BUFFER_KEYS = ["name", "processors", "channels", "dim", "offset", "width"]
 _SNOOP_VALUES = 32
 
 
@@ -65,13 +73,12 @@ def _layers(
         layer.check_keys(LAYER_KEYS)
         given = layer.optional_integer("sequence", 0)
         sequence = sequence + 1 if given is None else given - skip
-        if sequence >= device.layers:
-            raise layer.fail("sequence", f"the {device.name} has {device.layers} layers (0 … {device.layers - 1})")
-        if any(sequence == other for other, _ in raw):
-            raise layer.fail("sequence", f"number {sequence} is already used")
+        for rule in LISTED_RULES:
+            require(rule, ListedLayer(layer, device, sequence, [number for number, _ in raw]))
         raw.append((sequence, layer))
     raw.sort(key=lambda pair: pair[0])
-    _check_buffer_keys(raw, buffer)
+    for _, layer in raw:
+        require(constraint_buffer_declared, LayerKeys(layer, int(buffer is not None)))
     references = resolve_references(raw, buffer, skip)
     return tuple(parse_layer(i, layer, references[i], console) for i, (_, layer) in enumerate(raw))
 
@@ -97,51 +104,33 @@ def _item(entry: Entry, fields: Fields, label: str, known: list[str], required: 
 
 
 def _unload_item(entry: Entry, fields: Fields, device: Device) -> UnloadItem:
-    item = _item(entry, fields, "unload item", _UNLOAD_KEYS, ["processors", "channels", "dim", "offset"])
-    width, gap = item.integer("width", 8), item.integer("write_gap", 0, 0, MAX_GAP)
-    if width not in (8, 32):
-        raise item.fail("width", "must be 8 or 32")
-    placed = _placed(item, device)
-    needed, have = processors_per_pass(placed["channels"]), placed["processors"].bit_count()
-    if have < needed:
-        raise item.fail("processors", f"has {have} bits, {placed['channels']} channels need {needed}")
-    rows, columns = placed["dim"]
-    words = rows * columns * passes(placed["channels"]) * width // 8 * (gap + 1)
-    if placed["offset"] + 4 * words > device.instance_size:
-        raise item.fail("offset", f"{4 * words:,} bytes from there leave data memory ({device.instance_size:,})")
-    return UnloadItem(width=width, write_gap=gap, **placed)
+    keys = _item(entry, fields, "unload item", UNLOAD_KEYS, ["processors", "channels", "dim", "offset"])
+    width, gap = keys.integer("width", 8), keys.integer("write_gap", 0, 0, MAX_GAP)
+    item = UnloadItem(width=width, write_gap=gap, **_placed(keys, device))
+    for rule in UNLOAD_RULES:
+        require(rule, PlacedItem(keys, device, item))
+    return item
 
 
 def _placed(item: Fields, device: Device) -> dict[str, Any]:
-    offset = item.integer("offset", 0, 0, device.instance_size)
-    if offset % 4:
-        raise item.fail("offset", "must be a multiple of 4")
-    dim = item.dimension("dim")
-    if dim is None or max(dim) > device.dimension:
-        raise item.fail("dim", f"must be at most {device.dimension}")
     return {
         "processors": item.processor_map("processors"),
         "channels": item.integer("channels", 1, 1, device.channels),
-        "dim": dim,
-        "offset": offset,
+        "dim": item.dimension("dim"),
+        "offset": item.integer("offset", 0, 0, device.instance_size),
     }
 
 
 def _data_buffer(fields: Fields, device: Device) -> DataBuffer | None:
     items = _list(fields, "data_buffer")
+    require(constraint_one_buffer, LayerKeys(fields, len(items)))
     if not items:
         return None
-    if len(items) != 1:
-        raise fields.fail("data_buffer", "there can be only one rolling buffer")
-    item = _item(items[0], fields, "data_buffer", _BUFFER_KEYS, ["name", "processors", "channels", "dim", "offset"])
-    return DataBuffer(name=item.text("name"), **_placed(item, device))
-
-
-def _check_buffer_keys(layers: list[tuple[int, Fields]], buffer: DataBuffer | None) -> None:
-    for _, layer in layers:
-        for key in ("buffer_shift", "buffer_insert"):
-            if layer.raw(key) is not None and buffer is None:
-                raise layer.fail(key, "needs a data_buffer")
+    keys = _item(items[0], fields, "data_buffer", BUFFER_KEYS, ["name", "processors", "channels", "dim", "offset"])
+    buffer = DataBuffer(name=keys.text("name"), **_placed(keys, device))
+    for rule in PLACED_RULES:
+        require(rule, PlacedItem(keys, device, buffer))
+    return buffer
 
 
 def _snoop(fields: Fields) -> tuple[int, ...] | None:

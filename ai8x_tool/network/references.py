@@ -5,11 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ai8x_tool.errors import nearest
 from ai8x_tool.network.description import BUFFER, INPUT, STOP, DataBuffer
 from ai8x_tool.network.values import Fields
-
-_RESERVED = {"input", "stop"}
+from ai8x_tool.rules.base import require
+from ai8x_tool.rules.description_rules import (
+    RESERVED_NAMES,
+    LayerKeys,
+    Reference,
+    constraint_layer_name,
+    constraint_reference,
+    constraint_sources_named,
+)
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class _Names:
             if word in self.names:
                 return self.names[word]
             if not word.lstrip("-").isdigit():
-                raise fields.fail(key, f"no layer is named {value!r}{nearest(word, list(self.names))}")
+                require(constraint_reference, Reference(fields, key, value, None, self.names))
             value = int(word)
         if isinstance(value, bool) or not isinstance(value, int):
             raise fields.fail(key, "must be a layer's number or name")
@@ -62,13 +68,12 @@ def resolve_references(raw: list[tuple[int, Fields]], buffer: DataBuffer | None,
 
 def _layer_names(layers: list[Fields], buffer: DataBuffer | None) -> dict[str, int]:
     names: dict[str, int] = {}
-    reserved = _RESERVED | ({buffer.name.lower()} if buffer else set())
+    reserved = {*RESERVED_NAMES, *([buffer.name.lower()] if buffer else [])}
     for index, fields in enumerate(layers):
         if fields.raw("name") is None:
             continue
         word = fields.text("name").lower()
-        if word in names or word in reserved:
-            raise fields.fail("name", "this name is already used" if word in names else "this name is reserved")
+        require(constraint_layer_name, Reference(fields, "name", word, names.get(word), reserved))
         names[word] = index
     return names
 
@@ -80,12 +85,11 @@ def _layer_references(table: _Names, fields: Fields, sources: dict[str, int]) ->
 
     value = fields.raw("in_sequences")
     items = None if value is None else value if isinstance(value, list) else [value]
-    if items == []:
-        raise fields.fail("in_sequences", "must name at least one source")
+    require(constraint_sources_named, LayerKeys(fields))
     for key in ("simulated_sequence", "snoop_sequence", "weight_source"):
         target = optional(key, {"stop": STOP})
         if target is not None and target != STOP and target not in table.indices.values():
-            raise fields.fail(key, "there is no such layer")
+            require(constraint_reference, Reference(fields, key, fields.raw(key), None, table.names))
     return References(
         name=None if fields.raw("name") is None else fields.text("name"),
         in_sequences=None if items is None else tuple(table.resolve(fields, "in_sequences", v, sources) for v in items),

@@ -8,17 +8,32 @@ from typing import Any
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
-from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import (
-    BUFFER,
-    INPUT,
-    STOP,
-    LayerDescription,
-    NetworkDescription,
-    Pair,
-)
+from ai8x_tool.network.description import BUFFER, INPUT, STOP, LayerDescription, NetworkDescription, Pair
 from ai8x_tool.network.dimensions import map_for, output_size, pooled_size
 from ai8x_tool.network.network import Layer, Network, Parameters
+from ai8x_tool.rules.base import remark, require
+from ai8x_tool.rules.resolve_rules import (
+    CHOICE_RULES,
+    ChosenLayers,
+    OrderedLayer,
+    SizedLayer,
+    SourcedLayer,
+    WeightedLayer,
+    caution_no_successor,
+    constraint_endless_order,
+    constraint_executed,
+    constraint_executed_sources,
+    constraint_flatten_pixels,
+    constraint_input_channels,
+    constraint_kernel_fits,
+    constraint_list_order,
+    constraint_output_channels,
+    constraint_pooled_size,
+    constraint_source_channels,
+    constraint_source_pixels,
+    constraint_source_sizes,
+    constraint_weight_source,
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +69,8 @@ def resolve(
         resolver.add(index, previous, following)
         previous = index
     layers = tuple(resolver.done[index] for index in sorted(order))
-    _check_contiguous(description, layers)
-    layers = _mark_outputs(layers, order[-1], console)
+    _check_contiguous(description, device, order)
+    layers = _mark_outputs(layers, order[-1])
     has_bias = any(p.bias is not None for p in parameters.values())
     return Network(description, device, layers, tuple(order), input_shape, has_bias)
 
@@ -73,33 +88,25 @@ def _execution_order(
     description: NetworkDescription, device: Device, console: Console, options: ResolveOptions
 ) -> list[int]:
     layers = description.layers
-    if not 0 <= options.start_layer < len(layers):
-        raise Ai8xError(f"start layer {options.start_layer} does not exist", fix=f"0 … {len(layers) - 1}")
-    if options.stop_after is not None and not 0 <= options.stop_after < len(layers):
-        raise Ai8xError(f"layer {options.stop_after} to stop after does not exist", fix=f"0 … {len(layers) - 1}")
+    for rule in CHOICE_RULES:
+        require(rule, ChosenLayers(options.start_layer, options.stop_after, len(layers)))
     order: list[int] = []
     index = options.start_layer
     while index != STOP:
-        if index in order:
-            raise Ai8xError("the execution order returns to a layer", where=description.where(layers[index]))
+        ordered = OrderedLayer(description.where(layers[index]), layers[index], device, len(layers), tuple(order))
+        require(constraint_endless_order, ordered)
         order.append(index)
-        index = STOP if index == options.stop_after else _successor(description, layers[index], device, console)
+        index = STOP if index == options.stop_after else _successor(ordered, console)
     return order
 
 
-def _successor(description: NetworkDescription, layer: LayerDescription, device: Device, console: Console) -> int:
-    default = layer.index + 1 if layer.index + 1 < len(description.layers) else STOP
-    following = default if layer.next_sequence is None else layer.next_sequence
-    if following not in (default, STOP) and not device.next_layer:
-        raise Ai8xError(
-            f"next_sequence = {following}: the {device.name} executes layers in list order",
-            where=description.where(layer),
-            fix="reorder the layers",
-        )
-    if following >= len(description.layers):
-        console.warn(f"{description.where(layer)}: next_sequence = {following} does not exist: the network ends here")
-        return STOP
-    return following
+def _successor(ordered: OrderedLayer, console: Console) -> int:
+    given = ordered.layer.next_sequence
+    following = ordered.default if given is None else given
+    ordered = ordered._replace(following=following)
+    require(constraint_list_order, ordered)
+    remark(caution_no_successor, ordered, console)
+    return following if following < ordered.total else STOP
 
 
 class _Resolver:
@@ -127,13 +134,10 @@ class _Resolver:
         if given.operator == "none" and size[1] == 1:
             given = replace(given, pool=(given.pool[0], 1), pool_dilation=(given.pool_dilation[0], 1))
         pooled = pooled_size(given, size)
-        if 0 in pooled:
-            raise _too_small("pooling", given.pool, size, where)
         out = output_size(given, pooled)
-        if min(out) < 1:
-            raise _too_small("the kernel", given.kernel, pooled, where)
-        pixels = pooled[0] * pooled[1] if given.flatten else 1
-        channels_in = self._channels_in(given, parameters, previous, pixels, where)
+        for rule in (constraint_pooled_size, constraint_kernel_fits):
+            require(rule, SizedLayer(where, given, size, pooled, out))
+        channels_in = self._channels_in(given, parameters, previous, pooled, where)
         channels_out = _channels_out(given, parameters, channels_in, where)
         bits, shift = _width_and_shift(given, parameters)
         final = following == STOP
@@ -159,8 +163,8 @@ class _Resolver:
         if given.weight_source is None:
             return self.parameters.get(given.index) if given.takes_parameters else None
         source = self.parameters.get(given.weight_source)
-        if source is None:
-            raise Ai8xError(f"weight_source = {given.weight_source}: this layer has no weights", where=where)
+        require(constraint_weight_source, WeightedLayer(where, given, found=source is not None))
+        assert source is not None
         own = replace(source, bits=given.quantization or 8)
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)
@@ -175,57 +179,28 @@ class _Resolver:
         layer = self.done[index]
         return layer.channels_out, layer.out_size
 
-    def _check_sources(self, given: LayerDescription, where: str) -> tuple[int, ...]:
-        sources = given.in_sequences or ()
-        for source in sources:
-            if source >= 0 and source not in self.done:
-                raise Ai8xError(f"in_sequences = {source}: no such layer is executed before this one", where=where)
-        channels = {self._source(s)[0] for s in sources if s != BUFFER}
-        if len(channels) > 1:
-            raise Ai8xError(
-                f"the sources {list(sources)} have different channel counts ({sorted(channels)})",
-                where=where,
-                fix="all sources of one layer need the same number of channels",
-            )
-        return sources
-
     def _input_size(self, given: LayerDescription, previous: int, where: str) -> Pair:
-        sources = self._check_sources(given, where) or (previous,)
-        sizes = [self._source(s)[1] for s in sources]
-        if given.in_dim is None:
-            if len(set(sizes)) > 1:
-                raise Ai8xError(
-                    f"the sources {list(sources)} have different sizes ({sizes})", where=where, fix="give in_dim"
-                )
-            return sizes[0]
-        if given.in_sequences is not None and BUFFER not in sources:
-            wanted = (given.in_dim[0] + sum(given.in_crop)) * given.in_dim[1]
-            have = sum(rows * columns for rows, columns in sizes)
-            if wanted != have:
-                raise Ai8xError(f"in_dim needs {wanted} pixels per channel, the sources have {have}", where=where)
-        return given.in_dim
+        named = given.in_sequences or ()
+        require(constraint_executed_sources, SourcedLayer(where, given, named, self.done))
+        sources = named or (previous,)
+        channels, sizes = zip(*(self._source(source) for source in sources), strict=True)
+        sourced = SourcedLayer(where, given, sources, self.done, channels, sizes)
+        for rule in (constraint_source_channels, constraint_source_sizes, constraint_source_pixels):
+            require(rule, sourced)
+        return sizes[0] if given.in_dim is None else given.in_dim
 
     def _channels_in(
-        self, given: LayerDescription, parameters: Parameters | None, previous: int, pixels: int, where: str
+        self, given: LayerDescription, parameters: Parameters | None, previous: int, pooled: Pair, where: str
     ) -> int:
+        offered = given.in_channels or self._offered_channels(given, previous)
+        if parameters is None:
+            return offered
         groups = given.groups if given.operator != "convtranspose2d" else 1
-        needed = None if parameters is None else int(parameters.weights.shape[1]) * groups
-        if needed is not None and needed % pixels:
-            raise Ai8xError(
-                f"flatten: {needed} weights per output cannot be divided among {pixels} pixels", where=where
-            )
-        needed = None if needed is None else needed // pixels
-        have = given.in_channels or self._offered_channels(given, previous)
-        if needed is None:
-            return have
-        if (given.in_sequences is not None or given.in_channels is not None) and needed != have:
-            source = "in_channels says" if given.in_channels else f"the sources {list(given.in_sequences or ())} give"
-            raise Ai8xError(
-                f"the weights expect {needed} input channels, {source} {have}",
-                where=where,
-                fix="check in_sequences and the order of layers and checkpoint entries",
-            )
-        return needed
+        inputs = int(parameters.weights.shape[1]) * groups
+        weighted = WeightedLayer(where, given, inputs=inputs, pooled=pooled, offered=offered)
+        for rule in (constraint_flatten_pixels, constraint_input_channels):
+            require(rule, weighted)
+        return inputs // weighted.pixels
 
     def _offered_channels(self, given: LayerDescription, previous: int) -> int:
         if given.in_sequences is None:
@@ -260,8 +235,7 @@ def _channels_out(given: LayerDescription, parameters: Parameters | None, channe
         return given.out_channels or channels_in
     groups = given.groups if given.operator == "convtranspose2d" else 1
     channels = int(parameters.weights.shape[0]) * groups
-    if given.out_channels not in (None, channels):
-        raise Ai8xError(f"out_channels = {given.out_channels}, but the weights have {channels} outputs", where=where)
+    require(constraint_output_channels, WeightedLayer(where, given, outputs=channels))
     return channels
 
 
@@ -274,22 +248,15 @@ def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> 
     return bits, default if given.output_shift is None else given.output_shift
 
 
-def _too_small(what: str, window: Pair, size: Pair, where: str) -> Ai8xError:
-    w, s = "×".join(map(str, window)), "×".join(map(str, size))
-    return Ai8xError(f"{what} ({w}) is larger than the data ({s}): the output would be empty", where=where)
+def _check_contiguous(description: NetworkDescription, device: Device, order: list[int]) -> None:
+    layers = description.layers
+    for index in range(min(order), max(order)):
+        where = description.where(layers[index])
+        require(constraint_executed, OrderedLayer(where, layers[index], device, len(layers), order))
 
 
-def _check_contiguous(description: NetworkDescription, layers: tuple[Layer, ...]) -> None:
-    have = {layer.index for layer in layers}
-    for index in range(layers[0].index, layers[-1].index):
-        if index not in have:
-            raise Ai8xError("this layer is never executed", where=description.where(description.layers[index]))
-
-
-def _mark_outputs(layers: tuple[Layer, ...], final: int, console: Console) -> tuple[Layer, ...]:
-    if not any(layer.output for layer in layers):
-        return tuple(replace(layer, output=True) if layer.index == final else layer for layer in layers)
-    for layer in layers:
-        if layer.index == final and not layer.output:
-            console.warn(f"{layer.where}: other layers are marked as output, but the last one is not")
-    return layers
+def _mark_outputs(layers: tuple[Layer, ...], final: int) -> tuple[Layer, ...]:
+    """Mark the final layer as output unless the description marks some."""
+    if any(layer.output for layer in layers):
+        return layers
+    return tuple(replace(layer, output=True) if layer.index == final else layer for layer in layers)

@@ -9,6 +9,7 @@ from typing import Any
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.network.description import BINARY, Pair
 from ai8x_tool.network.yaml_reader import Entry
+from ai8x_tool.rules.base import Finding
 
 _MAP_LIMIT = 1 << 64
 
@@ -31,6 +32,11 @@ class Fields:
         """Return the error for the value of `key`."""
         shown = f" = {self.entries[key].plain()!r}" if key in self.entries else ""
         return Ai8xError(f"{key}{shown}: {rule}", where=self.where(key), fix=fix)
+
+    def finding(self, key: str, remark: str | None = None, fix: str | None = None) -> Finding:
+        """Return the finding of a rule that the value of `key` breaks."""
+        shown = f"{key} = {self.entries[key].plain()!r}" if key in self.entries else f"no {key}"
+        return Finding(f"{shown}: {remark}" if remark else shown, fix, self.where(key))
 
     def __contains__(self, key: str) -> bool:
         return key in self.entries

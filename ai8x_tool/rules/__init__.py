@@ -1,6 +1,5 @@
-"""What the accelerator cannot do: one small function per rule, its docstring is the rule's text."""
+"""What the accelerator and the description language cannot do: one small function per rule, its docstring is its text.
 
-from ai8x_tool.rules.base import Rule, Subject, check_rules
-from ai8x_tool.rules.catalogue import PHASES
-
-__all__ = ["PHASES", "Rule", "Subject", "check_rules"]
+Modules of early phases import nothing of later stages, because those stages check their rules themselves; all rules
+together are in :mod:`ai8x_tool.rules.catalogue`.
+"""

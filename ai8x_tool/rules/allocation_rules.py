@@ -5,7 +5,8 @@ from __future__ import annotations
 from ai8x_tool.mapping.bits import highest, lowest, ones, quadrant_bits
 from ai8x_tool.network.description import BINARY, BUFFER, INPUT, STOP
 from ai8x_tool.network.dimensions import passes, processors_per_pass
-from ai8x_tool.rules.base import Finding, Subject
+from ai8x_tool.rules.base import Finding
+from ai8x_tool.rules.subject import Subject
 
 _MAX_SHIFT = 15
 _MAX_PASSES = 16

@@ -4,75 +4,75 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from ai8x_tool.console import Console
-from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping.hardware import HardwareView
-from ai8x_tool.mapping.mapping import MappingOptions, input_processors
-from ai8x_tool.network.network import Layer, Network
 
 
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """What a rule looks at: one layer, as described and as executed, in its network."""
+class Located(Protocol):
+    """What a rule looks at. `where` is file, line and layer (or the file alone), empty for options.
 
-    network: Network
-    layer: Layer
-    view: HardwareView
-    options: MappingOptions
+    Subjects of early phases are named tuples: there are many, and a dataclass takes several times as long to import.
+    """
 
     @property
-    def device(self) -> Device:
-        """The part."""
-        return self.network.device
-
-    @property
-    def processors(self) -> int:
-        """The layer's input processors, repeated over all quadrants in quad mode."""
-        return input_processors(self.network, self.layer, self.options)
-
-    @property
-    def is_start(self) -> bool:
-        """True for the layer executed first."""
-        return self.layer.index == self.network.start.index
-
-    @property
-    def is_final(self) -> bool:
-        """True for the layer executed last."""
-        return self.layer.index == self.network.final.index
+    def where(self) -> str:
+        """Where messages say that the subject stands."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """A broken rule: the offending values, and what would fix it."""
+class Finding(NamedTuple):
+    """A broken rule: the offending values, what would fix it, and the place if it is not the subject's own."""
 
     values: str
     fix: str | None = None
+    where: str | None = None
 
 
-Rule = Callable[[Subject], Finding | None]
+S = TypeVar("S", bound=Located)
+Rule = Callable[[S], "Finding | None"]
 """``constraint_*`` functions are errors, ``caution_*`` warnings, ``hint_*`` remarks."""
 
 
-def rule_text(rule: Rule) -> str:
+def rule_text(rule: Rule[Any]) -> str:
     """Return the rule's sentence: the first paragraph of its docstring."""
     text = inspect.getdoc(rule) or ""
     return " ".join(text.split("\n\n")[0].split()).rstrip(".")
 
 
-def check_rules(rules: Sequence[Rule], subjects: Sequence[Subject], console: Console) -> None:
-    """Check every rule on every layer; the first broken constraint ends the check with Ai8xError."""
+def rule_kind(rule: Rule[Any]) -> str:
+    """Return ``constraint``, ``caution`` or ``hint``."""
+    return str(getattr(rule, "__name__", "")).split("_")[0]
+
+
+def _message(rule: Rule[Any], finding: Finding) -> str:
+    return f"{rule_text(rule)}: {finding.values}"
+
+
+def require(rule: Rule[S], subject: S) -> None:
+    """Raise Ai8xError if `subject` breaks the constraint `rule`."""
+    finding = rule(subject)
+    if finding is not None:
+        raise Ai8xError(_message(rule, finding), where=(finding.where or subject.where) or None, fix=finding.fix)
+
+
+def remark(rule: Rule[S], subject: S, console: Console) -> None:
+    """Warn if `subject` breaks `rule`, whatever its kind; a hint is shown with -v only."""
+    finding = rule(subject)
+    if finding is None:
+        return
+    where = finding.where or subject.where
+    fix = f" ({finding.fix})" if finding.fix else ""
+    report = console.detail if rule_kind(rule) == "hint" else console.warn
+    report(f"{where}: {_message(rule, finding)}{fix}" if where else f"{_message(rule, finding)}{fix}")
+
+
+def check_rules(rules: Sequence[Rule[S]], subjects: Sequence[S], console: Console) -> None:
+    """Check every rule on every subject; the first broken constraint ends the check with Ai8xError."""
     for rule in rules:
+        constraint = rule_kind(rule) == "constraint"
         for subject in subjects:
-            finding = rule(subject)
-            if finding is None:
-                continue
-            message = f"{rule_text(rule)}: {finding.values}"
-            kind = getattr(rule, "__name__", "").split("_")[0]
-            if kind == "constraint":
-                raise Ai8xError(message, where=subject.layer.where, fix=finding.fix)
-            hint = f" ({finding.fix})" if finding.fix else ""
-            report = console.warn if kind == "caution" else console.detail
-            report(f"{subject.layer.where}: {message}{hint}")
+            if constraint:
+                require(rule, subject)
+            else:
+                remark(rule, subject, console)

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from ai8x_tool.rules.allocation_rules import ALLOCATION_RULES
 from ai8x_tool.rules.base import Rule
+from ai8x_tool.rules.data_rules import DATA_RULES
+from ai8x_tool.rules.description_rules import DESCRIPTION_RULES
 from ai8x_tool.rules.device_rules import DEVICE_RULES
+from ai8x_tool.rules.dilation_rules import DILATION_RULES
+from ai8x_tool.rules.layer_key_rules import LAYER_KEY_RULES
+from ai8x_tool.rules.memory_rules import MEMORY_RULES
 from ai8x_tool.rules.network_rules import NETWORK_RULES
+from ai8x_tool.rules.parameter_rules import PARAMETER_RULES
+from ai8x_tool.rules.program_rules import PROGRAM_RULES, SAMPLE_RULES
+from ai8x_tool.rules.resolve_rules import RESOLVE_RULES
 from ai8x_tool.rules.source_rules import SOURCE_RULES
 
-PHASES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("Network", NETWORK_RULES),
-    ("Device and input", DEVICE_RULES),
-    ("Allocation", ALLOCATION_RULES),
-    ("Several sources", SOURCE_RULES),
+
+class Phase(NamedTuple):
+    """Rules that are checked together; `summary` says when, and on what."""
+
+    title: str
+    summary: str
+    rules: tuple[Rule[Any], ...]
+
+
+LAYER_PHASES = (
+    Phase("Network", "Each layer with its channels and sizes.", NETWORK_RULES),
+    Phase("Device and input", "What the part offers, FIFOs and streaming.", DEVICE_RULES),
+    Phase("Allocation", "Where the data and processors of each layer are.", ALLOCATION_RULES),
+    Phase("Several sources", "Layers that read several others.", SOURCE_RULES),
+)
+"""Phases whose rules see resolved layers; each rule is checked on all layers before the next rule."""
+
+CATALOGUE = (
+    Phase("Layers and references", "The list of layers, `data_buffer` and `unload`.", DESCRIPTION_RULES),
+    Phase("Keys of a layer", "Each layer as described, one after the other.", LAYER_KEY_RULES),
+    Phase("Weights and biases", "The checkpoint, or the arrays of a hand-made network.", PARAMETER_RULES),
+    Phase("Order, sources and sizes", "Each layer in the order of execution.", RESOLVE_RULES),
+    Phase("Dilation", "Each dilated layer.", DILATION_RULES),
+    *LAYER_PHASES,
+    Phase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),
+    Phase("Kernel and bias memory", "While layers are placed one after the other.", MEMORY_RULES),
+    Phase("Data memory", "In the order of execution; warnings with `--no-error-stop`.", DATA_RULES),
+    Phase("Program", "What is computed from the placed network.", PROGRAM_RULES),
 )
 """The first broken constraint of the first phase is the one that is reported."""

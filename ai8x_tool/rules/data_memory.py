@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.console import Console
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.outputs import output_slots, slot_words
 from ai8x_tool.lowering.program import layer_region
@@ -19,11 +18,24 @@ from ai8x_tool.lowering.streaming import rollover
 from ai8x_tool.mapping import LayerMapping
 from ai8x_tool.mapping.bits import bits_of
 from ai8x_tool.network.description import INPUT, STOP
+from ai8x_tool.rules.base import Rule, S, remark, require
+from ai8x_tool.rules.data_rules import (
+    Extent,
+    Neighbours,
+    Overwriting,
+    Placed,
+    constraint_buffer_memory,
+    constraint_buffer_output,
+    constraint_buffers_apart,
+    constraint_buffers_readahead,
+    constraint_output_memory,
+    constraint_overwriting,
+    constraint_stream_output,
+)
 
 _INSTANCES = PROCESSORS // PROCESSORS_PER_INSTANCE
 _FREE, _INPUT = -1, -2
 Words = npt.NDArray[np.int64]
-Report = Callable[[str, LayerMapping, str], None]
 
 
 @dataclass(frozen=True)
@@ -34,8 +46,21 @@ class OverlapOptions:
     warn: bool = False
 
 
-def _instances(processors: int) -> set[int]:
-    return {processor // PROCESSORS_PER_INSTANCE for processor in bits_of(processors)}
+class _Reporter(NamedTuple):
+    """Ends with the first broken rule, or reports it as a warning."""
+
+    warn: bool
+    console: Console
+
+    def check(self, rule: Rule[S], subject: S) -> None:
+        if self.warn:
+            remark(rule, subject, self.console)
+        else:
+            require(rule, subject)
+
+
+def _instances(processors: int) -> frozenset[int]:
+    return frozenset(processor // PROCESSORS_PER_INSTANCE for processor in bits_of(processors))
 
 
 def check_data_memory(context: Context, order: Iterable[int], options: OverlapOptions, console: Console) -> None:
@@ -43,89 +68,70 @@ def check_data_memory(context: Context, order: Iterable[int], options: OverlapOp
 
     `order` lists the layers as executed.
     """
-
-    def report(message: str, mapped: LayerMapping, fix: str) -> None:
-        if not options.warn:
-            raise Ai8xError(message, where=mapped.layer.where, fix=fix)
-        console.warn(f"{mapped.layer.where}: {message} ({fix})")
-
+    reporter = _Reporter(options.warn, console)
     if context.fifo:
-        _check_streaming(context, options, report)
+        _check_streaming(context, options, reporter)
     if not options.allow:
-        _Occupancy(context, report).check(list(order))
+        _Occupancy(context, reporter).check(list(order))
 
 
-def _check_streaming(context: Context, options: OverlapOptions, report: Report) -> None:
-    size = context.device.instance_size
-    buffers: list[tuple[LayerMapping, int, int, set[int]]] = []
+def _check_streaming(context: Context, options: OverlapOptions, reporter: _Reporter) -> None:
+    buffers: list[Extent] = []
     for mapped in context.mapping.layers:
-        layer, view = mapped.layer, mapped.view
+        layer = mapped.layer
         if not layer.streaming:
             continue
         words = rollover(mapped, context)
-        first, last = layer.input_offset, layer.input_offset + 4 * words
-        _check_own_output(mapped, words, report)
-        if last >= size:
-            report(
-                f"the rolling buffer {first:#x} … {last:#x} leaves data memory ({size:#x})", mapped, "lower in_offset"
-            )
-        used = _instances(mapped.processors)
-        for other, start, end, instances in buffers:
-            if not options.allow and used & instances and first <= end and start <= last:
-                text = f"the rolling buffer {first:#x} … {last:#x} overlaps that of {other.layer.label}"
-                report(f"{text} ({start:#x} … {end:#x})", mapped, "move in_offset")
-            block = context.device.sub_instance_size
-            if layer.readahead and first // block == start // block:
-                text = (
-                    f"with readahead its rolling buffer starts in the same {block // 1024} KiB as {other.layer.label}'s"
-                )
-                report(text, mapped, "move in_offset")
-        buffers.append((mapped, first, last, used))
-        if layer.next == STOP or not context.mapping[layer.next].layer.streaming:
-            pixels = layer.out_size[0] * layer.out_size[1] + view.extra_words
-            end = layer.out_offset + pixels * layer.output_width // 2
-            _check_last_output(mapped, (layer.out_offset, end), buffers, options, report)
+        buffer = Extent(layer, layer.input_offset, layer.input_offset + 4 * words, _instances(mapped.processors))
+        if mapped.processors & mapped.output_map:
+            reporter.check(constraint_buffer_output, Neighbours(context.device, buffer, _own_output(mapped, words)))
+        reporter.check(constraint_buffer_memory, Placed(context.device, buffer))
+        for other in buffers:
+            neighbours = Neighbours(context.device, buffer, other)
+            if not options.allow:
+                reporter.check(constraint_buffers_apart, neighbours)
+            reporter.check(constraint_buffers_readahead, neighbours)
+        buffers.append(buffer)
+        last = layer.next == STOP or not context.mapping[layer.next].layer.streaming
+        for other in buffers if last and not options.allow else ():
+            reporter.check(constraint_stream_output, Neighbours(context.device, _last_output(mapped), other))
 
 
-def _check_own_output(mapped: LayerMapping, words: int, report: Report) -> None:
+def _own_output(mapped: LayerMapping, words: int) -> Extent:
+    """Return what a streaming layer writes before its rolling buffer of `words` is used again."""
     layer, view = mapped.layer, mapped.view
-    if not mapped.processors & mapped.output_map:
-        return
-    output = layer.out_offset - view.skipped_bytes
-    if layer.input_offset < output:
-        if layer.input_offset + 4 * words >= output:
-            text = f"the rolling buffer of {words} words from {layer.input_offset:#x} reaches the output at {output:#x}"
-            report(text, mapped, "raise out_offset")
-        return
-    size = 4 * words
+    size = words
     if layer.next == STOP:
-        pixels = layer.out_size[0] * layer.out_size[1] + view.extra_words
-        size = max(size, 4 * pixels * view.output_passes)
-    if layer.out_offset + size >= layer.input_offset:
-        text = f"the output from {layer.out_offset:#x} reaches the rolling buffer at {layer.input_offset:#x}"
-        report(text, mapped, "lower out_offset or raise in_offset")
+        size = max(size, (layer.out_size[0] * layer.out_size[1] + view.extra_words) * view.output_passes)
+    return Extent(layer, layer.out_offset - view.skipped_bytes, layer.out_offset + 4 * size)
 
 
-def _check_last_output(
-    mapped: LayerMapping,
-    output: tuple[int, int],
-    buffers: list[tuple[LayerMapping, int, int, set[int]]],
-    options: OverlapOptions,
-    report: Report,
-) -> None:
-    used = _instances(mapped.output_map)
-    for other, start, end, instances in buffers:
-        if not options.allow and used & instances and output[0] <= end and start <= output[1]:
-            text = f"the output {output[0]:#x} … {output[1]:#x} overlaps the rolling buffer of {other.layer.label}"
-            report(text, mapped, "move out_offset")
+def _last_output(mapped: LayerMapping) -> Extent:
+    """Return what the last streaming layer writes."""
+    layer = mapped.layer
+    pixels = layer.out_size[0] * layer.out_size[1] + mapped.view.extra_words
+    end = layer.out_offset + pixels * layer.output_width // 2
+    return Extent(layer, layer.out_offset, end, _instances(mapped.output_map))
+
+
+def _written(mapped: LayerMapping) -> list[tuple[int, Words]]:
+    """Return the words that a layer writes: data memories, each with byte offsets."""
+    region = layer_region(mapped.layer)
+    return [(slot.instance, slot_words(region, slot)) for slot in output_slots(region)]
+
+
+def _extent(mapped: LayerMapping, written: list[tuple[int, Words]]) -> Extent:
+    """Return the bytes from the first to the last of the words `written`."""
+    last = max(int(offsets[-1].max()) for _, offsets in written)
+    return Extent(mapped.layer, mapped.layer.out_offset, last + 3, _instances(mapped.output_map))
 
 
 class _Occupancy:
     """Who owns each word of data memory while the layers run."""
 
-    def __init__(self, context: Context, report: Report) -> None:
+    def __init__(self, context: Context, reporter: _Reporter) -> None:
         self.context = context
-        self.report = report
+        self.reporter = reporter
         self.words = context.device.instance_size // 4
         count = _INSTANCES * self.words
         self.live: npt.NDArray[Any] = np.full(count, _FREE, np.int16)
@@ -171,21 +177,14 @@ class _Occupancy:
         return np.concatenate([self._index(i, offsets) for i in sorted(_instances(layer.processors))])
 
     def _output_words(self, mapped: LayerMapping) -> Words:
-        region = layer_region(mapped.layer)
-        limit = self.context.device.instance_size
-        parts = []
-        for slot in output_slots(region):
-            offsets = slot_words(region, slot)
-            if int(offsets.max()) >= limit:
-                text = f"output at offset {int(offsets.max()):#x} lies beyond data memory ({limit:#x})"
-                raise Ai8xError(text, where=mapped.layer.where, fix="lower out_offset or write_gap")
-            parts.append(self._index(slot.instance, offsets))
-        return np.concatenate(parts)
+        written = _written(mapped)
+        require(constraint_output_memory, Placed(self.context.device, _extent(mapped, written)))
+        return np.concatenate([self._index(instance, offsets) for instance, offsets in written])
 
     def _check_output(self, mapped: LayerMapping, own: Words) -> None:
         taken = own[self.live[own] != _FREE]
         if len(taken):
-            self._overwrites(mapped, int(taken[0]), int(self.live[taken[0]]), "still needed")
+            self._overwrites(mapped, int(taken[0]), int(self.live[taken[0]]), "still needed", movable=True)
         unique, counts = np.unique(own, return_counts=True)
         if (counts > 1).any():
             self._overwrites(mapped, int(unique[counts > 1][0]), mapped.layer.index, "of the same layer")
@@ -213,12 +212,17 @@ class _Occupancy:
         offsets = offsets[offsets < self.context.device.instance_size]
         return np.concatenate([self._index(i, offsets) for i in sorted(_instances(layer.processors))])
 
-    def _overwrites(self, mapped: LayerMapping, word: int, owner: int, why: str) -> None:
+    def _overwrites(self, mapped: LayerMapping, word: int, owner: int, why: str, *, movable: bool = False) -> None:
         instance, offset = divmod(word, self.words)
-        what = "input data" if owner == _INPUT else f"output of {self.context.mapping[owner].layer.label}"
-        first = PROCESSORS_PER_INSTANCE * instance
-        text = (
-            f"the output overwrites {what} {why}: offset {4 * offset:#x} in the data memory of processors "
-            f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}"
-        )
-        self.report(text, mapped, "choose another out_offset, or --overlap-data if this is meant")
+        victim = "input data" if owner == _INPUT else f"output of {self.context.mapping[owner].layer.label}"
+        output = _extent(mapped, _written(mapped))
+        free = self._free_offset(output) if movable else None
+        self.reporter.check(constraint_overwriting, Overwriting(output, victim, why, instance, 4 * offset, free))
+
+    def _free_offset(self, output: Extent) -> int | None:
+        """Return the lowest offset from which `output` would overwrite nothing that is needed now."""
+        used = (self.live.reshape(_INSTANCES, -1)[sorted(output.instances)] != _FREE).any(axis=0)
+        breaks = np.flatnonzero(np.concatenate([[True], used, [True]]))
+        needed = (output.last - output.first + 1) // 4
+        starts = breaks[:-1][np.diff(breaks) > needed]
+        return 4 * int(starts[0]) if len(starts) else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ai8x_tool.mapping.mapping import resets_accumulator_before
 from ai8x_tool.network.description import BINARY, STOP
-from ai8x_tool.rules.base import Finding, Subject
+from ai8x_tool.rules.base import Finding
+from ai8x_tool.rules.subject import Subject
 
 _FIFO_HWC = 0x000F_000F_000F_000F
 _FIFO_CHW = 0x0001_0001_0001_0001

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ai8x_tool.network.network import Layer
-from ai8x_tool.rules.base import Finding, Subject
+from ai8x_tool.rules.base import Finding
+from ai8x_tool.rules.subject import Subject
 
 _MAX_PAD = 2
 _MAX_FLATTEN = 256
@@ -30,6 +31,12 @@ def constraint_wide_output_activation(s: Subject) -> Finding | None:
     if s.layer.output_width == 8 or s.layer.activation == "none":
         return None
     return Finding(f"activate = {s.layer.activation}", "remove activate or output_width")
+
+
+def caution_last_output(s: Subject) -> Finding | None:
+    """The layer executed last is usually an output, too, if any layer is marked with output: true."""
+    missing = s.is_final and not s.layer.output
+    return Finding("other layers are marked, but the last one is not", "add output: true") if missing else None
 
 
 def hint_input_pooling(s: Subject) -> Finding | None:
@@ -88,7 +95,7 @@ def caution_input_offset(s: Subject) -> Finding | None:
 
 
 def constraint_equal_strides(s: Subject) -> Finding | None:
-    """2D layers have the same stride for rows and columns."""
+    """2D layers have the same pool_stride for rows and columns."""
     layer = s.layer
     if layer.operator == "conv1d" or layer.in_size[1] == 1:
         return None
@@ -162,6 +169,7 @@ def constraint_buffer_shift(s: Subject) -> Finding | None:
 
 NETWORK_RULES = (
     constraint_output_offset,
+    caution_last_output,
     constraint_wide_output_activation,
     hint_input_pooling,
     constraint_streaming_prefix,

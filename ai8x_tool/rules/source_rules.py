@@ -9,7 +9,8 @@ from operator import and_
 
 from ai8x_tool.mapping.bits import highest, lowest
 from ai8x_tool.network.description import BUFFER, INPUT
-from ai8x_tool.rules.base import Finding, Subject
+from ai8x_tool.rules.base import Finding
+from ai8x_tool.rules.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -156,8 +156,11 @@ def test_folder_of_old_scripts(workspace):
 def test_options_of_old_scripts(workspace):
     """Options without effect are accepted, others do what they did."""
     old = ["--compact-data", "--embedded-code", "--display-checkpoint", "--no-log", "--no-progress"]
-    result = workspace.synthesize(*old, "--softmax", "--timer", "0", "--no-kat", "--board-name", "FTHR_RevA")
+    other = ["--softmax", "--timer", "0", "--no-kat", "--board-name", "FTHR_RevA"]
+    result = workspace.synthesize(*old, *other)
     assert result.exit_code == 0
+    assert result.stderr == "warning: without effect: --compact-data, --embedded-code, --no-log, --no-progress\n"
+    assert workspace.synthesize(*old, *other, "--overwrite", "-q").stderr == ""
     files = texts(workspace.output)
     assert "sampleoutput.h" not in files
     assert "softmax_layer" in files["main.c"]

@@ -75,7 +75,7 @@ def test_flattening():
     layer = {"op": "Linear", "processors": 0xFFF, "out_offset": 0, "flatten": True}
     resolved = build([layer], [(10, 192, 1, 1)], (12, 4, 4)).start
     assert (resolved.channels_in, resolved.flat_pixels, resolved.out_size) == (12, 16, (1, 1))
-    with pytest.raises(Ai8xError, match=r"layer 0: flatten: 192 .* 15 pixels"):
+    with pytest.raises(Ai8xError, match=r"layer 0: .*flatten.* 192 .* 15 pixels \(3×5\)"):
         build([layer], [(10, 192, 1, 1)], (12, 3, 5))
 
 
@@ -110,7 +110,7 @@ def test_sources_of_different_size():
     layers[2]["in_dim"] = [45, 1]
     assert build(layers, [(8, 3, 3, 3)], (3, 6, 6))[2].in_size == (45, 1)
     layers[2]["in_dim"] = [44, 1]
-    with pytest.raises(Ai8xError, match=r"layer 2: in_dim needs 44 pixels per channel, the sources have 45"):
+    with pytest.raises(Ai8xError, match=r"layer 2: .*in_dim needs 44 pixels per channel, the sources have 45"):
         build(layers, [(8, 3, 3, 3)], (3, 6, 6))
 
 
@@ -123,13 +123,13 @@ def test_sources_with_different_channels():
 @pytest.mark.parametrize("source", [1, 2, 7])
 def test_sources_must_be_executed_before(source):
     layers = [conv(3), {"op": "none", "processors": 0xFF, "out_offset": 0, "in_sequences": source}, conv(8)]
-    with pytest.raises(Ai8xError, match=rf"layer 1: in_sequences = {source}"):
+    with pytest.raises(Ai8xError, match=rf"layer 1: .*in_sequences = {source}"):
         build(layers, [(8, 3, 3, 3), (8, 8, 3, 3)], (3, 6, 6))
 
 
 def test_weights_must_match_the_sources():
     layers = [conv(3), {**conv(4), "in_sequences": [0]}]
-    with pytest.raises(Ai8xError, match=r"layer 1: the weights expect 4 input channels, .* give 8"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*the weights expect 4 input channels, .* give 8"):
         build(layers, [(8, 3, 3, 3), (4, 4, 3, 3)], (3, 6, 6))
 
 
@@ -192,13 +192,13 @@ def test_next_sequence():
     assert network.order == (1, 0, 3, 2)
     assert [network[i].previous for i in network.order] == [-1, 1, 0, 3]
     assert [network[i].next for i in network.order] == [0, 3, 2, -1]
-    with pytest.raises(Ai8xError, match=r"layer 1: next_sequence = 0: the MAX78000 executes layers in list order"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*next_sequence = 0: the MAX78000 executes layers in list order"):
         build(layers, weights, (3, 6, 6), MAX78000, ResolveOptions(start_layer=1))
 
 
 def test_endless_order():
     layers = [conv(3), conv(3, next_sequence=0)]
-    with pytest.raises(Ai8xError, match=r"layer 0: the execution order returns"):
+    with pytest.raises(Ai8xError, match=r"layer 0: .*the execution order returns"):
         build(layers, [(3, 3, 3, 3), (3, 3, 3, 3)], (3, 6, 6), MAX78002)
 
 
@@ -216,11 +216,6 @@ def test_outputs():
     layers = [conv(3), conv(3), conv(3)]
     network = build(layers, 3 * [(3, 3, 3, 3)], (3, 6, 6))
     assert [layer.index for layer in network.outputs()] == [2]
-
-
-def test_warning_if_the_last_layer_is_no_output(console):
-    build([conv(3, output=True), conv(3)], 2 * [(3, 3, 3, 3)], (3, 6, 6), console=console)
-    assert "the last one is not" in "".join(console.warnings)
 
 
 @pytest.mark.parametrize(("bits", "implicit"), [(8, 0), (4, 4), (2, 6), (1, 7), (-1, 7)])
@@ -248,7 +243,7 @@ def test_shared_weights():
 
 def test_weight_source_without_weights():
     layers = [{"op": "none", "processors": 7, "out_offset": 0}, conv(3, weight_source=0)]
-    with pytest.raises(Ai8xError, match=r"layer 1: weight_source = 0"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*weight_source = 0"):
         build(layers, [], (3, 6, 6))
 
 

@@ -248,7 +248,7 @@ def test_buffer_insert_needs_an_offset(fails):
 
 
 def test_offsets_are_multiples_of_four(fails):
-    assert "multiple of 4" in fails(HEAD + "  - {processors: 1, op: none, out_offset: 6}\n")
+    assert "multiples of 4" in fails(HEAD + "  - {processors: 1, op: none, out_offset: 6}\n")
 
 
 @pytest.mark.parametrize(

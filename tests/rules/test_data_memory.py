@@ -33,10 +33,11 @@ def check(console):
 
 
 def refused(check, text, *arguments, **options):
+    """Expect one line with `text`; "layer N: words" stand on both sides of the rule."""
     with pytest.raises(Ai8xError) as caught:
         check(*arguments, **options)
     message = str(caught.value)
-    assert text in message, message
+    assert all(part in message for part in text.split(": ")), message
     assert "net.yaml:" in message
     assert "\n" not in message
 
@@ -44,6 +45,13 @@ def refused(check, text, *arguments, **options):
 @pytest.mark.parametrize("out", [0, 4, 0x3C])
 def test_input_is_needed_while_it_is_read(check, out):
     refused(check, "layer 0: the output overwrites input data", [passing(out)])
+
+
+@pytest.mark.parametrize(("layer", "free"), [(passing(0), 0x40), (passing(0, write_gap=1), 0x40)])
+def test_message_names_a_free_offset(check, layer, free):
+    """The output is 16 words, or 31 with gaps; the input takes the first 16."""
+    refused(check, f"out_offset: {free:#x} is free for it", [layer])
+    assert not check([{**layer, "out_offset": free}])
 
 
 @pytest.mark.parametrize("out", [0x40, 0x100])
@@ -103,7 +111,8 @@ def test_input_of_a_fifo_is_nowhere(check):
 def test_options(check):
     assert not check([passing(0)], allow=True)
     (warning,) = check([passing(0)], warn=True)
-    assert "layer 0: the output overwrites input data" in warning
+    assert "layer 0: An output overwrites neither itself nor" in warning
+    assert "the output overwrites input data" in warning
 
 
 def stream(processors=7, out=0x1000, **keys):

@@ -1,0 +1,146 @@
+"""Small networks that break a rule, by the stage that notices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from networks import build, describe, random_kernels, random_sample
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.codegen import ProjectOptions
+from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.lowering.options import LoweringOptions
+from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
+from ai8x_tool.mapping.kernel_stream import StreamShape
+from ai8x_tool.network.hand_made import load_test_parameters
+from ai8x_tool.network.parameters import ParameterOptions, load_parameters
+from ai8x_tool.network.resolve import ResolveOptions
+from ai8x_tool.synthesis import SynthesisOptions, synthesize_network
+
+
+@dataclass(frozen=True)
+class Case:
+    """`run` breaks the rule; the message has `words`, and `where` or else line and layer of the description."""
+
+    run: Callable[[Console], Any]
+    words: str = ""
+    where: str = ""
+
+
+def conv(processors=7, **keys):
+    return {"op": "Conv2d", "pad": 1, "activate": "none", "out_offset": 0, "processors": processors, **keys}
+
+
+def point(processors, **keys):
+    return conv(processors, **{"kernel_size": "1x1", "pad": 0, **keys})
+
+
+def conv1(length=3, **keys):
+    return {"op": "Conv1d", "kernel_size": length, "pad": 0, "out_offset": 0, "processors": 7, **keys}
+
+
+def passing(processors=7, **keys):
+    return {"op": "none", "processors": processors, "out_offset": 0, "output_processors": processors, **keys}
+
+
+def read(*layers, device=MAX78000, words="", **top):
+    """Return a case that only reads the description of `layers`."""
+    return Case(lambda console: describe(list(layers), device, console, **top), words)
+
+
+def loads(kernels=(4, 3, 3, 3), *, layer=None, words="", extra=None, arch="test_net", options=None, bias=None, bits=8):
+    """Return a case that loads one tensor of a checkpoint (a shape or an array) for one layer."""
+
+    def run(console):
+        array = random_kernels(kernels) if isinstance(kernels, tuple) else np.asarray(kernels)
+        state = {"c.weight_bits": np.array([bits]), "c.op.weight": array, **(extra or {})}
+        if bias is not None:
+            state["c.op.bias"] = np.asarray(bias)
+        checkpoint = Checkpoint(Path("q.pth.tar"), state, 1, arch, {}, {})
+        description = describe([layer or conv()], MAX78002)
+        load_parameters(description, checkpoint, MAX78002, console, options or ParameterOptions())
+
+    return Case(run, words, "q.pth.tar")
+
+
+def arrays(values, words=""):
+    """Return a case that loads the weights of a hand-made network from a file."""
+
+    def run(console):
+        path = Path("weights.npy")
+        np.save(path, values)
+        load_test_parameters(describe([conv()]), path, None)
+
+    return Case(run, words, "weights.npy")
+
+
+def resolves(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", where="", **options):
+    chosen = ResolveOptions(**options)
+    return Case(lambda console: build(layers, list(weights), shape, device, chosen, console=console), words, where)
+
+
+def maps(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", **options):
+    return Case(
+        lambda console: map_network(build(layers, list(weights), shape, device), MappingOptions(**options)), words
+    )
+
+
+def makes(
+    layers,
+    weights=(),
+    shape=(3, 8, 8),
+    device=MAX78000,
+    words="",
+    fifo=False,
+    sample=None,
+    lowering=None,
+    project=None,
+):
+    """Return a case that generates the whole project; the sample has `shape` unless given."""
+
+    def run(console):
+        network = build(layers, list(weights), shape, device, console=console)
+        options = SynthesisOptions(mapping=MappingOptions(fifo=fifo), lowering=lowering or LoweringOptions())
+        data = random_sample(shape) if sample is None else sample
+        synthesize_network(network, data, ProjectOptions("a", "b", "c", **(project or {})), options, console)
+
+    return Case(run, words)
+
+
+def stores(processor, outputs, weights, words="", **keys):
+    """Return a case that places kernels (out, in, 3, 3) in one processor of the MAX78002.
+
+    `flags` are those of the request, `reserved` and `owner` say what the processor's columns hold already.
+    """
+
+    def run(console):
+        count, inputs = weights[:2]
+        shape = StreamShape(
+            output_map=outputs,
+            inputs=inputs,
+            outputs=count,
+            input_passes=1,
+            output_passes=1,
+            inputs_per_pass=inputs,
+            outputs_per_pass=count,
+            area=9,
+            bits=8,
+            pixels=1,
+            flatten=False,
+            depthwise=False,
+        )
+        memory = KernelMemory(MAX78002)
+        memory.reserved[processor, :] = keys.get("reserved", False)
+        memory.owner[processor, :] = keys.get("owner", -1)
+        request = KernelRequest(
+            1, "net.yaml:9: layer 1", 1 << processor, shape, random_kernels(weights), **keys["flags"]
+        )
+        memory.place_all([request], deduplicate=False)
+
+    return Case(run, words)
