@@ -88,6 +88,9 @@ def module_name(layer: Layer) -> str:
 def compare_with_engine(layer: Layer, output: Tensor, tensors: LayerTensors) -> LayerEquality:
     """Compare torch's integers (N, channels, …) of one layer with the engine's."""
     expected = tensors.outputs[layer.index]
+    if output.numel() != expected.size:
+        have, want = ("×".join(map(str, shape[1:])) for shape in (output.shape, expected.shape))
+        return LayerEquality(expected.size, expected.size, f"the model's output is {have}, the engine's {want}")
     actual = output.double().cpu().numpy().reshape(len(expected), layer.channels_out, -1)
     wanted = expected.reshape(actual.shape)
     wrong = actual != wanted

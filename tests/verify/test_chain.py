@@ -1,0 +1,167 @@
+"""The proof chain of whole networks, and what `ai8x verify` says when a link is broken."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from ai8x_tool import nn
+from ai8x_tool.cli.main import app
+from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000
+from ai8x_tool.engine import run
+from ai8x_tool.lowering import post_processing
+from ai8x_tool.nn import QatPolicy, build_context, start_qat
+from ai8x_tool.plugins import find_dataset
+from ai8x_tool.quantization import quantize
+from ai8x_tool.settings import resolve
+from ai8x_tool.synthesis_run import generate
+from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.training.checkpoints import serialize
+from ai8x_tool.training.model import build_model
+from ai8x_tool.verify.models import compare_with_engine, distance, layer_outputs
+from ai8x_tool.verify.run import VerifyOptions, verify
+
+QUIET = Console(verbosity=-1, muted=True)
+
+
+def ai8x(*arguments):
+    return CliRunner().invoke(app, ["verify", *arguments])
+
+
+def synthesis(**flags):
+    flags = {"prefix": "verify", **flags}
+    return resolve(SynthesizeSettings, "synthesize", "mnist", None, flags)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A network with quantization-aware parameters that nobody trained, before and after quantization."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    torch.manual_seed(1)
+    model = build_model("ai85net5", find_dataset("MNIST"), device="MAX78000")
+    start_qat(model, QatPolicy(start_epoch=0, weight_bits=8))
+    trained, quantized = folder / "qat_best.pth.tar", folder / "q.pth.tar"
+    content = {"epoch": 1, "state_dict": model.state_dict(), "arch": "ai85net5", "extras": {}}
+    trained.write_bytes(serialize(content))
+    quantize(trained, quantized, MAX78000, QUIET)
+    return trained, quantized
+
+
+def test_all_links(checkpoints):
+    trained, quantized = checkpoints
+    proof = verify("mnist", synthesis(checkpoint=str(quantized)), VerifyOptions(trained=trained), QUIET)
+    assert proof.complete
+    assert proof.samples == 1
+    assert [layer.index for layer in proof.layers] == [0, 1, 2, 3, 4]
+    for layer in proof.layers:
+        assert layer.equality.values == layer.check.values > 0
+        # An untrained model rounds each layer's values to 1/128.
+        assert layer.distance.sqnr > 10
+        assert 0 <= layer.distance.clipped < 0.5
+
+
+def test_shipped_network_as_json():
+    result = ai8x("mnist", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["schema"] == "ai8x-verify/1"
+    assert document["complete"]
+    assert {layer["engine_vs_device"]["different"] for layer in document["layers"]} == {0}
+    assert all(layer["quantized_vs_engine"]["different"] == 0 for layer in document["layers"])
+
+
+def test_unknown_model_leaves_the_torch_links_out(checkpoints):
+    settings = synthesis(checkpoint=str(checkpoints[1]))
+    settings = replace(settings, dataset="Nothing", model=None, network=str(settings.network_file()))
+    proof = verify(None, settings, VerifyOptions(), QUIET)
+    assert proof.complete
+    assert all(layer.equality is None for layer in proof.layers)
+
+
+def test_wrong_register_is_named(monkeypatch):
+    right = post_processing.post_processing
+
+    def wrong(mapped, context, quadrant):
+        fields = right(mapped, context, quadrant)
+        if mapped.layer.index == 2:
+            fields = {**fields, "shift": fields["shift"] + 1}
+        return fields
+
+    from ai8x_tool.lowering import configure
+
+    registers = tuple((name, wrong if f is right else f) for name, f in configure.LAYER_REGISTERS)
+    monkeypatch.setattr(configure, "LAYER_REGISTERS", registers)
+    result = ai8x("mnist")
+    assert result.exit_code == 1
+    assert "error: layer 2 (conv3): " in result.stderr.replace("\n", " ")
+    assert "POST" in result.stderr
+
+
+@pytest.mark.parametrize("options", [["--samples", "0"], ["--sample-input", "absent.npy"], ["--trained", "absent"]])
+def test_wrong_input_is_one_line(options):
+    result = ai8x("mnist", *options)
+    assert result.exit_code == 1
+    assert result.stderr.count("error:") == 1
+    assert "Traceback" not in result.output
+
+
+def test_difference_between_torch_and_engine_is_located():
+    made = generate(synthesis(), QUIET)
+    layer = made.network[0]
+    output = torch.from_numpy(made.tensors.outputs[0].astype(np.float32))
+    assert compare_with_engine(layer, output, made.tensors).different == 0
+    output[0, 3, 5, 7] += 1
+    result = compare_with_engine(layer, output, made.tensors)
+    assert result.different == 1
+    assert result.first.startswith("sample 0, channel 3, row 5, column 7: torch has ")
+
+
+def test_outputs_of_different_size():
+    made = generate(synthesis(), QUIET)
+    result = compare_with_engine(made.network[0], torch.zeros(1, 60, 5, 5), made.tensors)
+    assert result.different == result.values == 60 * 28 * 28
+    assert result.first == "the model's output is 60×5×5, the engine's 60×28×28"
+
+
+def test_distance():
+    layer = generate(synthesis(), QUIET).network[0]
+    real = torch.tensor([0.5, -0.25, 0.0])
+    assert distance(layer, real, real * 128).sqnr == math.inf
+    coarse = distance(layer, torch.tensor([1.0, 0.0]), torch.tensor([127.0, 0.0]))
+    assert coarse.sqnr == pytest.approx(20 * math.log10(128), abs=1e-6)
+    assert coarse.clipped == 0.5
+
+
+def test_a_module_that_is_used_twice():
+    """Layers that share weights are compared with the calls of their module, in order."""
+
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(1, 1, 1, bias=False)
+
+        def forward(self, x):
+            return self.conv(self.conv(x))
+
+    with build_context(MAX78000, simulate=True):
+        model = Twice()
+    model.conv.op.weight.data.fill_(64)
+    from networks import build
+
+    layers = [
+        {"name": "a", "op": "Conv2d", "kernel_size": "1x1", "pad": 0, "processors": 1, "out_offset": 0x2000},
+        {"op": "Conv2d", "kernel_size": "1x1", "pad": 0, "processors": 1, "out_offset": 0, "weight_source": "a"},
+    ]
+    network = build(layers, [np.full((1, 1, 1, 1), 64)], (1, 2, 2))
+    shared = replace(network[0].parameters, key="conv.op.weight")
+    network = replace(network, layers=tuple(replace(layer, parameters=shared) for layer in network.layers))
+    sample = np.array([[[[100, -100], [50, 7]]]])
+    outputs = layer_outputs(model, network, torch.from_numpy(sample).float())
+    tensors = run(network, sample)
+    assert [compare_with_engine(network[i], outputs[i], tensors).different for i in (0, 1)] == [0, 0]
+    assert not np.array_equal(tensors.outputs[0], tensors.outputs[1])
