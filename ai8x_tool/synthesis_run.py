@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import yaml
 
 from ai8x_tool.codegen import write_project
@@ -14,6 +16,7 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.parser import read_description
+from ai8x_tool.report.program_log import program_log
 from ai8x_tool.synthesis import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis_settings import SynthesizeSettings
 from ai8x_tool.verify.hardware import check_program
@@ -34,7 +37,10 @@ def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
         sample_file = settings.sample_file(dataset)
     sample = load_sample(sample_file)
     result = synthesize(network_file, settings.checkpoint_file(), sample, settings.part, project, options, console)
-    return replace(result, files=result.files | {"ai8x.yaml": _resolved(settings, sample_file)})
+    extra = {"ai8x.yaml": _resolved(settings, sample_file)}
+    if settings.log:
+        extra[project.files.log] = program_log(result.program, result.statistics)
+    return replace(result, files=result.files | extra)
 
 
 def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
@@ -71,8 +77,29 @@ def _report(result: Synthesis, console: Console) -> None:
 
 def save_output(result: Synthesis, path: Path) -> None:
     """Save the expected output of the last layer, (channels, rows, columns), as int64 ``.npy`` file."""
+    _save_array(result.tensors.last[0], path)
+
+
+def save_intermediate(result: Synthesis, folder: Path) -> None:
+    """Save weights, bias and output of every layer, int64, as ``layer<index>-<what>.npy`` in `folder`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(folder)) from None
+    for index in result.tensors.order:
+        layer = result.network[index]
+        arrays = {"output": result.tensors.outputs[index][0]}
+        if layer.parameters is not None:
+            arrays["weights"] = layer.parameters.weights
+        if layer.bias is not None:
+            arrays["bias"] = layer.bias
+        for what, array in arrays.items():
+            _save_array(array, folder / f"layer{index:02}-{what}.npy")
+
+
+def _save_array(array: npt.NDArray[Any], path: Path) -> None:
     buffer = io.BytesIO()
-    np.save(buffer, result.tensors.last[0].astype(np.int64), allow_pickle=False)
+    np.save(buffer, array.astype(np.int64), allow_pickle=False)
     try:
         path.write_bytes(buffer.getvalue())
     except OSError as error:

@@ -46,6 +46,8 @@ class SynthesizeSettings:
     weight_filename: str = "weights.h"
     sample_filename: str = "sampledata.h"
     sample_output_filename: str = "sampleoutput.h"
+    log: bool = False
+    log_filename: str = "log.txt"
     timer: int | None = None
     softmax: bool = False
     unload: bool = True
@@ -202,6 +204,7 @@ class SynthesizeSettings:
                 self.weight_filename,
                 self.sample_filename,
                 self.sample_output_filename,
+                self.log_filename,
             ),
         )
 

@@ -113,7 +113,7 @@ def synthesize(
     riscv_exclusive: Annotated[bool | None, option("--riscv-exclusive", panel=_CORE, help="Own its SRAM.")] = None,
     deepsleep: Annotated[bool | None, option("--deepsleep", panel=_CORE, help="Arm core sleeps deeply.")] = None,
     pipeline: Annotated[bool | None, option("--pipeline/--no-pipeline", panel=_HW, help="MAX78002.")] = None,
-    pll: Annotated[bool | None, option("--pll/--no-pll", panel=_HW, help="MAX78002: clock source.")] = None,
+    pll: Annotated[bool | None, option("--pll/--no-pll", " /--apb", panel=_HW, help="MAX78002: clock source.")] = None,
     max_speed: Annotated[
         bool | None, option("--max-speed/--balance-speed", panel=_HW, help="MAX78002: load at full speed, too.")
     ] = None,
@@ -178,6 +178,14 @@ def synthesize(
     sample_numpy_filename: Annotated[
         Path | None, option("--sample-numpy-filename", panel=_CHECK, help="Save the last layer's expected output.")
     ] = None,
+    log: Annotated[
+        bool | None, option("--log/--no-log", "-L", panel=_CHECK, help="Add log.txt: statistics, register writes.")
+    ] = None,
+    log_filename: Annotated[str | None, option("--log-filename", panel=_NAMES, help="Log (log.txt).")] = None,
+    log_intermediate: Annotated[
+        bool | None,
+        option("--log-intermediate", panel=_CHECK, help="Save every layer's weights, bias and output as .npy."),
+    ] = None,
     verify_writes: Annotated[bool | None, option("--verify-writes", panel=_CHECK, help="Read registers back.")] = None,
     verify_kernels: Annotated[
         bool | None, option("--verify-kernels", panel=_CHECK, help="Read kernel memory back.")
@@ -192,8 +200,11 @@ def synthesize(
     embedded_code: Annotated[bool | None, option("--embedded-code", "-e", panel=_COMPAT, help="")] = None,
     new_kernel_loader: Annotated[bool | None, option("--new-kernel-loader", panel=_COMPAT, help="")] = None,
     no_version_check: Annotated[bool | None, option("--no-version-check", panel=_COMPAT, help="")] = None,
-    log: Annotated[bool | None, option("--log/--no-log", "-L", panel=_COMPAT, help="")] = None,
-    log_filename: Annotated[str | None, option("--log-filename", panel=_COMPAT, help="")] = None,
+    short_log: Annotated[
+        bool | None, option("--short-log", "--log-last-only", "--verbose-all", panel=_COMPAT, help="")
+    ] = None,
+    version_check_interval: Annotated[int | None, option("--version-check-interval", panel=_COMPAT, help="")] = None,
+    upstream: Annotated[str | None, option("--upstream", panel=_COMPAT, help="")] = None,
     unroll_mlator: Annotated[int | None, option("--unroll-mlator", panel=_COMPAT, help="")] = None,
     unroll_8bit: Annotated[int | None, option("--unroll-8bit", panel=_COMPAT, help="")] = None,
     unroll_wide: Annotated[int | None, option("--unroll-wide", panel=_COMPAT, help="")] = None,
@@ -208,7 +219,7 @@ def synthesize(
     """Turn a network description and a quantized checkpoint into a C project for the accelerator."""
     flags = dict(locals())
     console = make_console(json=json, quiet=quiet, verbose=verbose)
-    extras = _Extras(bool(display_checkpoint), sample_numpy_filename)
+    extras = _Extras(bool(display_checkpoint), sample_numpy_filename, bool(log_intermediate))
     warn_without_effect(flags, _WITHOUT_EFFECT, console)
     run(console, lambda: _synthesize(recipe, settings, _settings_flags(flags), extras, console))
 
@@ -219,15 +230,16 @@ class _Extras:
 
     checkpoint: bool
     output_file: Path | None
+    intermediate: bool
 
 
 _NEGATED = ("no_kat", "no_wfi", "no_fifo_wait", "no_deduplicate_weights", "no_error_stop", "no_warn_zero")
 _WITHOUT_EFFECT = (
     *("compact_data", "compact_weights", "embedded_code", "new_kernel_loader"),
-    *("no_version_check", "log", "log_filename", "no_progress", "yamllint"),
+    *("no_version_check", "version_check_interval", "upstream", "short_log", "no_progress", "yamllint"),
     *("unroll_mlator", "unroll_8bit", "unroll_wide", "ignore_energy_warning", "ignore_mlator_warning"),
 )
-_SHOWN = ("display_checkpoint", "sample_numpy_filename")
+_SHOWN = ("display_checkpoint", "sample_numpy_filename", "log_intermediate")
 _NOT_SETTINGS = (*_SHOWN, "recipe", "settings", "json", "quiet", "verbose", *_WITHOUT_EFFECT)
 
 
@@ -250,7 +262,7 @@ def _synthesize(
 ) -> None:
     from ai8x_tool.report.summary import checkpoint_table, synthesis_document, synthesis_table
     from ai8x_tool.settings import resolve
-    from ai8x_tool.synthesis_run import save_output, synthesize_project
+    from ai8x_tool.synthesis_run import save_intermediate, save_output, synthesize_project
     from ai8x_tool.synthesis_settings import SynthesizeSettings
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)
@@ -264,6 +276,8 @@ def _synthesize(
             console.show(checkpoint_table(result.network))
         if extras.output_file is not None:
             save_output(result, extras.output_file)
+        if extras.intermediate:
+            save_intermediate(result, settings.folder / "intermediate")
         console.show(synthesis_table(result, settings.part))
         console.show(f"project: {settings.folder}")
         console.result(synthesis_document(result, settings.folder))

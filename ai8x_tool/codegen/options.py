@@ -17,12 +17,17 @@ class FileNames:
     weights: str = "weights.h"
     sample: str = "sampledata.h"
     answers: str = "sampleoutput.h"
+    log: str = "log.txt"
 
     def __post_init__(self) -> None:
         for name in vars(self).values():
             if not name or name.lower() == "none" or any(mark in name for mark in "/\\"):
                 fix = "give a plain name; merging files is not supported"
                 raise Ai8xError(f"{name!r} cannot be the name of a generated file", fix=fix)
+        names = [f"{self.main}.c", *(name for key, name in vars(self).items() if key != "main")]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise Ai8xError(f"{twice!r} is the name of two generated files", fix="choose different names")
 
 
 @dataclass(frozen=True)

@@ -159,13 +159,40 @@ def test_options_of_old_scripts(workspace):
     other = ["--softmax", "--timer", "0", "--no-kat", "--board-name", "FTHR_RevA"]
     result = workspace.synthesize(*old, *other)
     assert result.exit_code == 0
-    assert result.stderr == "warning: without effect: --compact-data, --embedded-code, --no-log, --no-progress\n"
+    assert result.stderr == "warning: without effect: --compact-data, --embedded-code, --no-progress\n"
     assert workspace.synthesize(*old, *other, "--overwrite", "-q").stderr == ""
     files = texts(workspace.output)
     assert "sampleoutput.h" not in files
     assert "softmax_layer" in files["main.c"]
     assert "MXC_TMR0" in files["cnn.h"]
     assert "FTHR_RevA" in files["Makefile"]
+
+
+def test_log(workspace):
+    """Statistics and registers; the same text wherever the project is written."""
+    assert workspace.synthesize("--log", "--log-filename", "mine.txt").exit_code == 0
+    text = (workspace.output / "mine.txt").read_text()
+    assert "MAX78000, 2 layers" in text
+    assert "  L0 G0 RCNT (50100010): 00010005 // count = 5, pad = 1" in text
+    elsewhere = workspace.folder / "elsewhere"
+    assert workspace.synthesize("--log", output=elsewhere).exit_code == 0
+    assert (elsewhere / "log.txt").read_text() == text
+
+
+@pytest.mark.parametrize("name", ["../log.txt", "cnn.c", ""])
+def test_wrong_log_name(workspace, name):
+    result = workspace.synthesize("--log", "--log-filename", name)
+    assert result.exit_code == 1
+    assert not workspace.output.exists()
+
+
+def test_intermediate_data(workspace):
+    assert workspace.synthesize("--log-intermediate").exit_code == 0
+    folder = workspace.output / "intermediate"
+    names = [f"layer{index:02}-{what}.npy" for index in (0, 1) for what in ("bias", "output", "weights")]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    shapes = [np.load(folder / name, allow_pickle=False).shape for name in names]
+    assert shapes == [(8,), (8, 4, 4), (8, 3, 3, 3), (5,), (5, 1, 1), (5, 128, 1, 1)]
 
 
 def test_stopping_early(workspace):
