@@ -16,6 +16,7 @@ from pathlib import Path
 from ai8x_tool.firmware.build import Firmware, build
 from ai8x_tool.firmware.bus import Bus
 from ai8x_tool.firmware.emulator import Emulator
+from ai8x_tool.firmware.host import Host
 from ai8x_tool.firmware.result import FirmwareRun
 from ai8x_tool.firmware.session import Session
 
@@ -24,9 +25,11 @@ __all__ = ["Bus", "Firmware", "FirmwareRun", "Path", "Session", "build", "open_s
 
 def open_session(firmware: Firmware, bus: Bus, *, console_out: Callable[[str], None] | None = None) -> Session:
     """Return a session: `firmware` at `bus`. `console_out` receives the lines that the program prints."""
-    return Emulator(firmware, bus, console_out=console_out)
+    kind = Host if firmware.host else Emulator
+    return kind(firmware, bus, console_out=console_out)
 
 
 def run(firmware: Firmware, bus: Bus, *, console_out: Callable[[str], None] | None = None) -> FirmwareRun:
     """Run `firmware` on `bus` from reset to its end."""
-    return open_session(firmware, bus, console_out=console_out).run()
+    with open_session(firmware, bus, console_out=console_out) as session:
+        return session.run()

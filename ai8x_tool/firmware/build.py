@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ FLASH_START = 0x1000_0000
 SRAM_START = 0x2000_0000
 _RISCV_SRAM = 64 * 1024
 """The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
+_MARKS = ("overflowed", "undefined", "error:")
+"""What the line that names an error contains, best first."""
 _BOUNDARY = 0x400
 """The RISC-V core's program begins at a multiple of this."""
 
@@ -63,7 +66,9 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
         builder = _Builder(project, Path(name))
         if host:
             compiler = find_toolchain("host")
-            return Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
+            firmware = Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
+            weakref.finalize(firmware, Path.unlink, firmware.host, missing_ok=True)
+            return firmware
         arm = find_toolchain("arm")
         if project.wrapper is None:
             return Firmware(project, arm.name, (builder.program("arm", arm, project.sources, FLASH_START),))
@@ -88,7 +93,7 @@ class _Builder:
 
     def program(self, core: str, compiler: Toolchain, sources: tuple[Path, ...], start: int) -> Image:
         """Compile and link the program of one core; its flash begins at `start`."""
-        shim = tuple(SHIM / name for name in ("libc.c", "sdk.c", "target.c", f"{core}.c"))
+        shim = tuple(SHIM / name for name in ("console.c", "libc.c", "sdk.c", "target.c", f"{core}.c"))
         script = self.folder / f"{core}.ld"
         script.write_text(self._linker_script(core, start), encoding="utf-8")
         objects = self._compile(core, compiler, sources, ("-fno-inline",), self._include("libc", "sdk"))
@@ -103,11 +108,12 @@ class _Builder:
     def host(self, compiler: Toolchain) -> Path:
         """Compile and link for this machine."""
         redirect = ("-fsanitize=thread", "-Dmain=app_main", "-Dinterrupt(x)=used", "-w")
-        objects = self._compile("host", compiler, self.project.sources, redirect, self._include("sdk"))
+        objects = self._compile("host", compiler, self.project.sources, redirect, self._include("libc", "sdk"))
+        objects += self._compile("host", compiler, (SHIM / "console.c",), ("-w", "-fno-builtin"), self._include("libc", "sdk"))
         shim = (SHIM / "sdk.c", SHIM / "host.c")
         objects += self._compile("host", compiler, shim, ("-w",), self._include("sdk"))
         program = self.folder / "program"
-        self._run(compiler, ["-no-pie", *map(str, objects), "-o", str(program)])
+        self._run(compiler, [*map(str, objects), "-o", str(program)])
         return program
 
     def _include(self, *parts: str) -> list[str]:
@@ -119,7 +125,7 @@ class _Builder:
         names = [f"-D{name}" for name in self.project.defines] if sources[0].parent != SHIM else []
         names += [f"-DAI8X_{core.upper()}", f"-DAI8X_{self.project.device.name}"]
         part = "shim" if sources[0].parent == SHIM else "project"
-        targets = [self.folder / f"{core}-{part}-{number}.o" for number in range(len(sources))]
+        targets = [self.folder / f"{core}-{part}-{number}-{source.stem}.o" for number, source in enumerate(sources)]
 
         def compile_one(source: Path, target: Path) -> None:
             self._run(compiler, [*options, *names, *include, "-c", str(source.resolve()), "-o", str(target)])
@@ -152,6 +158,6 @@ class _Builder:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.writelines(log)
         lines = "".join(log).splitlines()[1:]
-        first = next((line for line in lines if "error" in line or "overflow" in line), lines[0] if lines else "")
+        first = next((line for mark in _MARKS for line in lines if mark in line), lines[0] if lines else "")
         where = str(self.project.folder)
         raise Ai8xError(f"the project does not compile: {first.strip()}", where=where, fix=f"all messages: {name}")

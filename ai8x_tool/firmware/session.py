@@ -44,6 +44,15 @@ class Session(ABC):
         self._finished = self._run()
         return self._finished
 
+    def close(self) -> None:
+        """Release what the session holds."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def infer(self, sample: Array, where: str = "sample") -> list[Array]:
         """Run the network with `sample`, (channels, rows, columns) or (channels, length) of −128…127.
 

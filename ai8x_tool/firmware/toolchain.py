@@ -77,4 +77,4 @@ def _host() -> Toolchain:
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     clang = "clang" in version
     flags = ("-mllvm", "-tsan-distinguish-volatile=1") if clang else ("--param", "tsan-distinguish-volatile=1")
-    return Toolchain("clang" if clang else "gcc", (path,), ("-std=gnu11", "-O1", "-fno-pie", *flags))
+    return Toolchain("clang" if clang else "gcc", (path,), ("-std=gnu11", "-O1", *flags))

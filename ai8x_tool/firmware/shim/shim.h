@@ -8,8 +8,7 @@
 
 #include <stdint.h>
 
-/* The project's main(), and the variable that its interrupt handler sets */
-int main(void);
+/* The variable that the project's interrupt handler sets */
 extern volatile uint32_t cnn_time;
 
 /* Write one character to the console. */

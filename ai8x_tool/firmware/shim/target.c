@@ -9,6 +9,7 @@
 #define UART_FIFO (*(volatile uint32_t *) 0x40042020)
 #define EMULATOR_DELAY (*(volatile uint32_t *) 0x400ff000) /* Not of the part: lets time pass at once */
 
+int main(void);
 extern uint32_t __data_load[], __data_start[], __data_end[], __bss_start[], __bss_end[];
 
 void shim_putchar(char character)

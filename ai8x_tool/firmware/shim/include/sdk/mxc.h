@@ -176,6 +176,8 @@ void NVIC_ClearPendingEVENT(IRQn_Type irq);
 #ifdef AI8X_HOST
 /* There is no such instruction here, nor anything to sleep for: see host.c. */
 __asm__(".macro wfi\n.endm");
+void *shim_memset(void *target, int value, size_t size);
+#define memset shim_memset
 static inline void __enable_irq(void) {}
 static inline void __disable_irq(void) {}
 #elif defined(AI8X_RISCV)
