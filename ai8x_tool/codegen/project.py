@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 
 from ai8x_tool import __version__
+from ai8x_tool.codegen.interface import interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
 from ai8x_tool.codegen.tables import (
     answer_words,
@@ -60,6 +61,7 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
         names.sample: _data("Sample input", _input_macros(program)),
         "softmax.c": _render("softmax.c.j2", values),
         "project.mk": _render("project.mk.j2", values),
+        "interface.json": interface_text(program, options, figures.microseconds),
         ".vscode/settings.json": _render("vscode/settings.json.j2", values),
         ".vscode/tasks.json": _render("vscode/tasks.json.j2", values),
     }

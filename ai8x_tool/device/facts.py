@@ -67,6 +67,7 @@ class Device:
     tram_entries: int
     weight_bytes: int
     flash_size: int
+    sram_size: int
     conv1d_dilation: int
     pool_dilation: int
     pooled_passes: int
@@ -162,6 +163,7 @@ MAX78000 = Device(
     tram_entries=3072,
     weight_bytes=442_368,
     flash_size=512 * 1024,
+    sram_size=128 * 1024,
     conv1d_dilation=1023,
     pool_dilation=1,
     pooled_passes=1,
@@ -233,6 +235,7 @@ MAX78002 = Device(
     tram_entries=12288,
     weight_bytes=2_396_160,
     flash_size=2560 * 1024,
+    sram_size=384 * 1024,
     conv1d_dilation=2047,
     pool_dilation=16,
     pooled_passes=65536,

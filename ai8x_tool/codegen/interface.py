@@ -1,0 +1,88 @@
+"""What a project needs to know to run samples other than its own: ``interface.json``. Nothing in it is trained.
+
+spec: memory, sections 6 (input) and 7.3 (output); generated-c, section 1: only some files change with new weights.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from ai8x_tool.codegen.options import ProjectOptions
+from ai8x_tool.device import registers as tables
+from ai8x_tool.lowering.input_data import input_blocks
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.program import Program
+from ai8x_tool.lowering.steps import InputBlock, Words
+
+SCHEMA = "ai8x-interface/1"
+_LANES = 4
+_DIGIT = 100
+"""Channel numbers are written into samples in digits that fit a signed byte."""
+
+
+def interface_text(program: Program, options: ProjectOptions, microseconds: float) -> str:
+    """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order."""
+    network, mapping = program.mapping.network, program.mapping.options
+    arrays = None if program.options.synthesized_input else _arrays(program)
+    outputs = [_output(region.channels, region.size, region.width) for region in program.unload]
+    document = {
+        "schema": SCHEMA,
+        "device": program.mapping.device.name,
+        "input_shape": list(network.input_shape),
+        "input_fifo": mapping.fifo or mapping.fast_fifo,
+        "input_arrays": arrays,
+        "outputs": outputs if options.unload else None,
+        "continue": network.final.index if program.options.one_shot else 0,
+        "estimated_us": round(microseconds, 1),
+    }
+    return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}\n"
+
+
+def _lines(value: Any) -> str:
+    """Return JSON with one line for each object of a list."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "[\n" + ",\n".join(f"  {json.dumps(entry)}" for entry in value) + "\n ]"
+    return json.dumps(value)
+
+
+def _output(channels: int, size: tuple[int, int], width: int) -> dict[str, Any]:
+    return {"shape": [channels, *size], "bits": width}
+
+
+def _arrays(program: Program) -> list[dict[str, Any]]:
+    """Return for every input array where it goes, and which channel each byte of the words of one pixel holds."""
+    context, start = program.context, program.mapping.network.start
+    places = _places(context, start.channels_in * start.operands)
+    return [
+        {
+            "address": f"0x{_address(program, block):08x}",
+            "pixels_per_word": _LANES if start.chw else 1,
+            "channels": channels,
+        }
+        for block, channels in zip(program.inputs, places, strict=True)
+    ]
+
+
+def _address(program: Program, block: InputBlock) -> int:
+    options, device = program.mapping.options, program.mapping.device
+    if options.fast_fifo:
+        return tables.FAST_FIFO_DATA
+    return device.base + tables.FIFO_DATA + 4 * block.name if options.fifo else block.address
+
+
+def _places(context: Context, channels: int) -> list[list[list[int | None]]]:
+    """Lay out samples of one pixel that number their channels, and read where each channel went."""
+    numbers = np.arange(channels)
+
+    def laid_out(values: Words) -> list[Words]:
+        blocks = input_blocks(context, values.reshape(-1, 1, 1))
+        return [block.words.astype("<u4").view(np.uint8).reshape(-1, _LANES).astype(int) for block in blocks]
+
+    digits = (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT)
+    return [
+        np.where(present == 1, high * _DIGIT + low, None).tolist()
+        for present, low, high in zip(*map(laid_out, digits), strict=True)
+    ]

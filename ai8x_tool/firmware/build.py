@@ -1,0 +1,163 @@
+"""Compiling a project, unchanged, against the shim. spec: generated-c, section 9."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.firmware.image import Image, read_image
+from ai8x_tool.firmware.project import Project, read_project
+from ai8x_tool.firmware.toolchain import Toolchain, find_toolchain
+
+SHIM = Path(__file__).with_name("shim")
+FLASH_START = 0x1000_0000
+SRAM_START = 0x2000_0000
+_RISCV_SRAM = 64 * 1024
+"""The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
+_MARKS = ("overflowed", "undefined", "error:")
+"""What the line that names an error contains, best first."""
+_BOUNDARY = 0x400
+"""The RISC-V core's program begins at a multiple of this."""
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A compiled project. `images`: that of the core that uses the accelerator first, then the Arm core's wrapper.
+
+    With `--host` there are no images but the program `host`.
+    """
+
+    project: Project
+    compiler: str
+    images: tuple[Image, ...] = ()
+    host: Path | None = None
+
+    @property
+    def device(self) -> Device:
+        """The part."""
+        return self.project.device
+
+    def sram(self, image: Image) -> tuple[int, int]:
+        """Return start and size of the SRAM that the program of `image` has for itself."""
+        return _sram(self.device, image.core, alone=len(self.images) == 1)
+
+
+def _sram(device: Device, core: str, *, alone: bool) -> tuple[int, int]:
+    if core == "arm":
+        return SRAM_START, device.sram_size - (0 if alone else _RISCV_SRAM)
+    return SRAM_START + device.sram_size - _RISCV_SRAM, _RISCV_SRAM * 3 // 4
+
+
+def build(folder: Path, *, host: bool = False) -> Firmware:
+    """Compile the project in `folder` for its part, or with `host` for this machine.
+
+    The folder is not written to. Raises Ai8xError if there is no compiler, or it reports errors: one line that names
+    the first one, and the file with everything the compiler said.
+    """
+    project = read_project(folder)
+    with tempfile.TemporaryDirectory(prefix="ai8x-") as name:
+        builder = _Builder(project, Path(name))
+        if host:
+            compiler = find_toolchain("host")
+            firmware = Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
+            weakref.finalize(firmware, Path.unlink, firmware.host, missing_ok=True)
+            return firmware
+        arm = find_toolchain("arm")
+        if project.wrapper is None:
+            return Firmware(project, arm.name, (builder.program("arm", arm, project.sources, FLASH_START),))
+        riscv = find_toolchain("riscv")
+        wrapper = builder.program("arm", arm, (project.wrapper,), FLASH_START)
+        start = wrapper.symbols["__FlashStart_"]
+        return Firmware(project, riscv.name, (builder.program("riscv", riscv, project.sources, start), wrapper))
+
+
+def _keep(program: Path) -> Path:
+    """Move a program out of the folder that is about to be deleted."""
+    handle, name = tempfile.mkstemp(prefix="ai8x-host-")
+    os.close(handle)
+    shutil.move(program, name)
+    return Path(name)
+
+
+@dataclass(frozen=True)
+class _Builder:
+    project: Project
+    folder: Path
+
+    def program(self, core: str, compiler: Toolchain, sources: tuple[Path, ...], start: int) -> Image:
+        """Compile and link the program of one core; its flash begins at `start`."""
+        shim = tuple(SHIM / name for name in ("console.c", "libc.c", "sdk.c", "target.c", f"{core}.c"))
+        script = self.folder / f"{core}.ld"
+        script.write_text(self._linker_script(core, start), encoding="utf-8")
+        objects = self._compile(core, compiler, sources, ("-fno-inline",), self._include("libc", "sdk"))
+        objects += self._compile(core, compiler, shim, ("-ffreestanding", "-fno-builtin"), self._include("libc", "sdk"))
+        program = self.folder / f"{core}.elf"
+        runtime = [] if compiler.name == "zig cc" else ["-lgcc"]
+        needed = [] if sources == (self.project.wrapper,) else ["-Wl,-u,shim_wait"]
+        options = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,--gc-sections", *needed]
+        self._run(compiler, [*options, *map(str, objects), *runtime, "-o", str(program)])
+        return read_image(program, core)
+
+    def host(self, compiler: Toolchain) -> Path:
+        """Compile and link for this machine."""
+        redirect = ("-fsanitize=thread", "-Dmain=app_main", "-Dinterrupt(x)=used", "-w")
+        objects = self._compile("host", compiler, self.project.sources, redirect, self._include("libc", "sdk"))
+        objects += self._compile("host", compiler, (SHIM / "console.c",), ("-w", "-fno-builtin"), self._include("libc", "sdk"))
+        shim = (SHIM / "sdk.c", SHIM / "host.c")
+        objects += self._compile("host", compiler, shim, ("-w",), self._include("sdk"))
+        program = self.folder / "program"
+        self._run(compiler, [*map(str, objects), "-o", str(program)])
+        return program
+
+    def _include(self, *parts: str) -> list[str]:
+        return [f"-I{self.project.folder.resolve()}", *(f"-I{SHIM / 'include' / part}" for part in parts), f"-I{SHIM}"]
+
+    def _compile(
+        self, core: str, compiler: Toolchain, sources: tuple[Path, ...], options: tuple[str, ...], include: list[str]
+    ) -> list[Path]:
+        names = [f"-D{name}" for name in self.project.defines] if sources[0].parent != SHIM else []
+        names += [f"-DAI8X_{core.upper()}", f"-DAI8X_{self.project.device.name}"]
+        part = "shim" if sources[0].parent == SHIM else "project"
+        targets = [self.folder / f"{core}-{part}-{number}-{source.stem}.o" for number, source in enumerate(sources)]
+
+        def compile_one(source: Path, target: Path) -> None:
+            self._run(compiler, [*options, *names, *include, "-c", str(source.resolve()), "-o", str(target)])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            list(pool.map(compile_one, sources, targets))
+        return targets
+
+    def _linker_script(self, core: str, start: int) -> str:
+        device, wrapper = self.project.device, self.project.wrapper
+        sram_start, sram_size = _sram(device, core, alone=wrapper is None)
+        values = {
+            "ENTRY": "shim_start" if core == "arm" else "shim_reset",
+            "FLASH_START": hex(start),
+            "FLASH_SIZE": hex(FLASH_START + device.flash_size - start),
+            "SRAM_START": hex(sram_start),
+            "SRAM_SIZE": hex(sram_size),
+            "NEXT": f"ALIGN(LOADADDR(.data) + SIZEOF(.data), {_BOUNDARY:#x})",
+        }
+        text = (SHIM / "memory.ld").read_text(encoding="utf-8")
+        for name, value in values.items():
+            text = text.replace(f"@{name}@", value)
+        return text
+
+    def _run(self, compiler: Toolchain, arguments: list[str]) -> None:
+        log: list[str] = []
+        if compiler.run(arguments, log, self.folder):
+            return
+        handle, name = tempfile.mkstemp(prefix="ai8x-build-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.writelines(log)
+        lines = "".join(log).splitlines()[1:]
+        first = next((line for mark in _MARKS for line in lines if mark in line), lines[0] if lines else "")
+        where = str(self.project.folder)
+        raise Ai8xError(f"the project does not compile: {first.strip()}", where=where, fix=f"all messages: {name}")

@@ -1,0 +1,286 @@
+"""One core, executing a program on its bus. What differs between the cores is in :mod:`ai8x_tool.firmware.cores`.
+
+spec: generated-c, section 9.3.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from ai8x_tool.firmware.build import FLASH_START, SRAM_START, Firmware
+from ai8x_tool.firmware.bus import Bus
+from ai8x_tool.firmware.image import Image
+from ai8x_tool.firmware.phases import PHASES, Phases
+from ai8x_tool.firmware.system import Peripherals, Terminal
+
+ACCELERATOR, ACCELERATOR_SIZE = 0x5000_0000, 0x800_0000
+_PERIPHERALS, _PERIPHERALS_SIZE = 0x4000_0000, 0x10_0000
+_FAST_FIFO = range(0xC_0400, 0xC_1000)
+FILL = 0xA5
+"""What unused SRAM holds, so that the depth of the stack shows."""
+
+_POLL = 20_000
+"""Instructions without a store to the accelerator after which the interrupt is looked at again."""
+_FAILED = 2_000
+"""Instructions that a program which has printed FAIL may go on for."""
+_MOST_CHAINED = 100
+"""Interrupts in a row without an instruction of the program between them."""
+DEFAULT_LIMIT = 10_000_000
+"""Instructions without progress (a store, a load from another address, console output) that count as a hang."""
+
+
+@dataclass
+class Board:
+    """What the cores share."""
+
+    firmware: Firmware
+    bus: Bus
+    terminal: Terminal
+
+    def __post_init__(self) -> None:
+        self.machines: list[Machine] = []
+        self.flash = ctypes.create_string_buffer(self.firmware.device.flash_size)
+        for image in self.firmware.images:
+            for address, content in image.flash:
+                ctypes.memmove(ctypes.addressof(self.flash) + address - FLASH_START, content, len(content))
+        size = self.firmware.device.sram_size
+        self.sram = ctypes.create_string_buffer(bytes([FILL]) * size, size)
+        self.peripherals = Peripherals(self.firmware.device, self.terminal, self._instructions)
+
+    def _instructions(self) -> int:
+        return sum(machine.phases.instructions for machine in self.machines)
+
+    @property
+    def inference_us(self) -> float:
+        """How long the network takes: the synthesizer's estimate, since only instructions take time here."""
+        interface = self.firmware.project.interface
+        return max(1.0, interface.estimated_us if interface else 0.0)
+
+
+class Machine(ABC):
+    """A core with its program. `limit` is the number of instructions without progress that count as a hang.
+
+    It runs until something stops it; `stopped` then says what: "exit", "passed" or "failed" (it said so, and goes on
+    forever), "sleep" or "fault".
+    """
+
+    def __init__(self, board: Board, image: Image, limit: int) -> None:
+        import unicorn  # noqa: PLC0415  (an extra, licensed under the GPL: loaded only where it is used)
+
+        self.board, self.image, self.phases = board, image, Phases()
+        self.stopped, self.fault = "", ""
+        self._unicorn = unicorn
+        self.bus, self._peripherals, self._limit = board.bus, board.peripherals, limit
+        self._exit = image.symbols["shim_exit"]
+        self._entries = {image.symbols[name]: name for name in PHASES if name in image.symbols}
+        self._marks = dict.fromkeys(self._entries, self._enter_phase)
+        self._start_function = image.symbols.get("cnn_start", -1)
+        self._instructions: dict[int, int] = {}
+        self._idle, self._idle_limit, self._last_load = 0, _POLL, -1
+        self._interrupts = self._handling = self._ended = False
+        self._called = False
+        self._chained = 0
+        self._uc = self._make()
+        self._map()
+        board.machines.append(self)
+
+    # -- What the cores differ in ----------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _make(self) -> Any:
+        """Return the emulator of this core."""
+
+    @abstractmethod
+    def _map_core(self) -> None:
+        """Map the core's own registers and hook its exceptions."""
+
+    @abstractmethod
+    def _count(self, code: bytes) -> int:
+        """Return the number of instructions in `code`."""
+
+    @abstractmethod
+    def register(self, name: str, value: int | None = None) -> int:
+        """Return a register (pc, sp, lr, result); with `value` set it first."""
+
+    @abstractmethod
+    def pending(self) -> int | None:
+        """Return the number of an enabled interrupt that is pending."""
+
+    @abstractmethod
+    def masked(self) -> bool:
+        """Whether interrupts are held back."""
+
+    @abstractmethod
+    def enter_interrupt(self, number: int) -> None:
+        """Enter the handler of interrupt `number`."""
+
+    @abstractmethod
+    def start_address(self) -> tuple[int, int]:
+        """Return the program's first instruction and stack pointer."""
+
+    # -- Running ---------------------------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Prepare for running the program from its start."""
+        address, stack = self.start_address()
+        self.register("sp", stack)
+        self.register("pc", address)
+
+    def call(self, function: str, *arguments: int) -> int:
+        """Call `function` of the program and return its result; `stopped` says whether it returned."""
+        self._called = True
+        self.register("sp", self.image.symbols["__stack_top"])
+        self.register("lr", self._code_address(self._exit))
+        for number, value in enumerate(arguments):
+            self.register(f"argument{number}", value)
+        self.register("pc", self.image.symbols[function])
+        self.resume()
+        return self.register("result")
+
+    def resume(self) -> None:
+        """Go on until the program ends, sleeps without an interrupt to come, or fails."""
+        self.stopped, self._idle, self._idle_limit = "", 0, _POLL
+        while not self.stopped:
+            try:
+                self._uc.emu_start(self._code_address(self.register("pc")), self._exit)
+            except self._unicorn.UcError as error:
+                self._fail(f"{error} ({self._place()})")
+            if self.stopped:
+                break
+            if self.register("pc") == self._exit:
+                self.stopped = "exit"
+            elif not self._after_stop():
+                self.stopped = "sleep"
+
+    def _code_address(self, address: int) -> int:
+        return address
+
+    def _after_stop(self) -> bool:
+        """Enter an interrupt that is pending. False if the core sleeps and there is none."""
+        asked, self._interrupts = self._interrupts, False
+        number = self.pending()
+        if number is not None and not self.masked() and not self._handling:
+            self._handling = True
+            self._chained = self._chained + 1 if self._ended else 0
+            if self._chained > _MOST_CHAINED:
+                self._fail(f"the handler of interrupt {number} does not acknowledge it")
+            self._peripherals.wait(self.board.inference_us if self.phases.waiting else 0)
+            self.enter_interrupt(number)
+        self._ended = False
+        return asked or number is not None
+
+    def _end_interrupt(self) -> None:
+        """What happens when a handler has returned."""
+        self._handling = False
+        self.phases.done()
+        self._interrupts = self._ended = True
+
+    # -- Hooks -----------------------------------------------------------------------------------------------------
+
+    def _map(self) -> None:
+        uc, const, board = self._uc, self._unicorn, self.board
+        uc.mem_map_ptr(FLASH_START, len(board.flash), const.UC_PROT_READ | const.UC_PROT_EXEC, ctypes.addressof(board.flash))
+        uc.mem_map_ptr(SRAM_START, len(board.sram), const.UC_PROT_ALL, ctypes.addressof(board.sram))
+        uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, None)
+        uc.mmio_map(_PERIPHERALS, _PERIPHERALS_SIZE, self._on_peripheral_load, None, self._on_peripheral_store, None)
+        uc.hook_add(const.UC_HOOK_BLOCK, self._on_block)
+        self._map_core()
+
+    def _on_block(self, uc: Any, address: int, size: int, _: Any) -> None:
+        key = address << 16 | size
+        count = self._instructions.get(key)
+        if count is None:
+            count = self._instructions[key] = self._count(bytes(uc.mem_read(address, size)))
+        if address == self.phases.returns:
+            self.phases.leave()
+        mark = self._marks.get(address)
+        if mark is not None:
+            mark(address)
+        self.phases.current.instructions += count
+        self._idle += count
+        if self._idle > self._idle_limit:
+            self._check_progress()
+
+    def _enter_phase(self, address: int) -> None:
+        if address == self._start_function and self.board.terminal.passed and not self._called:
+            self._stop("passed")  # a program that runs forever has shown what it can
+        self.phases.enter(self._entries[address], self.register("lr") & ~1)
+
+    def _check_progress(self) -> None:
+        if self.board.terminal.failed:
+            self._stop("failed")
+        elif self._idle > self._limit:
+            self._fail(f"no progress in {self._limit:,} instructions ({self._place()}){self._pending_note()}")
+        else:
+            self._idle_limit = min(self._idle + _POLL, self._limit)
+            if not self._handling and not self.masked() and self.pending() is not None:
+                self._interrupts = True
+                self._uc.emu_stop()
+
+    def _on_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
+        self._store(ACCELERATOR + offset, value, size)
+
+    def _store(self, address: int, value: int, size: int) -> None:
+        if not self._peripherals.accelerator_on:
+            self._no_power(address)
+        self.phases.current.stores += 1
+        self._progress()
+        self.bus.write(address, value, size)
+
+    def _on_load(self, _: Any, offset: int, size: int, __: Any) -> int:
+        return self._load(ACCELERATOR + offset, size)
+
+    def _load(self, address: int, size: int) -> int:
+        if not self._peripherals.accelerator_on:
+            self._no_power(address)
+        self.phases.current.loads += 1
+        if address != self._last_load:
+            self._last_load = address
+            self._progress()
+        return self.bus.read(address, size)
+
+    def _on_peripheral_load(self, _: Any, offset: int, size: int, __: Any) -> int:
+        if offset in _FAST_FIFO:
+            return self._load(_PERIPHERALS + offset, size)
+        return self._peripherals.read(_PERIPHERALS + offset)
+
+    def _on_peripheral_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
+        if offset in _FAST_FIFO:
+            self._store(_PERIPHERALS + offset, value, size)
+            return
+        self._peripherals.write(_PERIPHERALS + offset, value)
+        self._progress()
+        if self.board.terminal.failed:
+            self._idle_limit = _FAILED
+
+    def _progress(self) -> None:
+        self._idle, self._idle_limit = 0, _POLL
+
+    # -- Ends ------------------------------------------------------------------------------------------------------
+
+    def _stop(self, why: str) -> None:
+        self.stopped = self.stopped or why
+        self._uc.emu_stop()
+
+    def _fail(self, why: str) -> None:
+        self.fault = self.fault or why
+        self._stop("fault")
+
+    def _no_power(self, address: int) -> None:
+        self._fail(f"the program uses the accelerator (0x{address:08x}) without power or clock ({self._place()})")
+
+    def _place(self) -> str:
+        address = self.register("pc")
+        return f"at 0x{address:08x} in {self.image.function(address)}()"
+
+    def _pending_note(self) -> str:
+        if not self.bus.interrupt:
+            return "; the accelerator has not signalled completion"
+        return "; the accelerator's interrupt is pending" + (", but not enabled" if self.pending() is None else "")
+
+    def sleep_fault(self) -> str:
+        """Return why a sleeping core does not wake."""
+        return f"the program sleeps and nothing wakes it ({self._place()}){self._pending_note()}"

@@ -1,0 +1,98 @@
+"""Inference with samples other than the project's own, by the functions of its ``cnn.h``; the same for all sessions."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy.typing as npt
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.firmware.build import Firmware
+from ai8x_tool.firmware.bus import Bus
+from ai8x_tool.firmware.feed import Feed
+from ai8x_tool.firmware.interface import FILE, Interface
+from ai8x_tool.firmware.result import FirmwareRun
+
+Array = npt.NDArray[Any]
+_PREPARE = ("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias")
+
+
+class Session(ABC):
+    """A program at its bus."""
+
+    def __init__(self, firmware: Firmware, bus: Bus) -> None:
+        self.firmware = firmware
+        self._accelerator = bus
+        self._finished: FirmwareRun | None = None
+        self._prepared = False
+
+    @abstractmethod
+    def _run(self) -> FirmwareRun:
+        """Run the program from reset to its end."""
+
+    @abstractmethod
+    def _call(self, function: str, bus: Bus) -> None:
+        """Call a function of the program, which sees `bus`. Raises Ai8xError if it does not return."""
+
+    @abstractmethod
+    def _unload(self) -> bytes:
+        """Call ``cnn_unload()`` and return what it wrote."""
+
+    def run(self) -> FirmwareRun:
+        """Run the program from reset to its end."""
+        self._finished = self._run()
+        return self._finished
+
+    def close(self) -> None:
+        """Release what the session holds."""
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def infer(self, sample: Array, where: str = "sample") -> list[Array]:
+        """Run the network with `sample`, (channels, rows, columns) or (channels, length) of −128…127.
+
+        Returns its outputs, each (channels, rows, columns) of int64. The program itself has run before, or is run.
+        Raises Ai8xError if the sample does not fit the project, or the project cannot take any.
+        """
+        interface = self._interface()
+        arrays = interface.sample_words(sample, where)
+        self._prepare()
+        self._call("cnn_configure", self._accelerator)
+        if interface.fifo:
+            self._call("cnn_start", self._accelerator)
+        feed = Feed(self._accelerator, arrays, fifo=interface.fifo)
+        self._call("load_input", feed)
+        if not feed.complete:
+            fix = "generate the project again with --overwrite"
+            raise Ai8xError(f"load_input() does not store the input that {FILE} describes", where=where, fix=fix)
+        if not interface.fifo:
+            self._call("cnn_start", self._accelerator)
+        self._call("shim_wait", self._accelerator)
+        for _ in range(interface.continues):
+            self._call("cnn_continue", self._accelerator)
+            self._call("shim_wait", self._accelerator)
+        return interface.split_output(self._unload())
+
+    def _interface(self) -> Interface:
+        project = self.firmware.project
+        folder, fix = str(project.folder), "generate the project again with --overwrite"
+        if project.interface is None:
+            raise Ai8xError(f"the project has no {FILE}: only its own sample can be run", where=folder, fix=fix)
+        if project.interface.outputs is None:
+            raise Ai8xError("the project does not unload its outputs", where=folder, fix="leave out --no-unload")
+        return project.interface
+
+    def _prepare(self) -> None:
+        """Power the accelerator up again, and load everything: the program has switched it off at its end."""
+        finished = self._finished or self.run()
+        if finished.fault:
+            raise Ai8xError(finished.fault, where=str(self.firmware.project.folder))
+        if not self._prepared:
+            for function in _PREPARE:
+                self._call(function, self._accelerator)
+            self._prepared = True

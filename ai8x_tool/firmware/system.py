@@ -1,0 +1,131 @@
+"""What lies around a core beside the accelerator: console, time, and the part's other registers.
+
+spec: generated-c, section 8. Only what programs wait for, or what tells the state of power and clocks, is modelled;
+all other registers keep what is written to them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from ai8x_tool.device import Device
+
+_CLOCK_CONTROL, _PLL_CONTROL = 0x4000_0008, 0x4000_0010
+_CLOCKS_OFF, _CLOCKS_OFF_1 = 0x4000_0024, 0x4000_0048
+_BOOT_ADDRESS = 0x4000_0810
+_LOGIC_POWER, _MEMORY_POWER, _RESET = 0x4000_5800, 0x4000_5804, 0x4000_580C
+_CACHE_CONTROL = (0x4002_A100, 0x4002_A900)
+_SEMAPHORE_INTERRUPT = 0x4003_E040
+_UART_FIFO = 0x4004_2020
+_TIMERS = (0x4001_0000, 0x4001_1000, 0x4001_2000, 0x4001_3000, 0x4008_0C00, 0x4008_1000)
+_DELAY = 0x400F_F000
+"""Not a register of the part: the shim stores microseconds there that pass at once."""
+
+_CLOCK_READY = 1 << 13 | 1 << 27
+_PLL_READY = 1 << 1
+_CACHE_READY = 1 << 16
+_ACCELERATOR_CLOCK, _RISCV_CLOCK = 1 << 25, 1 << 31
+_WAKE_ARM = 1 << 0 | 1 << 16
+_CYCLES_PER_TICK = 2
+
+PASS, FAIL = "*** PASS ***", "*** FAIL ***"
+
+
+@dataclass
+class Terminal:
+    """The console: all text so far, and whether the program has said how it ends. `out` receives whole lines."""
+
+    out: Callable[[str], None] | None = None
+    lines: list[str] = field(default_factory=list)
+    passed: bool = False
+    failed: bool = False
+    _line: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything that was printed."""
+        return "".join(self.lines) + self._line
+
+    def put(self, characters: str) -> None:
+        """Print `characters`."""
+        for line in (self._line + characters).splitlines(keepends=True):
+            self._line = line
+            if line.endswith("\n"):
+                self._end_line()
+
+    def close(self) -> None:
+        """Hand out what was printed of a last line."""
+        if self._line:
+            self._end_line()
+
+    def _end_line(self) -> None:
+        line, self._line = self._line, ""
+        self.lines.append(line)
+        self.passed |= PASS in line
+        self.failed |= FAIL in line
+        if self.out is not None:
+            self.out(line)
+
+
+class Peripherals:
+    """The registers at 0x4000_0000 and up, common to both cores."""
+
+    def __init__(self, device: Device, terminal: Terminal, instructions: Callable[[], int]) -> None:
+        self._terminal = terminal
+        self._instructions = instructions
+        self._megahertz = device.oscillator_mhz
+        self._waited = 0
+        self._words = {_CLOCKS_OFF: 0xFFFF_FFFF, _CLOCKS_OFF_1: 0xFFFF_FFFF, _RESET: 0xF}
+        self.accelerator_on = False
+
+    @property
+    def riscv_started(self) -> bool:
+        """Whether the Arm core has given the RISC-V core its clock."""
+        return not self._words[_CLOCKS_OFF_1] & _RISCV_CLOCK
+
+    @property
+    def boot_address(self) -> int:
+        """Where the RISC-V core begins."""
+        return self._words.get(_BOOT_ADDRESS, 0)
+
+    @property
+    def wakes_arm(self) -> bool:
+        """Whether the RISC-V core has interrupted the Arm core."""
+        return self._words.get(_SEMAPHORE_INTERRUPT, 0) & _WAKE_ARM == _WAKE_ARM
+
+    @property
+    def cycles(self) -> int:
+        """Core cycles since the start; every instruction counts as one."""
+        return self._instructions() + self._waited
+
+    def wait(self, microseconds: float) -> None:
+        """Let time pass without instructions."""
+        self._waited += int(microseconds * self._megahertz)
+
+    def read(self, address: int) -> int:
+        """Return the word at `address`."""
+        word = self._words.get(address, 0)
+        if address == _CLOCK_CONTROL:
+            return word | _CLOCK_READY
+        if address == _PLL_CONTROL and word & 1:
+            return word | _PLL_READY
+        if address in _CACHE_CONTROL:
+            return word | _CACHE_READY
+        if address in _TIMERS:
+            return word + self.cycles // _CYCLES_PER_TICK & 0xFFFF_FFFF
+        return word
+
+    def write(self, address: int, value: int) -> None:
+        """Store a word."""
+        if address == _UART_FIFO:
+            self._terminal.put(chr(value & 0xFF))
+        elif address == _DELAY:
+            self.wait(value)
+        elif address in _TIMERS:
+            self._words[address] = value - self.cycles // _CYCLES_PER_TICK
+        else:
+            self._words[address] = value
+            powered = self._words.get(_LOGIC_POWER, 0) and self._words.get(_MEMORY_POWER, 0)
+            clocked = not self._words[_CLOCKS_OFF] & _ACCELERATOR_CLOCK
+            self.accelerator_on = bool(powered and clocked and not self._words[_RESET])
