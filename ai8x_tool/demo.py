@@ -1,4 +1,4 @@
-"""The whole way in one call: train → quantize → evaluate → synthesize, and a table of what came out."""
+"""The whole way in one call: train → quantize → evaluate → synthesize → verify, and a table of what came out."""
 
 from __future__ import annotations
 
@@ -20,6 +20,11 @@ from ai8x_tool.synthesis_settings import SynthesizeSettings
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.trainer import train
 from ai8x_tool.verify.agreement import Agreement
+from ai8x_tool.verify.chain import Proof
+from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
+
+_PROVED_SAMPLES = 20
+"""Test samples that go through every link of the proof chain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,7 @@ class DemoResult:
     quantized_model: EvaluateResult
     agreement: Agreement
     synthesis: Synthesis
+    proof: Proof
     seconds: float
 
     def document(self) -> dict[str, Any]:
@@ -50,6 +56,7 @@ class DemoResult:
             "quantized_top1": self.quantized_model.score.top1,
             "agreement": self.agreement.document(),
             "statistics": self.synthesis.statistics.document(),
+            "proof": self.proof.document(),
             "logs": str(self.folder),
             "project": str(self.project),
             "seconds": round(self.seconds, 1),
@@ -59,19 +66,19 @@ class DemoResult:
 def run_demo(
     recipe: str, out_dir: Path, console: Console, *, data: Path = Path("data"), epochs: int | None = None
 ) -> DemoResult:
-    """Run all four stages of `recipe`; everything lands in `out_dir`, the data set's cache in `data`.
+    """Run all five stages of `recipe`; everything lands in `out_dir`, the data set's cache in `data`.
 
-    Raises Ai8xError where a stage fails, and where the quantized model in torch and the integer engine differ.
+    Raises Ai8xError where a stage fails, and where a link of the proof chain is broken.
     """
     began = time.monotonic()
     flags: dict[str, Any] = {"data": data, "out_dir": out_dir / "logs", "epochs": epochs}
-    console.info(f"\n[1/4] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
+    console.info(f"\n[1/5] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
     settings = resolve(TrainSettings, "train", recipe, None, flags)
     trained = train(settings, console)
     quantized = trained.folder / "qat_best-q.pth.tar"
-    console.info(f"\n[2/4] ai8x quantize {trained.best_checkpoint} {quantized}")
+    console.info(f"\n[2/5] ai8x quantize {trained.best_checkpoint} {quantized}")
     quantize(trained.best_checkpoint, quantized, find_device(settings.device), console)
-    console.info(f"\n[3/4] ai8x evaluate {recipe} --checkpoint {quantized} --8bit")
+    console.info(f"\n[3/5] ai8x evaluate {recipe} --checkpoint {quantized} --8bit")
     float_model = _evaluate(recipe, trained.folder / "best.pth.tar", data, console, simulate=False)
     qat_model = _evaluate(recipe, trained.best_checkpoint, data, console, simulate=False)
     sample = trained.folder / f"sample_{settings.dataset.lower()}.npy"
@@ -81,8 +88,15 @@ def run_demo(
         detail = "it has no network description" if agreement is None else agreement.text()
         raise Ai8xError(f"the quantized model and the integer engine were not found equal: {detail}")
     project = out_dir / "project"
-    console.info(f"\n[4/4] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
-    synthesis = _synthesize(recipe, quantized, sample, project, console)
+    console.info(f"\n[4/5] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
+    options = VerifyOptions(trained.best_checkpoint, _PROVED_SAMPLES, data)
+    settings_of_project = _project_settings(recipe, quantized, sample, project)
+    synthesis = synthesize_project(settings_of_project, console)
+    given = f"--checkpoint {quantized} --trained {options.trained} --samples {options.samples}"
+    console.info(f"\n[5/5] ai8x verify {recipe} {given}")
+    proof = verify_synthesis(recipe, settings_of_project, synthesis, options, console)
+    if not proof.complete:
+        raise Ai8xError(proof.text())
     return DemoResult(
         recipe=recipe,
         folder=trained.folder,
@@ -93,6 +107,7 @@ def run_demo(
         quantized_model=quantized_model,
         agreement=agreement,
         synthesis=synthesis,
+        proof=proof,
         seconds=time.monotonic() - began,
     )
 
@@ -106,10 +121,9 @@ def _evaluate(
     return evaluate(resolve(EvaluateSettings, "evaluate", recipe, None, flags), console)
 
 
-def _synthesize(recipe: str, checkpoint: Path, sample: Path, project: Path, console: Console) -> Synthesis:
+def _project_settings(recipe: str, checkpoint: Path, sample: Path, project: Path) -> SynthesizeSettings:
     flags = {"checkpoint": str(checkpoint), "sample_input": sample, "output": project, "overwrite": True}
-    settings = resolve(SynthesizeSettings, "synthesize", recipe, None, flags)
-    return synthesize_project(settings, console)
+    return resolve(SynthesizeSettings, "synthesize", recipe, None, flags)
 
 
 def demo_table(result: DemoResult) -> Table:
@@ -123,6 +137,8 @@ def demo_table(result: DemoResult) -> Table:
         ("accuracy, QAT", f"{result.qat_model.score.top1:.2f} %"),
         ("accuracy, 8 bit", f"{result.quantized_model.score.top1:.2f} %"),
         ("torch 8 bit = integer engine", _agreement_text(result.agreement)),
+        ("engine = virtual device", f"yes: {result.proof.samples} samples, all values of all layers"),
+        ("firmware", "not run" if result.proof.firmware is None else result.proof.firmware.text()),
         ("kernel memory", _usage(figures.weight_bytes, figures.weight_total)),
         ("bias memory", _usage(figures.bias_bytes, figures.bias_total)),
         ("estimated inference", f"{figures.microseconds:,.0f} µs ({figures.cycle_basis})"),

@@ -65,7 +65,8 @@ class SynthesisOptions:
 class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
-    `check` compares the integer engine with the virtual device, where that was asked for.
+    `sample` (C, H, W) is what the known answers are for. `check` compares the integer engine with the virtual device,
+    where that was asked for.
     """
 
     files: dict[str, str]
@@ -74,6 +75,7 @@ class Synthesis:
     mapping: Mapping
     program: Program
     tensors: LayerTensors
+    sample: Sample
     check: HardwareCheck | None = None
 
 
@@ -146,7 +148,7 @@ def synthesize_network(
     final = FinalOutput(network.final, project.softmax, project.mlator, whole)
     check_rules((caution_softmax_width, caution_mlator), [final], console)
     files, statistics = render_project(program, project)
-    return Synthesis(files, statistics, network, mapping, program, tensors)
+    return Synthesis(files, statistics, network, mapping, program, tensors, sample)
 
 
 def _check(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,16 +53,19 @@ def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
     return "# Settings of this project, for ai8x synthesize --settings\n" + yaml.safe_dump(values, sort_keys=False)
 
 
-def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+def synthesize_project(
+    settings: SynthesizeSettings, console: Console, prove: Callable[[Synthesis], None] = lambda synthesis: None
+) -> Synthesis:
     """Generate the project, run it on the virtual device unless told not to, and write it to its folder.
 
-    Where anything is wrong with the inputs, nothing is written.
+    `prove` may check more before anything is written. Where anything is wrong with the inputs, nothing is written.
     """
     check_folder(settings.folder, overwrite=settings.overwrite)
     result = generate(settings, console)
     if settings.verify is not False:
         result = replace(result, check=check_program(result.program, result.tensors))
         _report(result, console)
+    prove(result)
     write_project(result.files, settings.folder, overwrite=settings.overwrite)
     return result
 

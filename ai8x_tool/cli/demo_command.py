@@ -23,14 +23,18 @@ def demo(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train, quantize, evaluate and synthesize a network, and show what came out."""
+    """Train, quantize, evaluate, synthesize and verify a network, and show what came out."""
     console = make_console(json=json, quiet=quiet, verbose=verbose)
 
     def work() -> None:
         from ai8x_tool.demo import demo_table, run_demo
+        from ai8x_tool.report.proof import show_proof
 
         result = run_demo(recipe, output, console, data=data, epochs=epochs)
+        show_proof(result.proof, console)
         console.show(demo_table(result))
+        if result.proof.firmware is not None:
+            console.show(f"The firmware's console:\n{result.proof.firmware.console}")
         console.result(result.document())
 
     run(console, work)

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, Json, Quiet, Verbose, make_console, option, run, warn_without_effect
+from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
+    from ai8x_tool.synthesis import Synthesis
     from ai8x_tool.synthesis_settings import SynthesizeSettings
+    from ai8x_tool.verify.chain import Proof
 
 _IN, _OUT, _FIFO = "Input", "Generated project", "Input through a FIFO"
 _NAMES = "File names"
@@ -170,7 +173,11 @@ def synthesize(
     ] = None,
     verify: Annotated[
         bool | None,
-        option("--verify/--no-verify", panel=_CHECK, help="Run the program on the virtual device (default: yes)."),
+        option(
+            "--verify/--no-verify",
+            panel=_CHECK,
+            help="Prove the whole chain; or not even run the program on the virtual device, as is done by default.",
+        ),
     ] = None,
     display_checkpoint: Annotated[
         bool | None, option("--display-checkpoint", panel=_CHECK, help="Show the parameters of every layer.")
@@ -271,7 +278,8 @@ def _synthesize(
     elif settings.check is not None:
         _check(settings, settings.check, console)
     else:
-        result = synthesize_project(settings, console)
+        chain = _Chain(recipe, settings, console)
+        result = synthesize_project(settings, console, chain.prove if settings.verify else lambda _: None)
         if extras.checkpoint:
             console.show(checkpoint_table(result.network))
         if extras.output_file is not None:
@@ -279,8 +287,36 @@ def _synthesize(
         if extras.intermediate:
             save_intermediate(result, settings.folder / "intermediate")
         console.show(synthesis_table(result, settings.part))
+        chain.show()
         console.show(f"project: {settings.folder}")
-        console.result(synthesis_document(result, settings.folder))
+        console.result(synthesis_document(result, settings.folder) | chain.document())
+
+
+class _Chain:
+    """The rest of the proof chain, for ``--verify``."""
+
+    def __init__(self, recipe: str | None, settings: SynthesizeSettings, console: Console) -> None:
+        self._recipe, self._settings, self._console = recipe, settings, console
+        self._proof: Proof | None = None
+
+    def prove(self, synthesis: Synthesis) -> None:
+        """Check every link. Raises Ai8xError if one is broken."""
+        from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
+
+        self._proof = verify_synthesis(self._recipe, self._settings, synthesis, VerifyOptions(), self._console)
+        if not self._proof.complete:
+            raise Ai8xError(self._proof.text())
+
+    def show(self) -> None:
+        """Show what was proved, if anything was."""
+        if self._proof is not None:
+            from ai8x_tool.report.proof import show_proof
+
+            show_proof(self._proof, self._console)
+
+    def document(self) -> dict[str, Any]:
+        """Return what was proved, for JSON."""
+        return {} if self._proof is None else {"proof": self._proof.document()}
 
 
 def _explain(settings: SynthesizeSettings, layer: str, console: Console) -> None:

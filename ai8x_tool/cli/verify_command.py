@@ -46,6 +46,10 @@ def verify(
     device: Annotated[str | None, option("--device", panel=_HW, help="MAX78000 or MAX78002.")] = None,
     fifo: Annotated[bool | None, option("--fifo", panel=_HW, help="Feed the input through FIFOs.")] = None,
     fast_fifo: Annotated[bool | None, option("--fast-fifo", panel=_HW, help="Feed it through the fast FIFO.")] = None,
+    firmware: Annotated[
+        bool | None,
+        option("--firmware/--no-firmware", panel=_HW, help="Compile and run the program (default: if possible)."),
+    ] = None,
     avg_pool_rounding: Annotated[
         bool | None, option("--avg-pool-rounding", panel=_HW, help="Average pooling rounds.")
     ] = None,
@@ -62,19 +66,17 @@ def verify(
     console = make_console(json=json, quiet=quiet, verbose=verbose)
 
     def work() -> None:
-        from ai8x_tool.report.proof import proof_table
+        from ai8x_tool.report.proof import show_proof
         from ai8x_tool.settings import resolve
         from ai8x_tool.synthesis_settings import SynthesizeSettings
         from ai8x_tool.verify.run import VerifyOptions
         from ai8x_tool.verify.run import verify as verify_chain
 
-        options = VerifyOptions(trained, samples, data)
+        options = VerifyOptions(trained, samples, data, firmware)
         chosen = resolve(SynthesizeSettings, "synthesize", recipe, settings, flags)
         proof = verify_chain(recipe, chosen, options, console)
-        console.show(proof_table(proof))
+        show_proof(proof, console)
         console.result({"schema": "ai8x-verify/1"} | proof.document())
-        for diagnostic in proof.diagnostics:
-            console.warn(f"virtual device: {diagnostic}")
         if not proof.complete:
             console.error(proof.text())
             raise typer.Exit(EXIT_FAILED)

@@ -109,7 +109,9 @@ class _Builder:
         """Compile and link for this machine."""
         redirect = ("-fsanitize=thread", "-Dmain=app_main", "-Dinterrupt(x)=used", "-w")
         objects = self._compile("host", compiler, self.project.sources, redirect, self._include("libc", "sdk"))
-        objects += self._compile("host", compiler, (SHIM / "console.c",), ("-w", "-fno-builtin"), self._include("libc", "sdk"))
+        objects += self._compile(
+            "host", compiler, (SHIM / "console.c",), ("-w", "-fno-builtin"), self._include("libc", "sdk")
+        )
         shim = (SHIM / "sdk.c", SHIM / "host.c")
         objects += self._compile("host", compiler, shim, ("-w",), self._include("sdk"))
         program = self.folder / "program"

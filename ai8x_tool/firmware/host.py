@@ -119,7 +119,9 @@ class Host(Session):
             pending = bus.interrupt
             self._runs_forever = pending and self._terminal.passed
             if operation == _SLEEP and not pending:
-                return self._stop("the program sleeps and nothing wakes it; the accelerator has not signalled completion")
+                return self._stop(
+                    "the program sleeps and nothing wakes it; the accelerator has not signalled completion"
+                )
             self._polls += 1
             self._answer(int(pending))
         else:

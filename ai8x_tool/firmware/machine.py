@@ -182,7 +182,9 @@ class Machine(ABC):
 
     def _map(self) -> None:
         uc, const, board = self._uc, self._unicorn, self.board
-        uc.mem_map_ptr(FLASH_START, len(board.flash), const.UC_PROT_READ | const.UC_PROT_EXEC, ctypes.addressof(board.flash))
+        uc.mem_map_ptr(
+            FLASH_START, len(board.flash), const.UC_PROT_READ | const.UC_PROT_EXEC, ctypes.addressof(board.flash)
+        )
         uc.mem_map_ptr(SRAM_START, len(board.sram), const.UC_PROT_ALL, ctypes.addressof(board.sram))
         uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, None)
         uc.mmio_map(_PERIPHERALS, _PERIPHERALS_SIZE, self._on_peripheral_load, None, self._on_peripheral_store, None)

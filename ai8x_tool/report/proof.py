@@ -7,24 +7,34 @@ import math
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from ai8x_tool.console import Console
 from ai8x_tool.verify.chain import LayerProof, Proof
 
 _NOT_CHECKED = "–"
 
 
 def proof_table(proof: Proof) -> Table:
-    """Return one row for each layer and one column for each link."""
+    """Return one row for each layer and one column for each link that was checked for any layer."""
     table = Table(title=f"proof, {proof.source}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    table.add_column("trained ≈ quantized", justify="right")
-    table.add_column("clipped", justify="right")
-    table.add_column("quantized ≡ engine", justify="right")
-    table.add_column("engine ≡ virtual device", justify="right")
+    compared = any(layer.distance is not None for layer in proof.layers)
+    modelled = any(layer.equality is not None for layer in proof.layers)
+    headings = ["trained ≈ quantized", "clipped"] * compared + ["quantized ≡ engine"] * modelled
+    for heading in [*headings, "engine ≡ virtual device"]:
+        table.add_column(heading, justify="right")
     for layer in proof.layers:
-        table.add_row(
-            layer.label, *_distance(layer), _equality(layer), _count(layer.check.values, layer.check.different)
-        )
+        cells = [*_distance(layer)] * compared + [_equality(layer)] * modelled
+        table.add_row(layer.label, *cells, _count(layer.check.values, layer.check.different))
     return table
+
+
+def show_proof(proof: Proof, console: Console) -> None:
+    """Show the table, what the firmware said, and what the virtual device noticed."""
+    console.show(proof_table(proof))
+    if proof.firmware is not None:
+        console.show(proof.firmware.text())
+    for diagnostic in proof.diagnostics:
+        console.warn(f"virtual device: {diagnostic}")
 
 
 def _distance(layer: LayerProof) -> tuple[str, str]:

@@ -20,6 +20,7 @@ from ai8x_tool.settings import EvaluateSettings
 from ai8x_tool.synthesis import Synthesis
 from ai8x_tool.training.data import DataSetEntry
 from ai8x_tool.training.evaluation import prepare_model
+from ai8x_tool.verify.firmware import FirmwareCheck, check_firmware
 from ai8x_tool.verify.hardware import HardwareCheck, LayerCheck, check_program
 from ai8x_tool.verify.models import (
     LayerDistance,
@@ -57,21 +58,28 @@ class LayerProof:
 
 @dataclass(frozen=True)
 class Proof:
-    """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device."""
+    """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
+
+    `firmware` is None if the program was not compiled and run.
+    """
 
     samples: int
     source: str
     layers: tuple[LayerProof, ...]
     diagnostics: tuple[str, ...]
+    firmware: FirmwareCheck | None = None
 
     @property
     def complete(self) -> bool:
-        """True if no link is broken."""
-        return all(layer.equal for layer in self.layers)
+        """True if no link that was checked is broken."""
+        return all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
 
     def text(self) -> str:
         """Return the first broken link as a line; only for incomplete proofs."""
-        return next(layer.text() for layer in self.layers if not layer.equal)
+        broken = [layer.text() for layer in self.layers if not layer.equal]
+        if self.firmware is not None and not self.firmware.equal:
+            broken.append(self.firmware.text())
+        return broken[0]
 
     def document(self) -> dict[str, Any]:
         """Return the proof for JSON."""
@@ -90,6 +98,7 @@ class Proof:
                 for layer in self.layers
             ],
             "diagnostics": list(self.diagnostics),
+            "firmware": self.firmware and self.firmware.document(),
         }
 
 
@@ -117,11 +126,13 @@ def prove(
     samples: Samples,
     models: Mapping[str, EvaluateSettings],
     console: Console,
+    *,
+    firmware: bool,
 ) -> Proof:
     """Check every link for every sample.
 
     `models` may hold settings for a "trained" and a "quantized" checkpoint; without the latter the first two links are
-    left out.
+    left out. Without `firmware`, the last one is.
     """
     network = synthesis.network
     tensors = run(network, samples.values, average_rounding=synthesis.program.options.average_rounding)
@@ -135,7 +146,8 @@ def prove(
         both = index in quantized and index in trained
         far = distance(layer, trained[index], quantized[index]) if both else None
         proofs.append(LayerProof(index, layer.label, far, equality, checks[index]))
-    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics)
+    last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
+    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last)
 
 
 def _check_hardware(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.plugins import find_dataset, find_model
 from ai8x_tool.settings import EvaluateSettings, resolve
-from ai8x_tool.synthesis import load_sample
+from ai8x_tool.synthesis import Synthesis
 from ai8x_tool.synthesis_run import generate
 from ai8x_tool.synthesis_settings import SynthesizeSettings
 from ai8x_tool.verify.chain import Proof, Samples, data_samples, model_settings, prove
@@ -27,12 +28,13 @@ _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 class VerifyOptions:
     """What to verify: `samples` test samples of the data set in `data`, or the known-answer sample of the program.
 
-    `trained` is the checkpoint before quantization.
+    `trained` is the checkpoint before quantization. `firmware` None runs the compiled program where that is possible.
     """
 
     trained: Path | None = None
     samples: int | None = None
     data: Path = Path("data")
+    firmware: bool | None = None
 
     def __post_init__(self) -> None:
         if self.samples is not None and self.samples < 1:
@@ -44,28 +46,34 @@ def verify(recipe: str | None, settings: SynthesizeSettings, options: VerifyOpti
 
     Raises Ai8xError for everything that is wrong with the inputs; broken links are part of the result.
     """
+    return verify_synthesis(recipe, settings, generate(settings, console), options, console)
+
+
+def verify_synthesis(
+    recipe: str | None,
+    settings: SynthesizeSettings,
+    synthesis: Synthesis,
+    options: VerifyOptions,
+    console: Console,
+) -> Proof:
+    """Check the whole chain for what was synthesized with `settings`."""
     evaluation = evaluation_settings(recipe, settings, options, console)
-    if options.samples is not None:
-        if evaluation is None:
-            raise Ai8xError("no data set to take samples from", fix="name a recipe, or pass --dataset and --model")
+    if options.samples is None:
+        samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
+    elif evaluation is not None:
         samples = data_samples(evaluation, options.samples, console)
-        synthesis = generate(settings, console)
     else:
-        samples, settings = _own_sample(settings)
-        synthesis = generate(settings, console)
+        raise Ai8xError("no data set to take samples from", fix="name a recipe, or pass --dataset and --model")
     models = {} if evaluation is None else model_settings(evaluation, evaluation.checkpoint, options.trained)
-    return prove(synthesis, samples, models, console)
+    return prove(synthesis, samples, models, console, firmware=_can_run_firmware(options.firmware, console))
 
 
-def _own_sample(settings: SynthesizeSettings) -> tuple[Samples, SynthesizeSettings]:
-    """Return the sample of the known-answer test, and settings that name its file."""
-    muted = Console(verbosity=-1, muted=True)
-    path = settings.sample_input
-    if path is None:
-        path = settings.sample_file(read_description(settings.network_file(), settings.part, muted).dataset)
-    sample = load_sample(path)
-    sample = sample if sample.ndim == 3 else sample[..., None]
-    return Samples(sample[None].astype(np.int8), f"sample {path.name}"), replace(settings, sample_input=path)
+def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
+    """Return whether to compile and run the program; say so where a missing package is the reason not to."""
+    if wanted is None and importlib.util.find_spec("unicorn") is None:
+        console.info("the firmware is not run: pip install 'ai8x-tool[virtual]'")
+        return False
+    return wanted is not False
 
 
 def evaluation_settings(

@@ -1,0 +1,109 @@
+"""The compiled program itself: its own check, and its outputs for other samples against the engine's."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.codegen import write_project
+from ai8x_tool.console import Console
+from ai8x_tool.engine import LayerTensors
+from ai8x_tool.firmware import build, open_session
+from ai8x_tool.firmware.session import Session
+from ai8x_tool.synthesis import Synthesis
+from ai8x_tool.virtual import VirtualDevice
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class FirmwareCheck:
+    """What the firmware said: whether its own check passed, its console output, why it stopped if it did not end.
+
+    `samples` further samples were run; in `different` of them the output was not the engine's, `first` tells where.
+    """
+
+    passed: bool
+    console: str
+    fault: str
+    compiler: str
+    instructions: int
+    samples: int = 0
+    different: int = 0
+    first: str | None = None
+
+    @property
+    def equal(self) -> bool:
+        """True if the program passed its own check and gave the engine's outputs for all samples."""
+        return self.passed and not self.different
+
+    def text(self) -> str:
+        """Return the result as a line."""
+        if not self.passed:
+            return f"firmware: {self.fault or 'FAIL: ' + self.console.strip().splitlines()[-1]}"
+        if self.different:
+            return f"firmware: {self.different:,} of {self.samples:,} samples differ; first: {self.first}"
+        count = f"{self.samples:,} samples" if self.samples != 1 else "1 sample"
+        more = f", outputs of {count} equal to the engine's" if self.samples else ""
+        return f"firmware: PASS ({self.compiler}, {self.instructions:,} instructions){more}"
+
+    def document(self) -> dict[str, Any]:
+        """Return the result for JSON."""
+        return vars(self)
+
+
+def check_firmware(
+    synthesis: Synthesis, samples: Array | None, tensors: LayerTensors | None, console: Console
+) -> FirmwareCheck:
+    """Compile the generated project and run it on a virtual device, then with each of `samples` (N, C, H, W).
+
+    `tensors` is what the engine computes from the samples. Raises Ai8xError if there is no compiler or emulator.
+    """
+    with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch:
+        project = Path(scratch) / "project"
+        write_project(synthesis.files, project, overwrite=False)
+        firmware = build(project)
+        with open_session(firmware, VirtualDevice(firmware.device)) as session:
+            run = session.run()
+            own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
+            if samples is None or tensors is None or not own.passed:
+                return own
+            different, first = _compare(session, synthesis, samples, tensors, console)
+    return FirmwareCheck(
+        *(own.passed, own.console, own.fault, own.compiler, own.instructions), len(samples), different, first
+    )
+
+
+def _compare(
+    session: Session, synthesis: Synthesis, samples: Array, tensors: LayerTensors, console: Console
+) -> tuple[int, str | None]:
+    """Return how many samples differ, and where the first one does."""
+    layers = synthesis.network.outputs()
+    different, first = 0, None
+    with console.progress("firmware", len(samples)) as progress:
+        for number, sample in enumerate(samples):
+            outputs = session.infer(sample, f"sample {number}")
+            wanted = [tensors.outputs[layer.index][number] for layer in layers]
+            place = _difference(outputs, wanted)
+            if place is not None:
+                different += 1
+                first = first or f"sample {number}, {place}"
+            progress.advance()
+    return different, first
+
+
+def _difference(outputs: Sequence[Array], wanted: Sequence[Array]) -> str | None:
+    for number, (have, want) in enumerate(zip(outputs, wanted, strict=True)):
+        wrong = have.reshape(want.shape) != want
+        if wrong.any():
+            channel, row, column = np.argwhere(wrong)[0].tolist()
+            values = f"the firmware has {have.reshape(want.shape)[channel, row, column]}"
+            values += f", the engine {want[channel, row, column]}"
+            return f"output {number}, channel {channel}, row {row}, column {column}: {values}"
+    return None
