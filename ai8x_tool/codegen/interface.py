@@ -82,7 +82,8 @@ def _places(context: Context, channels: int) -> list[list[list[int | None]]]:
         return [block.words.astype("<u4").view(np.uint8).reshape(-1, _LANES).astype(int) for block in blocks]
 
     digits = (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT)
-    return [
-        np.where(present == 1, high * _DIGIT + low, None).tolist()
-        for present, low, high in zip(*map(laid_out, digits), strict=True)
-    ]
+    result = []
+    for present, low, high in zip(*map(laid_out, digits), strict=True):
+        channels = np.where(present == 1, high * _DIGIT + low, -1).tolist()
+        result.append([[None if c < 0 else c for c in word] for word in channels])
+    return result

@@ -55,7 +55,9 @@ def read_image(path: Path, core: str) -> Image:
     with path.open("rb") as file:
         elf = ELFFile(file)
         flash = [(s["p_paddr"], s.data()) for s in elf.iter_segments("PT_LOAD") if s["p_filesz"]]
-        table = [s for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF"]
+        table = [
+            s for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name and s["st_shndx"] != "SHN_UNDEF"
+        ]
         sizes = _sizes(elf)
     thumb = _THUMB if core == "arm" else 0
 
