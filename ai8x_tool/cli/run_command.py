@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from ai8x_tool.emulation import ProjectRun
 
 # Help ends with commands that work as they stand.
-EPILOG = "Examples:  [bold]ai8x run build/kws20[/]   |   [bold]ai8x run build/kws20 --input a.npy --input b.npy -o out.npy[/]"
+EPILOG = (
+    "Examples:  [bold]ai8x run build/kws20[/]   |   "
+    "[bold]ai8x run build/kws20 --input a.npy --input b.npy --output-file outputs.npy[/]"
+)
 
 
 def run(
