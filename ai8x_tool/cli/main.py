@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool import __version__
-from ai8x_tool.cli import demo_command, evaluate, quantize, synthesize, train, verify_command
+from ai8x_tool.cli import demo_command, evaluate, quantize, run_command, synthesize, train, verify_command
 from ai8x_tool.cli.list_command import list_things
 
 app = typer.Typer(
@@ -38,6 +38,7 @@ app.command(epilog=quantize.EPILOG)(quantize.quantize)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command(epilog=verify_command.EPILOG)(verify_command.verify)
+app.command(epilog=run_command.EPILOG)(run_command.run)
 app.command("list")(list_things)
 app.command(epilog=demo_command.EPILOG)(demo_command.demo)
 

@@ -81,8 +81,9 @@ def _places(context: Context, channels: int) -> list[list[list[int | None]]]:
         blocks = input_blocks(context, values.reshape(-1, 1, 1))
         return [block.words.astype("<u4").view(np.uint8).reshape(-1, _LANES).astype(int) for block in blocks]
 
-    digits = (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT)
-    return [
-        np.where(present == 1, high * _DIGIT + low, None).tolist()
-        for present, low, high in zip(*map(laid_out, digits), strict=True)
-    ]
+    ones, low, high = map(laid_out, (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT))
+    result: list[list[list[int | None]]] = []
+    for present, small, large in zip(ones, low, high, strict=True):
+        places: Words = np.where(present == 1, large * _DIGIT + small, -1)
+        result.append([[None if c < 0 else int(c) for c in word] for word in places])
+    return result

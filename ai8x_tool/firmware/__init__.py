@@ -1,5 +1,6 @@
 """Generated projects, compiled unchanged and run: in emulation of their part's cores, or by this machine.
 
+>>> from pathlib import Path
 >>> from ai8x_tool.firmware import build, open_session
 >>> from ai8x_tool.virtual import VirtualDevice
 >>> firmware = build(Path("build/kws20"))
@@ -11,7 +12,6 @@ True
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from ai8x_tool.firmware.build import Firmware, build
 from ai8x_tool.firmware.bus import Bus
@@ -20,7 +20,7 @@ from ai8x_tool.firmware.host import Host
 from ai8x_tool.firmware.result import FirmwareRun
 from ai8x_tool.firmware.session import Session
 
-__all__ = ["Bus", "Firmware", "FirmwareRun", "Path", "Session", "build", "open_session", "run"]
+__all__ = ["Bus", "Firmware", "FirmwareRun", "Session", "build", "open_session", "run"]
 
 
 def open_session(firmware: Firmware, bus: Bus, *, console_out: Callable[[str], None] | None = None) -> Session:

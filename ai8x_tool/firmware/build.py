@@ -23,6 +23,8 @@ _RISCV_SRAM = 64 * 1024
 """The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
 _MARKS = ("overflowed", "undefined", "error:")
 """What the line that names an error contains, best first."""
+_PHASE = b"load_input"
+"""Files with this function are compiled without inlining, so that it stays a phase of its own."""
 _BOUNDARY = 0x400
 """The RISC-V core's program begins at a multiple of this."""
 
@@ -67,7 +69,7 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
         if host:
             compiler = find_toolchain("host")
             firmware = Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
-            weakref.finalize(firmware, Path.unlink, firmware.host, missing_ok=True)
+            weakref.finalize(firmware, os.unlink, str(firmware.host))
             return firmware
         arm = find_toolchain("arm")
         if project.wrapper is None:
@@ -96,8 +98,9 @@ class _Builder:
         shim = tuple(SHIM / name for name in ("console.c", "libc.c", "sdk.c", "target.c", f"{core}.c"))
         script = self.folder / f"{core}.ld"
         script.write_text(self._linker_script(core, start), encoding="utf-8")
-        objects = self._compile(core, compiler, sources, ("-fno-inline",), self._include("libc", "sdk"))
-        objects += self._compile(core, compiler, shim, ("-ffreestanding", "-fno-builtin"), self._include("libc", "sdk"))
+        include = self._include("libc", "sdk")
+        objects = self._compile(core, compiler, sources, ("-O2",), include)
+        objects += self._compile(core, compiler, shim, ("-Os", "-ffreestanding", "-fno-builtin"), include)
         program = self.folder / f"{core}.elf"
         runtime = [] if compiler.name == "zig cc" else ["-lgcc"]
         needed = [] if sources == (self.project.wrapper,) else ["-Wl,-u,shim_wait"]
@@ -130,7 +133,8 @@ class _Builder:
         targets = [self.folder / f"{core}-{part}-{number}-{source.stem}.o" for number, source in enumerate(sources)]
 
         def compile_one(source: Path, target: Path) -> None:
-            self._run(compiler, [*options, *names, *include, "-c", str(source.resolve()), "-o", str(target)])
+            whole = ["-fno-inline"] if _PHASE in source.read_bytes() else []
+            self._run(compiler, [*options, *whole, *names, *include, "-c", str(source.resolve()), "-o", str(target)])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(compile_one, sources, targets))

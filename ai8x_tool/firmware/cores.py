@@ -82,6 +82,7 @@ class ArmMachine(Machine):
         return count
 
     def register(self, name: str, value: int | None = None) -> int:
+        """Return a register by name; with `value` set it first."""
         number = self._registers[name]
         if value is not None:
             self._uc.reg_write(number, value)
@@ -91,18 +92,22 @@ class ArmMachine(Machine):
         return address | 1
 
     def start_address(self) -> tuple[int, int]:
-        stack, start = struct.unpack_from("<2I", self.board.flash, 0)
+        """Return what the vector table begins with."""
+        stack, start = struct.unpack("<2I", self.board.flash[:8].tobytes())
         return start & ~1, stack
 
     def pending(self) -> int | None:
+        """Return the accelerator's or the RISC-V core's interrupt."""
         if _CNN_IRQ_ARM in self._enabled and self.bus.interrupt:
             return _CNN_IRQ_ARM
         return _RISCV_IRQ_ARM if _RISCV_IRQ_ARM in self._enabled and self._peripherals.wakes_arm else None
 
     def masked(self) -> bool:
+        """Whether PRIMASK is set."""
         return bool(self.register("primask"))
 
     def enter_interrupt(self, number: int) -> None:
+        """Push the exception frame and go to the handler in the vector table."""
         frame = [self.register(name) for name in self._FRAME]
         stack = self.register("sp") - 4 * len(frame)
         self._uc.mem_write(stack, struct.pack("<8I", *frame))
@@ -174,21 +179,26 @@ class RiscvMachine(Machine):
         return count
 
     def register(self, name: str, value: int | None = None) -> int:
+        """Return a register by name; with `value` set it first."""
         if value is not None:
             self._uc.reg_write(self._registers[name], value)
         return self._uc.reg_read(self._registers[name])
 
     def start_address(self) -> tuple[int, int]:
+        """Return where the Arm core lets this one begin; the program sets its stack up itself."""
         return self.board.peripherals.boot_address, 0
 
     def pending(self) -> int | None:
+        """Return the accelerator's interrupt."""
         enabled = self._controller.get(self._ENABLED + _CNN_IRQ_RISCV // 32 * 4, 0) >> _CNN_IRQ_RISCV % 32 & 1
         return _CNN_IRQ_RISCV if enabled and self.bus.interrupt else None
 
     def masked(self) -> bool:
+        """Whether machine interrupts are off."""
         return not self.register("status") & self._INTERRUPTS_ON
 
     def enter_interrupt(self, number: int) -> None:
+        """Do what the core does, and go to the interrupt's vector."""
         status = self.register("status")
         self.register("status", status & ~self._INTERRUPTS_ON | self._WERE_ON | self._MACHINE_MODE)
         self.register("cause", self._IS_INTERRUPT | number)

@@ -72,9 +72,9 @@ class Emulator(Session):
         return "" if arm.stopped == "exit" else "the RISC-V core's program ended without waking the Arm core"
 
     def _memory_use(self, image: Image) -> MemoryUse:
-        start, size = self.firmware.sram(image)
+        _, size = self.firmware.sram(image)
         end, top = image.symbols["__bss_end"], image.symbols["__stack_top"]
-        free = np.frombuffer(self._board.sram, np.uint8)[end - SRAM_START : top - SRAM_START]
+        free = self._board.sram[end - SRAM_START : top - SRAM_START]
         used = np.flatnonzero(free != FILL)
         stack = len(free) - int(used[0]) if len(used) else 0
         return MemoryUse(image.core, image.sizes, stack, self.firmware.device.flash_size, size)
@@ -95,4 +95,4 @@ class Emulator(Session):
             raise Ai8xError("the program has no buffer for its outputs", where=str(self.firmware.project.folder))
         self._call("cnn_unload", self._board.bus, image.symbols[name])
         start = image.symbols[name] - SRAM_START
-        return bytes(self._board.sram[start : start + image.extents[name]])
+        return self._board.sram[start : start + image.extents[name]].tobytes()

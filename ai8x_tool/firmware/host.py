@@ -21,8 +21,10 @@ from ai8x_tool.firmware.result import FirmwareRun
 from ai8x_tool.firmware.session import Session
 from ai8x_tool.firmware.system import Terminal
 
-_FUNCTIONS = ("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure", "cnn_start")
-_FUNCTIONS += ("load_input", "shim_wait", "cnn_continue", "cnn_unload")
+_FUNCTIONS = (
+    *("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure", "cnn_start"),
+    *("load_input", "shim_wait", "cnn_continue", "cnn_unload"),
+)
 """In the order of the list in host.c."""
 _STORES = (1, 2, 4)
 _LOAD, _INTERRUPT, _SLEEP, _ENDED, _RETURNED, _OUTPUT, _CONSOLE = 0x10, 0x20, 0x21, 0x30, 0x31, 0x40, 0x41

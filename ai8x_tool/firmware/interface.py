@@ -57,7 +57,7 @@ class Interface:
     estimated_us: float
 
     def sample_words(self, sample: Array, where: str) -> list[tuple[int, Array]]:
-        """Return (address, words) of every input array. `sample` is (channels, rows, columns), or (channels, length)."""
+        """Return (address, words) of every input array. `sample` is (channels, rows, columns) or (channels, length)."""
         if self.arrays is None:
             raise Ai8xError("this project makes up its input itself", where=where, fix="leave out --synthesize-input")
         shaped = sample if sample.ndim == 3 else sample[..., None]

@@ -5,10 +5,11 @@ spec: generated-c, section 9.3.
 
 from __future__ import annotations
 
-import ctypes
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ai8x_tool.firmware.build import FLASH_START, SRAM_START, Firmware
 from ai8x_tool.firmware.bus import Bus
@@ -42,12 +43,12 @@ class Board:
 
     def __post_init__(self) -> None:
         self.machines: list[Machine] = []
-        self.flash = ctypes.create_string_buffer(self.firmware.device.flash_size)
+        self.flash = np.zeros(self.firmware.device.flash_size, np.uint8)
         for image in self.firmware.images:
             for address, content in image.flash:
-                ctypes.memmove(ctypes.addressof(self.flash) + address - FLASH_START, content, len(content))
-        size = self.firmware.device.sram_size
-        self.sram = ctypes.create_string_buffer(bytes([FILL]) * size, size)
+                start = address - FLASH_START
+                self.flash[start : start + len(content)] = np.frombuffer(content, np.uint8)
+        self.sram = np.full(self.firmware.device.sram_size, FILL, np.uint8)
         self.peripherals = Peripherals(self.firmware.device, self.terminal, self._instructions)
 
     def _instructions(self) -> int:
@@ -144,16 +145,20 @@ class Machine(ABC):
         """Go on until the program ends, sleeps without an interrupt to come, or fails."""
         self.stopped, self._idle, self._idle_limit = "", 0, _POLL
         while not self.stopped:
-            try:
-                self._uc.emu_start(self._code_address(self.register("pc")), self._exit)
-            except self._unicorn.UcError as error:
-                self._fail(f"{error} ({self._place()})")
-            if self.stopped:
-                break
-            if self.register("pc") == self._exit:
-                self.stopped = "exit"
-            elif not self._after_stop():
-                self.stopped = "sleep"
+            self._execute()
+
+    def _execute(self) -> None:
+        """Let the core run until it sleeps, is interrupted, or something stops it."""
+        try:
+            self._uc.emu_start(self._code_address(self.register("pc")), self._exit)
+        except self._unicorn.UcError as error:
+            self._fail(f"{error} ({self._place()})")
+        if self.stopped:
+            return
+        if self.register("pc") == self._exit:
+            self.stopped = "exit"
+        elif not self._after_stop():
+            self.stopped = "sleep"
 
     def _code_address(self, address: int) -> int:
         return address
@@ -182,10 +187,11 @@ class Machine(ABC):
 
     def _map(self) -> None:
         uc, const, board = self._uc, self._unicorn, self.board
-        uc.mem_map_ptr(
-            FLASH_START, len(board.flash), const.UC_PROT_READ | const.UC_PROT_EXEC, ctypes.addressof(board.flash)
-        )
-        uc.mem_map_ptr(SRAM_START, len(board.sram), const.UC_PROT_ALL, ctypes.addressof(board.sram))
+        for start, memory, rights in (
+            (FLASH_START, board.flash, const.UC_PROT_READ | const.UC_PROT_EXEC),
+            (SRAM_START, board.sram, const.UC_PROT_ALL),
+        ):
+            uc.mem_map_ptr(start, len(memory), rights, memory.ctypes.data)
         uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, None)
         uc.mmio_map(_PERIPHERALS, _PERIPHERALS_SIZE, self._on_peripheral_load, None, self._on_peripheral_store, None)
         uc.hook_add(const.UC_HOOK_BLOCK, self._on_block)
@@ -229,7 +235,7 @@ class Machine(ABC):
         if not self._peripherals.accelerator_on:
             self._no_power(address)
         self.phases.current.stores += 1
-        self._progress()
+        self._idle, self._idle_limit = 0, _POLL
         self.bus.write(address, value, size)
 
     def _on_load(self, _: Any, offset: int, size: int, __: Any) -> int:

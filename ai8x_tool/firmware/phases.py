@@ -34,7 +34,7 @@ class Phase:
 
 
 class Phases:
-    """Counts by phase. `current` is the one that instructions now belong to, `returns` where its function returns to."""
+    """Counts by phase. `current` is the one that instructions belong to, `returns` where its function returns to."""
 
     def __init__(self) -> None:
         self._counts = {name: Phase(name) for name in (*PHASES.values(), WAIT, MAIN)}

@@ -44,7 +44,7 @@ class Session(ABC):
         self._finished = self._run()
         return self._finished
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most sessions hold nothing)
         """Release what the session holds."""
 
     def __enter__(self) -> Session:

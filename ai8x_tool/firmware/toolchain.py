@@ -15,8 +15,10 @@ from ai8x_tool.errors import Ai8xError
 
 _ARM_GCC = ("arm-none-eabi-gcc",)
 _RISCV_GCC = ("riscv-none-elf-gcc", "riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv-none-embed-gcc")
-_COMMON = ("-std=gnu11", "-O2", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables")
-_COMMON += ("-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-fno-stack-protector", "-fno-common")
+_COMMON = (
+    *("-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables"),
+    *("-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-fno-stack-protector", "-fno-common"),
+)
 _ZIG = {
     "arm": ("-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4+soft_float"),
     "riscv": ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-mabi=ilp32"),

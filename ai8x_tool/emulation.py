@@ -1,0 +1,85 @@
+"""``ai8x run``: a project's firmware on the virtual device, with its own sample and with others."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.markup import escape
+
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
+from ai8x_tool.synthesis import load_sample
+from ai8x_tool.virtual import VirtualDevice
+
+Array = npt.NDArray[Any]
+SCHEMA = "ai8x-run/1"
+
+
+@dataclass(frozen=True, eq=False)
+class ProjectRun:
+    """What a project did. `outputs`: for each further sample a list, for each output (channels, rows, columns)."""
+
+    firmware: Firmware
+    run: FirmwareRun
+    inputs: tuple[Path, ...]
+    outputs: tuple[list[Array], ...]
+    diagnostics: tuple[str, ...]
+
+    def document(self) -> dict[str, Any]:
+        """Return everything for JSON."""
+        samples = [
+            {"file": str(path), "outputs": [output.tolist() for output in outputs]}
+            for path, outputs in zip(self.inputs, self.outputs, strict=True)
+        ]
+        return {
+            "schema": SCHEMA,
+            "project": str(self.firmware.project.folder),
+            "device": self.firmware.device.name,
+            "compiler": self.firmware.compiler,
+            **self.run.document(),
+            "samples": samples,
+            "diagnostics": list(self.diagnostics),
+        }
+
+
+def run_project(
+    folder: Path, inputs: tuple[Path, ...], console: Console, *, host: bool = False, strict: bool = False
+) -> ProjectRun:
+    """Compile the project in `folder` unchanged and run it, then its functions with the samples in `inputs`.
+
+    `host` compiles for this machine; `strict` makes an error of what the accelerator finds suspicious. Raises Ai8xError
+    if the project does not compile, or an input does not fit it.
+    """
+    samples = [(path, load_sample(path)) for path in inputs]
+    firmware = build(folder, host=host)
+    console.detail(f"compiled with {firmware.compiler}")
+    device = VirtualDevice(firmware.device, strict=strict)
+    with open_session(firmware, device, console_out=lambda line: console.show(escape(line.rstrip("\n")))) as session:
+        run = session.run()
+        outputs = tuple(session.infer(sample, str(path)) for path, sample in samples) if run.passed else ()
+    found = tuple(str(diagnostic) for diagnostic in device.diagnostics)
+    return ProjectRun(firmware, run, inputs[: len(outputs)], outputs, found)
+
+
+def save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:
+    """Save the outputs for one sample as ``.npy`` file (channels, rows, columns), for several with one axis more.
+
+    Networks with several outputs make an ``.npz`` file: ``output_0`` and so on.
+    """
+    arrays = [np.stack(each) if len(outputs) > 1 else each[0] for each in zip(*outputs, strict=True)]
+    buffer = io.BytesIO()
+    if len(arrays) == 1:
+        np.save(buffer, arrays[0], allow_pickle=False)
+    else:
+        named: dict[str, Any] = {f"output_{number}": array for number, array in enumerate(arrays)}
+        np.savez(buffer, **named)
+    try:
+        path.write_bytes(buffer.getvalue())
+    except OSError as error:
+        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
