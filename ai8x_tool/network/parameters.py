@@ -97,7 +97,7 @@ def _layer_parameters(
     weights = _integers(checkpoint.state[key], where)
     prefix = key.removesuffix("weight")
     layer_name = prefix.rstrip(".").rpartition(".")[0]
-    stored = _scalar(checkpoint, f"{layer_name}.weight_bits", where) or _MAX_BITS
+    stored = _stored_bits(checkpoint, f"{layer_name}.weight_bits", where)
     kernels = _kernels(weights, layer, where)
     bits = _bits(kernels, layer, stored, device, console, where)
     bias = None
@@ -111,7 +111,8 @@ def _layer_parameters(
 
 def _integers(values: Array, where: str) -> IntArray:
     """Return `values` as int64; Ai8xError if they are not whole numbers."""
-    whole = values.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what is no number differs from whatever it becomes
+        whole = values.astype(np.int64)
     if values.dtype.kind == "f" and not np.array_equal(whole, values):
         raise Ai8xError(
             "the values are not integers: this checkpoint is not quantized",
@@ -128,6 +129,14 @@ def _scalar(checkpoint: Checkpoint, key: str, where: str) -> int:
     if value.size != 1 or not np.isfinite(value).all():
         raise Ai8xError(f"{key!r} must hold one number, not {value.reshape(-1)[:4].tolist()}", where=where)
     return int(value.reshape(-1)[0])
+
+
+def _stored_bits(checkpoint: Checkpoint, key: str, where: str) -> int:
+    """Return the width that the weights were quantized to; 0 stands for 8."""
+    bits = _scalar(checkpoint, key, where) or _MAX_BITS
+    if bits != BINARY and not 1 <= bits <= _MAX_BITS:
+        raise Ai8xError(f"{key!r}: {bits}-bit weights are not supported", where=where)
+    return bits
 
 
 def _kernels(weights: IntArray, layer: LayerDescription, where: str) -> IntArray:
@@ -175,7 +184,7 @@ def _bias(values: Array | None, stored: int, console: Console, where: str) -> In
         return None
     if values.ndim != 1:
         raise Ai8xError(f"a bias has one dimension, this one {values.ndim}", where=where)
-    bias = np.floor_divide(_integers(values, where), 1 << (stored - 1))
+    bias = np.floor_divide(_integers(values, where), 1 << (abs(stored) - 1))
     if bias.min(initial=0) < -128 or bias.max(initial=0) > 127:
         raise Ai8xError(f"bias values {bias.min()} … {bias.max()} do not fit 8 bits", where=where)
     if not bias.any():

@@ -161,6 +161,10 @@ class _Resolver:
         source = self.parameters.get(given.weight_source)
         if source is None:
             raise Ai8xError(f"weight_source = {given.weight_source}: this layer has no weights", where=where)
+        if source.weights.shape[2:] != given.kernel:
+            sizes = " and ".join("×".join(map(str, size)) for size in (source.weights.shape[2:], given.kernel))
+            rule = "layers that share weights have the same kernel size"
+            raise Ai8xError(f"weight_source = {given.weight_source}: {rule}, not {sizes}", where=where)
         own = replace(source, bits=given.quantization or 8)
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)

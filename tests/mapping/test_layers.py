@@ -151,7 +151,6 @@ def test_flattening_layers_behind_a_stream_stay_pointwise():
     assert (view.kernel, view.pad, view.kernels.shape) == ((1, 1), (0, 0), (10, 64, 1, 1))
 
 
-
 def conv1d(length, dilation, **keys):
     return {
         **{"op": "Conv1d", "kernel_size": length, "dilation": dilation, "pad": 0, "processors": 1},

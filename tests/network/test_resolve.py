@@ -246,6 +246,12 @@ def test_shared_weights():
     assert (network[1].shift, network[1].channels_out) == (2, 3)
 
 
+def test_weight_source_of_another_kernel_size():
+    layers = [conv(3), conv(3, weight_source=0, kernel_size="1x1", pad=0)]
+    with pytest.raises(Ai8xError, match=r"layer 1: weight_source = 0: .* same kernel size, not 3×3 and 1×1"):
+        build(layers, [(2, 2, 3, 3)], (2, 4, 4))
+
+
 def test_weight_source_without_weights():
     layers = [{"op": "none", "processors": 7, "out_offset": 0}, conv(3, weight_source=0)]
     with pytest.raises(Ai8xError, match=r"layer 1: weight_source = 0"):

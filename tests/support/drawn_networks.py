@@ -30,13 +30,15 @@ class DrawnNetwork:
     sample_shape: tuple
     seed: int
     options: dict = field(default_factory=dict)
-    sample_divisor: int = 1
 
     def __repr__(self):
         layers = "\n".join(f"  {layer}" for layer in self.content["layers"])
         top = {key: value for key, value in self.content.items() if key != "layers"}
         arrays = {key: value.shape for key, value in self.state.items()}
         return f"{self.device.name} {self.options} sample {self.sample_shape} {top}\n{layers}\n{arrays}"
+
+    def _repr_pretty_(self, printer, cycle):
+        printer.text(repr(self))
 
     @property
     def layers(self):

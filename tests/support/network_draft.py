@@ -191,10 +191,11 @@ class Draft:
 
     # Layers.
 
-    def reading(self, tensor):
-        """Return the keys of a layer that reads `tensor`."""
+    def reading(self, tensor, *, whole=False):
+        """Return the keys of a layer that reads `tensor`; `whole`: element-wise, where naming the input is wrong."""
         keys = {"processors": tensor.processors, "in_offset": tensor.offset}
-        if tensor.sources != (self.last,) or any(tensor.crop) or self.rarely():
+        named = tensor.sources != (self.last,) or any(tensor.crop) or self.rarely()
+        if named and not (whole and tensor.sources == (INPUT,)):
             keys["in_sequences"] = list(tensor.sources)
         if tensor.gap:
             keys["read_gap"] = tensor.gap

@@ -7,27 +7,31 @@ from drawn_networks import DrawnNetwork
 from ai8x_tool.device import MAX78000
 from ai8x_tool.network.description import BINARY, BUFFER, INPUT
 
-BOTH = frozenset(
-    """conv1d conv2d convtranspose2d linear none add sub or xor kernel1x1 kernel3x3 conv1d-kernel1 conv1d-kernel2
-    conv1d-kernel3 conv1d-kernel4 conv1d-kernel5 conv1d-kernel6 conv1d-kernel7 conv1d-kernel8 conv1d-kernel9 pad0 pad1
-    pad2 stretched-dilation folded-dilation max-pool avg-pool passthrough-pool copy non-square-window subsample
-    pool-stride operands2 operands3 operands4 operands5 operands8 operands12 operands16 pool-last eltwise-convolution
-    eltwise-pool concatenation interleaved-passes stacked write-gap multi-pass-in multi-pass-out bits8 bits4 bits2 bits1
-    wide relu abs no-activation bias bias-group flatten weight-source in-dim in-crop data-buffer outputs unload
-    output-map hwc chw memory-input fifo fast-fifo quad streaming streaming-pool streaming1x1 several-fifos
-    stop-after input-offset older-source input-again unaligned-output names sequence
-    mexpress zero-sram init-tram powerdown average-rounding kat no-bias weight-start synthesized-input""".split()
-)
-NEW = frozenset(
-    """binary bypass depthwise depthwise-conv1d depthwise-moved depthwise-streaming pool-dilation read-gap jumps
-    start-layer readahead tcalc calcx4 streaming-readahead snoop no-pipeline one-shot link-layer fifo-go hidden-layer""".split()
-)
-OLD = frozenset({"streaming-none", "emulated-eltwise"})
-EVERY = frozenset(
-    {f"{device}:{name}" for device in ("MAX78000", "MAX78002") for name in BOTH}
-    | {f"MAX78002:{name}" for name in NEW}
-    | {f"MAX78000:{name}" for name in OLD}
-)
+_BOTH = """
+conv1d conv2d convtranspose2d linear none add sub or xor relu abs no-activation bias bias-group flatten
+kernel1x1 kernel3x3 conv1d-kernel1 conv1d-kernel2 conv1d-kernel3 conv1d-kernel4 conv1d-kernel5 conv1d-kernel6
+conv1d-kernel7 conv1d-kernel8 conv1d-kernel9 pad0 pad1 pad2 stretched-dilation folded-dilation
+max-pool avg-pool passthrough-pool copy non-square-window subsample pool-stride
+operands2 operands3 operands4 operands5 operands8 operands12 operands16 pool-last eltwise-convolution eltwise-pool
+concatenation interleaved-passes stacked write-gap multi-pass-in multi-pass-out unaligned-output
+bits8 bits4 bits2 bits1 wide weight-source in-dim in-crop data-buffer outputs unload output-map older-source input-again
+hwc chw memory-input fifo several-fifos fast-fifo quad streaming streaming-pool streaming1x1
+stop-after input-offset names sequence mexpress zero-sram init-tram powerdown average-rounding kat no-bias weight-start
+synthesized-input
+"""
+_NEW = """
+binary bypass depthwise depthwise-conv1d depthwise-moved depthwise-streaming pool-dilation read-gap jumps start-layer
+readahead tcalc calcx4 streaming-readahead snoop no-pipeline one-shot link-layer fifo-go hidden-layer
+"""
+_OLD = "streaming-none emulated-eltwise"
+
+
+def _of(device, names):
+    return {f"{device}:{name}" for name in names.split()}
+
+
+EVERY = _of("MAX78000", _BOTH + _OLD) | _of("MAX78002", _BOTH + _NEW)
+"""Everything that the strategy draws."""
 
 
 def features(net: DrawnNetwork, result) -> set[str]:
@@ -102,7 +106,9 @@ def _modes(network, mapped):
         bias_group=layer.bias_groups is not None and layer.bias is not None,
         older_source=len(sources) == 1 and sources[0] not in (layer.previous, BUFFER, INPUT),
         input_again=not start and sources == (INPUT,),
-        unaligned_output=layer.is_convolution and bool(layer.output_map) and not layer.output_map & 0x1111_1111_1111_1111,
+        unaligned_output=layer.is_convolution
+        and bool(layer.output_map)
+        and not layer.output_map & 0x1111_1111_1111_1111,
         jumps=layer.next not in (-1, layer.index + 1),
         readahead=layer.readahead,
         tcalc=mapped.tcalc,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from network_draft import BUFFER, INPUT, Draft, Place, Tensor, contiguous
+from network_draft import BUFFER, Draft, Place, Tensor, contiguous
 from network_operators import (
     ACTIVATIONS,
     CHANNELS,
@@ -87,9 +87,7 @@ def elementwise(d: Draft, tensor: Tensor):
 def combine(d: Draft, tensor: Tensor, count):
     """An element-wise layer of `count` operands."""
     function = d.pick(("add", "sub", "or", "xor"))
-    reading = d.reading(tensor)
-    if tensor.sources == (INPUT,):
-        reading.pop("in_sequences", None)  # would name all operands' channels
+    reading = d.reading(tensor, whole=True)
     rounds = tensor.passes
     emulated = not d.new and rounds > 1 and count * rounds != count + rounds
     if emulated and tensor.rows * rounds > d.device.dimension:

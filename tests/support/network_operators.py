@@ -1,10 +1,10 @@
-"""Single layers that continue a draft: each function reads a tensor and returns its output, None if it does not apply."""
+"""Layers that continue a draft: each function reads a tensor and returns its output, None if it does not apply."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from network_draft import INPUT, Draft, Tensor, contiguous, kernel_columns, lowest, reshaped
+from network_draft import Draft, Tensor, contiguous, kernel_columns, lowest, reshaped
 
 from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
 
@@ -30,8 +30,7 @@ def pooling(d: Draft, keys, size):
     dilation = _pool_dilation(d, window, size)
     pooled = tuple((n + stride - p - dilation + 1) // stride for n, p in zip(size, window, strict=True))
     fits = all(
-        out >= 1 and (out - 1) * stride + (p - 1) * dilation < n
-        for out, p, n in zip(pooled, window, size, strict=True)
+        out >= 1 and (out - 1) * stride + (p - 1) * dilation < n for out, p, n in zip(pooled, window, size, strict=True)
     )
     if not fits or window == [1, 1]:
         return size
@@ -43,15 +42,16 @@ def pooling(d: Draft, keys, size):
 
 
 def _pool_dilation(d, window, size):
-    if not d.new or min(window) == 1 or not d.rarely():
+    if not d.new or min(window) == 1 or not d.flag():
         return 1
-    return d.number(1, min(16, *(15 // (p - 1) for p in window), *((n - 1) // (p - 1) for p, n in zip(window, size))))
+    reach = [(n - 1) // (p - 1) for p, n in zip(window, size, strict=True)]
+    return d.number(1, min(16, *(15 // (p - 1) for p in window), *reach))
 
 
 def output_map(d: Draft, channels, *, aligned=True):
     """Return a map for an output; one that does not start at a multiple of four ends the network."""
     processors = d.processor_map(channels)
-    if aligned or d.weights or not 1 < channels < 60 or processors >> 60 or not d.rarely():
+    if aligned or d.weights or not 1 < channels < 60 or processors >> 60 or not d.flag():
         return processors
     d.finished = True
     return processors << d.number(1, 3)
@@ -81,10 +81,7 @@ def finish(d: Draft, keys, tensor, shape, kernels, *, area, groups=1, pixels=1, 
     drawn = d.kernels(kernels, tensor, processors, area=area, groups=groups, pixels=pixels, bias=bias)
     if drawn is None:
         return None
-    reading = d.reading(tensor)
-    if "eltwise" in keys and tensor.sources == (INPUT,):
-        reading.pop("in_sequences", None)
-    keys = reading | keys | drawn[0]
+    keys = d.reading(tensor, whole="eltwise" in keys) | keys | drawn[0]
     if d.new and keys["op"] == "Conv2d" and "eltwise" not in keys and wide == 8 and groups == 1:
         _read_ahead(d, keys, tensor, place, shape)
     output = d.add(keys, shape, place, drawn[1], hidden=wide != 8)
@@ -157,7 +154,7 @@ def _folded(d, tensor):
     kernel = d.pick((2, 3))
     lowest_dilation = -(-9 // (kernel - 1))
     highest = min((tensor.rows - 1) // (kernel - 1), 300)
-    if highest < lowest_dilation or d.last >= 0 and d.layers[-1].get("streaming"):
+    if highest < lowest_dilation or (d.last >= 0 and d.layers[-1].get("streaming")):
         return None
     dilation = d.number(lowest_dilation, highest)
     folded = -(-tensor.rows // dilation) * dilation
@@ -245,29 +242,33 @@ def passthrough(d: Draft, tensor: Tensor):
     return None if place is None else d.add(d.reading(tensor) | keys, (tensor.channels, *size), place)
 
 
+def _moved(d, processors):
+    """Return `processors`, which lie in one quadrant, or another place for them there."""
+    first, count = lowest(processors), processors.bit_count()
+    if first % 4 or not d.rarely():
+        return processors
+    return map_for(count) << first // 16 * 16 + 4 * d.number(0, (16 - count) // 4)
+
+
 def same_quadrants(d: Draft, tensor: Tensor):
     """Return an output map for a layer without convolution: per quadrant as many, and contiguous."""
     mine = tensor.processors
-    first = lowest(mine)
-    quadrant = first // 16
-    if contiguous(mine) and mine >> 16 * quadrant < 1 << 16:
-        if first % 4 or not d.rarely():
-            return mine
-        positions = range((16 - mine.bit_count()) // 4 + 1)
-        return map_for(mine.bit_count()) << 16 * quadrant + 4 * d.pick(positions)
-    return sum(map_for_count((mine >> 16 * q & 0xFFFF)) << 16 * q for q in range(4)) if not contiguous(mine) else mine
-
-
-def map_for_count(bits):
-    """Return as many ones from bit 0 on as `bits` has."""
-    return (1 << bits.bit_count()) - 1
+    quadrants = [mine >> 16 * q & 0xFFFF for q in range(4)]
+    if not contiguous(mine):
+        return sum((1 << bits.bit_count()) - 1 << 16 * q for q, bits in enumerate(quadrants))
+    return _moved(d, mine) if sum(map(bool, quadrants)) == 1 else mine
 
 
 def bypass(d: Draft, tensor: Tensor):
     """A convolution without weights."""
     if not d.new or tensor.channels * 9 > 4096:
         return None
-    keys = {"op": "Conv2d", "bypass": True, "output_shift": d.pick((0, -3, -6, 7, -15)), "activate": d.pick(ACTIVATIONS)}
+    keys = {
+        "op": "Conv2d",
+        "bypass": True,
+        "output_shift": d.pick((0, -3, -6, 7, -15)),
+        "activate": d.pick(ACTIVATIONS),
+    }
     rows, columns = pooling(d, keys, tensor.size)
     kernel = 1 if min(rows, columns) < 3 else d.pick((3, 1))
     if kernel == 1 and d.layers and d.layers[-1].get("streaming"):

@@ -73,7 +73,7 @@ def _simplest(d, tensor, count):
     if count > 1:
         keys = {"op": "add", "operands": count}
         place = d.place((tensor.channels, *tensor.size), [tensor], tensor.processors)
-        d.add(d.reading(tensor) | keys, (tensor.channels, *tensor.size), place)
+        d.add(d.reading(tensor, whole=True) | keys, (tensor.channels, *tensor.size), place)
         return
     shape = (4, *tensor.size)
     place = d.place(shape, [tensor], 15)

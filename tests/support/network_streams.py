@@ -27,7 +27,7 @@ def input_size(d: Draft):
 
 
 def memory_input(d: Draft):
-    """The input lies in data memory: HWC, CHW, or several operands of an element-wise layer. Return (tensor, operands)."""
+    """The input lies in data memory: HWC, CHW, or operands of an element-wise layer. Return (tensor, operands)."""
     rows, columns = input_size(d)
     kind = d.pick(("HWC", "HWC", "CHW", "operands"))
     operands = d.pick((2, 2, 3, 4, 5, 8, 12, 16)) if kind == "operands" else 1
