@@ -1,6 +1,6 @@
 """Random legal networks become programs; mutated ones become programs or are refused by name. No internal errors.
 
-The environment variable AI8X_RANDOM_NETWORKS sets how many of each are tried (default 100), AI8X_RANDOM_SEED the seed.
+The environment variable AI8X_RANDOM_NETWORKS sets how many of each are tried (default 50), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from network_strategies import legal_networks
 
 from ai8x_tool.errors import Ai8xError
 
-COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "100"))
+COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
-ENOUGH = 1000
+ENOUGH = 2000
 """From this number of networks on, every operator and mode occurs, whatever the seed."""
 
 random_examples = settings(

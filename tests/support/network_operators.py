@@ -26,7 +26,8 @@ def pooling(d: Draft, keys, size):
         keys["pool_stride"] = stride
         return tuple(-(-n // stride) for n in size)
     largest = 16 if d.rarely() else 3
-    window = [d.number(1, min(largest, n)) for n in size]
+    least = 2 if d.new and min(size) >= 4 and d.flag() else 1
+    window = [d.number(least, min(largest, n)) for n in size]
     dilation = _pool_dilation(d, window, size)
     pooled = tuple((n + stride - p - dilation + 1) // stride for n, p in zip(size, window, strict=True))
     fits = all(
