@@ -70,9 +70,12 @@ def hardware_view(network: Network, layer: Layer) -> HardwareView:
 
 
 def _widen_streaming(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
-    """Run 1×1 kernels of a streaming chain as 3×3 kernels with the weight in the centre."""
+    """Run 1×1 kernels of a streaming chain as 3×3 kernels with the weight in the centre.
+
+    A flattening layer has no neighbouring pixels to add: it stays as it is, like a linear layer.
+    """
     follows = layer.previous in network and network[layer.previous].streaming
-    applies = layer.operator in ("conv2d", "convtranspose2d") and layer.kernel == (1, 1)
+    applies = layer.operator in ("conv2d", "convtranspose2d") and layer.kernel == (1, 1) and not layer.flatten
     if not applies or layer.index > _LAST_CONVERTED_LAYER or not (layer.streaming or follows):
         return view
     kernels = view.kernels

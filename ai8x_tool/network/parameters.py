@@ -114,6 +114,7 @@ def _layer_parameters(
     prefix = key.removesuffix("weight")
     layer_name = prefix.rstrip(".").rpartition(".")[0]
     stored = _scalar(checkpoint, f"{layer_name}.weight_bits", where) or _MAX_BITS
+    require(constraint_weight_width, Tensor(where, weights, layer, stored))
     kernels = _kernels(Tensor(where, weights, layer))
     bits = _bits(kernels, layer, stored, device, console, where)
     bias = None
@@ -168,6 +169,6 @@ def _bias(values: Array | None, stored: int, layer: LayerDescription, console: C
         return None
     tensor = Tensor(where, values, layer)
     require(constraint_bias_shape, tensor)
-    bias: IntArray = np.floor_divide(_integers(tensor), 1 << (stored - 1))
+    bias: IntArray = np.floor_divide(_integers(tensor), 1 << (abs(stored) - 1))
     check_rules((constraint_bias_range, hint_zero_bias), [Tensor(where, bias, layer)], console)
     return bias

@@ -29,6 +29,7 @@ from ai8x_tool.rules.resolve_rules import (
     constraint_list_order,
     constraint_output_channels,
     constraint_pooled_size,
+    constraint_shared_kernel,
     constraint_source_channels,
     constraint_source_pixels,
     constraint_source_sizes,
@@ -165,6 +166,8 @@ class _Resolver:
         source = self.parameters.get(given.weight_source)
         require(constraint_weight_source, WeightedLayer(where, given, found=source is not None))
         assert source is not None
+        rows, columns = source.weights.shape[2:]
+        require(constraint_shared_kernel, WeightedLayer(where, given, shared_kernel=(rows, columns)))
         own = replace(source, bits=given.quantization or 8)
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)

@@ -62,7 +62,7 @@ class SizedLayer(NamedTuple):
 class WeightedLayer(NamedTuple):
     """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the sources' channels.
 
-    `found` is False for a weight_source without weights.
+    `found` is False for a weight_source without weights, `shared_kernel` the kernel size of those it has.
     """
 
     where: str
@@ -72,6 +72,7 @@ class WeightedLayer(NamedTuple):
     pooled: Pair = (1, 1)
     offered: int = 0
     found: bool = True
+    shared_kernel: Pair = (1, 1)
 
     @property
     def pixels(self) -> int:
@@ -129,6 +130,14 @@ def constraint_executed(s: OrderedLayer) -> Finding | None:
 def constraint_weight_source(s: WeightedLayer) -> Finding | None:
     """weight_source names a layer with weights of its own."""
     return None if s.found else Finding(f"weight_source = {s.layer.weight_source}: that layer has none")
+
+
+def constraint_shared_kernel(s: WeightedLayer) -> Finding | None:
+    """Layers that share weights (weight_source) have the same kernel size."""
+    if s.shared_kernel == s.layer.kernel:
+        return None
+    sizes = ", but here ".join("×".join(map(str, size)) for size in (s.shared_kernel, s.layer.kernel))
+    return Finding(f"weight_source = {s.layer.weight_source}: kernels are {sizes}")
 
 
 def constraint_executed_sources(s: SourcedLayer) -> Finding | None:
@@ -220,6 +229,7 @@ RESOLVE_RULES = (
     constraint_list_order,
     caution_no_successor,
     constraint_weight_source,
+    constraint_shared_kernel,
     constraint_executed_sources,
     constraint_source_channels,
     constraint_source_sizes,

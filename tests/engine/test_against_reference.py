@@ -33,41 +33,6 @@ def poolings(draw):
     return keys if size == [1, 1] else keys | {"pool_dilation": draw(st.integers(1, 2))}
 
 
-def prepared(layer, operands, rounding):
-    """Pool and combine as the layer says; None if it is an error."""
-    size, stride, dilation = layer.pool, layer.pool_stride, layer.pool_dilation
-
-    def pooled(x):
-        return slow.pool(x, size, stride, dilation, layer.pool_average, rounding and layer.operator != "conv1d")
-
-    try:
-        if len(operands) > 1 and not layer.pool_first:
-            operands = [slow.eltwise(layer.eltwise, operands)]
-        operands = [pooled(x) for x in operands]
-    except IndexError:
-        return None
-    return slow.eltwise(layer.eltwise, operands) if len(operands) > 1 else operands[0]
-
-
-def expected_output(layer, sample, rounding):
-    per_operand = len(sample) // layer.operands
-    operands = [sample[k * per_operand : (k + 1) * per_operand] for k in range(layer.operands)]
-    x = prepared(layer, operands, rounding)
-    if x is None or not layer.is_convolution:
-        return x
-    weights = layer.parameters.weights.tolist()
-    bias = None if layer.parameters.bias is None else layer.parameters.bias.tolist()
-    if layer.flatten:
-        x = slow.flatten(x)
-    if layer.operator == "convtranspose2d":
-        total = slow.convolve_transposed(x, weights, bias, layer.pad[0], layer.depthwise)
-    else:
-        total = slow.convolve(x, weights, bias, layer.pad, layer.dilation, layer.depthwise)
-    if layer.output_width == 32:
-        return total
-    return slow.each(total, lambda value: slow.to_8_bits(value, layer.shift, layer.activation))
-
-
 def compare(keys, weights, sample, rounding=False):
     channels = len(sample) // keys.get("operands", 1)
     layer = {"processors": (1 << channels) - 1, "out_offset": 0, **keys}
@@ -76,7 +41,7 @@ def compare(keys, weights, sample, rounding=False):
     except Ai8xError as error:
         assume("would be empty" not in str(error))
         raise
-    expected = expected_output(network.start, sample.tolist(), rounding)
+    expected = slow.layer_output(network.start, sample.tolist(), rounding)
     batch = np.stack([sample, sample[::-1], 0 * sample])
     if expected is None:
         try:

@@ -143,6 +143,14 @@ def test_one_by_one_kernels_in_a_stream():
     assert mapping[2].view.kernel == (1, 1)
 
 
+def test_flattening_layers_behind_a_stream_stay_pointwise():
+    """4.2 is about pixels beside each other; a flattened layer has one."""
+    layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0, flatten=True)]
+    mapping = mapped(layers, [(4, 3, 3, 3), (10, 64, 1, 1)], (3, 4, 4), options=MappingOptions(fifo=True))
+    view = mapping[1].view
+    assert (view.kernel, view.pad, view.kernels.shape) == ((1, 1), (0, 0), (10, 64, 1, 1))
+
+
 def conv1d(length, dilation, **keys):
     return {
         **{"op": "Conv1d", "kernel_size": length, "dilation": dilation, "pad": 0, "processors": 1},

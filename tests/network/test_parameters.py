@@ -147,6 +147,11 @@ def test_stored_width_that_does_not_exist(fails):
     assert "3-bit" in fails([CONV], state_of(KERNELS, bits=3))
 
 
+@pytest.mark.parametrize("bits", [-2, 9, 1e30])
+def test_bias_of_a_stored_width_that_does_not_exist(fails, bits):
+    assert "-bit" in fails([{**CONV, "quantization": 8}], state_of(KERNELS, [1, 2, 3, 4], bits))
+
+
 def test_unquantized_checkpoint(fails):
     message = fails([CONV], state_of(KERNELS / 128))
     assert "not quantized" in message
@@ -162,7 +167,7 @@ def test_unquantized_bias(fails):
 def test_undefined_weights(fails, value):
     kernels = KERNELS.astype(np.float32)
     kernels[0, 0, 0, 0] = value
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="raise"):
         assert fails([CONV], state_of(kernels))
 
 

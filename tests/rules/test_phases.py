@@ -156,6 +156,13 @@ CASES = {
     "constraint_executed": [
         resolves([conv(next_sequence=2), conv(), conv()], 3 * [(3, 3, 3, 3)], device=MAX78002, words="layer 1: ")
     ],
+    "constraint_shared_kernel": [
+        resolves(
+            [conv(name="a"), conv(kernel_size="1x1", pad=0, weight_source="a")],
+            [(3, 3, 3, 3)],
+            words="kernels are 3×3, but here 1×1",
+        )
+    ],
     "constraint_weight_source": [resolves([passing(), conv(weight_source=0)], words="weight_source = 0")],
     "constraint_executed_sources": [resolves([passing(), passing(in_sequences=1)], words="in_sequences = 1")],
     "constraint_source_channels": [

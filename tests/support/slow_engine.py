@@ -119,3 +119,43 @@ def each(x, function):
 def flatten(x):
     """Section 5.6: channel slowest, column fastest."""
     return [[[value]] for plane in x for line in plane for value in line]
+
+
+def prepare(layer, operands, rounding):
+    """Pool and combine as the layer says; None if it is an error."""
+    size, stride, dilation = layer.pool, layer.pool_stride, layer.pool_dilation
+
+    def pooled(x):
+        return pool(x, size, stride, dilation, layer.pool_average, rounding and layer.operator != "conv1d")
+
+    try:
+        if len(operands) > 1 and not layer.pool_first:
+            operands = [eltwise(layer.eltwise, operands)]
+        operands = [pooled(x) for x in operands]
+    except IndexError:
+        return None
+    return eltwise(layer.eltwise, operands) if len(operands) > 1 else operands[0]
+
+
+def layer_output(layer, sample, rounding):
+    """Return what `layer` makes of `sample`, all operands among its channels; None if a window leaves the data."""
+    per_operand = len(sample) // layer.operands
+    operands = [sample[k * per_operand : (k + 1) * per_operand] for k in range(layer.operands)]
+    x = prepare(layer, operands, rounding)
+    if x is None or not layer.is_convolution:
+        return x
+    if layer.bypass:
+        height, width = layer.kernel
+        weights, bias = [[[[1] * width] * height] * layer.channels_in] * layer.channels_out, None
+    else:
+        weights = layer.parameters.weights.tolist()
+        bias = None if layer.parameters.bias is None else layer.parameters.bias.tolist()
+    if layer.flatten:
+        x = flatten(x)
+    if layer.operator == "convtranspose2d":
+        total = convolve_transposed(x, weights, bias, layer.pad[0], layer.depthwise)
+    else:
+        total = convolve(x, weights, bias, layer.pad, layer.dilation, layer.depthwise)
+    if layer.output_width == 32:
+        return total
+    return each(total, lambda value: to_8_bits(value, layer.shift, layer.activation))

@@ -1,0 +1,76 @@
+"""A drawn network: its description, weights, sample and options, and what the tool makes of them."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import yaml
+from networks import QUIET
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.engine import LayerTensors
+from ai8x_tool.lowering import Program
+from ai8x_tool.network.parameters import load_parameters
+from ai8x_tool.network.parser import read_description
+from ai8x_tool.network.resolve import resolve
+from ai8x_tool.synthesis import synthesize_network
+from ai8x_tool.synthesis_settings import SynthesizeSettings
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnNetwork:
+    """`content` is the YAML document, `state` the checkpoint's arrays, `options` fields of SynthesizeSettings."""
+
+    device: object
+    content: dict
+    state: dict
+    sample_shape: tuple
+    seed: int
+    options: dict = field(default_factory=dict)
+
+    def __repr__(self):
+        layers = "\n".join(f"  {layer}" for layer in self.content["layers"])
+        top = {key: value for key, value in self.content.items() if key != "layers"}
+        arrays = {key: value.shape for key, value in self.state.items()}
+        return f"{self.device.name} {self.options} sample {self.sample_shape} {top}\n{layers}\n{arrays}"
+
+    def _repr_pretty_(self, printer, cycle):
+        printer.text(repr(self))
+
+    @property
+    def layers(self):
+        return self.content["layers"]
+
+    @property
+    def sample(self):
+        """Return random data of (channels, rows, columns)."""
+        return np.random.default_rng(self.seed).integers(-128, 128, self.sample_shape)
+
+    def checkpoint(self):
+        """Return the weights as a checkpoint holds them."""
+        return Checkpoint(Path("random.pth.tar"), self.state, 0, "test_net", {}, {})
+
+    def resolved(self):
+        """Return (network, settings) as the command line would see them."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "net.yaml"
+            path.write_text(yaml.safe_dump(self.content, sort_keys=False))
+            settings = SynthesizeSettings(str(path), self.device.name, output=Path(folder) / "out", **self.options)
+            chosen, project = settings.synthesis_options(), settings.project_options()
+            description = read_description(path, self.device, QUIET, skip_layers=chosen.skip_yaml_layers)
+        parameters = load_parameters(description, self.checkpoint(), self.device, QUIET, chosen.parameters)
+        network = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)
+        return network, chosen, project
+
+    def synthesize(self):
+        """Return everything that ``ai8x synthesize`` makes; Ai8xError as it would raise it."""
+        network, chosen, project = self.resolved()
+        return synthesize_network(network, self.sample, project, chosen, QUIET)
+
+    def program(self) -> tuple[Program, LayerTensors]:
+        """Return the program, and what the integer engine computes for its sample."""
+        result = self.synthesize()
+        return result.program, result.tensors
