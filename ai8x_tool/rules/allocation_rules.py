@@ -224,6 +224,16 @@ def constraint_eltwise_emulation(s: Subject) -> Finding | None:
     return Finding(f"{layer.operands} operands, {s.view.input_passes} passes", "use a layer of its own")
 
 
+def constraint_eltwise_rows(s: Subject) -> Finding | None:
+    """On the MAX78000 rows × passes of an element-wise layer with more than two operands or passes are limited."""
+    rows, limit = s.view.in_size[0] * s.view.input_passes, s.device.dimension
+    if not s.view.emulated or rows <= limit:
+        return None
+    return Finding(
+        f"{s.view.in_size[0]} rows × {s.view.input_passes} passes = {rows}, at most {limit}", "use fewer rows"
+    )
+
+
 def constraint_eltwise_bias(s: Subject) -> Finding | None:
     """On the MAX78002 an element-wise operation cannot be fused with a convolution that has a bias."""
     if s.device.eltwise_convolution_bias or s.layer.operands == 1 or not s.layer.is_convolution:
@@ -349,6 +359,7 @@ ALLOCATION_RULES = (
     constraint_depthwise_alignment,
     constraint_flatten_combination,
     constraint_eltwise_emulation,
+    constraint_eltwise_rows,
     constraint_eltwise_bias,
     constraint_passes,
     constraint_bias_count,

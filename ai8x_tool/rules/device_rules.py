@@ -135,6 +135,12 @@ def constraint_streaming_passthrough(s: Subject) -> Finding | None:
     return Finding("operation = none")
 
 
+def constraint_streaming_bypass(s: Subject) -> Finding | None:
+    """A layer with kernel bypass in a streaming chain has 3×3 kernels, because 1×1 kernels are widened to 3×3 there."""
+    widened = s.layer.bypass and s.view.kernel != s.layer.kernel
+    return Finding("kernel_size = 1x1", "set kernel_size to 3x3 and pad to 1, or do not stream") if widened else None
+
+
 def caution_streaming_bias(s: Subject) -> Finding | None:
     """On the MAX78000 a bias in a streaming layer is not reliable."""
     if not s.layer.streaming or s.device.streaming_bias or s.layer.bias is None:
@@ -158,5 +164,6 @@ DEVICE_RULES = (
     constraint_pool_dilation,
     constraint_last_streaming_pad,
     constraint_streaming_passthrough,
+    constraint_streaming_bypass,
     caution_streaming_bias,
 )

@@ -151,7 +151,8 @@ def constraint_kernel_conflict(s: KernelColumns) -> Finding | None:
         f"kernel memory conflict: columns of processor {s.processor} from {first} on already hold kernels of layer "
         f"{owner}"
     )
-    return Finding(values, "align output_processors to a multiple of 4 and avoid gaps in the map")
+    fix = "give one of the two layers another processor map, or output_processors that start at a multiple of 4"
+    return Finding(values, fix)
 
 
 def constraint_calcx4_memory(s: ParallelColumns) -> Finding | None:

@@ -170,6 +170,16 @@ CASES = {
     "constraint_streaming_passthrough": [
         two(passing(0xF, **STREAM), conv(**STREAM, output_processors=0xF), device=MAX78002, mapping=FIFO)
     ],
+    "constraint_streaming_bypass": [
+        Case(
+            [conv(**STREAM), conv(0xF, kernel_size="1x1", pad=0, bypass=True)],
+            [(4, 3, 3, 3)],
+            (3, 8, 8),
+            MAX78002,
+            mapping=FIFO,
+            layer=1,
+        )
+    ],
     "caution_streaming_bias": [one(conv(**STREAM), weights=[Weights((4, 3, 3, 3), [1, 2, 3, 4])], mapping=FIFO)],
     "constraint_weight_width_mix": [
         Case(
@@ -262,6 +272,13 @@ CASES = {
     ],
     "constraint_eltwise_emulation": [
         one({**passing(ALL), "op": "add", "operands": 3, "max_pool": 2, "pool_stride": 2}, (384, 2, 2))
+    ],
+    "constraint_eltwise_rows": [
+        one(
+            {**passing(ALL), "op": "add", "operands": 3},
+            (384, 600, 1),
+            values="600 rows × 2 passes = 1200, at most 1024",
+        )
     ],
     "constraint_eltwise_bias": [
         one(conv(eltwise="add"), (6, 8, 8), [Weights((4, 3, 3, 3), [1, 2, 3, 4])], device=MAX78002)
