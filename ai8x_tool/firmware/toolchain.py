@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 _ARM_GCC = ("arm-none-eabi-gcc",)
 _RISCV_GCC = ("riscv-none-elf-gcc", "riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv-none-embed-gcc")
 _COMMON = (
-    *("-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables"),
+    *("-std=gnu11", "-UNDEBUG", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables"),
     *("-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-fno-stack-protector", "-fno-common"),
 )
 _ZIG = {
