@@ -102,10 +102,9 @@ class _Builder:
         objects = self._compile(core, compiler, sources, ("-O2",), include)
         objects += self._compile(core, compiler, shim, ("-Os", "-ffreestanding", "-fno-builtin"), include)
         program = self.folder / f"{core}.elf"
-        runtime = [] if compiler.name == "zig cc" else ["-lgcc"]
         needed = [] if sources == (self.project.wrapper,) else ["-Wl,-u,shim_wait"]
         options = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,--gc-sections", *needed]
-        self._run(compiler, [*options, *map(str, objects), *runtime, "-o", str(program)])
+        self._run(compiler, [*options, *map(str, objects), "-o", str(program)])
         return read_image(program, core)
 
     def host(self, compiler: Toolchain) -> Path:

@@ -15,6 +15,7 @@ _EXCEPTIONS = 16
 class ArmMachine(Machine):
     """The Cortex-M4: exceptions as its architecture has them, with main stack and without priorities."""
 
+    endless = (b"\xfe\xe7", b"\xff\xf7\xfe\xbf")
     _SYSTEM, _SYSTEM_SIZE = 0xE000_0000, 0x10_0000
     _ENABLE, _DISABLE, _WORDS = 0xE100, 0xE180, 4
     _VECTORS = 0xED08
@@ -128,6 +129,7 @@ class ArmMachine(Machine):
 class RiscvMachine(Machine):
     """The RISC-V core: machine mode, one vector for each interrupt."""
 
+    endless = (b"\x01\xa0", b"\x6f\x00\x00\x00")
     _CONTROLLER, _CONTROLLER_SIZE = 0xE507_0000, 0x1000
     _ENABLED = 0x0
     _INTERRUPTS_ON, _WERE_ON, _MACHINE_MODE = 1 << 3, 1 << 7, 3 << 11

@@ -27,6 +27,8 @@ _POLL = 20_000
 """Instructions without a store to the accelerator after which the interrupt is looked at again."""
 _FAILED = 2_000
 """Instructions that a program which has printed FAIL may go on for."""
+_MOST_POLLS = 100_000
+"""Loads from one address of the accelerator, without a store between them, that count as a hang."""
 _MOST_CHAINED = 100
 """Interrupts in a row without an instruction of the program between them."""
 DEFAULT_LIMIT = 10_000_000
@@ -68,6 +70,9 @@ class Machine(ABC):
     forever), "sleep" or "fault".
     """
 
+    endless: tuple[bytes, ...] = ()
+    """Instructions that jump to themselves."""
+
     def __init__(self, board: Board, image: Image, limit: int) -> None:
         import unicorn  # noqa: PLC0415  (an extra, licensed under the GPL: loaded only where it is used)
 
@@ -80,7 +85,7 @@ class Machine(ABC):
         self._marks = dict.fromkeys(self._entries, self._enter_phase)
         self._start_function = image.symbols.get("cnn_start", -1)
         self._instructions: dict[int, int] = {}
-        self._idle, self._idle_limit, self._last_load = 0, _POLL, -1
+        self._idle, self._idle_limit, self._last_load, self._polls = 0, _POLL, -1, 0
         self._interrupts = self._handling = self._ended = False
         self._called = False
         self._chained = 0
@@ -210,16 +215,18 @@ class Machine(ABC):
         self.phases.current.instructions += count
         self._idle += count
         if self._idle > self._idle_limit:
-            self._check_progress()
+            self._check_progress(bytes(uc.mem_read(address, size)))
 
     def _enter_phase(self, address: int) -> None:
         if address == self._start_function and self.board.terminal.passed and not self._called:
             self._stop("passed")  # a program that runs forever has shown what it can
         self.phases.enter(self._entries[address], self.register("lr") & ~1)
 
-    def _check_progress(self) -> None:
+    def _check_progress(self, code: bytes) -> None:
         if self.board.terminal.failed:
             self._stop("failed")
+        elif code in self.endless and self.pending() is None:
+            self._fail(f"an endless loop ({self._place()})")
         elif self._idle > self._limit:
             self._fail(f"no progress in {self._limit:,} instructions ({self._place()}){self._pending_note()}")
         else:
@@ -235,7 +242,7 @@ class Machine(ABC):
         if not self._peripherals.accelerator_on:
             self._no_power(address)
         self.phases.current.stores += 1
-        self._idle, self._idle_limit = 0, _POLL
+        self._idle, self._idle_limit, self._last_load = 0, _POLL, -1
         self.bus.write(address, value, size)
 
     def _on_load(self, _: Any, offset: int, size: int, __: Any) -> int:
@@ -246,8 +253,14 @@ class Machine(ABC):
             self._no_power(address)
         self.phases.current.loads += 1
         if address != self._last_load:
-            self._last_load = address
-            self._progress()
+            self._last_load, self._polls = address, 0
+            self._idle, self._idle_limit = 0, _POLL
+        else:
+            self._polls += 1
+            if self._polls > _MOST_POLLS:
+                self._fail(
+                    f"{_MOST_POLLS:,} loads from 0x{address:08x} in a row, which does not change ({self._place()})"
+                )
         return self.bus.read(address, size)
 
     def _on_peripheral_load(self, _: Any, offset: int, size: int, __: Any) -> int:
@@ -260,12 +273,7 @@ class Machine(ABC):
             self._store(_PERIPHERALS + offset, value, size)
             return
         self._peripherals.write(_PERIPHERALS + offset, value)
-        self._progress()
-        if self.board.terminal.failed:
-            self._idle_limit = _FAILED
-
-    def _progress(self) -> None:
-        self._idle, self._idle_limit = 0, _POLL
+        self._idle, self._idle_limit = 0, _FAILED if self.board.terminal.failed else _POLL
 
     # -- Ends ------------------------------------------------------------------------------------------------------
 

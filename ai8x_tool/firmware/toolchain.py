@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 _ARM_GCC = ("arm-none-eabi-gcc",)
 _RISCV_GCC = ("riscv-none-elf-gcc", "riscv64-unknown-elf-gcc", "riscv32-unknown-elf-gcc", "riscv-none-embed-gcc")
 _COMMON = (
-    *("-std=gnu11", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables"),
+    *("-std=gnu11", "-UNDEBUG", "-ffunction-sections", "-fdata-sections", "-fno-unwind-tables"),
     *("-fno-asynchronous-unwind-tables", "-fomit-frame-pointer", "-fno-stack-protector", "-fno-common"),
 )
 _ZIG = {
@@ -27,6 +27,8 @@ _GCC = {
     "arm": ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=soft"),
     "riscv": ("-march=rv32imc_zicsr", "-mabi=ilp32"),
 }
+_ALONE = ("-ffreestanding", "-fbuiltin")
+"""A gcc may come without the headers of a C library; its own are enough."""
 _INSTALL = "pip install 'ai8x-tool[virtual]'"
 
 
@@ -58,7 +60,7 @@ def find_toolchain(core: str) -> Toolchain:
     for name in _ARM_GCC if core == "arm" else _RISCV_GCC:
         path = shutil.which(name)
         if path:
-            return Toolchain(name, (path,), (*_gcc_flags(core, path), *_COMMON))
+            return Toolchain(name, (path,), (*_gcc_flags(core, path), *_ALONE, *_COMMON))
     part = "Cortex-M4" if core == "arm" else "RISC-V core"
     raise Ai8xError(f"there is no C compiler for the {part}", fix=_INSTALL)
 

@@ -45,25 +45,27 @@ static void put_field(output_t *out, const char *digits, int length, int width, 
   }
 }
 
-static void put_number(output_t *out, unsigned long value, unsigned int base, int upper, int width, char fill, int left,
+static void put_number(output_t *out, unsigned long long value, unsigned int base, int upper, int width, char fill, int left,
                        int negative)
 {
   char digits[24];
   int length = 0;
 
   do {
-    unsigned int digit = value % base;
-    value /= base;
+    /* Small numbers without the long division that these cores do not have */
+    unsigned long long quotient = value >> 32 ? value / base : (uint32_t) value / base;
+    unsigned int digit = (unsigned int) (value - quotient * base);
+    value = quotient;
     digits[sizeof(digits) - 1 - length++] = (char) (digit < 10 ? '0' + digit : (upper ? 'A' : 'a') + digit - 10);
   } while (value);
   put_field(out, digits + sizeof(digits) - length, length, width, fill, left, negative);
 }
 
-/* d i u x X p c s and %, with widths, '-', '0', and h and l before them */
+/* d i u x X p c s and %, with widths, '-', '0', and h, l, ll and z before them */
 static void format_text(output_t *out, const char *format, va_list arguments)
 {
   for (; *format; format++) {
-    int left = 0, width = 0, is_long = 0;
+    int left = 0, width = 0, longs = 0;
     char fill = ' ';
     if (*format != '%') {
       put(out, *format);
@@ -76,14 +78,17 @@ static void format_text(output_t *out, const char *format, va_list arguments)
     for (; *format >= '0' && *format <= '9'; format++) {
       width = 10 * width + *format - '0';
     }
-    for (; *format == 'l' || *format == 'h'; format++) {
-      is_long |= *format == 'l';
+    for (; *format == 'l' || *format == 'z' || *format == 'h'; format++) {
+      longs += *format != 'h';
     }
     if (*format == 'd' || *format == 'i') {
-      long value = is_long ? va_arg(arguments, long) : va_arg(arguments, int);
-      put_number(out, value < 0 ? -(unsigned long) value : (unsigned long) value, 10, 0, width, fill, left, value < 0);
+      long long value = longs > 1 ? va_arg(arguments, long long) : longs ? va_arg(arguments, long) : va_arg(arguments, int);
+      unsigned long long size = value < 0 ? -(unsigned long long) value : (unsigned long long) value;
+      put_number(out, size, 10, 0, width, fill, left, value < 0);
     } else if (*format == 'u' || *format == 'x' || *format == 'X') {
-      unsigned long value = is_long ? va_arg(arguments, unsigned long) : va_arg(arguments, unsigned int);
+      unsigned long long value = longs > 1 ? va_arg(arguments, unsigned long long)
+                                 : longs   ? va_arg(arguments, unsigned long)
+                                           : va_arg(arguments, unsigned int);
       put_number(out, value, *format == 'u' ? 10 : 16, *format == 'X', width, fill, left, 0);
     } else if (*format == 'p') {
       put_number(out, (uintptr_t) va_arg(arguments, void *), 16, 0, width, fill, left, 0);

@@ -86,18 +86,19 @@ void abort(void)
 /* 64-bit division, which compilers leave to a function of theirs */
 uint64_t shim_divide(uint64_t numerator, uint64_t denominator, uint64_t *remainder)
 {
-  uint64_t quotient = 0, rest = 0;
+  uint64_t rest = 0;
 
-  for (int i = 63; i >= 0; i--) {
-    rest = rest << 1 | (numerator >> i & 1);
-    quotient <<= 1;
+  /* Bits of the quotient take the places of those of the numerator. */
+  for (int i = 0; i < 64; i++) {
+    rest = rest << 1 | numerator >> 63;
+    numerator <<= 1;
     if (rest >= denominator) {
       rest -= denominator;
-      quotient |= 1;
+      numerator |= 1;
     }
   }
   *remainder = rest;
-  return quotient;
+  return numerator;
 }
 
 #ifdef AI8X_RISCV
