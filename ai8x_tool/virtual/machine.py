@@ -18,6 +18,7 @@ from ai8x_tool.virtual.kernel_memory import KernelMemory
 from ai8x_tool.virtual.kernels import fetch_depthwise, fetch_kernels, output_count
 from ai8x_tool.virtual.layer import HardwareLayer, Kind, decode_layer
 from ai8x_tool.virtual.read_side import read_input
+from ai8x_tool.virtual.redundancy import Place, check_redundant, tram_entries
 from ai8x_tool.virtual.registers import RegisterFile
 from ai8x_tool.virtual.snoop import Verdict, snoop
 from ai8x_tool.virtual.write_side import (
@@ -78,6 +79,7 @@ class Run:
         self.streaming = bool(machine.registers.fields("CTL", master)["stream"])
         self._side: DataMemory | None = None
         self._executed = 0
+        self._tram = 0
 
     @property
     def untouched(self) -> bool:
@@ -134,6 +136,9 @@ class Run:
         machine = self.machine
         layer = decode_layer(machine.registers, machine.device, index, self.quadrants, self.master, self.first)
         check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
+        place = Place(self._streams(index), index == self.first, self._tram)
+        check_redundant(machine.registers, machine.device, layer, self.master, place, machine.diagnostics)
+        self._tram += tram_entries(layer) * layer.passes
         source, pointer = self._source(layer)
         written = self._compute(layer, source, pointer)
         successor = self._successor(index)
