@@ -22,6 +22,9 @@ FAST_FIFO_STATUS = 0x400C_0404
 FAST_FIFO_DATA = 0x400C_0410
 """Absolute addresses, common to both parts."""
 
+MEMORY_CONTROL = 0x40E
+"""Value of the SRAM register that the part needs."""
+
 CLEAR_BIAS = 0x400
 REGISTERS_CLEARED = 0x200_0000
 """TEST register: with this bit the code that clears registers clears bias memory, too; and the bit that says "done"."""

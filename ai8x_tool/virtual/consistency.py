@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, Device
+import numpy as np
+
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, PROCESSORS_PER_QUADRANT, QUADRANTS, Device
+from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
 from ai8x_tool.virtual.registers import RegisterFile
+from ai8x_tool.virtual.start_checks import powered_down
+from ai8x_tool.virtual.write_side import Written
 
 _PER_QUADRANT = {"WPTR": None, "ENA": None, "POST": ("bias_offset", "bias_enable"), "LCTL": ("sources",)}
 """Layer registers whose fields may differ between quadrants; None: all of them."""
@@ -22,6 +27,8 @@ def check_layer(
     _check_enables(registers, layer, diagnostics)
     _check_sources(layer, master, diagnostics)
     _check_window(layer, diagnostics)
+    _check_pitch(layer, device, diagnostics)
+    _check_doubtful(registers, layer, master, diagnostics)
 
 
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
@@ -89,3 +96,43 @@ def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
         kernel = "×".join(map(str, geometry.kernel))
         text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
         diagnostics.report("error", text, layer=layer.index, register="RCNT")
+
+
+def _check_pitch(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> None:
+    """Pixels are as far apart as they are large, or further by a read gap."""
+    geometry, words = layer.geometry, layer.passes * layer.operation.operands
+    pitch = geometry.pitch
+    gap = device.read_gap and layer.passes == 1 and pitch > 0 and pitch % words == 0
+    several = max(geometry.pooled) > 1 or layer.operation.pool
+    if pitch != words and not gap and several:
+        text = f"pixels are {pitch} words apart, but have {words}"
+        diagnostics.report("warning", text, layer=layer.index, register="STRIDE")
+
+
+def _check_doubtful(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
+    """What no known program does, or not with this result. spec: execution, section 13."""
+
+    def doubt(register: str, text: str) -> None:
+        diagnostics.report("warning", text, layer=layer.index, register=register)
+
+    if layer.kernels.four_instances and layer.geometry.kernel != (3, 3):
+        rows, columns = layer.geometry.kernel
+        doubt("POST", f"four kernels at once are known to work for 3×3 kernels only, not for {rows}×{columns}")
+    if layer.transposed and layer.operation.pool:
+        doubt("STRIDE", "pooling before a transposed convolution: the part may use another pool stride")
+    if layer.passes > 1 << 8 and registers.fields("POST", master, layer.index)["flatten"]:
+        doubt("POST", f"{layer.passes} passes run into the field of the weight bits, read as {layer.kernels.bits}")
+    shared = registers.fields("LCTL", master, layer.index)["shared_output"]
+    if not shared and layer.kind is not Kind.PASSTHROUGH and len(layer.quadrants) > 1:
+        doubt("LCTL", "local outputs of several quadrants: quadrant 0's write pointer is taken for all")
+
+
+def check_power(
+    registers: RegisterFile, device: Device, layer: HardwareLayer, written: Written, diagnostics: Diagnostics
+) -> None:
+    """Report memories of quadrants outside the run that are used although they are powered down."""
+    instances = np.unique(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
+    for quadrant in np.unique(instances // INSTANCES_PER_QUADRANT).tolist():
+        if quadrant < QUADRANTS and powered_down(registers, device, quadrant):
+            text = "the layer uses memory that is powered down"
+            diagnostics.report("error", text, layer=layer.index, quadrant=quadrant, register="AON")

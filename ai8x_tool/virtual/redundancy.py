@@ -242,11 +242,27 @@ def _kernel_range(view: View) -> Iterator[Rule]:
         yield "MCNT1", "end", 0, "the lack of kernels"
         yield "MCNT2", "start", steps, "the passes"
         yield "OCHAN", "count", time_slots(view), "the time slots"
+        yield "LCTL2", "output_span", 0, "the lack of kernels"
         return
     span = fields["LCTL2"]["output_span"]
     yield "LCTL2", "output_span", span // kernels.bits * kernels.bits, "the weight bits"
     if layer.kind is Kind.DEPTHWISE:
+        yield "MCNT1", "end", kernels.start + (layer.passes - 1) * kernels.bits, "the passes"
         yield "OCHAN", "count", (time_slots(view) + 1) * layer.passes - 1, "the time slots and passes"
+
+
+    if kernels.four_instances and not kernels.quad:
+        yield "MCNT1", "end", _parallel_end(view), "the output count"
+
+
+def _parallel_end(view: View) -> int:
+    """Four kernels at once: the end for all kernels, of which the output count tells a quarter, or for a quarter."""
+    kernels = view.layer.kernels
+    quarter = kernels.output_count or 0
+    counts = range(4 * quarter + 1, 4 * quarter + 5)
+    ends = [kernels.start + (count - 1) * kernels.bits for count in counts]
+    ends += [kernels.start + (count * kernels.bits + 3) // 4 - kernels.bits for count in counts]
+    return kernels.end if kernels.end in ends else ends[3]
 
 
 def _tram(view: View) -> Iterator[Rule]:
@@ -284,6 +300,14 @@ def _post(view: View) -> Iterator[Rule]:
     if not view.kernels_used:
         for field in ("bias_enable", "transposed", "depthwise"):
             yield "POST", field, 0, "the kind of layer"
+    if layer.write.wide or not view.kernels_used:
+        reason = "the output being what was added up" if view.kernels_used else "the lack of kernels"
+        yield "LCTL", "relu", 0, reason
+        yield "POST", "absolute", 0, reason
+    if not view.kernels_used:
+        yield "LCTL", "wide", 0, "the lack of kernels"
+        for field in ("shift", "weight_bits"):
+            yield "POST", field, 0, "the lack of kernels"
     if layer.operation.relu:
         yield "POST", "absolute", 0, "the other activation, ReLU"
     if not view.fields["LCTL"].get("readahead"):
