@@ -76,6 +76,14 @@ class Register:
             word |= number << field.lsb
         return word & 0xFFFF_FFFF
 
+    @property
+    def known_bits(self) -> int:
+        """The bits that belong to a field."""
+        bits = 0
+        for field in self.fields:
+            bits |= field.mask
+        return bits
+
     def decode(self, word: int) -> dict[str, int]:
         """Return the value of every field in `word`."""
         return {field.name: (word & field.mask) >> field.lsb for field in self.fields}

@@ -14,8 +14,6 @@ from ai8x_tool.virtual.write_side import Written
 
 _PER_QUADRANT = {"WPTR": None, "ENA": None, "POST": ("bias_offset", "bias_enable"), "LCTL": ("sources",)}
 """Layer registers whose fields may differ between quadrants; None: all of them."""
-_STREAM = ("STR1", "STR2", "FMAX")
-_COMMON_STEPS = ("NEXT",)
 
 
 def check_layer(
@@ -24,8 +22,7 @@ def check_layer(
     """Report what would not work, or not as it looks, on the part."""
     _check_quadrants(registers, layer, master, diagnostics)
     _check_pointers(layer, device, diagnostics)
-    _check_enables(registers, layer, diagnostics)
-    _check_sources(layer, master, diagnostics)
+    _check_enables(registers, layer, master, diagnostics)
     _check_window(layer, diagnostics)
     _check_pitch(layer, device, diagnostics)
     _check_doubtful(registers, layer, master, diagnostics)
@@ -34,7 +31,7 @@ def check_layer(
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
     """All quadrants in use have the same settings, but for pointers, enables, bias and sources."""
     for name, register in registers.table.items():
-        if not register.layer_step or name in _STREAM or name in _COMMON_STEPS:
+        if not register.layer_step:
             continue
         free = _PER_QUADRANT.get(name, ())
         if free is None:
@@ -48,8 +45,8 @@ def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int,
             for field in (f.name for f in register.fields if f.name not in free and mine[f.name] != theirs[f.name]):
                 text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
                 diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register=name)
+    pointers = layer.write.pointers
     if layer.kind is Kind.CONVOLUTION or layer.kind is Kind.TRANSPOSED or layer.write.broadcast:
-        pointers = layer.write.pointers
         for quadrant in layer.quadrants:
             if pointers[quadrant] != pointers[master]:
                 text = f"{pointers[quadrant]:#x}, but {pointers[master]:#x} in quadrant {master}"
@@ -63,37 +60,45 @@ def _check_pointers(layer: HardwareLayer, device: Device, diagnostics: Diagnosti
         diagnostics.report("error", text, layer=layer.index, register="RPTR")
 
 
-def _check_enables(registers: RegisterFile, layer: HardwareLayer, diagnostics: Diagnostics) -> None:
-    if not len(layer.processors) and layer.kind is not Kind.CONVOLUTION:
-        diagnostics.report("warning", "no processor is enabled", layer=layer.index, register="ENA")
+def _check_enables(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
+    """Each quadrant enables the kernels of its processors; biases and sources are set where they are used."""
+    index = layer.index
+    if not len(layer.processors):
+        diagnostics.report("warning", "no processor is enabled", layer=index, register="ENA")
+    multiplies = layer.kind is not Kind.PASSTHROUGH and not layer.kernels.bypass
     for quadrant in layer.quadrants:
-        fields = registers.fields("ENA", quadrant, layer.index)
-        if fields["kernels"] not in (0, fields["processors"]):
-            text = f"kernels {fields['kernels']:#06x} do not belong to processors {fields['processors']:#06x}"
-            diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register="ENA")
+        enabled, post = registers.fields("ENA", quadrant, index), registers.fields("POST", quadrant, index)
+        expected = enabled["processors"] if multiplies else 0
+        if enabled["kernels"] != expected:
+            text = f"kernels = {enabled['kernels']:#06x}, but {expected:#06x} follows from processors and kind of layer"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="ENA")
+        if post["bias_offset"] and not post["bias_enable"]:
+            text = f"bias_offset = {post['bias_offset']:#x}, but no bias is enabled"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="POST")
+        if post["bias_enable"] and layer.kind is Kind.PASSTHROUGH:
+            text = "a layer without kernels has no bias"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="POST")
+        sources = registers.fields("LCTL", quadrant, index)["sources"]
+        if quadrant != master and sources:
+            text = f"sources = {sources:#x}, but only quadrant {master} collects sums"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="LCTL")
 
 
-def _check_sources(layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """The master collects sums and bias of all other quadrants that contribute."""
-    if layer.kind not in (Kind.CONVOLUTION, Kind.TRANSPOSED) or layer.kernels.quad:
-        return
-    contributing = {int(p) // PROCESSORS_PER_QUADRANT for p in layer.processors} | set(layer.bias)
-    for quadrant in sorted(contributing - {master}):
-        if not layer.sources >> quadrant & 1:
-            text = f"sources = {layer.sources:#x} leave out the sums or bias of quadrant {quadrant}"
-            diagnostics.report("warning", text, layer=layer.index, quadrant=master, register="LCTL")
-
-
-def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
+def has_output(layer: HardwareLayer) -> bool:
+    """Return whether sizes, padding and kernel leave any output pixel."""
     geometry = layer.geometry
-    empty = min(geometry.pooled) < 1 or geometry.columns < 1
+    empty = min(*geometry.pooled, *geometry.kernel, geometry.columns) < 1
     factor = 2 if layer.transposed else 1
     if not empty and layer.kind is not Kind.PASSTHROUGH:
         sizes = zip(geometry.pooled, geometry.pad, geometry.kernel, strict=True)
         empty = min(factor * size + 2 * pad - kernel + 1 for size, pad, kernel in sizes) < 1
-    if empty:
-        rows, columns = geometry.pooled
-        kernel = "×".join(map(str, geometry.kernel))
+    return not empty
+
+
+def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
+    if not has_output(layer):
+        rows, columns = layer.geometry.pooled
+        kernel = "×".join(map(str, layer.geometry.kernel))
         text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
         diagnostics.report("error", text, layer=layer.index, register="RCNT")
 

@@ -238,6 +238,11 @@ class VirtualDevice:
             text = f"{value:#x} is written while the accelerator runs"
             layer = place.layer if registers.table[place.name].layer_step else None
             self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
+        unknown = value & ~registers.table[place.name].known_bits
+        if unknown:
+            text = f"bits {unknown:#x} of the value {value:#x} have no known meaning"
+            layer = place.layer if registers.table[place.name].layer_step else None
+            self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
         before = registers.words.get(address, 0)
         registers.words[address] = value
         if place.name == "TEST":

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, Device
 from ai8x_tool.virtual import arithmetic
 from ai8x_tool.virtual.bias_memory import BiasMemory
-from ai8x_tool.virtual.consistency import check_layer, check_power
+from ai8x_tool.virtual.consistency import check_layer, check_power, has_output
 from ai8x_tool.virtual.data_memory import HOST, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.fifo import Fifos, FrameInput
@@ -27,6 +27,7 @@ from ai8x_tool.virtual.stream_checks import Producer, Stream, check_frame, check
 from ai8x_tool.virtual.write_side import (
     Written,
     highest_word,
+    nothing_written,
     place_copies,
     place_depthwise,
     place_outputs,
@@ -104,6 +105,7 @@ class Run:
         self._executed = 0
         self._tram = 0
         self._passes = 0
+        self._one_bit = False
         self._producer: Producer | None = Producer(None, frame.words) if frame else None
 
     @property
@@ -135,6 +137,8 @@ class Run:
         written, memory = self._execute(index)
         self.position = self._following(index, self._snoop(index, written, memory))
         self._check_link(index)
+        if self.position is None:
+            self._check_end()
 
     def _streams(self, index: int) -> bool:
         return self.streaming and (index == self.first or self.machine.registers.read("STR1", self.master, index) != 0)
@@ -164,6 +168,12 @@ class Run:
             found.append("continues, but this is the last layer")
         for text in found:
             self.machine.diagnostics.report("warning", text, layer=index, register="NEXT")
+
+    def _check_end(self) -> None:
+        control = self.machine.registers.fields("CTL", self.master)
+        if control["binary"] and not self._one_bit and not control.get("snoop"):
+            text = "binary = 1, but no layer that was executed has 1-bit weights"
+            self.machine.diagnostics.report("note", text, quadrant=self.master, register="CTL")
 
     def _following(self, index: int, verdict: Verdict) -> int | None:
         link = self.machine.registers.fields("NEXT", self.master, index)
@@ -218,6 +228,7 @@ class Run:
             check_unused_stream(layer, stream, first and self.frame is not None, machine.diagnostics)
         if first:
             self._check_first(layer, streams)
+        self._one_bit |= layer.kernels.bits == 1
         self._tram += tram_entries(layer) * layer.passes
         tcalc = machine.registers.fields("POST", self.master, index)["tcalc"]
         self._passes += -(-layer.passes // 4) * 4 if tcalc else layer.passes
@@ -263,6 +274,8 @@ class Run:
 
     def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> tuple[Written, Work]:
         machine, diagnostics = self.machine, self.machine.diagnostics
+        if not len(layer.processors) or not has_output(layer):
+            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8))
         if layer.kind is Kind.PASSTHROUGH:
             everything = np.ones((layer.passes, len(layer.processors)), bool)
             values = read_input(layer, source, pointer, everything, diagnostics)
@@ -276,6 +289,8 @@ class Run:
             values = arithmetic.finish(layer, total, diagnostics)
             return place_depthwise(layer, machine.device, values, self.master), Work(x, weights, total)
         outputs = output_count(layer, diagnostics)
+        if outputs < 1:
+            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8))
         weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
         matters = np.asarray(weights.any(axis=(0, 3)))
         x = read_input(layer, source, pointer, matters, diagnostics)

@@ -202,6 +202,8 @@ def _layer_control(view: View) -> Iterator[Rule]:
         yield "LCTL", "bypass", 0, "the lack of kernels"
     if layer.chw and layer.passes * layer.operation.operands > 1:
         yield "LCTL", "chw", 0, "the number of passes and operands"
+    else:
+        yield "LCTL", "pool", int(layer.geometry.window != (1, 1)), "the pooling window"
     yield "LCTL", "sources", _sources(view), "the quadrants with processors or bias"
     if "readahead" in control:
         ahead = layer.passes - 1
@@ -246,13 +248,26 @@ def _kernel_range(view: View) -> Iterator[Rule]:
         return
     span = fields["LCTL2"]["output_span"]
     yield "LCTL2", "output_span", span // kernels.bits * kernels.bits, "the weight bits"
+    whole = (kernels.end - kernels.start) // kernels.bits * kernels.bits
+    if not (kernels.four_instances or kernels.quad):
+        yield "MCNT" if "end" in fields["MCNT"] else "MCNT1", "end", kernels.start + whole, "the weight bits"
+    if view.plain:
+        span = _lanes(view) * kernels.bits
+        yield "LCTL2", "output_span", span - kernels.bits, "the number of outputs"
     if layer.kind is Kind.DEPTHWISE:
         yield "MCNT1", "end", kernels.start + (layer.passes - 1) * kernels.bits, "the passes"
         yield "OCHAN", "count", (time_slots(view) + 1) * layer.passes - 1, "the time slots and passes"
 
-
     if kernels.four_instances and not kernels.quad:
         yield "MCNT1", "end", _parallel_end(view), "the output count"
+
+
+def _lanes(view: View) -> int:
+    """Return the output lanes of a pass: as the register says, but not more than there are outputs."""
+    layer = view.layer
+    outputs, span = _outputs(view), layer.write.span
+    spare = 3 if layer.kernels.four_instances or layer.kernels.quad else 0
+    return span if span <= outputs and (outputs <= span + spare or layer.write.pass_step) else outputs
 
 
 def _parallel_end(view: View) -> int:
@@ -281,12 +296,6 @@ def _tram(view: View) -> Iterator[Rule]:
     yield "TPTR", "start", start & 0xFFFF, "the TRAM of earlier streaming layers"
 
 
-def _enables(view: View) -> Iterator[Rule]:
-    none = not view.kernels_used or view.layer.kernels.bypass
-    processors = view.fields["ENA"]["processors"]
-    yield "ENA", "kernels", 0 if none else processors, "the processors and the kind of layer"
-
-
 def _post(view: View) -> Iterator[Rule]:
     layer, post = view.layer, view.fields["POST"]
     single = not view.kernels_used and layer.operation.operands == 1
@@ -295,8 +304,10 @@ def _post(view: View) -> Iterator[Rule]:
         yield "POST", "bias_offset", 0, "the lack of a bias"
     if layer.kind is Kind.DEPTHWISE:
         yield "POST", "time_slots", 1, "the kind of layer"
-    if not view.plain:
+    if not view.plain or not view.device.large_kernel_memories:
         yield "POST", "calcx4", 0, "the kind of layer"
+    if not view.device.depthwise:
+        yield "POST", "depthwise", 0, "the part"
     if not view.kernels_used:
         for field in ("bias_enable", "transposed", "depthwise"):
             yield "POST", field, 0, "the kind of layer"
@@ -324,6 +335,5 @@ _RULES: tuple[Callable[[View], Iterator[Rule]], ...] = (
     _passes,
     _kernel_range,
     _tram,
-    _enables,
     _post,
 )

@@ -1,4 +1,4 @@
-"""What can be said about a program when it starts. spec: execution, sections 3.1, 12 and 13.11; registers, section 9.4."""
+"""What can be said of a program when it starts. spec: execution, sections 3.1, 12, 13.11; registers, section 9.4."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ def check_start(
         if bool(reference[field]) != expected:
             text = f"{field} = {reference[field]}, but {int(expected)} follows from fifo = {int(fifo)} and stream"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
+    for field in ("binary", "quad"):
+        if reference[field] and not device.binary_weights:
+            text = f"{field} = 1, which this part does not have"
+            diagnostics.report("warning", text, quadrant=master, register="CTL")
     count = registers.fields("LCNT", master)
     if count["first"] > device.last_start_layer:
         text = f"the start layer is {count['first']}, the highest possible is {device.last_start_layer}"
@@ -64,7 +68,9 @@ def _check_follower(registers: RegisterFile, quadrant: int, master: int, diagnos
     for field in (name for name in mine if name not in _OWN and mine[name] != theirs[name]):
         text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
         diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
-    count, reference = registers.read("LCNT", quadrant), registers.read("LCNT", master)
-    if count != reference:
-        text = f"{count:#x}, but {reference:#x} in quadrant {master}"
-        diagnostics.report("warning", text, quadrant=quadrant, register="LCNT")
+    snoop = [name for name in registers.table if name.startswith("SNP")] if theirs.get("snoop") else []
+    for name in ("LCNT", *snoop):
+        value, reference = registers.read(name, quadrant), registers.read(name, master)
+        if value != reference:
+            text = f"{value:#x}, but {reference:#x} in quadrant {master}"
+            diagnostics.report("warning", text, quadrant=quadrant, register=name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device.facts import Device
-from ai8x_tool.virtual.diagnostics import Diagnostics
+from ai8x_tool.virtual.diagnostics import Diagnostics, Severity
 from ai8x_tool.virtual.layer import HardwareLayer
 from ai8x_tool.virtual.registers import RegisterFile
 from ai8x_tool.virtual.write_side import Written, highest_word
@@ -56,7 +56,9 @@ def check_stream(layer: HardwareLayer, stream: Stream, producer: Producer, size:
     index = layer.index
     if stream.start > producer.words:
         text = f"starts after {stream.start:#x} input words, but only {producer.words:#x} arrive"
-        report.report("error", text, layer=index, register="STR1")
+        # Later layers of known programs with very small images do so, too.
+        severity: Severity = "error" if producer.first_word is None else "note"
+        report.report(severity, text, layer=index, register="STR1")
     if layer.read_pointer + stream.buffer > size:
         text = f"the rolling buffer of {stream.buffer:#x} words from {layer.read_pointer:#x} leaves data memory"
         report.report("error", text, layer=index, register="FMAX")
@@ -66,7 +68,9 @@ def check_stream(layer: HardwareLayer, stream: Stream, producer: Producer, size:
         text = f"reads from word {layer.read_pointer:#x}, but the layer before writes to {producer.first_word:#x}"
         report.report("error", text, layer=index, register="RPTR")
     if stream.pass_offset != stream.earlier_passes & 15:
-        text = f"pass_offset = {stream.pass_offset}, but the streaming layers before have {stream.earlier_passes} passes"
+        text = (
+            f"pass_offset = {stream.pass_offset}, but the streaming layers before have {stream.earlier_passes} passes"
+        )
         report.report("warning", text, layer=index, register="STR2")
     if stream.buffer < max(1, stream.start):
         text = f"the rolling buffer holds {stream.buffer:#x} words, fewer than the {stream.start:#x} before the start"

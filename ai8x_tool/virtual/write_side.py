@@ -29,6 +29,12 @@ class Written:
     values: Array
 
 
+def nothing_written() -> Written:
+    """Return what a layer without outputs writes."""
+    nowhere = np.zeros(0, np.int64)
+    return Written(nowhere, nowhere, nowhere, np.zeros(0, np.int8))
+
+
 def _pointer(device: Device, pointer: int) -> tuple[int, int]:
     """Return (instance, word) of a data pointer."""
     return pointer >> device.write_instance_shift, pointer & ((1 << device.write_instance_shift) - 1)
