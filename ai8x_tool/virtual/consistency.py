@@ -30,6 +30,8 @@ def check_layer(
 
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
     """All quadrants in use have the same settings, but for pointers, enables, bias and sources."""
+    if layer.resets:
+        return
     for name, register in registers.table.items():
         if not register.layer_step:
             continue

@@ -239,10 +239,23 @@ class Run:
             older = machine.registers.fields("RCNT", self.master, layer.index)
             rows = older["count"] + 1 - 2 * older["pad"] if "count" in older else None
             check_frame(layer, self.frame.words, rows, machine.diagnostics)
+        if self.frame is not None and not layer.kernels.quad:
+            self._check_group(layer)
         marked = machine.registers.fields("CTL", self.master).get("stream_chw")
         if marked is not None and bool(marked) != (streams and layer.chw):
             text = f"stream_chw = {marked}, but layer {layer.index} says otherwise"
             machine.diagnostics.report("warning", text, quadrant=self.master, register="CTL")
+
+    def _check_group(self, layer: HardwareLayer) -> None:
+        """The fast FIFO feeds a group unless each quadrant has its first processor only. spec: registers, 8.6."""
+        control = {q: self.machine.registers.fields("CTL", q) for q in self.quadrants}
+        processors = layer.processors.tolist()
+        expected = processors == [0] or any(p in processors for p in (1, 2, 3))
+        for quadrant in (q for q in self.quadrants if control[q]["fast_fifo"] or control[q]["fifo_group"]):
+            marked = bool(control[quadrant]["fifo_group"])
+            if marked != expected or not control[quadrant]["fast_fifo"]:
+                text = f"fifo_group = {int(marked)}, but {int(expected)} follows from the processors"
+                self.machine.diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
 
     def _source(self, layer: HardwareLayer) -> tuple[DataMemory, int]:
         """Return the memory that a layer reads, and its first word. spec: execution, sections 9.2 and 9.3."""

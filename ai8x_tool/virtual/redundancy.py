@@ -209,8 +209,8 @@ def _layer_control(view: View) -> Iterator[Rule]:
         ahead = layer.passes - 1
         if view.fields["POST"]["tcalc"]:
             ahead //= 4
-        # The upper bits run into those of broadcast and bypass.
-        high = control["readahead_passes"] & ~7
+        # Two of the upper bits are those of broadcast and bypass.
+        high = control["readahead_passes"] & 0b011000
         yield "LCTL", "readahead_passes", high | (ahead & 7 if control["readahead"] else 0), "the input passes"
 
 
@@ -255,6 +255,9 @@ def _kernel_range(view: View) -> Iterator[Rule]:
         span = _lanes(view) * kernels.bits
         yield "LCTL2", "output_span", span - kernels.bits, "the number of outputs"
     if layer.kind is Kind.DEPTHWISE:
+        if layer.write.broadcast:
+            lanes = int(layer.processors[-1]) - int(layer.processors[0]) // 4 * 4
+            yield "LCTL2", "output_span", lanes * kernels.bits, "the processors"
         yield "MCNT1", "end", kernels.start + (layer.passes - 1) * kernels.bits, "the passes"
         yield "OCHAN", "count", (time_slots(view) + 1) * layer.passes - 1, "the time slots and passes"
 

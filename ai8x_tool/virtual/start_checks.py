@@ -36,6 +36,13 @@ def check_start(
         if bool(reference[field]) != expected:
             text = f"{field} = {reference[field]}, but {int(expected)} follows from fifo = {int(fifo)} and stream"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
+    for field in ("fast_fifo", "fifo_group", "stream"):
+        for quadrant in () if fifo else quadrants:
+            if registers.fields("CTL", quadrant)[field]:
+                text = f"{field} = 1, but no FIFO is in use"
+                diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
+    if reference.get("snoop") and not any(registers.read(f"SNP{unit}_C1", master) & 1 for unit in (1, 2)):
+        diagnostics.report("note", "snoop = 1, but no unit is enabled", quadrant=master, register="CTL")
     for field in ("binary", "quad"):
         if reference[field] and not device.binary_weights:
             text = f"{field} = 1, which this part does not have"

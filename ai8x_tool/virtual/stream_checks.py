@@ -62,16 +62,14 @@ def check_stream(layer: HardwareLayer, stream: Stream, producer: Producer, size:
     if layer.read_pointer + stream.buffer > size:
         text = f"the rolling buffer of {stream.buffer:#x} words from {layer.read_pointer:#x} leaves data memory"
         report.report("error", text, layer=index, register="FMAX")
+    if stream.pass_offset != stream.earlier_passes & 15:
+        text = f"pass_offset = {stream.pass_offset}, but the layers before have {stream.earlier_passes} passes"
+        report.report("warning", text, layer=index, register="STR2")
     if producer.first_word is None:
         return
     if producer.first_word != layer.read_pointer:
         text = f"reads from word {layer.read_pointer:#x}, but the layer before writes to {producer.first_word:#x}"
         report.report("error", text, layer=index, register="RPTR")
-    if stream.pass_offset != stream.earlier_passes & 15:
-        text = (
-            f"pass_offset = {stream.pass_offset}, but the streaming layers before have {stream.earlier_passes} passes"
-        )
-        report.report("warning", text, layer=index, register="STR2")
     if stream.buffer < max(1, stream.start):
         text = f"the rolling buffer holds {stream.buffer:#x} words, fewer than the {stream.start:#x} before the start"
         report.report("warning", text, layer=index, register="FMAX")
