@@ -121,6 +121,8 @@ def _scan(view: View) -> Iterator[Rule]:
     layer, fields = view.layer, view.fields
     rows, columns = fields["RCNT"], fields["CCNT"]
     stride = fields["STRIDE"]["stride"] + 1
+    if layer.transposed and layer.operation.pool:
+        stride = layer.geometry.stride  # recovered: the register says 1
     if "stop" in rows:
         words = fields["STRIDE"]["row_words"]
         pitch = words // stride
