@@ -279,13 +279,10 @@ class VirtualDevice:
         self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])
         if not new["run"] or self._waiting or (new["master"] or old["master"]) != quadrant:
             return
-        one_shot = bool(new.get("one_shot"))
-        if not old["run"] or self._run is None or self._run.finished:
-            if old["run"] and not one_shot:
-                return
+        if not old["run"]:
             self._start(quadrant)
-        elif not one_shot:
-            return
+        elif self._run is None or self._run.finished or not new.get("one_shot") or old["done"] > new["done"]:
+            return  # A handler that clears its flag starts nothing.
         self._proceed()
 
     def _start(self, master: int) -> None:
