@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ai8x_tool.device.facts import MAX78000, MAX78002, Device
 from ai8x_tool.errors import Ai8xError
@@ -76,7 +77,7 @@ class Register:
             word |= number << field.lsb
         return word & 0xFFFF_FFFF
 
-    @property
+    @cached_property
     def known_bits(self) -> int:
         """The bits that belong to a field."""
         bits = 0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, PROCESSORS_PER_QUADRANT, QUADRANTS, Device
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, QUADRANTS, Device
+from ai8x_tool.device.registers import Register
 from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
@@ -41,18 +42,27 @@ def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int,
         reference = registers.read(name, master, layer.index)
         for quadrant in layer.quadrants:
             word = registers.read(name, quadrant, layer.index)
-            if word == reference:
-                continue
             mine, theirs = register.decode(word), register.decode(reference)
-            for field in (f.name for f in register.fields if f.name not in free and mine[f.name] != theirs[f.name]):
-                text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
-                diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register=name)
+            for field in _differing(register, word ^ reference):
+                if field not in free:
+                    text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
+                    diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register=name)
     pointers = layer.write.pointers
     if layer.kind is Kind.CONVOLUTION or layer.kind is Kind.TRANSPOSED or layer.write.broadcast:
         for quadrant in layer.quadrants:
             if pointers[quadrant] != pointers[master]:
                 text = f"{pointers[quadrant]:#x}, but {pointers[master]:#x} in quadrant {master}"
                 diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register="WPTR")
+
+
+def _differing(register: Register, bits: int) -> list[str]:
+    """Return the fields that `bits` belong to; where fields overlap, the narrower one."""
+    found = []
+    for field in sorted(register.fields, key=lambda field: field.width):
+        if bits & field.mask:
+            found.append(field.name)
+            bits &= ~field.mask
+    return found
 
 
 def _check_pointers(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> None:

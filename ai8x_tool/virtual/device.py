@@ -101,6 +101,10 @@ class VirtualDevice:
                 self._diagnostics.report("error", text, layer=self._run.first, register="IFRM")
         elif self._run is None and not self._completed:
             self._diagnostics.report("error", "the accelerator was never started", register="CTL")
+        else:
+            for number, count in self._machine.fifos.waiting().items():
+                text = f"{fifo_name(number)} holds {count} words that no run took"
+                self._diagnostics.report("warning", text, register="CTL")
         return self
 
     def words(self, addresses: Array) -> Array:
@@ -223,6 +227,7 @@ class VirtualDevice:
         for number in sorted(set(np.unique(numbers).tolist()) - set(run.frame.feeds)):
             text = f"{fifo_name(number)} receives data, but is not in use"
             self._diagnostics.report("error", text, layer=run.first, register="CTL")
+            self._machine.fifos.drop(number)
         self._proceed()
 
     # -- Registers -------------------------------------------------------------------------------------------------

@@ -22,25 +22,34 @@ def check_start(
     registers: RegisterFile, device: Device, quadrants: tuple[int, ...], master: int, diagnostics: Diagnostics
 ) -> None:
     """Report quadrants that cannot take part in a run, or not as the master does."""
-    reference = registers.fields("CTL", master)
     for quadrant in quadrants:
         _check_quadrant(registers, device, quadrant, diagnostics)
         if quadrant != master:
             _check_follower(registers, quadrant, master, diagnostics)
+    fifo = any(registers.fields("CTL", quadrant)["fifo"] for quadrant in quadrants)
+    if not fifo:
+        _check_unused_fifo(registers, quadrants, diagnostics)
+    _check_master(registers, device, master, fifo, diagnostics)
+
+
+def _check_unused_fifo(registers: RegisterFile, quadrants: tuple[int, ...], diagnostics: Diagnostics) -> None:
+    for quadrant in quadrants:
+        fields = registers.fields("CTL", quadrant)
+        for field in (name for name in ("fast_fifo", "fifo_group", "stream") if fields[name]):
+            text = f"{field} = 1, but no FIFO is in use"
+            diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
+
+
+def _check_master(registers: RegisterFile, device: Device, master: int, fifo: bool, diagnostics: Diagnostics) -> None:
+    reference = registers.fields("CTL", master)
     for field, meaning in _IGNORED.items():
         if reference[field]:
             text = f"{field} = 1, but {meaning} is not modelled"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
-    fifo = any(registers.fields("CTL", quadrant)["fifo"] for quadrant in quadrants)
     for field, expected in (("sync", fifo), ("fifo_stream", fifo and bool(reference["stream"]))):
         if bool(reference[field]) != expected:
             text = f"{field} = {reference[field]}, but {int(expected)} follows from fifo = {int(fifo)} and stream"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
-    for field in ("fast_fifo", "fifo_group", "stream"):
-        for quadrant in () if fifo else quadrants:
-            if registers.fields("CTL", quadrant)[field]:
-                text = f"{field} = 1, but no FIFO is in use"
-                diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
     if reference.get("snoop") and not any(registers.read(f"SNP{unit}_C1", master) & 1 for unit in (1, 2)):
         diagnostics.report("note", "snoop = 1, but no unit is enabled", quadrant=master, register="CTL")
     for field in ("binary", "quad"):

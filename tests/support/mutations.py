@@ -14,7 +14,6 @@ import numpy as np
 from program_stores import replaced
 from slow_device import place, places_read, pooled
 
-
 from ai8x_tool.device.registers import FAST_FIFO_DATA, FIFO_DATA, registers
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual import VirtualDevice
@@ -208,7 +207,8 @@ class Mutation:
         control = int(self.program.stores.addresses[self.program.trigger])
         for words, _ in states:
             words.pop(control, None)
-        return states[0][0] == states[1][0] and all(np.array_equal(a, b) for a, b in zip(*(s[1] for s in states)))
+        memories = zip(states[0][1], states[1][1], strict=True)
+        return states[0][0] == states[1][0] and all(np.array_equal(a, b) for a, b in memories)
 
     def _prove_register(self):
         """Compute outputs from the sums, with the changed shift and activation."""
