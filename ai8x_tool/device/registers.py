@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from ai8x_tool.device.facts import MAX78000, MAX78002, Device
 from ai8x_tool.errors import Ai8xError
@@ -21,6 +22,9 @@ FAST_FIFO_CONTROL = 0x400C_0400
 FAST_FIFO_STATUS = 0x400C_0404
 FAST_FIFO_DATA = 0x400C_0410
 """Absolute addresses, common to both parts."""
+
+MEMORY_CONTROL = 0x40E
+"""Value of the SRAM register that the part needs."""
 
 CLEAR_BIAS = 0x400
 REGISTERS_CLEARED = 0x200_0000
@@ -72,6 +76,14 @@ class Register:
                 )
             word |= number << field.lsb
         return word & 0xFFFF_FFFF
+
+    @cached_property
+    def known_bits(self) -> int:
+        """The bits that belong to a field."""
+        bits = 0
+        for field in self.fields:
+            bits |= field.mask
+        return bits
 
     def decode(self, word: int) -> dict[str, int]:
         """Return the value of every field in `word`."""

@@ -43,8 +43,10 @@ def initialise(context: Context) -> list[Step]:
     )
     count = tables.registers(context.device)["LCNT"].encode(layer_count(context))
     for quadrant in quadrants:
-        steps += _clear_tram(context, quadrant) if context.options.init_tram else []
         steps.append(_write(context, "CTL", quadrant, control))
+        steps += (
+            _clear_tram(context, quadrant) if context.options.init_tram else []
+        )  # needs the clock that CTL turns on
         if context.device.clear_registers is None:
             steps.append(_write(context, "SRAM", quadrant, _MEMORY_CONTROL))
         if count:

@@ -321,6 +321,32 @@ def caution_unaligned_narrow(s: Subject) -> Finding | None:
     return Finding(f"first output processor {lowest(layer.output_map)}, {abs(layer.bits)} bits") if narrow else None
 
 
+def caution_transposed_stride(s: Subject) -> Finding | None:
+    """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
+    doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
+    return Finding(f"pool_stride = {list(s.layer.pool_stride)}", "pool in a layer of its own") if doubtful else None
+
+
+def caution_incomplete_pass(s: Subject) -> Finding | None:
+    """Weights of less than 8 bits need input channels that fill the processors of all passes."""
+    layer, view = s.layer, s.view
+    narrow = layer.parameters is not None and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
+    capacity = view.input_passes * view.inputs_per_pass
+    if not narrow or view.input_passes == 1 or layer.channels_in == capacity:
+        return None
+    values = f"{layer.channels_in} channels leave processors without kernel in the last of {view.input_passes} passes"
+    return Finding(f"{values}: the program's results will be wrong", f"use 8 bits, or {capacity} channels")
+
+
+def caution_binary_zeros(s: Subject) -> Finding | None:
+    """Binary weights cannot be 0, which stretched (dilation) or widened (streaming) kernels are filled with."""
+    kernels = s.view.kernels
+    if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
+        return None
+    size = "×".join(map(str, s.view.kernel))
+    return Finding(f"the part runs the kernel as {size}: the program's results will be wrong", "use 1 or 2 bits")
+
+
 def caution_wide_alignment(s: Subject) -> Finding | None:
     """32-bit outputs need output processors that start at a multiple of 4 and have no holes."""
     layer = s.layer
@@ -368,6 +394,9 @@ ALLOCATION_RULES = (
     constraint_operand_maps,
     caution_source_processors,
     caution_unaligned_narrow,
+    caution_transposed_stride,
+    caution_incomplete_pass,
+    caution_binary_zeros,
     caution_wide_alignment,
     hint_channel_multiple,
 )

@@ -16,6 +16,7 @@ from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import layer_writes
 from ai8x_tool.lowering.outputs import output_slots
 from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.lowering.program_stores import step_stores
 from ai8x_tool.network.network import Layer
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
 from ai8x_tool.virtual.lookup import WrittenImage
@@ -99,7 +100,10 @@ def check_program(program: Program, tensors: LayerTensors, *, strict: bool = Fal
 
     With `strict`, what the device notices raises Ai8xError.
     """
-    device = VirtualDevice(program.mapping.device, strict=strict).load(program).run()
+    device = VirtualDevice(program.mapping.device, strict=strict).load(program)
+    for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
+        device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
+    device.run()
     checks = [_check_layer(program, program.mapping.network[index], tensors, device) for index in tensors.order]
     return HardwareCheck(tuple(checks), tuple(device.diagnostics))
 

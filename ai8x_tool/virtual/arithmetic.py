@@ -73,6 +73,11 @@ def output_bias(
     """
     total = np.zeros(outputs, np.int64)
     number = np.arange(outputs)
+    lanes = np.flatnonzero(used)
+    if layer.bias and len(lanes) and len(lanes) <= lanes[-1] - lanes[0]:
+        gap = int(lanes[0]) + int((~used[lanes[0] :]).argmax())
+        text = f"outputs from {gap} have no kernels: it is not known whether bias entries are left out, too"
+        diagnostics.report("warning", text, layer=layer.index, register="POST")
     for quadrant, offset in layer.bias.items():
         concerned = used.copy()
         if layer.kernels.quad:

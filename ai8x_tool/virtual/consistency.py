@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
-from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, Device
+import numpy as np
+
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, QUADRANTS, Device
+from ai8x_tool.device.registers import Register
+from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
 from ai8x_tool.virtual.registers import RegisterFile
+from ai8x_tool.virtual.start_checks import powered_down
+from ai8x_tool.virtual.write_side import Written
 
 _PER_QUADRANT = {"WPTR": None, "ENA": None, "POST": ("bias_offset", "bias_enable"), "LCTL": ("sources",)}
 """Layer registers whose fields may differ between quadrants; None: all of them."""
-_STREAM = ("STR1", "STR2", "FMAX")
 _LARGEST_INPUT = 1 << 26
-_COMMON_STEPS = ("NEXT",)
+"""The largest frame has 2²² pixels of 16 channels."""
 
 
 def check_layer(
     registers: RegisterFile, device: Device, layer: HardwareLayer, master: int, diagnostics: Diagnostics
-) -> bool:
-    """Report what would not work, or not as it looks, on the part. Return whether the layer can be executed at all."""
+) -> None:
+    """Report what would not work, or not as it looks, on the part."""
     _check_quadrants(registers, layer, master, diagnostics)
     _check_pointers(layer, device, diagnostics)
-    _check_enables(registers, layer, diagnostics)
-    _check_sources(layer, master, diagnostics)
-    return _check_window(layer, diagnostics) and _check_volume(layer, device, diagnostics)
+    _check_enables(registers, layer, master, diagnostics)
+    _check_window(layer, diagnostics)
+    _check_pitch(layer, device, diagnostics)
+    _check_doubtful(registers, layer, master, diagnostics)
 
 
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
     """All quadrants in use have the same settings, but for pointers, enables, bias and sources."""
+    if layer.resets:
+        return
     for name, register in registers.table.items():
-        if not register.layer_step or name in _STREAM or name in _COMMON_STEPS:
+        if not register.layer_step:
             continue
         free = _PER_QUADRANT.get(name, ())
         if free is None:
@@ -36,18 +44,27 @@ def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int,
         reference = registers.read(name, master, layer.index)
         for quadrant in layer.quadrants:
             word = registers.read(name, quadrant, layer.index)
-            if word == reference:
-                continue
             mine, theirs = register.decode(word), register.decode(reference)
-            for field in (f.name for f in register.fields if f.name not in free and mine[f.name] != theirs[f.name]):
-                text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
-                diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register=name)
+            for field in _differing(register, word ^ reference):
+                if field not in free:
+                    text = f"{field} = {mine[field]:#x}, but {theirs[field]:#x} in quadrant {master}"
+                    diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register=name)
+    pointers = layer.write.pointers
     if layer.kind is Kind.CONVOLUTION or layer.kind is Kind.TRANSPOSED or layer.write.broadcast:
-        pointers = layer.write.pointers
         for quadrant in layer.quadrants:
             if pointers[quadrant] != pointers[master]:
                 text = f"{pointers[quadrant]:#x}, but {pointers[master]:#x} in quadrant {master}"
                 diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register="WPTR")
+
+
+def _differing(register: Register, bits: int) -> list[str]:
+    """Return the fields that `bits` belong to; where fields overlap, the narrower one."""
+    found = []
+    for field in sorted(register.fields, key=lambda field: field.width):
+        if bits & field.mask:
+            found.append(field.name)
+            bits &= ~field.mask
+    return found
 
 
 def _check_pointers(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> None:
@@ -57,49 +74,94 @@ def _check_pointers(layer: HardwareLayer, device: Device, diagnostics: Diagnosti
         diagnostics.report("error", text, layer=layer.index, register="RPTR")
 
 
-def _check_enables(registers: RegisterFile, layer: HardwareLayer, diagnostics: Diagnostics) -> None:
-    if not len(layer.processors) and layer.kind is not Kind.CONVOLUTION:
-        diagnostics.report("warning", "no processor is enabled", layer=layer.index, register="ENA")
+def _check_enables(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
+    """Each quadrant enables the kernels of its processors; biases and sources are set where they are used."""
+    index = layer.index
+    if not len(layer.processors):
+        diagnostics.report("warning", "no processor is enabled", layer=index, register="ENA")
+    multiplies = layer.kind is not Kind.PASSTHROUGH and not layer.kernels.bypass
     for quadrant in layer.quadrants:
-        fields = registers.fields("ENA", quadrant, layer.index)
-        if fields["kernels"] not in (0, fields["processors"]):
-            text = f"kernels {fields['kernels']:#06x} do not belong to processors {fields['processors']:#06x}"
-            diagnostics.report("warning", text, layer=layer.index, quadrant=quadrant, register="ENA")
+        enabled, post = registers.fields("ENA", quadrant, index), registers.fields("POST", quadrant, index)
+        expected = enabled["processors"] if multiplies else 0
+        if enabled["kernels"] != expected:
+            text = f"kernels = {enabled['kernels']:#06x}, but {expected:#06x} follows from processors and kind of layer"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="ENA")
+        if post["bias_offset"] and not post["bias_enable"]:
+            text = f"bias_offset = {post['bias_offset']:#x}, but no bias is enabled"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="POST")
+        if post["bias_enable"] and layer.kind is Kind.PASSTHROUGH:
+            text = "a layer without kernels has no bias"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="POST")
+        sources = registers.fields("LCTL", quadrant, index)["sources"]
+        if quadrant != master and sources:
+            text = f"sources = {sources:#x}, but only quadrant {master} collects sums"
+            diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="LCTL")
 
 
-def _check_sources(layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """The master collects sums and bias of all other quadrants that contribute."""
-    if layer.kind not in (Kind.CONVOLUTION, Kind.TRANSPOSED) or layer.kernels.quad:
-        return
-    contributing = {int(p) // PROCESSORS_PER_QUADRANT for p in layer.processors} | set(layer.bias)
-    for quadrant in sorted(contributing - {master}):
-        if not layer.sources >> quadrant & 1:
-            text = f"sources = {layer.sources:#x} leave out the sums or bias of quadrant {quadrant}"
-            diagnostics.report("warning", text, layer=layer.index, quadrant=master, register="LCTL")
-
-
-def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> bool:
+def has_output(layer: HardwareLayer) -> bool:
+    """Return whether sizes, padding and kernel leave any output pixel."""
     geometry = layer.geometry
-    empty = min(geometry.pooled) < 1 or geometry.columns < 1
+    empty = min(*geometry.pooled, *geometry.kernel, geometry.columns) < 1
     factor = 2 if layer.transposed else 1
     if not empty and layer.kind is not Kind.PASSTHROUGH:
         sizes = zip(geometry.pooled, geometry.pad, geometry.kernel, strict=True)
         empty = min(factor * size + 2 * pad - kernel + 1 for size, pad, kernel in sizes) < 1
-    if empty:
-        rows, columns = geometry.pooled
-        kernel = "×".join(map(str, geometry.kernel))
-        text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
-        diagnostics.report("error", text, layer=layer.index, register="RCNT")
     return not empty
 
 
-def _check_volume(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> bool:
-    """Refuse what would exhaust this computer's memory: only wrong registers ask for it, FIFO frames are smaller."""
+def exceeds_model(layer: HardwareLayer, diagnostics: Diagnostics) -> bool:
+    """Return, and report, whether the layer would exhaust this computer's memory: only wrong registers ask for that."""
     rows, columns = layer.geometry.reach if layer.operation.pool else layer.geometry.pooled
-    words = rows * columns * layer.passes * layer.operation.operands
-    values = words * len(layer.processors)
-    if words < device.frame_size_limit and values <= _LARGEST_INPUT:
-        return True
-    text = f"{values:,} input values ({words:,} words for each processor) are more than this model executes"
-    diagnostics.report("error", text, layer=layer.index, register="RCNT")
-    return False
+    values = rows * columns * layer.passes * layer.operation.operands * len(layer.processors)
+    if values > _LARGEST_INPUT:
+        text = f"{values:,} input values are more than this model executes"
+        diagnostics.report("error", text, layer=layer.index, register="RCNT")
+    return values > _LARGEST_INPUT
+
+
+def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
+    if not has_output(layer):
+        rows, columns = layer.geometry.pooled
+        kernel = "×".join(map(str, layer.geometry.kernel))
+        text = f"there is no output: {rows}×{columns} pixels after pooling, kernel {kernel}"
+        diagnostics.report("error", text, layer=layer.index, register="RCNT")
+
+
+def _check_pitch(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> None:
+    """Pixels are as far apart as they are large, or further by a read gap."""
+    geometry, words = layer.geometry, layer.passes * layer.operation.operands
+    pitch = geometry.pitch
+    gap = device.read_gap and layer.passes == 1 and pitch > 0 and pitch % words == 0
+    several = max(geometry.pooled) > 1 or layer.operation.pool
+    if pitch != words and not gap and several:
+        text = f"pixels are {pitch} words apart, but have {words}"
+        diagnostics.report("warning", text, layer=layer.index, register="STRIDE")
+
+
+def _check_doubtful(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
+    """What no known program does, or not with this result. spec: execution, section 13."""
+
+    def doubt(register: str, text: str) -> None:
+        diagnostics.report("warning", text, layer=layer.index, register=register)
+
+    if layer.kernels.four_instances and layer.geometry.kernel != (3, 3):
+        rows, columns = layer.geometry.kernel
+        doubt("POST", f"four kernels at once are known to work for 3×3 kernels only, not for {rows}×{columns}")
+    if layer.transposed and layer.operation.pool:
+        doubt("STRIDE", "pooling before a transposed convolution: the part may use another pool stride")
+    if layer.passes > 1 << 8 and registers.fields("POST", master, layer.index)["flatten"]:
+        doubt("POST", f"{layer.passes} passes run into the field of the weight bits, read as {layer.kernels.bits}")
+    shared = registers.fields("LCTL", master, layer.index)["shared_output"]
+    if not shared and layer.kind is not Kind.PASSTHROUGH and len(layer.quadrants) > 1:
+        doubt("LCTL", "local outputs of several quadrants: quadrant 0's write pointer is taken for all")
+
+
+def check_power(
+    registers: RegisterFile, device: Device, layer: HardwareLayer, written: Written, diagnostics: Diagnostics
+) -> None:
+    """Report memories of quadrants outside the run that are used although they are powered down."""
+    instances = np.unique(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
+    for quadrant in np.unique(instances // INSTANCES_PER_QUADRANT).tolist():
+        if quadrant < QUADRANTS and powered_down(registers, device, quadrant):
+            text = "the layer uses memory that is powered down"
+            diagnostics.report("error", text, layer=layer.index, quadrant=quadrant, register="AON")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.device.registers import AON_CONTROL, CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
+from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual.address_map import Kind, classify, find_register
 from ai8x_tool.virtual.byte_collector import ByteCollector
@@ -18,8 +19,11 @@ from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
 from ai8x_tool.virtual.fifo import FAST, fifo_name, frame_input
 from ai8x_tool.virtual.machine import LayerRun, Machine, Run
+from ai8x_tool.virtual.start_checks import check_start, powered_down
 
 Array = npt.NDArray[Any]
+
+_MEMORIES = (Kind.BIAS, Kind.KERNEL, Kind.DATA, Kind.TRAM)
 
 
 class HasStores(Protocol):
@@ -40,9 +44,10 @@ class VirtualDevice:
     '0x1020304'
 
     With `strict`, diagnostics that are no mere notes raise Ai8xError; otherwise they are collected in `diagnostics`.
+    With `trace`, `layers` keeps what every layer multiplied and its sums, not only what it wrote.
     """
 
-    def __init__(self, device: Device | str, *, strict: bool = False) -> None:
+    def __init__(self, device: Device | str, *, strict: bool = False, trace: bool = False) -> None:
         self.device = find_device(device) if isinstance(device, str) else device
         self._diagnostics = Diagnostics(strict)
         self._machine = Machine.of(self.device, self._diagnostics)
@@ -52,6 +57,7 @@ class VirtualDevice:
         self._completed = 0
         self._runs: dict[int, LayerRun] = {}
         self._machine.hooks.append(self._remember)
+        self._trace = trace
         self._byte_collector = ByteCollector(self.device)
 
     # -- Python interface ------------------------------------------------------------------------------------------
@@ -95,6 +101,10 @@ class VirtualDevice:
                 self._diagnostics.report("error", text, layer=self._run.first, register="IFRM")
         elif self._run is None and not self._completed:
             self._diagnostics.report("error", "the accelerator was never started", register="CTL")
+        else:
+            for number, count in self._machine.fifos.waiting().items():
+                text = f"{fifo_name(number)} holds {count} words that no run took"
+                self._diagnostics.report("warning", text, register="CTL")
         return self
 
     def words(self, addresses: Array) -> Array:
@@ -137,7 +147,7 @@ class VirtualDevice:
         for part in _segments(self.device, kinds, quadrants, offsets, stores.sizes):
             kind, quadrant = Kind(int(kinds[part.start])), int(quadrants[part.start])
             values, sizes = stores.values[part], stores.sizes[part]
-            if kind in (Kind.BIAS, Kind.KERNEL, Kind.DATA, Kind.TRAM):
+            if kind in _MEMORIES:
                 self._check_access(kind, quadrant, int(stores.addresses[part.start]))
             if kind is Kind.DATA:
                 self._store_data(quadrant, offsets[part], values, sizes)
@@ -161,17 +171,16 @@ class VirtualDevice:
             else:
                 self._diagnostics.report("error", "nothing answers a store to this address", address=address)
 
-    def _check_access(self, kind: Kind, quadrant: int, address: int) -> None:
+    def _check_access(self, kind: Kind, quadrant: int, address: int, access: str = "stored to") -> None:
         name = kind.name.lower()
         if not self._machine.registers.fields("CTL", quadrant)["clock"]:
-            text = f"{name} memory is stored to while the quadrant's clock is off"
+            text = f"{name} memory is {access} while the quadrant's clock is off"
             self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="CTL")
-        power = self._machine.registers.words.get(self.device.base + AON_CONTROL, 0)
-        if power >> 12 + quadrant & 1:
-            text = f"{name} memory is stored to while it is powered down"
+        if powered_down(self._machine.registers, self.device, quadrant):
+            text = f"{name} memory is {access} while it is powered down"
             self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="AON")
         if self._waiting:
-            text = f"{name} memory is stored to while the accelerator runs"
+            text = f"{name} memory is {access} while the accelerator runs"
             self._diagnostics.report("warning", text, quadrant=quadrant, address=address)
 
     def _data_place(self, quadrants: Any, offsets: Array) -> tuple[Array, Array]:
@@ -218,6 +227,7 @@ class VirtualDevice:
         for number in sorted(set(np.unique(numbers).tolist()) - set(run.frame.feeds)):
             text = f"{fifo_name(number)} receives data, but is not in use"
             self._diagnostics.report("error", text, layer=run.first, register="CTL")
+            self._machine.fifos.drop(number)
         self._proceed()
 
     # -- Registers -------------------------------------------------------------------------------------------------
@@ -233,6 +243,11 @@ class VirtualDevice:
             text = f"{value:#x} is written while the accelerator runs"
             layer = place.layer if registers.table[place.name].layer_step else None
             self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
+        unknown = value & ~registers.table[place.name].known_bits
+        if unknown:
+            text = f"bits {unknown:#x} of the value {value:#x} have no known meaning"
+            layer = place.layer if registers.table[place.name].layer_step else None
+            self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
         before = registers.words.get(address, 0)
         registers.words[address] = value
         if place.name == "TEST":
@@ -243,8 +258,12 @@ class VirtualDevice:
     def _test(self, quadrant: int, code: int) -> None:
         """Clear what a TEST code asks for. spec: execution, section 2.1; registers, 6.4."""
         machine = self._machine
+        clears = self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers
+        if code and not clears and all(code != test.start for test in self.device.tests):
+            text = f"code {code:#x} starts no known function"
+            self._diagnostics.report("warning", text, quadrant=quadrant, register="TEST")
         own = slice(PROCESSORS_PER_QUADRANT * quadrant, PROCESSORS_PER_QUADRANT * (quadrant + 1))
-        if self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers:
+        if clears:
             machine.registers.clear_layers(quadrant)
             if code & CLEAR_BIAS:
                 machine.biases.clear(quadrant)
@@ -265,26 +284,16 @@ class VirtualDevice:
         self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])
         if not new["run"] or self._waiting or (new["master"] or old["master"]) != quadrant:
             return
-        one_shot = bool(new.get("one_shot"))
-        if not old["run"] or self._run is None or self._run.finished:
-            if old["run"] and not one_shot:
-                return
+        if not old["run"]:
             self._start(quadrant)
-        elif not one_shot:
-            return
+        elif self._run is None or self._run.finished or not new.get("one_shot") or old["done"] > new["done"]:
+            return  # A handler that clears its flag starts nothing.
         self._proceed()
 
     def _start(self, master: int) -> None:
         registers = self._machine.registers
         quadrants = registers.running()
-        for quadrant in quadrants:
-            control = registers.fields("CTL", quadrant)
-            if quadrant != master and not control["sync"]:
-                text = f"runs, but is not synchronized to quadrant {master}"
-                self._diagnostics.report("error", text, quadrant=quadrant, register="CTL")
-            if not control["clock"]:
-                text = "is started while its clock is off"
-                self._diagnostics.report("error", text, quadrant=quadrant, register="CTL")
+        check_start(registers, self.device, quadrants, master, self._diagnostics)
         self._machine.data.begin_run()
         frame = frame_input(registers, self.device, quadrants, master, self._diagnostics)
         self._run = Run(self._machine, quadrants, master, frame)
@@ -310,7 +319,7 @@ class VirtualDevice:
 
     def _remember(self, run: LayerRun) -> None:
         self._runs.pop(run.layer.index, None)
-        self._runs[run.layer.index] = run
+        self._runs[run.layer.index] = run if self._trace else replace(run, work=None)
 
     # -- Loads -----------------------------------------------------------------------------------------------------
 
@@ -318,6 +327,8 @@ class VirtualDevice:
         kinds, quadrants, offsets = classify(self.device, np.array([address]))
         kind, quadrant, offset = Kind(int(kinds[0])), int(quadrants[0]), int(offsets[0])
         machine = self._machine
+        if kind in _MEMORIES:
+            self._check_access(kind, quadrant, address, "loaded from")
         if kind is Kind.REGISTER:
             return self._load_register(quadrant, address, offset)
         if kind is Kind.COMMON:

@@ -38,6 +38,14 @@ class Fifos:
         """Return how many words wait."""
         return self._counts[number]
 
+    def waiting(self) -> dict[int, int]:
+        """Return how many words wait in each FIFO that holds any."""
+        return {number: count for number, count in enumerate(self._counts) if count}
+
+    def drop(self, number: int) -> None:
+        """Lose all words of a FIFO."""
+        self._queues[number], self._counts[number] = [], 0
+
     def take(self, number: int, words: int) -> Array:
         """Remove and return the first `words` words."""
         data = np.concatenate(self._queues[number]) if self._queues[number] else np.zeros(0, np.uint32)

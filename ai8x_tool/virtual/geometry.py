@@ -120,4 +120,5 @@ def _pooled_transposed(fields: dict[str, dict[str, int]], decoded: Geometry, ope
         strides = range(1, 17)
         stride = next((b for b in strides if (columns + b - decoded.window[1]) // b == wanted), 1)
     pooled = tuple((s + stride - w) // stride for s, w in zip((rows, columns), decoded.window, strict=True))
-    return replace(decoded, pooled=(pooled[0], pooled[1]), columns=columns, stride=stride)
+    pitch = operands * decoded.passes
+    return replace(decoded, pooled=(pooled[0], pooled[1]), columns=columns, stride=stride, pitch=pitch)

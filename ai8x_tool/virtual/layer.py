@@ -95,6 +95,16 @@ class HardwareLayer:
     sources: int
 
     @property
+    def resets(self) -> bool:
+        """Whether this is the one-pixel copy that empties the accumulators before an average pooling (MAX78002).
+
+        Its registers are written in the master quadrant only, and it copies a word that nobody uses.
+        spec: registers, section 7.19
+        """
+        single = self.kind is Kind.PASSTHROUGH and len(self.processors) == 1 and self.kernels.output_count == 0
+        return single and self.geometry.pooled == (1, 1) and not self.operation.pool and not self.write.increment - 1
+
+    @property
     def passes(self) -> int:
         """Input passes."""
         return self.geometry.passes

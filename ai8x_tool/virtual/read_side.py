@@ -84,7 +84,7 @@ def _check_defined(layer: HardwareLayer, origin: Array, matters: Array, diagnost
     plane = undefined[:, step, rank]
     processor = int(layer.processors[rank])
     # Kernels of dilated 1D convolutions look at zero weights behind the data.
-    severe = plane.all() or layer.kind is Kind.PASSTHROUGH
+    severe = not layer.resets and (plane.all() or layer.kind is Kind.PASSTHROUGH)
     diagnostics.report(
         "warning" if severe else "note",
         f"processor {processor}, pass {step}: {int(plane.sum())} of {plane.size} input bytes were never written",

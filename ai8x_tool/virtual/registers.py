@@ -19,10 +19,10 @@ class RegisterFile:
         return self.table[name].address(self.device, quadrant, layer)
 
     def read(self, name: str, quadrant: int, layer: int = 0) -> int:
-        """Return the word of a register; 0 for registers that this part or layer does not have."""
+        """Return the known bits of a register; 0 for registers that this part or layer does not have."""
         if name not in self.table or (name in ("STR1", "STR2", "FMAX") and layer >= self._streaming_layers):
             return 0
-        return self.words.get(self.address(name, quadrant, layer), 0)
+        return self.words.get(self.address(name, quadrant, layer), 0) & self.table[name].known_bits
 
     def fields(self, name: str, quadrant: int, layer: int = 0) -> dict[str, int]:
         """Return the fields of a register; empty for registers that this part does not have."""

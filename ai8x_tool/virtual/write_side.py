@@ -28,11 +28,11 @@ class Written:
     lane: Array | None
     values: Array
 
-    @classmethod
-    def nothing(cls) -> Written:
-        """Return what a layer writes that computes nothing."""
-        none = np.zeros(0, np.int64)
-        return cls(none, none, none, np.zeros(0, np.int8))
+
+def nothing_written() -> Written:
+    """Return what a layer without outputs writes."""
+    nowhere = np.zeros(0, np.int64)
+    return Written(nowhere, nowhere, nowhere, np.zeros(0, np.int8))
 
 
 def _pointer(device: Device, pointer: int) -> tuple[int, int]:

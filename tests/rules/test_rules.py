@@ -299,6 +299,19 @@ CASES = {
     ],
     "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
     "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],
+    "caution_transposed_stride": [one({**conv(max_pool=2, pool_stride=2), "op": "ConvTranspose2d"}, values="[2, 2]")],
+    "caution_incomplete_pass": [
+        one(conv(ALL >> 4), (70, 8, 8), [Weights((4, 70, 3, 3), bits=4, shift=-4)], values="70 channels")
+    ],
+    "caution_binary_zeros": [
+        one(
+            {"op": "Conv1d", "kernel_size": 3, "dilation": 2, "pad": 0, "processors": 7, "out_offset": 0},
+            (3, 20, 1),
+            [Weights((4, 3, 3, 1), bits=-1, shift=-7)],
+            device=MAX78002,
+            values="5×1",
+        )
+    ],
     "caution_wide_alignment": [
         one(conv(output_processors=0x1E, output_width=32)),
         one(conv(output_processors=0x1D, output_width=32)),

@@ -1,0 +1,119 @@
+"""Every golden program gives its known answers when the virtual device sees nothing but its stores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+import yaml
+from golden_cases import entries, golden_folder
+from program_stores import golden_stores, mismatches
+
+from ai8x_tool.device import DEVICES
+from ai8x_tool.device.registers import registers
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.virtual import VirtualDevice
+
+pytestmark = pytest.mark.golden
+
+COUNTS = {"MAX78000": 211, "MAX78002": 308}
+STARVING = ("fifostream-group-notvga64x48-hwc__fastfifo", "fifostream-group-notvga64x48-hwc__fifo")
+PARTLY_UNDEFINED = ("conv1d-dilation7-pad0", "conv1d-dilation13-k2-pad0")
+COUNT_LIMITS = ("snoop-xval", "snoop-noxval", "snoop2-noxval")
+LATE_START = ("fifostream-notvga40x30-hwc__fastfifo", "fifostream-notvga40x30-hwc__fifo")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`raised` is what strict mode said; diagnostics are then those of a second, lenient run."""
+
+    name: str
+    wrong: int
+    raised: str
+    diagnostics: list
+    completed: int
+
+
+def outcome(entry):
+    device, stores, arrays = golden_stores(golden_folder() / entry)
+    name, raised = entry.rpartition("/")[2], ""
+    try:
+        virtual = VirtualDevice(device, strict=True).load(stores).run()
+    except Ai8xError as error:
+        raised = str(error)
+        virtual = VirtualDevice(device).load(stores).run()
+    return Outcome(name, mismatches(virtual, arrays), raised, virtual.diagnostics, virtual.completed)
+
+
+@cache
+def outcomes(device):
+    """Execute every accepted golden program of a device, strictly."""
+    return [outcome(entry) for entry in entries("accept") if f"/{device.lower()}/" in entry]
+
+
+@pytest.fixture(params=[device.name for device in DEVICES])
+def device_outcomes(request, golden):
+    return request.param, outcomes(request.param)
+
+
+def test_all_golden_programs_are_tried(device_outcomes):
+    name, results = device_outcomes
+    assert len(results) == COUNTS[name]
+
+
+def test_known_answers_are_exact(device_outcomes):
+    _, results = device_outcomes
+    wrong = {r.name: r.wrong for r in results if r.wrong}
+    assert sorted(wrong) == sorted(STARVING)
+    assert all(r.completed == 1 for r in results if not r.wrong)
+
+
+def test_only_the_starving_fifos_are_reported(device_outcomes):
+    _, results = device_outcomes
+    severe = {r.name: [d for d in r.diagnostics if d.severity != "note"] for r in results}
+    severe = {name: found for name, found in severe.items() if found}
+    assert sorted(severe) == sorted(STARVING)
+    assert all("starve" in d.message for found in severe.values() for d in found)
+
+
+def test_strict_mode_stops_at_the_starving_fifos_alone(device_outcomes):
+    _, results = device_outcomes
+    raised = {r.name: r.raised for r in results if r.raised}
+    assert sorted(raised) == sorted(STARVING)
+    assert all("starve" in text and "\n" not in text for text in raised.values())
+
+
+def test_notes_are_rare_and_known(device_outcomes):
+    device, results = device_outcomes
+    noted = {r.name for r in results if any(d.severity == "note" for d in r.diagnostics)}
+    assert noted == {*PARTLY_UNDEFINED, *((*COUNT_LIMITS, *LATE_START) if device == "MAX78002" else ())}
+
+
+def test_snoop_results_read_back(golden):
+    """The last eight numbers of a `snoop` list are what the result registers must hold afterwards."""
+    cases = [e for e in entries("accept") if "/snoop" in e]
+    assert len(cases) == 18
+    for entry in cases:
+        expected = yaml.safe_load((golden / entry / "network.yaml").read_text())["snoop"][24:]
+        device, stores, _ = golden_stores(golden / entry)
+        virtual = VirtualDevice(device).load(stores).run()
+        names = [f"SNP{unit}_{name}" for unit in (1, 2) for name in ("ACC", "HIT", "MAX", "AM")]
+        assert [virtual.read(registers(device)[n].address(device, 0)) for n in names] == expected, entry
+
+
+def test_stores_one_by_one_and_in_two_loads(golden):
+    """How the stores arrive makes no difference: single writes, blocks cut anywhere, or all at once."""
+    device, stores, arrays = golden_stores(golden / "accept/max78002/fifostream-16ch-hwc__fifo")
+    single = VirtualDevice(device)
+    for store in zip(stores.addresses.tolist(), stores.values.tolist(), stores.sizes.tolist(), strict=True):
+        single.write(*store)
+    assert single.completed == 1
+    assert mismatches(single, arrays) == 0
+    for cut in np.random.default_rng(3).integers(0, len(stores), 8).tolist():
+        parts = [
+            type(stores)(stores.addresses[s], stores.values[s], stores.sizes[s])
+            for s in (slice(0, cut), slice(cut, None))
+        ]
+        assert mismatches(VirtualDevice(device).load(parts[0]).load(parts[1]).run(), arrays) == 0

@@ -1,0 +1,58 @@
+"""Programs of random legal networks: the virtual device computes what the integer engine does, and reports nothing.
+
+AI8X_RANDOM_NETWORKS sets how many are tried (default 50), AI8X_RANDOM_SEED the seed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+
+from drawn_networks import DrawnNetwork
+from hypothesis import Phase, given, seed, settings
+from network_strategies import legal_networks
+
+from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.mapping.hardware import hardware_view
+from ai8x_tool.rules.allocation_rules import caution_binary_zeros, caution_incomplete_pass, caution_transposed_stride
+from ai8x_tool.rules.subject import Subject
+from ai8x_tool.verify.hardware import check_program
+
+COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
+SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
+
+DOUBTFUL = ("pooling before a transposed convolution", "local outputs of several quadrants")
+"""What the device warns about because no program that is known to work does it. spec: execution, section 13."""
+
+
+WRONG = (caution_binary_zeros, caution_incomplete_pass, caution_transposed_stride)
+"""Rules that say that the program's results are, or may be, wrong."""
+
+
+def warned(network):
+    """Return whether one of them speaks up."""
+    subjects = [Subject(network, layer, hardware_view(network, layer), MappingOptions()) for layer in network.layers]
+    return any(rule(s) for s in subjects for rule in WRONG)
+
+
+def test_engine_and_virtual_device_agree():
+    counts: Counter[str] = Counter()
+
+    @seed(SEED)
+    @settings(max_examples=COUNT, database=None, deadline=None, print_blob=True, phases=[Phase.generate])
+    @given(legal_networks())
+    def agree(net: DrawnNetwork) -> None:
+        result = net.synthesize()
+        check = check_program(result.program, result.tensors)
+        if warned(result.network):
+            counts["warned"] += 1
+            return
+        assert check.equal, check.text()
+        problems = [str(d) for d in check.problems if not any(doubt in d.message for doubt in DOUBTFUL)]
+        assert not problems, problems
+        counts["equal"] += 1
+
+    print(f"\n{COUNT} networks, seed {SEED} (AI8X_RANDOM_NETWORKS={COUNT} AI8X_RANDOM_SEED={SEED})")
+    agree()
+    print(dict(counts))
+    assert counts["equal"] > 0.7 * COUNT
