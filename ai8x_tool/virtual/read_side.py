@@ -49,7 +49,9 @@ def _fetch(layer: HardwareLayer, memory: DataMemory, pointer: int, matters: Arra
     pixels = rows[:, None] * geometry.columns + columns
     instances = (layer.processors // PROCESSORS_PER_INSTANCE)[:, None, None]
     if layer.chw:
-        word = ((4 * pointer + pixels) // 4)[None, None, None]
+        # With this format there is one pass and one operand; others, by mistake, see the same.
+        shape = (operands, geometry.passes, 1, *pixels.shape)
+        word = np.broadcast_to((4 * pointer + pixels) // 4, shape)
         lanes = (4 * pointer + pixels) % 4
     else:
         inside = np.arange(geometry.passes) * operands + np.arange(operands)[:, None]

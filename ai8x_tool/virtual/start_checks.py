@@ -35,7 +35,7 @@ def check_start(
 def _check_unused_fifo(registers: RegisterFile, quadrants: tuple[int, ...], diagnostics: Diagnostics) -> None:
     for quadrant in quadrants:
         fields = registers.fields("CTL", quadrant)
-        for field in (name for name in ("fast_fifo", "fifo_group", "stream") if fields[name]):
+        for field in (name for name in ("fast_fifo", "fifo_group", "stream", "quad") if fields[name]):
             text = f"{field} = 1, but no FIFO is in use"
             diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
 

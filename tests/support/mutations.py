@@ -274,21 +274,29 @@ class Mutation:
         run = self.runs[0]
         instance, word, fifo = self._place()
         at, pointer = (instance, word, self.bit // 8), 0 if fifo else run.layer.read_pointer
-        later = [] if fifo else [places_read(r.layer, r.layer.read_pointer) for r in self.runs[1:]]
+        later = [] if fifo else self._later_reads(at)
         uses = places_read(run.layer, pointer).get(at, [])
-        if any(at in found for found in later):
+        if any(later):
             return None
         if not uses:
             return "no window reaches this byte"
         before, after = (input_lanes(self.device, s, self.program, fifo) for s in (self.program.stores, self.stores))
-        weights = run.work.weights
         for rank, e, i, j in uses:
             same = pool_at(run.layer, before, pointer, rank, e, i, j) == pool_at(
                 run.layer, after, pointer, rank, e, i, j
             )
-            if not same and (weights is None or weights[..., e, rank, :].any()):
+            if not same and (run.work.weights is None or weights_on(run, rank, e, i, j).any()):
                 return None
         return "pooling, the operator or zero weights absorb it"
+
+    def _later_reads(self, at):
+        """Return for each later layer whether it still finds there what the host stored."""
+        reads = []
+        for earlier, run in zip(self.runs, self.runs[1:], strict=False):
+            if at in places_written(earlier.written):
+                break
+            reads.append(at in places_read(run.layer, run.layer.read_pointer))
+        return reads
 
     def _place(self):
         address = int(self.program.stores.addresses[self.index])
@@ -322,6 +330,25 @@ def input_lanes(device, stores, program, fifo):
         sent = stores.values[np.isin(stores.addresses, (port, FAST_FIFO_DATA))]
         lanes[4 * quadrant, : len(sent)] = sent.astype("<u4").view(np.int8).reshape(-1, 4)
     return lanes
+
+
+def places_written(written):
+    """Return {(instance, word, lane)} of all bytes that a layer wrote."""
+    lane = np.arange(4) if written.lane is None else written.lane[..., None]
+    index = np.broadcast_arrays(written.instance[..., None], written.word[..., None], lane)
+    return set(zip(*(x.ravel().tolist() for x in index), strict=True))
+
+
+def weights_on(run, rank, e, i, j):
+    """Return all weights that pooled pixel (i, j) is multiplied with: at the edges, not every tap meets it."""
+    geometry, scale = run.layer.geometry, 1 + run.layer.transposed
+    rows, columns = run.work.sums.shape[-2:]
+    met = [
+        tap
+        for tap, (a, b) in enumerate(np.ndindex(*geometry.kernel))
+        if 0 <= i * scale + geometry.pad[0] - a < rows and 0 <= j * scale + geometry.pad[1] - b < columns
+    ]
+    return run.work.weights[..., e, rank, met]
 
 
 def pool_at(layer, lanes, pointer, rank, e, i, j):

@@ -748,3 +748,13 @@ def test_snooping_without_a_unit(new):
 def test_local_outputs_of_several_quadrants(good):
     stores = _with(good, good.fields("LCTL", shared_output=0)).fields("LCTL", 1, shared_output=0)
     expect(good.device, stores, "warning", "local outputs of several quadrants", layer=0, register="LCTL")
+
+
+def test_byte_streams_with_several_passes():
+    """A contradiction, which is reported and does no harm otherwise."""
+    good = Good(MAX78002, [conv((1 << 36) - 1, 0xFF)], [(8, 72, 3, 3)], (72, 8, 8))
+    changed = good
+    for quadrant in good.program.mapping.quadrants:
+        changed = _with(good, changed.fields("LCTL", quadrant, chw=1))
+    message = "chw = 0x1, but 0x0 follows from the number of passes and operands"
+    expect(MAX78002, changed.stores, "warning", message, only=False, layer=0, quadrant=0, register="LCTL")
