@@ -39,11 +39,16 @@ def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: Layer) ->
     require(constraint_synthesized_sample, subject)
     lanes = np.zeros((pixels, _LANES), np.uint8)
     lanes[:, :channels] = sample.reshape(channels, -1).T.astype(np.int8).view(np.uint8)
-    first = _words(lanes)[: pattern.words].astype(np.int64)
-    rounds = np.arange(pixels // pattern.words, dtype=np.int64)[:, None]
-    words = (first + rounds * pattern.increment) & ((1 << 8 * channels) - 1)
+    words = repeat_pattern(_words(lanes)[: pattern.words], pattern, start)
     values = np.ascontiguousarray(words.astype("<u4").reshape(-1, 1)).view(np.int8)[:, :channels]
     return np.ascontiguousarray(values.T.astype(np.int64).reshape(sample.shape))
+
+
+def repeat_pattern(words: Words, pattern: SynthesizedInput, start: Layer) -> Words:
+    """Return all words that the program synthesizes from the first `words`; `start` is the network's first layer."""
+    rounds = np.arange(start.in_size[0] * start.in_size[1] // pattern.words, dtype=np.int64)[:, None]
+    mask = (1 << 8 * start.channels_in) - 1
+    return ((words.astype(np.int64) + rounds * pattern.increment) & mask).reshape(-1)
 
 
 def _words(lanes: Words) -> Words:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import configure
-from ai8x_tool.lowering.input_data import input_blocks
+from ai8x_tool.lowering.input_data import input_blocks, repeat_pattern
 from ai8x_tool.lowering.kernel_blocks import kernel_blocks
 from ai8x_tool.lowering.options import Context, LoweringOptions
 from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
@@ -43,7 +43,11 @@ class Program:
     def stores(self) -> Stores:
         """Return every store to the accelerator, in the order in which the generated C code makes them."""
         options, device = self.mapping.options, self.mapping.device
-        inputs = input_stores(device, self.inputs, fifo=options.fifo, fast=options.fast_fifo)
+        pattern, start = self.options.synthesized_input, self.mapping.start.layer
+        blocks = self.inputs
+        if pattern is not None:
+            blocks = tuple(replace(b, words=repeat_pattern(b.words, pattern, start)) for b in blocks)
+        inputs = input_stores(device, blocks, fifo=options.fifo, fast=options.fast_fifo)
         before, after = (Stores.join([]), inputs) if options.fifo else (inputs, Stores.join([]))
         return Stores.join(
             [

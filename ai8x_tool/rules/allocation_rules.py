@@ -321,6 +321,33 @@ def caution_unaligned_narrow(s: Subject) -> Finding | None:
     return Finding(f"first output processor {lowest(layer.output_map)}, {abs(layer.bits)} bits") if narrow else None
 
 
+def caution_unaligned_flatten(s: Subject) -> Finding | None:
+    """With flatten, output_processors start at a multiple of 4: else the kernels of the last outputs are not stored."""
+    first = lowest(s.layer.output_map)
+    wrong = s.layer.flatten and s.layer.flat_pixels > 1 and first % 4
+    return Finding(f"first output processor {first}: the program's results will be wrong") if wrong else None
+
+
+def caution_passthrough_lane(s: Subject) -> Finding | None:
+    """A layer without convolution writes from the first of four processors on; its outputs start at a multiple of 4."""
+    if s.layer.is_convolution:
+        return None
+    maps = [(q, quadrant_bits(s.layer.output_map, q)) for q in range(4)]
+    wrong = [q for q, bits in maps if bits and lowest(bits) % 4]
+    values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
+    return Finding(f"{values}: the program's results may be wrong", "use other output_processors") if wrong else None
+
+
+def caution_depthwise_lanes(s: Subject) -> Finding | None:
+    """Depth-wise layers that read from a processor in the midst of four, or move to a map with holes, may fail."""
+    layer = s.layer
+    moves = s.processors != layer.output_map
+    holes = ones(layer.output_map) != highest(layer.output_map) - lowest(layer.output_map) + 1
+    if not layer.depthwise or not (lowest(s.processors) % 4 or (moves and holes)):
+        return None
+    return Finding(f"processors = {s.processors:#018x}, output map {layer.output_map:#018x}")
+
+
 def caution_transposed_stride(s: Subject) -> Finding | None:
     """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
     doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
@@ -394,6 +421,9 @@ ALLOCATION_RULES = (
     constraint_operand_maps,
     caution_source_processors,
     caution_unaligned_narrow,
+    caution_unaligned_flatten,
+    caution_passthrough_lane,
+    caution_depthwise_lanes,
     caution_transposed_stride,
     caution_incomplete_pass,
     caution_binary_zeros,

@@ -299,6 +299,13 @@ CASES = {
     ],
     "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
     "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],
+    "caution_unaligned_flatten": [
+        one({**LINEAR, "processors": 7, "output_processors": 0x1E}, (3, 2, 2), [(4, 12, 1, 1)], values="processor 1")
+    ],
+    "caution_passthrough_lane": [one(passing(output_processors=0xE), values="0x000e")],
+    "caution_depthwise_lanes": [
+        one(conv(0xE, groups=3, output_processors=0x70), weights=[(3, 1, 3, 3)], device=MAX78002)
+    ],
     "caution_transposed_stride": [one({**conv(max_pool=2, pool_stride=2), "op": "ConvTranspose2d"}, values="[2, 2]")],
     "caution_incomplete_pass": [
         one(conv(ALL >> 4), (70, 8, 8), [Weights((4, 70, 3, 3), bits=4, shift=-4)], values="70 channels")

@@ -1,4 +1,4 @@
-"""Programs of random legal networks: the virtual device computes what the integer engine does, and reports nothing.
+"""Programs of random legal networks: the virtual device computes what the integer engine does, and reports no errors.
 
 AI8X_RANDOM_NETWORKS sets how many are tried (default 50), AI8X_RANDOM_SEED the seed.
 """
@@ -14,18 +14,31 @@ from network_strategies import legal_networks
 
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.hardware import hardware_view
-from ai8x_tool.rules.allocation_rules import caution_binary_zeros, caution_incomplete_pass, caution_transposed_stride
+from ai8x_tool.rules.allocation_rules import (
+    caution_binary_zeros,
+    caution_depthwise_lanes,
+    caution_incomplete_pass,
+    caution_passthrough_lane,
+    caution_transposed_stride,
+    caution_unaligned_flatten,
+)
 from ai8x_tool.rules.subject import Subject
 from ai8x_tool.verify.hardware import check_program
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 
-DOUBTFUL = ("pooling before a transposed convolution", "local outputs of several quadrants")
-"""What the device warns about because no program that is known to work does it. spec: execution, section 13."""
+HANGS = "starts after"
+"""A frame that is shorter than what the first streaming layer waits for. spec: registers, section 8.1 (quirk)."""
 
-
-WRONG = (caution_binary_zeros, caution_incomplete_pass, caution_transposed_stride)
+WRONG = (
+    caution_binary_zeros,
+    caution_depthwise_lanes,
+    caution_incomplete_pass,
+    caution_passthrough_lane,
+    caution_transposed_stride,
+    caution_unaligned_flatten,
+)
 """Rules that say that the program's results are, or may be, wrong."""
 
 
@@ -44,12 +57,13 @@ def test_engine_and_virtual_device_agree():
     def agree(net: DrawnNetwork) -> None:
         result = net.synthesize()
         check = check_program(result.program, result.tensors)
-        if warned(result.network):
+        quad = "fast_fifo_quad" in net.options and not net.device.depthwise  # the MAX78000 has no such mode
+        if quad or warned(result.network):
             counts["warned"] += 1
             return
         assert check.equal, check.text()
-        problems = [str(d) for d in check.problems if not any(doubt in d.message for doubt in DOUBTFUL)]
-        assert not problems, problems
+        errors = [str(d) for d in check.problems if d.severity == "error" and HANGS not in d.message]
+        assert not errors, errors
         counts["equal"] += 1
 
     print(f"\n{COUNT} networks, seed {SEED} (AI8X_RANDOM_NETWORKS={COUNT} AI8X_RANDOM_SEED={SEED})")
