@@ -121,7 +121,8 @@ class _Builder:
         return program
 
     def _include(self, *parts: str) -> list[str]:
-        return [f"-I{self.project.folder.resolve()}", *(f"-I{SHIM / 'include' / part}" for part in parts), f"-I{SHIM}"]
+        own = self.project.folder.resolve()
+        return [f"-I{own}", f"-I{own / 'include'}", *(f"-I{SHIM / 'include' / part}" for part in parts), f"-I{SHIM}"]
 
     def _compile(
         self, core: str, compiler: Toolchain, sources: tuple[Path, ...], options: tuple[str, ...], include: list[str]
