@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import tempfile
@@ -23,6 +24,7 @@ _RISCV_SRAM = 64 * 1024
 """The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
 _MARKS = ("overflowed", "undefined", "error:")
 """What the line that names an error contains, best first."""
+_PACKAGES = ("unicorn", "elftools")
 _PHASE = b"load_input"
 """Files with this function are compiled without inlining, so that it stays a phase of its own."""
 _BOUNDARY = 0x400
@@ -71,6 +73,8 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
             firmware = Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
             weakref.finalize(firmware, os.unlink, str(firmware.host))
             return firmware
+        if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
+            raise Ai8xError("there is no emulator", fix="pip install 'ai8x-tool[virtual]', or use --host")
         arm = find_toolchain("arm")
         if project.wrapper is None:
             return Firmware(project, arm.name, (builder.program("arm", arm, project.sources, FLASH_START),))
@@ -121,7 +125,8 @@ class _Builder:
         return program
 
     def _include(self, *parts: str) -> list[str]:
-        return [f"-I{self.project.folder.resolve()}", *(f"-I{SHIM / 'include' / part}" for part in parts), f"-I{SHIM}"]
+        own = self.project.folder.resolve()
+        return [f"-I{own}", f"-I{own / 'include'}", *(f"-I{SHIM / 'include' / part}" for part in parts), f"-I{SHIM}"]
 
     def _compile(
         self, core: str, compiler: Toolchain, sources: tuple[Path, ...], options: tuple[str, ...], include: list[str]

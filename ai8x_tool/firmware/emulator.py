@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 
 import numpy as np
@@ -23,7 +22,7 @@ _WRAPPER_PATIENCE = 100_000
 
 
 class Emulator(Session):
-    """A compiled project in emulation. Raises Ai8xError without the package unicorn."""
+    """A compiled project in emulation."""
 
     def __init__(
         self,
@@ -33,8 +32,6 @@ class Emulator(Session):
         console_out: Callable[[str], None] | None = None,
         limit: int = DEFAULT_LIMIT,
     ) -> None:
-        if importlib.util.find_spec("unicorn") is None:
-            raise Ai8xError("there is no emulator", fix="pip install 'ai8x-tool[virtual]', or use --host")
         super().__init__(firmware, bus)
         self._terminal = Terminal(console_out)
         self._board = Board(firmware, bus, self._terminal)

@@ -46,7 +46,8 @@ class Host(Session):
         self._records = -1
         self._received = b""
         self._output: list[int] = []
-        self._polls, self._last_load, self._runs_forever = 0, -1, False
+        self._polls, self._last_load = 0, -1
+        self._runs_forever = self._stopped = False
 
     def close(self) -> None:
         """End the process."""
@@ -113,7 +114,8 @@ class Host(Session):
             if until == _ENDED and (self._terminal.failed or self._runs_forever):
                 return int(self._terminal.failed), self._stop("")  # an endless loop follows
             if fault is not None:
-                return 1, fault
+                forever = until == _ENDED and self._terminal.passed and self._stopped
+                return (0, "") if forever else (1, fault)
 
     def _reply(self, bus: Bus, address: int, operation: int) -> str | None:
         """Answer a question; return why there will be no end, if so."""
@@ -150,6 +152,7 @@ class Host(Session):
     def _stop(self, fault: str) -> str:
         assert self._process is not None
         self._process.kill()
+        self._stopped = True
         return fault
 
     def _ending(self) -> str:

@@ -137,13 +137,14 @@ class Machine(ABC):
 
     def call(self, function: str, *arguments: int) -> int:
         """Call `function` of the program and return its result; `stopped` says whether it returned."""
-        self._called = True
+        self._called, self._handling = True, False
         self.register("sp", self.image.symbols["__stack_top"])
         self.register("lr", self._code_address(self._exit))
         for number, value in enumerate(arguments):
             self.register(f"argument{number}", value)
         self.register("pc", self.image.symbols[function])
         self.resume()
+        self.phases.end_calls()
         return self.register("result")
 
     def resume(self) -> None:
@@ -163,7 +164,7 @@ class Machine(ABC):
         if self.register("pc") == self._exit:
             self.stopped = "exit"
         elif not self._after_stop():
-            self.stopped = "sleep"
+            self.stopped = "passed" if self.passed else "sleep"
 
     def _code_address(self, address: int) -> int:
         return address
@@ -218,17 +219,17 @@ class Machine(ABC):
             self._check_progress(bytes(uc.mem_read(address, size)))
 
     def _enter_phase(self, address: int) -> None:
-        if address == self._start_function and self.board.terminal.passed and not self._called:
-            self._stop("passed")  # a program that runs forever has shown what it can
+        if address == self._start_function and self.passed:
+            self._stop("passed")
         self.phases.enter(self._entries[address], self.register("lr") & ~1)
 
     def _check_progress(self, code: bytes) -> None:
         if self.board.terminal.failed:
             self._stop("failed")
         elif code in self.endless and self.pending() is None:
-            self._fail(f"an endless loop ({self._place()})")
+            self._hang(f"an endless loop ({self._place()})")
         elif self._idle > self._limit:
-            self._fail(f"no progress in {self._limit:,} instructions ({self._place()}){self._pending_note()}")
+            self._hang(f"no progress in {self._limit:,} instructions ({self._place()}){self._pending_note()}")
         else:
             self._idle_limit = min(self._idle + _POLL, self._limit)
             if not self._handling and not self.masked() and self.pending() is not None:
@@ -258,7 +259,7 @@ class Machine(ABC):
         else:
             self._polls += 1
             if self._polls > _MOST_POLLS:
-                self._fail(
+                self._hang(
                     f"{_MOST_POLLS:,} loads from 0x{address:08x} in a row, which does not change ({self._place()})"
                 )
         return self.bus.read(address, size)
@@ -284,6 +285,17 @@ class Machine(ABC):
     def _fail(self, why: str) -> None:
         self.fault = self.fault or why
         self._stop("fault")
+
+    def _hang(self, why: str) -> None:
+        if self.passed:
+            self._stop("passed")
+        else:
+            self._fail(why)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the program has said PASS: if it goes on forever then, it has shown what it can."""
+        return self.board.terminal.passed and not self._called
 
     def _no_power(self, address: int) -> None:
         self._fail(f"the program uses the accelerator (0x{address:08x}) without power or clock ({self._place()})")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAIN, WAIT = "main program", "wait for the network"
 PHASES = {
@@ -48,10 +48,10 @@ class Phases:
         return sum(phase.instructions for phase in self._counts.values())
 
     def used(self) -> tuple[Phase, ...]:
-        """Return the phases that ran."""
+        """Return the phases that ran, as they are now."""
         order = [*dict.fromkeys(PHASES.values())]
         order.insert(order.index("start") + 1, WAIT)
-        return tuple(self._counts[name] for name in (*order, MAIN) if self._counts[name].instructions)
+        return tuple(replace(self._counts[name]) for name in (*order, MAIN) if self._counts[name].instructions)
 
     @property
     def waiting(self) -> bool:
@@ -69,6 +69,11 @@ class Phases:
     def leave(self) -> None:
         """Go back to the phase before."""
         self._calls.pop()
+        self._update()
+
+    def end_calls(self) -> None:
+        """Leave all phases."""
+        self._calls.clear()
         self._update()
 
     def done(self) -> None:

@@ -43,6 +43,14 @@ def test_faults(faulty, number, words):
     assert "\n" not in result.fault
 
 
+@pytest.mark.parametrize("number", [15, 16])
+def test_passing_forever(faulty, number):
+    """Many programs for small parts do not end: what counts is what they have said."""
+    result = faulty(number)
+    assert result.passed
+    assert result.text == "hello 42\n*** PASS ***\n"
+
+
 def test_assertion(faulty):
     result = faulty(9)
     assert result.exit_code == 134

@@ -84,10 +84,13 @@ def test_other_sample(case, other_sample):
     """The words of another sample go where the program's own went, and its outputs come back."""
     other, bus = case.lowered(other_sample), case.bus()
     with open_session(case.firmware(), bus) as session:
-        assert session.run().passed
+        result = session.run()
+        before = result.instructions
         bus.stores.clear()
         bus.memory.update(case.bus(other).memory)
         first, second = session.infer(other_sample), session.infer(other_sample)
+    assert result.passed
+    assert result.instructions == before
     expected = [case.output(other_sample).tolist()]
     assert [output.tolist() for output in first] == [output.tolist() for output in second] == expected
     fed = [value for address, value, _ in bus.stores if any(is_input(block, address) for block in other.inputs)]

@@ -83,6 +83,15 @@ int main(void)
       return 0;
     case 13:
       exit(3);
+    case 15:
+      printf("*** PASS ***\n");
+      while (1) {
+      }
+    case 16:
+      printf("*** PASS ***\n");
+      while (1) {
+        __WFI();
+      }
     case 14:
       while (zero == 0) {
       }
