@@ -308,7 +308,7 @@ CASES = {
     ],
     "caution_transposed_stride": [one({**conv(max_pool=2, pool_stride=2), "op": "ConvTranspose2d"}, values="[2, 2]")],
     "caution_incomplete_pass": [
-        one(conv(ALL >> 4), (70, 8, 8), [Weights((4, 70, 3, 3), bits=4, shift=-4)], values="70 channels")
+        one(conv(ALL >> 28), (70, 8, 8), [Weights((4, 70, 3, 3), bits=4, shift=-4)], values="70 channels")
     ],
     "caution_binary_zeros": [
         one(
