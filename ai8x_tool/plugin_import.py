@@ -96,10 +96,10 @@ def library_names(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        _clean_up(root, before)
         sys.meta_path.remove(finder)
         if not known:
             sys.path.remove(str(root))
-        _clean_up(root, before)
 
 
 class _Neighbours(MetaPathFinder):

@@ -6,6 +6,7 @@ spec: training, sections 1.2 and 5. Their items are (input, target, …), inputs
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -91,7 +92,7 @@ class TorchPart(Part):
     def stream(self, chunks: Sequence[Tensor], generator: torch.Generator | None) -> Iterator[tuple[Tensor, Any]]:
         """Yield the batches at `chunks`, prepared by worker processes; the samples do not depend on their number."""
         stream = _Stream(self.source, [self.raw[chunk].tolist() for chunk in chunks], _draw(generator))
-        workers = min(self.source.workers, len(chunks)) if sys.platform == "linux" else 0  # others cannot fork safely
+        workers = min(self.source.workers, _processors(), len(chunks))
         loader = DataLoader(
             stream,
             batch_size=None,
@@ -106,6 +107,11 @@ class TorchPart(Part):
             inputs, targets, clipped = result
             self.source.complain(clipped)
             yield inputs, targets
+
+
+def _processors() -> int:
+    """Number of processors for worker processes; 0 where a process with threads cannot fork safely."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
 
 
 class _Stream(Dataset[Any]):
