@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,8 +49,6 @@ def test_validation_samples_are_not_augmented(squares: Path, console: Console) -
     augmented = [data.train.batch(rows, torch.Generator().manual_seed(seed))[0] for seed in (1, 2, 1)]
     assert not torch.equal(plain, augmented[0]) and not torch.equal(augmented[0], augmented[1])
     assert torch.equal(augmented[0], augmented[2])
-    import numpy as np
-
     stored = np.load(squares / "data" / "SQUARES" / "raw" / "train.npy")[:4, :-1].reshape(4, 1, 12, 12)
     expected = ((torch.from_numpy(stored).float() / 255 - 0.5) * 256).round().clamp(-128, 127)
     assert torch.equal(plain, expected)
@@ -70,10 +69,8 @@ def test_collate_functions_and_targets_of_any_kind_are_kept(workspace: Path, con
 
 
 def loaded(workspace: Path, console: Console, text: str, entry: str) -> Any:
-    body = (
-        "import torch\n" + text + "\ndatasets = [{'name': 'D', 'input': (1, 2), 'output': ('a', 'b')" + entry + "}]\n"
-    )
-    (workspace / "datasets" / "d.py").write_text(body)
+    entries = f"datasets = [{{'name': 'D', 'input': (1, 2), 'output': ('a', 'b'){entry}}}]\n"
+    (workspace / "datasets" / "d.py").write_text(f"import torch\n{text}\n{entries}")
     return find_dataset("D", TrainSettings("m", "D", learning_rate=0.5)).load(workspace, console).train
 
 
