@@ -101,12 +101,16 @@ class TorchPart(Part):
             generator=torch.Generator(),
             multiprocessing_context="fork" if workers else None,
         )
-        for result in loader:
-            if isinstance(result, Ai8xError):
-                raise result
-            inputs, targets, clipped = result
-            self.source.complain(clipped)
-            yield inputs, targets
+        try:
+            for result in loader:
+                if isinstance(result, Ai8xError):
+                    raise result
+                inputs, targets, clipped = result
+                self.source.complain(clipped)
+                yield inputs, targets
+        except RuntimeError as error:  # a worker process was killed, or the system has no resources for it
+            message = f"a process that prepares samples failed: {' '.join(str(error).split())}"
+            raise Ai8xError(message, where=str(self.source.file), fix="use --workers 0") from None
 
 
 def _processors() -> int:

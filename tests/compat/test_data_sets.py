@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,16 @@ def test_items_that_make_no_batch(workspace: Path, console: Console, item: str, 
     part = loaded(workspace, console, text, ", 'loader': load")
     with pytest.raises(Ai8xError, match=words):
         part.batch(torch.tensor([0, 1]))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="samples are prepared in the main process")
+def test_a_killed_worker_is_one_line(workspace: Path, console: Console) -> None:
+    text = "class D(list):\n    def __getitem__(self, i):\n        import os\n        os._exit(3)\n"
+    text += LOADER.format(body="return D([1]), D([1])")
+    part = loaded(workspace, console, text, ", 'loader': load")
+    with pytest.raises(Ai8xError, match=r"a process that prepares samples failed: .*exited") as caught:
+        list(batches(part, torch.tensor([0]), 1))
+    assert "\n" not in str(caught.value)
 
 
 def test_inputs_that_are_not_normalized_are_clipped_with_a_warning(workspace: Path, console: Console) -> None:
