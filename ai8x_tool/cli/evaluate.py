@@ -68,7 +68,15 @@ def evaluate(
     print_freq: Annotated[
         int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
-    workers: Annotated[int | None, option("--workers", "-j", panel=_COMPAT, help="")] = None,
+    workers: Annotated[
+        int | None,
+        option(
+            "--workers",
+            "-j",
+            panel=_WHERE,
+            help="Processes that prepare samples of data sets made of single items (4).",
+        ),
+    ] = None,
     evaluate: Annotated[bool | None, option("--evaluate", "-e", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,

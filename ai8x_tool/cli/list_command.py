@@ -32,7 +32,7 @@ def list_things(
 
         from ai8x_tool.report.catalogue import catalogue
 
-        rows = catalogue(kind.value)
+        rows = catalogue(kind.value, console)
         table = Table(box=None, show_header=False, pad_edge=False)
         for _ in range(3):
             table.add_column(overflow="fold")

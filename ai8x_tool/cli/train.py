@@ -96,7 +96,15 @@ def train(
     seed: Annotated[int | None, option("--seed", panel=_REPEAT, help="Seed of all random numbers.")] = None,
     cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
     gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
-    workers: Annotated[int | None, option("--workers", "-j", panel=_COMPAT, help="Data loading needs none.")] = None,
+    workers: Annotated[
+        int | None,
+        option(
+            "--workers",
+            "-j",
+            panel=_WHERE,
+            help="Processes that prepare samples of data sets made of single items (4).",
+        ),
+    ] = None,
     name: Annotated[
         str | None, option("--name", "-n", panel=_OUT, help="Name of the run, in front of its files.")
     ] = None,

@@ -48,6 +48,16 @@ def build_context(device: Device, *, simulate: bool = False, round_avg: bool = F
         _context.reset(token)
 
 
+def current_context() -> BuildContext | None:
+    """Return the context that modules built now would get, if there is one."""
+    return _context.get()
+
+
+def change_context(context: BuildContext) -> None:
+    """Let what is built from now on have `context`, to the end of the surrounding block."""
+    _context.set(context)
+
+
 def resolve_context(given: BuildContext | None, owner: str) -> BuildContext:
     """Return `given`, or the context of the surrounding :func:`build_context` block."""
     context = given or _context.get()

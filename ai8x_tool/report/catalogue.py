@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
 
 OPERATORS = {
     "Conv1d": "kernel 1 … 9, pad 0 … 2, dilation; max or average pooling in front",
@@ -21,14 +25,14 @@ OPERATORS = {
 Row = dict[str, str]
 
 
-def catalogue(kind: str) -> list[Row]:
-    """Return name, description and file of everything of one kind."""
+def catalogue(kind: str, console: Console | None = None) -> list[Row]:
+    """Return name, description and file of everything of one kind; `console` hears of files that are skipped."""
     from ai8x_tool import plugins, resources, settings  # noqa: PLC0415  (each only where needed)
 
     if kind == "models":
-        return [_row(x.name, x.description, x.file) for x in plugins.list_models()]
+        return [_row(x.name, x.description, x.file) for x in plugins.list_models(console)]
     if kind == "datasets":
-        return [_row(x.name, x.description, x.file) for x in plugins.list_datasets()]
+        return [_row(x.name, x.description, x.file) for x in plugins.list_datasets(console)]
     if kind == "recipes":
         return [_row(x.name, x.description, x.path) for x in settings.list_recipes()]
     if kind == "networks":

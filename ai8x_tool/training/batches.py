@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ai8x_tool.training.data import Part
+from ai8x_tool.training.torch_data import TorchPart
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, Any]
 
 
 def derived_seed(seed: int, epoch: int, purpose: str) -> int:
@@ -50,10 +52,26 @@ def batches(
         return (inputs if simulate else inputs / 128), targets
 
     chunks = torch.split(indices, batch_size)
+    if isinstance(part, TorchPart):
+        stream: Iterator[Batch] = ((x if simulate else x / 128, y) for x, y in part.stream(chunks, augmentation))
+    else:
+        stream = _one_ahead(prepare, chunks)
+    for inputs, targets in stream:
+        yield inputs.to(device), move(targets, device)
+
+
+def _one_ahead(prepare: Callable[[Tensor], Batch], chunks: Sequence[Tensor]) -> Iterator[Batch]:
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as background:
         coming = background.submit(prepare, chunks[0])
         for following in [*chunks[1:], None]:
-            inputs, targets = coming.result()
+            batch = coming.result()
             if following is not None:
                 coming = background.submit(prepare, following)
-            yield inputs.to(device), targets.to(device)
+            yield batch
+
+
+def move(targets: Any, device: torch.device | None) -> Any:
+    """Return tensors, in whatever lists and tuples they are, on another device."""
+    if isinstance(targets, tuple | list):
+        return type(targets)(move(target, device) for target in targets)
+    return targets.to(device) if isinstance(targets, Tensor) else targets

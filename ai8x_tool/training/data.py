@@ -50,6 +50,11 @@ class DataSet:
     validation: Part | None
     test: Part
 
+    @property
+    def held_back(self) -> Part:
+        """The training part as validation samples are taken from it."""
+        return self.train
+
 
 @dataclass(frozen=True)
 class DataSetEntry:
@@ -58,7 +63,8 @@ class DataSetEntry:
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
-    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech).
+    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech). `task`
+    names the kind of learning problem; None is classification.
     """
 
     name: str
@@ -68,3 +74,4 @@ class DataSetEntry:
     class_weights: Sequence[float] | None = None
     note: str | None = None
     description: str = ""
+    task: str | None = None

@@ -104,7 +104,7 @@ class PreparedModel:
 
 def load_model(settings: EvaluateSettings, console: Console) -> LoadedModel:
     """Build the model, load the checkpoint and the data set. Raises Ai8xError if they do not fit together."""
-    entry = find_dataset(settings.dataset)
+    entry = find_dataset(settings.dataset, settings, console)
     ready = prepare_model(settings, entry, console)
     test = entry.load(settings.data, console).test
     test = first_sample(test) if settings.truncate_testset else test
@@ -126,6 +126,7 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
         use_bias=settings.use_bias,
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
+        console=console,
     )
     load_weights(model, checkpoint, console)
     rounded = round_stored_biases(model) if settings.simulate else []

@@ -14,7 +14,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import build_context, fuse_batchnorm, load_state, named_fused_modules
-from ai8x_tool.plugins import find_model, plugin_error
+from ai8x_tool.plugins import find_model
 from ai8x_tool.training.data import DataSetEntry
 
 
@@ -26,12 +26,13 @@ def build_model(
     use_bias: bool = False,
     round_avg: bool = False,
     simulate: bool = False,
+    console: Console | None = None,
 ) -> nn.Module:
     """Return the model `name` for the inputs and classes of a data set.
 
     Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
     """
-    model = find_model(name)
+    model = find_model(name, console)
     dimensions = (*entry.input[1:], 1)[:2]
     arguments: dict[str, Any] = {
         "pretrained": False,
@@ -45,11 +46,8 @@ def build_model(
     }
     if model.dim > 1 and dimensions[1] < model.min_input:
         arguments["padding"] = (model.min_input - dimensions[1] + 1) // 2
-    try:
-        with build_context(find_device(device), simulate=simulate, round_avg=round_avg):
-            built = model.build(**arguments)
-    except Exception as error:
-        raise plugin_error(error, model.file) from None
+    with build_context(find_device(device), simulate=simulate, round_avg=round_avg):
+        built = model.build(**arguments)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
     return built

@@ -73,7 +73,7 @@ class Session:
 
 def prepare(settings: TrainSettings, console: Console) -> Session:
     """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
-    entry, arch = find_dataset(settings.dataset), find_model(settings.model).name
+    entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
     policy, policy_file = _policy(settings)
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
@@ -199,7 +199,7 @@ def _samples(
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
     held_back = int(settings.validation_split * count)
     training = Samples(data.train, order[held_back:])
-    return training, Samples(data.train, order[:held_back]) if held_back else test, test
+    return training, Samples(data.held_back, order[:held_back]) if held_back else test, test
 
 
 def _whole(part: Part) -> Samples:

@@ -112,7 +112,7 @@ class Samples:
 
 def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Samples:
     """Return the first `count` samples of the data set's test part."""
-    entry = find_dataset(settings.dataset)
+    entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         raise Ai8xError(f"{count} samples: the test part of {entry.name} has {len(test)}", fix="choose fewer")
@@ -173,7 +173,7 @@ def _summed(checks: Sequence[LayerCheck]) -> LayerCheck:
 def _model_outputs(
     settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
 ) -> dict[int, torch.Tensor]:
-    entry = find_dataset(settings.dataset)
+    entry = find_dataset(settings.dataset, settings, console)
     ready = prepare_model(settings, entry, console)
     inputs = torch.from_numpy(samples.values.astype(np.float32)).reshape(-1, *_shape(entry, samples))
     scaled = inputs if settings.simulate else inputs / 128

@@ -92,7 +92,7 @@ def evaluation_settings(
     wanted = options.trained is not None or options.samples is not None or settings.model is not None
     try:
         chosen = resolve(EvaluateSettings, "evaluate", recipe, None, flags)
-        find_dataset(chosen.dataset)
+        find_dataset(chosen.dataset, chosen)
         find_model(chosen.model or read_checkpoint(checkpoint).arch or "")
     except Ai8xError as error:
         if wanted:

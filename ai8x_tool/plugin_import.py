@@ -1,0 +1,158 @@
+"""Executing plugin files: what they import under the names of the reference, and what they may leave behind.
+
+While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` give our modules, and its neighbours can be imported as
+they can where the file comes from: ``from datasets.mine import X``, ``from .mine import X``, ``import helper`` beside
+the folder. Installed libraries come first, except that ``models.X`` and ``datasets.X`` are neighbours where there are
+such files. Afterwards none of these names is left.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from contextvars import copy_context
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar
+
+from ai8x_tool.errors import Ai8xError
+
+Result = TypeVar("Result")
+
+FOLDERS = ("models", "datasets")
+LIBRARY_NAMES = ("ai8x", "ai8x_blocks")
+
+
+def load_plugin(path: Path) -> ModuleType:
+    """Execute a plugin file once and return its module.
+
+    The module has a name of its own, so that no plugin can shadow a library. Raises Ai8xError naming file and line.
+    """
+    path = path.resolve()
+    package = _package(path.parent)
+    name = f"{package.__name__}.{path.stem}_{zlib.crc32(str(path.stat().st_mtime_ns).encode()):08x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        call_plugin(path, spec.loader.exec_module, module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
+    """Call a function of the plugin file `path`. What it prints goes to standard error.
+
+    An exception becomes an Ai8xError of one line with file and line number; so does the end of the process.
+    """
+    try:
+        with library_names(path), redirect_stdout(sys.stderr):
+            return copy_context().run(function, *args, **kwargs)
+    except SystemExit as stop:
+        said = f": {stop.code}" if isinstance(stop.code, str) else ""
+        ended = Ai8xError(f"the file ends the program{said}").with_traceback(stop.__traceback__)
+        raise plugin_error(ended, path) from None
+    except Exception as error:
+        raise plugin_error(error, path) from None
+
+
+def plugin_error(error: Exception, path: Path) -> Ai8xError:
+    """Turn an exception out of a plugin file into one line with file and line number."""
+    line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    text = " ".join(str(error).split())
+    message = text if isinstance(error, Ai8xError) else f"{type(error).__name__}: {text}"
+    return Ai8xError(message, where=f"{path}:{line}" if line else str(path))
+
+
+@contextmanager
+def library_names(path: Path) -> Iterator[None]:
+    """Let imports find what the plugin file `path` expects, to the end of the block."""
+    from ai8x_tool.compat import ai8x  # noqa: PLC0415  (imports torch)
+    from ai8x_tool.nn import blocks  # noqa: PLC0415
+
+    root = path.resolve().parent.parent
+    finder, known = _Neighbours(root), str(root) in sys.path
+    names = {"ai8x": ai8x, "ai8x_blocks": blocks, **_put_away(root)}
+    before = {name: sys.modules.get(name) for name in names}
+    sys.modules.update(names)
+    sys.meta_path.insert(0, finder)
+    if not known:
+        sys.path.append(str(root))
+    try:
+        yield
+    finally:
+        _clean_up(root, before)
+        sys.meta_path.remove(finder)
+        if not known:
+            sys.path.remove(str(root))
+
+
+class _Neighbours(MetaPathFinder):
+    """Finds ``models.X`` and ``datasets.X`` in the folders of those names in `root`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load `fullname`, None if it is no neighbour."""
+        folder, _, name = fullname.partition(".")
+        file = self._root / folder / f"{name}.py"
+        if folder not in FOLDERS or not name.isidentifier() or not file.is_file():
+            return None
+        return importlib.util.spec_from_file_location(fullname, file)
+
+
+def _package(folder: Path) -> ModuleType:
+    """Return the package of a plugin folder, in which relative imports work."""
+    name = f"ai8x_plugins_{zlib.crc32(str(folder).encode()):08x}"
+    if name not in sys.modules:
+        package = ModuleType(name, f"Plugins of {folder}")
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return sys.modules[name]
+
+
+def _shelf(root: Path) -> str:
+    return f"{_package(root).__name__}:"
+
+
+def _put_away(root: Path) -> dict[str, ModuleType]:
+    """Neighbours that were imported before: they keep existing under a name of their own."""
+    shelf = _shelf(root)
+    return {name.removeprefix(shelf): module for name, module in sys.modules.items() if name.startswith(shelf)}
+
+
+def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
+    """Take the names of plugins out of the list of modules, and put back what was there."""
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in FOLDERS and _is_inside(module, root):
+            sys.modules[_shelf(root) + name] = sys.modules.pop(name)
+    for name, was in before.items():
+        if was is not None:
+            sys.modules[name] = was
+        else:
+            sys.modules.pop(name, None)
+
+
+def _is_inside(module: ModuleType, root: Path) -> bool:
+    """Tell whether a module is a file in a plugin folder of `root`, or such a folder itself."""
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    folders = {root / folder for folder in FOLDERS}
+    return any(place and ({Path(place), Path(place).parent} & folders) for place in places)
