@@ -1,4 +1,7 @@
-"""Weights, biases, shifts and widths from a checkpoint, assigned to layers. spec: quantization, section 7.2."""
+"""Weights, biases, shifts and widths from a checkpoint, assigned to layers.
+
+spec: quantization, section 7.2; qatv2, section 6.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,9 @@ def _layer_parameters(
     shift = layer.output_shift
     if shift is None:
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
-    return Parameters(key, kernels, bias, bits, shift)
+        if checkpoint.measured_ranges and layer.output_width != 8:  # it has no effect, so no value of it is wrong
+            shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
+    return Parameters(key, kernels, bias, bits, shift, _scalar(checkpoint, f"{layer_name}.final_scale", where))
 
 
 def _integers(values: Array, where: str) -> IntArray:
