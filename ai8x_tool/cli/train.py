@@ -74,7 +74,9 @@ def train(
     ] = None,
     activation_ranges: Annotated[
         str | None,
-        option("--activation-ranges", panel=_QUANT, help="measured (when QAT starts; default) or fixed (±1 throughout)."),
+        option(
+            "--activation-ranges", panel=_QUANT, help="measured (when QAT starts; default) or fixed (±1 throughout)."
+        ),
     ] = None,
     resume_from: Annotated[
         Path | None, option("--resume-from", panel=_FROM, help="Continue the run of this checkpoint.")

@@ -20,7 +20,8 @@ class Parameters:
 
     `weights` is (out, in/groups, rows, columns), int64. `bias` is (out,) of 8-bit values, or None. `bits` is 8, 4, 2, 1
     or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
-    multiplies the outputs by 2^`final_scale` (spec: qatv2, section 6); the accelerator does not know it.
+    multiplies the outputs by 2^`final_scale` (spec: qatv2, section 6), which the accelerator does not know; None
+    if the checkpoint does not know it either.
     """
 
     key: str
@@ -28,7 +29,7 @@ class Parameters:
     bias: IntArray | None
     bits: int
     shift: int
-    final_scale: int = 0
+    final_scale: int | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -76,7 +77,7 @@ class Layer(LayerDescription):
     @property
     def final_scale(self) -> int:
         """F: the network's answers are this layer's outputs times 2^F; 0 for layers without weights."""
-        return 0 if self.parameters is None else self.parameters.final_scale
+        return 0 if self.parameters is None else self.parameters.final_scale or 0
 
     @property
     def bias(self) -> IntArray | None:

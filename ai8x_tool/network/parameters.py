@@ -111,7 +111,9 @@ def _layer_parameters(
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
         if checkpoint.measured_ranges and layer.output_width != 8:  # it has no effect, so no value of it is wrong
             shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
-    return Parameters(key, kernels, bias, bits, shift, _scalar(checkpoint, f"{layer_name}.final_scale", where))
+    scale_key = f"{layer_name}.final_scale"
+    final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
+    return Parameters(key, kernels, bias, bits, shift, final_scale)
 
 
 def _integers(values: Array, where: str) -> IntArray:

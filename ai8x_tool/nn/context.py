@@ -20,9 +20,9 @@ class BuildContext:
     """Conditions under which fused modules are built. spec: quantization, section 1.
 
     With `simulate` the modules compute with the integers of the accelerator (evaluation only); with `round_avg` average
-    pooling rounds to the nearest integer instead of towards zero. `measured_ranges` chooses how activations get into the
-    range of 8 bits: False, every output is clipped to it from the beginning; True, nothing is clipped until QAT starts,
-    which then scales every layer by a power of two (spec: qatv2).
+    pooling rounds to the nearest integer instead of towards zero. `measured_ranges` chooses how activations get into
+    the range of 8 bits: False, every output is clipped to it from the beginning; True, nothing is clipped until QAT
+    starts, which then scales every layer by a power of two (spec: qatv2).
     """
 
     device: Device

@@ -41,11 +41,11 @@ class Dataflow:
     consumed: set[str] = field(default_factory=set)
 
 
-class _Tracker(TorchDispatchMode):
+class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers for every tensor that an operation makes which sources it has, by storage: views share them."""
 
     def __init__(self, flow: Dataflow) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.flow = flow
         self.running: list[str] = []
         self._sources: dict[int, Sources] = {}

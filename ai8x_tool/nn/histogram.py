@@ -58,7 +58,7 @@ class ActivationStatistics:
             raise ValueError("infinite or undefined values")
         counts = np.zeros(BINS)
         if low < high:
-            for part in values.split(_EXACT_COUNTS):
+            for part in torch.split(values, _EXACT_COUNTS):
                 counts += torch.histc(part, BINS, low, high).cpu().numpy()
         else:
             counts[0] = values.numel()

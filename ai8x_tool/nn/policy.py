@@ -29,8 +29,8 @@ class Override:
 class QatPolicy:
     """Start epoch, weight bits and shift quantile; `overrides` gives single modules (by dotted name) others.
 
-    Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard deviations
-    do not count; None means :data:`DEFAULT_Z_SCORE`.
+    Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard
+    deviations do not count; None means :data:`DEFAULT_Z_SCORE`.
     """
 
     start_epoch: int

@@ -46,9 +46,7 @@ def measure_ranges(model: nn.Module, batches: Iterable[Tensor], policy: QatPolic
 
 
 @torch.no_grad()
-def _collect(
-    model: nn.Module, batches: Iterable[Tensor]
-) -> tuple[dict[str, ActivationStatistics], Dataflow | None]:
+def _collect(model: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[str, ActivationStatistics], Dataflow | None]:
     observed = {n: m for n, m in model.named_modules() if isinstance(m, FusedModule | Elementwise)}
     statistics = {name: ActivationStatistics() for name in observed}
     flow, training = None, model.training
@@ -72,14 +70,14 @@ def _observer(name: str, statistics: ActivationStatistics) -> Callable[[nn.Modul
             statistics.add(output)
         except ValueError as error:
             fix = "try a smaller learning rate"
-            raise Ai8xError(f"activation ranges cannot be measured: {error} in the output of {name!r}", fix=fix) from None
+            raise Ai8xError(
+                f"activation ranges cannot be measured: {error} in the output of {name!r}", fix=fix
+            ) from None
 
     return observe
 
 
-def consistent_exponents(
-    model: nn.Module, measured: Mapping[str, int], flow: Dataflow, warn: Warn
-) -> dict[str, int]:
+def consistent_exponents(model: nn.Module, measured: Mapping[str, int], flow: Dataflow, warn: Warn) -> dict[str, int]:
     """Return T by compute layer: equal for all layers whose outputs meet, the sum's own where they are added."""
     modules = dict(model.named_modules())
     exponents = {name: measured.get(name, 0) for name in flow.inputs}

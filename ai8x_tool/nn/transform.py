@@ -81,9 +81,9 @@ def update_model(model: nn.Module) -> None:
     for _, module in named_fused_modules(model):
         module.update()
         clamps = clamps or module.clamps
-    for module in model.modules():
-        if isinstance(module, Elementwise) and module.measured_ranges:  # which does not save whether it clamps
-            module.clamps = module.simulate or clamps
+    for joint in model.modules():
+        if isinstance(joint, Elementwise) and joint.measured_ranges:  # which does not save whether it clamps
+            joint.clamps = joint.simulate or clamps
 
 
 @torch.no_grad()

@@ -143,7 +143,9 @@ def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, 
         return
     for name in scaled:
         if name in consumed:
-            console.warn(f"{where}: {name!r} has a final scale, but is not an output: the accelerator does not scale it")
+            console.warn(
+                f"{where}: {name!r} has a final scale, but is not an output: the accelerator does not scale it"
+            )
 
 
 def nonzero_weights(model: nn.Module) -> int:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
@@ -32,7 +31,9 @@ def quantized_copy(path: Path, target: Path) -> Path:
 @pytest.fixture(params=["measured", "fixed"])
 def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
-    settings = TrainSettings("tiny", "Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options)  # type: ignore[arg-type]
+    settings = TrainSettings(
+        "tiny", "Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+    )  # type: ignore[arg-type]
     return train(settings, console).checkpoint
 
 

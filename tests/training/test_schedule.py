@@ -90,4 +90,6 @@ def test_every_shipped_file_is_valid() -> None:
 
     assert len([read_schedule(path) for path in resources.list_configs("schedules").values()]) >= 20
     policies = {name: read_policy(path) for name, path in resources.list_configs("qat").items()}
-    assert policies["faceid_112"].choose("feature_stage.4.0.conv2") == (2, 0.6) and policies["default"].start_epoch == 30
+    assert (
+        policies["faceid_112"].choose("feature_stage.4.0.conv2") == (2, 0.6) and policies["default"].start_epoch == 30
+    )
