@@ -125,14 +125,14 @@ def fold_ranges(model: nn.Module, exponents: Mapping[str, int], flow: Dataflow) 
 
 
 def _common(sources: Sources, exponents: Mapping[str, int]) -> int:
-    """Return the T of sources that meet; that of the input is 0."""
-    (exponent,) = {exponents.get(source, 0) for source in sources}
+    """Return the T of sources that meet; that of the input, and of constants, is 0."""
+    (exponent,) = {exponents.get(source, 0) for source in sources} or {0}
     return exponent
 
 
 def _warn_about_outputs(model: nn.Module, exponents: Mapping[str, int], flow: Dataflow, warn: Warn) -> None:
     for number, sources in enumerate(flow.outputs):
-        common = _common(sources, exponents) if sources else 0
+        common = _common(sources, exponents)
         if common and sources & flow.consumed:
             where = f"output {number}" if len(flow.outputs) > 1 else "the output"
             warn(f"{where} of the network stays divided by 2^{common}: it is not that of a layer with weights alone")

@@ -216,12 +216,13 @@ class InPlace(torch.nn.Module):
         super().__init__()
         self.a, self.b, self.c = (nn.Conv2d(3, 3, 1) for _ in range(3))
         self.last = torch.nn.Sequential(nn.Linear(12, 2, bias=True))
-        self.unused = nn.Linear(2, 2)
+        self.unused, self.sum = nn.Linear(2, 2), nn.Add()
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         buffer = torch.zeros(len(x), 6, 2, 2)
         buffer[:, :3] = torch.relu_(self.a(x)).chunk(1)[0]
         buffer.view(len(x), -1)[:, 12:] = self.b(x).flatten(1)
+        self.sum(torch.ones(1), torch.ones(1))
         y = self.c(buffer[:, :3])
         y += 1
         z = nn.quantizers.clamp(buffer.permute(1, 0, 2, 3), -1, 1)[3:].transpose(0, 1)
