@@ -376,3 +376,74 @@ def test_policy_keys(tmp_path: Any) -> None:
         with pytest.raises(Ai8xError, match=words):
             nn.read_policy(path)
     np.testing.assert_equal(len(policy.overrides), 4)
+
+
+# -- random networks --------------------------------------------------------------------------------------------------
+
+
+class RandomNetwork(torch.nn.Module):
+    """Nodes (kind, sources); node 0 is the input. All data are 3×4×4. "again" calls the layer of an earlier node."""
+
+    def __init__(self, nodes: list[tuple[str, list[int]]], order: list[int]) -> None:
+        super().__init__()
+        self.nodes = nodes
+        makers = {"conv": measured.conv, "cat": measured.DOUBLE, "add": nn.Add, "pool": lambda: nn.MaxPool2d(1, 1)}
+        for index in order:
+            if nodes[index][0] in makers:
+                torch.manual_seed(index)
+                self.add_module(f"n{index}", makers[nodes[index][0]]())
+
+    def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
+        values, used = [x], set[int]()
+        for index, (kind, sources) in enumerate(self.nodes[1:], 1):
+            used |= set(sources)
+            operands = [values[source] for source in sources]
+            owner = getattr(self, f"n{self.layer_of(index)}")
+            values.append(owner(torch.cat(operands, 1)) if kind == "cat" else owner(*operands))
+        return [value for index, value in enumerate(values) if index not in used and index]
+
+    def layer_of(self, index: int) -> int:
+        """The node whose module this node calls: an "again" the first convolution, which every network has."""
+        return 1 if self.nodes[index][0] == "again" else index
+
+
+@st.composite
+def random_networks(draw: Any) -> tuple[list[tuple[str, list[int]]], list[int], dict[str, int]]:
+    nodes: list[tuple[str, list[int]]] = [("input", []), ("conv", [0])]
+    for index in range(2, draw(st.integers(4, 9))):
+        kind = draw(st.sampled_from(["conv", "conv", "add", "cat", "pool", "again"]))
+        count = 2 if kind in ("add", "cat") else 1
+        nodes.append((kind, draw(st.lists(st.integers(0, index - 1), min_size=count, max_size=count))))
+    order = draw(st.permutations(range(1, len(nodes))))
+    exponents = {f"n{index}": draw(st.integers(-3, 6)) for index in range(1, len(nodes))}
+    return nodes, list(order), exponents
+
+
+@given(random_networks())
+def test_random_networks_keep_their_function(
+    drawn: tuple[list[tuple[str, list[int]]], list[int], dict[str, int]],
+) -> None:
+    """Whatever meets has one range; outputs change by the power of two that is reported, and no other way."""
+    nodes, order, exponents = drawn
+    with nn.build_context(MAX78000, measured_ranges=True):
+        model, ordered = RandomNetwork(nodes, order).eval(), RandomNetwork(nodes, sorted(order)).eval()
+    x = torch.randint(-128, 128, (2, 3, 4, 4), generator=torch.Generator().manual_seed(3)) / 128
+    flow = trace_dataflow(model, x)
+    with torch.no_grad():
+        before = model(x)
+        chosen = consistent_exponents(model, exponents, flow, ignored)
+        fold_ranges(model, chosen, flow)
+        after = model(x)
+        warnings: list[str] = []
+        nn.ranges._warn_about_outputs(model, chosen, flow, warnings.append)
+        other = consistent_exponents(ordered, exponents, trace_dataflow(ordered, x), ignored)
+        fold_ranges(ordered, other, trace_dataflow(ordered, x))
+        assert chosen == other and all(torch.equal(a, b) for a, b in zip(after, ordered(x), strict=True))
+    divided = 0
+    for one, two, sources in zip(before, after, flow.outputs, strict=True):
+        common = {chosen.get(source, 0) for source in sources}
+        assert len(common) == 1
+        left = common.pop() if sources & flow.consumed else 0
+        divided += bool(left)
+        assert torch.equal(one, two * 2.0**left)
+    assert len(warnings) == divided
