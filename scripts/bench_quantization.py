@@ -25,7 +25,9 @@ from ai8x_tool.quantization import quantize
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
 from ai8x_tool.training.evaluation import evaluate
-from ai8x_tool.training.trainer import train
+from ai8x_tool.training.logs import RunLog
+from ai8x_tool.training.session import Samples, prepare
+from ai8x_tool.training.trainer import Trainer, TrainResult
 
 Scheme = Literal["fixed", "measured"]
 SCHEMES: tuple[Scheme, ...] = ("fixed", "measured")
@@ -70,6 +72,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bits", type=int, nargs="+", default=[8, 4, 2])
     parser.add_argument("--epochs", type=int, help="all epochs (the recipe's)")
     parser.add_argument("--start", type=int, help="first QAT epoch (the recipe's)")
+    parser.add_argument("--samples", type=int, help="train with so many samples only (all)")
     parser.add_argument("--z-score", type=float, help="outlier_removal_z_score (the policy's)")
     parser.add_argument("--seeds", type=int, default=1, help="repeat with so many seeds (1)")
     return parser.parse_args()
@@ -82,17 +85,26 @@ def measure(recipe: str, scheme: Scheme, seed: int, arguments: argparse.Namespac
     policy = read_policy(find_config("qat", str(settings.qat_policy)))
     start = policy.start_epoch if arguments.start is None else arguments.start
     z_score = policy.z_score if arguments.z_score is None else arguments.z_score
-    floating = train(replace(settings, epochs=start, qat_policy=None, name="float"), QUIET)
+    floating = _train(replace(settings, epochs=start, qat_policy=None, name="float"), arguments.samples)
     for bits in arguments.bits:
         path = folder / f"{bits}.yaml"
         content = {"start_epoch": start, "weight_bits": bits, "outlier_removal_z_score": z_score}
         path.write_text(yaml.safe_dump(content))
         options = {"qat_policy": str(path), "resume_from": floating.checkpoint, "name": f"bits{bits}"}
-        trained = train(replace(settings, **options), QUIET)  # type: ignore[arg-type]
+        trained = _train(replace(settings, **options), arguments.samples)  # type: ignore[arg-type]
         file = trained.folder / "q.pth.tar"
         quantize(trained.best_checkpoint, file, find_device(settings.device), QUIET)
         accuracies = [_accuracy(settings, p) for p in (floating.best_checkpoint, trained.best_checkpoint)]
         yield Row(recipe, scheme, seed, bits, *accuracies, _accuracy(settings, file, simulate=True))
+
+
+def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
+    session, log = prepare(settings, QUIET), RunLog(settings.out_dir, settings.name, QUIET)
+    session.training = Samples(session.training.part, session.training.indices[:samples])
+    try:
+        return Trainer(session, log).run()
+    finally:
+        log.close()
 
 
 def _accuracy(settings: TrainSettings, checkpoint: Path, *, simulate: bool = False) -> float:
