@@ -27,7 +27,8 @@ class TrainSettings:
     """Options of ``ai8x train``. spec: training, section 2.
 
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
-    learning rate and no QAT. Without `optimizer` and `learning_rate` a warning says that SGD and 0.1 are used. `seed`
+    learning rate and no QAT. `activation_ranges` None means those of the checkpoint to start from, or else "measured"
+    (spec: qatv2, section 8.2). Without `optimizer` and `learning_rate` a warning says that SGD and 0.1 are used. `seed`
     None is drawn and logged, or 0 with `deterministic`.
     """
 
@@ -43,6 +44,7 @@ class TrainSettings:
     weight_decay: float = 1e-4
     compress: str | None = None
     qat_policy: str | None = "default"
+    activation_ranges: Literal["measured", "fixed"] | None = None
     validation_split: float = 0.1
     use_bias: bool = False
     avg_pool_rounding: bool = False

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.codegen import ProjectOptions, render_project
-from ai8x_tool.codegen.unload import collectable
+from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.engine import LayerTensors, run, simulated_order
@@ -19,6 +19,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions, Program, lower
 from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.program import listed_scales
 from ai8x_tool.mapping import Mapping, MappingOptions, map_network
 from ai8x_tool.mapping.hardware import HardwareView
 from ai8x_tool.network.description import NetworkDescription
@@ -76,6 +77,7 @@ class Synthesis:
     program: Program
     tensors: LayerTensors
     sample: Sample
+    project: ProjectOptions
     check: HardwareCheck | None = None
 
 
@@ -144,11 +146,35 @@ def synthesize_network(
     tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
     _warn_zero(network, tensors, options, console)
     program = lower(mapping, options.lowering, sample, tensors)
-    whole = all(collectable(region) for region in program.unload)
+    _tell_about_scales(network, project, console)
+    placed = placements(program.unload, scale_output=project.scale_output)
+    whole = all(placement.collectable for placement in placed)
     final = FinalOutput(network.final, project.softmax, project.mlator, whole)
     check_rules((caution_softmax_width, caution_mlator), [final], console)
     files, statistics = render_project(program, project)
-    return Synthesis(files, statistics, network, mapping, program, tensors, sample)
+    return Synthesis(files, statistics, network, mapping, program, tensors, sample, project)
+
+
+def _tell_about_scales(network: Network, project: ProjectOptions, console: Console) -> None:
+    """Say what happens to the final scales. spec: qatv2, sections 4.5, 7.1 and 7.4."""
+    for layer in network.layers:
+        if layer.final_scale and not layer.output:
+            console.warn(
+                f"{layer.where}: the checkpoint has a final scale, but this is not an output: it is not scaled"
+            )
+    if not project.unload:
+        return
+    scales = {layer.index: layer.final_scale for layer in network.layers if layer.final_scale}
+    if not scales:
+        if any(layer.parameters and layer.parameters.final_scale is not None for layer in network.layers):
+            console.info("all final scales are 0: outputs are unloaded as they are")
+        return
+    if not project.scale_output:
+        shown = ", ".join(f"layer {index}: {scale}" for index, scale in scales.items())
+        console.warn(f"--no-scale-output: the final scales ({shown}) are not applied")
+    for item, scale in zip(network.description.unload, listed_scales(network), strict=True):
+        if scale is None:
+            console.info(f"unload: the item at offset {item.offset:#x} is not an output layer's: it is not scaled")
 
 
 def _check(

@@ -51,6 +51,7 @@ class SynthesizeSettings:
     timer: int | None = None
     softmax: bool = False
     unload: bool = True
+    scale_output: bool = True
     mlator: bool = False
     kat: bool = True
     max_verify_length: int | None = None
@@ -177,6 +178,7 @@ class SynthesizeSettings:
             timer=self.timer,
             softmax=self.softmax,
             unload=self.unload or self.softmax,
+            scale_output=self.scale_output,
             mlator=self.mlator,
             debug_wait=self.debugwait,
             no_wfi=not self.wfi,

@@ -26,6 +26,7 @@ from ai8x_tool.errors import Ai8xError
 __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_MEASURED_KEYS = ("activation_threshold", "final_scale", "clamp_activation")
 _NESTING_LIMIT = 64
 _ZIP_MAGIC = b"PK\x03\x04"
 
@@ -44,6 +45,19 @@ class Checkpoint:
     arch: str | None
     extras: dict[str, Any]
     content: dict[str, Any]
+
+    @property
+    def measured_ranges(self) -> bool:
+        """Whether the model was trained with measured activation ranges. spec: qatv2, section 2.3.
+
+        A trainer that measures ranges may have completed an older file: then all the new keys are at the end, and 0.
+        """
+        added = [key.rpartition(".")[2] in _MEASURED_KEYS for key in self.state]
+        if not any(key.rpartition(".")[2] == _MEASURED_KEYS[0] for key in self.state):
+            return False
+        appended = all(added[added.index(True) :])
+        ranges = (v for k, v in self.state.items() if k.rpartition(".")[2] in _MEASURED_KEYS[:2])
+        return not appended or any(bool(value.any()) for value in ranges)
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:

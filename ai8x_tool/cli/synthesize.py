@@ -68,6 +68,9 @@ def synthesize(
     timer: Annotated[int | None, option("--timer", panel=_OUT, help="Timer that measures the inference.")] = None,
     softmax: Annotated[bool | None, option("--softmax", panel=_OUT, help="Print class probabilities.")] = None,
     unload: Annotated[bool | None, option("--unload/--no-unload", panel=_OUT, help="Generate cnn_unload().")] = None,
+    no_scale_output: Annotated[
+        bool | None, option("--no-scale-output", panel=_OUT, help="cnn_unload() does not apply final scales.")
+    ] = None,
     mlator: Annotated[
         bool | None, option("--mlator", panel=_OUT, help="Unload 8-bit outputs with the byte collector.")
     ] = None,
@@ -240,7 +243,10 @@ class _Extras:
     intermediate: bool
 
 
-_NEGATED = ("no_kat", "no_wfi", "no_fifo_wait", "no_deduplicate_weights", "no_error_stop", "no_warn_zero")
+_NEGATED = (
+    *("no_kat", "no_wfi", "no_fifo_wait", "no_deduplicate_weights", "no_error_stop", "no_warn_zero"),
+    "no_scale_output",
+)
 _WITHOUT_EFFECT = (
     *("compact_data", "compact_weights", "embedded_code", "new_kernel_loader"),
     *("no_version_check", "version_check_interval", "upstream", "short_log", "no_progress", "yamllint"),

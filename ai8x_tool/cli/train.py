@@ -81,6 +81,12 @@ def train(
     qat_policy: Annotated[
         str | None, option("--qat-policy", panel=_QUANT, help="QAT policy: a file, a known name, or 'none'.")
     ] = None,
+    activation_ranges: Annotated[
+        str | None,
+        option(
+            "--activation-ranges", panel=_QUANT, help="measured (when QAT starts; default) or fixed (±1 throughout)."
+        ),
+    ] = None,
     resume_from: Annotated[
         Path | None, option("--resume-from", panel=_FROM, help="Continue the run of this checkpoint.")
     ] = None,

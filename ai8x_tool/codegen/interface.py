@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ai8x_tool.codegen.options import ProjectOptions
+from ai8x_tool.codegen.unload import Placement, placements
 from ai8x_tool.device import registers as tables
 from ai8x_tool.lowering.input_data import input_blocks
 from ai8x_tool.lowering.options import Context
@@ -27,7 +28,7 @@ def interface_text(program: Program, options: ProjectOptions, microseconds: floa
     """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order."""
     network, mapping = program.mapping.network, program.mapping.options
     arrays = None if program.options.synthesized_input else _arrays(program)
-    outputs = [_output(region.channels, region.size, region.width) for region in program.unload]
+    outputs = [_output(placement) for placement in placements(program.unload, scale_output=options.scale_output)]
     document = {
         "schema": SCHEMA,
         "device": program.mapping.device.name,
@@ -48,8 +49,10 @@ def _lines(value: Any) -> str:
     return json.dumps(value)
 
 
-def _output(channels: int, size: tuple[int, int], width: int) -> dict[str, Any]:
-    return {"shape": [channels, *size], "bits": width}
+def _output(placement: Placement) -> dict[str, Any]:
+    """Return shape and width of the elements of an output, and where its first byte is in the buffer."""
+    region = placement.region
+    return {"shape": [region.channels, *region.size], "bits": placement.width, "start": placement.start}
 
 
 def _arrays(program: Program) -> list[dict[str, Any]]:

@@ -41,6 +41,7 @@ class ProjectOptions:
     timer: int | None = None
     softmax: bool = False
     unload: bool = True
+    scale_output: bool = True
     mlator: bool = False
     debug_wait: int = 2
     no_wfi: bool = False

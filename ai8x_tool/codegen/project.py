@@ -22,11 +22,11 @@ from ai8x_tool.codegen.tables import (
     statistics_lines,
     words_macro,
 )
-from ai8x_tool.codegen.unload import unload_values
+from ai8x_tool.codegen.unload import Placement, output_values, placements, unload_values, unloaded_words
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.program import Program
+from ai8x_tool.lowering.program import Program, layer_region
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.report.statistics import Statistics, statistics
 from ai8x_tool.resources import search_path
@@ -104,7 +104,8 @@ def _input_macros(program: Program) -> list[tuple[str, str]]:
 def _values(program: Program, options: ProjectOptions, figures: Statistics) -> dict[str, Any]:
     mapping, device = program.mapping, program.mapping.device
     final = mapping.network.final
-    regions = program.unload if options.unload else ()
+    placed = placements(program.unload, scale_output=options.scale_output)
+    unloaded = placed if options.unload else []
     outputs = final.channels_out * final.out_size[0] * final.out_size[1]
     addresses = device.addresses
     return {
@@ -128,9 +129,11 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
         "zero_memory": program.options.zero_memory,
         "outputs": outputs,
         "outputs_text": shape_text((final.channels_out, *final.out_size)),
-        "unload_total": max(1, (sum(region.bytes for region in regions) + 3) // 4),
-        **unload_values(device, regions, mlator=options.mlator),
-        **_softmax(program, options, outputs),
+        "unload_total": max(1, unloaded_words(unloaded)),
+        "scaled_outputs": output_values(placed),
+        "final_scales": _final_scales(program),
+        **unload_values(device, unloaded, mlator=options.mlator),
+        **_softmax(program, options, placed),
         **_input(program, options),
         "known_answers": program.options.known_answers,
     }
@@ -244,14 +247,23 @@ def _configure_groups(program: Program) -> list[dict[str, Any]]:
     return groups
 
 
-def _softmax(program: Program, options: ProjectOptions, outputs: int) -> dict[str, Any]:
+def _final_scales(program: Program) -> str:
+    """Return the final scales by layer, empty if all are 0."""
+    scaled = [layer for layer in program.mapping.network.layers if layer.final_scale]
+    return ", ".join(f"layer {layer.index}: {layer.final_scale}" for layer in scaled)
+
+
+def _softmax(program: Program, options: ProjectOptions, placed: list[Placement]) -> dict[str, Any]:
+    """Return what softmax of the final layer's outputs needs. spec: qatv2, section 7.4, U5."""
     final = program.mapping.network.final
+    own = next((p for p in placed if p.region == layer_region(final)), placed[0])
     if options.softmax and not options.unload:
         raise Ai8xError("softmax needs the outputs unloaded", fix="leave out --no-unload")
     shift = 0 if final.bypass else 8 - abs(final.bits or 8)
     return {
         "softmax": options.softmax,
-        "softmax_bytes": options.softmax and final.output_width == 8,
+        "softmax_type": f"int{own.width}_t" if final.output_width == 8 else "",
+        "softmax_first": own.start * 8 // own.width,
         "softmax_shift": shift,
     }
 

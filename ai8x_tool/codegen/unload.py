@@ -1,7 +1,11 @@
-"""What ``cnn_unload()`` copies, as entries for the template. spec: generated-c, section 4.10; memory, 7.3 and 7.4."""
+"""What ``cnn_unload()`` copies, as entries for the template.
+
+spec: generated-c, section 4.10; memory, 7.3 and 7.4; qatv2, section 7.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from ai8x_tool.device import Device
@@ -14,36 +18,88 @@ _MOST_CALLS = 16
 
 _INSTANCES_PER_QUADRANT = 4
 _PIXELS_PER_WORD = 4
+_MOST_SCALE_OF_16_BITS = 8
+_MOST_SCALE = 31
+"""Beyond it, every 32-bit result but 0 is saturated, or without value."""
 
 
-def unload_values(device: Device, regions: tuple[OutputRegion, ...], *, mlator: bool) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Placement:
+    """Where the data of a region go: first byte and width of an element in the output buffer, and the scale applied."""
+
+    region: OutputRegion
+    start: int
+    width: int
+    scale: int
+
+    @property
+    def elements(self) -> int:
+        """Number of values."""
+        return self.region.channels * self.region.pixels
+
+    @property
+    def collectable(self) -> bool:
+        """Whether the byte collector can deliver the region: four pixels of a channel at a time, as they are."""
+        region = self.region
+        whole = region.pixels % _PIXELS_PER_WORD == 0 or region.channels == 1
+        return self.width == region.width == 8 and region.pixels >= _PIXELS_PER_WORD and whole
+
+
+def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list[Placement]:
+    """Return where everything goes. Without final scales, outputs follow each other without padding."""
+    aligned = any(region.final_scale for region in regions)
+    result, start = [], 0
+    for region in regions:
+        scale = max(-_MOST_SCALE, min(_MOST_SCALE, region.final_scale)) if scale_output else 0
+        width = region.width
+        if width == 8 and scale:
+            width = 16 if scale <= _MOST_SCALE_OF_16_BITS else 32
+        start = _whole_words(start) * 4 if aligned else start
+        result.append(Placement(region, start, width, scale))
+        start += region.channels * region.pixels * width // 8
+    return result
+
+
+def unloaded_words(placed: list[Placement]) -> int:
+    """Return the size of the output buffer."""
+    return max((_whole_words(p.start + p.elements * p.width // 8) for p in placed), default=0)
+
+
+def _whole_words(count: int) -> int:
+    return (count + 3) // 4
+
+
+def unload_values(device: Device, placed: list[Placement], *, mlator: bool) -> dict[str, Any]:
     """Return the template's values: blocks that the CPU copies, channels that the byte collector delivers."""
-    as_bytes = any(region.width == 8 for region in regions)
+    scaled = any(p.scale for p in placed)
+    as_bytes = scaled or any(p.width == 8 for p in placed)
     blocks: list[dict[str, int]] = []
     channels: list[dict[str, int]] = []
-    start = 0
-    for region in regions:
-        for slot in output_slots(region):
-            if mlator and collectable(region):
-                channels += _collected(device, region, slot, start)
+    for placement in placed:
+        for slot in output_slots(placement.region):
+            if mlator and placement.collectable:
+                channels += _collected(device, placement.region, slot, placement.start)
             else:
-                blocks.append(_block(device, region, slot, start, as_bytes=as_bytes))
-        start += region.bytes if as_bytes else region.bytes // 4
+                blocks.append(_block(device, placement, slot, as_bytes=as_bytes))
     control = tables.registers(device)
     return {
         "unload": blocks,
         "collected": channels,
         "collector": {name: control[name].offset - control["CTL"].offset for name in ("WPTR", "LCTL2", "MLAT")},
-        "unload_table": len(blocks) > _MOST_CALLS,
+        "unload_table": len(blocks) > _MOST_CALLS or (scaled and bool(blocks)),
         "unload_bytes": as_bytes,
-        "unload_words": any(region.width == 32 for region in regions),
+        "unload_words": any(p.region.width == 32 for p in placed),
+        "unload_scaled": scaled,
     }
 
 
-def collectable(region: OutputRegion) -> bool:
-    """Return whether the byte collector can deliver the region: four pixels of a channel at a time."""
-    whole = region.pixels % _PIXELS_PER_WORD == 0 or region.channels == 1
-    return region.width == 8 and region.pixels >= _PIXELS_PER_WORD and whole
+def output_values(placed: list[Placement]) -> list[dict[str, int]]:
+    """Return what a program must know of every output to use it; nothing for networks without final scales."""
+    if not any(p.region.final_scale for p in placed):
+        return []
+    return [
+        {"elements": p.elements, "bits": p.width, "word": p.start // 4, "scale": p.region.final_scale} for p in placed
+    ]
 
 
 def _step(region: OutputRegion) -> int:
@@ -51,15 +107,18 @@ def _step(region: OutputRegion) -> int:
     return passes(region.channels) * region.width // 8 * (region.gap + 1)
 
 
-def _block(device: Device, region: OutputRegion, slot: OutputSlot, start: int, *, as_bytes: bool) -> dict[str, int]:
-    unit = 4 if as_bytes and region.width == 32 else 1
+def _block(device: Device, placement: Placement, slot: OutputSlot, *, as_bytes: bool) -> dict[str, int]:
+    region, size = placement.region, placement.width // 8
+    target = placement.start + slot.channels[0] * region.pixels * size
     return {
         "source": device.instance(4 * slot.instance) + int(slot.offsets[0]),
-        "target": start + slot.channels[0] * region.pixels * unit,
+        "target": target if as_bytes else target // 4,
         "pixels": region.pixels,
         "step": _step(region),
         "lanes": sum(1 << lane for lane in slot.lanes),
         "wide": int(region.width == 32),
+        "size": size,
+        "scale": placement.scale,
     }
 
 

@@ -15,6 +15,7 @@ from ai8x_tool.errors import Ai8xError
 FILE = "interface.json"
 _SCHEMA = "ai8x-interface/1"
 _LANES = 4
+_WIDTHS = (8, 16, 32)
 Array = npt.NDArray[Any]
 
 
@@ -43,6 +44,15 @@ class InputArray:
 
 
 @dataclass(frozen=True)
+class Output:
+    """An output in the buffer: (channels, rows, columns) elements of `bits` bits from byte `start` on."""
+
+    shape: tuple[int, int, int]
+    bits: int
+    start: int
+
+
+@dataclass(frozen=True)
 class Interface:
     """Input and outputs of a project. `arrays` or `outputs` are None where the project cannot take or give any.
 
@@ -52,7 +62,7 @@ class Interface:
     shape: tuple[int, int, int]
     fifo: bool
     arrays: tuple[InputArray, ...] | None
-    outputs: tuple[tuple[tuple[int, int, int], int], ...] | None
+    outputs: tuple[Output, ...] | None
     continues: int
     estimated_us: float
 
@@ -69,13 +79,10 @@ class Interface:
 
     def split_output(self, unloaded: bytes) -> list[Array]:
         """Return the outputs, each (channels, rows, columns) of int64, from what ``cnn_unload()`` wrote."""
-        result, start = [], 0
-        for shape, bits in self.outputs or ():
-            kind = np.dtype("<i4" if bits == 32 else "i1")
-            count = int(np.prod(shape))
-            values = np.frombuffer(unloaded, kind, count, start)
-            result.append(values.astype(np.int64).reshape(shape))
-            start += count * kind.itemsize
+        result = []
+        for output in self.outputs or ():
+            values = np.frombuffer(unloaded, f"<i{output.bits // 8}", int(np.prod(output.shape)), output.start)
+            result.append(values.astype(np.int64).reshape(output.shape))
         return result
 
 
@@ -114,8 +121,8 @@ def _input_array(entry: Any, count: int) -> InputArray:
     return InputArray(int(entry["address"], 0), int(entry["pixels_per_word"]), channels)
 
 
-def _output(entry: Any) -> tuple[tuple[int, int, int], int]:
+def _output(entry: Any) -> Output:
     channels, rows, columns = map(int, entry["shape"])
-    if entry["bits"] not in (8, 32):
+    if entry["bits"] not in _WIDTHS:
         raise ValueError
-    return (channels, rows, columns), int(entry["bits"])
+    return Output((channels, rows, columns), int(entry["bits"]), int(entry["start"]))

@@ -21,7 +21,10 @@ Indices = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Data that a layer leaves in data memory. `offset` is in bytes inside each instance, `gap` in words."""
+    """Data that a layer leaves in data memory. `offset` is in bytes inside each instance, `gap` in words.
+
+    The network's answers are these data times 2^`final_scale`.
+    """
 
     processors: int
     channels: int
@@ -29,6 +32,7 @@ class OutputRegion:
     offset: int
     width: int
     gap: int
+    final_scale: int = 0
 
     @property
     def pixels(self) -> int:

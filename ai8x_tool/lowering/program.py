@@ -15,7 +15,7 @@ from ai8x_tool.lowering.program_stores import bias_stores, input_stores, kernel_
 from ai8x_tool.lowering.start import fifo_writes, initialise, interrupt_mask, start
 from ai8x_tool.lowering.steps import AnswerBlock, InputBlock, KernelBlock, Step, Wait, Words, Write
 from ai8x_tool.mapping import Mapping
-from ai8x_tool.network.network import Layer
+from ai8x_tool.network.network import Layer, Network
 
 __all__ = ["Program", "Wait", "Write", "lower"]
 
@@ -70,7 +70,13 @@ class Program:
 def layer_region(layer: Layer) -> OutputRegion:
     """Return where the output of `layer` lies."""
     return OutputRegion(
-        layer.output_map, layer.channels_out, layer.out_size, layer.out_offset, layer.output_width, layer.write_gap
+        layer.output_map,
+        layer.channels_out,
+        layer.out_size,
+        layer.out_offset,
+        layer.output_width,
+        layer.write_gap,
+        layer.final_scale,
     )
 
 
@@ -82,10 +88,22 @@ def checked_layers(mapping: Mapping, tensors: LayerTensors) -> list[Layer]:
 
 
 def _unload_regions(mapping: Mapping) -> tuple[OutputRegion, ...]:
-    items = mapping.network.description.unload
-    if items:
-        return tuple(OutputRegion(i.processors, i.channels, i.dim, i.offset, i.width, i.write_gap) for i in items)
-    return tuple(layer_region(layer) for layer in mapping.network.outputs())
+    network = mapping.network
+    if not network.description.unload:
+        return tuple(layer_region(layer) for layer in network.outputs())
+    return tuple(
+        OutputRegion(item.processors, item.channels, item.dim, item.offset, item.width, item.write_gap, scale or 0)
+        for item, scale in zip(network.description.unload, listed_scales(network), strict=True)
+    )
+
+
+def listed_scales(network: Network) -> list[int | None]:
+    """Return the final scale of every item of the `unload` list: its output layer's, None if it is of none.
+
+    spec: qatv2, section 7.4, U7.
+    """
+    places = {(layer.out_offset, layer.output_map): layer.final_scale for layer in network.outputs()}
+    return [places.get((item.offset, item.processors)) for item in network.description.unload]
 
 
 def lower(mapping: Mapping, options: LoweringOptions, sample: Words, tensors: LayerTensors) -> Program:

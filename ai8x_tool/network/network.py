@@ -19,7 +19,9 @@ class Parameters:
     """Weights and bias of one layer as the accelerator uses them.
 
     `weights` is (out, in/groups, rows, columns), int64. `bias` is (out,) of 8-bit values, or None. `bits` is 8, 4, 2, 1
-    or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint.
+    or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
+    multiplies the outputs by 2^`final_scale` (spec: qatv2, section 6), which the accelerator does not know; None
+    if the checkpoint does not know it either.
     """
 
     key: str
@@ -27,6 +29,7 @@ class Parameters:
     bias: IntArray | None
     bits: int
     shift: int
+    final_scale: int | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -70,6 +73,11 @@ class Layer(LayerDescription):
     def flat_pixels(self) -> int:
         """Pixels per channel that a flattening layer turns into channels; 1 for other layers."""
         return self.pooled_size[0] * self.pooled_size[1] if self.flatten else 1
+
+    @property
+    def final_scale(self) -> int:
+        """F: the network's answers are this layer's outputs times 2^F; 0 for layers without weights."""
+        return 0 if self.parameters is None else self.parameters.final_scale or 0
 
     @property
     def bias(self) -> IntArray | None:

@@ -1,4 +1,7 @@
-"""Weights, biases, shifts and widths from a checkpoint, assigned to layers. spec: quantization, section 7.2."""
+"""Weights, biases, shifts and widths from a checkpoint, assigned to layers.
+
+spec: quantization, section 7.2; qatv2, section 6.
+"""
 
 from __future__ import annotations
 
@@ -123,7 +126,11 @@ def _layer_parameters(
     shift = layer.output_shift
     if shift is None:
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
-    return Parameters(key, kernels, bias, bits, shift)
+        if checkpoint.measured_ranges and layer.output_width != 8:  # it has no effect, so no value of it is wrong
+            shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
+    scale_key = f"{layer_name}.final_scale"
+    final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
+    return Parameters(key, kernels, bias, bits, shift, final_scale)
 
 
 def _integers(tensor: Tensor) -> IntArray:

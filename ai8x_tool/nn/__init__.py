@@ -78,7 +78,8 @@ from ai8x_tool.nn.layers import (
     MaxPool1d,
     MaxPool2d,
 )
-from ai8x_tool.nn.policy import QatPolicy, read_policy
+from ai8x_tool.nn.policy import Override, QatPolicy, read_policy
+from ai8x_tool.nn.ranges import measure_ranges
 from ai8x_tool.nn.transform import fuse_batchnorm, load_state, named_fused_modules, start_qat, update_model
 
 __all__ = [
@@ -163,12 +164,14 @@ __all__ = [
     "MBConvBlock",
     "MaxPool1d",
     "MaxPool2d",
+    "Override",
     "QatPolicy",
     "ResidualBottleneck",
     "Sub",
     "build_context",
     "fuse_batchnorm",
     "load_state",
+    "measure_ranges",
     "named_fused_modules",
     "read_policy",
     "start_qat",

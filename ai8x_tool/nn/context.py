@@ -20,19 +20,24 @@ class BuildContext:
     """Conditions under which fused modules are built. spec: quantization, section 1.
 
     With `simulate` the modules compute with the integers of the accelerator (evaluation only); with `round_avg` average
-    pooling rounds to the nearest integer instead of towards zero.
+    pooling rounds to the nearest integer instead of towards zero. `measured_ranges` chooses how activations get into
+    the range of 8 bits: False, every output is clipped to it from the beginning; True, nothing is clipped until QAT
+    starts, which then scales every layer by a power of two (spec: qatv2).
     """
 
     device: Device
     simulate: bool = False
     round_avg: bool = False
+    measured_ranges: bool = False
 
 
 _context: ContextVar[BuildContext | None] = ContextVar("ai8x_build_context", default=None)
 
 
 @contextmanager
-def build_context(device: Device, *, simulate: bool = False, round_avg: bool = False) -> Iterator[BuildContext]:
+def build_context(
+    device: Device, *, simulate: bool = False, round_avg: bool = False, measured_ranges: bool = False
+) -> Iterator[BuildContext]:
     """Give every fused module built inside the block its context.
 
     >>> from ai8x_tool import nn
@@ -40,7 +45,7 @@ def build_context(device: Device, *, simulate: bool = False, round_avg: bool = F
     >>> with nn.build_context(find_device("MAX78000")):
     ...     layer = nn.FusedConv2dReLU(3, 16, 3, padding=1)
     """
-    context = BuildContext(device, simulate, round_avg)
+    context = BuildContext(device, simulate, round_avg, measured_ranges)
     token = _context.set(context)
     try:
         yield context

@@ -26,7 +26,8 @@ class Conv2d(FusedOperator):
 
     Pads by `padding` zeros, computes the pooling first. `pool_stride=None` means the size of the window. ``op`` may be
     'ConvTranspose2d' (stride 2, output padding 1). `batchnorm` is None, 'Affine' or 'NoAffine'; its output is divided
-    by 4. With `wide` the output has 32 bits and no activation. Raises ConstraintError for what the part cannot do.
+    by 4 unless activation ranges are measured. With `wide` the output has 32 bits and no activation. Raises
+    ConstraintError for what the part cannot do.
     """
 
     operator: ClassVar[str] = "2D convolution"

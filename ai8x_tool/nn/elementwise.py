@@ -1,4 +1,7 @@
-"""Modules without parameters: element-wise operators, the no-op, dropout. spec: quantization, section 3.5."""
+"""Modules without weights: element-wise operators, the no-op, dropout.
+
+spec: quantization, section 3.5; qatv2, sections 2.2 and 3.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,32 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.nn.context import BuildContext, resolve_context
+from ai8x_tool.nn.fused import scalar_parameter
 from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp
 
 
-class _Elementwise(nn.Module, ABC):
-    """Combines any number of tensors of one shape, left to right, and clamps the result once."""
+class Elementwise(nn.Module, ABC):
+    """Combines any number of tensors of one shape, left to right, and clamps the result once.
+
+    With measured ranges the clamp begins when QAT starts (`clamps`), and ``activation_threshold`` keeps the exponent of
+    the range that the operands have then.
+    """
 
     def __init__(self, *, context: BuildContext | None = None) -> None:
         super().__init__()
-        self.simulate = resolve_context(context, type(self).__name__).simulate
+        build = resolve_context(context, type(self).__name__)
+        self.simulate, self.measured_ranges = build.simulate, build.measured_ranges
+        self.clamps = build.simulate or not build.measured_ranges
+        if build.measured_ranges:
+            self.activation_threshold = scalar_parameter()
 
     def forward(self, *operands: Tensor) -> Tensor:
         """Return the clamped combination of `operands`."""
         result = operands[0]
         for operand in operands[1:]:
             result = self._combine(result, operand)
+        if not self.clamps:
+            return result
         return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
 
     @abstractmethod
@@ -31,21 +45,21 @@ class _Elementwise(nn.Module, ABC):
         """Combine two operands, unclamped."""
 
 
-class Add(_Elementwise):
+class Add(Elementwise):
     """Saturating sum of two or more tensors."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         return left + right
 
 
-class Sub(_Elementwise):
+class Sub(Elementwise):
     """First tensor minus all others, saturated."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         return left - right
 
 
-class _Bitwise(_Elementwise):
+class _Bitwise(Elementwise):
     """Bitwise operators act on the two's-complement integers; in training every operand receives the whole gradient."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:

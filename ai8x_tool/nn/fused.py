@@ -1,6 +1,6 @@
 """The fused module: pooling, one operator, batch normalization, activation, in float, QAT and simulate mode.
 
-spec: quantization, sections 3.1 to 3.3.
+spec: quantization, sections 3.1 to 3.3; qatv2, sections 2 and 3.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from ai8x_tool.nn.quantizers import (
     WIDE_HIGH,
     WIDE_LOW,
     clamp,
+    clamped_shift,
     output_shift,
     quantize_activation,
     quantize_parameter,
@@ -36,15 +37,25 @@ Parameters = tuple[Tensor, Tensor | None, int]
 """Weight and bias as the operator takes them, and the exponent that is left to apply to its result."""
 
 
+def scalar_parameter() -> nn.Parameter:
+    """Return a zero-dimensional number that is saved with the model and not trained."""
+    return nn.Parameter(torch.tensor(0.0), requires_grad=False)
+
+
 class FusedModule(nn.Module):
-    """Base of all fused modules. Six one-element parameters, saved with the model, say how the module computes:
+    """Base of all fused modules. One-element parameters, saved with the model, say how the module computes:
 
     ``output_shift``, ``weight_bits``, ``bias_bits``, ``quantize_activation``, ``adjust_output_shift``,
-    ``shift_quantile``. Whoever changes them calls :meth:`update`; loading a state dict does so.
+    ``shift_quantile``; with measured ranges also ``activation_threshold`` R (the output is divided by 2^R more than the
+    input), ``final_scale`` F (the output is multiplied by 2^F, in software) and ``clamp_activation``. Whoever changes
+    them calls :meth:`update`; loading a state dict does so.
     """
 
     op: nn.Module | None
     bn: nn.Module | None
+    activation_threshold: nn.Parameter
+    final_scale: nn.Parameter
+    clamp_activation: nn.Parameter
 
     def __init__(
         self,
@@ -63,7 +74,7 @@ class FusedModule(nn.Module):
         check_bits(weight_bits, bias_bits, quantize_activation, owner)
         choice(activation, _ACTIVATIONS, "activation", owner)
         require(not wide or activation is None, owner, f"wide output with {activation}: it has no activation")
-        self.simulate, self.round_avg = build.simulate, build.round_avg
+        self.simulate, self.round_avg, self.measured_ranges = build.simulate, build.round_avg, build.measured_ranges
         self.pooling, self.activation, self.wide = pooling, activation, wide
         if build.simulate:
             weight_bits, bias_bits, quantize_activation = weight_bits or 8, bias_bits or 8, True
@@ -76,9 +87,13 @@ class FusedModule(nn.Module):
             return nn.Parameter(torch.tensor([value], dtype=dtype), requires_grad=False)
 
         self.output_shift = entry(0, torch.float32)
+        if self.measured_ranges:
+            self.activation_threshold, self.final_scale = scalar_parameter(), scalar_parameter()
         self.weight_bits = entry(weight_bits, torch.int64)
         self.bias_bits = entry(bias_bits, torch.int64)
         self.quantize_activation = entry(quantize, torch.bool)
+        if self.measured_ranges:
+            self.clamp_activation = entry(quantize, torch.bool)
         self.adjust_output_shift = entry(quantize and not self.simulate, torch.bool)
         self.shift_quantile = entry(1.0, torch.float32)
 
@@ -88,13 +103,16 @@ class FusedModule(nn.Module):
         self.op, self.bn = op, batchnorm
 
     def update(self) -> None:
-        """Take over the six parameters after they have changed."""
+        """Take over the parameters after they have changed."""
         self._bits = int(self.weight_bits)
         self._bias_bits = int(self.bias_bits)
         self._quantize = bool(self.quantize_activation)
         self._adjust = bool(self.adjust_output_shift) and not self.simulate
         self._quantile = float(self.shift_quantile)
         self._shift = int(self.output_shift)
+        self._range = int(self.activation_threshold) if self.measured_ranges else 0
+        self._final_scale = int(self.final_scale) if self.measured_ranges and self.op is not None else 0
+        self.clamps = not self.measured_ranges or self._quantize or bool(self.clamp_activation)
         self._cache: tuple[tuple[object, ...], Parameters] | None = None
         if self.simulate and self._bits == 0:
             self._bits = self._bias_bits = 8
@@ -109,6 +127,8 @@ class FusedModule(nn.Module):
             (self.shift_quantile, shift_quantile),
         ):
             parameter.data.fill_(value)
+        if self.measured_ranges:
+            self.clamp_activation.data.fill_(True)
         self.update()
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
@@ -123,24 +143,41 @@ class FusedModule(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Compute pooling, operator and activation of `x`, (B, C, L), (B, C, H, W) or, for linear, (B, features)."""
         if self.pooling is not None:
-            x = self.pooling(x, quantize=self._quantize, simulate=self.simulate, nearest=self.round_avg)
+            modes = {"quantize": self._quantize, "simulate": self.simulate, "nearest": self.round_avg}
+            x = self.pooling(x, clamps=self.clamps, **modes)
         if self.op is None:
             return x
+        y = self._operate(self.op, x)
+        return y * 2.0**self._final_scale if self._final_scale else y
+
+    def _operate(self, op: nn.Module, x: Tensor) -> Tensor:
         weight, bias, exponent = self._effective()
         if self.simulate:
             return self._finish_simulate(x, weight, bias)
-        z = self._compute(self.op, x, weight, bias)
+        z = self._compute(op, x, weight, bias)
         if self.bn is not None:
-            z = self.bn(z) / 4
+            z = self.bn(z) * self.batchnorm_factor
         if exponent:
             z = z * 2.0**exponent
         return self._finish_qat(z) if self._quantize else self._finish_float(z)
+
+    @property
+    def batchnorm_factor(self) -> float:
+        """What the output of batch normalization is multiplied with. spec: qatv2, section 1."""
+        return 1.0 if self.measured_ranges else 0.25
+
+    @property
+    def final_scale_exponent(self) -> int:
+        """F: outputs are multiplied by 2^F; what the accelerator computes is not."""
+        return self._final_scale
 
     def _compute(self, op: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """Compute the operator alone; modules without one never get here."""
         raise NotImplementedError
 
     def _finish_float(self, z: Tensor) -> Tensor:
+        if not self.clamps:
+            return z.relu() if self.activation == "ReLU" else z.abs() if self.activation == "Abs" else z
         if self.wide:
             return clamp(z, WIDE_LOW, WIDE_HIGH)
         if self.activation == "ReLU":
@@ -202,8 +239,9 @@ class FusedModule(nn.Module):
             return self._derive_simulate(weight, bias)
         shift = output_shift(weight, bias, self._quantile) if self._adjust else self._shift
         before = shift if self._adjust else 0
+        after = clamped_shift(shift - self._range) if self.measured_ranges else shift
         # A power of two commutes with the operator: applied to the small tensors, it costs nothing.
-        folded = 0 if self.wide or self.bn is not None else shift
+        folded = 0 if self.wide or self.bn is not None else after
         if self._bits:
             weight = quantize_parameter(weight, before, self._bits, folded)
             bias = None if bias is None else quantize_parameter(bias, before, self._bias_bits, folded)
@@ -212,7 +250,7 @@ class FusedModule(nn.Module):
             weight, bias = weight * scale, None if bias is None else bias * scale
         if self._half_step_in_bias:
             bias = self._half_step(weight) if bias is None else bias + HALF_STEP
-        return weight, bias, 0 if self.wide else shift - folded
+        return weight, bias, 0 if self.wide else after - folded
 
     def _half_step(self, weight: Tensor) -> Tensor:
         return torch.full((self._channels(weight),), HALF_STEP, dtype=weight.dtype, device=weight.device)

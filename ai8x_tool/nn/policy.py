@@ -1,34 +1,66 @@
-"""The QAT policy: when quantization-aware training starts, and with how many bits. spec: quantization, section 4.1."""
+"""The QAT policy: when quantization-aware training starts, and with how many bits.
+
+spec: quantization, section 4.1; qatv2, section 4.8.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.errors import Ai8xError, nearest
 
 WEIGHT_BITS = (1, 2, 4, 8)
+DEFAULT_Z_SCORE = 8.0
+
+
+@dataclass(frozen=True)
+class Override:
+    """What one module has instead of the policy's values; None where it has the same."""
+
+    weight_bits: int | None = None
+    shift_quantile: float | None = None
 
 
 @dataclass(frozen=True)
 class QatPolicy:
-    """Start epoch, weight bits and shift quantile; `overrides` gives single modules other bits (by dotted name)."""
+    """Start epoch, weight bits and shift quantile; `overrides` gives single modules (by dotted name) others.
+
+    Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard
+    deviations do not count; None means :data:`DEFAULT_Z_SCORE`.
+    """
 
     start_epoch: int
     weight_bits: int
     shift_quantile: float = 1.0
-    overrides: Mapping[str, int] = field(default_factory=dict)
+    overrides: Mapping[str, Override] = field(default_factory=dict)
+    outlier_removal_z_score: float | None = None
 
     def __post_init__(self) -> None:
-        for name, bits in {"weight_bits": self.weight_bits, **self.overrides}.items():
-            if bits not in WEIGHT_BITS or isinstance(bits, bool):
-                raise Ai8xError(f"{name}: {bits!r} weight bits; they must be 1, 2, 4 or 8")
-        if not 0 < self.shift_quantile <= 1:
-            raise Ai8xError(f"shift_quantile {self.shift_quantile!r} must be above 0 and at most 1")
+        for name, override in {"": Override(self.weight_bits, self.shift_quantile), **self.overrides}.items():
+            where, bits, level = f"{name}: " if name else "", override.weight_bits, override.shift_quantile
+            if bits is not None and (bits not in WEIGHT_BITS or isinstance(bits, bool)):
+                raise Ai8xError(f"{where}{bits!r} weight_bits; they must be 1, 2, 4 or 8")
+            if level is not None and not 0 < level <= 1:
+                raise Ai8xError(f"{where}shift_quantile {level!r} must be above 0 and at most 1")
         if self.start_epoch < 0:
             raise Ai8xError(f"start_epoch {self.start_epoch!r} must not be negative")
+        if not (math.isfinite(self.z_score) and self.z_score > 0):
+            raise Ai8xError(f"outlier_removal_z_score {self.z_score!r} must be above 0")
+
+    @property
+    def z_score(self) -> float:
+        """The outlier limit to use."""
+        return DEFAULT_Z_SCORE if self.outlier_removal_z_score is None else self.outlier_removal_z_score
+
+    def choose(self, module: str) -> tuple[int, float]:
+        """Return weight bits and shift quantile of the module with this name."""
+        own = self.overrides.get(module, Override())
+        bits = self.weight_bits if own.weight_bits is None else own.weight_bits
+        return bits, self.shift_quantile if own.shift_quantile is None else own.shift_quantile
 
 
 def read_policy(path: Path) -> QatPolicy:
@@ -44,12 +76,14 @@ def read_policy(path: Path) -> QatPolicy:
     for key in ("start_epoch", "weight_bits"):
         if key not in content:
             raise Ai8xError(f"the QAT policy has no {key!r}", where=str(path), fix=f"add the line '{key}: …'")
+    z_score = content.get("outlier_removal_z_score")
     try:
         return QatPolicy(
             _number(content["start_epoch"], "start_epoch", int),
             _number(content["weight_bits"], "weight_bits", int),
             _number(content.get("shift_quantile", 1.0), "shift_quantile", float),
             _overrides(content.get("overrides") or {}),
+            None if z_score is None else _number(z_score, "outlier_removal_z_score", float),
         )
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(path)) from None
@@ -61,10 +95,18 @@ def _number(value: Any, key: str, kind: type) -> Any:
     return kind(value)
 
 
-def _overrides(content: Any) -> dict[str, int]:
+def _overrides(content: Any) -> dict[str, Override]:
     if not isinstance(content, dict):
         raise Ai8xError("overrides must map module names to {weight_bits: n}")
-    for name, values in content.items():
-        if not isinstance(values, dict) or "weight_bits" not in values:
-            raise Ai8xError(f"the override of {name!r} has no 'weight_bits'", fix="write {weight_bits: n}")
-    return {str(name): _number(values["weight_bits"], str(name), int) for name, values in content.items()}
+    return {str(name): _override(str(name), values) for name, values in content.items()}
+
+
+def _override(name: str, values: Any) -> Override:
+    kinds = {"weight_bits": int, "shift_quantile": float}
+    if not isinstance(values, dict | None):
+        raise Ai8xError(f"the override of {name!r} is {values!r}", fix="write {weight_bits: n}")
+    given = values or {}
+    for key in given:
+        if key not in kinds:
+            raise Ai8xError(f"the override of {name!r}: unknown key {key!r}{nearest(str(key), list(kinds))}")
+    return Override(**{key: _number(value, f"{name}.{key}", kinds[key]) for key, value in given.items()})

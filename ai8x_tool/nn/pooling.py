@@ -20,15 +20,18 @@ class Pooling:
     stride: tuple[int, ...]
     dilation: tuple[int, ...]
 
-    def __call__(self, value: Tensor, *, quantize: bool, simulate: bool, nearest: bool) -> Tensor:
-        """Pool (B, C, L) or (B, C, H, W); averages become integers of the accelerator where `quantize` says so."""
+    def __call__(self, value: Tensor, *, quantize: bool, simulate: bool, nearest: bool, clamps: bool) -> Tensor:
+        """Pool (B, C, L) or (B, C, H, W); averages become integers of the accelerator where `quantize` says so.
+
+        Without `quantize`, averages are limited to the range of activations where `clamps` says so.
+        """
         if self.kind == "Max":
             pool = F.max_pool1d if len(self.size) == 1 else F.max_pool2d
             return pool(value, self.size, self.stride, 0, self.dilation)
         total = self._window_sums(value)
         count = math.prod(self.size)
         if not quantize:
-            return clamp(total / count, ACTIVATION_LOW, ACTIVATION_HIGH)
+            return clamp(total / count, ACTIVATION_LOW, ACTIVATION_HIGH) if clamps else total / count
         if simulate:
             return quantize_average(total, count, 1.0, nearest=nearest).clamp(-128, 127)
         return clamp(quantize_average(total, count, 128.0, nearest=nearest), ACTIVATION_LOW, ACTIVATION_HIGH)

@@ -1,6 +1,6 @@
 """What happens to a whole model: folding batch normalization, starting QAT, taking over stored parameters, loading.
 
-spec: quantization, section 4.2; training, section 4.5.
+spec: quantization, section 4.2; training, section 4.5; qatv2, sections 4.1, 4.2 and 8.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.policy import QatPolicy
 
@@ -23,7 +24,11 @@ _DEFAULTS = {
     "quantize_activation": False,
     "adjust_output_shift": False,
     "shift_quantile": 1.0,
+    "activation_threshold": 0.0,
+    "final_scale": 0.0,
+    "clamp_activation": False,
 }
+_OF_MEASURED_RANGES = ("activation_threshold", "final_scale", "clamp_activation")
 
 
 def named_fused_modules(model: nn.Module) -> Iterator[tuple[str, FusedModule]]:
@@ -34,7 +39,7 @@ def named_fused_modules(model: nn.Module) -> Iterator[tuple[str, FusedModule]]:
 
 
 def fuse_batchnorm(model: nn.Module) -> None:
-    """Fold every batch normalization (and its division by 4) into weight and bias, and remove it."""
+    """Fold every batch normalization (and the factor behind it) into weight and bias, and remove it."""
     for _, module in named_fused_modules(model):
         if module.bn is not None:
             _fuse(module)
@@ -46,10 +51,10 @@ def _fuse(module: FusedModule) -> None:
     assert isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d)
     assert isinstance(op, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d)
     assert bn.running_mean is not None and bn.running_var is not None and op.bias is not None
-    factor = torch.rsqrt(bn.running_var + bn.eps) / 4
+    factor = torch.rsqrt(bn.running_var + bn.eps) * module.batchnorm_factor
     offset = torch.zeros_like(factor)
     if bn.affine:
-        factor, offset = factor * bn.weight, bn.bias / 4
+        factor, offset = factor * bn.weight, bn.bias * module.batchnorm_factor
     if isinstance(op, nn.ConvTranspose2d):
         grouped = op.weight.view(op.groups, -1, *op.weight.shape[1:])
         grouped.mul_(factor.view(op.groups, 1, -1, *(1,) * (op.weight.dim() - 2)))
@@ -64,15 +69,21 @@ def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
     """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has."""
     unknown = set(policy.overrides)
     for name, module in named_fused_modules(model):
-        module.start_qat(policy.overrides.get(name, policy.weight_bits), policy.shift_quantile)
+        module.start_qat(*policy.choose(name))
         unknown.discard(name)
+    update_model(model)
     return sorted(unknown)
 
 
 def update_model(model: nn.Module) -> None:
-    """Make every fused module take over its stored parameters (needed after changing them by hand)."""
+    """Make every module take over its stored parameters (needed after changing them by hand)."""
+    clamps = False
     for _, module in named_fused_modules(model):
         module.update()
+        clamps = clamps or module.clamps
+    for joint in model.modules():
+        if isinstance(joint, Elementwise) and joint.measured_ranges:  # which does not save whether it clamps
+            joint.clamps = joint.simulate or clamps
 
 
 @torch.no_grad()
@@ -107,11 +118,11 @@ def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
         name = key if key in own else _without_module(key)
         if name in own:
             chosen[name] = torch.as_tensor(np.array(value)) if not isinstance(value, Tensor) else value
-        else:
+        elif key.rpartition(".")[2] not in _OF_MEASURED_RANGES:  # without meaning here: see Checkpoint.measured_ranges
             unexpected.append(key)
-    _add_defaults(model, own, chosen)
+    _add_defaults(own, chosen)
     _check(own, chosen)
-    model.load_state_dict(chosen)
+    model.load_state_dict({name: value.reshape(own[name].shape) for name, value in chosen.items()})
     update_model(model)
     return unexpected
 
@@ -123,11 +134,11 @@ def _without_module(key: str) -> str:
     return ".".join(parts)
 
 
-def _add_defaults(model: nn.Module, own: Mapping[str, Tensor], chosen: dict[str, Tensor]) -> None:
-    for module_name, _ in named_fused_modules(model):
-        for parameter, default in _DEFAULTS.items():
-            name = f"{module_name}.{parameter}" if module_name else parameter
-            chosen.setdefault(name, torch.tensor([default], dtype=own[name].dtype))
+def _add_defaults(own: Mapping[str, Tensor], chosen: dict[str, Tensor]) -> None:
+    for name, value in own.items():
+        default = _DEFAULTS.get(name.rpartition(".")[2])
+        if default is not None and value.numel() == 1:
+            chosen.setdefault(name, torch.tensor([default], dtype=value.dtype))
 
 
 def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
@@ -140,3 +151,5 @@ def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
         if value.shape != own[name].shape and value.numel() + own[name].numel() > 2:
             shapes = f"{tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} in the model"
             raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or data set?")
+        if name.endswith(("activation_threshold", "final_scale")) and not float(value).is_integer():
+            raise Ai8xError(f"{name} = {float(value)} is not a whole number", fix="train it again: a layer was dead")

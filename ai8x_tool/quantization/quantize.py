@@ -1,4 +1,4 @@
-"""The quantize step: a checkpoint in, an integer checkpoint out. spec: quantization, section 6."""
+"""The quantize step: a checkpoint in, an integer checkpoint out. spec: quantization, section 6; qatv2, section 5."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,13 @@ from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import BINARY
+from ai8x_tool.network.description import BINARY, LayerDescription
 from ai8x_tool.network.parser import read_description
-from ai8x_tool.quantization.rules import Clipping, quantize_clipped, quantize_trained
+from ai8x_tool.quantization.rules import Clipping, QuantizedLayer, fold_range, quantize_clipped, quantize_trained
 
 _WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
+_RANGES = ("activation_threshold", "final_scale")
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def quantize(
     checkpoint = read_checkpoint(source)
     if target.exists() and (not overwrite or target.resolve() == source.resolve()):
         raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
-    widths = _described_widths(network, device, console)
-    result = quantize_checkpoint(checkpoint, console, widths=widths, default_bits=default_bits, clipping=clipping)
+    described = _described_layers(network, device, console)
+    result = quantize_checkpoint(checkpoint, console, described=described, default_bits=default_bits, clipping=clipping)
     save_checkpoint(compacted(result.content) if compact else result.content, target)
     return result
 
@@ -88,24 +89,24 @@ def quantize_checkpoint(
     checkpoint: Checkpoint,
     console: Console,
     *,
-    widths: list[int | None],
+    described: list[LayerDescription],
     default_bits: int | None = None,
     clipping: Clipping | None = None,
 ) -> QuantizeResult:
-    """Return the quantized content of a checkpoint. `widths` are those of the description's weight layers, if any."""
+    """Return the quantized content of a checkpoint. `described` are the description's layers with weights, if any."""
     state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
     _check_state(state, str(checkpoint.path))
     if "clipping_method" in checkpoint.extras:
         raise Ai8xError("this checkpoint is already quantized", where=str(checkpoint.path))
+    if clipping is not None:
+        _check_no_ranges(state, str(checkpoint.path))
     done: dict[str, Tensor] = {}
     reports = []
-    position = 0
-    for key in [k for k in state if k.endswith(".weight")]:
-        described = widths[position] if position < len(widths) else None
-        position += 1
-        if widths and position > len(widths):
+    for position, key in enumerate(k for k in state if k.endswith(".weight")):
+        if described and position >= len(described):
             continue
-        report = _quantize_layer(key, state, done, described, default_bits, clipping, str(checkpoint.path))
+        layer = described[position] if described else None
+        report = _quantize_layer(key, state, done, layer, default_bits, clipping, checkpoint.path, console)
         reports.append(report)
     quantized = _assemble(state, done)
     content = _content(checkpoint, quantized, clipping, console)
@@ -126,6 +127,15 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
             raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
         if not bool(torch.isfinite(value.float()).all()):
             raise Ai8xError(f"{key!r} holds infinite or undefined values", where=where)
+        if name in _RANGES and (value.numel() != 1 or not float(value).is_integer()):
+            raise Ai8xError(f"{key!r} must be one whole number, not {value.flatten().tolist()[:4]}", where=where)
+
+
+def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
+    for key, value in state.items():
+        if key.rpartition(".")[2] in _RANGES and bool(value.any()):
+            message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which --clip-method ignores"
+            raise Ai8xError(message, where=where, fix="leave out --clip-method")
 
 
 def _layer_of(key: str) -> str:
@@ -143,21 +153,24 @@ def _quantize_layer(
     key: str,
     state: Mapping[str, Tensor],
     done: dict[str, Tensor],
-    described: int | None,
+    described: LayerDescription | None,
     default_bits: int | None,
     clipping: Clipping | None,
-    where: str,
+    path: Path,
+    console: Console,
 ) -> LayerReport:
     layer, bias_key = _layer_of(key), key.removesuffix("weight") + "bias"
     stored = int(_number(state, f"{layer}.weight_bits", 0))
-    bits = described or stored or default_bits or 8
+    bits = (described and described.quantization) or stored or default_bits or 8
     if bits not in _WIDTHS:
-        raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=where)
+        raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=str(path))
     weights = state[key].float()
     bias = state[bias_key].float() if bias_key in state else None
     if clipping is None:
         level = _number(state, f"{layer}.shift_quantile", 1.0)
         result = quantize_trained(weights, bias, bits, level)
+        wide = described is not None and described.output_width != 8
+        result = _with_range(result, layer, bits, state, f"{path}: {key!r}", None if wide else console)
     else:
         result = quantize_clipped(weights, bias, bits, clipping)
     done[key] = result.weights
@@ -172,6 +185,19 @@ def _quantize_layer(
     ends = (result.weights == -limit) | (result.weights == limit - 1)
     largest, saturated = float(weights.abs().max()), float(ends.float().mean())
     return LayerReport(key, bits, result.output_shift, largest, saturated)
+
+
+def _with_range(
+    result: QuantizedLayer, layer: str, bits: int, state: Mapping[str, Tensor], where: str, console: Console | None
+) -> QuantizedLayer:
+    """Fold the layer's activation range into its output shift, if it has one; tell `console` what does not fit."""
+    if f"{layer}.activation_threshold" not in state:
+        return result
+    assert result.output_shift is not None
+    folded = fold_range(result.output_shift, int(_number(state, f"{layer}.activation_threshold", 0)), bits)
+    if folded.problem is not None and console is not None:
+        console.warn(f"{where}: {folded.problem} (of no effect for a 32-bit output)")
+    return replace(result, output_shift=float(folded.shift))
 
 
 def _assemble(state: Mapping[str, Tensor], done: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
@@ -241,15 +267,13 @@ def save_checkpoint(content: dict[str, Any], target: Path) -> None:
         raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None
 
 
-def _described_widths(network: Path | None, device: Device, console: Console) -> list[int | None]:
-    """Return the widths of the description's layers with weights; empty without a description."""
+def _described_layers(network: Path | None, device: Device, console: Console) -> list[LayerDescription]:
+    """Return the description's layers with weights; empty without a description."""
     if network is None:
         return []
     description = read_description(network, device, console)
-    widths = []
-    for layer in description.layers:
-        if layer.takes_parameters:
-            if layer.quantization == BINARY:
-                raise Ai8xError("binary weights cannot be made by quantize", where=description.where(layer))
-            widths.append(layer.quantization)
-    return widths
+    layers = [layer for layer in description.layers if layer.takes_parameters]
+    for layer in layers:
+        if layer.quantization == BINARY:
+            raise Ai8xError("binary weights cannot be made by quantize", where=description.where(layer))
+    return layers

@@ -1,4 +1,4 @@
-"""How one layer's weights become integers. spec: quantization, sections 6.3 and 6.4."""
+"""How one layer's weights become integers. spec: quantization, sections 6.3 and 6.4; qatv2, section 5."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from ai8x_tool.errors import Ai8xError
 ClipMethod = Literal["AVGMAX", "MAX", "STDDEV", "SCALE"]
 
 _LARGEST_QUANTILE_INPUT = 16_000_000
+_LOWEST_SHIFT, _HIGHEST_SHIFT = -23, 7
+"""Output shifts that the accelerator knows, plus the weight bits."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,26 @@ def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: flo
         bias=None if bias is None else _to_integers(bias, factor, bits) * 2 ** (bits - 1),
         output_shift=float(-exponent),
     )
+
+
+@dataclass(frozen=True)
+class FoldedShift:
+    """An output shift with the activation range in it. `problem` says what the range did not allow, or is None."""
+
+    shift: int
+    problem: str | None
+
+
+def fold_range(output_shift: float, exponent: int, bits: int) -> FoldedShift:
+    """Return the output shift of a layer whose outputs are divided by 2^exponent more than its inputs."""
+    wanted = int(output_shift) - exponent
+    shift = max(-7 - bits, min(23 - bits, wanted))
+    low, high = _LOWEST_SHIFT + bits, _HIGHEST_SHIFT + bits
+    if shift != wanted:
+        return FoldedShift(shift, f"the output shift {wanted} is limited to {shift}")
+    if not low <= shift <= high:
+        return FoldedShift(shift, f"the output shift {shift} is outside {low} … {high}, which {bits}-bit weights allow")
+    return FoldedShift(shift, None)
 
 
 def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: Clipping) -> QuantizedLayer:

@@ -137,7 +137,7 @@ def caution_mlator(s: FinalOutput) -> Finding | None:
     """The byte collector (--mlator) copies 8-bit outputs whose pixels are a multiple of 4."""
     if not s.mlator or s.collectable:
         return None
-    return Finding("some outputs are copied without the byte collector: 32 bits, or few or odd pixels")
+    return Finding("some outputs, of 32 bits, with a final scale, or of few or odd pixels, are copied without it")
 
 
 def caution_zero_output(s: FinalOutput) -> Finding | None:

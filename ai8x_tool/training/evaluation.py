@@ -41,6 +41,7 @@ from ai8x_tool.training.model import (
     load_weights,
     output_scale,
     use_channels_last,
+    warn_about_inner_scales,
 )
 from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
@@ -127,8 +128,10 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
         console=console,
+        measured_ranges=checkpoint.measured_ranges,
     )
     load_weights(model, checkpoint, console)
+    warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
         console.warn(f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to what bias memory holds")

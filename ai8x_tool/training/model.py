@@ -14,6 +14,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import build_context, fuse_batchnorm, load_state, named_fused_modules
+from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins import find_model
 from ai8x_tool.training.data import DataSetEntry
 
@@ -27,6 +28,7 @@ def build_model(
     round_avg: bool = False,
     simulate: bool = False,
     console: Console | None = None,
+    measured_ranges: bool = False,
 ) -> nn.Module:
     """Return the model `name` for the inputs and classes of a data set.
 
@@ -46,7 +48,8 @@ def build_model(
     }
     if model.dim > 1 and dimensions[1] < model.min_input:
         arguments["padding"] = (model.min_input - dimensions[1] + 1) // 2
-    with build_context(find_device(device), simulate=simulate, round_avg=round_avg):
+    modes = {"simulate": simulate, "round_avg": round_avg, "measured_ranges": measured_ranges}
+    with build_context(find_device(device), **modes):
         built = model.build(**arguments)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
@@ -122,6 +125,25 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
         return 1.0
     last = [module for _, module in named_fused_modules(model) if module.op is not None][-1:]
     return 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
+
+
+def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:
+    """Warn where outputs that another layer reads have a final scale, which the accelerator ignores.
+
+    Some tools write such checkpoints where a layer is defined behind its consumer. spec: qatv2, section 4.5.
+    """
+    scaled = [name for name, module in named_fused_modules(model) if module.final_scale_exponent]
+    if not scaled:
+        return
+    try:
+        consumed = trace_dataflow(model, torch.zeros(1, *shape)).consumed
+    except Ai8xError:  # which layers read it cannot be told
+        return
+    for name in scaled:
+        if name in consumed:
+            console.warn(
+                f"{where}: {name!r} has a final scale, but is not an output: the accelerator does not scale it"
+            )
 
 
 def nonzero_weights(model: nn.Module) -> int:

@@ -19,6 +19,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins import find_dataset, find_model
 from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.activation_ranges import chosen_ranges, with_measured_ranges
 from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, Part
@@ -82,10 +83,17 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     seed = _seed(settings, resumed)
     _set_determinism(settings)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
+    measured = chosen_ranges(settings, checkpoint)
     model = build_model(
-        arch, entry, device=settings.device, use_bias=settings.use_bias, round_avg=settings.avg_pool_rounding
+        arch,
+        entry,
+        device=settings.device,
+        use_bias=settings.use_bias,
+        round_avg=settings.avg_pool_rounding,
+        measured_ranges=measured,
     )
     if checkpoint is not None:
+        checkpoint = with_measured_ranges(checkpoint, console) if measured else checkpoint
         load_weights(model, checkpoint, console)
     use_channels_last(model, entry.input)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)

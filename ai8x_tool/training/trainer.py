@@ -19,6 +19,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.nn import fuse_batchnorm, start_qat
 from ai8x_tool.report.plots import plot_confusion, plot_history
 from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
 from ai8x_tool.training.batches import batch_count, batches, derived_seed, generator_for
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.logs import RunLog
@@ -155,7 +156,7 @@ class Trainer:
         started = time.monotonic()
         policy = self.session.policy
         if policy is not None and not self.qat and epoch >= policy.start_epoch:
-            self._switch_to_qat()
+            self._switch_to_qat(epoch)
         rate = float(self.optimizer.param_groups[0]["lr"])
         loss, top1 = self._train_epoch(epoch)
         score = self._validate(epoch)
@@ -165,11 +166,13 @@ class Trainer:
         self._save(epoch, score)
         self.schedule.end_epoch(epoch)
 
-    def _switch_to_qat(self) -> None:
+    def _switch_to_qat(self, epoch: int) -> None:
         assert self.session.policy is not None
         self.log.info("Initiating quantization aware training (QAT)...")
         fuse_batchnorm(self.model)
         drop_parameters(self.optimizer, self.model)
+        if has_measured_ranges(self.model):
+            set_ranges(self.session, epoch, self.log)
         for name in start_qat(self.model, self.session.policy):
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None

@@ -52,9 +52,10 @@ class Agreement:
 def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Console) -> Agreement:
     """Run all samples of `part` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
 
-    A 32-bit last layer gives the accumulator in both. spec: quantization, section 3.2.
+    A 32-bit last layer gives the accumulator in both, which torch multiplies by its final scale. spec: quantization,
+    section 3.2; qatv2, section 3.
     """
-    classes = int(outputs.shape[1])
+    classes, unscaled = int(outputs.shape[1]), 2.0**-network.final.final_scale
     confusion = np.zeros((classes, classes), np.int64)
     different, first = 0, None
     with console.progress("integer engine", len(part)) as progress:
@@ -62,7 +63,7 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
             indices = torch.arange(start, min(start + _BATCH, len(part)))
             inputs, targets = part.batch(indices)
             engine = run(network, _samples(network, inputs)).last
-            expected = outputs[indices].double().numpy().reshape(engine.shape)
+            expected = (outputs[indices].double() * unscaled).numpy().reshape(engine.shape)
             unequal = (engine != expected).reshape(len(indices), -1)
             if unequal.any() and first is None:
                 first = _first_difference(engine, expected, unequal, start)

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.codegen import write_project
+from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.firmware import build, open_session
@@ -85,17 +86,25 @@ def _compare(
 ) -> tuple[int, str | None]:
     """Return how many samples differ, and where the first one does."""
     layers = synthesis.network.outputs()
+    placed = placements(synthesis.program.unload, scale_output=synthesis.project.scale_output)
     different, first = 0, None
     with console.progress("firmware", len(samples)) as progress:
         for number, sample in enumerate(samples):
             outputs = session.infer(sample, f"sample {number}")
-            wanted = [tensors.outputs[layer.index][number] for layer in layers]
+            expected = (tensors.outputs[layer.index][number] for layer in layers)
+            wanted = [_scaled(values, p.scale) for values, p in zip(expected, placed, strict=True)]
             place = _difference(outputs, wanted)
             if place is not None:
                 different += 1
                 first = first or f"sample {number}, {place}"
             progress.advance()
     return different, first
+
+
+def _scaled(values: Array, scale: int) -> Array:
+    """Return values times 2^scale, rounded down and saturated to 32 bits. spec: qatv2, section 7.5."""
+    wide = values.astype(np.int64)
+    return np.clip(wide << scale if scale >= 0 else wide >> -scale, -(1 << 31), (1 << 31) - 1)
 
 
 def _difference(outputs: Sequence[Array], wanted: Sequence[Array]) -> str | None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.network.network import Layer, Network
-from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.nn import FusedModule, named_fused_modules
 
 Array = npt.NDArray[Any]
 
@@ -45,14 +45,17 @@ class LayerEquality:
 
 @contextmanager
 def captured_outputs(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect the outputs of all fused modules, by name, one entry for each call, while the block runs."""
+    """Collect the outputs of all fused modules, by name, one entry for each call, while the block runs.
+
+    They are what the accelerator computes: without final scales.
+    """
     outputs: dict[str, list[Tensor]] = {}
     handles = []
     for name, module in named_fused_modules(model):
         outputs[name] = []
 
-        def keep(_module: nn.Module, _inputs: Any, output: Tensor, name: str = name) -> None:
-            outputs[name].append(output.detach().clone())
+        def keep(module: FusedModule, _inputs: Any, output: Tensor, name: str = name) -> None:
+            outputs[name].append(output.detach() * 2.0**-module.final_scale_exponent)
 
         handles.append(module.register_forward_hook(keep))
     try:

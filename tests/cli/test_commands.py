@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import OrderedDict
 
 import numpy as np
 import pytest
+import torch
 
 from ai8x_tool import __version__
 from ai8x_tool.cli.main import app
@@ -193,6 +195,28 @@ def test_intermediate_data(workspace):
     assert sorted(path.name for path in folder.iterdir()) == names
     shapes = [np.load(folder / name, allow_pickle=False).shape for name in names]
     assert shapes == [(8,), (8, 4, 4), (8, 3, 3, 3), (5,), (5, 1, 1), (5, 128, 1, 1)]
+
+
+def test_final_scale(workspace, states):
+    """spec: qatv2, section 7.1: applied, or not with the option, and only where the checkpoint has one."""
+    assert workspace.synthesize().exit_code == 0
+    assert "scale" not in texts(workspace.output)["cnn.c"]
+    state = states[1]
+    ranges = {"last.activation_threshold": torch.tensor(1.0), "last.final_scale": torch.tensor(3.0)}
+    workspace.save(OrderedDict([(k, v) for key in state for k, v in [(key, state[key]), *_behind(key, ranges)]]))
+    result = workspace.synthesize("--overwrite")
+    assert result.exit_code == 0
+    assert "warning" not in result.stderr
+    files = texts(workspace.output)
+    assert "Final Scales: layer 1: 3" in files["cnn.c"]
+    assert "#define CNN_OUTPUT_0_SCALE (3)" in files["cnn.h"]
+    result = workspace.synthesize("--overwrite", "--no-scale-output")
+    assert "the final scales (layer 1: 3) are not applied" in result.stderr
+    assert "scaled" not in texts(workspace.output)["cnn.c"]
+
+
+def _behind(key, ranges):
+    return ranges.items() if key == "last.output_shift" else ()
 
 
 def test_stopping_early(workspace):

@@ -116,7 +116,7 @@ def test_what_cannot_be_fed(tmp_path):
         {"input_shape": [3, 4]},
         {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": [[0, 1, 2, 3]]}]},
         {"input_arrays": [{"address": "nonsense", "pixels_per_word": 1, "channels": [[0, 1, 2, None]]}]},
-        {"outputs": [{"shape": [1, 1, 1], "bits": 16}]},
+        {"outputs": [{"shape": [1, 1, 1], "bits": 24, "start": 0}]},
         {"outputs": 7},
         {"continue": None},
     ],

@@ -13,6 +13,7 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import BINARY
 from ai8x_tool.network.parameters import ParameterOptions, load_parameters
+from ai8x_tool.network.resolve import ResolveOptions, resolve
 
 EVERYTHING = ParameterOptions()
 CONV = {"op": "Conv2d", "processors": 1, "out_offset": 0}
@@ -289,3 +290,52 @@ def test_output_shift_of_the_description_wins(load, fails):
     assert load([CONV], state_of(KERNELS))[0].shift == 0
     state = {**state_of(KERNELS), "conv.output_shift": np.array([1.0, 2.0])}
     assert "'conv.output_shift'" in fails([CONV], state)
+
+
+def scaled(threshold=0.0, scale=0.0, shift=0, name="conv"):
+    """State of a layer of the newer scheme. spec: qatv2, section 6."""
+    new = {f"{name}.activation_threshold": np.float32(threshold), f"{name}.final_scale": np.asarray(scale, np.float32)}
+    old = state_of(random_kernels((3, 2, 3, 3), 4), bits=4, shift=shift, name=name)
+    return {f"{name}.output_shift": old.pop(f"{name}.output_shift"), **new, **old}
+
+
+@pytest.mark.parametrize("scale", [0.0, 5.0, -2.0, [3.0]])
+def test_final_scale(load, scale):
+    """It is read as stored, with zero or one dimensions; the threshold is not."""
+    (parameters,) = load([CONV], scaled(threshold=7.0, scale=scale, shift=-2)).values()
+    assert (parameters.final_scale, parameters.shift) == (int(np.ravel(scale)[0]), -2)
+
+
+def test_files_and_layers_without_final_scale(load):
+    """Older files have none, nor have the identity layers that a helper inserts into newer ones."""
+    (old,) = load([CONV], state_of(random_kernels((3, 2, 3, 3)))).values()
+    assert old.final_scale is None
+    mixed = {**scaled(scale=4.0), **state_of(random_kernels((3, 3, 3, 3), 2), bits=2, shift=1, name="fakepass")}
+    first, second = load([CONV, {**CONV, "out_offset": 0x400}], mixed).values()
+    assert (first.final_scale, second.final_scale, second.shift) == (4, None, 1)
+
+
+def test_more_than_one_final_scale(fails):
+    assert "'conv.final_scale' must hold one number" in fails([CONV], scaled(scale=[1.0, 2.0]))
+
+
+def test_shared_weights_share_the_final_scale(console):
+    """Section 6: layers with `weight_source` have that of the source."""
+    layers = [CONV, {**CONV, "out_offset": 0x400, "weight_source": 0, "quantization": 4}]
+    description = describe([{**layer, "pad": 1, "processors": 3} for layer in layers])
+    state = scaled(scale=4.0)
+    state["conv.op.weight"] = state["conv.op.weight"][:2]
+    parameters = load_parameters(description, checkpoint(state), MAX78000, console)
+    network = resolve(description, parameters, (2, 4, 4), MAX78000, console, ResolveOptions())
+    assert [layer.final_scale for layer in network.layers] == [4, 4]
+
+
+@pytest.mark.parametrize(("width", "shift"), [(8, 17), (32, 11)])
+def test_the_shift_of_a_32_bit_output_is_always_legal(load, width, shift):
+    """Section 5.3: it has no effect."""
+    (parameters,) = load([{**CONV, "output_width": width}], scaled(shift=17)).values()
+    assert parameters.shift == shift
+    (old,) = load(
+        [{**CONV, "output_width": width}], state_of(random_kernels((3, 2, 3, 3), 4), bits=4, shift=17)
+    ).values()
+    assert old.shift == 17

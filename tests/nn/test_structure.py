@@ -41,7 +41,7 @@ def test_starting_qat_sets_the_bookkeeping() -> None:
     model = torch.nn.Sequential(
         nn.FusedConv1dReLU(4, 4, 1, context=CONTEXT), torch.nn.ModuleList([nn.Linear(4, 4, context=CONTEXT)])
     )
-    assert nn.start_qat(model, nn.QatPolicy(1, 8, 0.9, {"1.0": 2, "conv9": 4})) == ["conv9"]
+    assert nn.start_qat(model, nn.QatPolicy(1, 8, 0.9, {"1.0": nn.Override(2), "conv9": nn.Override(4)})) == ["conv9"]
     first, second = (module for _, module in nn.named_fused_modules(model))
     assert [getattr(first, key).item() for key in SIX] == [0, 8, 8, True, True, pytest.approx(0.9)]
     assert second.weight_bits.item() == second.bias_bits.item() == 2
@@ -218,13 +218,13 @@ def test_blocks() -> None:
 def test_policy_files(tmp_path: Any) -> None:
     path = tmp_path / "policy.yaml"
     path.write_text("start_epoch: 10\nweight_bits: 2\nshift_quantile: 0.9\noverrides: {conv1: {weight_bits: 8}}\n")
-    assert nn.read_policy(path) == nn.QatPolicy(10, 2, 0.9, {"conv1": 8})
+    assert nn.read_policy(path) == nn.QatPolicy(10, 2, 0.9, {"conv1": nn.Override(8)})
     for text, words in {
         "weight_bits: 8": "no 'start_epoch'",
         "start_epoch: 3": "no 'weight_bits'",
         "start_epoch: 3\nweight_bits: 3": "must be 1, 2, 4 or 8",
         "start_epoch: x\nweight_bits: 8": "start_epoch: 'x'",
-        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {}}": "override of 'a'",
+        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {bits: 3}}": "override of 'a'",
         "start_epoch: [": "cannot be read",
         "- 1": "is a mapping",
         "start_epoch: 1\nweight_bits: 8\nshift_quantile: 0": "shift_quantile",

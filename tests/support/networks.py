@@ -31,6 +31,7 @@ class Weights:
     bias: object = None
     bits: int = 8
     shift: int = 0
+    final_scale: int | None = None
 
 
 def random_kernels(shape, bits=8, seed=0):
@@ -61,7 +62,8 @@ def parameters(description, weights):
             kernels = random_kernels(kernels, given.bits, layer.index)
         bias = None if given.bias is None else np.asarray(given.bias, np.int64)
         array = np.asarray(kernels, np.int64)
-        result[layer.index] = Parameters(f"layer{layer.index}.op.weight", array, bias, given.bits, given.shift)
+        name = f"layer{layer.index}.op.weight"
+        result[layer.index] = Parameters(name, array, bias, given.bits, given.shift, given.final_scale)
     return result
 
 

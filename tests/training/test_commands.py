@@ -102,3 +102,17 @@ def test_ctrl_c_says_how_to_continue(workspace: Path, monkeypatch: pytest.Monkey
     resumed = json.loads(invoke(*TRAIN, "--resume-from", path, "--json").stdout)
     one, two = (read_checkpoint(run["checkpoint"]).state for run in (whole, resumed))
     assert all(torch.equal(torch.tensor(one[key]), torch.tensor(two[key])) for key in one)
+
+
+def test_activation_ranges(workspace: Path) -> None:
+    """Measured is the default; the choice is written down."""
+    for words, key in (
+        (["--activation-ranges", "fixed"], False),
+        (["--activation-ranges", "Measured"], True),
+        ([], True),
+    ):
+        done = invoke(*TRAIN, *words, "--epochs", "1", "--json")
+        document = json.loads(done.stdout)
+        assert read_checkpoint(Path(document["checkpoint"])).measured_ranges == key
+    done = invoke(*TRAIN, "--activation-ranges", "sometimes")
+    assert done.exit_code == 1 and "'sometimes' is not one of measured, fixed" in done.stderr

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.quantizers import output_shift
+from ai8x_tool.quantization import quantize
 from ai8x_tool.settings import EvaluateSettings, TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
@@ -24,24 +24,16 @@ GOLDEN = SHARED / "golden" / "evaluate"
 
 
 def quantized_copy(path: Path, target: Path) -> Path:
-    """The integer checkpoint of a QAT checkpoint. spec: quantization, section 6.3 (8 bits)."""
-    state = {key: torch.from_numpy(value.copy()) for key, value in read_checkpoint(path).state.items()}
-    for layer in [key.removesuffix(".weight_bits") for key in state if key.endswith(".weight_bits")]:
-        weight, bias = state[f"{layer}.op.weight"], state.get(f"{layer}.op.bias")
-        shift = output_shift(weight, bias, 1.0)
-        state[f"{layer}.op.weight"] = (weight * 2.0 ** (7 - shift) + 0.5).floor().clamp(-128, 127)
-        if bias is not None:
-            state[f"{layer}.op.bias"] = (bias * 2.0 ** (7 - shift) + 0.5).floor().clamp(-128, 127) * 128
-        state[f"{layer}.output_shift"] = torch.tensor([float(shift)])
-        state[f"{layer}.adjust_output_shift"] = torch.tensor([0.0])
-    torch.save({"state_dict": state, "epoch": 4, "arch": "tiny"}, target)
+    quantize(path, target, MAX78000, Console(verbosity=-1))
     return target
 
 
-@pytest.fixture
-def trained(workspace: Path, console: Console) -> Path:
+@pytest.fixture(params=["measured", "fixed"])
+def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
-    settings = TrainSettings("tiny", "Stripes", deterministic=True, cpu=True, **options)  # type: ignore[arg-type]
+    settings = TrainSettings(
+        "tiny", "Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+    )  # type: ignore[arg-type]
     return train(settings, console).checkpoint
 
 

@@ -36,6 +36,7 @@ def rates(path: Path, epochs: int, first: int = 0) -> list[float]:
         ("class: PolynomialLR, total_iters: 4, power: 1", 10, [1, 0.75, 0.5, 0.25, 0, 0]),
         ("class: MultiStepMultiGammaLR, milestones: [1, 3], gammas: [0.5, 0.1]", 9, [1, 0.5, 0.5, 0.05, 0.05, 0.05]),
         ("class: CosineAnnealingWarmRestarts, T_0: 2", 9, [1, 0.5, 1, 0.5, 1, 0.5]),
+        ("class: CosineAnnealingLR, T_max: 4, eta_min: 0.2", 9, [1, 0.882843, 0.6, 0.317157, 0.2, 0.317157]),
         ("class: ExponentialLR, gamma: 0.5", 9, [1, 0.5, 0.25, 0.125, 0.0625, 0.03125]),
     ],
 )
@@ -90,4 +91,6 @@ def test_every_shipped_file_is_valid() -> None:
 
     assert len([read_schedule(path) for path in resources.list_configs("schedules").values()]) >= 20
     policies = {name: read_policy(path) for name, path in resources.list_configs("qat").items()}
-    assert policies["faceid_112"].overrides["feature_stage.4.0.conv2"] == 2 and policies["default"].start_epoch == 30
+    assert (
+        policies["faceid_112"].choose("feature_stage.4.0.conv2") == (2, 0.6) and policies["default"].start_epoch == 30
+    )

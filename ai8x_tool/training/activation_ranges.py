@@ -1,0 +1,96 @@
+"""Fixed or measured activation ranges: which, and measuring them when QAT starts. spec: qatv2, sections 4 and 8.2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import measure_ranges, named_fused_modules
+from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
+from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.batches import batch_count, batches, generator_for
+
+if TYPE_CHECKING:
+    from ai8x_tool.training.logs import RunLog
+    from ai8x_tool.training.session import Session
+
+
+def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> bool:
+    """Return whether activation ranges are measured: as asked for, as in the checkpoint, or else yes.
+
+    Raises Ai8xError where the checkpoint cannot be continued so.
+    """
+    wanted = settings.activation_ranges
+    if checkpoint is None or wanted is None:
+        return wanted != "fixed" if checkpoint is None else checkpoint.measured_ranges
+    stored = "measured" if checkpoint.measured_ranges else "fixed"
+    if wanted == stored or (wanted == "measured" and settings.resume_from is None):
+        return wanted == "measured"
+    fix = "leave out --activation-ranges"
+    if wanted == "measured":
+        fix += ", or start a new run with --exp-load-weights-from, which converts it"
+    raise Ai8xError(f"was trained with {stored} activation ranges, not {wanted}", where=str(checkpoint.path), fix=fix)
+
+
+def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint:
+    """Return a checkpoint of fixed ranges as one that can be trained on with measured ranges; others as they are.
+
+    The division by 4 behind every batch normalization becomes part of its weights.
+    """
+    if checkpoint.measured_ranges:
+        return checkpoint
+    state = dict(checkpoint.state)
+    for key in checkpoint.state:
+        if not key.endswith(".bn.running_mean"):
+            continue
+        owner = key.removesuffix("running_mean")
+        if f"{owner}weight" not in state or f"{owner}bias" not in state:
+            message = f"{owner.rstrip('.')!r} has no weights that could take up the division by 4"
+            raise Ai8xError(message, where=str(checkpoint.path), fix="use --activation-ranges fixed")
+        for name in ("weight", "bias"):
+            state[f"{owner}{name}"] = state[f"{owner}{name}"] / 4
+    console.info(f"{checkpoint.path}: converted from fixed to measured activation ranges")
+    return replace(checkpoint, state=state)
+
+
+def has_measured_ranges(model: nn.Module) -> bool:
+    """Tell whether the model was built for measured activation ranges."""
+    return any(module.measured_ranges for _, module in named_fused_modules(model))
+
+
+def set_ranges(session: Session, epoch: int, log: RunLog) -> None:
+    """Measure activation ranges with the training set, as `epoch` would shuffle and augment it, and fold them.
+
+    The optimizer's memory is of a network with other scales, and forgotten. spec: qatv2, section 4.6.
+    """
+    policy, samples = session.policy, session.training
+    assert policy is not None
+    log.info(f"Measuring activation ranges: {len(samples)} samples")
+    if policy.outlier_removal_z_score is None:
+        log.info(f"outlier_removal_z_score is not in the QAT policy: {DEFAULT_Z_SCORE:g} is used")
+    steps = batch_count(len(samples), session.settings.batch_size)
+    with log.console.progress("activation ranges", steps) as progress:
+
+        def inputs() -> Iterator[Tensor]:
+            for batch in _training_inputs(session, epoch):
+                yield batch
+                progress.advance()
+
+        exponents = measure_ranges(session.model, inputs(), policy, log.console.warn)
+    log.info("Activation ranges: " + ", ".join(f"{name} ±{2.0**exponent:g}" for name, exponent in exponents.items()))
+    session.optimizer.state.clear()
+
+
+def _training_inputs(session: Session, epoch: int) -> Iterator[Tensor]:
+    samples, seed, size = session.training, session.seed, session.settings.batch_size
+    order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "range order"))
+    augmentation = generator_for(seed, epoch, "range augmentation")
+    stream = batches(samples.part, samples.indices[order], size, augmentation=augmentation, device=session.device)
+    return (inputs for inputs, _ in stream)

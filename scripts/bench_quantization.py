@@ -1,0 +1,118 @@
+"""8-bit accuracy with fixed and with measured activation ranges, for weights of several widths, as a Markdown table.
+
+For every recipe and scheme the floating-point phase is trained once; every width then continues from its end, as an
+uninterrupted run would. Accuracies are of the test set: of the best floating-point epoch, of the best QAT epoch, and of
+its quantized checkpoint in 8-bit mode.
+
+    python scripts/bench_quantization.py mnist --epochs 5 --start 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import yaml
+
+from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
+from ai8x_tool.nn import read_policy
+from ai8x_tool.quantization import quantize
+from ai8x_tool.resources import find_config
+from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.training.evaluation import evaluate
+from ai8x_tool.training.logs import RunLog
+from ai8x_tool.training.session import Samples, prepare
+from ai8x_tool.training.trainer import Trainer, TrainResult
+
+Scheme = Literal["fixed", "measured"]
+SCHEMES: tuple[Scheme, ...] = ("fixed", "measured")
+QUIET = Console(verbosity=-1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Test accuracies in percent."""
+
+    recipe: str
+    scheme: Scheme
+    seed: int
+    bits: int
+    floating: float
+    qat: float
+    integers: float
+
+    def text(self) -> str:
+        """Return the row of the table."""
+        values = f"{self.floating:.2f} | {self.qat:.2f} | {self.integers:.2f}"
+        return f"| {self.recipe} | {self.scheme} | {self.seed} | {self.bits} | {values} |"
+
+
+def main() -> None:
+    """Measure and print, row by row."""
+    arguments = _arguments()
+    print("| recipe | activation ranges | seed | weight bits | float | QAT | 8-bit |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for recipe in arguments.recipes:
+            for seed in range(arguments.seeds):
+                for scheme in SCHEMES:
+                    for row in measure(recipe, scheme, seed, arguments, Path(folder)):
+                        print(row.text(), flush=True)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="+")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--bits", type=int, nargs="+", default=[8, 4, 2])
+    parser.add_argument("--epochs", type=int, help="all epochs (the recipe's)")
+    parser.add_argument("--start", type=int, help="first QAT epoch (the recipe's)")
+    parser.add_argument("--samples", type=int, help="train with so many samples only (all)")
+    parser.add_argument("--z-score", type=float, help="outlier_removal_z_score (the policy's)")
+    parser.add_argument("--seeds", type=int, default=1, help="repeat with so many seeds (1)")
+    return parser.parse_args()
+
+
+def measure(recipe: str, scheme: Scheme, seed: int, arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
+    """Train `recipe` with one scheme and yield a row for every width."""
+    flags = {"data": arguments.data, "epochs": arguments.epochs, "out_dir": folder / scheme, "seed": seed}
+    settings = resolve(TrainSettings, "train", recipe, None, {**flags, "activation_ranges": scheme})
+    policy = read_policy(find_config("qat", str(settings.qat_policy)))
+    start = policy.start_epoch if arguments.start is None else arguments.start
+    z_score = policy.z_score if arguments.z_score is None else arguments.z_score
+    floating = _train(replace(settings, epochs=start, qat_policy=None, name="float"), arguments.samples)
+    for bits in arguments.bits:
+        path = folder / f"{bits}.yaml"
+        content = {"start_epoch": start, "weight_bits": bits, "outlier_removal_z_score": z_score}
+        path.write_text(yaml.safe_dump(content))
+        options = {"qat_policy": str(path), "resume_from": floating.checkpoint, "name": f"bits{bits}"}
+        trained = _train(replace(settings, **options), arguments.samples)  # type: ignore[arg-type]
+        file = trained.folder / "q.pth.tar"
+        quantize(trained.best_checkpoint, file, find_device(settings.device), QUIET)
+        accuracies = [_accuracy(settings, p) for p in (floating.best_checkpoint, trained.best_checkpoint)]
+        yield Row(recipe, scheme, seed, bits, *accuracies, _accuracy(settings, file, simulate=True))
+
+
+def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
+    session, log = prepare(settings, QUIET), RunLog(settings.out_dir, settings.name, QUIET)
+    session.training = Samples(session.training.part, session.training.indices[:samples])
+    try:
+        return Trainer(session, log).run()
+    finally:
+        log.close()
+
+
+def _accuracy(settings: TrainSettings, checkpoint: Path, *, simulate: bool = False) -> float:
+    options = EvaluateSettings(
+        settings.dataset, checkpoint, settings.model, settings.device, settings.data, simulate, engine=False, cpu=True
+    )
+    return evaluate(options, QUIET).score.top1
+
+
+if __name__ == "__main__":
+    main()
