@@ -1,0 +1,176 @@
+"""Post-training quantization by calibration: per layer the output shift whose integers come closest to the model.
+
+A layer's weights can be scaled by powers of two only, because the output shift has to undo it. The scale decides how
+much of the weights is clipped and how coarse the steps are. For each candidate the layer is run as the accelerator
+would run it, on what the layers before it, already quantized, make of the samples; the error is that of its output
+against the model as it was trained. The bias takes up the mean error of each channel and has all 8 bits of bias memory
+whatever the width of the weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained
+
+_COARSER, _FINER = 1, 5
+"""How far from the scale that clips nothing the candidates go, in powers of two."""
+_CHUNK = 64
+
+
+@torch.no_grad()
+def calibrate(
+    reference: nn.Module, simulated: nn.Module, samples: Tensor, bits: Mapping[str, int]
+) -> dict[str, QuantizedLayer]:
+    """Return integer weights and biases of every layer in `bits` that the samples reach.
+
+    `reference` is the trained model, with batch normalization folded; `simulated` the same model built in simulate
+    mode, whose parameters are overwritten; `samples` (N, C, L) or (N, C, H, W) are integers −128…127 as float32. A
+    module that is used several times is calibrated for its first use.
+    """
+    _enter_integer_mode(simulated)
+    trained = dict(named_fused_modules(reference.eval()))
+    inputs = _first_inputs(reference, samples / 128)
+    chosen: dict[str, QuantizedLayer] = {}
+
+    def choose(name: str, module: FusedModule, given: Tensor) -> None:
+        if name in bits and name in inputs and name not in chosen:
+            search = _Search(trained[name], module, inputs.pop(name), given, bits[name])
+            chosen[name] = search.best()
+            _install(module, chosen[name], bits[name])
+
+    with _before_each(simulated.eval(), choose):
+        simulated(samples)
+    return chosen
+
+
+def _enter_integer_mode(model: nn.Module) -> None:
+    for _, module in named_fused_modules(model):
+        module.quantize_activation.data.fill_(True)
+        module.adjust_output_shift.data.fill_(False)
+        module.update()
+
+
+def _first_inputs(model: nn.Module, samples: Tensor) -> dict[str, Tensor]:
+    """Return the input of every operator at its first use."""
+    found: dict[str, Tensor] = {}
+    with _before_each(model, lambda name, _, given: found.setdefault(name, given)):
+        model(samples)
+    return found
+
+
+@contextmanager
+def _before_each(model: nn.Module, action: Any) -> Iterator[None]:
+    """Call `action(name, module, input)` before every fused module with an operator runs."""
+
+    def hook_of(name: str) -> Any:
+        return lambda module, given: (action(name, module, given[0]), None)[1]
+
+    modules = [(name, module) for name, module in named_fused_modules(model) if module.op is not None]
+    handles = [module.register_forward_pre_hook(hook_of(name)) for name, module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
+    """Give a module in simulate mode integer parameters."""
+    assert module.op is not None
+    module.op.weight.data.copy_(layer.weights)
+    if layer.bias is not None:
+        module.op.bias.data.copy_(layer.bias)
+    module.weight_bits.data.fill_(bits)
+    module.bias_bits.data.fill_(bits)
+    module.output_shift.data.fill_(layer.output_shift or 0.0)
+    module.update()
+
+
+class _Search:
+    """The search for one layer. `trained` and `given` are its inputs in the trained and in the integer model."""
+
+    def __init__(
+        self, reference: FusedModule, module: FusedModule, trained: Tensor, given: Tensor, bits: int
+    ) -> None:
+        assert module.op is not None and reference.op is not None
+        self.module, self.given, self.bits = module, given, bits
+        self.op, self.simulated_op = reference.op, module.op
+        self.weights, self.bias, exponent = _parameters(reference)
+        self.target = reference(trained) * (2.0**exponent if reference.wide else 1.0)
+        self.sums = self._mean_sums(reference, trained, self.weights, self.bias)
+        self.has_bias = self.bias is not None
+
+    def best(self) -> QuantizedLayer:
+        """Return the candidate with the smallest error; among equals, the one that clips least."""
+        limit = float(self.weights.abs().max())
+        largest = 0 if limit == 0 else int(torch.tensor(1 / limit).log2().floor())
+        low, high = -7 - self.bits, 23 - self.bits
+        exponents = sorted({max(low, min(high, largest + step)) for step in range(-_COARSER, _FINER + 1)})
+        candidates = [layer for exponent in exponents for layer in self._layers(exponent)]
+        return min(candidates, key=self._error)
+
+    def _layers(self, exponent: int) -> list[QuantizedLayer]:
+        """Return the layer at a scale of 2^exponent: with its own bias, and with one that corrects mean errors."""
+        levels = 2 ** (self.bits - 1)
+        weights = torch.floor(self.weights * levels * 2.0**exponent + 0.5).clamp(-levels, levels - 1)
+        if self.bias is None:
+            return [QuantizedLayer(weights, None, float(-exponent))]
+        real = weights / (levels * 2.0**exponent)
+        means = self._mean_sums(self.module, self.given, real, None, scale=1 / 128)
+        corrected = self.sums - means
+        return [
+            QuantizedLayer(weights, _stored_bias(bias, exponent, self.bits), float(-exponent))
+            for bias in (self.bias, corrected)
+        ]
+
+    def _mean_sums(
+        self, module: FusedModule, given: Tensor, weights: Tensor, bias: Tensor | None, scale: float = 1.0
+    ) -> Tensor:
+        """Return the mean of the operator's results per output channel, before shift and activation."""
+        if module.pooling is not None:
+            quantized = bool(module.quantize_activation)
+            given = module.pooling(given, quantize=quantized, simulate=module.simulate, nearest=module.round_avg)
+        parameters = {"weight": weights} | ({} if bias is None else {"bias": bias})
+        zero = {} if bias is not None or self.op.bias is None else {"bias": torch.zeros_like(self.op.bias)}
+        result = functional_call(self.op, parameters | zero, (given * scale,))
+        axes = [axis for axis in range(result.dim()) if axis != 1]
+        return result.mean(dim=axes)
+
+    def _error(self, layer: QuantizedLayer) -> float:
+        _install(self.module, layer, self.bits)
+        output = self.module(self.given)
+        scale = 1 / 128
+        if self.module.wide:
+            scale /= 2 ** (self.bits - 1) * 2.0 ** -(layer.output_shift or 0.0)
+        return float((output * scale - self.target).square().mean())
+
+
+def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
+    """Return weights and bias that the trained module computes with, and the scale 2^s its wide output lacks."""
+    assert module.op is not None
+    weights, bias = module.op.weight.detach(), module.op.bias
+    bias = None if bias is None else bias.detach()
+    bits, shift = int(module.weight_bits), int(module.output_shift)
+    if bits:
+        layer = quantize_trained(weights, bias, bits, float(module.shift_quantile))
+        shift, levels = int(layer.output_shift or 0), 2.0 ** (bits - 1)
+        scale = 2.0**shift / levels
+        weights, bias = layer.weights * scale, None if layer.bias is None else layer.bias / levels * scale
+        return weights, bias, shift
+    scale = 1.0 if module.wide else 2.0**shift
+    return weights * scale, None if bias is None else bias * scale, 0
+
+
+def _stored_bias(bias: Tensor, exponent: int, bits: int) -> Tensor:
+    """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1). spec: quantization, 7.2."""
+    levels = 2 ** (bits - 1)
+    return torch.floor(bias * levels * 2.0**exponent + 0.5).clamp(-128, 127) * levels
