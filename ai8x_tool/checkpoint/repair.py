@@ -90,7 +90,9 @@ def _with_present_operators(state: State, known: Collection[str], said: list[str
     for key in state:
         layer, _, rest = key.rpartition(".")
         owner, _, operator = layer.rpartition(".")
-        ours = f"{owner}.weight_bits" in state or f"{owner}.output_shift" in state or f"{owner}.bn.running_mean" in state
+        ours = (
+            f"{owner}.weight_bits" in state or f"{owner}.output_shift" in state or f"{owner}.bn.running_mean" in state
+        )
         new = f"{owner}.op.{rest}"
         if operator in _OLD_OPERATORS and ours and key not in known and new not in state:
             names[key] = new

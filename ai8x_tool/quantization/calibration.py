@@ -9,6 +9,7 @@ whatever the width of the weights.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,11 @@ from torch.func import functional_call
 
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
-from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained
+from ai8x_tool.quantization.rounding import CompensatedRounding
+from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
 """How far from the scale that clips nothing the candidates go, in powers of two."""
-_CHUNK = 64
 
 
 @torch.no_grad()
@@ -85,10 +86,10 @@ def _before_each(model: nn.Module, action: Any) -> Iterator[None]:
 
 def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
     """Give a module in simulate mode integer parameters."""
-    assert module.op is not None
-    module.op.weight.data.copy_(layer.weights)
-    if layer.bias is not None:
-        module.op.bias.data.copy_(layer.bias)
+    weights, bias = _tensors(module)
+    weights.copy_(layer.weights)
+    if bias is not None and layer.bias is not None:
+        bias.copy_(layer.bias)
     module.weight_bits.data.fill_(bits)
     module.bias_bits.data.fill_(bits)
     module.output_shift.data.fill_(layer.output_shift or 0.0)
@@ -98,52 +99,37 @@ def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
 class _Search:
     """The search for one layer. `trained` and `given` are its inputs in the trained and in the integer model."""
 
-    def __init__(
-        self, reference: FusedModule, module: FusedModule, trained: Tensor, given: Tensor, bits: int
-    ) -> None:
+    def __init__(self, reference: FusedModule, module: FusedModule, trained: Tensor, given: Tensor, bits: int) -> None:
         assert module.op is not None and reference.op is not None
-        self.module, self.given, self.bits = module, given, bits
-        self.op, self.simulated_op = reference.op, module.op
+        self.module, self.op, self.given, self.bits = module, reference.op, given, bits
         self.weights, self.bias, exponent = _parameters(reference)
         self.target = reference(trained) * (2.0**exponent if reference.wide else 1.0)
-        self.sums = self._mean_sums(reference, trained, self.weights, self.bias)
-        self.has_bias = self.bias is not None
+        self.means = _channel_means(self.op, _pooled(reference, trained), self.weights, self.bias)
+        self.pooled = _pooled(module, given) / 128
+        self.compensated = CompensatedRounding(self.op, self.pooled)
 
     def best(self) -> QuantizedLayer:
-        """Return the candidate with the smallest error; among equals, the one that clips least."""
+        """Return the candidate with the smallest error; among equals, the first: coarse scales before fine ones."""
         limit = float(self.weights.abs().max())
-        largest = 0 if limit == 0 else int(torch.tensor(1 / limit).log2().floor())
+        largest = math.floor(math.log2(1 / limit)) if limit else 0
         low, high = -7 - self.bits, 23 - self.bits
         exponents = sorted({max(low, min(high, largest + step)) for step in range(-_COARSER, _FINER + 1)})
-        candidates = [layer for exponent in exponents for layer in self._layers(exponent)]
+        candidates = (layer for exponent in exponents for layer in self._layers(exponent))
         return min(candidates, key=self._error)
 
-    def _layers(self, exponent: int) -> list[QuantizedLayer]:
-        """Return the layer at a scale of 2^exponent: with its own bias, and with one that corrects mean errors."""
-        levels = 2 ** (self.bits - 1)
-        weights = torch.floor(self.weights * levels * 2.0**exponent + 0.5).clamp(-levels, levels - 1)
-        if self.bias is None:
-            return [QuantizedLayer(weights, None, float(-exponent))]
-        real = weights / (levels * 2.0**exponent)
-        means = self._mean_sums(self.module, self.given, real, None, scale=1 / 128)
-        corrected = self.sums - means
-        return [
-            QuantizedLayer(weights, _stored_bias(bias, exponent, self.bits), float(-exponent))
-            for bias in (self.bias, corrected)
-        ]
-
-    def _mean_sums(
-        self, module: FusedModule, given: Tensor, weights: Tensor, bias: Tensor | None, scale: float = 1.0
-    ) -> Tensor:
-        """Return the mean of the operator's results per output channel, before shift and activation."""
-        if module.pooling is not None:
-            quantized = bool(module.quantize_activation)
-            given = module.pooling(given, quantize=quantized, simulate=module.simulate, nearest=module.round_avg)
-        parameters = {"weight": weights} | ({} if bias is None else {"bias": bias})
-        zero = {} if bias is not None or self.op.bias is None else {"bias": torch.zeros_like(self.op.bias)}
-        result = functional_call(self.op, parameters | zero, (given * scale,))
-        axes = [axis for axis in range(result.dim()) if axis != 1]
-        return result.mean(dim=axes)
+    def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:
+        """Yield the layer at a scale of 2^exponent, with roundings and biases to choose from."""
+        scale = 2 ** (self.bits - 1) * 2.0**exponent
+        nearest = to_integers(self.weights, scale, self.bits)
+        for weights in (nearest, self.compensated(self.weights, scale, self.bits)):
+            if weights is None:
+                continue
+            biases: list[Tensor | None] = [None]
+            if self.bias is not None:
+                corrected = self.means - _channel_means(self.op, self.pooled, weights / scale, None)
+                biases = [_stored_bias(bias, scale, self.bits) for bias in (self.bias, corrected)]
+            for bias in biases:
+                yield QuantizedLayer(weights, bias, float(-exponent))
 
     def _error(self, layer: QuantizedLayer) -> float:
         _install(self.module, layer, self.bits)
@@ -154,11 +140,34 @@ class _Search:
         return float((output * scale - self.target).square().mean())
 
 
+def _pooled(module: FusedModule, given: Tensor) -> Tensor:
+    """Return what the operator of a module works on."""
+    if module.pooling is None:
+        return given
+    quantize = bool(module.quantize_activation)
+    return module.pooling(given, quantize=quantize, simulate=module.simulate, nearest=module.round_avg)
+
+
+def _channel_means(op: nn.Module, given: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the mean result of an operator by output channel, for the weights and the bias given."""
+    if bias is None and isinstance(op.bias, Tensor):
+        bias = torch.zeros_like(op.bias)
+    parameters = {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
+    result: Tensor = functional_call(op, parameters, (given,))
+    return result.mean(dim=[axis for axis in range(result.dim()) if axis != 1])
+
+
+def _tensors(module: FusedModule) -> tuple[Tensor, Tensor | None]:
+    """Return weights and bias as they are stored, without gradient."""
+    assert module.op is not None
+    weights, bias = module.op.weight, module.op.bias
+    assert isinstance(weights, Tensor) and (bias is None or isinstance(bias, Tensor))
+    return weights.detach(), None if bias is None else bias.detach()
+
+
 def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
     """Return weights and bias that the trained module computes with, and the scale 2^s its wide output lacks."""
-    assert module.op is not None
-    weights, bias = module.op.weight.detach(), module.op.bias
-    bias = None if bias is None else bias.detach()
+    weights, bias = _tensors(module)
     bits, shift = int(module.weight_bits), int(module.output_shift)
     if bits:
         layer = quantize_trained(weights, bias, bits, float(module.shift_quantile))
@@ -170,7 +179,6 @@ def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
     return weights * scale, None if bias is None else bias * scale, 0
 
 
-def _stored_bias(bias: Tensor, exponent: int, bits: int) -> Tensor:
+def _stored_bias(bias: Tensor, scale: float, bits: int) -> Tensor:
     """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1). spec: quantization, 7.2."""
-    levels = 2 ** (bits - 1)
-    return torch.floor(bias * levels * 2.0**exponent + 0.5).clamp(-128, 127) * levels
+    return to_integers(bias, scale, 8) * 2 ** (bits - 1)

@@ -31,7 +31,7 @@ def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) ->
         if module.bn is not None and name not in stored:
             fuse_batchnorm(module)
             folded += 1
-        elif module.bn is None and name in stored:
+        elif module.bn is None and name in stored and _same_weights(module, state.get(f"{name}.op.weight")):
             only_stored.append(name)
             _require_bias(name, module, str(checkpoint.path))
     if folded and stored:
@@ -49,8 +49,14 @@ def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) ->
 def norm_facts(model: nn.Module) -> NormFacts:
     """Return what a model knows about its batch normalizations and a state dict does not."""
     modules = dict(named_fused_modules(model))
-    eps = {name: module.bn.eps for name, module in modules.items() if isinstance(module.bn, nn.modules.batchnorm._BatchNorm)}
+    norms = {name: module.bn for name, module in modules.items()}
+    eps = {name: bn.eps for name, bn in norms.items() if isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d)}
     return NormFacts(eps, {name: isinstance(module.op, nn.ConvTranspose2d) for name, module in modules.items()})
+
+
+def _same_weights(module: FusedModule, weights: Tensor | None) -> bool:
+    own = getattr(module.op, "weight", None)
+    return own is not None and weights is not None and own.shape == weights.shape
 
 
 def _require_bias(name: str, module: FusedModule, where: str) -> None:
