@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.quantization.rounding import CompensatedRounding
@@ -50,7 +51,23 @@ def calibrate(
 
     with _before_each(simulated.eval(), choose):
         simulated(samples)
-    return chosen
+    return _under_all_names(reference, chosen, bits)
+
+
+def _under_all_names(
+    model: nn.Module, chosen: dict[str, QuantizedLayer], bits: Mapping[str, int]
+) -> dict[str, QuantizedLayer]:
+    """Add the other names of layers that the model holds under several; they must have one width."""
+    first = {id(module): name for name, module in named_fused_modules(model)}
+    result = dict(chosen)
+    for name, module in model.named_modules(remove_duplicate=False):
+        known = first.get(id(module))
+        if known not in chosen or name not in bits:
+            continue
+        if bits[name] != bits[known]:
+            raise Ai8xError(f"{known} and {name} are one layer, but have {bits[known]} and {bits[name]} weight bits")
+        result[name] = chosen[known]
+    return result
 
 
 def _enter_integer_mode(model: nn.Module) -> None:
