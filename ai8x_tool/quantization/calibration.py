@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.nn import fuse_batchnorm, named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.quantization.rounding import CompensatedRounding
 from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
@@ -71,6 +71,7 @@ def _under_all_names(
 
 
 def _enter_integer_mode(model: nn.Module) -> None:
+    fuse_batchnorm(model)
     for _, module in named_fused_modules(model):
         module.quantize_activation.data.fill_(True)
         module.adjust_output_shift.data.fill_(False)
@@ -127,12 +128,15 @@ class _Search:
 
     def best(self) -> QuantizedLayer:
         """Return the candidate with the smallest error; among equals, the first: coarse scales before fine ones."""
-        limit = float(self.weights.abs().max())
-        largest = math.floor(math.log2(1 / limit)) if limit else 0
-        low, high = -7 - self.bits, 23 - self.bits
-        exponents = sorted({max(low, min(high, largest + step)) for step in range(-_COARSER, _FINER + 1)})
-        candidates = (layer for exponent in exponents for layer in self._layers(exponent))
+        candidates = (layer for exponent in self._exponents() for layer in self._layers(exponent))
         return min(candidates, key=self._error)
+
+    def _exponents(self) -> list[int]:
+        """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
+        fitting = _fitting_exponent(self.weights, 1.0)
+        both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
+        low, high = -7 - self.bits, 23 - self.bits
+        return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
 
     def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:
         """Yield the layer at a scale of 2^exponent, with roundings and biases to choose from."""
@@ -155,6 +159,12 @@ class _Search:
         if self.module.wide:
             scale /= 2 ** (self.bits - 1) * 2.0 ** -(layer.output_shift or 0.0)
         return float((output * scale - self.target).square().mean())
+
+
+def _fitting_exponent(values: Tensor, limit: float) -> int:
+    """Return the largest E at which all |values|·2^E stay within `limit`; 0 for zeros."""
+    largest = float(values.abs().max())
+    return math.floor(math.log2(limit / largest)) if largest else 0
 
 
 def _pooled(module: FusedModule, given: Tensor) -> Tensor:
