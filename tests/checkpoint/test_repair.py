@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
 from ai8x_tool.checkpoint.repair import missing_bookkeeping
@@ -133,6 +136,28 @@ def test_missing_bookkeeping():
     state = {f"a.{name}": 0 for name in names} | {"b.shift_quantile": 0}
     assert missing_bookkeeping(state, ["a"]) == {"shift_quantile": 1}
     assert missing_bookkeeping(state, ["a", "b"])["output_shift"] == 1
+
+
+NAMES = st.lists(
+    st.sampled_from(["module", "_orig_mod", "bn", "op", "conv2d", "a", "", "weight", "running_var", "output_shift"]),
+    min_size=1,
+    max_size=5,
+).map(".".join)
+
+
+@given(st.lists(NAMES, max_size=8, unique=True), st.lists(NAMES, max_size=3), st.booleans())
+def test_any_names(names, masked, parallel):
+    """Nothing fails, no tensor is altered without a mask, and what is repaired needs no more repair."""
+    state = {name: np.full(2, number, np.float32) for number, name in enumerate(names, 1)}
+    masks = {name: np.array([0, 1]) for name in masked}
+    content = {"compression_sched": {"masks_dict": masks}} if masked else {}
+    given_file = Checkpoint(Path("x"), state, 1, None, {}, content)
+    once = repair_checkpoint(given_file, Listener(), parallel=parallel)
+    twice = repair_checkpoint(once, console := Listener(), parallel=parallel)
+    assert list(once.state) == list(twice.state)
+    assert [line for line in console.lines if "fit no weights" not in line] == []
+    if not masked:
+        assert all(value.shape == () or (value == value[0]).all() for value in once.state.values())
 
 
 @pytest.mark.golden

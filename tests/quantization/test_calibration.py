@@ -125,7 +125,7 @@ def test_better_than_every_clip_method(bits, bias):
 @pytest.mark.parametrize("bits", [8, 4, 2, 1])
 def test_what_is_chosen_is_legal(bits):
     model = trained()
-    widths = {name: bits for name in layers_of(model)}
+    widths = dict.fromkeys(layers_of(model), bits)
     chosen = calibrate(model, build(simulate=True), samples(16), widths)
     assert set(chosen) == set(widths) - {"unused"}
     for name, layer in chosen.items():
@@ -261,8 +261,6 @@ def test_one_layer_under_two_names():
 
 def test_repeatable():
     model = trained()
-    runs = [
-        calibrate(model, build(simulate=True), samples(16), dict.fromkeys(layers_of(model), 4)) for _ in range(2)
-    ]
+    runs = [calibrate(model, build(simulate=True), samples(16), dict.fromkeys(layers_of(model), 4)) for _ in range(2)]
     for name, layer in runs[0].items():
         np.testing.assert_array_equal(layer.weights, runs[1][name].weights)

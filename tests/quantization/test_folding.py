@@ -39,7 +39,7 @@ def trained(name, seed=0):
     model = torch.nn.Sequential(OrderedDict(layer=BUILDERS[name]()))
     with torch.no_grad():
         for key, value in model.state_dict().items():
-            if ".op." in key or ".bn." in key and value.dim():
+            if ".op." in key or (".bn." in key and value.dim()):
                 value.copy_(torch.randn(value.shape, generator=generator) * 0.3)
             if key.endswith(("running_var", "bn.weight")):
                 value.abs_().add_(0.05)
