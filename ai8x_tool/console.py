@@ -59,9 +59,13 @@ class Console:
     out: RichConsole = field(default_factory=_for_results)
     err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
     warnings: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
 
-    def info(self, text: str) -> None:
-        """Say what is going on."""
+    def info(self, text: str, *, once: bool = False) -> None:
+        """Say what is going on; with `once` only the first time."""
+        if once and text in self.said:
+            return
+        self.said.add(text)
         if self.verbosity >= 0:
             self.err.print(escape(text), soft_wrap=True)
 

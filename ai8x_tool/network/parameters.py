@@ -94,6 +94,7 @@ def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -
 
 def _weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
     keys = []
+    _tell_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
         entry = Entry(str(checkpoint.path), key, checkpoint.state[key].ndim, options.ignore_batchnorm)
         require(constraint_folded_norm, entry)
@@ -101,6 +102,14 @@ def _weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Con
         if entry.dimensions > 1:
             keys.append(key)
     return keys
+
+
+def _tell_doubled(checkpoint: Checkpoint, console: Console) -> None:
+    """Say which of two sets of weights is used: order decides here, while a model takes the later one."""
+    doubled = sum(f"module.{key}" in checkpoint.state for key in checkpoint.state)
+    if doubled:
+        text = f"{doubled} tensors are stored twice, with and without prefix 'module': the set that comes first is used"
+        console.info(f"{checkpoint.path}: {text}", once=True)
 
 
 def _layer_parameters(

@@ -66,13 +66,33 @@ def _fuse(module: FusedModule) -> None:
 
 
 def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
-    """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has."""
+    """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has.
+
+    A module that a model uses under several names can be overridden by any of them; Ai8xError if they disagree.
+    """
     unknown = set(policy.overrides)
-    for name, module in named_fused_modules(model):
-        module.start_qat(*policy.choose(name))
-        unknown.discard(name)
+    for name, module, names in _with_all_names(model):
+        module.start_qat(*policy.choose(_overriding_name(name, names, policy)))
+        unknown.difference_update(names)
     update_model(model)
     return sorted(unknown)
+
+
+def _with_all_names(model: nn.Module) -> Iterator[tuple[str, FusedModule, list[str]]]:
+    """Yield what :func:`named_fused_modules` does, with all names under which the model holds the module."""
+    names: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(id(module), []).append(name)
+    for name, module in named_fused_modules(model):
+        yield name, module, names[id(module)]
+
+
+def _overriding_name(name: str, names: list[str], policy: QatPolicy) -> str:
+    given = [other for other in names if other in policy.overrides]
+    if len({policy.overrides[other] for other in given}) > 1:
+        widths = ", ".join(f"{other}: {policy.choose(other)[0]}" for other in given)
+        raise Ai8xError(f"one layer, different weight bits: {widths}", fix="give them the same in the QAT policy")
+    return given[0] if given else name
 
 
 def update_model(model: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint
+from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint, repair_checkpoint
+from ai8x_tool.checkpoint.repair import counted, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import BINARY, LayerDescription
 from ai8x_tool.network.parser import read_description
+from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.quantization.rules import Clipping, QuantizedLayer, fold_range, quantize_clipped, quantize_trained
 
 _WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
 _RANGES = ("activation_threshold", "final_scale")
+CALIBRATED = "CALIBRATED"
+"""The method's name in checkpoints."""
+
+Chooser = Callable[[Checkpoint, Mapping[str, int]], Mapping[str, QuantizedLayer]]
+"""Chooses integers by layer, from a checkpoint and the widths of its layers."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +62,33 @@ def quantize(
     network: Path | None = None,
     default_bits: int | None = None,
     clipping: Clipping | None = None,
+    calibration: Chooser | None = None,
     compact: bool = False,
     overwrite: bool = True,
 ) -> QuantizeResult:
     """Quantize the checkpoint `source` into `target`.
 
     `network` is a description whose `quantization` keys override the checkpoint's widths; `default_bits` apply where
-    neither says anything; `clipping` ignores QAT information; `compact` stores integers and leaves out what only
-    training needs. Raises Ai8xError naming file and key; then nothing is
-    written.
+    neither says anything; `clipping` ignores QAT information; `calibration` chooses the integers (see
+    quantization.samples); `compact` stores integers and leaves out what only training needs. Batch normalization of a
+    float checkpoint is folded. Raises Ai8xError naming file and key; then nothing is written.
     """
+    if clipping is not None and calibration is not None:
+        raise Ai8xError("--clip-method and --calibrate exclude each other", fix="give one of them")
     if default_bits is not None and default_bits not in _WIDTHS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
-    checkpoint = read_checkpoint(source)
+    checkpoint = repair_checkpoint(read_checkpoint(source), console, parallel=calibration is not None)
     if target.exists() and (not overwrite or target.resolve() == source.resolve()):
         raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
-    result = quantize_checkpoint(checkpoint, console, described=described, default_bits=default_bits, clipping=clipping)
+    result = quantize_checkpoint(
+        checkpoint,
+        console,
+        described=described,
+        default_bits=default_bits,
+        clipping=clipping,
+        calibration=calibration,
+    )
     save_checkpoint(compacted(result.content) if compact else result.content, target)
     return result
 
@@ -92,33 +109,101 @@ def quantize_checkpoint(
     described: list[LayerDescription],
     default_bits: int | None = None,
     clipping: Clipping | None = None,
+    calibration: Chooser | None = None,
 ) -> QuantizeResult:
     """Return the quantized content of a checkpoint. `described` are the description's layers with weights, if any."""
+    where = str(checkpoint.path)
     state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
-    _check_state(state, str(checkpoint.path))
     if "clipping_method" in checkpoint.extras:
-        raise Ai8xError("this checkpoint is already quantized", where=str(checkpoint.path))
-    if clipping is not None:
-        _check_no_ranges(state, str(checkpoint.path))
+        raise Ai8xError("this checkpoint is already quantized", where=where)
+    trained = clipping is None and calibration is None
+    if not trained:
+        _check_no_ranges(state, where)
+    factor = 1.0 if checkpoint.measured_ranges else NormFacts.factor
+    state = _folded(state, described, console, where, trained=trained, factor=factor)
+    _check_state(state, where)
+    widths = _widths(state, described, default_bits, where)
+    _tell_defaults(state, list(widths), console, where, trained=trained)
+    chosen = {} if calibration is None else calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
     done: dict[str, Tensor] = {}
+    layers = dict(zip(_weight_keys(state), described, strict=False))
     reports = []
-    for position, key in enumerate(k for k in state if k.endswith(".weight")):
-        if described and position >= len(described):
-            continue
-        layer = described[position] if described else None
-        report = _quantize_layer(key, state, done, layer, default_bits, clipping, checkpoint.path, console)
-        reports.append(report)
+    for key, bits in widths.items():
+        wide = key in layers and layers[key].output_width != 8
+        said = f"{where}: {key!r}"
+        reports.append(_quantize_layer(key, bits, state, done, clipping, chosen, said, None if wide else console))
     quantized = _assemble(state, done)
-    content = _content(checkpoint, quantized, clipping, console)
+    method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
+    content = _content(checkpoint, quantized, method, clipping, console)
     return QuantizeResult(content, tuple(reports))
+
+
+def _folded(
+    state: dict[str, Tensor],
+    described: list[LayerDescription],
+    console: Console,
+    where: str,
+    *,
+    trained: bool,
+    factor: float,
+) -> dict[str, Tensor]:
+    """Return the state with batch normalization folded, which must not have been trained with quantization behind it.
+
+    There the integers of the folded weights are not those that the model was trained with.
+    """
+    layers = normalized_layers(state)
+    quantized = [layer for layer in layers if _number(state, f"{layer}.weight_bits", 0)]
+    if trained and quantized:
+        message = f"'{quantized[0]}.bn': batch normalization was not folded before quantization-aware training"
+        fix = "resume training, which folds it, or ignore that training with --calibrate or --clip-method"
+        raise Ai8xError(message, where=where, fix=fix)
+    keys = [key for key in _weight_keys(state) if not key.endswith(".bn.weight")]
+    operators = {_layer_of(key): entry.operator for key, entry in zip(keys, described, strict=False)}
+    transposed = {layer: operator == "convtranspose2d" for layer, operator in operators.items()}
+    return fold_batchnorm(state, layers, console, where, NormFacts(transposed=transposed, factor=factor))
+
+
+def _weight_keys(state: Mapping[str, Tensor]) -> list[str]:
+    return [key for key in state if key.endswith(".weight")]
+
+
+def _widths(
+    state: Mapping[str, Tensor], described: list[LayerDescription], default_bits: int | None, where: str
+) -> dict[str, int]:
+    """Return the bits of every weight tensor that is quantized: those beyond the description's layers are not."""
+    keys = _weight_keys(state)
+    given = [layer.quantization for layer in described] if described else [None] * len(keys)
+    widths = {}
+    for key, wanted in zip(keys, given, strict=False):
+        layer = _layer_of(key)
+        bits = wanted or int(_number(state, f"{layer}.weight_bits", 0)) or default_bits or 8
+        if bits not in _WIDTHS:
+            raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=where)
+        widths[key] = bits
+    return widths
+
+
+def _tell_defaults(
+    state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool
+) -> None:
+    """Say what the checkpoint does not, where it matters: in quantization by what training has left."""
+    layers = [_layer_of(key) for key in keys]
+    if not trained or not layers:
+        return
+    missing = missing_bookkeeping(state, layers).get("shift_quantile", 0)
+    if missing:
+        console.info(f"{where}: {counted(missing, 'layer')} without shift_quantile: 1 is used", once=True)
+    if not any(_number(state, f"{layer}.weight_bits", 0) for layer in layers):
+        text = "no layer was trained with quantization; --calibrate chooses better integers for such a checkpoint"
+        console.info(f"{where}: {text}", once=True)
 
 
 def _check_state(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         name = key.rpartition(".")[2]
         if key.endswith(".bn.weight") or key.endswith(".bn.running_mean"):
-            fix = "train until the QAT phase, which folds it, or fold it first"
-            raise Ai8xError(f"{key!r}: batch normalization was not folded", where=where, fix=fix)
+            message = f"{key!r}: batch normalization was not folded, for its statistics are not in the file"
+            raise Ai8xError(message, where=where, fix="save the whole model again")
         if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
             raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
         if value.numel() == 0:
@@ -134,8 +219,8 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
 def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
-            message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which --clip-method ignores"
-            raise Ai8xError(message, where=where, fix="leave out --clip-method")
+            message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which this method ignores"
+            raise Ai8xError(message, where=where, fix="leave out --clip-method and --calibrate")
 
 
 def _layer_of(key: str) -> str:
@@ -151,26 +236,25 @@ def _number(state: Mapping[str, Tensor], key: str, default: float) -> float:
 
 def _quantize_layer(
     key: str,
+    bits: int,
     state: Mapping[str, Tensor],
     done: dict[str, Tensor],
-    described: LayerDescription | None,
-    default_bits: int | None,
     clipping: Clipping | None,
-    path: Path,
-    console: Console,
+    chosen: Mapping[str, QuantizedLayer],
+    where: str,
+    console: Console | None,
 ) -> LayerReport:
+    """Quantize one layer into `done`. `console` hears about final scales, None for outputs that may have one."""
     layer, bias_key = _layer_of(key), key.removesuffix("weight") + "bias"
     stored = int(_number(state, f"{layer}.weight_bits", 0))
-    bits = (described and described.quantization) or stored or default_bits or 8
-    if bits not in _WIDTHS:
-        raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=str(path))
     weights = state[key].float()
     bias = state[bias_key].float() if bias_key in state else None
-    if clipping is None:
+    if layer in chosen:
+        result = chosen[layer]
+    elif clipping is None:
         level = _number(state, f"{layer}.shift_quantile", 1.0)
         result = quantize_trained(weights, bias, bits, level)
-        wide = described is not None and described.output_width != 8
-        result = _with_range(result, layer, bits, state, f"{path}: {key!r}", None if wide else console)
+        result = _with_range(result, layer, bits, state, where, console)
     else:
         result = quantize_clipped(weights, bias, bits, clipping)
     done[key] = result.weights
@@ -222,7 +306,11 @@ def _assemble(state: Mapping[str, Tensor], done: Mapping[str, Tensor]) -> Ordere
 
 
 def _content(
-    checkpoint: Checkpoint, state: OrderedDict[str, Tensor], clipping: Clipping | None, console: Console
+    checkpoint: Checkpoint,
+    state: OrderedDict[str, Tensor],
+    method: str,
+    clipping: Clipping | None,
+    console: Console,
 ) -> dict[str, Any]:
     dropped = ("state_dict", "optimizer_state_dict", "optimizer_type")
     content = {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
@@ -230,7 +318,7 @@ def _content(
         console.warn(f"{checkpoint.path}: no extras in this checkpoint")
         content["extras"] = {}
     extras = content["extras"]
-    extras["clipping_method"] = "MAX_BIT_SHIFT" if clipping is None else clipping.method
+    extras["clipping_method"] = method
     if clipping is not None and clipping.method == "STDDEV":
         extras["clipping_nstds"] = clipping.deviations
     if clipping is not None and clipping.method == "SCALE":

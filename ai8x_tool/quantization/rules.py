@@ -47,7 +47,8 @@ def quantile(values: Tensor, level: float) -> Tensor:
     return torch.lerp(ordered[low], ordered[min(low + 1, len(ordered) - 1)], position - low)
 
 
-def _to_integers(values: Tensor, factor: Tensor | float, bits: int) -> Tensor:
+def to_integers(values: Tensor, factor: Tensor | float, bits: int) -> Tensor:
+    """Return `factor`·`values`, rounded half up and clipped to `bits` bits."""
     limit = 2 ** (bits - 1)
     return torch.floor(factor * values + 0.5).clamp(-limit, limit - 1)
 
@@ -59,8 +60,8 @@ def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: flo
     exponent = torch.floor(torch.log2(1 / limit)).clamp(-7 - bits, 23 - bits)
     factor = 2 ** (bits - 1) * torch.exp2(exponent)
     return QuantizedLayer(
-        weights=_to_integers(weights, factor, bits),
-        bias=None if bias is None else _to_integers(bias, factor, bits) * 2 ** (bits - 1),
+        weights=to_integers(weights, factor, bits),
+        bias=None if bias is None else to_integers(bias, factor, bits) * 2 ** (bits - 1),
         output_shift=float(-exponent),
     )
 
@@ -89,8 +90,8 @@ def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: 
     """Quantize a layer by a factor derived from its weights alone."""
     factor = 2 ** (bits - 1) * _clip_factor(weights, clipping)
     return QuantizedLayer(
-        weights=_to_integers(weights, factor, bits),
-        bias=None if bias is None else _to_integers(bias, factor, bits) * 2 ** (bits - 1),
+        weights=to_integers(weights, factor, bits),
+        bias=None if bias is None else to_integers(bias, factor, bits) * 2 ** (bits - 1),
         output_shift=None,
     )
 

@@ -74,7 +74,7 @@ def constraint_folded_norm(s: Entry) -> Finding | None:
     if s.dimensions > 1 or (s.ignore_batchnorm and s.key.endswith(".bn.weight")):
         return None
     what = "batch normalization was not folded" if ".bn." in s.key else "one-dimensional weights"
-    fix = "quantize a checkpoint of the QAT phase, or fold its batch normalization first"
+    fix = "give it to `ai8x quantize`, which folds batch normalization, and use what that writes"
     return Finding(f"{s.key!r}: {what}", fix)
 
 

@@ -13,10 +13,11 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn import build_context, fuse_batchnorm, load_state, named_fused_modules
+from ai8x_tool.nn import build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins import find_model
 from ai8x_tool.training.data import DataSetEntry
+from ai8x_tool.training.loading import fitting_state
 
 
 def build_model(
@@ -85,11 +86,10 @@ def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
-    """Fill `model` from a checkpoint; its batch normalization is folded first if the file has none."""
-    if not any(".bn." in key for key in checkpoint.state):
-        fuse_batchnorm(model)
+    """Fill `model` from a checkpoint of any age; what had to be repaired for that is said."""
+    state = fitting_state(model, checkpoint, console)
     try:
-        unexpected = load_state(model, checkpoint.state)
+        unexpected = load_state(model, state)
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
     if unexpected:

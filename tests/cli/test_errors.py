@@ -275,7 +275,15 @@ def test_quantizing_what_cannot_be_quantized(workspace, ai8x, states):
 
 @pytest.mark.parametrize(
     ("more", "text"),
-    [(["--clip-method", "AVG"], "AVGMAX"), (["--scale", "0.5"], "--clip-method"), (["--qat-weight-bits", "3"], "3")],
+    [
+        (["--clip-method", "AVG"], "AVGMAX"),
+        (["--scale", "0.5"], "--clip-method"),
+        (["--qat-weight-bits", "3"], "3"),
+        (["--calibrate", "8"], "--calibrate needs samples"),
+        (["--dataset", "MNIST"], "need --calibrate N"),
+        (["--calibrate", "8", "--recipe", "mnits"], "mnist"),
+        (["--calibration-input", "nowhere.npy"], "nowhere.npy: file with calibration samples not found"),
+    ],
 )
 def test_quantize_options(workspace, ai8x, states, more, text):
     workspace.save(states[0])

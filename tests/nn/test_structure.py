@@ -47,6 +47,45 @@ def test_starting_qat_sets_the_bookkeeping() -> None:
     assert second.weight_bits.item() == second.bias_bits.item() == 2
 
 
+class Shared(torch.nn.Module):
+    """One layer under two names, another beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = self.b = nn.Conv2d(1, 1, 1, context=CONTEXT)
+        self.block = torch.nn.Sequential(nn.Conv2d(1, 1, 1, context=CONTEXT))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "bits", "unknown"),
+    [
+        ({"a": 4}, (4, 8), []),
+        ({"b": 4}, (4, 8), []),
+        ({"a": 2, "b": 2, "block.0": 1}, (2, 1), []),
+        ({"block": 4, "a.op": 4, "c": 4}, (8, 8), ["a.op", "block", "c"]),
+    ],
+)
+def test_overrides_name_layers_by_any_of_their_names(
+    overrides: dict[str, int], bits: tuple[int, int], unknown: list[str]
+) -> None:
+    model = Shared()
+    policy = nn.QatPolicy(1, 8, 1.0, {name: nn.Override(bits) for name, bits in overrides.items()})
+    assert nn.start_qat(model, policy) == unknown
+    assert (model.a.weight_bits.item(), model.block[0].weight_bits.item()) == bits
+
+
+def test_one_layer_has_one_width() -> None:
+    with pytest.raises(Ai8xError, match="one layer, different weight bits: a: 4, b: 2"):
+        nn.start_qat(Shared(), nn.QatPolicy(1, 8, 1.0, {"a": nn.Override(4), "b": nn.Override(2)}))
+
+
+@pytest.mark.parametrize("quantile", [1e-9, 0.5, 1.0])
+def test_quantile_of_a_single_weight_and_of_many_zeros(quantile: float) -> None:
+    assert output_shift(torch.tensor([0.3]), None, quantile) == -1
+    zeros = torch.cat((torch.zeros(99), torch.tensor([0.9])))
+    assert output_shift(zeros, None, quantile) == (0 if quantile == 1 else -15)
+
+
 @pytest.mark.parametrize(
     ("limit", "shift"), [(0.3, -1), (0.5, -1), (0.51, 0), (1.0, 0), (1.3, 1), (4.0, 2), (0.0, -15), (1e9, 15), (2.1, 2)]
 )
@@ -228,6 +267,15 @@ def test_policy_files(tmp_path: Any) -> None:
         "start_epoch: [": "cannot be read",
         "- 1": "is a mapping",
         "start_epoch: 1\nweight_bits: 8\nshift_quantile: 0": "shift_quantile",
+        "start_epoch: 1\nweight_bits: 8\nshift_quantile: 1.01": "shift_quantile",
+        "start_epoch: 1\nweight_bits: 8\nshift_quantile: .nan": "shift_quantile",
+        "start_epoch: 1\nweight_bits: 8\nshift_quantile: true": "shift_quantile",
+        "start_epoch: 1\nweight_bits: 8\nshift_quantile: high": "shift_quantile: 'high'",
+        "start_epoch: -1\nweight_bits: 8": "start_epoch -1",
+        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: 3}}": "a: 3 weight_bits",
+        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: true}}": "a: True",
+        "start_epoch: 3\nweight_bits: 8\noverrides: {a: 4}": "override of 'a'",
+        "start_epoch: 3\nweight_bits: 8\noverrides: [a]": "overrides must map",
     }.items():
         path.write_text(text)
         with pytest.raises(Ai8xError, match=words) as caught:

@@ -12,12 +12,13 @@ import typer
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
-from ai8x_tool.cli import evaluate, train
+from ai8x_tool.cli import evaluate, quantize, train
 from ai8x_tool.training import trainer
 
 app = typer.Typer(pretty_exceptions_enable=False)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
+app.command(epilog=quantize.EPILOG)(quantize.quantize)
 
 TRAIN = [
     "train",
@@ -53,6 +54,26 @@ def test_train_and_evaluate(workspace: Path) -> None:
     )
     result = json.loads(again.stdout)
     assert again.exit_code == 0 and result["top1"] == document["test"]["top1"] and result["model"] == "tiny"
+
+
+def test_train_in_float_calibrate_and_evaluate(workspace: Path) -> None:
+    Path("configs/recipes").mkdir()
+    Path("configs/recipes/stripes.yaml").write_text("model: tiny\ndataset: Stripes\ndevice: MAX78002\n")
+    done = json.loads(invoke(*TRAIN, "--qat-policy", "none", "--json").stdout)
+    quantized = invoke(
+        "quantize", done["checkpoint"], "q.pth.tar", "--calibrate", "50", "--recipe", "stripes", "--json"
+    )
+    assert quantized.exit_code == 0, quantized.output
+    assert json.loads(quantized.stdout)["output"] == "q.pth.tar"
+    assert "for the MAX78002" in quantized.stderr and "calibrating 3 layers with 50 samples" in quantized.stderr
+    assert "batch normalization of 1 layer folded into weights and biases" in quantized.stderr
+    result = invoke("evaluate", "--dataset", "Stripes", "--checkpoint", "q.pth.tar", "-8", "--cpu", "--json")
+    assert json.loads(result.stdout)["top1"] >= done["test"]["top1"] - 5
+    both = invoke(
+        "quantize", done["checkpoint"], "r.pth.tar", "--calibrate", "5", "--recipe", "stripes", "--clip-method", "MAX"
+    )
+    assert both.exit_code == 1 and "--clip-method and --calibrate exclude each other" in both.stderr
+    assert not Path("r.pth.tar").exists()
 
 
 def test_saved_settings_and_flags(workspace: Path) -> None:

@@ -1,0 +1,154 @@
+"""Checkpoints of every age made alike: names, pruning masks, remains of batch normalization. Each repair is said once.
+
+spec: quantization, sections 4.2 and 7.1; training, section 4.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ai8x_tool.checkpoint.reader import Checkpoint
+from ai8x_tool.checkpoint.unpickler import Array
+from ai8x_tool.console import Console
+
+State = dict[str, Array]
+
+BOOKKEEPING = (
+    "output_shift",
+    "weight_bits",
+    "bias_bits",
+    "quantize_activation",
+    "adjust_output_shift",
+    "shift_quantile",
+)
+"""The one-element tensors of a layer, in their usual order. spec: quantization, section 3.1."""
+_COMPILER, _PARALLEL = "_orig_mod", "module"
+_OLD_OPERATORS = ("conv2d", "conv1d")
+
+
+def repair_checkpoint(
+    checkpoint: Checkpoint, console: Console, *, known: Collection[str] = (), parallel: bool = True
+) -> Checkpoint:
+    """Return the checkpoint as the present tools would have written it, and say in one line each what was changed.
+
+    `known` are names that a model really has, which stay as they are. Without `parallel` the prefix ``module.`` stays,
+    too: other tools read it. Nothing is invented here: missing tensors are :func:`missing_bookkeeping`'s matter.
+    """
+    said: list[str] = []
+    state = _without_wrappers(checkpoint.state, known, parallel, said)
+    state = _with_present_operators(state, known, said)
+    state = _with_complete_norms(state, said)
+    state = _masked(state, _masks(checkpoint), said)
+    for text in said:
+        console.info(f"{checkpoint.path}: {text}", once=True)
+    return replace(checkpoint, state=state) if said else checkpoint
+
+
+def missing_bookkeeping(state: Mapping[str, Any], layers: Iterable[str]) -> dict[str, int]:
+    """Return which one-element tensors `layers` lack, with the number of layers that lack them."""
+    names = list(layers)
+    counts = {parameter: sum(f"{layer}.{parameter}" not in state for layer in names) for parameter in BOOKKEEPING}
+    return {parameter: count for parameter, count in counts.items() if count}
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 tensor`` or ``2 tensors``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _without_wrappers(state: State, known: Collection[str], parallel: bool, said: list[str]) -> State:
+    """Drop ``_orig_mod`` wherever it stands and leading ``module``; of two tensors of one name, take the later one."""
+    result: State = {}
+    renamed = dict.fromkeys((_PARALLEL, _COMPILER), 0)
+    doubled = 0
+    for key, value in state.items():
+        parts = key.split(".")
+        if key not in known and _COMPILER in parts[:-1]:
+            parts = [part for part in parts if part != _COMPILER]
+            renamed[_COMPILER] += 1
+        if parallel and key not in known and parts[0] == _PARALLEL and len(parts) > 1:
+            parts = parts[1:]
+            renamed[_PARALLEL] += 1
+        name = ".".join(parts)
+        doubled += name in result
+        result[name] = value
+    for prefix, count in renamed.items():
+        if count:
+            said.append(f"prefix {prefix!r} removed from {counted(count, 'name')}")
+    if doubled:
+        said.append(f"{counted(doubled, 'tensor')} stored twice, with and without a prefix: the later ones are used")
+    return result
+
+
+def _with_present_operators(state: State, known: Collection[str], said: list[str]) -> State:
+    """Call the operator ``op`` where a layer of the oldest files calls it ``conv2d`` or ``conv1d``."""
+    names = {}
+    for key in state:
+        layer, _, rest = key.rpartition(".")
+        owner, _, operator = layer.rpartition(".")
+        ours = (
+            f"{owner}.weight_bits" in state or f"{owner}.output_shift" in state or f"{owner}.bn.running_mean" in state
+        )
+        new = f"{owner}.op.{rest}"
+        if operator in _OLD_OPERATORS and ours and key not in known and new not in state:
+            names[key] = new
+    if names:
+        said.append(f"{counted(len(names), 'operator tensor')} of old files renamed to 'op'")
+    return {names.get(key, key): value for key, value in state.items()}
+
+
+def _with_complete_norms(state: State, said: list[str]) -> State:
+    """Add the batch counters that the oldest files lack, and drop those that folding by other tools left behind."""
+    result: State = {}
+    added = dropped = 0
+    for key, value in state.items():
+        owner, _, parameter = key.rpartition(".")
+        norm = owner.rpartition(".")[2] == "bn"
+        if norm and parameter == "num_batches_tracked" and not _has_norm(state, owner):
+            dropped += 1
+            continue
+        result[key] = value
+        counter = f"{owner}.num_batches_tracked"
+        if norm and parameter == "running_var" and counter not in state:
+            result[counter] = np.zeros((), np.int64)
+            added += 1
+    if dropped:
+        said.append(f"{counted(dropped, 'counter')} of batch normalization that is folded already removed")
+    if added:
+        said.append(f"{counted(added, 'counter')} of batch normalization added")
+    return result
+
+
+def _has_norm(state: State, owner: str) -> bool:
+    return any(f"{owner}.{name}" in state for name in ("running_mean", "running_var", "weight", "bias"))
+
+
+def _masks(checkpoint: Checkpoint) -> dict[str, Array]:
+    """Return the pruning masks of a compression schedule, by name of the weights; most files have only None."""
+    schedule = checkpoint.content.get("compression_sched")
+    masks = schedule.get("masks_dict") if isinstance(schedule, dict) else None
+    entries = masks.items() if isinstance(masks, dict) else ()
+    return {str(key): mask for key, mask in entries if isinstance(mask, np.ndarray) and str(key).endswith(".weight")}
+
+
+def _masked(state: State, masks: Mapping[str, Array], said: list[str]) -> State:
+    """Set weights to zero where a pruning mask says so: training does after every step, but may have been stopped."""
+    result = dict(state)
+    applied = unused = 0
+    for key, mask in masks.items():
+        name = key if key in state else key.removeprefix(f"{_PARALLEL}.")
+        weights = state.get(name)
+        if weights is None or weights.shape != mask.shape or not np.isin(mask, (0, 1)).all():
+            unused += 1
+        elif (weights[mask == 0] != 0).any():
+            result[name] = np.where(mask == 0, np.zeros((), weights.dtype), weights)
+            applied += 1
+    if applied:
+        said.append(f"{counted(applied, 'pruning mask')} of the compression schedule applied")
+    if unused:
+        said.append(f"{counted(unused, 'pruning mask')} of the compression schedule that fit no weights ignored")
+    return result

@@ -1,0 +1,212 @@
+"""Post-training quantization by calibration: per layer the output shift whose integers come closest to the model.
+
+A layer's weights can be scaled by powers of two only, because the output shift has to undo it. The scale decides how
+much of the weights is clipped and how coarse the steps are. For each candidate the layer is run as the accelerator
+would run it, on what the layers before it, already quantized, make of the samples; the error is that of its output
+against the model as it was trained. The bias takes up the mean error of each channel and has all 8 bits of bias memory
+whatever the width of the weights.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import fuse_batchnorm, named_fused_modules
+from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.quantization.rounding import CompensatedRounding
+from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
+
+_COARSER, _FINER = 1, 5
+"""How far from the scale that clips nothing the candidates go, in powers of two."""
+
+
+@torch.no_grad()
+def calibrate(
+    reference: nn.Module, simulated: nn.Module, samples: Tensor, bits: Mapping[str, int]
+) -> dict[str, QuantizedLayer]:
+    """Return integer weights and biases of every layer in `bits` that the samples reach.
+
+    `reference` is the trained model, with batch normalization folded; `simulated` the same model built in simulate
+    mode, whose parameters are overwritten; `samples` (N, C, L) or (N, C, H, W) are integers −128…127 as float32. A
+    module that is used several times is calibrated for its first use.
+    """
+    _enter_integer_mode(simulated)
+    trained = dict(named_fused_modules(reference.eval()))
+    inputs = _first_inputs(reference, samples / 128)
+    chosen: dict[str, QuantizedLayer] = {}
+
+    def choose(name: str, module: FusedModule, given: Tensor) -> None:
+        if name in bits and name in inputs and name not in chosen:
+            search = _Search(trained[name], module, inputs.pop(name), given, bits[name])
+            chosen[name] = search.best()
+            _install(module, chosen[name], bits[name])
+
+    with _before_each(simulated.eval(), choose):
+        simulated(samples)
+    return _under_all_names(reference, chosen, bits)
+
+
+def _under_all_names(
+    model: nn.Module, chosen: dict[str, QuantizedLayer], bits: Mapping[str, int]
+) -> dict[str, QuantizedLayer]:
+    """Add the other names of layers that the model holds under several; they must have one width."""
+    first = {id(module): name for name, module in named_fused_modules(model)}
+    result = dict(chosen)
+    for name, module in model.named_modules(remove_duplicate=False):
+        known = first.get(id(module))
+        if known not in chosen or name not in bits:
+            continue
+        if bits[name] != bits[known]:
+            raise Ai8xError(f"{known} and {name} are one layer, but have {bits[known]} and {bits[name]} weight bits")
+        result[name] = chosen[known]
+    return result
+
+
+def _enter_integer_mode(model: nn.Module) -> None:
+    fuse_batchnorm(model)
+    for _, module in named_fused_modules(model):
+        module.quantize_activation.data.fill_(True)
+        module.adjust_output_shift.data.fill_(False)
+        module.update()
+
+
+def _first_inputs(model: nn.Module, samples: Tensor) -> dict[str, Tensor]:
+    """Return the input of every operator at its first use."""
+    found: dict[str, Tensor] = {}
+    with _before_each(model, lambda name, _, given: found.setdefault(name, given)):
+        model(samples)
+    return found
+
+
+@contextmanager
+def _before_each(model: nn.Module, action: Any) -> Iterator[None]:
+    """Call `action(name, module, input)` before every fused module with an operator runs."""
+
+    def hook_of(name: str) -> Any:
+        return lambda module, given: (action(name, module, given[0]), None)[1]
+
+    modules = [(name, module) for name, module in named_fused_modules(model) if module.op is not None]
+    handles = [module.register_forward_pre_hook(hook_of(name)) for name, module in modules]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
+    """Give a module in simulate mode integer parameters."""
+    weights, bias = _tensors(module)
+    weights.copy_(layer.weights)
+    if bias is not None and layer.bias is not None:
+        bias.copy_(layer.bias)
+    module.weight_bits.data.fill_(bits)
+    module.bias_bits.data.fill_(bits)
+    module.output_shift.data.fill_(layer.output_shift or 0.0)
+    module.update()
+
+
+class _Search:
+    """The search for one layer. `trained` and `given` are its inputs in the trained and in the integer model."""
+
+    def __init__(self, reference: FusedModule, module: FusedModule, trained: Tensor, given: Tensor, bits: int) -> None:
+        assert module.op is not None and reference.op is not None
+        self.module, self.op, self.given, self.bits = module, reference.op, given, bits
+        self.weights, self.bias, exponent = _parameters(reference)
+        self.target = reference(trained) * (2.0**exponent if reference.wide else 1.0)
+        self.means = _channel_means(self.op, _pooled(reference, trained), self.weights, self.bias)
+        self.pooled = _pooled(module, given) / 128
+        self.compensated = CompensatedRounding(self.op, self.pooled)
+
+    def best(self) -> QuantizedLayer:
+        """Return the candidate with the smallest error; among equals, the first: coarse scales before fine ones."""
+        candidates = (layer for exponent in self._exponents() for layer in self._layers(exponent))
+        return min(candidates, key=self._error)
+
+    def _exponents(self) -> list[int]:
+        """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
+        fitting = _fitting_exponent(self.weights, 1.0)
+        both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
+        low, high = -7 - self.bits, 23 - self.bits
+        return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
+
+    def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:
+        """Yield the layer at a scale of 2^exponent, with roundings and biases to choose from."""
+        scale = 2 ** (self.bits - 1) * 2.0**exponent
+        nearest = to_integers(self.weights, scale, self.bits)
+        for weights in (nearest, self.compensated(self.weights, scale, self.bits)):
+            if weights is None:
+                continue
+            biases: list[Tensor | None] = [None]
+            if self.bias is not None:
+                corrected = self.means - _channel_means(self.op, self.pooled, weights / scale, None)
+                biases = [_stored_bias(bias, scale, self.bits) for bias in (self.bias, corrected)]
+            for bias in biases:
+                yield QuantizedLayer(weights, bias, float(-exponent))
+
+    def _error(self, layer: QuantizedLayer) -> float:
+        _install(self.module, layer, self.bits)
+        output = self.module(self.given)
+        scale = 1 / 128
+        if self.module.wide:
+            scale /= 2 ** (self.bits - 1) * 2.0 ** -(layer.output_shift or 0.0)
+        return float((output * scale - self.target).square().mean())
+
+
+def _fitting_exponent(values: Tensor, limit: float) -> int:
+    """Return the largest E at which all |values|·2^E stay within `limit`; 0 for zeros."""
+    largest = float(values.abs().max())
+    return math.floor(math.log2(limit / largest)) if largest else 0
+
+
+def _pooled(module: FusedModule, given: Tensor) -> Tensor:
+    """Return what the operator of a module works on."""
+    if module.pooling is None:
+        return given
+    quantize = bool(module.quantize_activation)
+    modes = {"simulate": module.simulate, "nearest": module.round_avg, "clamps": module.clamps}
+    return module.pooling(given, quantize=quantize, **modes)
+
+
+def _channel_means(op: nn.Module, given: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
+    """Return the mean result of an operator by output channel, for the weights and the bias given."""
+    if bias is None and isinstance(op.bias, Tensor):
+        bias = torch.zeros_like(op.bias)
+    parameters = {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
+    result: Tensor = functional_call(op, parameters, (given,))
+    return result.mean(dim=[axis for axis in range(result.dim()) if axis != 1])
+
+
+def _tensors(module: FusedModule) -> tuple[Tensor, Tensor | None]:
+    """Return weights and bias as they are stored, without gradient."""
+    assert module.op is not None
+    weights, bias = module.op.weight, module.op.bias
+    assert isinstance(weights, Tensor) and (bias is None or isinstance(bias, Tensor))
+    return weights.detach(), None if bias is None else bias.detach()
+
+
+def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
+    """Return weights and bias that the trained module computes with, and the scale 2^s its wide output lacks."""
+    weights, bias = _tensors(module)
+    bits, shift = int(module.weight_bits), int(module.output_shift)
+    if bits:
+        layer = quantize_trained(weights, bias, bits, float(module.shift_quantile))
+        shift, levels = int(layer.output_shift or 0), 2.0 ** (bits - 1)
+        scale = 2.0**shift / levels
+        weights, bias = layer.weights * scale, None if layer.bias is None else layer.bias / levels * scale
+        return weights, bias, shift
+    scale = 1.0 if module.wide else 2.0**shift
+    return weights * scale, None if bias is None else bias * scale, 0
+
+
+def _stored_bias(bias: Tensor, scale: float, bits: int) -> Tensor:
+    """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1). spec: quantization, 7.2."""
+    return to_integers(bias, scale, 8) * 2 ** (bits - 1)

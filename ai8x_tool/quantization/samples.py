@@ -1,0 +1,145 @@
+"""What calibration needs beside the checkpoint: the model, float and simulated, and samples of its input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import fuse_batchnorm
+from ai8x_tool.plugins import find_dataset
+from ai8x_tool.quantization.calibration import calibrate
+from ai8x_tool.quantization.quantize import Chooser
+from ai8x_tool.quantization.rules import QuantizedLayer
+from ai8x_tool.training.batches import generator_for
+from ai8x_tool.training.data import DataSet, DataSetEntry
+from ai8x_tool.training.model import build_model, check_architecture, load_weights
+
+DEFAULT_SAMPLES = 128
+
+
+@dataclass(frozen=True)
+class CalibrationSettings:
+    """Where calibration takes its samples from: `count` training samples of `dataset`, found in `data`, or `inputs`.
+
+    `inputs` is a ``.npy`` file of integers −128…127, (N, C, H, W) or (N, C, L), of which the first `count` are used.
+    Without `model` the checkpoint's own is built.
+    """
+
+    count: int | None = None
+    dataset: str | None = None
+    model: str | None = None
+    device: str = "MAX78000"
+    data: Path = Path("data")
+    inputs: Path | None = None
+    avg_pool_rounding: bool = False
+
+    def __post_init__(self) -> None:
+        if self.count is not None and self.count < 1:
+            raise Ai8xError(f"--calibrate {self.count} must be at least 1")
+        if self.dataset is None and self.inputs is None:
+            fix = "name a recipe (--recipe), a data set (--dataset) or a file (--calibration-input)"
+            raise Ai8xError("--calibrate needs samples", fix=fix)
+
+
+def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
+    """Return what chooses integers for :func:`quantize`. Reads the samples; raises Ai8xError if that is impossible."""
+    entry, samples = _samples(settings, console)
+
+    def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Mapping[str, QuantizedLayer]:
+        fitting = entry or _entry_of(samples, checkpoint)
+        reference, simulated = _models(settings, fitting, checkpoint, console)
+        console.info(f"calibrating {len(bits)} layers with {len(samples)} samples")
+        chosen = calibrate(reference, simulated, samples, bits)
+        left = [layer for layer in bits if layer not in chosen]
+        if left:
+            names = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
+            console.warn(f"{checkpoint.path}: the model does not use {names}: quantized without calibration")
+        return chosen
+
+    return choose
+
+
+def _models(
+    settings: CalibrationSettings, entry: DataSetEntry, checkpoint: Checkpoint, console: Console
+) -> tuple[nn.Module, nn.Module]:
+    """Return the model as trained, with batch normalization folded, and the same in simulate mode."""
+    name = settings.model or checkpoint.arch
+    if name is None:
+        raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
+    check_architecture(name, checkpoint)
+
+    def build(*, simulate: bool) -> nn.Module:
+        rounding = settings.avg_pool_rounding
+        plain = build_model(name, entry, device=settings.device, round_avg=rounding, simulate=simulate)
+        known = plain.state_dict()
+        if all(key in known for key in checkpoint.state if key.endswith(".op.bias")):
+            return plain
+        return build_model(name, entry, device=settings.device, use_bias=True, round_avg=rounding, simulate=simulate)
+
+    reference = build(simulate=False)
+    load_weights(reference, checkpoint, console)
+    fuse_batchnorm(reference)
+    return reference, build(simulate=True)
+
+
+def _samples(settings: CalibrationSettings, console: Console) -> tuple[DataSetEntry | None, Tensor]:
+    entry = None if settings.dataset is None else find_dataset(settings.dataset)
+    if settings.inputs is not None:
+        samples = read_inputs(settings.inputs)[: settings.count]
+        if entry is not None and tuple(samples.shape[1:]) != tuple(entry.input):
+            shapes = f"{_by(samples.shape[1:])}, those of {entry.name} {_by(entry.input)}"
+            raise Ai8xError(f"the samples are {shapes}", where=str(settings.inputs))
+        return entry, samples
+    assert entry is not None
+    return entry, training_samples(entry.load(settings.data, console), settings.count or DEFAULT_SAMPLES)
+
+
+def training_samples(data: DataSet, count: int) -> Tensor:
+    """Return `count` training samples (all, if there are fewer) as integers in float32, always the same ones."""
+    order = torch.randperm(len(data.train), generator=generator_for(0, 0, "calibration"))
+    return data.train.batch(order[:count])[0]
+
+
+def read_inputs(path: Path) -> Tensor:
+    """Read samples for calibration, (N, C, H, W) or (N, C, L) integers −128…127 of any type, as float32."""
+    where = str(path)
+    if not path.is_file():
+        raise Ai8xError("file with calibration samples not found", where=where)
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
+        raise Ai8xError(f"samples are integers, this file holds {getattr(values, 'dtype', 'an archive')}", where=where)
+    if values.ndim not in (3, 4) or values.size == 0:
+        fix = "the shape is (N, C, H, W) or (N, C, L)"
+        raise Ai8xError(f"samples of shape {_by(values.shape)} cannot be used", where=where, fix=fix)
+    if not np.array_equal(values, np.rint(values)) or values.min() < -128 or values.max() > 127:
+        fix = "write them as `ai8x evaluate -8 --save-sample` does"
+        raise Ai8xError("sample values must be integers −128 … 127", where=where, fix=fix)
+    return torch.from_numpy(values.astype(np.float32))
+
+
+def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DataSetEntry:
+    """Stand in for a data set: its input is that of the samples, its classes those of the last layer."""
+    weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
+    if not weights:
+        raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
+    classes = tuple(str(number) for number in range(len(weights[-1])))
+
+    def load(_folder: Path, _console: Console) -> DataSet:
+        raise Ai8xError("these samples have no data set")
+
+    return DataSetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
+
+
+def _by(shape: tuple[int, ...] | torch.Size) -> str:
+    return "×".join(map(str, shape))
