@@ -22,8 +22,15 @@ COMMON_KEYS = ("model", "dataset", "device", "network")
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Options of the kinds of learning problems, common to training and evaluation. spec: training, section 2.5."""
+
+    confusion: bool = False
+
+
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(TaskSettings):
     """Options of ``ai8x train``. spec: training, section 2.
 
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
@@ -46,7 +53,6 @@ class TrainSettings:
     validation_split: float = 0.1
     use_bias: bool = False
     avg_pool_rounding: bool = False
-    confusion: bool = False
     show_train_accuracy: Literal["none", "last_batch", "full"] = "last_batch"
     truncate_testset: bool = False
     deterministic: bool = False
@@ -76,7 +82,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(TaskSettings):
     """Options of ``ai8x evaluate``. `simulate` is the 8-bit mode; without `model` the checkpoint's own is built.
 
     With a `network` description, the 8-bit mode compares every output with the integer engine, unless `engine` is off.
@@ -93,7 +99,6 @@ class EvaluateSettings:
     batch_size: int = 256
     use_bias: bool = False
     avg_pool_rounding: bool = False
-    confusion: bool = False
     truncate_testset: bool = False
     save_sample: int | None = None
     save_sample_file: Path | None = None

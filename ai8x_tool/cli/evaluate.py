@@ -88,7 +88,7 @@ def evaluate(
 
         result = evaluate_checkpoint(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
-        console.show(f"Top1 {result.score.top1:.2f} % of {result.score.samples} samples of {source}")
+        console.show(f"{result.headline} of {result.score.samples} samples of {source}")
         if result.agreement is not None:
             console.show(result.agreement.text())
         console.result(result.document())

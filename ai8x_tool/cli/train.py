@@ -11,7 +11,7 @@ from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_co
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.training.trainer import TrainResult
+    from ai8x_tool.training.results import TrainResult
 
 _WHAT, _HOW, _QUANT, _FROM = "Model and data", "Training", "Quantization", "Starting point"
 _REPEAT, _WHERE, _OUT = "Repeatability", "Computer", "Output"
@@ -148,7 +148,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
     settings = resolve(TrainSettings, "train", recipe, settings_file, chosen)
 
-    from ai8x_tool.training.trainer import TrainingInterruptedError
+    from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
 
     try:
@@ -160,8 +160,9 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
 
 
 def _show(result: TrainResult, console: Console) -> None:
-    best = f"best epoch {result.best.epoch}: validation Top1 {result.best.top1:.2f} %"
+    best = f"best epoch {result.best.epoch}: validation {result.best_headline}"
+    test = f"; last epoch: test {result.test_headline}" if result.test_headline else ""
     source = f"{result.dataset}, {result.note}" if result.note else result.dataset
-    console.show(f"{source}: {best}; last epoch: test Top1 {result.test.top1:.2f} %")
+    console.show(f"{source}: {best}{test}")
     console.show(f"checkpoint: {result.best_checkpoint}")
     console.result(result.document())

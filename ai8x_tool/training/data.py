@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
+TaskKind = Literal["classification"]
 Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
@@ -42,6 +43,11 @@ class Part:
         return self.prepare(raw), self.targets[indices]
 
 
+def first_sample(part: Part) -> Part:
+    """Return the part reduced to its first sample."""
+    return replace(part, raw=part.raw[:1], targets=part.targets[:1])
+
+
 @dataclass(frozen=True)
 class DataSet:
     """The parts of a loaded data set. `validation` is None where the set brings no validation list of its own."""
@@ -58,7 +64,8 @@ class DataSetEntry:
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
-    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech).
+    downloaded. `task` says what kind of learning problem it is, unless an option says otherwise; without it, it is
+    classification. `note` must be shown wherever a result on this set is shown (for example: synthetic speech).
     """
 
     name: str
@@ -68,3 +75,4 @@ class DataSetEntry:
     class_weights: Sequence[float] | None = None
     note: str | None = None
     description: str = ""
+    task: TaskKind | None = None

@@ -26,14 +26,15 @@ def build_model(
     use_bias: bool = False,
     round_avg: bool = False,
     simulate: bool = False,
+    arguments: Mapping[str, Any] | None = None,
 ) -> nn.Module:
-    """Return the model `name` for the inputs and classes of a data set.
+    """Return the model `name` for the inputs of a data set; `arguments` are those that the task adds.
 
     Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
     """
     model = find_model(name)
     dimensions = (*entry.input[1:], 1)[:2]
-    arguments: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "pretrained": False,
         "num_classes": len(entry.labels),
         "num_channels": entry.input[0],
@@ -42,12 +43,13 @@ def build_model(
         "weight_bits": 8 if simulate else None,
         "bias_bits": 8 if simulate else None,
         "quantize_activation": simulate,
+        **(arguments or {}),
     }
     if model.dim > 1 and dimensions[1] < model.min_input:
-        arguments["padding"] = (model.min_input - dimensions[1] + 1) // 2
+        keywords["padding"] = (model.min_input - dimensions[1] + 1) // 2
     try:
         with build_context(find_device(device), simulate=simulate, round_avg=round_avg):
-            built = model.build(**arguments)
+            built = model.build(**keywords)
     except Exception as error:
         raise plugin_error(error, model.file) from None
     if not isinstance(built, nn.Module):
