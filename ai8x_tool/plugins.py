@@ -31,13 +31,17 @@ class Listing:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W)."""
+    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W).
+
+    With `dr` it takes the length of an embedding, as `dimensionality`.
+    """
 
     name: str
     min_input: int
     dim: int
     build: Callable[..., Any]
     file: Path
+    dr: bool = False
 
 
 def list_models() -> list[Listing]:
@@ -58,7 +62,8 @@ def find_model(name: str) -> ModelEntry:
     build = getattr(module, entry["name"], None)
     if not callable(build):
         raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(listing.file))
-    return ModelEntry(entry["name"], entry.get("min_input", 1), entry.get("dim", 2), build, listing.file)
+    size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), bool(entry.get("dr", False))
+    return ModelEntry(entry["name"], size, dim, build, listing.file, dr)
 
 
 def find_dataset(name: str) -> DataSetEntry:

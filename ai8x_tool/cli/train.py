@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ai8x_tool.cli import task_options as task
 from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, option, run
 
 if TYPE_CHECKING:
@@ -69,6 +70,24 @@ def train(
     show_train_accuracy: Annotated[
         str | None, option("--show-train-accuracy", panel=_HOW, help="none, last_batch (default) or full.")
     ] = None,
+    regression: task.Regression = None,
+    out_fold_ratio: task.OutFoldRatio = None,
+    anomaly_percentile: task.AnomalyPercentile = None,
+    obj_detection: task.ObjDetection = None,
+    obj_detection_params: task.ObjDetectionParams = None,
+    dr: task.Dr = None,
+    scaf_margin: task.ScafMargin = None,
+    scaf_scale: task.ScafScale = None,
+    scaf_lr: task.ScafLr = None,
+    backbone_checkpoint: task.BackboneCheckpoint = None,
+    kd_teacher: task.KdTeacher = None,
+    kd_resume: task.KdResume = None,
+    kd_relationbased: task.KdRelationbased = None,
+    kd_temperature: task.KdTemperature = None,
+    kd_distill_wt: task.KdDistillWt = None,
+    kd_student_wt: task.KdStudentWt = None,
+    kd_teacher_wt: task.KdTeacherWt = None,
+    kd_start_epoch: task.KdStartEpoch = None,
     qat_policy: Annotated[
         str | None, option("--qat-policy", panel=_QUANT, help="QAT policy: a file, a known name, or 'none'.")
     ] = None,

@@ -13,7 +13,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
-TaskKind = Literal["classification"]
+TaskKind = Literal["classification", "segmentation", "regression", "reconstruction", "detection", "embeddings"]
 Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
@@ -21,8 +21,15 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 class Part:
     """One part (training, validation or test) of a data set.
 
-    `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped; `targets` N class numbers
-    (int64). `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
+    `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped. `targets` are, by task:
+
+    * classification, embeddings: N class numbers (int64);
+    * segmentation: class numbers (N, H, W) of any integer type;
+    * regression: real numbers (N, …) in the shape of the outputs, in their unit (1.0 is 128 steps);
+    * reconstruction: N zeros, other numbers for anomalies (the network's target is its input);
+    * detection: objects (N, M, 4 + 2K + 1), see :mod:`ai8x_tool.training.tasks.boxes`.
+
+    `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
     positions in this part, for augmentation that depends on the sample. All random numbers come from `generator`.
     """

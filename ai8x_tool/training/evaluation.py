@@ -38,7 +38,10 @@ from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Score of a checkpoint on a test set. `outputs` (N, …), raw and in file order, only if asked for."""
+    """Score of a checkpoint on a test set.
+
+    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several.
+    """
 
     model: str
     dataset: str
@@ -50,7 +53,7 @@ class EvaluateResult:
     labels: tuple[str, ...]
     note: str | None = None
     sample_file: Path | None = None
-    outputs: Tensor | None = None
+    outputs: Tensor | tuple[Tensor, ...] | None = None
     agreement: Agreement | None = None
 
     def document(self) -> dict[str, Any]:
@@ -129,9 +132,10 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
     engine = settings.simulate and settings.engine and settings.network is not None
-    outputs: list[Tensor] | None = [] if keep_outputs or engine else None
+    outputs: list[Any] | None = [] if keep_outputs or engine else None
     score = _run_test(ready, data, test, settings, console, outputs)
-    agreement = _compare_with_engine(entry, test, settings, outputs, console) if engine and outputs else None
+    joined = _joined(outputs) if outputs else None
+    agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
     if sample is not None:
@@ -147,7 +151,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         labels=tuple(entry.labels),
         note=entry.note,
         sample_file=sample,
-        outputs=torch.cat(outputs) if keep_outputs and outputs else None,
+        outputs=joined if keep_outputs else None,
         agreement=agreement,
     )
 
@@ -158,7 +162,7 @@ def _run_test(
     test: Part,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[Tensor] | None,
+    keep: list[Any] | None,
 ) -> Score:
     """Evaluate all samples; the raw outputs are added to `keep`."""
     size = settings.batch_size
@@ -174,11 +178,21 @@ def _run_test(
     return score
 
 
+def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
+    """Put batches of outputs together."""
+    if isinstance(outputs[0], Tensor):
+        return torch.cat(outputs)
+    return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
+
+
 def _compare_with_engine(
-    entry: DataSetEntry, test: Part, settings: EvaluateSettings, outputs: list[Tensor], console: Console
-) -> Agreement:
+    entry: DataSetEntry, test: Part, settings: EvaluateSettings, outputs: Any, console: Console
+) -> Agreement | None:
     """Compare all 8-bit outputs with the integer engine."""
     assert settings.network is not None
+    if not isinstance(outputs, Tensor):
+        console.warn("a model with several outputs is not compared with the integer engine")
+        return None
     sizes = (*entry.input, 1)[:3]
     network = load_network(
         find_config("networks", settings.network),
@@ -187,7 +201,7 @@ def _compare_with_engine(
         find_device(settings.device),
         console,
     )
-    agreement = compare_outputs(network, test, torch.cat(outputs), console)
+    agreement = compare_outputs(network, test, outputs, console)
     report = console.info if agreement.complete else console.warn
     report(agreement.text())
     return agreement

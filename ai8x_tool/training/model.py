@@ -33,6 +33,8 @@ def build_model(
     Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
     """
     model = find_model(name)
+    if arguments and "dimensionality" in arguments and not model.dr:
+        raise Ai8xError(f"{name} is not made for --dr", where=str(model.file), fix="choose a model that lists 'dr'")
     dimensions = (*entry.input[1:], 1)[:2]
     keywords: dict[str, Any] = {
         "pretrained": False,

@@ -73,7 +73,7 @@ class Evaluator:
         with self.console.progress(title, steps) as progress:
             for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
                 if keep is not None:
-                    keep.append(raw.cpu())
+                    keep.append(_on_cpu(raw))
                 reason = task.skip(targets)
                 if reason is None:
                     output = task.real_outputs(raw)
@@ -86,3 +86,7 @@ class Evaluator:
                     items = {"Loss": meter.loss, **task.items(meter, last=step == steps)}
                     self.line(progress_line("Test: ", step, steps, items))
         return meter.score()
+
+
+def _on_cpu(output: Any) -> Any:
+    return output.cpu() if isinstance(output, Tensor) else tuple(part.cpu() for part in output)

@@ -65,7 +65,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     seed = _seed(settings, resumed)
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
-    task = choose_task(TaskContext(settings, entry, device, console))
+    task = choose_task(TaskContext(settings, entry, device, console, training=True))
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     model = build_model(
         arch,
@@ -107,25 +107,15 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
 def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
     if settings.qat_policy is None:
         return None, None
-    path = _config("qat", settings.qat_policy, "qat_policy")
+    path = resources.find_config("qat", settings.qat_policy, prefix="qat_policy")
     return read_policy(path), path
 
 
 def _schedule(settings: TrainSettings) -> tuple[list[LearningRatePolicy], Path | None]:
     if settings.compress is None:
         return [], None
-    path = _config("schedules", settings.compress, "schedule-")
+    path = resources.find_config("schedules", settings.compress, prefix="schedule-")
     return read_schedule(path), path
-
-
-def _config(kind: str, name: str, prefix: str) -> Path:
-    """Return a file or known configuration; ``policies/schedule-kws20.yaml`` of an old script is known as ``kws20``."""
-    stem = Path(name).stem
-    if not Path(name).is_file() and stem.startswith(prefix):
-        name = stem.removeprefix(prefix).strip("-_") or "default"
-    elif not Path(name).is_file() and Path(name).parent != Path():
-        name = stem if stem in resources.list_configs(kind) else name
-    return resources.find_config(kind, name)
 
 
 def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | None:

@@ -20,17 +20,22 @@ if TYPE_CHECKING:
     from ai8x_tool.settings import TaskSettings
     from ai8x_tool.training.data import DataSet, DataSetEntry
     from ai8x_tool.training.passes import Predict
+    from ai8x_tool.training.tasks.distillation import SoftTargets
 
 
 @dataclass(frozen=True)
 class TaskContext:
-    """Where a task works: its options, the data set (not loaded), the compute device, and whether in integers."""
+    """Where a task works: its options, the data set (not loaded), the compute device, and what for.
+
+    `simulate` is the evaluation in integers.
+    """
 
     settings: TaskSettings
     entry: DataSetEntry
     device: torch.device
     console: Console
     simulate: bool = False
+    training: bool = False
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,17 @@ class BatchLoss:
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric as people read it: its key, its name in the log, its digits there and its unit."""
+    """A metric as people read it: its key, name, digits behind the point, and unit."""
 
     key: str
     name: str
-    digits: int = 3
+    digits: int
     unit: str = ""
 
     def text(self, measured: Measured) -> str:
         """Return for example ``Top1 91.00 %``."""
         unit = f" {self.unit}" if self.unit else ""
-        return f"{self.name} {measured.metrics[self.key]:.{max(2, self.digits - 1)}f}{unit}"
+        return f"{self.name} {measured.metrics[self.key]:.{self.digits}f}{unit}"
 
 
 class Task(ABC):
@@ -80,6 +85,7 @@ class Task(ABC):
         self.context = context
         self._scale = 1.0
         self.optimizers: list[torch.optim.Optimizer] = []
+        self.soft_targets: SoftTargets | None = None
 
     # -- the model --------------------------------------------------------------------------------------------------
 
@@ -94,8 +100,10 @@ class Task(ABC):
     def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:  # noqa: B027
         """Create what is trained beside the model; `extras` are those of the checkpoint that is continued."""
 
-    def start_epoch(self, epoch: int) -> None:  # noqa: B027
+    def start_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch."""
+        if self.soft_targets is not None:
+            self.soft_targets.start_epoch(epoch)
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside the model, to be given to :meth:`start_training`."""
@@ -105,7 +113,9 @@ class Task(ABC):
 
     def real_outputs(self, output: Any) -> Any:
         """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
-        return output * self._scale if self.context.simulate else output
+        ratio = self.context.settings.out_fold_ratio
+        real = output * self._scale if self.context.simulate else output
+        return real if ratio == 1 else unfold(real, ratio)
 
     @abstractmethod
     def loss(self, output: Any, target: Any, inputs: Tensor) -> Tensor:
@@ -114,6 +124,8 @@ class Task(ABC):
     def training_loss(self, output: Any, target: Any, inputs: Tensor) -> BatchLoss:
         """Return the loss of a batch in training, with what is added to it."""
         loss = self.loss(output, target, inputs)
+        if self.soft_targets is not None:
+            return self.soft_targets.extend(loss, output, inputs)
         return BatchLoss(loss, loss)
 
     def skip(self, target: Any) -> str | None:

@@ -25,7 +25,7 @@ class ClassMeter(Meter):
     @torch.no_grad()
     def add(self, output: Tensor, target: Tensor, inputs: Any) -> None:
         """Count one batch."""
-        scores, truth = output.detach().movedim(1, -1).flatten(0, -2), target.flatten()
+        scores, truth = output.detach().movedim(1, -1).flatten(0, -2), target.flatten().long()
         best = scores.topk(min(5, scores.shape[1]), dim=1).indices
         hits = best == truth[:, None]
         self.samples += len(truth)
@@ -49,7 +49,7 @@ class Classification(Task):
     """One class per sample. spec: training, section 8.1."""
 
     name = "classification"
-    figure = Figure("top1", "Top1", 3, "%")
+    figure = Figure("top1", "Top1", 2, "%")
     has_classes = True
 
     def __init__(self, context: TaskContext) -> None:
@@ -61,7 +61,7 @@ class Classification(Task):
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
         """Return the cross entropy, weighted by class where the data set has weights."""
-        loss: Tensor = self._criterion(output, target)
+        loss: Tensor = self._criterion(output, target.long())
         return loss
 
     def meter(self) -> ClassMeter:
