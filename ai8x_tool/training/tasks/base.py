@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.training.folding import unfold
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.model import output_scale
 
@@ -168,13 +168,3 @@ class Task(ABC):
 def spaced(items: Sequence[str], gap: int = 4) -> str:
     """Join items as the log lines do."""
     return (" " * gap).join(items)
-
-
-def unfold(maps: Tensor, ratio: int) -> Tensor:
-    """Undo folding: (B, classes·r², H, W) to (B, classes, H·r, W·r). spec: training, section 8.5."""
-    batch, channels, height, width = maps.shape
-    if channels % ratio**2:
-        fix = "choose another --out-fold-ratio"
-        raise Ai8xError(f"the model has {channels} output channels, not a multiple of {ratio}²", fix=fix)
-    blocks = maps.view(batch, ratio, ratio, channels // ratio**2, height, width)
-    return blocks.permute(0, 3, 4, 1, 5, 2).reshape(batch, channels // ratio**2, height * ratio, width * ratio)

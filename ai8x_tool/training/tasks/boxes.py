@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 BACKGROUND = 0
 _CENTER, _SIZE = 10.0, 5.0
@@ -20,12 +19,13 @@ _CENTER, _SIZE = 10.0, 5.0
 
 
 def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Return the objects of images given as (boxes, labels) or (boxes, key points, labels) in one tensor."""
-    flat = [
-        torch.cat([part.reshape(len(part), -1).float() for part in (*parts[:-1], parts[-1])], dim=1) for parts in images
-    ]
-    most = max((len(objects) for objects in flat), default=0)
-    return torch.stack([pad(objects, (0, 0, 0, most - len(objects))) for objects in flat])
+    """Return the objects of images, given as (boxes, labels) or (boxes, key points, labels), in one tensor."""
+    flat = [torch.cat([part.float().view(len(part), -1) for part in parts], dim=1) for parts in images if len(parts[0])]
+    result = torch.zeros(len(images), max(map(len, flat), default=0), flat[0].shape[1] if flat else 5)
+    occupied = (number for number, parts in enumerate(images) if len(parts[0]))
+    for number, objects in zip(occupied, flat, strict=True):
+        result[number, : len(objects)] = objects
+    return result
 
 
 def corners(boxes: Tensor) -> Tensor:

@@ -68,7 +68,7 @@ class Detection(Task):
         if context.settings.obj_detection_params is None:
             fix = "pass --obj-detection-params with a file, or default, facedet, pascalvoc, qrcode, svhn"
             raise Ai8xError("object detection needs parameters of its loss", fix=fix)
-        for package in ("torchmetrics", "pycocotools"):
+        for package in ("torchmetrics", "pycocotools", "torchvision"):  # torchmetrics needs the others
             if importlib.util.find_spec(package) is None:
                 raise Ai8xError(f"object detection needs {package}", fix="pip install 'ai8x-tool[detection]'")
         self.parameters = read_parameters(

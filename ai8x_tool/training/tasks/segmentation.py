@@ -36,7 +36,7 @@ class SegmentationMeter(ClassMeter):
 
 def intersection_over_union(confusion: Counts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return the percentages by class; not a number for a class that neither occurs nor is predicted."""
-    counts = np.array(confusion, np.float64).reshape(len(confusion), -1)
+    counts = np.array(confusion, np.float64).reshape(len(confusion), len(confusion))
     hits = counts.diagonal()
     union = counts.sum(axis=0) + counts.sum(axis=1) - hits
     return np.divide(100 * hits, union, out=np.full_like(hits, np.nan), where=union > 0)
