@@ -140,7 +140,7 @@ def _filtered(signal: Array, sections: list[tuple[float, float]], gain: float) -
 
 datasets = [
     DataSetEntry(
-        name=f"{NAME}_ForTrain",
+        name="SampleMotorDataLimerick_ForTrain",
         input=(BINS, 3),
         labels=("normal",),
         load=partial(load, faulty=False),
@@ -148,7 +148,7 @@ datasets = [
         task="reconstruction",
     ),
     DataSetEntry(
-        name=f"{NAME}_ForEvalWithSignal",
+        name="SampleMotorDataLimerick_ForEvalWithSignal",
         input=(BINS, 3),
         labels=("normal", "anomaly"),
         load=partial(load, faulty=True),
@@ -156,7 +156,7 @@ datasets = [
         task="reconstruction",
     ),
     DataSetEntry(
-        name=f"{NAME}_ForEvalWithAnomalyLabel",
+        name="SampleMotorDataLimerick_ForEvalWithAnomalyLabel",
         input=(BINS, 3),
         labels=("normal", "anomaly"),
         load=partial(load, faulty=True),

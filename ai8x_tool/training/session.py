@@ -100,7 +100,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         validation,
         test,
         [file for file in (schedule_file, policy_file) if file],
-        _resumed_best(continued) if continued else None,
+        _resumed_best(continued, task) if continued else None,
     )
 
 
@@ -185,13 +185,13 @@ def _samples(
     return training, Samples(data.train, order[:held_back]) if held_back else test, test
 
 
-def _resumed_best(checkpoint: Checkpoint) -> tuple[Best, Path] | None:
+def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
     """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar"))
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None
-    if not (metrics and path.is_file()):
+    if not (task.figure.key in metrics and path.is_file()):
         return None
     try:
         return (Best(loss, metrics, epoch), path) if read_checkpoint(path).epoch == epoch else None

@@ -58,8 +58,9 @@ class TrainingMeter:
         """Add the losses of one batch: ``overall``, ``objective`` and parts with names of their own."""
         self.overall.append(losses["overall"])
         self.objective.append(losses["objective"])
-        for name in losses.keys() - {"overall", "objective"}:
-            self.components.setdefault(name, []).append(losses[name])
+        for name, value in losses.items():
+            if name not in ("overall", "objective"):
+                self.components.setdefault(name, []).append(value)
 
     def items(self) -> dict[str, float | None]:
         """Return the losses of a progress line."""

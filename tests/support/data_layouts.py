@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
-from PIL import Image
+import pytest
+
+h5py = pytest.importorskip("h5py")
+Image = pytest.importorskip("PIL.Image")
 
 CLASSES = (
     *("Animal", "Archway", "Bicyclist", "Bridge", "Building", "Car", "CartLuggagePram", "Child", "Column_Pole"),

@@ -13,8 +13,6 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-pytest.importorskip("PIL")
-pytest.importorskip("h5py")
 pytest.importorskip("torchmetrics")
 pytest.importorskip("torchvision")
 
