@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,7 +13,6 @@ from torch import Tensor
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
-TaskKind = Literal["classification", "segmentation", "regression", "reconstruction", "detection", "embeddings"]
 Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
@@ -71,8 +70,8 @@ class DataSetEntry:
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
-    downloaded. `task` says what kind of learning problem it is, unless an option says otherwise; without it, it is
-    classification. `note` must be shown wherever a result on this set is shown (for example: synthetic speech).
+    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech). `task`
+    names the kind of learning problem (see :mod:`ai8x_tool.training.tasks`); None is classification.
     """
 
     name: str
@@ -82,4 +81,4 @@ class DataSetEntry:
     class_weights: Sequence[float] | None = None
     note: str | None = None
     description: str = ""
-    task: TaskKind | None = None
+    task: str | None = None

@@ -58,7 +58,7 @@ class Evaluator:
         simulate = self.task.context.simulate
         stream = batches(samples.part, samples.indices, self.batch_size, simulate=simulate, device=self.device)
         for inputs, targets in stream:
-            yield self.model(inputs), targets, inputs / 128 if simulate else inputs
+            yield self.model(inputs), self.task.targets(targets), inputs / 128 if simulate else inputs
 
     def predict_part(self, part: Part) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Yield real outputs, targets and inputs of a whole part."""

@@ -165,10 +165,11 @@ class Trainer:
         stream = batches(samples.part, samples.indices[order], size, augmentation=augmentation, device=session.device)
         with self.log.console.progress(f"epoch {epoch}", steps) as progress:
             for step, (inputs, targets) in enumerate(stream, 1):
-                output, losses = self._train_batch(inputs, targets)
+                wanted = self.task.targets(targets)
+                output, losses = self._train_batch(inputs, wanted)
                 meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
-                    meter.accuracy.add(output, targets, inputs)
+                    meter.accuracy.add(output, wanted, inputs)
                 progress.advance(note=f"loss {losses['overall']:.4f}")
                 if step % self.settings.print_freq == 0 or step == steps:
                     seconds = (time.monotonic() - started) / step

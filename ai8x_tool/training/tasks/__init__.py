@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
 from ai8x_tool.training.tasks.classification import Classification
 from ai8x_tool.training.tasks.detection import Detection
@@ -41,6 +41,8 @@ def choose_task(context: TaskContext) -> Task:
 def _name(context: TaskContext) -> str:
     """Return the name of the task; options have the last word, in the order of section 8.1."""
     settings, entry = context.settings, context.entry
+    if entry.task is not None and entry.task not in TASKS:
+        raise Ai8xError(f"the data set {entry.name} is for {entry.task!r}{nearest(entry.task, list(TASKS))}")
     declared = entry.task or (Regression.name if len(entry.labels) == 1 else Classification.name)
     if settings.obj_detection:
         return Detection.name

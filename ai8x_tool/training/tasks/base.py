@@ -111,6 +111,10 @@ class Task(ABC):
 
     # -- one batch --------------------------------------------------------------------------------------------------
 
+    def targets(self, target: Any) -> Any:
+        """Turn the targets of a batch, as the data set gives them, into what the other methods take."""
+        return target
+
     def real_outputs(self, output: Any) -> Any:
         """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
         ratio = self.context.settings.out_fold_ratio

@@ -18,7 +18,7 @@ from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.resources import find_config
 from ai8x_tool.training.metrics import Measured, Meter
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
-from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect
+from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects
 from ai8x_tool.training.tasks.multibox import MultiBoxLoss
 
 _SECTIONS = {"multi_box_loss": ("alpha", "neg_pos_ratio"), "nms": ("min_score", "max_overlap", "top_k")}
@@ -89,6 +89,12 @@ class Detection(Task):
         self._loss = MultiBoxLoss(self.priors, self.parameters.alpha, self.parameters.neg_pos_ratio)
         if self.context.simulate:
             self._scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
+
+    def targets(self, target: Any) -> Tensor:
+        """Return the objects of a batch; lists of boxes, perhaps key points, and labels by image are put together."""
+        if isinstance(target, Tensor):
+            return target
+        return pad_objects(list(zip(*target, strict=True))).to(self.context.device)
 
     def real_outputs(self, output: Any) -> tuple[Tensor, Tensor]:
         """Return locations and scores with the priors on the second axis."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, smooth_l1_loss
 
+from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings import TaskSettings
+from ai8x_tool.training.data import DataSetEntry
 from ai8x_tool.training.folding import fold, unfold
 from ai8x_tool.training.metrics import progress_line
+from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
 from ai8x_tool.training.tasks.boxes import centers, corners, decode, detect, encode, overlaps, pad_objects
 from ai8x_tool.training.tasks.classification import ClassMeter
@@ -267,3 +272,25 @@ def test_unknown_values_leave_blanks() -> None:
         progress_line("Test: ", 3, 12, {"Loss": 1.5, "mAP": None})
         == f"Test: [    3/   12]    Loss 1.500000    mAP {' ' * 12}"
     )
+
+
+def test_choosing_a_task() -> None:
+    def choose(task: str | None, labels: int, **options: Any) -> Task:
+        entry = DataSetEntry("Set", (3, 8, 8), tuple("abcdefgh"[:labels]), lambda *_: pytest.fail(), task=task)
+        settings = TaskSettings(**options)
+        return choose_task(TaskContext(settings, entry, torch.device("cpu"), Console()))
+
+    assert choose(None, 3).name == "classification" and choose(None, 1).name == "regression"
+    assert choose("classification", 3, regression=True).name == "regression"
+    assert choose("reconstruction", 1, regression=True).name == "reconstruction"
+    assert choose("classification", 3, dr=4).name == "embeddings"
+    found = choose("regression", 1, obj_detection=True, obj_detection_params="default", dr=4)
+    assert found.name == "detection" and found.model_arguments() == {"num_classes": 2, "device": "cpu"}
+    boxes = [torch.tensor([[0.1, 0.1, 0.5, 0.5]]), torch.zeros(0, 4)]
+    assert found.targets((boxes, [torch.tensor([1]), torch.zeros(0)])).shape == (2, 1, 5)
+    for words, options in (
+        ("did you mean 'segmentation'", {"task": "segmentaton"}),
+        ("no classes", {"confusion": True}),
+    ):
+        with pytest.raises(Ai8xError, match=words):
+            choose(options.pop("task", "regression"), 2, **options)
