@@ -275,6 +275,9 @@ def test_unknown_values_leave_blanks() -> None:
 
 
 def test_choosing_a_task() -> None:
+    for package in ("torchmetrics", "pycocotools", "torchvision"):
+        pytest.importorskip(package)
+
     def choose(task: str | None, labels: int, **options: Any) -> Task:
         entry = DataSetEntry("Set", (3, 8, 8), tuple("abcdefgh"[:labels]), lambda *_: pytest.fail(), task=task)
         settings = TaskSettings(**options)
