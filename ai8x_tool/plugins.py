@@ -36,13 +36,17 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W)."""
+    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W).
+
+    With `dr` it takes the length of an embedding, as `dimensionality`.
+    """
 
     name: str
     min_input: int
     dim: int
     build: Callable[..., Any]
     file: Path
+    dr: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,8 @@ def find_model(name: str, console: Console | None = None) -> ModelEntry:
     build = getattr(module, entry["name"], None)
     if not callable(build):
         raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(listing.file))
-    build = partial(call_plugin, listing.file, build)
-    return ModelEntry(entry["name"], entry.get("min_input", 1), entry.get("dim", 2), build, listing.file)
+    size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), bool(entry.get("dr", False))
+    return ModelEntry(entry["name"], size, dim, partial(call_plugin, listing.file, build), listing.file, dr)
 
 
 def find_dataset(

@@ -21,9 +21,10 @@ def search_path(kind: str) -> list[Path]:
     return list(unique)
 
 
-def find_config(kind: str, name: str, suffix: str = ".yaml") -> Path:
+def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 
+    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``.
     Raises Ai8xError naming the closest known file.
     """
     given = Path(name).expanduser()
@@ -31,6 +32,10 @@ def find_config(kind: str, name: str, suffix: str = ".yaml") -> Path:
         return given
     known = list_configs(kind, suffix)
     stem = name.removesuffix(suffix)
+    if prefix and given.stem.startswith(prefix):
+        stem = given.stem.removeprefix(prefix).strip("-_") or "default"
+    elif prefix and given.parent != Path() and given.stem in known:
+        stem = given.stem
     if stem in known:
         return known[stem]
     hint = nearest(stem, list(known)) or f"; known: {', '.join(sorted(known)) or 'none'}"

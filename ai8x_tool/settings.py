@@ -22,8 +22,52 @@ COMMON_KEYS = ("model", "dataset", "device", "network")
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
 
 
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings:
+    """Options of the model and of the kind of learning problem, for training and evaluation. spec: training, section 2.
+
+    `dr` is the length of the embedding in dimensionality reduction, `scaf_…` belong to its sub-centre ArcFace loss (the
+    margin in degrees). `obj_detection_params` is a file or a name in ``configs/detection``.
+    """
+
+    device: str = "MAX78000"
+    use_bias: bool = False
+    avg_pool_rounding: bool = False
+    confusion: bool = False
+    out_fold_ratio: int = 1
+    regression: bool = False
+    anomaly_percentile: float = 99.0
+    obj_detection: bool = False
+    obj_detection_params: str | None = None
+    dr: int | None = None
+    scaf_margin: float = 28.6
+    scaf_scale: float = 64.0
+    scaf_lr: float = 1e-4
+    backbone_checkpoint: Path | None = None
+    kd_teacher: str | None = None
+    kd_resume: Path | None = None
+    kd_relationbased: bool = False
+    kd_temperature: float = 1.0
+    kd_distill_wt: float = 0.5
+    kd_student_wt: float = 0.5
+    kd_teacher_wt: float = 0.0
+    kd_start_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        _require(self.out_fold_ratio >= 1, "out_fold_ratio", self.out_fold_ratio, "at least 1")
+        _require(0 < self.anomaly_percentile <= 100, "anomaly_percentile", self.anomaly_percentile, "in 0 … 100")
+        _require(self.dr is None or self.dr >= 1, "dr", self.dr, "at least 1")
+        for key in ("scaf_scale", "scaf_lr", "kd_temperature"):
+            _require(getattr(self, key) > 0, key, getattr(self, key), "above 0")
+        for key in ("kd_distill_wt", "kd_student_wt", "kd_start_epoch"):
+            _require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
+        _require(self.kd_teacher_wt == 0, "kd_teacher_wt", self.kd_teacher_wt, "0: teachers are not trained")
+        if self.kd_relationbased and self.kd_teacher is None:
+            raise Ai8xError("kd_relationbased needs a teacher", fix="pass --kd-teacher")
+
+
 @dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(TaskSettings):
     """Options of ``ai8x train``. spec: training, section 2.
 
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
@@ -34,7 +78,6 @@ class TrainSettings:
 
     model: str
     dataset: str
-    device: str = "MAX78000"
     data: Path = Path("data")
     epochs: int = 90
     batch_size: int = 256
@@ -46,9 +89,6 @@ class TrainSettings:
     qat_policy: str | None = "default"
     activation_ranges: Literal["measured", "fixed"] | None = None
     validation_split: float = 0.1
-    use_bias: bool = False
-    avg_pool_rounding: bool = False
-    confusion: bool = False
     show_train_accuracy: Literal["none", "last_batch", "full"] = "last_batch"
     truncate_testset: bool = False
     deterministic: bool = False
@@ -65,6 +105,7 @@ class TrainSettings:
     print_freq: int = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key in ("epochs", "batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
         _require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
@@ -78,7 +119,7 @@ class TrainSettings:
 
 
 @dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(TaskSettings):
     """Options of ``ai8x evaluate``. `simulate` is the 8-bit mode; without `model` the checkpoint's own is built.
 
     With a `network` description, the 8-bit mode compares every output with the integer engine, unless `engine` is off.
@@ -87,15 +128,11 @@ class EvaluateSettings:
     dataset: str
     checkpoint: Path
     model: str | None = None
-    device: str = "MAX78000"
     data: Path = Path("data")
     simulate: bool = False
     network: str | None = None
     engine: bool = True
     batch_size: int = 256
-    use_bias: bool = False
-    avg_pool_rounding: bool = False
-    confusion: bool = False
     truncate_testset: bool = False
     save_sample: int | None = None
     save_sample_file: Path | None = None
@@ -106,6 +143,7 @@ class EvaluateSettings:
     print_freq: int = 10
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for key in ("batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
         _require((self.save_sample or 0) >= 0, "save_sample", self.save_sample, "at least 0")

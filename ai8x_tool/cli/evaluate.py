@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ai8x_tool.cli import task_options as task
 from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run
 
 _WHAT, _MODE, _SAMPLE, _WHERE, _OUT = "Model and data", "Mode", "Sample for known-answer tests", "Computer", "Output"
@@ -53,6 +54,24 @@ def evaluate(
     batch_size: Annotated[
         int | None, option("--batch-size", "-b", panel=_MODE, help="Samples in a mini-batch (256).")
     ] = None,
+    regression: task.Regression = None,
+    out_fold_ratio: task.OutFoldRatio = None,
+    anomaly_percentile: task.AnomalyPercentile = None,
+    obj_detection: task.ObjDetection = None,
+    obj_detection_params: task.ObjDetectionParams = None,
+    dr: task.Dr = None,
+    scaf_margin: task.ScafMargin = None,
+    scaf_scale: task.ScafScale = None,
+    scaf_lr: task.ScafLr = None,
+    backbone_checkpoint: task.BackboneCheckpoint = None,
+    kd_teacher: task.KdTeacher = None,
+    kd_resume: task.KdResume = None,
+    kd_relationbased: task.KdRelationbased = None,
+    kd_temperature: task.KdTemperature = None,
+    kd_distill_wt: task.KdDistillWt = None,
+    kd_student_wt: task.KdStudentWt = None,
+    kd_teacher_wt: task.KdTeacherWt = None,
+    kd_start_epoch: task.KdStartEpoch = None,
     save_sample: Annotated[
         int | None, option("--save-sample", panel=_SAMPLE, help="Save this input of the first mini-batch.")
     ] = None,
@@ -96,7 +115,7 @@ def evaluate(
 
         result = evaluate_checkpoint(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
-        console.show(f"Top1 {result.score.top1:.2f} % of {result.score.samples} samples of {source}")
+        console.show(f"{result.headline} of {result.score.samples} samples of {source}")
         if result.agreement is not None:
             console.show(result.agreement.text())
         console.result(result.document())

@@ -34,7 +34,8 @@ def list_things(
 
         rows = catalogue(kind.value, console)
         table = Table(box=None, show_header=False, pad_edge=False)
-        for _ in range(3):
+        table.add_column(no_wrap=True)  # names are to be copied
+        for _ in range(2):
             table.add_column(overflow="fold")
         for row in rows:
             table.add_row(f"[bold]{row['name']}[/]", row["description"], row.get("file", ""))

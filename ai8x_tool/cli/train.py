@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ai8x_tool.cli import task_options as task
 from ai8x_tool.cli.common import (
     EXIT_INTERRUPTED,
     Json,
@@ -20,7 +21,7 @@ from ai8x_tool.cli.common import (
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.training.trainer import TrainResult
+    from ai8x_tool.training.results import TrainResult
 
 _WHAT, _HOW, _QUANT, _FROM = "Model and data", "Training", "Quantization", "Starting point"
 _REPEAT, _WHERE, _OUT = "Repeatability", "Computer", "Output"
@@ -78,6 +79,24 @@ def train(
     show_train_accuracy: Annotated[
         str | None, option("--show-train-accuracy", panel=_HOW, help="none, last_batch (default) or full.")
     ] = None,
+    regression: task.Regression = None,
+    out_fold_ratio: task.OutFoldRatio = None,
+    anomaly_percentile: task.AnomalyPercentile = None,
+    obj_detection: task.ObjDetection = None,
+    obj_detection_params: task.ObjDetectionParams = None,
+    dr: task.Dr = None,
+    scaf_margin: task.ScafMargin = None,
+    scaf_scale: task.ScafScale = None,
+    scaf_lr: task.ScafLr = None,
+    backbone_checkpoint: task.BackboneCheckpoint = None,
+    kd_teacher: task.KdTeacher = None,
+    kd_resume: task.KdResume = None,
+    kd_relationbased: task.KdRelationbased = None,
+    kd_temperature: task.KdTemperature = None,
+    kd_distill_wt: task.KdDistillWt = None,
+    kd_student_wt: task.KdStudentWt = None,
+    kd_teacher_wt: task.KdTeacherWt = None,
+    kd_start_epoch: task.KdStartEpoch = None,
     qat_policy: Annotated[
         str | None, option("--qat-policy", panel=_QUANT, help="QAT policy: a file, a known name, or 'none'.")
     ] = None,
@@ -164,7 +183,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
     settings = resolve(TrainSettings, "train", recipe, settings_file, chosen)
 
-    from ai8x_tool.training.trainer import TrainingInterruptedError
+    from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
 
     try:
@@ -176,8 +195,9 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
 
 
 def _show(result: TrainResult, console: Console) -> None:
-    best = f"best epoch {result.best.epoch}: validation Top1 {result.best.top1:.2f} %"
+    best = f"best epoch {result.best.epoch}: validation {result.best_headline}"
+    test = f"; last epoch: test {result.test_headline}" if result.test_headline else ""
     source = f"{result.dataset}, {result.note}" if result.note else result.dataset
-    console.show(f"{source}: {best}; last epoch: test Top1 {result.test.top1:.2f} %")
+    console.show(f"{source}: {best}{test}")
     console.show(f"checkpoint: {result.best_checkpoint}")
     console.result(result.document())

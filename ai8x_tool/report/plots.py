@@ -1,8 +1,7 @@
-"""Pictures of a training run, drawn where matplotlib is installed."""
+"""Pictures of a training run; they need matplotlib, which is optional."""
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import os
 from collections.abc import Sequence
@@ -12,23 +11,21 @@ from typing import TYPE_CHECKING, Any
 from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
-    from ai8x_tool.training.trainer import EpochRecord
+    from ai8x_tool.training.results import EpochRecord
 
 _DOTS_PER_INCH = 96
 
 
-def plot_history(history: Sequence[EpochRecord], path: Path, title: str) -> bool:
-    """Draw losses and validation accuracy over the epochs into `path`; return False without matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return False
+def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:
+    """Draw the losses and a validation metric over the epochs into `path`."""
     figure, (losses, accuracy) = _figure(8, 7, rows=2)
     losses.set_title(title)
     epochs = [record.epoch for record in history]
     losses.plot(epochs, [record.training_loss for record in history], label="training")
     losses.plot(epochs, [record.loss for record in history], label="validation")
     losses.set_ylabel("loss")
-    accuracy.plot(epochs, [record.top1 for record in history], color="tab:orange", label="validation")
-    accuracy.set_ylabel("Top1 in %")
+    accuracy.plot(epochs, [record.metrics[metric] for record in history], color="tab:orange", label="validation")
+    accuracy.set_ylabel(label)
     accuracy.set_xlabel("epoch")
     quantized = [record.epoch for record in history if record.phase == "qat"]
     for axes in (losses, accuracy):
@@ -37,13 +34,10 @@ def plot_history(history: Sequence[EpochRecord], path: Path, title: str) -> bool
         axes.grid(alpha=0.3)
         axes.legend()
     _write(figure, path)
-    return True
 
 
-def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str) -> bool:
-    """Draw the confusion matrix (rows: true classes) into `path`; return False without matplotlib."""
-    if importlib.util.find_spec("matplotlib") is None:
-        return False
+def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str) -> None:
+    """Draw the confusion matrix (rows: true classes) into `path`."""
     side = min(max(len(labels) // 2, 5), 20)
     figure, (axes,) = _figure(side, side, rows=1)
     axes.set_title(title)
@@ -58,7 +52,6 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     _write(figure, path)
-    return True
 
 
 def _figure(width: float, height: float, rows: int) -> tuple[Any, Any]:

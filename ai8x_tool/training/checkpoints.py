@@ -70,7 +70,7 @@ def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.O
         return None
     optimizer = OPTIMIZERS[reference.name](model.parameters(), lr=1.0)
     try:
-        optimizer.load_state_dict(_tensors(stored))
+        optimizer.load_state_dict(tensors(stored))
         for parameter, state in optimizer.state.items():
             _check_state(parameter, state)
     except (ValueError, KeyError, TypeError):
@@ -84,13 +84,13 @@ def _check_state(parameter: Tensor, state: dict[str, Any]) -> None:
             raise ValueError("the stored state belongs to other parameters")
 
 
-def _tensors(value: Any) -> Any:
+def tensors(value: Any) -> Any:
     """Turn arrays into tensors, in nested dictionaries and lists."""
     if isinstance(value, np.ndarray):
         return torch.tensor(value)
     if isinstance(value, dict):
-        return {key: _tensors(entry) for key, entry in value.items()}
-    return [_tensors(entry) for entry in value] if isinstance(value, list) else value
+        return {key: tensors(entry) for key, entry in value.items()}
+    return [tensors(entry) for entry in value] if isinstance(value, list) else value
 
 
 def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +20,15 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 class Part:
     """One part (training, validation or test) of a data set.
 
-    `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped; `targets` N class numbers
-    (int64). `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
+    `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped. `targets` are, by task:
+
+    * classification, embeddings: N class numbers (int64);
+    * segmentation: class numbers (N, H, W) of any integer type;
+    * regression: real numbers (N, …) in the shape of the outputs, in their unit (1.0 is 128 steps);
+    * reconstruction: N zeros, other numbers for anomalies (the network's target is its input);
+    * detection: objects (N, M, 4 + 2K + 1), see :mod:`ai8x_tool.training.tasks.boxes`.
+
+    `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
     positions in this part, for augmentation that depends on the sample. All random numbers come from `generator`.
     """
@@ -40,6 +47,11 @@ class Part:
         if generator is not None and self.augment is not None:
             raw = self.augment(raw, indices, generator)
         return self.prepare(raw), self.targets[indices]
+
+
+def first_sample(part: Part) -> Part:
+    """Return the part reduced to its first sample."""
+    return replace(part, raw=part.raw[:1], targets=part.targets[:1])
 
 
 @dataclass(frozen=True)
@@ -64,7 +76,7 @@ class DataSetEntry:
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
     downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech). `task`
-    names the kind of learning problem; None is classification.
+    names the kind of learning problem (see :mod:`ai8x_tool.training.tasks`); None is classification.
     """
 
     name: str

@@ -28,16 +28,19 @@ def build_model(
     use_bias: bool = False,
     round_avg: bool = False,
     simulate: bool = False,
+    arguments: Mapping[str, Any] | None = None,
     console: Console | None = None,
     measured_ranges: bool = False,
 ) -> nn.Module:
-    """Return the model `name` for the inputs and classes of a data set.
+    """Return the model `name` for the inputs of a data set; `arguments` are those that the task adds.
 
     Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
     """
     model = find_model(name, console)
+    if arguments and "dimensionality" in arguments and not model.dr:
+        raise Ai8xError(f"{name} is not made for --dr", where=str(model.file), fix="choose a model that lists 'dr'")
     dimensions = (*entry.input[1:], 1)[:2]
-    arguments: dict[str, Any] = {
+    keywords: dict[str, Any] = {
         "pretrained": False,
         "num_classes": len(entry.labels),
         "num_channels": entry.input[0],
@@ -46,12 +49,13 @@ def build_model(
         "weight_bits": 8 if simulate else None,
         "bias_bits": 8 if simulate else None,
         "quantize_activation": simulate,
+        **(arguments or {}),
     }
     if model.dim > 1 and dimensions[1] < model.min_input:
-        arguments["padding"] = (model.min_input - dimensions[1] + 1) // 2
+        keywords["padding"] = (model.min_input - dimensions[1] + 1) // 2
     modes = {"simulate": simulate, "round_avg": round_avg, "measured_ranges": measured_ranges}
     with build_context(find_device(device), **modes):
-        built = model.build(**arguments)
+        built = model.build(**keywords)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
     return built

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ai8x_tool import resources
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
@@ -22,33 +22,15 @@ from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import chosen_ranges, with_measured_ranges
 from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.checkpoints import restore_optimizer
-from ai8x_tool.training.data import DataSetEntry, Part
-from ai8x_tool.training.evaluation import first_sample
+from ai8x_tool.training.data import DataSetEntry, first_sample
 from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
+from ai8x_tool.training.passes import Samples, whole
+from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
+from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """A part of the data set and the positions in it that are used."""
-
-    part: Part
-    indices: Tensor
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best epoch so far: its validation percentages and number."""
-
-    top1: float
-    top5: float
-    epoch: int
 
 
 @dataclass
@@ -58,6 +40,7 @@ class Session:
     settings: TrainSettings
     arch: str
     entry: DataSetEntry
+    task: Task
     model: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: list[LearningRatePolicy]
@@ -82,6 +65,8 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     first_epoch = _first_epoch(settings, resumed)
     seed = _seed(settings, resumed)
     _set_determinism(settings)
+    device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
+    task = choose_task(TaskContext(settings, entry, device, console, training=True))
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint)
     model = build_model(
@@ -90,20 +75,24 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         device=settings.device,
         use_bias=settings.use_bias,
         round_avg=settings.avg_pool_rounding,
+        arguments=task.model_arguments(),
         measured_ranges=measured,
     )
     if checkpoint is not None:
         checkpoint = with_measured_ranges(checkpoint, console) if measured else checkpoint
         load_weights(model, checkpoint, console)
     use_channels_last(model, entry.input)
-    device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     model.to(device)
+    task.attach(model)
+    continued = resumed if resumed and not settings.reset_optimizer else None
+    task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, resumed, console)
     training, validation, test = _samples(settings, entry, seed, console)
     return Session(
         settings,
         arch,
         entry,
+        task,
         model,
         optimizer,
         schedule,
@@ -115,32 +104,22 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         validation,
         test,
         [file for file in (schedule_file, policy_file) if file],
-        _resumed_best(resumed) if resumed and not settings.reset_optimizer else None,
+        _resumed_best(continued, task) if continued else None,
     )
 
 
 def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
     if settings.qat_policy is None:
         return None, None
-    path = _config("qat", settings.qat_policy, "qat_policy")
+    path = resources.find_config("qat", settings.qat_policy, prefix="qat_policy")
     return read_policy(path), path
 
 
 def _schedule(settings: TrainSettings) -> tuple[list[LearningRatePolicy], Path | None]:
     if settings.compress is None:
         return [], None
-    path = _config("schedules", settings.compress, "schedule-")
+    path = resources.find_config("schedules", settings.compress, prefix="schedule-")
     return read_schedule(path), path
-
-
-def _config(kind: str, name: str, prefix: str) -> Path:
-    """Return a file or known configuration; ``policies/schedule-kws20.yaml`` of an old script is known as ``kws20``."""
-    stem = Path(name).stem
-    if not Path(name).is_file() and stem.startswith(prefix):
-        name = stem.removeprefix(prefix).strip("-_") or "default"
-    elif not Path(name).is_file() and Path(name).parent != Path():
-        name = stem if stem in resources.list_configs(kind) else name
-    return resources.find_config(kind, name)
 
 
 def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | None:
@@ -200,9 +179,9 @@ def _samples(
 ) -> tuple[Samples, Samples, Samples]:
     """Training, validation and test samples; validation samples are never augmented."""
     data = entry.load(settings.data, console)
-    test = _whole(first_sample(data.test) if settings.truncate_testset else data.test)
+    test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
     if data.validation is not None:
-        return _whole(data.train), _whole(data.validation), test
+        return whole(data.train), whole(data.validation), test
     count = len(data.train)
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
     held_back = int(settings.validation_split * count)
@@ -210,17 +189,15 @@ def _samples(
     return training, Samples(data.held_back, order[:held_back]) if held_back else test, test
 
 
-def _whole(part: Part) -> Samples:
-    return Samples(part, torch.arange(len(part)))
-
-
-def _resumed_best(checkpoint: Checkpoint) -> tuple[Best, Path] | None:
+def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
     """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar"))
-    top1, top5, epoch = (checkpoint.extras.get(key) for key in ("best_top1", "best_top5", "best_epoch"))
-    if not (isinstance(top1, float) and isinstance(top5, float) and isinstance(epoch, int) and path.is_file()):
+    loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
+    if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
+        return None
+    if not (task.figure.key in metrics and path.is_file()):
         return None
     try:
-        return (Best(top1, top5, epoch), path) if read_checkpoint(path).epoch == epoch else None
+        return (Best(loss, metrics, epoch), path) if read_checkpoint(path).epoch == epoch else None
     except Ai8xError:
         return None

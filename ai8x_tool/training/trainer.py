@@ -2,93 +2,34 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ai8x_tool import settings as settings_files
 from ai8x_tool.console import Console
 from ai8x_tool.nn import fuse_batchnorm, start_qat
-from ai8x_tool.report.plots import plot_confusion, plot_history
+from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
 from ai8x_tool.training.batches import batch_count, batches, derived_seed, generator_for
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.metrics import (
-    Meter,
-    Score,
-    accuracy_items,
-    confusion_lines,
-    progress_line,
-    summary_line,
-)
+from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
+from ai8x_tool.training.passes import Evaluator, Samples
+from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
-from ai8x_tool.training.session import Best, Samples, Session, prepare
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """What one epoch achieved: training loss, validation loss and percentages."""
-
-    epoch: int
-    phase: str
-    learning_rate: float
-    training_loss: float
-    training_top1: float | None
-    loss: float
-    top1: float
-    top5: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """A finished training run. `test` is the score of the last epoch's weights, which `checkpoint` holds."""
-
-    model: str
-    dataset: str
-    folder: Path
-    checkpoint: Path
-    best_checkpoint: Path
-    best: Best
-    history: tuple[EpochRecord, ...]
-    test: Score
-    labels: tuple[str, ...]
-    note: str | None
-    seed: int
-    seconds: float
-
-    def document(self) -> dict[str, Any]:
-        """Return the result as plain values for JSON."""
-        return {
-            "schema": "ai8x-train/1",
-            "model": self.model,
-            "dataset": self.dataset,
-            "note": self.note,
-            "folder": str(self.folder),
-            "checkpoint": str(self.checkpoint),
-            "best_checkpoint": str(self.best_checkpoint),
-            "best": asdict(self.best),
-            "epochs": [asdict(record) for record in self.history],
-            "test": asdict(self.test),
-            "labels": list(self.labels),
-            "seed": self.seed,
-            "seconds": round(self.seconds, 1),
-        }
-
-
-class TrainingInterruptedError(KeyboardInterrupt):
-    """Training was stopped by the user; the text says how to continue."""
+from ai8x_tool.training.session import Session, prepare
 
 
 def train(settings: TrainSettings, console: Console) -> TrainResult:
@@ -105,15 +46,41 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
         log.close()
 
 
+@dataclass
+class TrainingMeter:
+    """What is collected in a training epoch: losses by name, and the metrics of the batches that count for them."""
+
+    accuracy: Meter
+    objective: list[float] = field(default_factory=list)
+    overall: list[float] = field(default_factory=list)
+    components: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Add the losses of one batch: ``overall``, ``objective`` and parts with names of their own."""
+        self.overall.append(losses["overall"])
+        self.objective.append(losses["objective"])
+        for name, value in losses.items():
+            if name not in ("overall", "objective"):
+                self.components.setdefault(name, []).append(value)
+
+    def items(self) -> dict[str, float | None]:
+        """Return the losses of a progress line."""
+        parts: dict[str, float | None] = {name: mean(values) for name, values in self.components.items()}
+        return {"Overall Loss": mean(self.overall), "Objective Loss": mean(self.objective), **parts}
+
+
 class Trainer:
     """One training run in progress."""
 
     def __init__(self, session: Session, log: RunLog) -> None:
         self.session, self.log = session, log
         self.settings, self.model, self.optimizer = session.settings, session.model, session.optimizer
-        self.classes = len(session.entry.labels)
-        weights = session.entry.class_weights
-        self.criterion = nn.CrossEntropyLoss(None if weights is None else torch.tensor(weights)).to(session.device)
+        self.task = session.task
+        self.evaluator = Evaluator(
+            *(self.model, self.task, session.device, self.settings.batch_size, log.console),
+            line=self._batch_line,
+            every=self.settings.print_freq,
+        )
         self.schedule = Schedule(session.schedule, self.optimizer, session.first_epoch)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
@@ -128,11 +95,11 @@ class Trainer:
         started = time.monotonic()
         self._introduce()
         epoch = self.session.first_epoch
-        beginning = (self._file("checkpoint"), self._checkpoint(epoch - 1, 0.0))
+        beginning = (self._file("checkpoint"), self._checkpoint(epoch - 1, None))
         try:
             for epoch in range(self.session.first_epoch, self.settings.epochs):
                 self._run_epoch(epoch)
-            test = self._test()
+            test = self._test() if self.task.has_final_test else None
         except KeyboardInterrupt:
             raise self._interrupted(epoch, *beginning) from None
         result = self._result(test, time.monotonic() - started)
@@ -158,11 +125,20 @@ class Trainer:
         if policy is not None and not self.qat and epoch >= policy.start_epoch:
             self._switch_to_qat(epoch)
         rate = float(self.optimizer.param_groups[0]["lr"])
-        loss, top1 = self._train_epoch(epoch)
+        self.task.start_epoch(epoch)
+        meter = self._train_epoch(epoch)
         score = self._validate(epoch)
-        phase = "qat" if self.qat else "float"
-        seconds = round(time.monotonic() - started, 3)
-        self.history.append(EpochRecord(epoch, phase, rate, loss, top1, score.loss, score.top1, score.top5, seconds))
+        record = EpochRecord(
+            loss=score.loss,
+            metrics=score.metrics,
+            epoch=epoch,
+            phase="qat" if self.qat else "float",
+            learning_rate=rate,
+            training_loss=mean(meter.overall),
+            training_metrics=self._training_metrics(meter.accuracy),
+            seconds=round(time.monotonic() - started, 3),
+        )
+        self.history.append(record)
         self._save(epoch, score)
         self.schedule.end_epoch(epoch)
 
@@ -177,8 +153,8 @@ class Trainer:
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None
 
-    def _train_epoch(self, epoch: int) -> tuple[float, float | None]:
-        """Return the mean loss and the training accuracy, if it is wanted."""
+    def _train_epoch(self, epoch: int) -> TrainingMeter:
+        """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
         session, size = self.session, self.settings.batch_size
         samples, seed = session.training, session.seed
         self._seed_everything(epoch)
@@ -187,41 +163,53 @@ class Trainer:
         steps = batch_count(len(samples), size)
         self.log.info(f"Training epoch: {len(samples)} samples ({size} per mini-batch, world size: 1)")
         self.model.train()
-        meter, accuracy = Meter(self.classes), Meter(self.classes)
+        meter = TrainingMeter(self.task.meter())
         started = time.monotonic()
         stream = batches(samples.part, samples.indices[order], size, augmentation=augmentation, device=session.device)
         with self.log.console.progress(f"epoch {epoch}", steps) as progress:
             for step, (inputs, targets) in enumerate(stream, 1):
-                output, loss = self._train_batch(inputs, targets)
-                meter.losses.append(loss)
+                wanted = self.task.targets(targets)
+                output, losses = self._train_batch(inputs, wanted)
+                meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
-                    accuracy.add_outputs(output, targets)
-                progress.advance(note=f"loss {loss:.4f}")
+                    meter.accuracy.add(output, wanted, inputs)
+                progress.advance(note=f"loss {losses['overall']:.4f}")
                 if step % self.settings.print_freq == 0 or step == steps:
                     seconds = (time.monotonic() - started) / step
-                    self._batch_line(f"Epoch: [{epoch}]", step, steps, self._training_items(meter, accuracy, seconds))
-        if not math.isfinite(meter.loss):
-            self.log.console.warn(f"the loss is {meter.loss} since epoch {epoch}: try a smaller --lr")
-        return meter.loss, accuracy.top1 if accuracy.samples else None
+                    items = self._training_items(meter, seconds, last=step == steps)
+                    self._batch_line(progress_line(f"Epoch: [{epoch}]", step, steps, items))
+        if not math.isfinite(mean(meter.overall)):
+            self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
+        return meter
 
-    def _train_batch(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
-        output = self.model(inputs)
-        loss = self.criterion(output, targets)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return output, loss.item()
+    def _train_batch(self, inputs: Tensor, targets: Tensor) -> tuple[Any, dict[str, float]]:
+        """Compute and learn from one batch; return the outputs in real numbers and the losses by name."""
+        output = self.task.real_outputs(self.model(inputs))
+        loss = self.task.training_loss(output, targets, inputs)
+        optimizers = (self.optimizer, *self.task.optimizers)
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        torch.autograd.backward(loss.overall)
+        for optimizer in optimizers:
+            optimizer.step()
+        overall = loss.overall.item()
+        objective = overall if loss.objective is loss.overall else loss.objective.item()
+        parts = {name: value.item() for name, value in loss.components.items()}
+        return output, {"overall": overall, "objective": objective, **parts}
 
     def _counts_for_accuracy(self, step: int, steps: int) -> bool:
-        wanted = self.settings.show_train_accuracy
+        wanted = self.settings.show_train_accuracy if self.task.measures_training else "none"
         return wanted == "full" or (wanted == "last_batch" and step > steps - 2)
 
-    def _training_items(self, meter: Meter, accuracy: Meter, seconds: float) -> dict[str, float | None]:
-        items: dict[str, float | None] = {"Overall Loss": meter.loss, "Objective Loss": meter.loss}
-        if self.settings.show_train_accuracy != "none":
-            known = accuracy_items(accuracy, self.classes)
-            items |= {name: value if accuracy.samples else None for name, value in known.items()}
+    def _training_items(self, meter: TrainingMeter, seconds: float, *, last: bool) -> dict[str, float | None]:
+        items = meter.items()
+        if self.task.measures_training and self.settings.show_train_accuracy != "none":
+            items |= self.task.items(meter.accuracy, last=last)
         return items | {"LR": float(self.optimizer.param_groups[0]["lr"]), "Time": seconds}
+
+    def _training_metrics(self, accuracy: Meter) -> dict[str, float | None]:
+        key = self.task.figure.key
+        return {key: accuracy.metrics()[key] if accuracy.samples else None}
 
     def _seed_everything(self, epoch: int) -> None:
         """Start all global generators anew: an epoch gives the same whether or not the run was resumed at it."""
@@ -240,29 +228,14 @@ class Trainer:
         self.log.info("--- test ---------------------")
         return self._evaluate(self.session.test, "test")
 
-    @torch.no_grad()
     def _evaluate(self, samples: Samples, title: str) -> Score:
-        size, steps = self.settings.batch_size, batch_count(len(samples), self.settings.batch_size)
-        self.log.info(f"{len(samples)} samples ({size} per mini-batch)")
-        self.model.eval()
-        meter = Meter(self.classes)
-        stream = batches(samples.part, samples.indices, size, device=self.session.device)
-        with self.log.console.progress(title, steps) as progress:
-            for step, (inputs, targets) in enumerate(stream, 1):
-                output = self.model(inputs)
-                meter.add(output, targets, float(self.criterion(output, targets)))
-                progress.advance()
-                if step % self.settings.print_freq == 0 or step == steps:
-                    items = {"Loss": meter.loss, **accuracy_items(meter, self.classes)}
-                    self._batch_line("Test: ", step, steps, items)
-        score = meter.score()
-        self.log.info(summary_line(score, self.classes))
-        if self.settings.confusion:
-            self.log.info("\n".join(confusion_lines(score)))
+        self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
+        score = self.evaluator.measure(samples, title)
+        for text in (self.task.summary_line(score), *self.task.report(score)):
+            self.log.info(text)
         return score
 
-    def _batch_line(self, head: str, step: int, steps: int, items: Mapping[str, float | None]) -> None:
-        line = progress_line(head, step, steps, items)
+    def _batch_line(self, line: str) -> None:
         self.log.record(line)
         if not self.log.console.err.is_terminal:  # there the bar shows it
             self.log.console.info(line)
@@ -275,33 +248,34 @@ class Trainer:
 
     def _save(self, epoch: int, score: Score) -> None:
         """Write the checkpoint of a completed epoch, and copy it if the epoch is the best."""
-        is_best = self.best is None or (score.top1, score.top5) >= (self.best.top1, self.best.top5)
+        is_best = self.best is None or self.task.rank(score) >= self.task.rank(self.best)
         if is_best:
-            self.best = Best(score.top1, score.top5, epoch)
+            self.best = Best(score.loss, score.metrics, epoch)
         assert self.best is not None
-        top5 = f"   Top5: {self.best.top5:.3f}" if self.classes > 5 else ""
-        parameters = nonzero_weights(self.model)
-        self.log.info(f"==> Best [Top1: {self.best.top1:.3f}{top5}   Params: {parameters} on epoch: {self.best.epoch}]")
+        self.log.info(self.task.best_line(self.best, self.best.epoch, nonzero_weights(self.model)))
         self.log.info(f"Saving checkpoint to: {self._file('checkpoint')}")
-        data = self._checkpoint(epoch, score.top1)
+        data = self._checkpoint(epoch, score)
         write_file(data, self._file("checkpoint"))
         self.saved = self._file("checkpoint")
         if is_best:
             write_file(data, self._file("best"))
 
-    def _checkpoint(self, epoch: int, top1: float) -> bytes:
-        best = self.best or Best(0.0, 0.0, 0)
-        extras = {
-            "current_top1": top1,
-            "best_top1": best.top1,
-            "current_mAP": 0,
-            "best_mAP": 0,
-            "best_epoch": best.epoch,
-            "best_top5": best.top5,
+    def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
+        """Return the checkpoint's bytes. The first five extras are the reference's, which knows two metrics."""
+        best, key = self.best, self.task.figure.key
+        extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
+        extras |= {
+            f"current_{self.task.reference_key}": score.metrics[key] if score else 0.0,
+            f"best_{self.task.reference_key}": best.metrics[key] if best else 0.0,
+            "best_epoch": best.epoch if best else 0,
+            "best_loss": best.loss if best else 0.0,
+            "best_metrics": dict(best.metrics) if best else {},
             "seed": self.session.seed,
         }
-        arch = self.session.arch
-        return serialize(checkpoint_content(self.model, self.optimizer, arch=arch, epoch=epoch, extras=extras))
+        content = checkpoint_content(
+            self.model, self.optimizer, arch=self.session.arch, epoch=epoch, extras=extras | self.task.state()
+        )
+        return serialize(content)
 
     def _take_over_best(self) -> None:
         """Continue the list of best epochs, so that the best file exists even if no later epoch is better."""
@@ -323,18 +297,21 @@ class Trainer:
 
     # -- result -----------------------------------------------------------------------------------------------------
 
-    def _result(self, test: Score, seconds: float) -> TrainResult:
+    def _result(self, test: Score | None, seconds: float) -> TrainResult:
         session = self.session
         assert self.best is not None
         return TrainResult(
             model=session.arch,
             dataset=session.entry.name,
+            task=self.task.name,
             folder=self.log.folder,
             checkpoint=self._file("checkpoint"),
             best_checkpoint=self._file("best"),
             best=self.best,
+            best_headline=self.task.figure.text(self.best),
             history=tuple(self.history),
             test=test,
+            test_headline=None if test is None else self.task.figure.text(test),
             labels=tuple(session.entry.labels),
             note=session.entry.note,
             seed=session.seed,
@@ -342,11 +319,18 @@ class Trainer:
         )
 
     def _finish(self, result: TrainResult) -> None:
-        title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
-        drawn = plot_history(result.history, result.folder / "training.png", title)
-        drawn = drawn and plot_confusion(result.test.confusion, result.labels, result.folder / "confusion.png", title)
-        if not drawn:
-            self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
+        self._draw(result)
         self.log.info(f"Log file for this run: {self.log.file}")
         if self.settings.copy_output_folder is not None:
             self.log.copy_to(self.settings.copy_output_folder)
+
+    def _draw(self, result: TrainResult) -> None:
+        if importlib.util.find_spec("matplotlib") is None:
+            self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
+            return
+        title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
+        figure = self.task.figure
+        label = f"{figure.name} in {figure.unit}" if figure.unit else figure.name
+        plot_history(result.history, result.folder / "training.png", title, figure.key, label)
+        if result.test is not None:
+            self.task.draw(result.test, result.folder, title)

@@ -23,7 +23,7 @@ class Agreement:
     """Result of comparing `samples` samples with `values` outputs in all.
 
     `different_samples` should be 0; `first` then is None, else it tells the first difference. `confusion` counts the
-    engine's own answers, rows are true classes.
+    engine's own answers, rows are true classes; where targets are not one class per answer, there are none.
     """
 
     samples: int
@@ -69,8 +69,9 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
                 first = _first_difference(engine, expected, unequal, start)
             different += int(unequal.any(axis=1).sum())
             answers = engine.argmax(axis=1)
-            truth = np.broadcast_to(_aligned(targets.numpy(), answers), answers.shape)
-            np.add.at(confusion, (truth.reshape(-1), answers.reshape(-1)), 1)
+            if _are_classes(targets.numpy(), answers, classes):
+                truth = np.broadcast_to(_aligned(targets.numpy(), answers), answers.shape)
+                np.add.at(confusion, (truth.reshape(-1), answers.reshape(-1)), 1)
             progress.advance(len(indices))
     return Agreement(
         samples=len(part),
@@ -89,6 +90,11 @@ def _samples(network: Network, inputs: Tensor) -> np.ndarray[Any, np.dtype[np.in
         have, want = ("×".join(map(str, shape)) for shape in (data.shape[1:], network.input_shape))
         raise Ai8xError(f"samples are {have}, the network description expects {want}")
     return data.astype(np.int8)
+
+
+def _are_classes(targets: np.ndarray[Any, Any], answers: np.ndarray[Any, Any], classes: int) -> bool:
+    fitting = targets.ndim == 1 or targets.shape == answers.shape[: targets.ndim]
+    return bool(np.issubdtype(targets.dtype, np.integer) and fitting and targets.max(initial=0) < classes)
 
 
 def _aligned(targets: np.ndarray[Any, Any], answers: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

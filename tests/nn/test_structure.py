@@ -273,7 +273,7 @@ def test_policy_files(tmp_path: Any) -> None:
         "start_epoch: 1\nweight_bits: 8\nshift_quantile: high": "shift_quantile: 'high'",
         "start_epoch: -1\nweight_bits: 8": "start_epoch -1",
         "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: 3}}": "a: 3 weight_bits",
-        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: true}}": "a: True",
+        "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: true}}": "a.weight_bits: True",
         "start_epoch: 3\nweight_bits: 8\noverrides: {a: 4}": "override of 'a'",
         "start_epoch: 3\nweight_bits: 8\noverrides: [a]": "overrides must map",
     }.items():

@@ -102,8 +102,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 def no_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots take longer than the training here; tests of them are marked by asking for the fixture `plots`."""
     if "plots" not in request.fixturenames:
-        monkeypatch.setattr(trainer, "plot_history", lambda *_: True)
-        monkeypatch.setattr(trainer, "plot_confusion", lambda *_: True)
+        monkeypatch.setattr(trainer.Trainer, "_draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_8_bit_mode_is_the_trained_network(trained: Path, console: Console, tmp_
     quantized = quantized_copy(trained, tmp_path / "q.pth.tar")
     qat = evaluate(settings(trained), console, keep_outputs=True)
     integers = evaluate(settings(quantized, simulate=True), console, keep_outputs=True)
-    assert qat.score.top1 > 90 and qat.outputs is not None and integers.outputs is not None
+    assert qat.score.metrics["top1"] > 90 and qat.outputs is not None and integers.outputs is not None
     assert torch.equal(integers.outputs, integers.outputs.round())
     # The wide output leaves out the last shift; nothing else differs, hence not even the ranking.
     scale = qat.outputs.abs().max() / integers.outputs.abs().max()
@@ -101,6 +101,10 @@ def test_published_accuracy(console: Console, number: int) -> None:
         simulate=case["simulate_8bit"],
     )
     score = evaluate(given, console).score
-    assert (score.samples, score.top1, score.top5) == (case["samples"], case["top1"], case["top5"])
+    assert (score.samples, score.metrics["top1"], score.metrics["top5"]) == (
+        case["samples"],
+        case["top1"],
+        case["top5"],
+    )
     if "confusion" in case:
         assert [list(row) for row in score.confusion] == case["confusion"]

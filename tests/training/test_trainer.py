@@ -16,7 +16,8 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings import TrainSettings, resolve
 from ai8x_tool.training import trainer
-from ai8x_tool.training.trainer import TrainingInterruptedError, TrainResult, train
+from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
+from ai8x_tool.training.trainer import train
 
 OPTIONS: dict[str, Any] = {
     "model": "tiny",
@@ -45,7 +46,12 @@ def same_state(first: Path, second: Path) -> bool:
 
 def test_a_run_learns_and_leaves_everything(workspace: Path, console: Console) -> None:
     result = run(console, name="demo", confusion=True)
-    assert result.best.top1 > 90 and result.test.top1 > 90 and result.note == "made up"
+    assert (
+        result.best.metrics["top1"] > 90
+        and result.test is not None
+        and result.test.metrics["top1"] > 90
+        and result.note == "made up"
+    )
     assert [record.phase for record in result.history] == ["float", "float", "qat", "qat", "qat"]
     assert [record.learning_rate for record in result.history] == [0.02, 0.02, 0.01, 0.01, 0.005]
     folder = result.folder
@@ -132,7 +138,10 @@ def test_the_best_epoch_survives_resuming(workspace: Path, console: Console) -> 
     part = run(console, out_dir=Path("part"), epochs=4)
     resumed = run(console, out_dir=Path("rest"), resume_from=part.checkpoint)
     assert resumed.best_checkpoint.is_file()
-    best = max(part.history[2:] + resumed.history, key=lambda record: (record.top1, record.top5, record.epoch))
+    best = max(
+        part.history[2:] + resumed.history,
+        key=lambda record: (record.metrics["top1"], record.metrics["top5"], record.epoch),
+    )
     assert resumed.best.epoch == read_checkpoint(resumed.best_checkpoint).epoch == best.epoch
 
 
@@ -182,9 +191,9 @@ def test_loading_weights_and_resetting(workspace: Path, console: Console) -> Non
 def test_options(workspace: Path, console: Console) -> None:
     result = run(console, epochs=1, copy_output_folder=Path("copy/here"), show_train_accuracy="full", seed=7)
     assert (Path("copy/here") / result.checkpoint.name).is_file() and result.seed == 7
-    assert result.history[0].training_top1 is not None
+    assert result.history[0].training_metrics["top1"] is not None
     other = run(console, epochs=1, validation_split=0.0, truncate_testset=True, show_train_accuracy="none")
-    assert other.test.samples == 1 and other.history[0].training_top1 is None
+    assert other.test.samples == 1 and other.history[0].training_metrics["top1"] is None
     assert run(console, epochs=1, deterministic=False).seed != run(console, epochs=1, deterministic=False).seed
     biased = run(console, epochs=1, use_bias=True)
     assert "conv2.op.bias" in read_checkpoint(biased.checkpoint).state

@@ -1,0 +1,38 @@
+"""Reading image files for data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai8x_tool.errors import Ai8xError
+
+AGAIN = "delete it and put the original file there"
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return the pixels (H, W, 3) of an image file. Raises Ai8xError if it cannot be read."""
+    image_module = require_pillow()
+    try:
+        with image_module.open(path) as image:
+            return np.array(image.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of them for damaged files
+        raise Ai8xError(f"cannot be read as an image: {error}", where=str(path), fix=AGAIN) from None
+
+
+def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Return pixels (H, W, 3) scaled to `height` × `width`, bilinear and antialiased."""
+    module = require_pillow()
+    return np.array(module.fromarray(pixels).resize((width, height), module.Resampling.BILINEAR))
+
+
+def require_pillow() -> Any:
+    """Return Pillow's module ``Image``. Raises Ai8xError saying how to install it."""
+    try:
+        from PIL import Image  # noqa: PLC0415  (optional)
+    except ImportError:
+        raise Ai8xError("reading images needs Pillow", fix="pip install 'ai8x-tool[images]'") from None
+    return Image

@@ -1,0 +1,92 @@
+"""One pass of a model over samples without learning: validation, test, evaluation. spec: training, section 9.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.console import Console
+from ai8x_tool.training.batches import batch_count, batches
+from ai8x_tool.training.data import Part
+from ai8x_tool.training.metrics import Score, progress_line
+from ai8x_tool.training.tasks import Task
+
+Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
+"""Gives, batch by batch, real outputs, targets and inputs of a part."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """A part of the data set and the positions in it that are used."""
+
+    part: Part
+    indices: Tensor
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+def whole(part: Part) -> Samples:
+    """Return all samples of `part` in its order."""
+    return Samples(part, torch.arange(len(part)))
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """A model at work on a task, in evaluation mode. `line` receives a progress line every `every` batches."""
+
+    model: nn.Module
+    task: Task
+    device: torch.device
+    batch_size: int
+    console: Console
+    line: Callable[[str], None]
+    every: int = 10
+
+    @torch.no_grad()
+    def predict(self, samples: Samples) -> Iterator[tuple[Any, Tensor, Tensor]]:
+        """Yield raw outputs, targets and inputs, batch by batch.
+
+        In simulate mode raw inputs are integers −128…127 and outputs the integers of the last layer, both as floats;
+        the inputs that are yielded are real numbers.
+        """
+        self.model.eval()
+        simulate = self.task.context.simulate
+        stream = batches(samples.part, samples.indices, self.batch_size, simulate=simulate, device=self.device)
+        for inputs, targets in stream:
+            yield self.model(inputs), self.task.targets(targets), inputs / 128 if simulate else inputs
+
+    def predict_part(self, part: Part) -> Iterator[tuple[Any, Tensor, Tensor]]:
+        """Yield real outputs, targets and inputs of a whole part."""
+        for output, targets, inputs in self.predict(whole(part)):
+            yield self.task.real_outputs(output), targets, inputs
+
+    @torch.no_grad()
+    def measure(self, samples: Samples, title: str, keep: list[Any] | None = None) -> Score:
+        """Return the score; raw outputs are added to `keep`."""
+        task, meter = self.task, self.task.meter()
+        steps = batch_count(len(samples), self.batch_size)
+        with self.console.progress(title, steps) as progress:
+            for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
+                if keep is not None:
+                    keep.append(_on_cpu(raw))
+                reason = task.skip(targets)
+                if reason is None:
+                    output = task.real_outputs(raw)
+                    meter.losses.append(float(task.loss(output, targets, inputs)))
+                    meter.add(output, targets, inputs)
+                else:
+                    self.line(f"batch {step} is skipped: {reason}")
+                progress.advance()
+                if step % self.every == 0 or step == steps:
+                    items = {"Loss": meter.loss, **task.items(meter, last=step == steps)}
+                    self.line(progress_line("Test: ", step, steps, items))
+        return meter.score()
+
+
+def _on_cpu(output: Any) -> Any:
+    return output.cpu() if isinstance(output, Tensor) else tuple(part.cpu() for part in output)

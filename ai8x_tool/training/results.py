@@ -1,0 +1,94 @@
+"""What a training run gives: a record per epoch, the best epoch, and the result of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai8x_tool.training.metrics import Measured, Score
+
+
+@dataclass(frozen=True)
+class Best(Measured):
+    """The best epoch so far: its validation result and number."""
+
+    epoch: int
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {"loss": self.loss, **self.metrics, "epoch": self.epoch}
+
+
+@dataclass(frozen=True)
+class EpochRecord(Measured):
+    """What one epoch achieved in validation and in training; `training_metrics` are None if they were not wanted."""
+
+    epoch: int
+    phase: str
+    learning_rate: float
+    training_loss: float
+    training_metrics: Mapping[str, float | None]
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {
+            "epoch": self.epoch,
+            "phase": self.phase,
+            "learning_rate": self.learning_rate,
+            "training_loss": self.training_loss,
+            **{f"training_{name}": value for name, value in self.training_metrics.items()},
+            "loss": self.loss,
+            **self.metrics,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished training run.
+
+    `test` is the score of the last epoch's weights, which `checkpoint` holds; None if the task has no final test. The
+    headlines say in a few words what the best epoch achieved in validation, and the last one in the test.
+    """
+
+    model: str
+    dataset: str
+    task: str
+    folder: Path
+    checkpoint: Path
+    best_checkpoint: Path
+    best: Best
+    best_headline: str
+    history: tuple[EpochRecord, ...]
+    test: Score | None
+    test_headline: str | None
+    labels: tuple[str, ...]
+    note: str | None
+    seed: int
+    seconds: float
+
+    def document(self) -> dict[str, Any]:
+        """Return the result as plain values for JSON."""
+        return {
+            "schema": "ai8x-train/1",
+            "model": self.model,
+            "dataset": self.dataset,
+            "task": self.task,
+            "note": self.note,
+            "folder": str(self.folder),
+            "checkpoint": str(self.checkpoint),
+            "best_checkpoint": str(self.best_checkpoint),
+            "best": self.best.document(),
+            "epochs": [record.document() for record in self.history],
+            "test": None if self.test is None else self.test.document(),
+            "labels": list(self.labels),
+            "seed": self.seed,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+class TrainingInterruptedError(KeyboardInterrupt):
+    """Training was stopped by the user; the text says how to continue."""

@@ -1,0 +1,56 @@
+"""The kinds of learning problems: one class per kind, and the choice among them.
+
+The training loop and the evaluation know the methods of :class:`Task` only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
+from ai8x_tool.training.tasks.classification import Classification
+from ai8x_tool.training.tasks.detection import Detection
+from ai8x_tool.training.tasks.distillation import RelationDistillation, SoftTargets
+from ai8x_tool.training.tasks.embeddings import Embeddings
+from ai8x_tool.training.tasks.reconstruction import Reconstruction
+from ai8x_tool.training.tasks.regression import Regression
+from ai8x_tool.training.tasks.segmentation import Segmentation
+
+_KINDS = (Classification, Segmentation, Regression, Reconstruction, Detection, Embeddings)
+TASKS: dict[str, type[Task]] = {task.name: task for task in _KINDS}
+
+
+def choose_task(context: TaskContext) -> Task:
+    """Return the task that options and data set ask for. Raises Ai8xError where they contradict each other."""
+    settings, name = context.settings, _name(context)
+    if settings.kd_relationbased:
+        # With a teacher the class centres of embeddings are not needed.
+        chosen: Task = RelationDistillation(context, TASKS[name](replace(context, training=False)))
+    else:
+        chosen = TASKS[name](context)
+    if settings.confusion and not chosen.has_classes:
+        raise Ai8xError(f"--confusion: {chosen.name} has no classes to count", fix="leave it out")
+    if settings.kd_teacher is not None and not settings.kd_relationbased and context.training:
+        if name not in (Classification.name, Segmentation.name):
+            raise Ai8xError(f"{name} has no class probabilities to be learned", fix="add --kd-relationbased")
+        chosen.soft_targets = SoftTargets(context, chosen.model_arguments())
+    return chosen
+
+
+def _name(context: TaskContext) -> str:
+    """Return the name of the task; options have the last word, in the order of section 8.1."""
+    settings, entry = context.settings, context.entry
+    if entry.task is not None and entry.task not in TASKS:
+        raise Ai8xError(f"the data set {entry.name} is for {entry.task!r}{nearest(entry.task, list(TASKS))}")
+    declared = entry.task or (Regression.name if len(entry.labels) == 1 else Classification.name)
+    if settings.obj_detection:
+        return Detection.name
+    if settings.dr is not None:
+        return Embeddings.name
+    if settings.regression and declared != Reconstruction.name:
+        return Regression.name
+    return declared
+
+
+__all__ = ["TASKS", "BatchLoss", "Figure", "Task", "TaskContext", "choose_task"]

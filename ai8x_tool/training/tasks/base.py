@@ -1,0 +1,174 @@
+"""What the training loop and the evaluation ask of a task. spec: training, sections 4.6, 8 and 9.2."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.training.folding import unfold
+from ai8x_tool.training.metrics import Measured, Meter, Score
+from ai8x_tool.training.model import output_scale
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.settings import TaskSettings
+    from ai8x_tool.training.data import DataSet, DataSetEntry
+    from ai8x_tool.training.passes import Predict
+    from ai8x_tool.training.tasks.distillation import SoftTargets
+
+
+@dataclass(frozen=True)
+class TaskContext:
+    """Where a task works: its options, the data set (not loaded), the compute device, and what for.
+
+    `simulate` is the evaluation in integers.
+    """
+
+    settings: TaskSettings
+    entry: DataSetEntry
+    device: torch.device
+    console: Console
+    simulate: bool = False
+    training: bool = False
+
+
+@dataclass(frozen=True)
+class BatchLoss:
+    """The loss of a training batch: what the task wants, what is minimized, and parts that the log shows by name."""
+
+    objective: Tensor
+    overall: Tensor
+    components: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric as people read it: its key, name, digits behind the point, and unit."""
+
+    key: str
+    name: str
+    digits: int
+    unit: str = ""
+
+    def text(self, measured: Measured) -> str:
+        """Return for example ``Top1 91.00 %``."""
+        unit = f" {self.unit}" if self.unit else ""
+        return f"{self.name} {measured.metrics[self.key]:.{self.digits}f}{unit}"
+
+
+class Task(ABC):
+    """One kind of learning problem: loss, metrics, lines, and what is best.
+
+    Targets come as the data set gives them, inputs and outputs in real numbers (1.0 is 128 steps).
+    """
+
+    name: ClassVar[str]
+    """As a data set entry spells it."""
+    figure: ClassVar[Figure]
+    """The metric that plots and short messages show."""
+    reference_key: ClassVar[str] = "top1"
+    """What checkpoints of the reference call that metric in ``extras``."""
+    has_classes: ClassVar[bool] = False
+    """Whether there is a confusion matrix."""
+    measures_training: ClassVar[bool] = True
+    """Whether training batches are measured too, as ``--show-train-accuracy`` says."""
+    has_final_test: ClassVar[bool] = True
+    """Whether training ends with a pass over the test set."""
+
+    def __init__(self, context: TaskContext) -> None:
+        self.context = context
+        self._scale = 1.0
+        self.optimizers: list[torch.optim.Optimizer] = []
+        self.soft_targets: SoftTargets | None = None
+
+    # -- the model --------------------------------------------------------------------------------------------------
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return the keywords for the model that depend on the task. spec: training, section 1.1."""
+        return {"num_classes": len(self.context.entry.labels)}
+
+    def attach(self, model: nn.Module) -> None:
+        """Take note of the complete model."""
+        self._scale = output_scale(model, self.context.simulate)
+
+    def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:  # noqa: B027
+        """Create what is trained beside the model; `extras` are those of the checkpoint that is continued."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Prepare for a training epoch."""
+        if self.soft_targets is not None:
+            self.soft_targets.start_epoch(epoch)
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint needs beside the model, to be given to :meth:`start_training`."""
+        return {}
+
+    # -- one batch --------------------------------------------------------------------------------------------------
+
+    def targets(self, target: Any) -> Any:
+        """Turn the targets of a batch, as the data set gives them, into what the other methods take."""
+        return target
+
+    def real_outputs(self, output: Any) -> Any:
+        """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
+        ratio = self.context.settings.out_fold_ratio
+        real = output * self._scale if self.context.simulate else output
+        return real if ratio == 1 else unfold(real, ratio)
+
+    @abstractmethod
+    def loss(self, output: Any, target: Any, inputs: Tensor) -> Tensor:
+        """Return the loss of a batch."""
+
+    def training_loss(self, output: Any, target: Any, inputs: Tensor) -> BatchLoss:
+        """Return the loss of a batch in training, with what is added to it."""
+        loss = self.loss(output, target, inputs)
+        if self.soft_targets is not None:
+            return self.soft_targets.extend(loss, output, inputs)
+        return BatchLoss(loss, loss)
+
+    def skip(self, target: Any) -> str | None:
+        """Say why an evaluation cannot count a batch; None if it can."""
+        return None
+
+    # -- a pass -----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def meter(self) -> Meter:
+        """Return a meter for one pass."""
+
+    def calibrate(self, data: DataSet, predict: Predict) -> None:  # noqa: B027
+        """Learn from the training part what an evaluation needs; `predict(part)` gives batches like the meter's."""
+
+    @abstractmethod
+    def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
+        """Return the metrics of a progress line; None while unknown. `last` is the line at the end of the pass."""
+
+    @abstractmethod
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Return what orders results; the largest is best. spec: training, section 4.6."""
+
+    @abstractmethod
+    def summary_line(self, measured: Measured) -> str:
+        """Return the line after a pass."""
+
+    @abstractmethod
+    def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
+        """Return the line about the best epoch so far; `parameters` are the weights that are not zero."""
+
+    def report(self, score: Score) -> list[str]:
+        """Return what is said about a pass after the summary line."""
+        return []
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:  # noqa: B027
+        """Draw the last score of a run into files in `folder`; matplotlib is there."""
+
+
+def spaced(items: Sequence[str], gap: int = 4) -> str:
+    """Join items as the log lines do."""
+    return (" " * gap).join(items)

@@ -1,0 +1,122 @@
+"""Boxes, priors and objects of images as tensors. spec: training, section 8.3.
+
+Corner boxes are (x0, y0, x1, y1), center boxes (cx, cy, w, h), both relative to the image, 0 … 1. The objects of N
+images are one tensor (N, M, 4 + 2K + 1): a corner box, K key points, and the label, which is 0 where an image has fewer
+than M objects. Key points are relative to the box, as the network learns them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+BACKGROUND = 0
+_CENTER, _SIZE = 10.0, 5.0
+"""Factors of encoded centers and sizes."""
+
+
+def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
+    """Return the objects of images, given as (boxes, labels) or (boxes, key points, labels), in one tensor."""
+    flat = [torch.cat([part.float().view(len(part), -1) for part in parts], dim=1) for parts in images if len(parts[0])]
+    result = torch.zeros(len(images), max(map(len, flat), default=0), flat[0].shape[1] if flat else 5)
+    occupied = (number for number, parts in enumerate(images) if len(parts[0]))
+    for number, objects in zip(occupied, flat, strict=True):
+        result[number, : len(objects)] = objects
+    return result
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """Turn center boxes (…, 4) into corner boxes."""
+    half = boxes[..., 2:] / 2
+    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
+
+
+def centers(boxes: Tensor) -> Tensor:
+    """Turn corner boxes (…, 4) into center boxes."""
+    return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], dim=-1)
+
+
+def encode(boxes: Tensor, priors: Tensor) -> Tensor:
+    """Return corner boxes (…, P, 4) as the network gives them, relative to center priors (P, 4)."""
+    box = centers(boxes)
+    center = (box[..., :2] - priors[:, :2]) * _CENTER / priors[:, 2:]
+    return torch.cat([center, (box[..., 2:] / priors[:, 2:] + 1e-7).log() * _SIZE], dim=-1)
+
+
+def decode(codes: Tensor, priors: Tensor) -> Tensor:
+    """Return the corner boxes of what the network gives (…, P, 4)."""
+    center = codes[..., :2] * priors[:, 2:] / _CENTER + priors[:, :2]
+    return corners(torch.cat([center, (codes[..., 2:4] / _SIZE).exp() * priors[:, 2:]], dim=-1))
+
+
+def overlaps(first: Tensor, second: Tensor) -> Tensor:
+    """Return the intersection over union (…, A, B) of corner boxes (…, A, 4) and (…, B, 4); 0 for empty boxes."""
+    one, two = first.unsqueeze(-2), second.unsqueeze(-3)
+    size = (torch.minimum(one[..., 2:], two[..., 2:]) - torch.maximum(one[..., :2], two[..., :2])).clamp(min=0)
+    common = size.prod(dim=-1)
+    areas = (one[..., 2:] - one[..., :2]).prod(dim=-1) + (two[..., 2:] - two[..., :2]).prod(dim=-1)
+    return common / (areas - common).clamp(min=1e-12)
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in one image: corner boxes (D, 4), labels (D,) from 1, scores (D,), the best first.
+
+    `priors` (D,) tells which prior each is from. Nothing found is D = 0.
+    """
+
+    boxes: Tensor
+    labels: Tensor
+    scores: Tensor
+    priors: Tensor
+
+
+@torch.no_grad()
+def detect(
+    codes: Tensor, scores: Tensor, priors: Tensor, *, min_score: float, max_overlap: float, top_k: int
+) -> list[Detections]:
+    """Return what locations (N, P, 4 + 2K) and class scores (N, P, classes) say is in N images.
+
+    Candidates are visited in the order of their scores, over all classes; each that is left suppresses worse ones of
+    its class that overlap it by more than `max_overlap`. As at most `top_k` are wanted, there are as many steps, each
+    on all images at once.
+    """
+    likely = scores.softmax(dim=-1)
+    boxes = decode(codes, priors)
+    image, prior, label = (likely[..., 1:] > min_score).nonzero().unbind(dim=1)
+    chosen = likely[image, prior, label + 1]
+    order = chosen.argsort(descending=True, stable=True)
+    order = order[image[order].argsort(stable=True)]
+    image, prior, label, chosen = image[order], prior[order], label[order] + 1, chosen[order]
+    counts = torch.bincount(image, minlength=len(scores))
+    column = torch.arange(len(image), device=image.device) - (counts.cumsum(0) - counts)[image]
+    shape = (len(scores), int(counts.max()) if len(image) else 0)
+    open_scores, labels = chosen.new_zeros(shape), label.new_zeros(shape)
+    candidates = boxes.new_zeros((*shape, 4))
+    open_scores[image, column], labels[image, column] = chosen, label
+    candidates[image, column] = boxes[image, prior]
+    picked = _suppress(candidates, labels, open_scores, max_overlap, top_k)
+    keep = picked[image, column]
+    return [
+        Detections(*(values[keep & (image == number)] for values in (boxes[image, prior], label, chosen, prior)))
+        for number in range(len(scores))
+    ]
+
+
+def _suppress(candidates: Tensor, labels: Tensor, scores: Tensor, max_overlap: float, top_k: int) -> Tensor:
+    """Return which of the candidates (N, n), sorted by score with 0 behind the last one, are picked."""
+    picked = torch.zeros_like(scores, dtype=torch.bool)
+    is_open = scores > 0
+    rows = torch.arange(len(scores), device=scores.device)
+    for _ in range(min(top_k, scores.shape[1])):
+        if not is_open.any():
+            break
+        first = is_open.int().argmax(dim=1)
+        picked[rows, first] |= is_open[rows, first]
+        shared = overlaps(candidates[rows, first].unsqueeze(1), candidates).squeeze(1) > max_overlap
+        is_open &= ~(shared & (labels == labels[rows, first].unsqueeze(1)))
+        is_open[rows, first] = False
+    return picked

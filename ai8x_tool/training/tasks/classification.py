@@ -1,0 +1,104 @@
+"""Classification: cross entropy, Top-k, confusion matrix; also of every position of a map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.report.plots import plot_confusion
+from ai8x_tool.training.metrics import Counts, Measured, Meter, Score, confusion_lines
+from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
+
+
+class ClassMeter(Meter):
+    """Counts outputs (B, classes, …) against targets (B, …); every position of a map counts as a sample."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self._top1 = self._top5 = 0
+        self._confusion: Tensor | None = None
+
+    @torch.no_grad()
+    def add(self, output: Tensor, target: Tensor, inputs: Any) -> None:
+        """Count one batch."""
+        truth = target.flatten().long()
+        found, hits = self._answers(output.detach(), truth)
+        self.samples += len(truth)
+        self._top1 += int((found == truth).sum())
+        self._top5 += hits
+        size = max(self.classes, output.shape[1])
+        counts = torch.bincount(truth * size + found, minlength=size * size).view(size, size)
+        self._confusion = counts if self._confusion is None else self._confusion + counts
+
+    def _answers(self, output: Tensor, truth: Tensor) -> tuple[Tensor, int]:
+        """Return the class with the largest output, and how many true classes are among the five largest."""
+        if output.shape[1] <= 5:  # all are among them; the search for the largest alone is much faster
+            return output.argmax(dim=1).flatten(), len(truth)
+        best = output.movedim(1, -1).flatten(0, -2).topk(5, dim=1).indices
+        return best[:, 0], int((best == truth[:, None]).sum())
+
+    def metrics(self) -> dict[str, float]:
+        """Return the percentages of samples whose class has the largest output, or one of the five largest."""
+        count = max(1, self.samples)
+        return {"top1": 100 * self._top1 / count, "top5": 100 * self._top5 / count}
+
+    def confusion(self) -> Counts:
+        """Return the counts [true class][predicted class]."""
+        return () if self._confusion is None else tuple(tuple(row) for row in self._confusion.tolist())
+
+
+class Classification(Task):
+    """One class per sample. spec: training, section 8.1."""
+
+    name = "classification"
+    figure = Figure("top1", "Top1", 2, "%")
+    has_classes = True
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        weights = context.entry.class_weights
+        criterion = nn.CrossEntropyLoss(None if weights is None else torch.tensor(weights, dtype=torch.float32))
+        self._criterion = criterion.to(context.device)
+        self.classes = len(context.entry.labels)
+
+    def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
+        """Return the cross entropy, weighted by class where the data set has weights."""
+        loss: Tensor = self._criterion(output, target.long())
+        return loss
+
+    def meter(self) -> ClassMeter:
+        """Return a meter of Top-k."""
+        return ClassMeter(self.classes)
+
+    def _shown(self, metrics: dict[str, float] | Any) -> dict[str, float]:
+        return {"Top1": metrics["top1"]} | ({"Top5": metrics["top5"]} if self.classes > 5 else {})
+
+    def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
+        """Return Top1 and, with more than five classes, Top5."""
+        return {name: value if meter.samples else None for name, value in self._shown(meter.metrics()).items()}
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Order by Top1, then by Top5."""
+        return measured.metrics["top1"], measured.metrics["top5"]
+
+    def summary_line(self, measured: Measured) -> str:
+        """Return ``==> Top1: 91.000    Top5: 99.550    Loss: 0.296``."""
+        items = [f"{name}: {value:.3f}" for name, value in self._shown(measured.metrics).items()]
+        return "==> " + spaced([*items, f"Loss: {measured.loss:.3f}"])
+
+    def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
+        """Return ``==> Best [Top1: 99.300   Top5: 99.983   Params: 71148 on epoch: 194]``."""
+        items = [f"{name}: {value:.3f}" for name, value in self._shown(measured.metrics).items()]
+        return f"==> Best [{spaced([*items, f'Params: {parameters} on epoch: {epoch}'], 3)}]"
+
+    def report(self, score: Score) -> list[str]:
+        """Return the confusion matrix, if it is wanted."""
+        return confusion_lines(score.confusion) if self.context.settings.confusion else []
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw the confusion matrix."""
+        plot_confusion(score.confusion, self.context.entry.labels, folder / "confusion.png", title)

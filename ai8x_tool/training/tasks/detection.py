@@ -1,0 +1,192 @@
+"""Object detection: MultiBox loss, non-maximum suppression, mean average precision. spec: training, section 8.3."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.resources import find_config
+from ai8x_tool.training.metrics import Measured, Meter
+from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects
+from ai8x_tool.training.tasks.multibox import MultiBoxLoss
+
+_SECTIONS = {"multi_box_loss": ("alpha", "neg_pos_ratio"), "nms": ("min_score", "max_overlap", "top_k")}
+
+
+@dataclass(frozen=True)
+class DetectionParameters:
+    """What loss and suppression need, by the names of the parameter file."""
+
+    alpha: float
+    neg_pos_ratio: float
+    min_score: float
+    max_overlap: float
+    top_k: int
+
+
+def read_parameters(path: Path) -> DetectionParameters:
+    """Read a parameter file. Raises Ai8xError naming what is missing in it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+    values: dict[str, float] = {}
+    for section, keys in _SECTIONS.items():
+        entries = content.get(section) if isinstance(content, Mapping) else None
+        for key in keys:
+            value = entries.get(key) if isinstance(entries, Mapping) else None
+            if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+                raise Ai8xError(f"{section} needs a number {key!r}, not {value!r}", where=str(path))
+            values[key] = value
+    return DetectionParameters(**{**values, "top_k": int(values["top_k"])})  # type: ignore[arg-type]
+
+
+class Detection(Task):
+    """Boxes and classes of objects, for models with `priors_cxcy`, center boxes (P, 4).
+
+    Such a model returns locations (N, P, 4 + 2K) and scores (N, P, classes), where class 0 is the background.
+    """
+
+    name = "detection"
+    figure = Figure("map", "mAP", 4)
+    reference_key = "mAP"
+    measures_training = False
+
+    def __init__(self, context: TaskContext) -> None:
+        super().__init__(context)
+        if context.settings.obj_detection_params is None:
+            fix = "pass --obj-detection-params with a file, or default, facedet, pascalvoc, qrcode, svhn"
+            raise Ai8xError("object detection needs parameters of its loss", fix=fix)
+        for package in ("torchmetrics", "pycocotools", "torchvision"):  # torchmetrics needs the others
+            if importlib.util.find_spec(package) is None:
+                raise Ai8xError(f"object detection needs {package}", fix="pip install 'ai8x-tool[detection]'")
+        self.parameters = read_parameters(
+            find_config("detection", context.settings.obj_detection_params, prefix="obj_detection_params")
+        )
+        self._scales = (1.0, 1.0)
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return the number of classes with the background, and where the priors are to be."""
+        return {"num_classes": len(self.context.entry.labels) + 1, "device": str(self.context.device)}
+
+    def attach(self, model: nn.Module) -> None:
+        """Take the priors, and which outputs are wide."""
+        priors = getattr(model, "priors_cxcy", None)
+        if not isinstance(priors, Tensor) or priors.dim() != 2 or priors.shape[1] != 4:
+            raise Ai8xError(f"{type(model).__name__} has no priors_cxcy (P, 4), which object detection needs")
+        self.priors = priors.detach().to(self.context.device, torch.float32)
+        self._loss = MultiBoxLoss(self.priors, self.parameters.alpha, self.parameters.neg_pos_ratio)
+        if self.context.simulate:
+            self._scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
+
+    def targets(self, target: Any) -> Tensor:
+        """Return the objects of a batch; lists of boxes, perhaps key points, and labels by image are put together."""
+        if isinstance(target, Tensor):
+            return target
+        return pad_objects(list(zip(*target, strict=True))).to(self.context.device)
+
+    def real_outputs(self, output: Any) -> tuple[Tensor, Tensor]:
+        """Return locations and scores with the priors on the second axis."""
+        locations, scores = (self._priors_first(part) for part in output)
+        if self.context.simulate:
+            return locations * self._scales[0], scores * self._scales[1]
+        return locations, scores
+
+    def _priors_first(self, part: Tensor) -> Tensor:
+        count = len(self.priors)
+        if part.shape[1] == count:
+            return part
+        if part.shape[2] == count:
+            return part.transpose(1, 2)
+        raise Ai8xError(f"the model gives {part.shape[1]} locations, but has {count} priors")
+
+    def loss(self, output: tuple[Tensor, Tensor], target: Tensor, inputs: Tensor) -> Tensor:
+        """Return the MultiBox loss."""
+        return self._loss(*output, target)
+
+    def skip(self, target: Tensor) -> str | None:
+        """Leave out batches without any object."""
+        return None if bool((target[..., -1] != BACKGROUND).any()) else "no image in it has an object"
+
+    def meter(self) -> PrecisionMeter:
+        """Return a meter of the mean average precision."""
+        return PrecisionMeter(self.detect)
+
+    def detect(self, output: tuple[Tensor, Tensor]) -> list[Detections]:
+        """Return what is found in each image of a batch."""
+        options = self.parameters
+        return detect(
+            *output,
+            self.priors,
+            min_score=options.min_score,
+            max_overlap=options.max_overlap,
+            top_k=options.top_k,
+        )
+
+    def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
+        """Return the mean average precision at the end; on the way there it would take too long."""
+        return {"mAP": meter.metrics()["map"] if last and meter.samples else None}
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Order by mean average precision, then by loss."""
+        return measured.metrics["map"], -measured.loss
+
+    def summary_line(self, measured: Measured) -> str:
+        """Return ``==> mAP: 0.77273    Loss: 5.047``."""
+        return "==> " + spaced([f"mAP: {measured.metrics['map']:.5f}", f"Loss: {measured.loss:.3f}"])
+
+    def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
+        """Return ``==> Best [mAP: 0.77273   vloss: 5.047   Params: 1234 on epoch: 9]``."""
+        items = (f"mAP: {measured.metrics['map']:.5f}", f"vloss: {measured.loss:.3f}", f"Params: {parameters}")
+        return f"==> Best [{spaced(items, 3)} on epoch: {epoch}]"
+
+
+def _scale(model: nn.Module, declaration: str) -> float:
+    """Return the factor to real numbers of an output that the model may declare wide. spec: section 9.2."""
+    declared = getattr(model, declaration, None)
+    if not (declared() if callable(declared) else declared):
+        return 1 / 128
+    bits = [int(module.weight_bits) for _, module in named_fused_modules(model) if module.wide]
+    return 1 / 128 / 2 ** ((bits[-1] if bits and bits[-1] else 8) - 1)
+
+
+class PrecisionMeter(Meter):
+    """Mean average precision at an overlap of 0.5, image by image, as torchmetrics computes it."""
+
+    def __init__(self, find: Any) -> None:
+        super().__init__()
+        from torchmetrics.detection import MeanAveragePrecision  # noqa: PLC0415  (optional)
+
+        self._find = find
+        self._metric = MeanAveragePrecision(box_format="xyxy", iou_type="bbox", iou_thresholds=[0.5])
+        self._known: tuple[int, float] = (0, 0.0)
+
+    @torch.no_grad()
+    def add(self, output: tuple[Tensor, Tensor], target: Tensor, inputs: Any) -> None:
+        """Count one batch."""
+        found = self._find(output)
+        self.samples += len(found)
+        wanted = [objects[objects[:, -1] != BACKGROUND].cpu() for objects in target]
+        self._metric.update(
+            [{"boxes": d.boxes.cpu(), "scores": d.scores.cpu(), "labels": d.labels.cpu() - 1} for d in found],
+            [{"boxes": objects[:, :4], "labels": objects[:, -1].long() - 1} for objects in wanted],
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """Return the mean average precision; 0 if there are no objects."""
+        if self.samples != self._known[0]:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # about many boxes in one image
+                self._known = self.samples, max(0.0, float(self._metric.compute()["map_50"]))
+        return {"map": self._known[1]}

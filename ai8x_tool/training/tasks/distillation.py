@@ -1,0 +1,143 @@
+"""Learning from a teacher: its class probabilities, or its outputs themselves. spec: training, section 11."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import mse_loss
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.training.metrics import Measured, Meter, mean
+from ai8x_tool.training.model import build_model, check_architecture, load_weights
+from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
+from ai8x_tool.training.tasks.regression import shaped_like
+
+
+class Teacher:
+    """A trained model, in evaluation mode, that gives the answers to be learned."""
+
+    def __init__(self, context: TaskContext, arguments: dict[str, Any]) -> None:
+        settings = context.settings
+        if settings.kd_teacher is None or settings.kd_resume is None:
+            raise Ai8xError("a teacher without weights teaches nothing", fix="pass --kd-teacher and --kd-resume")
+        checkpoint = read_checkpoint(settings.kd_resume)
+        check_architecture(settings.kd_teacher, checkpoint)
+        model = build_model(
+            settings.kd_teacher,
+            context.entry,
+            device=settings.device,
+            use_bias=settings.use_bias,
+            round_avg=settings.avg_pool_rounding,
+            arguments=arguments,
+        )
+        load_weights(model, checkpoint, context.console)
+        self._model = model.to(context.device).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the teacher's outputs for inputs in real numbers."""
+        answers: Tensor = self._model(inputs)
+        return answers
+
+
+class SoftTargets:
+    """Adds the divergence of softened class probabilities to a task's loss, from ``--kd-start-epoch`` on."""
+
+    def __init__(self, context: TaskContext, arguments: dict[str, Any]) -> None:
+        self._settings = context.settings
+        self._teacher = Teacher(context, arguments)
+        self._active = False
+
+    def start_epoch(self, epoch: int) -> None:
+        """Decide whether the teacher is asked."""
+        self._active = epoch >= self._settings.kd_start_epoch
+
+    def extend(self, loss: Tensor, output: Tensor, inputs: Tensor) -> BatchLoss:
+        """Return the task's `loss` together with the teacher's part."""
+        if not self._active:
+            return BatchLoss(loss, loss)
+        settings = self._settings
+        divergence = soft_divergence(output, self._teacher(inputs), settings.kd_temperature)
+        part = settings.kd_distill_wt * settings.kd_temperature**2 * divergence
+        if settings.kd_student_wt == 0:
+            return BatchLoss(torch.zeros_like(part), part, {"Distill Loss": divergence})
+        return BatchLoss(loss, settings.kd_student_wt * loss + part, {"Distill Loss": divergence})
+
+
+def soft_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """Return Σ p·(log p − log q) per sample, with p and q the softened probabilities of teacher and student."""
+    wanted = (shaped_like(teacher, student) / temperature).log_softmax(dim=1)
+    found = (student / temperature).log_softmax(dim=1)
+    return (wanted.exp() * (wanted - found)).sum() / len(student)
+
+
+class RelationDistillation(Task):
+    """The teacher's outputs are the targets; a task of its own may add to the loss."""
+
+    name = "relation-based distillation"
+    figure = Figure("overall_loss", "Overall Loss", 5)
+    measures_training = False
+
+    def __init__(self, context: TaskContext, inner: Task) -> None:
+        super().__init__(context)
+        self._inner = inner
+        self._teacher = Teacher(context, inner.model_arguments())
+
+    def model_arguments(self) -> dict[str, Any]:
+        """Return those of the task that is behind."""
+        return self._inner.model_arguments()
+
+    def loss(self, output: Tensor, target: Any, inputs: Tensor) -> Tensor:
+        """Return the loss of the task that is behind, 0 if it has no weight."""
+        if self.context.settings.kd_student_wt == 0:
+            return output.new_zeros(())
+        return self._inner.loss(output, target, inputs)
+
+    def training_loss(self, output: Tensor, target: Any, inputs: Tensor) -> BatchLoss:
+        """Return the task's loss and the weighted sum with the distance to the teacher."""
+        settings = self.context.settings
+        objective = self.loss(output, target, inputs)
+        distance = mse_loss(output, shaped_like(self._teacher(inputs), output))
+        return BatchLoss(objective, settings.kd_student_wt * objective + settings.kd_distill_wt * distance)
+
+    def meter(self) -> OverallLossMeter:
+        """Return a meter of the overall loss."""
+        return OverallLossMeter(self)
+
+    def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
+        """Return the overall loss."""
+        return {"Overall Loss": meter.metrics()["overall_loss"]}
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Order by the overall loss; the smallest is best."""
+        return (-measured.metrics["overall_loss"],)
+
+    def summary_line(self, measured: Measured) -> str:
+        """Return ``==> Overall Loss: 0.014``."""
+        return f"==> Overall Loss: {measured.metrics['overall_loss']:.3f}"
+
+    def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
+        """Return ``==> Best [Overall Loss: 0.014 on epoch: 9]``."""
+        return f"==> Best [Overall Loss: {measured.metrics['overall_loss']:.3f} on epoch: {epoch}]"
+
+
+class OverallLossMeter(Meter):
+    """Mean of the batches' overall losses."""
+
+    def __init__(self, task: RelationDistillation) -> None:
+        super().__init__()
+        self._task = task
+        self._overall: list[float] = []
+
+    @torch.no_grad()
+    def add(self, output: Tensor, target: Any, inputs: Tensor) -> None:
+        """Count one batch."""
+        self.samples += len(output)
+        self._overall.append(float(self._task.training_loss(output, target, inputs).overall))
+
+    def metrics(self) -> dict[str, float]:
+        """Return the mean."""
+        return {"overall_loss": mean(self._overall)}

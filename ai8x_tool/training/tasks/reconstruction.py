@@ -1,0 +1,124 @@
+"""Reconstruction (autoencoders): the input is the target, and a large error an anomaly. spec: training, section 8.6."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.training.metrics import Counts, Meter, Score, confusion_lines
+from ai8x_tool.training.tasks.base import spaced
+from ai8x_tool.training.tasks.regression import Regression, shaped_like
+
+if TYPE_CHECKING:
+    from ai8x_tool.training.data import DataSet
+    from ai8x_tool.training.passes import Predict
+
+NORMAL = 0
+_NAMES = {
+    "tpr": "TPR",
+    "fpr": "FPR",
+    "precision": "Precision",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "balanced_accuracy": "Balanced accuracy",
+}
+
+
+class Reconstruction(Regression):
+    """The network's input again. Targets are 0 for normal samples and anything else for anomalies.
+
+    Where the data set names both kinds, an evaluation tells them apart: an anomaly is what has a larger error than
+    ``--anomaly-percentile`` percent of the normal training samples.
+    """
+
+    name = "reconstruction"
+    has_classes = True
+
+    threshold: float | None = None
+
+    def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
+        """Return the mean squared error between outputs and inputs."""
+        return super().loss(output, inputs, inputs)
+
+    def meter(self) -> ReconstructionMeter:
+        """Return a meter of the error by sample."""
+        return ReconstructionMeter(self.threshold)
+
+    def calibrate(self, data: DataSet, predict: Predict) -> None:
+        """Choose the threshold."""
+        if len(self.context.entry.labels) < 2:
+            return
+        known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in predict(data.train)]
+        errors = torch.cat(known).numpy()
+        if not errors.size:
+            raise Ai8xError(f"{self.context.entry.name} has no normal training samples to compare anomalies with")
+        self.threshold = float(np.percentile(errors, self.context.settings.anomaly_percentile))
+
+    def report(self, score: Score) -> list[str]:
+        """Return how well anomalies are told apart and, if it is wanted, the confusion matrix."""
+        if not score.confusion:
+            return []
+        items = [f"{name}: {score.metrics[key]:.4f}" for key, name in _NAMES.items()]
+        matrix = confusion_lines(score.confusion) if self.context.settings.confusion else []
+        return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
+
+
+class ReconstructionMeter(Meter):
+    """Keeps the error of every sample, and whether it is an anomaly."""
+
+    def __init__(self, threshold: float | None) -> None:
+        super().__init__()
+        self._threshold = threshold
+        self._errors: list[Tensor] = []
+        self._anomalies: list[Tensor] = []
+
+    @torch.no_grad()
+    def add(self, output: Tensor, target: Tensor, inputs: Tensor) -> None:
+        """Count one batch."""
+        self.samples += len(output)
+        self._errors.append(sample_errors(output, inputs))
+        self._anomalies.append(target.cpu() != NORMAL)
+
+    def metrics(self) -> dict[str, float]:
+        """Return the mean squared error and, with a threshold, how well anomalies are told apart."""
+        errors = torch.cat(self._errors).double() if self._errors else torch.zeros(1)
+        found = {"mse": float(errors.mean())}
+        if self._threshold is None:
+            return found
+        return found | {"threshold": self._threshold} | anomaly_metrics(np.array(self.confusion(), np.int64))
+
+    def confusion(self) -> Counts:
+        """Return the counts [normal, anomaly][taken as normal, as an anomaly]; nothing without a threshold."""
+        if self._threshold is None or not self._errors:
+            return ()
+        flagged, anomalies = torch.cat(self._errors) > self._threshold, torch.cat(self._anomalies)
+        counts = torch.bincount(2 * anomalies.long() + flagged.long(), minlength=4).view(2, 2)
+        return tuple(tuple(row) for row in counts.tolist())
+
+
+def sample_errors(output: Tensor, inputs: Tensor) -> Tensor:
+    """Return the mean squared difference of each sample, on the CPU."""
+    return (output.detach() - shaped_like(inputs, output)).square().flatten(1).mean(dim=1).cpu()
+
+
+def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
+    """Return rates, 0 … 1, from counts [normal, anomaly][taken as normal, as an anomaly]; 0 where there is nothing."""
+    (true_negatives, false_positives), (false_negatives, true_positives) = confusion.tolist()
+
+    def share(part: int, rest: int) -> float:
+        return part / (part + rest) if part + rest else 0.0
+
+    recall, specificity = share(true_positives, false_negatives), share(true_negatives, false_positives)
+    return {
+        "tpr": recall,
+        "fpr": share(false_positives, true_negatives),
+        "precision": share(true_positives, false_positives),
+        "accuracy": share(true_positives + true_negatives, false_positives + false_negatives),
+        "f1": share(2 * true_positives, false_positives + false_negatives),
+        "balanced_accuracy": (recall + specificity) / 2,
+    }

@@ -1,0 +1,42 @@
+"""Segmentation: classification of every pixel, and the intersection over union of every class."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ai8x_tool.training.metrics import Counts, Score
+from ai8x_tool.training.tasks.classification import Classification, ClassMeter
+
+
+class Segmentation(Classification):
+    """One class per pixel: outputs (B, classes, H, W), perhaps folded, targets (B, H, W). spec: training, 8.1, 8.5."""
+
+    name = "segmentation"
+
+    def meter(self) -> SegmentationMeter:
+        """Return a meter of Top-k per pixel and of the mean intersection over union."""
+        return SegmentationMeter(self.classes)
+
+    def report(self, score: Score) -> list[str]:
+        """Return the intersection over union by class and, if it is wanted, the confusion matrix."""
+        shares = zip(self.context.entry.labels, intersection_over_union(score.confusion), strict=False)
+        text = "    ".join(f"{label}: {share:.3f}" for label, share in shares if np.isfinite(share))
+        return [f"==> mIoU: {score.metrics['mean_iou']:.3f}    IoU: {text}", *super().report(score)]
+
+
+class SegmentationMeter(ClassMeter):
+    """Adds the mean intersection over union, in percent, of the classes that occur."""
+
+    def metrics(self) -> dict[str, float]:
+        """Return the percentages of pixels, and the mean intersection over union."""
+        shares = intersection_over_union(self.confusion())
+        known = shares[np.isfinite(shares)]
+        return {**super().metrics(), "mean_iou": float(known.mean()) if known.size else 0.0}
+
+
+def intersection_over_union(confusion: Counts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return the percentages by class; not a number for a class that neither occurs nor is predicted."""
+    counts = np.array(confusion, np.float64).reshape(len(confusion), len(confusion))
+    hits = counts.diagonal()
+    union = counts.sum(axis=0) + counts.sum(axis=1) - hits
+    return np.divide(100 * hits, union, out=np.full_like(hits, np.nan), where=union > 0)
