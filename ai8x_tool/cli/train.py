@@ -103,7 +103,7 @@ def train(
     activation_ranges: Annotated[
         str | None,
         option(
-            "--activation-ranges", panel=_QUANT, help="measured (when QAT starts; default) or fixed (±1 throughout)."
+            "--activation-ranges", panel=_QUANT, help="fixed (±1 throughout; default) or measured (when QAT starts)."
         ),
     ] = None,
     resume_from: Annotated[

@@ -299,8 +299,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trainer, "plot_history", lambda *_: True)
-    monkeypatch.setattr(trainer, "plot_confusion", lambda *_: True)
+    monkeypatch.setattr(trainer.Trainer, "_draw", lambda *_: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path

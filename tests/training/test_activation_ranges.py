@@ -82,7 +82,7 @@ def test_every_checkpoint_keeps_its_semantics(workspace: Path, console: Console,
     stored = read_checkpoint(first.checkpoint)
     assert stored.measured_ranges == (ranges == "measured")
     score = evaluate(EvaluateSettings("Stripes", first.checkpoint, cpu=True), console).score
-    assert score.top1 == first.test.top1
+    assert score.metrics["top1"] == first.test.metrics["top1"]
     resumed = run(console, resume_from=first.checkpoint)
     loaded = run(console, exp_load_weights_from=first.checkpoint, epochs=1, qat_policy=None)
     for result in (resumed, loaded):
@@ -136,7 +136,7 @@ def test_conversion(workspace: Path, console: Console) -> None:
         fixed, measured = model_of(tame, console, measured=False), model_of(new, console, measured=True)
         assert fixed(x).abs().max() > 0 and torch.equal(fixed(x), measured(x))
     converted = run(console, exp_load_weights_from=first.checkpoint, activation_ranges="measured")
-    assert read_checkpoint(converted.checkpoint).measured_ranges and converted.test.top1 > 90
+    assert read_checkpoint(converted.checkpoint).measured_ranges and converted.test.metrics["top1"] > 90
     (state,) = [{k: v for k, v in old.state.items() if k != "conv1.bn.weight"}]
     with pytest.raises(Ai8xError, match=r"'conv1\.bn' has no weights that could take up the division by 4"):
         with_measured_ranges(replace(old, state=state), console)
@@ -210,7 +210,9 @@ def test_the_way_to_the_accelerator(workspace: Path, console: Console, ranges: s
     qat = evaluate(EvaluateSettings("Stripes", trained.checkpoint, cpu=True), console, keep_outputs=True)
     assert result.outputs is not None and qat.outputs is not None
     assert torch.equal(result.outputs, qat.outputs * 128 * 2 ** (bits - 1))
-    assert result.score.top1 == qat.score.top1 and result.score.loss == pytest.approx(qat.score.loss, abs=0.01)
+    assert result.score.metrics["top1"] == qat.score.metrics["top1"] and result.score.loss == pytest.approx(
+        qat.score.loss, abs=0.01
+    )
     network = load_network(Path("net.yaml"), file, (1, 8, 8), MAX78000, console)
     scale = int(state["fc.final_scale"]) if ranges == "measured" else 0
     assert [layer.final_scale for layer in network.layers] == [0, 0, scale]

@@ -196,7 +196,7 @@ def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
     assert f"{unfolded}: batch normalization of 1 layer folded into weights and biases" in console.said
     floating = evaluate(EvaluateSettings("Stripes", unfolded, cpu=True), fresh())
     integers = evaluate(EvaluateSettings("Stripes", target, cpu=True, simulate=True), console)
-    assert floating.score.top1 > 80 and integers.score.top1 > floating.score.top1 - 5
+    assert floating.score.metrics["top1"] > 80 and integers.score.metrics["top1"] > floating.score.metrics["top1"] - 5
     assert not console.warnings
     samples = np.random.default_rng(0).integers(-128, 128, (20, 1, 8, 8))
     np.save(tmp_path / "samples.npy", samples)
