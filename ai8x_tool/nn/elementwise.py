@@ -12,7 +12,7 @@ from ai8x_tool.nn.context import BuildContext, resolve_context
 from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp
 
 
-class _Elementwise(nn.Module, ABC):
+class Elementwise(nn.Module, ABC):
     """Combines any number of tensors of one shape, left to right, and clamps the result once."""
 
     def __init__(self, *, context: BuildContext | None = None) -> None:
@@ -21,31 +21,36 @@ class _Elementwise(nn.Module, ABC):
 
     def forward(self, *operands: Tensor) -> Tensor:
         """Return the clamped combination of `operands`."""
+        result = self.combine(*operands)
+        return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
+
+    def combine(self, *operands: Tensor) -> Tensor:
+        """Return the combination of `operands`, not clamped."""
         result = operands[0]
         for operand in operands[1:]:
             result = self._combine(result, operand)
-        return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
+        return result
 
     @abstractmethod
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         """Combine two operands, unclamped."""
 
 
-class Add(_Elementwise):
+class Add(Elementwise):
     """Saturating sum of two or more tensors."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         return left + right
 
 
-class Sub(_Elementwise):
+class Sub(Elementwise):
     """First tensor minus all others, saturated."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         return left - right
 
 
-class _Bitwise(_Elementwise):
+class _Bitwise(Elementwise):
     """Bitwise operators act on the two's-complement integers; in training every operand receives the whole gradient."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
