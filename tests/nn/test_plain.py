@@ -47,14 +47,14 @@ def build(kind: type[nn.FusedModule], mode: str, **arguments: Any) -> nn.FusedMo
             module.bn.running_var.uniform_(0.1, 2)
     if simulate:
         module.weight_bits.data.fill_(bits)
-        module.output_shift.data.fill_(-2)
+        module.output_shift.data.fill_(-4 if bits == 8 else -2)
         module.update()
     return module.eval()
 
 
 def given(kind: type[nn.FusedModule]) -> dict[str, Any]:
     if "Linear" in kind.__name__:
-        return {"in_features": 6 * 64, "out_features": 5, "bias": True}
+        return {"in_features": 6 * 64, "out_features": 20, "bias": True}
     if not issubclass(kind, FusedOperator):
         return {"kernel_size": 3, "stride": 2}
     channels = {"in_channels": 6, "out_channels": 6, "kernel_size": 3, "padding": 1, "bias": True}
