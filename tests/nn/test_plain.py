@@ -118,6 +118,9 @@ def test_elementwise_operators(kind: type, simulate: bool) -> None:
 def test_a_simplified_layer_is_within_a_step_and_saturates(mode: str) -> None:
     torch.manual_seed(3)
     module = build(nn.FusedConv2dReLU, mode)
+    if mode == "simulate8":
+        module.output_shift.data.fill_(-2)
+        module.update()
     values, step = inputs(nn.Conv2d, mode), 1.0 if mode == "simulate8" else 1 / 128
     with torch.no_grad():
         found, expected = PlainLayer(module, simplified=True)(values), module(values)
