@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ai8x_tool.cli import task_options as task
-from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, option, run
+from ai8x_tool.cli.common import EXIT_INTERRUPTED, Json, Quiet, Verbose, make_console, option, run, show_summary
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -117,6 +117,12 @@ def train(
         Path | None, option("--copy-output-folder", panel=_OUT, help="Copy the run's folder there in the end.")
     ] = None,
     confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    summary: Annotated[
+        str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
+    ] = None,
+    summary_filename: Annotated[
+        str | None, option("--summary-filename", panel=_OUT, help="Its file, without extension (model).")
+    ] = None,
     print_freq: Annotated[
         int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
@@ -147,7 +153,10 @@ _WITHOUT_EFFECT = (
     *("param_hist", "pr_curves", "embedding", "tensorboard", "no_tensorboard", "pretrained", "num_best_scores"),
     *("act_stats", "compiler_mode", "compiler_backend"),
 )
-_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate", *_WITHOUT_EFFECT)
+_NOT_SETTINGS = (
+    *("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename"),
+    *_WITHOUT_EFFECT,
+)
 
 
 def warn_without_effect(flags: dict[str, Any], names: tuple[str, ...], console: Console) -> None:
@@ -166,6 +175,9 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     warn_without_effect(flags, _WITHOUT_EFFECT, console)
     chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
     settings = resolve(TrainSettings, "train", recipe, settings_file, chosen)
+    if flags["summary"]:
+        show_summary(settings, flags["summary"], flags["summary_filename"], console)
+        return
 
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model

@@ -72,7 +72,7 @@ class PlainLayer(nn.Module):
         self._low, self._high = (-128.0, 127.0) if source.simulate else (ACTIVATION_LOW, ACTIVATION_HIGH)
         self._pooling, self._nearest = source.pooling, source.round_avg
         self._activation, self.wide = source.activation, source.wide
-        self.parts, self._factors = nn.ModuleList(), list[float]()
+        self._parts, self._factors = list[str](), list[float]()
         if source.op is not None:
             self._take_parameters(source, source.op)
 
@@ -92,8 +92,9 @@ class PlainLayer(nn.Module):
             part.register_parameter(
                 "bias", None if bias is None or exact else nn.Parameter(bias.float(), requires_grad=False)
             )
-            self.parts.append(part)
+            self._parts.append(f"op{len(self._parts) or ''}")
             self._factors.append(factor)
+            self.add_module(self._parts[-1], part)
         late = bias.double().view(-1, *(1,) * (weight.dim() - 2)) if exact and bias is not None else None
         self.register_buffer("_late_bias", late)
 
@@ -101,7 +102,7 @@ class PlainLayer(nn.Module):
         """Compute (B, C, L), (B, C, H, W) or (B, features) as the fused module does in evaluation mode."""
         if self._pooling is not None:
             x = self._pool(self._pooling, x)
-        if not self.parts:
+        if not self._parts:
             return x
         z = self._operate(x)
         if self.bn is not None:
@@ -114,9 +115,10 @@ class PlainLayer(nn.Module):
         return self._finish_simulate(z) if self._simulate else self._finish_qat(z)
 
     def _operate(self, x: Tensor) -> Tensor:
-        if self._factors == [1.0] and self._late_bias is None:
-            return self.parts[0](x)
-        sums = [part(x).double() * factor for part, factor in zip(self.parts, self._factors, strict=True)]
+        parts = [getattr(self, name) for name in self._parts]
+        if len(parts) == 1 and self._late_bias is None:
+            return parts[0](x)
+        sums = [part(x).double() * factor for part, factor in zip(parts, self._factors, strict=True)]
         total = torch.stack(sums).sum(0) if len(sums) > 1 else sums[0]
         return total if self._late_bias is None else total + self._late_bias
 

@@ -67,16 +67,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
-    model = build_model(
-        arch,
-        entry,
-        device=settings.device,
-        use_bias=settings.use_bias,
-        round_avg=settings.avg_pool_rounding,
-        arguments=task.model_arguments(),
-    )
-    if checkpoint is not None:
-        load_weights(model, checkpoint, console)
+    model = _build(settings, arch, entry, task, checkpoint, console)
     use_channels_last(model, entry.input)
     model.to(device)
     task.attach(model)
@@ -102,6 +93,33 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
     )
+
+
+def build_untrained(settings: TrainSettings, arch: str, entry: DataSetEntry, task: Task, console: Console) -> nn.Module:
+    """Return the model with which a run would start, on the CPU."""
+    torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
+    return _build(settings, arch, entry, task, _starting_checkpoint(settings, arch), console)
+
+
+def _build(
+    settings: TrainSettings,
+    arch: str,
+    entry: DataSetEntry,
+    task: Task,
+    checkpoint: Checkpoint | None,
+    console: Console,
+) -> nn.Module:
+    model = build_model(
+        arch,
+        entry,
+        device=settings.device,
+        use_bias=settings.use_bias,
+        round_avg=settings.avg_pool_rounding,
+        arguments=task.model_arguments(),
+    )
+    if checkpoint is not None:
+        load_weights(model, checkpoint, console)
+    return model
 
 
 def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
