@@ -84,6 +84,9 @@ def evaluate(
     cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
     gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
     confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    clipping: Annotated[
+        bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
+    ] = None,
     summary: Annotated[
         str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
     ] = None,
@@ -112,11 +115,14 @@ def evaluate(
             show_summary(options, summary, summary_filename, console)
             return
 
+        from ai8x_tool.report.model_tables import clipping_table
         from ai8x_tool.training.evaluation import evaluate as evaluate_checkpoint
 
         result = evaluate_checkpoint(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
         console.show(f"{result.headline} of {result.score.samples} samples of {source}")
+        if options.clipping:
+            console.show(clipping_table(result.clipping, f"{result.model}: clipping"))
         if result.agreement is not None:
             console.show(result.agreement.text())
         console.result(result.document())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.results import TrainResult
 
 _WHAT, _HOW, _QUANT, _FROM = "Model and data", "Training", "Quantization", "Starting point"
-_REPEAT, _WHERE, _OUT = "Repeatability", "Computer", "Output"
+_REPEAT, _WHERE, _OUT, _BOARD = "Repeatability", "Computer", "Output", "TensorBoard"
 _COMPAT = "Accepted for old scripts, without effect"
 
 # Help ends with commands that work as they stand.
@@ -117,6 +117,16 @@ def train(
         Path | None, option("--copy-output-folder", panel=_OUT, help="Copy the run's folder there in the end.")
     ] = None,
     confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    clipping: Annotated[
+        bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None,
+        option("--tensorboard/--no-tensorboard", "--enable-tensorboard", panel=_BOARD, help="Write its event files."),
+    ] = None,
+    param_hist: Annotated[bool | None, option("--param-hist", panel=_BOARD, help="Histograms of weights.")] = None,
+    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_BOARD, help="Precision-recall curves.")] = None,
+    embedding: Annotated[bool | None, option("--embedding", panel=_BOARD, help="Outputs for the projector.")] = None,
     summary: Annotated[
         str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
     ] = None,
@@ -129,11 +139,6 @@ def train(
     evaluate: Annotated[
         bool | None, option("--evaluate", "-e", panel=_COMPAT, help="Says how to evaluate instead.")
     ] = None,
-    param_hist: Annotated[bool | None, option("--param-hist", panel=_COMPAT, help="")] = None,
-    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_COMPAT, help="")] = None,
-    embedding: Annotated[bool | None, option("--embedding", panel=_COMPAT, help="")] = None,
-    tensorboard: Annotated[bool | None, option("--enable-tensorboard", "--tensorboard", panel=_COMPAT, help="")] = None,
-    no_tensorboard: Annotated[bool | None, option("--no-tensorboard", panel=_COMPAT, help="")] = None,
     pretrained: Annotated[bool | None, option("--pretrained", panel=_COMPAT, help="")] = None,
     num_best_scores: Annotated[int | None, option("--num-best-scores", panel=_COMPAT, help="")] = None,
     act_stats: Annotated[str | None, option("--activation-stats", "--act-stats", panel=_COMPAT, help="")] = None,
@@ -149,10 +154,7 @@ def train(
     run(console, lambda: _train(recipe, settings, flags, console))
 
 
-_WITHOUT_EFFECT = (
-    *("param_hist", "pr_curves", "embedding", "tensorboard", "no_tensorboard", "pretrained", "num_best_scores"),
-    *("act_stats", "compiler_mode", "compiler_backend"),
-)
+_WITHOUT_EFFECT = ("pretrained", "num_best_scores", "act_stats", "compiler_mode", "compiler_backend")
 _NOT_SETTINGS = (
     *("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename"),
     *_WITHOUT_EFFECT,
@@ -179,6 +181,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
         show_summary(settings, flags["summary"], flags["summary_filename"], console)
         return
 
+    from ai8x_tool.report.model_tables import clipping_table
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
 
@@ -187,6 +190,8 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     except TrainingInterruptedError as stop:
         console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if settings.clipping:
+        console.show(clipping_table(result.clipping, f"{result.model}: clipping in the last pass"))
     _show(result, console)
 
 

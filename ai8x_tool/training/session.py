@@ -20,6 +20,7 @@ from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins import find_dataset, find_model
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.batches import derived_seed, generator_for
+from ai8x_tool.training.board import check_board
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, first_sample
 from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
@@ -66,6 +67,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
+    check_board(settings, task)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     model = _build(settings, arch, entry, task, checkpoint, console)
     use_channels_last(model, entry.input)
