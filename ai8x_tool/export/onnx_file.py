@@ -49,9 +49,10 @@ def export_onnx(
         outputs = plain(sample)
     count = 1 if isinstance(outputs, Tensor) else len(outputs)
     names = ["output"] if count == 1 else [f"output_{number}" for number in range(count)]
-    try:
+    content = None
+    with contextlib.suppress(Exception):  # the exporter raises whatever its parts raise
         content = _program(plain, sample, names, any_batch=True)
-    except Exception:
+    if content is None or not content.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         try:
             content = _program(plain, sample[:1], names, any_batch=False)
         except Exception as error:
