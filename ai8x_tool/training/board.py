@@ -151,9 +151,9 @@ class TensorBoard(Board):
         self._writer.add_image("Validation/ConfusionMatrix", picture, epoch, dataformats="HWC")
 
     def _show_outputs(self, outputs: Sequence[Tensor], epoch: int) -> None:
-        real = torch.cat([self._session.task.real_outputs(output) for output in outputs]).float()
-        samples = self._session.validation
-        targets = samples.part.targets[samples.indices]
+        task, samples = self._session.task, self._session.validation
+        real = torch.cat([task.real_outputs(output) for output in outputs]).float()
+        targets = task.targets(samples.part.targets[samples.indices])
         if self._settings.pr_curves:
             self._curves(real, targets, epoch)
         if self._settings.embedding and real.dim() == 2:
