@@ -34,6 +34,7 @@ class TaskSettings:
     use_bias: bool = False
     avg_pool_rounding: bool = False
     confusion: bool = False
+    clipping: bool = False
     out_fold_ratio: int = 1
     regression: bool = False
     anomaly_percentile: float = 99.0
@@ -103,6 +104,10 @@ class TrainSettings(TaskSettings):
     out_dir: Path = Path("logs")
     copy_output_folder: Path | None = None
     print_freq: int = 10
+    tensorboard: bool = False
+    param_hist: bool = False
+    pr_curves: bool = False
+    embedding: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

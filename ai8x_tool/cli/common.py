@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+
+if TYPE_CHECKING:
+    from ai8x_tool.settings import EvaluateSettings, TrainSettings
 
 OUTPUT_PANEL = "Messages"
 
@@ -60,3 +63,14 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
         where = f"{error.filename}: " if error.filename else ""
         console.error(f"{where}{error.strerror or error}")
         raise typer.Exit(EXIT_FAILED) from None
+
+
+def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str | None, console: Console) -> None:
+    """Do what ``--summary`` asks for."""
+    from ai8x_tool.training.summaries import summarize
+
+    summary = summarize(settings, kind.lower(), filename or "model", console)
+    console.show(summary.view)
+    if summary.file is not None:
+        console.show(f"written: {summary.file}")
+    console.result(summary.document)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool.cli import task_options as task
-from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run
+from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run, show_summary
 
 _WHAT, _MODE, _SAMPLE, _WHERE, _OUT = "Model and data", "Mode", "Sample for known-answer tests", "Computer", "Output"
 _COMPAT = "Accepted for old scripts, without effect"
@@ -84,6 +84,15 @@ def evaluate(
     cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
     gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
     confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    clipping: Annotated[
+        bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
+    ] = None,
+    summary: Annotated[
+        str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
+    ] = None,
+    summary_filename: Annotated[
+        str | None, option("--summary-filename", panel=_OUT, help="Its file, without extension (model).")
+    ] = None,
     print_freq: Annotated[
         int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
@@ -110,12 +119,18 @@ def evaluate(
 
         chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
         options = resolve(EvaluateSettings, "evaluate", recipe, settings, chosen)
+        if summary:
+            show_summary(options, summary, summary_filename, console)
+            return
 
+        from ai8x_tool.report.model_tables import clipping_table
         from ai8x_tool.training.evaluation import evaluate as evaluate_checkpoint
 
         result = evaluate_checkpoint(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
         console.show(f"{result.headline} of {result.score.samples} samples of {source}")
+        if options.clipping:
+            console.show(clipping_table(result.clipping, f"{result.model}: clipping"))
         if result.agreement is not None:
             console.show(result.agreement.text())
         console.result(result.document())
@@ -123,4 +138,4 @@ def evaluate(
     run(console, work)
 
 
-_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate")
+_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename")

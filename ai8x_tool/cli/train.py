@@ -16,6 +16,7 @@ from ai8x_tool.cli.common import (
     make_console,
     option,
     run,
+    show_summary,
     warn_without_effect,
 )
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.results import TrainResult
 
 _WHAT, _HOW, _QUANT, _FROM = "Model and data", "Training", "Quantization", "Starting point"
-_REPEAT, _WHERE, _OUT = "Repeatability", "Computer", "Output"
+_REPEAT, _WHERE, _OUT, _BOARD = "Repeatability", "Computer", "Output", "TensorBoard"
 _COMPAT = "Accepted for old scripts, without effect"
 
 # Help ends with commands that work as they stand.
@@ -140,17 +141,28 @@ def train(
         Path | None, option("--copy-output-folder", panel=_OUT, help="Copy the run's folder there in the end.")
     ] = None,
     confusion: Annotated[bool | None, option("--confusion", panel=_OUT, help="Show the confusion matrix.")] = None,
+    clipping: Annotated[
+        bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
+    ] = None,
+    tensorboard: Annotated[
+        bool | None,
+        option("--tensorboard/--no-tensorboard", "--enable-tensorboard", panel=_BOARD, help="Write its event files."),
+    ] = None,
+    param_hist: Annotated[bool | None, option("--param-hist", panel=_BOARD, help="Histograms of weights.")] = None,
+    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_BOARD, help="Precision-recall curves.")] = None,
+    embedding: Annotated[bool | None, option("--embedding", panel=_BOARD, help="Outputs for the projector.")] = None,
+    summary: Annotated[
+        str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
+    ] = None,
+    summary_filename: Annotated[
+        str | None, option("--summary-filename", panel=_OUT, help="Its file, without extension (model).")
+    ] = None,
     print_freq: Annotated[
         int | None, option("--print-freq", "-p", panel=_OUT, help="Mini-batches between progress lines (10).")
     ] = None,
     evaluate: Annotated[
         bool | None, option("--evaluate", "-e", panel=_COMPAT, help="Says how to evaluate instead.")
     ] = None,
-    param_hist: Annotated[bool | None, option("--param-hist", panel=_COMPAT, help="")] = None,
-    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_COMPAT, help="")] = None,
-    embedding: Annotated[bool | None, option("--embedding", panel=_COMPAT, help="")] = None,
-    tensorboard: Annotated[bool | None, option("--enable-tensorboard", "--tensorboard", panel=_COMPAT, help="")] = None,
-    no_tensorboard: Annotated[bool | None, option("--no-tensorboard", panel=_COMPAT, help="")] = None,
     pretrained: Annotated[bool | None, option("--pretrained", panel=_COMPAT, help="")] = None,
     num_best_scores: Annotated[int | None, option("--num-best-scores", panel=_COMPAT, help="")] = None,
     act_stats: Annotated[str | None, option("--activation-stats", "--act-stats", panel=_COMPAT, help="")] = None,
@@ -166,11 +178,11 @@ def train(
     run(console, lambda: _train(recipe, settings, flags, console))
 
 
-_WITHOUT_EFFECT = (
-    *("param_hist", "pr_curves", "embedding", "tensorboard", "no_tensorboard", "pretrained", "num_best_scores"),
-    *("act_stats", "compiler_mode", "compiler_backend"),
+_WITHOUT_EFFECT = ("pretrained", "num_best_scores", "act_stats", "compiler_mode", "compiler_backend")
+_NOT_SETTINGS = (
+    *("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename"),
+    *_WITHOUT_EFFECT,
 )
-_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate", *_WITHOUT_EFFECT)
 
 
 def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any], console: Console) -> None:
@@ -182,7 +194,11 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     warn_without_effect(flags, _WITHOUT_EFFECT, console)
     chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
     settings = resolve(TrainSettings, "train", recipe, settings_file, chosen)
+    if flags["summary"]:
+        show_summary(settings, flags["summary"], flags["summary_filename"], console)
+        return
 
+    from ai8x_tool.report.model_tables import clipping_table
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
 
@@ -191,6 +207,8 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     except TrainingInterruptedError as stop:
         console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if settings.clipping:
+        console.show(clipping_table(result.clipping, f"{result.model}: clipping in the last pass"))
     _show(result, console)
 
 

@@ -34,7 +34,7 @@ from ai8x_tool.compat.quantizers import (
 )
 from ai8x_tool.device import find_device
 from ai8x_tool.nn import *  # noqa: F403  (whatever that package offers is offered here)
-from ai8x_tool.nn import BuildContext, QatPolicy, fuse_batchnorm, start_qat, update_model
+from ai8x_tool.nn import BuildContext, Override, QatPolicy, fuse_batchnorm, start_qat, update_model
 from ai8x_tool.nn.context import change_context, current_context
 from ai8x_tool.nn.folding import fold_image, unfold_images
 from ai8x_tool.training.checkpoints import drop_parameters
@@ -152,7 +152,8 @@ def fuse_bn_layers(m: nn.Module) -> None:
 def initiate_qat(m: nn.Module, qat_policy: QatPolicy | Mapping[str, Any]) -> None:
     """Switch a model to quantization-aware training as a policy says. spec: quantization, section 4.1."""
     if not isinstance(qat_policy, QatPolicy):
-        overrides = {name: values["weight_bits"] for name, values in (qat_policy.get("overrides") or {}).items()}
+        given = (qat_policy.get("overrides") or {}).items()
+        overrides = {name: Override(values.get("weight_bits"), values.get("shift_quantile")) for name, values in given}
         start, bits = qat_policy.get("start_epoch", 0), qat_policy["weight_bits"]
         qat_policy = QatPolicy(start, bits, qat_policy.get("shift_quantile", 1.0), overrides)
     start_qat(m, qat_policy)

@@ -76,9 +76,10 @@ class QuantizationAwareModule(FusedModule, metaclass=ABCMeta):
     def _channels(self, weight: Tensor) -> int:
         return weight.shape[1] * self.op.groups if isinstance(self.op, nn.ConvTranspose2d) else weight.shape[0]
 
-    def _channel_sums(self, magnitudes: Tensor) -> Tensor:
+    def channel_sums(self, magnitudes: Tensor) -> Tensor:
+        """Sum magnitudes by output channel, whichever axis that is."""
         transposed = isinstance(self.op, nn.ConvTranspose2d)
-        return super()._channel_sums(magnitudes.transpose(0, 1) if transposed else magnitudes)
+        return super().channel_sums(magnitudes.transpose(0, 1) if transposed else magnitudes)
 
 
 for _family in (FusedOperator, layers.MaxPool1d, layers.MaxPool2d, layers.AvgPool1d, layers.AvgPool2d):

@@ -96,10 +96,11 @@ class Conv2d(FusedOperator):
             return weight.shape[1] * self.op.groups
         return weight.shape[0]
 
-    def _channel_sums(self, magnitudes: Tensor) -> Tensor:
+    def channel_sums(self, magnitudes: Tensor) -> Tensor:
+        """Sum per output channel; a transposed convolution has the output channels on the second axis."""
         if isinstance(self.op, nn.ConvTranspose2d):
             return magnitudes.transpose(0, 1).flatten(1).sum(1)
-        return super()._channel_sums(magnitudes)
+        return super().channel_sums(magnitudes)
 
 
 class Conv1d(FusedOperator):

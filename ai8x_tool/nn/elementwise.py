@@ -33,12 +33,17 @@ class Elementwise(nn.Module, ABC):
 
     def forward(self, *operands: Tensor) -> Tensor:
         """Return the clamped combination of `operands`."""
-        result = operands[0]
-        for operand in operands[1:]:
-            result = self._combine(result, operand)
+        result = self.combine(*operands)
         if not self.clamps:
             return result
         return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
+
+    def combine(self, *operands: Tensor) -> Tensor:
+        """Return the combination of `operands`, not clamped."""
+        result = operands[0]
+        for operand in operands[1:]:
+            result = self._combine(result, operand)
+        return result
 
     @abstractmethod
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:

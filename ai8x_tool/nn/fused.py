@@ -201,7 +201,7 @@ class FusedModule(nn.Module):
         accumulator = self._accumulate(x, weight, bias)
         if self.wide:
             return accumulator.clamp_(-(2.0**29), 2.0**29 - 1)
-        z = accumulator.mul_(2.0 ** (self._shift + 1 - self._bits)).add_(0.5).floor_().clamp_(-128, 127)
+        z = accumulator.mul_(2.0**self.simulate_exponent).add_(0.5).floor_().clamp_(-128, 127)
         if self.activation == "ReLU":
             z = z.relu_()
         elif self.activation == "Abs":  # after rounding, as the accelerator does: −64 gives 0, not 1
@@ -234,6 +234,27 @@ class FusedModule(nn.Module):
             self._cache = (key, self._derive(weight, bias))
         return self._cache[1]
 
+    @torch.no_grad()
+    def constant_parameters(self) -> tuple[Tensor, Tensor | None, int, bool]:
+        """Return what the operator computes with in evaluation mode: weight, bias, and the exponent of what follows.
+
+        The last value tells whether the bias contains the half step that rounds the result. In simulate mode float64
+        weights say that sums may leave the integers of float32.
+        """
+        assert self.op is not None and isinstance(self.op.weight, Tensor)
+        assert self.op.bias is None or isinstance(self.op.bias, Tensor)
+        return *self._derive(self.op.weight, self.op.bias), self._half_step_in_bias
+
+    @property
+    def quantizes(self) -> bool:
+        """Whether activations are quantized."""
+        return self._quantize
+
+    @property
+    def simulate_exponent(self) -> int:
+        """Power of two that turns the accumulator of simulate mode into integers of the output."""
+        return self._shift + 1 - self._bits
+
     def _derive(self, weight: Tensor, bias: Tensor | None) -> Parameters:
         if self.simulate:
             return self._derive_simulate(weight, bias)
@@ -265,13 +286,13 @@ class FusedModule(nn.Module):
         """
         weight = weight.detach().add(0.5).floor_()
         bias = None if bias is None else (bias.detach() * 2.0 ** (8 - self._bits)).add_(0.5).floor_()
-        largest = float(self._channel_sums(weight.double().abs()).max()) * 128
+        largest = float(self.channel_sums(weight.double().abs()).max()) * 128
         largest += float(bias.abs().max()) if bias is not None else 0.0
         if largest >= EXACT_FLOAT32 or weight.device.type == "cuda":
             weight, bias = weight.double(), None if bias is None else bias.double()
         return weight, bias, 0
 
-    def _channel_sums(self, magnitudes: Tensor) -> Tensor:
+    def channel_sums(self, magnitudes: Tensor) -> Tensor:
         """Sum of |weights| that can contribute to one output, per output channel (or a bound for it)."""
         return magnitudes.flatten(1).sum(1)
 

@@ -18,7 +18,7 @@ _DOTS_PER_INCH = 96
 
 def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:
     """Draw the losses and a validation metric over the epochs into `path`."""
-    figure, (losses, accuracy) = _figure(8, 7, rows=2)
+    figure, (losses, accuracy) = new_figure(8, 7, rows=2)
     losses.set_title(title)
     epochs = [record.epoch for record in history]
     losses.plot(epochs, [record.training_loss for record in history], label="training")
@@ -38,8 +38,13 @@ def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric:
 
 def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str) -> None:
     """Draw the confusion matrix (rows: true classes) into `path`."""
+    _write(confusion_figure(matrix, labels, title), path)
+
+
+def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
+    """Return the confusion matrix as a figure."""
     side = min(max(len(labels) // 2, 5), 20)
-    figure, (axes,) = _figure(side, side, rows=1)
+    figure, (axes,) = new_figure(side, side, rows=1)
     axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -51,10 +56,10 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
     axes.set_yticks(range(len(labels)), labels)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
-    _write(figure, path)
+    return figure
 
 
-def _figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
+def new_figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
     """Return a figure without the state of pyplot, and its axes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (optional)
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -64,12 +69,18 @@ def _figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
     return figure, figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
 
 
-def _write(figure: Any, path: Path) -> None:
+def png(figure: Any) -> bytes:
+    """Return a figure as the bytes of a PNG file."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png")
+    return picture.getvalue()
+
+
+def _write(figure: Any, path: Path) -> None:
+    picture = png(figure)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_bytes(picture.getvalue())
+        temporary.write_bytes(picture)
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings
 from ai8x_tool.synthesis import load_network
 from ai8x_tool.training.checkpoints import write_file
+from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.data import DataSet, DataSetEntry, Part, first_sample
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.model import (
@@ -56,6 +58,7 @@ class EvaluateResult:
     sample_file: Path | None = None
     outputs: Tensor | tuple[Tensor, ...] | None = None
     agreement: Agreement | None = None
+    clipping: tuple[LayerClipping, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
@@ -68,6 +71,7 @@ class EvaluateResult:
             "simulate_8bit": self.simulate,
             "task": self.task,
             **self.score.document(),
+            "clipping": [layer.document() for layer in self.clipping],
             "labels": list(self.labels),
             "sample_file": None if self.sample_file is None else str(self.sample_file),
             "engine": None if self.agreement is None else self.agreement.document(),
@@ -137,7 +141,9 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
     engine = settings.simulate and settings.engine and settings.network is not None
     outputs: list[Any] | None = [] if keep_outputs or engine else None
-    score = _run_test(ready, data, test, settings, console, outputs)
+    clipping = ClippingMeter(ready.model)
+    with clipping.watching() if settings.clipping else contextlib.nullcontext():
+        score = _run_test(ready, data, test, settings, console, outputs)
     joined = _joined(outputs) if outputs else None
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
@@ -157,6 +163,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         sample_file=sample,
         outputs=joined if keep_outputs else None,
         agreement=agreement,
+        clipping=tuple(clipping.result()) if settings.clipping else (),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ai8x_tool.training.clipping import LayerClipping
 from ai8x_tool.training.metrics import Measured, Score
 
 
@@ -51,7 +52,8 @@ class TrainResult:
     """A finished training run.
 
     `test` is the score of the last epoch's weights, which `checkpoint` holds; None if the task has no final test. The
-    headlines say in a few words what the best epoch achieved in validation, and the last one in the test.
+    headlines say in a few words what the best epoch achieved in validation, and the last one in the test. `clipping` is
+    that of the last pass.
     """
 
     model: str
@@ -69,6 +71,7 @@ class TrainResult:
     note: str | None
     seed: int
     seconds: float
+    clipping: tuple[LayerClipping, ...] = ()
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
@@ -84,6 +87,7 @@ class TrainResult:
             "best": self.best.document(),
             "epochs": [record.document() for record in self.history],
             "test": None if self.test is None else self.test.document(),
+            "clipping": [layer.document() for layer in self.clipping],
             "labels": list(self.labels),
             "seed": self.seed,
             "seconds": round(self.seconds, 1),

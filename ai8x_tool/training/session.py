@@ -21,6 +21,7 @@ from ai8x_tool.plugins import find_dataset, find_model
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import chosen_ranges, with_measured_ranges
 from ai8x_tool.training.batches import derived_seed, generator_for
+from ai8x_tool.training.board import check_board
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, first_sample
 from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
@@ -67,20 +68,11 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
+    check_board(settings, task)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint)
-    model = build_model(
-        arch,
-        entry,
-        device=settings.device,
-        use_bias=settings.use_bias,
-        round_avg=settings.avg_pool_rounding,
-        arguments=task.model_arguments(),
-        measured_ranges=measured,
-    )
-    if checkpoint is not None:
-        checkpoint = with_measured_ranges(checkpoint, console) if measured else checkpoint
-        load_weights(model, checkpoint, console)
+    checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
+    model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
     use_channels_last(model, entry.input)
     model.to(device)
     task.attach(model)
@@ -106,6 +98,38 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
     )
+
+
+def build_untrained(settings: TrainSettings, arch: str, entry: DataSetEntry, task: Task, console: Console) -> nn.Module:
+    """Return the model with which a run would start, on the CPU."""
+    torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
+    checkpoint = _starting_checkpoint(settings, arch)
+    measured = chosen_ranges(settings, checkpoint)
+    return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
+
+
+def _build(
+    settings: TrainSettings,
+    arch: str,
+    entry: DataSetEntry,
+    task: Task,
+    checkpoint: Checkpoint | None,
+    console: Console,
+    *,
+    measured: bool,
+) -> nn.Module:
+    model = build_model(
+        arch,
+        entry,
+        device=settings.device,
+        use_bias=settings.use_bias,
+        round_avg=settings.avg_pool_rounding,
+        arguments=task.model_arguments(),
+        measured_ranges=measured,
+    )
+    if checkpoint is not None:
+        load_weights(model, checkpoint, console)
+    return model
 
 
 def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:

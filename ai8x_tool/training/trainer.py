@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import math
 import random
 import time
@@ -22,7 +23,9 @@ from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
 from ai8x_tool.training.batches import batch_count, batches, derived_seed, generator_for
+from ai8x_tool.training.board import open_board
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
+from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.logs import RunLog
 from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
@@ -41,7 +44,11 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     session = prepare(settings, console)
     log = RunLog(settings.out_dir, settings.name, console)
     try:
-        return Trainer(session, log).run()
+        trainer = Trainer(session, log)
+        try:
+            return trainer.run()
+        finally:
+            trainer.board.close()
     finally:
         log.close()
 
@@ -86,6 +93,8 @@ class Trainer:
         self.best: Best | None = None
         self.qat = in_qat(self.model)
         self.saved: Path | None = None
+        self.clipping: list[LayerClipping] = []
+        self.board = open_board(session, log.folder, log.console)
         self._take_over_best()
 
     # -- the run ----------------------------------------------------------------------------------------------------
@@ -94,6 +103,7 @@ class Trainer:
         """Train all epochs and evaluate the result."""
         started = time.monotonic()
         self._introduce()
+        self.board.start()
         epoch = self.session.first_epoch
         beginning = (self._file("checkpoint"), self._checkpoint(epoch - 1, None))
         try:
@@ -178,6 +188,7 @@ class Trainer:
                     seconds = (time.monotonic() - started) / step
                     items = self._training_items(meter, seconds, last=step == steps)
                     self._batch_line(progress_line(f"Epoch: [{epoch}]", step, steps, items))
+                    self.board.batch(steps * epoch + step, items)
         if not math.isfinite(mean(meter.overall)):
             self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
@@ -222,15 +233,21 @@ class Trainer:
 
     def _validate(self, epoch: int) -> Score:
         self.log.info(f"--- validate (epoch={epoch})-----------")
-        return self._evaluate(self.session.validation, "validate")
+        outputs: list[Tensor] | None = [] if self.board.wants_outputs else None
+        score = self._evaluate(self.session.validation, "validate", outputs)
+        self.board.validation(epoch, score, self.clipping, outputs)
+        return score
 
     def _test(self) -> Score:
         self.log.info("--- test ---------------------")
         return self._evaluate(self.session.test, "test")
 
-    def _evaluate(self, samples: Samples, title: str) -> Score:
+    def _evaluate(self, samples: Samples, title: str, keep: list[Tensor] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
-        score = self.evaluator.measure(samples, title)
+        clipping = ClippingMeter(self.model)
+        with clipping.watching():
+            score = self.evaluator.measure(samples, title, keep)
+        self.clipping = clipping.result()
         for text in (self.task.summary_line(score), *self.task.report(score)):
             self.log.info(text)
         return score
@@ -316,9 +333,11 @@ class Trainer:
             note=session.entry.note,
             seed=session.seed,
             seconds=seconds,
+            clipping=tuple(self.clipping),
         )
 
     def _finish(self, result: TrainResult) -> None:
+        write_file((json.dumps(result.document(), indent=1) + "\n").encode(), result.folder / "result.json")
         self._draw(result)
         self.log.info(f"Log file for this run: {self.log.file}")
         if self.settings.copy_output_folder is not None:

@@ -177,7 +177,7 @@ def test_the_optimizer_starts_anew(workspace: Path, console: Console, ranges: st
 
 
 def test_messages(workspace: Path, console: Console) -> None:
-    result = run(console)
+    result = run(console, activation_ranges="measured")
     text = (result.folder / f"{result.folder.name}.log").read_text()
     assert "Measuring activation ranges: 180 samples" in text
     assert "outlier_removal_z_score is not in the QAT policy: 8 is used" in text
@@ -237,7 +237,7 @@ def test_bits_come_from_the_checkpoint_and_not_from_the_policy(workspace: Path, 
 
 def test_a_scale_inside_the_network_is_reported(workspace: Path, console: Console) -> None:
     """Section 4.5: the reference's own trainer leaves such scales where layers are defined behind their consumer."""
-    result = run(console)
+    result = run(console, activation_ranges="measured")
     content = read_checkpoint(result.checkpoint)
     state = OrderedDict((key, torch.from_numpy(np.array(value))) for key, value in content.state.items())
     evaluate(EvaluateSettings("Stripes", result.checkpoint, cpu=True), console)

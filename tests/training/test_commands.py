@@ -43,11 +43,13 @@ def invoke(*words: str) -> Any:
 
 
 def test_train_and_evaluate(workspace: Path) -> None:
-    done = invoke(*TRAIN, "--json", "--param-hist", "--enable-tensorboard", "-n", "x")
+    done = invoke(*TRAIN, "--json", "--param-hist", "--pretrained", "-n", "x")
     assert done.exit_code == 0, done.output
     document = json.loads(done.stdout)
     assert document["schema"] == "ai8x-train/1" and len(document["epochs"]) == 3
-    assert "without effect: --param-hist, --tensorboard" in done.stderr
+    assert "without effect: --pretrained" in done.stderr
+    assert "without effect: --param-hist (they need --tensorboard)" in done.stderr
+    assert json.loads((Path(document["folder"]) / "result.json").read_text()) == document
     assert document["best_checkpoint"].endswith("x_qat_best.pth.tar")
     again = invoke(
         "evaluate", "--dataset", "Stripes", "--exp-load-weights-from", document["checkpoint"], "--cpu", "--json"
@@ -126,11 +128,11 @@ def test_ctrl_c_says_how_to_continue(workspace: Path, monkeypatch: pytest.Monkey
 
 
 def test_activation_ranges(workspace: Path) -> None:
-    """Measured is the default; the choice is written down."""
+    """Fixed is the default; the choice is written down."""
     for words, key in (
         (["--activation-ranges", "fixed"], False),
         (["--activation-ranges", "Measured"], True),
-        ([], True),
+        ([], False),
     ):
         done = invoke(*TRAIN, *words, "--epochs", "1", "--json")
         document = json.loads(done.stdout)

@@ -1,0 +1,106 @@
+"""How each layer uses its number range: clipped weights and saturated outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, WIDE_HIGH, WIDE_LOW, output_shift
+
+
+@dataclass(frozen=True)
+class LayerClipping:
+    """How much of a layer is clipped: shares 0…1.
+
+    `weights_clipped` counts weights that quantization cuts off; a quantized model cannot tell. `weights_at_limits`
+    counts quantized weights at an end of their range, `outputs_at_limits` output values at one, where larger ones end
+    up too. None stands where there are no such values.
+    """
+
+    name: str
+    weight_bits: int | None
+    weights_clipped: float | None
+    weights_at_limits: float | None
+    outputs_at_limits: float | None
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return dict(vars(self))
+
+
+class ClippingMeter:
+    """Counts clipped values of all fused modules while samples run through a model."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._layers = dict(named_fused_modules(model))
+        self._at_limits: dict[str, Tensor | int] = dict.fromkeys(self._layers, 0)
+        self._outputs = dict.fromkeys(self._layers, 0)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count the outputs of all passes inside the block."""
+        handles = [module.register_forward_hook(self._hook(name)) for name, module in self._layers.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _hook(self, name: str) -> Any:
+        low, high = output_limits(self._layers[name])
+
+        def count(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            extremes = torch.count_nonzero(output >= high)
+            if low < 0:
+                extremes = extremes + torch.count_nonzero(output <= low)
+            self._at_limits[name] = self._at_limits[name] + extremes.detach()
+            self._outputs[name] += output.numel()
+
+        return count
+
+    def result(self) -> list[LayerClipping]:
+        """Return what was counted, and the weights as they are now."""
+        return [self._layer(name, module) for name, module in self._layers.items()]
+
+    def _layer(self, name: str, module: FusedModule) -> LayerClipping:
+        values = self._outputs[name]
+        outputs = int(self._at_limits[name]) / values if values else None
+        if module.op is None:
+            return LayerClipping(name, None, None, None, outputs)
+        bits = int(module.weight_bits) or 8
+        clipped, at_limits = _weight_shares(module, bits)
+        return LayerClipping(name, bits, clipped, at_limits, outputs)
+
+
+def output_limits(module: FusedModule) -> tuple[float, float]:
+    """Return the smallest and the largest output of a module, 0 for the smallest where that is not clipping."""
+    if module.wide:
+        return (-(2.0**29), 2.0**29 - 1) if module.simulate else (WIDE_LOW, WIDE_HIGH)
+    low, high = (-128.0, 127.0) if module.simulate else (ACTIVATION_LOW, ACTIVATION_HIGH)
+    return (low if module.activation is None else 0.0), high
+
+
+@torch.no_grad()
+def _weight_shares(module: FusedModule, bits: int) -> tuple[float | None, float]:
+    """Return the shares of weights that are cut off and that are at a limit; a float model's as if it had `bits`."""
+    assert module.op is not None and isinstance(module.op.weight, Tensor)
+    weight, levels = module.op.weight.detach(), 2 ** (bits - 1)
+    clipped = None
+    if not module.simulate:
+        bias = module.op.bias if module.bn is None else None
+        assert bias is None or isinstance(bias, Tensor)
+        shift = output_shift(weight, bias, float(module.shift_quantile))
+        weight = torch.floor(weight * (levels * 2.0**-shift) + 0.5)
+        clipped = _share((weight < -levels) | (weight > levels - 1))
+    return clipped, _share((weight <= -levels) | (weight >= levels - 1))
+
+
+def _share(mask: Tensor) -> float:
+    return float(mask.double().mean())

@@ -1,0 +1,138 @@
+"""What a model consists of: shapes, parameters and operations of its layers, and its weight tensors."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.nn.elementwise import Elementwise
+from ai8x_tool.nn.fused import FusedModule
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LayerWork:
+    """One call of a layer for one sample: shapes without the batch, parameters, multiply-accumulate operations."""
+
+    name: str
+    kind: str
+    input: Shape
+    output: Shape
+    weights: int
+    biases: int
+    macs: int
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {**vars(self), "input": list(self.input), "output": list(self.output)}
+
+
+@torch.no_grad()
+def measure_work(model: nn.Module, sample: Tensor) -> list[LayerWork]:
+    """Run `sample` (B, …) through `model`; return the work of all its layers in the order of their calls."""
+    rows: list[LayerWork] = []
+    handles = [module.register_forward_hook(_recorder(name, module, rows)) for name, module in layers(model)]
+    training = model.training
+    try:
+        model.eval()(sample)
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
+    return rows
+
+
+def layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield fused and element-wise modules, and modules of torch that are not inside of these, with their names."""
+    inside: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        if name.startswith(inside) and inside:
+            continue
+        if isinstance(module, FusedModule | Elementwise):
+            inside = (*inside, f"{name}." if name else "")
+            yield name, module
+        elif not any(True for _ in module.children()):
+            yield name, module
+
+
+def _recorder(name: str, module: nn.Module, rows: list[LayerWork]) -> Any:
+    def record(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
+            return
+        op = getattr(module, "op", None) if isinstance(module, FusedModule) else module
+        weight, bias = getattr(op, "weight", None), getattr(op, "bias", None)
+        weights, biases = (value.numel() if isinstance(value, Tensor) else 0 for value in (weight, bias))
+        shapes = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
+        macs = _macs(op, *shapes, pooled=_pooled(module, shapes[0]))
+        rows.append(LayerWork(name, type(module).__name__, *shapes, weights, biases, macs))
+
+    return record
+
+
+def _pooled(module: nn.Module, shape: Shape) -> Shape:
+    """Return the shape of the data behind a fused module's pooling."""
+    pooling = module.pooling if isinstance(module, FusedModule) else None
+    if pooling is None:
+        return shape
+    sizes = zip(shape[1:], pooling.size, pooling.stride, pooling.dilation, strict=True)
+    return shape[0], *((length - dilation * (size - 1) - 1) // stride + 1 for length, size, stride, dilation in sizes)
+
+
+def _macs(op: Any, before: Shape, after: Shape, pooled: Shape) -> int:
+    """Multiplications that an operator does; a transposed convolution does them once for every input."""
+    if isinstance(op, nn.ConvTranspose1d | nn.ConvTranspose2d):
+        return math.prod(pooled) * op.out_channels // op.groups * math.prod(op.kernel_size)
+    if isinstance(op, nn.Conv1d | nn.Conv2d):
+        return math.prod(after) * op.in_channels // op.groups * math.prod(op.kernel_size)
+    if isinstance(op, nn.Linear):
+        return math.prod(after) * op.in_features
+    return 0
+
+
+@dataclass(frozen=True)
+class WeightTensor:
+    """A weight tensor: shape, elements, the share of zeros, and the distribution of the values."""
+
+    name: str
+    shape: Shape
+    elements: int
+    sparsity: float
+    deviation: float
+    mean: float
+    magnitude: float
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values for JSON."""
+        return {**vars(self), "shape": list(self.shape)}
+
+
+@torch.no_grad()
+def weight_tensors(model: nn.Module) -> list[WeightTensor]:
+    """Return all tensors of two axes and more."""
+    rows = []
+    for name, value in model.state_dict().items():
+        if value.dim() < 2 or not value.is_floating_point():
+            continue
+        values = value.double()
+        spread = float(values.std(correction=0)), float(values.mean()), float(values.abs().mean())
+        rows.append(WeightTensor(name, tuple(value.shape), value.numel(), float((value == 0).double().mean()), *spread))
+    return rows
+
+
+def weights_csv(rows: list[WeightTensor]) -> str:
+    """Return the weight tensors as a CSV file."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("name", "shape", "elements", "sparsity_percent", "std", "mean", "abs_mean"))
+    for row in rows:
+        numbers = (f"{value:.6g}" for value in (100 * row.sparsity, row.deviation, row.mean, row.magnitude))
+        writer.writerow((row.name, "x".join(map(str, row.shape)), row.elements, *numbers))
+    return stream.getvalue()
