@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """What quantization-aware training costs: ratios to the same networks built of plain torch layers.
 
-Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time]. For each model it measures, alternately in one
-run and with batches of 256,
+Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time]. For each model it measures,
+alternately in one run and with batches of 256,
 
 * a training step in float and in QAT next to one of the same network of torch.nn layers, without limits and rounding;
 * an epoch of QAT with the data set's augmentation next to as many steps on one batch;

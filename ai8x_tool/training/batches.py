@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.training.data import Part
+from ai8x_tool.training.world import World
 
 Batch = tuple[Tensor, Tensor]
 
@@ -30,6 +31,11 @@ def batch_count(samples: int, batch_size: int) -> int:
     return -(-samples // batch_size)
 
 
+def batch_total(samples: int, batch_size: int, step: int) -> int:
+    """Number of samples in the batch of a step (the first is 1)."""
+    return min(batch_size, samples - (step - 1) * batch_size)
+
+
 def batches(
     part: Part,
     indices: Tensor,
@@ -38,15 +44,17 @@ def batches(
     augmentation: torch.Generator | None = None,
     simulate: bool = False,
     device: torch.device | None = None,
+    world: World = World(),
 ) -> Iterator[Batch]:
     """Yield inputs and targets at `indices` of `part`, augmented if a generator is given.
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
-    background thread, in order, so that random numbers do not depend on timing.
+    background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
+    share.
     """
 
     def prepare(chosen: Tensor) -> Batch:
-        inputs, targets = part.batch(chosen, augmentation)
+        inputs, targets = part.batch(world.share(chosen), augmentation)
         return (inputs if simulate else inputs / 128), targets
 
     chunks = torch.split(indices, batch_size)

@@ -77,12 +77,15 @@ def add_white_noise(raw: Tensor, generator: torch.Generator) -> Tensor:
     snr = (torch.rand(len(raw), 1, generator=generator) * 25 - 5).trunc()
     result = torch.empty_like(raw)
     # A few rows at a time stay in the processor's cache.
-    for clean, noisy, ratio in zip(*(part.split(_CACHED_ROWS) for part in (raw, result, snr)), strict=True):
+    for start in range(0, len(raw), _CACHED_ROWS):
+        clean, ratio = raw[start : start + _CACHED_ROWS], snr[start : start + _CACHED_ROWS]
         signal = clean.to(torch.float32, copy=True)
         signal.sub_(signal.mean(dim=1, keepdim=True))
-        deviation = torch.linalg.vector_norm(signal, dim=1, keepdim=True) / (signal.shape[1] * 10 ** (ratio / 10)).sqrt()
+        deviation = torch.linalg.vector_norm(signal, dim=1, keepdim=True)
+        deviation /= (signal.shape[1] * 10 ** (ratio / 10)).sqrt()
         noise = torch.randn(clean.shape, generator=generator).mul_(deviation)
-        noisy.copy_(noise.to(torch.int16).add_(clean).clamp_(0, 255))  # integers: the conversion truncates
+        # Integers: the conversion truncates.
+        result[start : start + _CACHED_ROWS] = noise.to(torch.int16).add_(clean).clamp_(0, 255)
     return result
 
 
