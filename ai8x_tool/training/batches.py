@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.training.data import Part
-from ai8x_tool.training.world import World
+from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Tensor]
 
@@ -44,7 +44,7 @@ def batches(
     augmentation: torch.Generator | None = None,
     simulate: bool = False,
     device: torch.device | None = None,
-    world: World = World(),
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """Yield inputs and targets at `indices` of `part`, augmented if a generator is given.
 

@@ -14,7 +14,7 @@ from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.data import Part
 from ai8x_tool.training.metrics import Score, progress_line
 from ai8x_tool.training.tasks import Task
-from ai8x_tool.training.world import World
+from ai8x_tool.training.world import ALONE, World
 
 Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
 """Gives, batch by batch, real outputs, targets and inputs of a part."""
@@ -47,7 +47,7 @@ class Evaluator:
     console: Console
     line: Callable[[str], None]
     every: int = 10
-    world: World = World()
+    world: World = ALONE
 
     @torch.no_grad()
     def predict(self, samples: Samples) -> Iterator[tuple[Any, Tensor, Tensor]]:

@@ -27,7 +27,7 @@ from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.world import World, synchronize_batchnorm
+from ai8x_tool.training.world import ALONE, World, synchronize_batchnorm
 
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
@@ -53,10 +53,10 @@ class Session:
     test: Samples
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
-    world: World = World()
+    world: World = ALONE
 
 
-def prepare(settings: TrainSettings, console: Console, world: World = World()) -> Session:
+def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> Session:
     """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset), find_model(settings.model).name
     policy, policy_file = _policy(settings)

@@ -89,6 +89,10 @@ class World:
             self.agree(True)
 
 
+ALONE = World()
+"""One process without others."""
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor, total: int, world: World) -> Tensor:
@@ -113,7 +117,7 @@ class _Gather(torch.autograd.Function):
 def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
     """Join the processes that a launcher such as ``torchrun`` has started with this one; without one, be alone."""
     if not launched(environment) or environment["WORLD_SIZE"] == "1":
-        yield World()
+        yield ALONE
         return
     rank, local, size = (int(environment[name]) for name in _VARIABLES[:3])
     with _group(World(rank, size, local), settings, "env://") as world:
