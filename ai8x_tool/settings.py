@@ -86,6 +86,7 @@ class TrainSettings(TaskSettings):
     momentum: float = 0.9
     weight_decay: float = 1e-4
     compress: str | None = None
+    warmup_epochs: int = 0
     qat_policy: str | None = "default"
     validation_split: float = 0.1
     show_train_accuracy: Literal["none", "last_batch", "full"] = "last_batch"
@@ -113,6 +114,7 @@ class TrainSettings(TaskSettings):
         super().__post_init__()
         for key in ("epochs", "batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
+        _require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "at least 0")
         _require(self.processes is None or self.processes >= 1, "processes", self.processes, "at least 1")
         _require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
         _require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")

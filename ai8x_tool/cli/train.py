@@ -61,6 +61,9 @@ def train(
     compress: Annotated[
         str | None, option("--compress", panel=_HOW, help="Learning-rate schedule: a file or a known name.")
     ] = None,
+    warmup_epochs: Annotated[
+        int | None, option("--warmup-epochs", panel=_HOW, help="Epochs in which the learning rate rises from 0 (0).")
+    ] = None,
     validation_split: Annotated[
         float | None,
         option(

@@ -97,7 +97,11 @@ class Trainer:
             every=self.settings.print_freq,
             world=self.world,
         )
-        self.schedule = Schedule(session.schedule, self.optimizer, session.first_epoch)
+        self.schedule = Schedule(
+            *(session.schedule, self.optimizer, session.first_epoch),
+            loss_optimizers=self.task.optimizers,
+            warmup_epochs=self.settings.warmup_epochs,
+        )
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.qat = in_qat(self.model)
@@ -188,8 +192,10 @@ class Trainer:
         started = time.monotonic()
         options: dict[str, Any] = {"augmentation": augmentation, "device": session.device, "world": self.world}
         stream = batches(samples.part, samples.indices[order], size, **options)
-        with self.log.console.progress(f"epoch {epoch}", steps) as progress:
+        title = f"epoch {epoch}"
+        with self.log.console.progress(title, steps) as progress, self.schedule.epoch(epoch, steps) as begin:
             for step, (inputs, own_targets) in enumerate(stream, 1):
+                begin(step)
                 total = batch_total(len(samples), size, step)
                 targets = self.world.gather(own_targets, total)
                 shown = self.world.gather(inputs, total) if self.task.reads_inputs else inputs

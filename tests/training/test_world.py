@@ -88,7 +88,8 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
     (steady / "program.py").write_text(program)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "program.py"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*command, "train", *flags, "--json"], capture_output=True, text=True, env=environment)
+    command += ["train", *flags, "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)  # one document, of the first process
     assert [record["epoch"] for record in document["epochs"]] == [2]
@@ -147,5 +148,5 @@ def test_a_compiled_network_learns_the_same(steady: Path, console: Console, back
     plain = run(console, epochs=3)
     compiled = run(console, epochs=3, compile=True, compiler_backend=backend)
     assert_close(plain.checkpoint, compiled.checkpoint)
-    with pytest.raises(Ai8xError, match="torch.compile does not work here.*leave out --compile"):
+    with pytest.raises(Ai8xError, match=r"torch\.compile does not work here.*leave out --compile"):
         run(console, compile=True, compiler_backend="nonsense")
