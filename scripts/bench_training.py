@@ -8,7 +8,8 @@ alternately in one run and with batches of 256,
 * an epoch of QAT with the data set's augmentation next to as many steps on one batch;
 * a forward pass of the integer evaluation (-8) next to the plain network's.
 
-The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too.
+The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too. On a
+busy computer set OMP_WAIT_POLICY=PASSIVE as well: threads that wait actively take the time of those they wait for.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def batches(
 
     def prepare(chosen: Tensor) -> Batch:
         inputs, targets = part.batch(world.share(chosen), augmentation)
-        return (inputs if simulate else inputs / 128), targets
+        return (inputs if simulate else inputs.div_(128)), targets
 
     chunks = torch.split(indices, batch_size)
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as background:

@@ -47,7 +47,7 @@ def quantize_audio(signal: Tensor) -> Tensor:
 
 def fold_audio(raw: Tensor) -> Tensor:
     """Return (B, 16384) unsigned 8 bit as (B, 128, 128) float32 −128…127: ``X[c, t] = x[128·t + c] − 128``."""
-    return raw.reshape(-1, SIDE, SIDE).transpose(1, 2).to(torch.float32, copy=True).sub_(128)
+    return raw.reshape(-1, SIDE, SIDE).to(torch.float32, copy=True).sub_(128).transpose(1, 2)
 
 
 def shift_limits(length: int, speed: float = 1.0) -> tuple[int, int]:
