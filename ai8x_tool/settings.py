@@ -74,7 +74,8 @@ class TrainSettings(TaskSettings):
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
     learning rate and no QAT. `activation_ranges` None means those of the checkpoint to start from, or else "fixed"
     (spec: qatv2, section 8.2). Without `optimizer` and `learning_rate` a warning says that SGD and 0.1 are used. `seed`
-    None is drawn and logged, or 0 with `deterministic`.
+    None is drawn and logged, or 0 with `deterministic`. `distributed` starts one process per GPU, or `processes`; the
+    batch size is that of all together. `precision` is that of the float epochs.
     """
 
     model: str
@@ -87,6 +88,7 @@ class TrainSettings(TaskSettings):
     momentum: float = 0.9
     weight_decay: float = 1e-4
     compress: str | None = None
+    warmup_epochs: int = 0
     qat_policy: str | None = "default"
     activation_ranges: Literal["measured", "fixed"] | None = None
     validation_split: float = 0.1
@@ -97,6 +99,12 @@ class TrainSettings(TaskSettings):
     cpu: bool = False
     gpus: tuple[int, ...] | None = None
     workers: int = 4
+    distributed: bool = False
+    processes: int | None = None
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    compiler_mode: Literal["none", "default", "reduce-overhead", "max-autotune"] = "default"
+    compiler_backend: str = "inductor"
     resume_from: Path | None = None
     exp_load_weights_from: Path | None = None
     reset_optimizer: bool = False
@@ -113,6 +121,8 @@ class TrainSettings(TaskSettings):
         super().__post_init__()
         for key in ("epochs", "batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
+        _require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "at least 0")
+        _require(self.processes is None or self.processes >= 1, "processes", self.processes, "at least 1")
         _require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
         _require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         for key in ("momentum", "weight_decay"):

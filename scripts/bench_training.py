@@ -1,48 +1,103 @@
-"""Time of a training step of ai85kws20netv3, in float and QAT, against its bare convolutions in torch.
+#!/usr/bin/env python3
+"""What quantization-aware training costs: ratios to the same networks built of plain torch layers.
 
-Prints milliseconds and ratios measured alternately in one run: ``python scripts/bench_training.py``.
+Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time]. For each model it measures,
+alternately in one run and with batches of 256,
+
+* a training step in float and in QAT next to one of the same network of torch.nn layers, without limits and rounding;
+* an epoch of QAT with the data set's augmentation next to as many steps on one batch;
+* a forward pass of the integer evaluation (-8) next to the plain network's.
+
+The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too. On a
+busy computer set OMP_WAIT_POLICY=PASSIVE as well: threads that wait actively take the time of those they wait for.
 """
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import copy
 import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ai8x_tool.device import find_device
-from ai8x_tool.nn import QatPolicy, build_context, start_qat
+from ai8x_tool import nn as ai8x
+from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000
+from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.plugins import find_model
-from ai8x_tool.training.batches import channels_last
+from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.model import channels_last
+from ai8x_tool.training.trainer import train
 
-BATCH, ROUNDS = 256, 7
-LAYERS = ((128, 100, 1, 0), (100, 96, 3, 0), (96, 64, 3, 1), (64, 48, 3, 0))
-LAYERS += ((48, 64, 3, 1), (64, 96, 3, 0), (96, 100, 3, 1), (100, 64, 6, 1))
-POOLED = (2, 4, 6, 7)
+Clock = Callable[[], float]
+BATCH = 256
+STEPS = 12
+SHAPES = {"ai85kws20netv3": (128, 128), "ai85net5": (1, 28, 28)}
+DATASETS = {"ai85kws20netv3": "BenchSpeech", "ai85net5": "BenchDigits"}
+LIMITS = {"QAT step": 1.25, "QAT epoch": 1.1, "-8 forward": 1.2}
+PLUGIN = f"""
+import torch
+from ai8x_tool.plugins import load_plugin
+from ai8x_tool.resources import shipped
+from ai8x_tool.training.data import DataSet, DataSetEntry, Part, first_sample
+from ai8x_tool.training.speech import LABELS_20, SAMPLES, shift_limits, speech_part
+
+COUNT = {BATCH * STEPS}
+
+def speech(*_):
+    limits = torch.tensor([shift_limits(16000)], dtype=torch.int16).expand(COUNT, 2)
+    raw = torch.randint(0, 256, (COUNT, SAMPLES), dtype=torch.uint8)
+    part = speech_part(raw, torch.randint(0, 21, (COUNT,)), limits)
+    return DataSet(part, first_sample(part), first_sample(part))
+
+def digits(*_):
+    mnist = load_plugin(shipped("datasets") / "mnist.py")
+    raw = torch.randint(0, 256, (COUNT, 1, 28, 28), dtype=torch.uint8)
+    part = Part(raw, torch.randint(0, 10, (COUNT,)), mnist.normalize, mnist.augment)
+    return DataSet(part, first_sample(part), first_sample(part))
+
+datasets = [
+    DataSetEntry(name="BenchSpeech", input=(128, 128), labels=LABELS_20, load=speech, description="random"),
+    DataSetEntry(name="BenchDigits", input=(1, 28, 28), labels=tuple("0123456789"), load=digits, description="random"),
+]
+"""
 
 
-class BareConvolutions(nn.Module):
-    """The convolutions and poolings of the model, and nothing else."""
+def plain_layers(module: FusedModule) -> nn.Sequential:
+    """Return pooling, operator and activation of a fused module as layers of torch, with the same weights."""
+    layers: list[nn.Module] = []
+    pooling = module.pooling
+    if pooling is not None:
+        kind = {"Max": (nn.MaxPool1d, nn.MaxPool2d), "Avg": (nn.AvgPool1d, nn.AvgPool2d)}[pooling.kind]
+        one = len(pooling.size) == 1
+        layers.append(kind[len(pooling.size) - 1](*(v[0] if one else v for v in (pooling.size, pooling.stride))))
+    if module.op is not None:
+        layers.append(copy.deepcopy(module.op))
+    return nn.Sequential(*layers, *([nn.ReLU()] if module.activation == "ReLU" else []))
 
-    def __init__(self) -> None:
-        super().__init__()
-        shapes = (nn.Conv1d(i, o, kernel, padding=pad, bias=False) for i, o, kernel, pad in LAYERS)
-        self.layers = nn.ModuleList(shapes)
-        self.classifier = nn.Linear(256, 21, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one score per class."""
-        for number, layer in enumerate(self.layers):
-            x = layer(F.max_pool1d(x, 2) if number in POOLED else x)
-        return self.classifier(x.flatten(1))
+def plain(model: nn.Module) -> nn.Module:
+    """Return the same network built of torch.nn layers only."""
+    model = copy.deepcopy(model)
+    for name, module in list(model.named_modules()):
+        parent = model.get_submodule(name.rpartition(".")[0])
+        if isinstance(module, FusedModule):
+            setattr(parent, name.rpartition(".")[2], plain_layers(module))
+        elif isinstance(module, ai8x.Dropout):
+            setattr(parent, name.rpartition(".")[2], nn.Dropout(module.p))
+    return model
 
 
 def training_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> Callable[[], None]:
     """Return a function that takes one step of Adam."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
 
     def step() -> None:
         optimizer.zero_grad()
@@ -52,25 +107,129 @@ def training_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> Callable
     return step
 
 
+def forward_pass(model: nn.Module, inputs: Tensor) -> Callable[[], None]:
+    """Return a function that computes one batch without gradients."""
+
+    @torch.no_grad()
+    def run() -> None:
+        model(inputs)
+
+    model.eval()
+    return run
+
+
+def measured(runs: Mapping[str, Callable[[], None]], rounds: int, clock: Clock) -> dict[str, list[float]]:
+    """Return the seconds of each run, taken in turn; the first round only warms up."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            started = clock()
+            run()
+            if number:
+                times[name].append(clock() - started)
+    return times
+
+
+def report(times: Mapping[str, list[float]]) -> None:
+    """Print times and their ratios to the first one."""
+    base = min(next(iter(times.values())))
+    for name, values in times.items():
+        best, middle = min(values), statistics.median(values)
+        limit = f"   (at most {LIMITS[name]})" if name in LIMITS else ""
+        print(f"  {name:14s} {1e3 * best:8.2f} ms, median {1e3 * middle:8.2f} ms   {best / base:5.2f} ×{limit}")
+
+
+def built(name: str, *, simulate: bool = False) -> nn.Module:
+    """Return the model, with channels last as in training."""
+    torch.manual_seed(0)
+    arguments = {"weight_bits": 8, "bias_bits": 8, "quantize_activation": True} if simulate else {}
+    with ai8x.build_context(MAX78000, simulate=simulate):
+        return find_model(name).build(**arguments)
+
+
+def quantized(model: nn.Module) -> nn.Module:
+    """Return the model after the QAT switch."""
+    ai8x.start_qat(model, ai8x.QatPolicy(0, 8))
+    return model
+
+
+def integers(name: str) -> nn.Module:
+    """Return the model of the 8-bit mode with random integer weights of all magnitudes."""
+    model = built(name, simulate=True)
+    for key, value in model.state_dict().items():
+        if key.endswith((".weight", ".bias")):
+            value.copy_(torch.randn_like(value).mul_(30).round_().clamp_(-128, 127))
+    ai8x.update_model(model)
+    return model
+
+
+def epochs_of_training(name: str) -> Callable[[], float]:
+    """Return a function that trains on random samples and returns the seconds of its fastest epoch.
+
+    To be called in a folder that has a data set file of :data:`PLUGIN`.
+    """
+    settings = TrainSettings(
+        model=name,
+        dataset=DATASETS[name],
+        epochs=2,
+        batch_size=BATCH,
+        optimizer="Adam",
+        learning_rate=1e-4,
+        qat_policy="at_once.yaml",
+        cpu=True,
+        seed=0,
+    )
+
+    def run() -> float:
+        # One validation batch of one sample is included; loading, checkpoints and plots are not.
+        return min(record.seconds for record in train(settings, Console(verbosity=-1)).history)
+
+    return run
+
+
+def measure_epoch(name: str, step: Callable[[], None], rounds: int) -> None:
+    """Print the time of an epoch per step, next to a step on a batch that is at hand."""
+    epoch = epochs_of_training(name)
+    times: dict[str, list[float]] = {"QAT step": [], "QAT epoch": []}
+    for _ in range(rounds):
+        started = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        times["QAT step"].append((time.perf_counter() - started) / STEPS)
+        times["QAT epoch"].append(epoch() / STEPS)
+    report(times)
+
+
+def measure_model(name: str, rounds: int, clock: Clock) -> None:
+    """Measure and print everything about one model."""
+    shape = SHAPES[name]
+    inputs, targets = channels_last(torch.randint(-128, 128, (BATCH, *shape)) / 128), torch.randint(0, 10, (BATCH,))
+    models = {"plain step": plain(built(name)), "float step": built(name), "QAT step": quantized(built(name))}
+    steps = {key: training_step(model, inputs, targets) for key, model in models.items()}
+    print(f"{name}, {torch.get_num_threads()} threads")
+    report(measured(steps, rounds, clock))
+    if clock is time.perf_counter:
+        measure_epoch(name, steps["QAT step"], max(2, rounds // 5))
+    passes = {
+        "plain forward": forward_pass(plain(built(name)), inputs),
+        "-8 forward": forward_pass(integers(name), inputs * 128),
+    }
+    report(measured(passes, rounds, clock))
+
+
 def main() -> None:
     """Measure and print."""
-    inputs = channels_last(torch.randint(-128, 128, (BATCH, 128, 128)) / 128)
-    targets = torch.randint(0, 21, (BATCH,))
-    with build_context(find_device("MAX78000")):
-        floating, quantized = (find_model("ai85kws20netv3").build() for _ in range(2))
-    start_qat(quantized, QatPolicy(0, 8))
-    models = {"bare convolutions": BareConvolutions(), "float": floating, "QAT": quantized}
-    steps = {name: training_step(model, inputs, targets) for name, model in models.items()}
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    for _ in range(ROUNDS):
-        for name, step in steps.items():
-            started = time.perf_counter()
-            step()
-            times[name].append(time.perf_counter() - started)
-    base = statistics.median(times["bare convolutions"])
-    for name, measured in times.items():
-        middle = statistics.median(measured)
-        print(f"{name:18s} {1e3 * middle:6.1f} ms per batch of {BATCH}   {middle / base:.2f}×")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--cpu-time", action="store_true", help="on a busy computer; no epochs, use OMP_NUM_THREADS=1")
+    parser.add_argument("--model", choices=SHAPES, action="append")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        Path("datasets").mkdir()
+        Path("datasets/bench.py").write_text(PLUGIN, encoding="utf-8")
+        Path("at_once.yaml").write_text("start_epoch: 0\nweight_bits: 8\n", encoding="utf-8")
+        for name in arguments.model or SHAPES:
+            measure_model(name, arguments.rounds, time.process_time if arguments.cpu_time else time.perf_counter)
 
 
 if __name__ == "__main__":

@@ -71,6 +71,9 @@ def train(
     compress: Annotated[
         str | None, option("--compress", panel=_HOW, help="Learning-rate schedule: a file or a known name.")
     ] = None,
+    warmup_epochs: Annotated[
+        int | None, option("--warmup-epochs", panel=_HOW, help="Epochs in which the learning rate rises from 0 (0).")
+    ] = None,
     validation_split: Annotated[
         float | None,
         option(
@@ -122,6 +125,25 @@ def train(
     seed: Annotated[int | None, option("--seed", panel=_REPEAT, help="Seed of all random numbers.")] = None,
     cpu: Annotated[bool | None, option("--cpu", panel=_WHERE, help="Do not use a GPU.")] = None,
     gpus: Annotated[str | None, option("--gpus", panel=_WHERE, help="Numbers of the GPUs to choose from.")] = None,
+    distributed: Annotated[
+        bool | None, option("--distributed", panel=_WHERE, help="One process per GPU; torchrun works too.")
+    ] = None,
+    processes: Annotated[
+        int | None, option("--processes", panel=_WHERE, help="Processes of --distributed (one per GPU).")
+    ] = None,
+    precision: Annotated[
+        str | None, option("--precision", panel=_WHERE, help="Of the float epochs: fp32 (default) or bf16.")
+    ] = None,
+    compile: Annotated[  # noqa: A002  (the option's name)
+        bool | None, option("--compile", panel=_WHERE, help="Train with torch.compile.")
+    ] = None,
+    compiler_mode: Annotated[
+        str | None,
+        option("--compiler-mode", panel=_WHERE, help="none, default, reduce-overhead or max-autotune."),
+    ] = None,
+    compiler_backend: Annotated[
+        str | None, option("--compiler-backend", panel=_WHERE, help="Of torch.compile (inductor).")
+    ] = None,
     workers: Annotated[
         int | None,
         option(
@@ -166,8 +188,6 @@ def train(
     pretrained: Annotated[bool | None, option("--pretrained", panel=_COMPAT, help="")] = None,
     num_best_scores: Annotated[int | None, option("--num-best-scores", panel=_COMPAT, help="")] = None,
     act_stats: Annotated[str | None, option("--activation-stats", "--act-stats", panel=_COMPAT, help="")] = None,
-    compiler_mode: Annotated[str | None, option("--compiler-mode", panel=_COMPAT, help="")] = None,
-    compiler_backend: Annotated[str | None, option("--compiler-backend", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -178,7 +198,7 @@ def train(
     run(console, lambda: _train(recipe, settings, flags, console))
 
 
-_WITHOUT_EFFECT = ("pretrained", "num_best_scores", "act_stats", "compiler_mode", "compiler_backend")
+_WITHOUT_EFFECT = ("pretrained", "num_best_scores", "act_stats")
 _NOT_SETTINGS = (
     *("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename"),
     *_WITHOUT_EFFECT,
@@ -201,12 +221,15 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     from ai8x_tool.report.model_tables import clipping_table
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
+    from ai8x_tool.training.world import speaks
 
     try:
         result = train_model(settings, console)
     except TrainingInterruptedError as stop:
         console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    if not speaks():
+        return
     if settings.clipping:
         console.show(clipping_table(result.clipping, f"{result.model}: clipping in the last pass"))
     _show(result, console)

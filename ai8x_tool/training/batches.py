@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ai8x_tool.training.data import Part
 from ai8x_tool.training.torch_data import TorchPart
+from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]
 
@@ -32,6 +33,11 @@ def batch_count(samples: int, batch_size: int) -> int:
     return -(-samples // batch_size)
 
 
+def batch_total(samples: int, batch_size: int, step: int) -> int:
+    """Number of samples in the batch of a step (the first is 1)."""
+    return min(batch_size, samples - (step - 1) * batch_size)
+
+
 def batches(
     part: Part,
     indices: Tensor,
@@ -40,20 +46,24 @@ def batches(
     augmentation: torch.Generator | None = None,
     simulate: bool = False,
     device: torch.device | None = None,
+    world: World = ALONE,
 ) -> Iterator[Batch]:
     """Yield inputs and targets at `indices` of `part`, augmented if a generator is given.
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
-    background thread, in order, so that random numbers do not depend on timing.
+    background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
+    share.
     """
 
     def prepare(chosen: Tensor) -> Batch:
-        inputs, targets = part.batch(chosen, augmentation)
-        return (inputs if simulate else inputs / 128), targets
+        inputs, targets = part.batch(world.share(chosen), augmentation)
+        return (inputs if simulate else inputs.div_(128)), targets
 
     chunks = torch.split(indices, batch_size)
     if isinstance(part, TorchPart):
-        stream: Iterator[Batch] = ((x if simulate else x / 128, y) for x, y in part.stream(chunks, augmentation))
+        stream: Iterator[Batch] = (
+            (x if simulate else x / 128, y) for x, y in part.stream([world.share(c) for c in chunks], augmentation)
+        )
     else:
         stream = _one_ahead(prepare, chunks)
     for inputs, targets in stream:

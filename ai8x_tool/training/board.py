@@ -67,6 +67,8 @@ def check_board(settings: TrainSettings, task: Task) -> None:
 def open_board(session: Session, folder: Path, console: Console) -> Board:
     """Return what shows the run in TensorBoard: with ``--tensorboard``, if the package is there."""
     settings = session.settings
+    if not session.world.is_first:
+        return Board()
     asked = [name for name in ("param_hist", "pr_curves", "embedding") if getattr(settings, name)]
     if not settings.tensorboard:
         if asked:

@@ -28,7 +28,7 @@ class Part:
     * reconstruction: N zeros, other numbers for anomalies (the network's target is its input);
     * detection: objects (N, M, 4 + 2K + 1), see :mod:`ai8x_tool.training.tasks.boxes`.
 
-    `prepare` turns a raw batch into the network's input: float32 tensors (B, C, L) or (B, C, H, W) of
+    `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
     positions in this part, for augmentation that depends on the sample. All random numbers come from `generator`.
     """
@@ -43,7 +43,7 @@ class Part:
 
     def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return inputs (integers −128…127 as float32) and targets at `indices`, augmented if `generator` is given."""
-        raw = self.raw[indices]
+        raw = self.raw.index_select(0, indices)
         if generator is not None and self.augment is not None:
             raw = self.augment(raw, indices, generator)
         return self.prepare(raw), self.targets[indices]

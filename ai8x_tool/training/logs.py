@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ai8x_tool.console import Console
-from ai8x_tool.training.checkpoints import unwritable
+from ai8x_tool.training.checkpoints import unwritable, write_file
 
 
 class RunLog:
@@ -50,6 +50,10 @@ class RunLog:
             for file in files:
                 shutil.copyfile(file, target / file.name)
 
+    def write(self, data: bytes, path: Path) -> None:
+        """Write a file completely or not at all."""
+        write_file(data, path)
+
     def copy_to(self, target: Path) -> None:
         """Copy the whole folder of the run to `target`, merging with what is there."""
         with self._failures(target):
@@ -65,6 +69,29 @@ class RunLog:
             yield
         except OSError as error:
             raise unwritable(path, error) from None
+
+
+class SilentLog(RunLog):
+    """The log of a process beside the first one, whose `folder` it knows: it writes nothing."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self.console, self.folder = console, folder
+        self.file = folder / f"{folder.name}.log"
+
+    def record(self, text: str) -> None:
+        """Do nothing, like the others."""
+
+    def keep(self, *files: Path) -> None:
+        """Do nothing."""
+
+    def write(self, data: bytes, path: Path) -> None:
+        """Do nothing."""
+
+    def copy_to(self, target: Path) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def _create_folder(out_dir: Path, name: str | None) -> Path:

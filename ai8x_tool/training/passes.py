@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.console import Console
-from ai8x_tool.training.batches import batch_count, batches
+from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.data import Part
 from ai8x_tool.training.metrics import Score, progress_line
 from ai8x_tool.training.tasks import Task
+from ai8x_tool.training.world import ALONE, World
 
 Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
 """Gives, batch by batch, real outputs, targets and inputs of a part."""
@@ -46,6 +47,7 @@ class Evaluator:
     console: Console
     line: Callable[[str], None]
     every: int = 10
+    world: World = ALONE
 
     @torch.no_grad()
     def predict(self, samples: Samples) -> Iterator[tuple[Any, Tensor, Tensor]]:
@@ -55,10 +57,14 @@ class Evaluator:
         the inputs that are yielded are real numbers.
         """
         self.model.eval()
-        simulate = self.task.context.simulate
-        stream = batches(samples.part, samples.indices, self.batch_size, simulate=simulate, device=self.device)
-        for inputs, targets in stream:
-            yield self.model(inputs), self.task.targets(targets), inputs / 128 if simulate else inputs
+        simulate, world = self.task.context.simulate, self.world
+        options: dict[str, Any] = {"simulate": simulate, "device": self.device, "world": world}
+        stream = batches(samples.part, samples.indices, self.batch_size, **options)
+        for step, (inputs, targets) in enumerate(stream, 1):
+            total = batch_total(len(samples), self.batch_size, step)
+            shown = world.gather(inputs, total) if self.task.reads_inputs else inputs
+            outputs, wanted = world.gather(self.model(inputs), total), world.gather(targets, total)
+            yield outputs, self.task.targets(wanted), shown / 128 if simulate else shown
 
     def predict_part(self, part: Part) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Yield real outputs, targets and inputs of a whole part."""

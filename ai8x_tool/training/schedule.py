@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import warnings
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -35,35 +36,73 @@ class MultiStepMultiGammaLR(lr_scheduler.LambdaLR):
 
 
 _OWN = {"PolynomialLR": PolynomialLR, "MultiStepMultiGammaLR": MultiStepMultiGammaLR}
-_LEGACY = ("pruners", "regularizers", "quantizers", "extensions", "loss_lr_schedulers")
+_LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
+_SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
+"""Kinds of policies, and where the components they refer to stand."""
 
 
 @dataclass(frozen=True)
 class LearningRatePolicy:
-    """A scheduler class with its arguments, and the epochs at whose end it takes a step."""
+    """A scheduler class with its arguments, and the epochs at whose end it takes a step.
+
+    `of_loss` says that it is for what the loss learns (the class centres of ArcFace), not for the model.
+    """
 
     scheduler: type[lr_scheduler.LRScheduler]
     arguments: Mapping[str, Any]
     epochs: frozenset[int]
+    of_loss: bool = False
 
 
 class Schedule:
-    """The learning-rate policies of a schedule file, at work on one optimizer."""
+    """The learning-rate policies of a schedule file at work, and a linear warm-up that may precede them."""
 
     def __init__(
-        self, policies: list[LearningRatePolicy], optimizer: torch.optim.Optimizer, first_epoch: int = 0
+        self,
+        policies: list[LearningRatePolicy],
+        optimizer: torch.optim.Optimizer,
+        first_epoch: int = 0,
+        *,
+        loss_optimizers: Sequence[torch.optim.Optimizer] = (),
+        warmup_epochs: int = 0,
     ) -> None:
         """Start at `first_epoch`: the steps of the epochs before it are taken again from the initial learning rate.
 
         Thus a resumed run continues with the very numbers of an uninterrupted one, whatever the scheduler.
         """
-        for group in optimizer.param_groups if policies else []:
-            group["lr"] = group.setdefault("initial_lr", group["lr"])
+        self._optimizer, self._warmup_epochs = optimizer, warmup_epochs
+        if any(policy.of_loss for policy in policies) and not loss_optimizers:
+            raise Ai8xError("'loss_lr_scheduler': the loss of this task learns nothing", fix="leave the policy out")
+        targets = [(policy, loss_optimizers if policy.of_loss else [optimizer]) for policy in policies]
+        for group in (group for _, chosen in targets for one in chosen for group in one.param_groups):
+            group["lr"] = group.pop("initial_lr", group["lr"])  # schedulers that choose another one store it again
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "step() before optimizer.step()" is meant here
-            self._running = [(policy.scheduler(optimizer, **policy.arguments), policy.epochs) for policy in policies]
+            self._running = [
+                (policy.scheduler(one, **policy.arguments), policy.epochs)
+                for policy, chosen in targets
+                for one in chosen
+            ]
             for epoch in range(first_epoch):
                 self.end_epoch(epoch)
+
+    @contextmanager
+    def epoch(self, epoch: int, steps: int) -> Iterator[Callable[[int], None]]:
+        """Give the function to be called before each step (1 to `steps`) of an epoch: it warms up where that is due.
+
+        Afterwards the optimizer has the scheduled learning rate again, so that checkpoints know nothing of warming up.
+        """
+        groups = self._optimizer.param_groups
+        scheduled = [group["lr"] for group in groups]
+
+        def begin(step: int) -> None:
+            if epoch < self._warmup_epochs:
+                for group, rate in zip(groups, scheduled, strict=True):
+                    group["lr"] = rate * (epoch + step / steps) / self._warmup_epochs
+
+        yield begin
+        for group, rate in zip(groups, scheduled, strict=True):
+            group["lr"] = rate
 
     def end_epoch(self, epoch: int) -> None:
         """Advance the learning rate at the end of `epoch`."""
@@ -88,9 +127,13 @@ def _policies(content: Any) -> list[LearningRatePolicy]:
     for key in content:
         if key in _LEGACY:
             raise Ai8xError(f"{key!r} are not supported", fix="remove the section and its policies")
-        if key not in ("lr_schedulers", "policies", "version"):
-            raise Ai8xError(f"unknown section {key!r}{nearest(str(key), ['lr_schedulers', 'policies'])}")
-    components = {name: _component(name, entry) for name, entry in (content.get("lr_schedulers") or {}).items()}
+        known = [*_SECTIONS.values(), "policies", "version"]
+        if key not in known:
+            raise Ai8xError(f"unknown section {key!r}{nearest(str(key), known)}")
+    components = {
+        kind: {name: _component(name, entry) for name, entry in (content.get(section) or {}).items()}
+        for kind, section in _SECTIONS.items()
+    }
     return [_policy(entry, components) for entry in content.get("policies") or []]
 
 
@@ -105,24 +148,40 @@ def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], d
     if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)) or kind == "ReduceLROnPlateau":
         names = [n for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and n.endswith("LR")] + list(_OWN)
         raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-    try:
-        found(optimizer, **arguments)
-    except (TypeError, ValueError) as error:
-        raise Ai8xError(f"{name!r}: {error}") from None
+    for key in ("optimizer", "last_epoch"):
+        if key in arguments:
+            raise Ai8xError(f"{name!r}: {key!r} is not to be given", fix="remove it")
+    _rehearse(name, found, arguments, 0)
     return found, arguments
 
 
-def _policy(
-    entry: Any, components: Mapping[str, tuple[type[lr_scheduler.LRScheduler], dict[str, Any]]]
-) -> LearningRatePolicy:
-    reference = entry.get("lr_scheduler") if isinstance(entry, dict) else None
-    if not isinstance(reference, dict) or "instance_name" not in reference:
+def _rehearse(name: str, kind: type[lr_scheduler.LRScheduler], arguments: Mapping[str, Any], steps: int) -> None:
+    """Take the steps of a training run, so that arguments which do not fit are found before it."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            scheduler = kind(optimizer, **arguments)
+            for _ in range(steps):
+                scheduler.step()
+    except Exception as error:  # whatever the scheduler makes of arguments it did not expect
+        raise Ai8xError(f"{name!r}: {' '.join(str(error).split())}") from None
+
+
+_Components = Mapping[str, Mapping[str, tuple[type[lr_scheduler.LRScheduler], dict[str, Any]]]]
+
+
+def _policy(entry: Any, components: _Components) -> LearningRatePolicy:
+    kind = next((kind for kind in _SECTIONS if isinstance(entry, dict) and kind in entry), None)
+    reference = None if kind is None else entry[kind]
+    if kind is None or not isinstance(reference, dict) or "instance_name" not in reference:
         raise Ai8xError("a policy needs 'lr_scheduler: {instance_name: …}'; other kinds are not supported")
-    name = reference["instance_name"]
-    if name not in components:
-        raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(str(name), list(components))}")
-    return LearningRatePolicy(*components[name], frozenset(_active_epochs(entry)))
+    name, known = reference["instance_name"], components[kind]
+    if name not in known:
+        raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(str(name), list(known))}")
+    epochs = frozenset(_active_epochs(entry))
+    _rehearse(name, *known[name], len(epochs))
+    return LearningRatePolicy(*known[name], epochs, kind == "loss_lr_scheduler")
 
 
 def _active_epochs(entry: Mapping[str, Any]) -> list[int]:

@@ -29,6 +29,7 @@ from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
+from ai8x_tool.training.world import ALONE, World, synchronize_batchnorm
 
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
@@ -54,9 +55,10 @@ class Session:
     test: Samples
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
+    world: World = ALONE
 
 
-def prepare(settings: TrainSettings, console: Console) -> Session:
+def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> Session:
     """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
     policy, policy_file = _policy(settings)
@@ -64,22 +66,25 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = checkpoint if settings.resume_from else None
     first_epoch = _first_epoch(settings, resumed)
-    seed = _seed(settings, resumed)
+    seed = world.agree(_seed(settings, resumed))
     _set_determinism(settings)
-    device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
+    device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_board(settings, task)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
+    if world.size > 1:
+        synchronize_batchnorm(model)
     use_channels_last(model, entry.input)
     model.to(device)
     task.attach(model)
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, resumed, console)
-    training, validation, test = _samples(settings, entry, seed, console)
+    with world.first_alone():
+        training, validation, test = _samples(settings, entry, seed, console)
     return Session(
         settings,
         arch,
@@ -97,6 +102,7 @@ def prepare(settings: TrainSettings, console: Console) -> Session:
         test,
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
+        world,
     )
 
 
@@ -175,6 +181,16 @@ def _seed(settings: TrainSettings, resumed: Checkpoint | None) -> int:
     if isinstance(stored, int):
         return stored
     return 0 if settings.deterministic else secrets.randbelow(2**31)
+
+
+def _own_gpus(settings: TrainSettings, world: World) -> tuple[int, ...] | None:
+    """Return the GPU of this process where there are several processes."""
+    if world.size == 1 or not torch.cuda.is_available():
+        return settings.gpus
+    chosen = settings.gpus or tuple(range(torch.cuda.device_count()))
+    if world.local_rank >= len(chosen):
+        raise Ai8xError(f"more processes than GPUs ({len(chosen)})", fix="start one process per GPU, or pass --cpu")
+    return chosen[world.local_rank : world.local_rank + 1]
 
 
 def _set_determinism(settings: TrainSettings) -> None:

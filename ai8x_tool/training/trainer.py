@@ -22,17 +22,19 @@ from ai8x_tool.nn import fuse_batchnorm, start_qat
 from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
-from ai8x_tool.training.batches import batch_count, batches, derived_seed, generator_for
+from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
 from ai8x_tool.training.board import open_board
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
-from ai8x_tool.training.logs import RunLog
+from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
+from ai8x_tool.training.network import training_network
 from ai8x_tool.training.passes import Evaluator, Samples
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.session import Session, prepare
+from ai8x_tool.training.world import World, joined_world, launch, launched
 
 
 def train(settings: TrainSettings, console: Console) -> TrainResult:
@@ -41,8 +43,16 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     Raises Ai8xError for what the user can fix, and TrainingInterruptedError on Ctrl-C after writing a checkpoint of the
     last completed epoch.
     """
-    session = prepare(settings, console)
-    log = RunLog(settings.out_dir, settings.name, console)
+    if settings.distributed and not launched():
+        return launch(_train_in, settings, console)
+    with joined_world(settings) as world:
+        return _train_in(settings, console if world.is_first else Console(-1, muted=True), world)
+
+
+def _train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
+    """Train as one of the processes of `world`; the first one writes the files."""
+    session = prepare(settings, console, world)
+    log = _run_log(settings, console, world)
     try:
         trainer = Trainer(session, log)
         try:
@@ -51,6 +61,13 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
             trainer.board.close()
     finally:
         log.close()
+
+
+def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
+    with world.first_alone():
+        log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
+    folder = world.agree(log.folder if log else Path())
+    return log or SilentLog(folder, console)
 
 
 @dataclass
@@ -82,16 +99,22 @@ class Trainer:
     def __init__(self, session: Session, log: RunLog) -> None:
         self.session, self.log = session, log
         self.settings, self.model, self.optimizer = session.settings, session.model, session.optimizer
-        self.task = session.task
+        self.task, self.world = session.task, session.world
         self.evaluator = Evaluator(
             *(self.model, self.task, session.device, self.settings.batch_size, log.console),
             line=self._batch_line,
             every=self.settings.print_freq,
+            world=self.world,
         )
-        self.schedule = Schedule(session.schedule, self.optimizer, session.first_epoch)
+        self.schedule = Schedule(
+            *(session.schedule, self.optimizer, session.first_epoch),
+            loss_optimizers=self.task.optimizers,
+            warmup_epochs=self.settings.warmup_epochs,
+        )
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.qat = in_qat(self.model)
+        self._wrap()
         self.saved: Path | None = None
         self.clipping: list[LayerClipping] = []
         self.board = open_board(session, log.folder, log.console)
@@ -118,7 +141,8 @@ class Trainer:
 
     def _introduce(self) -> None:
         session, log = self.session, self.log
-        settings_files.save(self.settings, log.folder / "settings.yaml")
+        if self.world.is_first:
+            settings_files.save(self.settings, log.folder / "settings.yaml")
         log.keep(*session.config_files)
         log.record(f"Settings: {asdict(self.settings)}")
         log.info(f"Training {session.arch} on {session.entry.name} for {self.settings.device}, seed {session.seed}")
@@ -162,6 +186,11 @@ class Trainer:
         for name in start_qat(self.model, self.session.policy):
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None
+        self._wrap()
+
+    def _wrap(self) -> None:
+        """Take note of the model's parameters and of the way it computes from now on."""
+        self.network = training_network(self.model, self.settings, self.world, self.session.device, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
         """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
@@ -169,20 +198,25 @@ class Trainer:
         samples, seed = session.training, session.seed
         self._seed_everything(epoch)
         order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "order"))
-        augmentation = generator_for(seed, epoch, "augmentation")
+        augmentation = generator_for(seed, epoch, self._own("augmentation"))
         steps = batch_count(len(samples), size)
-        self.log.info(f"Training epoch: {len(samples)} samples ({size} per mini-batch, world size: 1)")
+        self.log.info(f"Training epoch: {len(samples)} samples ({size} per mini-batch, world size: {self.world.size})")
         self.model.train()
         meter = TrainingMeter(self.task.meter())
         started = time.monotonic()
-        stream = batches(samples.part, samples.indices[order], size, augmentation=augmentation, device=session.device)
-        with self.log.console.progress(f"epoch {epoch}", steps) as progress:
-            for step, (inputs, targets) in enumerate(stream, 1):
-                wanted = self.task.targets(targets)
-                output, losses = self._train_batch(inputs, wanted)
+        options: dict[str, Any] = {"augmentation": augmentation, "device": session.device, "world": self.world}
+        stream = batches(samples.part, samples.indices[order], size, **options)
+        title = f"epoch {epoch}"
+        with self.log.console.progress(title, steps) as progress, self.schedule.epoch(epoch, steps) as begin:
+            for step, (inputs, own_targets) in enumerate(stream, 1):
+                begin(step)
+                total = batch_total(len(samples), size, step)
+                targets = self.task.targets(self.world.gather(own_targets, total))
+                shown = self.world.gather(inputs, total) if self.task.reads_inputs else inputs
+                output, losses = self._train_batch(inputs, targets, shown)
                 meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
-                    meter.accuracy.add(output, wanted, inputs)
+                    meter.accuracy.add(output, targets, shown)
                 progress.advance(note=f"loss {losses['overall']:.4f}")
                 if step % self.settings.print_freq == 0 or step == steps:
                     seconds = (time.monotonic() - started) / step
@@ -193,10 +227,13 @@ class Trainer:
             self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
 
-    def _train_batch(self, inputs: Tensor, targets: Tensor) -> tuple[Any, dict[str, float]]:
-        """Compute and learn from one batch; return the outputs in real numbers and the losses by name."""
-        output = self.task.real_outputs(self.model(inputs))
-        loss = self.task.training_loss(output, targets, inputs)
+    def _train_batch(self, inputs: Tensor, targets: Tensor, shown: Tensor) -> tuple[Any, dict[str, float]]:
+        """Compute and learn from one batch; return the outputs in real numbers and the losses by name.
+
+        `inputs` are this process's, `targets` and outputs those of the whole batch, as `shown` where the task needs it.
+        """
+        output = self.task.real_outputs(self.network(inputs, len(targets)))
+        loss = self.task.training_loss(output, targets, shown)
         optimizers = (self.optimizer, *self.task.optimizers)
         for optimizer in optimizers:
             optimizer.zero_grad()
@@ -224,10 +261,14 @@ class Trainer:
 
     def _seed_everything(self, epoch: int) -> None:
         """Start all global generators anew: an epoch gives the same whether or not the run was resumed at it."""
-        seed = derived_seed(self.session.seed, epoch, "model")
+        seed = derived_seed(self.session.seed, epoch, self._own("model"))
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
+
+    def _own(self, purpose: str) -> str:
+        """Tell this process's random numbers from those of the others."""
+        return purpose if self.world.is_first else f"{purpose}/{self.world.rank}"
 
     # -- evaluation -------------------------------------------------------------------------------------------------
 
@@ -272,10 +313,10 @@ class Trainer:
         self.log.info(self.task.best_line(self.best, self.best.epoch, nonzero_weights(self.model)))
         self.log.info(f"Saving checkpoint to: {self._file('checkpoint')}")
         data = self._checkpoint(epoch, score)
-        write_file(data, self._file("checkpoint"))
+        self.log.write(data, self._file("checkpoint"))
         self.saved = self._file("checkpoint")
         if is_best:
-            write_file(data, self._file("best"))
+            self.log.write(data, self._file("best"))
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
         """Return the checkpoint's bytes. The first five extras are the reference's, which knows two metrics."""
@@ -298,12 +339,12 @@ class Trainer:
         """Continue the list of best epochs, so that the best file exists even if no later epoch is better."""
         if self.session.resumed_best is not None:
             self.best, source = self.session.resumed_best
-            write_file(source.read_bytes(), self._file("best"))
+            self.log.write(source.read_bytes(), self._file("best"))
 
     def _interrupted(self, epoch: int, path: Path, beginning: bytes) -> TrainingInterruptedError:
         """Leave a checkpoint of the last completed epoch; if there is none, of the beginning."""
         if self.saved is None:
-            write_file(beginning, path)
+            self.log.write(beginning, path)
         path = self.saved or path
         finished = self.session.first_epoch + len(self.history) == self.settings.epochs
         message = f"interrupted in epoch {epoch}; to continue: --resume-from {path}"
@@ -337,8 +378,9 @@ class Trainer:
         )
 
     def _finish(self, result: TrainResult) -> None:
-        write_file((json.dumps(result.document(), indent=1) + "\n").encode(), result.folder / "result.json")
-        self._draw(result)
+        if self.world.is_first:
+            write_file((json.dumps(result.document(), indent=1) + "\n").encode(), result.folder / "result.json")
+            self._draw(result)
         self.log.info(f"Log file for this run: {self.log.file}")
         if self.settings.copy_output_folder is not None:
             self.log.copy_to(self.settings.copy_output_folder)

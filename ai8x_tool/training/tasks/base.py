@@ -109,6 +109,11 @@ class Task(ABC):
         """Return what a checkpoint needs beside the model, to be given to :meth:`start_training`."""
         return {}
 
+    @property
+    def reads_inputs(self) -> bool:
+        """Whether losses or metrics need the inputs of the whole batch, not only its outputs and targets."""
+        return self.soft_targets is not None
+
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def targets(self, target: Any) -> Any:

@@ -86,6 +86,11 @@ class RelationDistillation(Task):
         self._inner = inner
         self._teacher = Teacher(context, inner.model_arguments())
 
+    @property
+    def reads_inputs(self) -> bool:
+        """True: the teacher sees them."""
+        return True
+
     def model_arguments(self) -> dict[str, Any]:
         """Return those of the task that is behind."""
         return self._inner.model_arguments()

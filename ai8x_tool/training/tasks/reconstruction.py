@@ -41,6 +41,11 @@ class Reconstruction(Regression):
 
     threshold: float | None = None
 
+    @property
+    def reads_inputs(self) -> bool:
+        """True: they are the targets."""
+        return True
+
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
         """Return the mean squared error between outputs and inputs."""
         return super().loss(output, inputs, inputs)

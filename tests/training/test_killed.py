@@ -1,0 +1,107 @@
+"""A training that is killed again and again ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ai8x_tool.checkpoint import read_checkpoint
+
+KILLS = 10
+OPTIONS: dict[str, Any] = {
+    "model": "tiny",
+    "dataset": "Stripes",
+    "optimizer": "Adam",
+    "learning_rate": 0.01,
+    "compress": "halve",
+    "qat_policy": "second",
+    "epochs": 30,
+    "batch_size": 32,
+    "deterministic": True,
+    "cpu": True,
+}
+
+
+@pytest.fixture
+def server(workspace: Path, root: Path) -> Iterator[subprocess.Popen[str]]:
+    paths = os.pathsep.join([str(root), *sys.path])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    program = root / "tests" / "support" / "training_server.py"
+    with subprocess.Popen(
+        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def start(server: subprocess.Popen[str], **options: Any) -> int:
+    assert server.stdin is not None and server.stdout is not None
+    server.stdin.write(json.dumps({**OPTIONS, **options}) + "\n")
+    server.stdin.flush()
+    return int(server.stdout.readline())
+
+
+def status(server: subprocess.Popen[str]) -> int:
+    assert server.stdout is not None
+    return int(server.stdout.readline())
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """All checkpoint files, each of which must be whole; the last one is of the latest epoch."""
+    files = [path for path in folder.rglob("*.pth.tar") if not path.parent.is_symlink()]
+    return sorted(files, key=lambda path: (read_checkpoint(path).epoch or 0, "checkpoint" in path.name))
+
+
+def last_state(folder: Path) -> Mapping[str, Any]:
+    checkpoint = read_checkpoint(checkpoints(folder)[-1])
+    assert checkpoint.epoch == OPTIONS["epochs"] - 1
+    return checkpoint.state
+
+
+def kill_at_some_moment(process: int, moment: random.Random, epoch: float) -> None:
+    """Kill after the first epoch of the run, in one case of four maybe before it, at any point of the next one."""
+
+    def written() -> int:
+        return sum(path.stat().st_mtime_ns for path in Path("logs").rglob("*checkpoint.pth.tar"))
+
+    before = written()
+    deadline = time.monotonic() + (0 if moment.random() < 0.25 else 60)
+    while time.monotonic() < deadline and written() == before:
+        time.sleep(0.002)
+    time.sleep(moment.uniform(0, epoch))
+    os.kill(process, signal.SIGKILL)
+
+
+def test_killed_ten_times(workspace: Path, server: subprocess.Popen[str]) -> None:
+    start(server, out_dir="first", epochs=1)  # the server has imported everything now
+    assert status(server) == 0
+    started = time.monotonic()
+    start(server, out_dir="whole")
+    assert status(server) == 0
+    seconds = time.monotonic() - started
+    moment = random.Random(1)
+    epochs = []
+    for _ in range(KILLS):
+        files = checkpoints(Path("logs"))
+        epochs.append(read_checkpoint(files[-1]).epoch if files else -1)
+        process = start(server, **({"resume_from": str(files[-1])} if files else {}))
+        kill_at_some_moment(process, moment, seconds / OPTIONS["epochs"])
+        assert status(server) == signal.SIGKILL
+    start(server, resume_from=str(checkpoints(Path("logs"))[-1]))
+    assert status(server) == 0
+    assert len(set(epochs)) > KILLS // 2, f"killed too early to learn anything: {epochs}"
+    expected, found = (last_state(Path(folder)) for folder in ("whole", "logs"))
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value, err_msg=key)
