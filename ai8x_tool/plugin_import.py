@@ -136,7 +136,7 @@ def _shelf(root: Path) -> str:
 def _put_away(root: Path) -> dict[str, ModuleType]:
     """Neighbours that were imported before: they keep existing under a name of their own."""
     shelf = _shelf(root)
-    return {name.removeprefix(shelf): module for name, module in sys.modules.items() if name.startswith(shelf)}
+    return {name.removeprefix(shelf): module for name, module in list(sys.modules.items()) if name.startswith(shelf)}
 
 
 def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:

@@ -15,8 +15,8 @@ busy computer set OMP_WAIT_POLICY=PASSIVE as well: threads that wait actively ta
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
+import os
 import statistics
 import tempfile
 import time
@@ -190,12 +190,12 @@ def epochs_of_training(name: str) -> Callable[[], float]:
 def measure_epoch(name: str, step: Callable[[], None], rounds: int) -> None:
     """Print the time of an epoch per step, next to a step on a batch that is at hand."""
     epoch = epochs_of_training(name)
-    times: dict[str, list[float]] = {"QAT step": [], "QAT epoch": []}
+    times: dict[str, list[float]] = {"step at hand": [], "QAT epoch": []}
     for _ in range(rounds):
         started = time.perf_counter()
         for _ in range(STEPS):
             step()
-        times["QAT step"].append((time.perf_counter() - started) / STEPS)
+        times["step at hand"].append((time.perf_counter() - started) / STEPS)
         times["QAT epoch"].append(epoch() / STEPS)
     report(times)
 
@@ -224,7 +224,8 @@ def main() -> None:
     parser.add_argument("--cpu-time", action="store_true", help="on a busy computer; no epochs, use OMP_NUM_THREADS=1")
     parser.add_argument("--model", choices=SHAPES, action="append")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
         Path("datasets").mkdir()
         Path("datasets/bench.py").write_text(PLUGIN, encoding="utf-8")
         Path("at_once.yaml").write_text("start_epoch: 0\nweight_bits: 8\n", encoding="utf-8")
