@@ -65,21 +65,23 @@ def convolve_each(layer: HardwareLayer, x: Array, weights: Array) -> Array:
 
 
 def output_bias(
-    layer: HardwareLayer, memory: BiasMemory, outputs: int, used: Array, late: int, diagnostics: Diagnostics
+    layer: HardwareLayer, memory: BiasMemory, used: Array, nonzero: Array, late: int, diagnostics: Diagnostics
 ) -> Array:
-    """Return 128 times the bias of each output, summed over quadrants. `used` tells the outputs that matter.
+    """Return 128 times the bias of each output, summed over quadrants.
 
-    `late` is added to the entry: 1 for the streaming start layer of the MAX78000. spec: execution, section 7.2.
+    `used` tells the outputs whose kernels were stored, `nonzero` those with any weight but 0 (an unused one may share
+    its last column with a used one). `late` is added to the entry: 1 for the streaming start layer of the MAX78000.
+    spec: execution, section 7.2.
     """
-    total = np.zeros(outputs, np.int64)
-    number = np.arange(outputs)
+    total = np.zeros(len(used), np.int64)
+    number = np.arange(len(used))
     lanes = np.flatnonzero(used)
     if layer.bias and len(lanes) and len(lanes) <= lanes[-1] - lanes[0]:
         gap = int(lanes[0]) + int((~used[lanes[0] :]).argmax())
         text = f"outputs from {gap} have no kernels: it is not known whether bias entries are left out, too"
         diagnostics.report("warning", text, layer=layer.index, register="POST")
     for quadrant, offset in layer.bias.items():
-        concerned = used.copy()
+        concerned = used & nonzero
         if layer.kernels.quad:
             entries = offset + number // _PARALLEL
             concerned &= number % _PARALLEL == quadrant

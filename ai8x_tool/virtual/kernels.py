@@ -49,7 +49,7 @@ def fetch_kernels(
     """Return (weights, loaded): weights (outputs, passes, processors, taps) of int8, loaded (outputs,) of bool.
 
     Depth-wise layers have one output, that of their own processor. `loaded` is False for outputs none of whose kernels
-    were ever stored, or all of whose weights are 0: unused lanes.
+    were ever stored: unused lanes.
     """
     kernels, count = layer.kernels, len(layer.processors)
     taps = kernels.size[0] * kernels.size[1]
@@ -65,8 +65,7 @@ def fetch_kernels(
         concerned = concerned & own
     weights = np.where(concerned[:, None, :, None], weights, np.int8(0))
     _check_loaded(layer, loaded, concerned, diagnostics)
-    used = (loaded & concerned[:, None]).any(axis=(1, 2)) & weights.any(axis=(1, 2, 3))
-    return weights, np.asarray(used)
+    return weights, np.asarray((loaded & concerned[:, None]).any(axis=(1, 2)))
 
 
 def _kernel_numbers(layer: HardwareLayer, outputs: int) -> tuple[Array, Array]:

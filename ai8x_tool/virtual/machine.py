@@ -309,7 +309,8 @@ class Run:
         x = read_input(layer, source, pointer, matters, diagnostics)
         total = arithmetic.convolve(layer, x, weights)
         late = int(not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first)
-        bias = arithmetic.output_bias(layer, machine.biases, outputs, used, late, diagnostics)
+        nonzero = np.asarray(weights.any(axis=(1, 2, 3)))
+        bias = arithmetic.output_bias(layer, machine.biases, used, nonzero, late, diagnostics)
         total += bias[:, None, None]
         values = arithmetic.finish(layer, total, diagnostics)
         return place_outputs(layer, machine.device, values, self.master), Work(x, weights, total)

@@ -17,7 +17,7 @@ def compare_with_reference(result, sample, *, rounding, counts):
     network, tensors = result.network, result.tensors
     pattern = result.program.options.synthesized_input
     if pattern is not None:
-        sample = synthesize_sample(sample, pattern, "")
+        sample = synthesize_sample(sample, pattern, result.network.start)
     previous = INPUT
     for index in tensors.order:
         layer = network[index]
