@@ -62,6 +62,12 @@ class LayerRun:
     written: Written
     work: Work | None = None
 
+    @property
+    def tensor(self) -> npt.NDArray[Any]:
+        """What the layer wrote: (outputs, pixels), pixels row by row; unused lanes are outputs, too."""
+        values = self.written.values
+        return values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, 0)
+
 
 @dataclass(eq=False)
 class Machine:

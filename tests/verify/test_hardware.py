@@ -12,6 +12,7 @@ from ai8x_tool.engine import run
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.verify.hardware import check_program
+from ai8x_tool.virtual import VirtualDevice
 
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 
@@ -45,6 +46,13 @@ def test_right_program(device, width):
     assert [layer.index for layer in check.layers] == [0, 1, 2]
     assert [layer.values for layer in check.layers] == [8 * 8 * 9, 5 * 4 * 4, 7]
     assert "all 3 layers, all 663 values equal" in check.text()
+
+
+def test_tensors_can_be_read_back_by_layer():
+    program, tensors = lowered(MAX78000)
+    device = VirtualDevice(MAX78000).load(program).run()
+    for index, channels in ((0, 8), (1, 5), (2, 7)):
+        assert np.array_equal(device.layers[index].tensor, tensors.outputs[index][0].reshape(channels, -1))
 
 
 def broken(check, index):
