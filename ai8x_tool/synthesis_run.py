@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,21 +52,29 @@ def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
     return "# Settings of this project, for ai8x synthesize --settings\n" + yaml.safe_dump(values, sort_keys=False)
 
 
-def synthesize_project(
-    settings: SynthesizeSettings, console: Console, prove: Callable[[Synthesis], None] = lambda synthesis: None
-) -> Synthesis:
-    """Generate the project, run it on the virtual device unless told not to, and write it to its folder.
+def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+    """Generate the project and write it to its folder; where anything is wrong, nothing is written."""
+    result = generate_checked(settings, console)
+    write_synthesis(result, settings)
+    return result
 
-    `prove` may check more before anything is written. Where anything is wrong with the inputs, nothing is written.
+
+def generate_checked(settings: SynthesizeSettings, console: Console) -> Synthesis:
+    """Generate the project in memory and, unless told not to, run it on the virtual device.
+
+    Raises Ai8xError for everything that is wrong with the inputs, and if the folder could not be written.
     """
     check_folder(settings.folder, overwrite=settings.overwrite)
     result = generate(settings, console)
     if settings.verify is not False:
         result = replace(result, check=check_program(result.program, result.tensors))
         _report(result, console)
-    prove(result)
-    write_project(result.files, settings.folder, overwrite=settings.overwrite)
     return result
+
+
+def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
+    """Write the project to its folder."""
+    write_project(result.files, settings.folder, overwrite=settings.overwrite)
 
 
 def _report(result: Synthesis, console: Console) -> None:

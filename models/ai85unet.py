@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 
 
-class _UNet(nn.Module):
+class _UNet(nn.Module, ABC):
     """Three levels down, three up; each level up also sees the one beside it.
 
     Layers are named as in the reference's checkpoints, and defined in the order of computation.
@@ -41,9 +42,9 @@ class _UNet(nn.Module):
         """Compute what comes before the first level."""
         return x
 
+    @abstractmethod
     def finish(self, x: Tensor) -> Tensor:
         """Compute what comes after the last level."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one score per class and pixel."""

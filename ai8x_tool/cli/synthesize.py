@@ -275,7 +275,7 @@ def _synthesize(
 ) -> None:
     from ai8x_tool.report.summary import checkpoint_table, synthesis_document, synthesis_table
     from ai8x_tool.settings import resolve
-    from ai8x_tool.synthesis_run import save_intermediate, save_output, synthesize_project
+    from ai8x_tool.synthesis_run import generate_checked, save_intermediate, save_output, write_synthesis
     from ai8x_tool.synthesis_settings import SynthesizeSettings
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)
@@ -284,8 +284,9 @@ def _synthesize(
     elif settings.check is not None:
         _check(settings, settings.check, console)
     else:
-        chain = _Chain(recipe, settings, console)
-        result = synthesize_project(settings, console, chain.prove if settings.verify else lambda _: None)
+        result = generate_checked(settings, console)
+        proof = _prove(recipe, settings, result, console) if settings.verify else None
+        write_synthesis(result, settings)
         if extras.checkpoint:
             console.show(checkpoint_table(result.network))
         if extras.output_file is not None:
@@ -293,36 +294,26 @@ def _synthesize(
         if extras.intermediate:
             save_intermediate(result, settings.folder / "intermediate")
         console.show(synthesis_table(result, settings.part))
-        chain.show()
+        if proof is not None:
+            _show_proof(proof, console)
         console.show(f"project: {settings.folder}")
-        console.result(synthesis_document(result, settings.folder) | chain.document())
+        proved = {} if proof is None else {"proof": proof.document()}
+        console.result(synthesis_document(result, settings.folder) | proved)
 
 
-class _Chain:
-    """The rest of the proof chain, for ``--verify``."""
+def _prove(recipe: str | None, settings: SynthesizeSettings, result: Synthesis, console: Console) -> Proof:
+    from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
 
-    def __init__(self, recipe: str | None, settings: SynthesizeSettings, console: Console) -> None:
-        self._recipe, self._settings, self._console = recipe, settings, console
-        self._proof: Proof | None = None
+    proof = verify_synthesis(recipe, settings, result, VerifyOptions(), console)
+    if not proof.complete:
+        raise Ai8xError(proof.text())
+    return proof
 
-    def prove(self, synthesis: Synthesis) -> None:
-        """Check every link. Raises Ai8xError if one is broken."""
-        from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
 
-        self._proof = verify_synthesis(self._recipe, self._settings, synthesis, VerifyOptions(), self._console)
-        if not self._proof.complete:
-            raise Ai8xError(self._proof.text())
+def _show_proof(proof: Proof, console: Console) -> None:
+    from ai8x_tool.report.proof import show_proof
 
-    def show(self) -> None:
-        """Show what was proved, if anything was."""
-        if self._proof is not None:
-            from ai8x_tool.report.proof import show_proof
-
-            show_proof(self._proof, self._console)
-
-    def document(self) -> dict[str, Any]:
-        """Return what was proved, for JSON."""
-        return {} if self._proof is None else {"proof": self._proof.document()}
+    show_proof(proof, console)
 
 
 def _explain(settings: SynthesizeSettings, layer: str, console: Console) -> None:

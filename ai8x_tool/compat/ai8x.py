@@ -34,9 +34,8 @@ from ai8x_tool.compat.quantizers import (
 )
 from ai8x_tool.device import find_device
 from ai8x_tool.nn import *  # noqa: F403  (whatever that package offers is offered here)
-from ai8x_tool.nn import BuildContext, Override, QatPolicy, fuse_batchnorm, start_qat, update_model
+from ai8x_tool.nn import BuildContext, Override, QatPolicy, folding, fuse_batchnorm, start_qat, update_model
 from ai8x_tool.nn.context import change_context, current_context
-from ai8x_tool.nn.folding import fold_image, unfold_images
 from ai8x_tool.training.checkpoints import drop_parameters
 
 __all__ = [
@@ -125,7 +124,7 @@ class fold:  # noqa: N801
 
     def __call__(self, img: Tensor) -> Tensor:
         """Return (C·r², H/r, W/r)."""
-        return fold_image(img, self.fold_ratio)
+        return folding.fold(img, self.fold_ratio)
 
 
 class unfold:  # noqa: N801
@@ -136,12 +135,12 @@ class unfold:  # noqa: N801
 
     def __call__(self, img: Tensor) -> Tensor:
         """Return (K div r², h·r, w·r)."""
-        return unfold_images(img.unsqueeze(0), self.fold_ratio)[0]
+        return folding.unfold(img, self.fold_ratio)
 
 
 def unfold_batch(img_batch: Tensor, fold_ratio: int) -> Tensor:
     """Undo folding for a batch (B, K, h, w)."""
-    return unfold_images(img_batch, fold_ratio)
+    return folding.unfold(img_batch, fold_ratio)
 
 
 def fuse_bn_layers(m: nn.Module) -> None:

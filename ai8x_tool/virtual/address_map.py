@@ -26,7 +26,7 @@ INSTANCES_PER_QUADRANT = 4
 _WORD = 4
 
 
-class Kind(IntEnum):
+class Block(IntEnum):
     """What lies at an address."""
 
     NOTHING = 0
@@ -46,7 +46,7 @@ class Region:
 
     start: int
     end: int
-    kind: Kind
+    block: Block
     quadrant: int
 
 
@@ -55,39 +55,39 @@ def regions(device: Device) -> tuple[Region, ...]:
     """Return every address range of `device` that something answers to, ascending and without overlap."""
     at = device.addresses
     found = [
-        Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, Kind.COMMON, -1),
-        Region(FAST_FIFO_DATA, FAST_FIFO_DATA + _WORD, Kind.FAST_FIFO_DATA, -1),
-        Region(device.base + FIFO_CONTROL, device.base + FIFO_DATA, Kind.COMMON, -1),
-        Region(device.base + FIFO_DATA, device.base + FIFO_DATA + _WORD * QUADRANTS, Kind.FIFO_DATA, -1),
-        Region(device.base + AON_CONTROL, device.base + AON_CONTROL + _WORD, Kind.COMMON, -1),
+        Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, Block.COMMON, -1),
+        Region(FAST_FIFO_DATA, FAST_FIFO_DATA + _WORD, Block.FAST_FIFO_DATA, -1),
+        Region(device.base + FIFO_CONTROL, device.base + FIFO_DATA, Block.COMMON, -1),
+        Region(device.base + FIFO_DATA, device.base + FIFO_DATA + _WORD * QUADRANTS, Block.FIFO_DATA, -1),
+        Region(device.base + AON_CONTROL, device.base + AON_CONTROL + _WORD, Block.COMMON, -1),
     ]
     for quadrant in range(QUADRANTS):
         kernels = at.kernel + PROCESSORS_PER_QUADRANT * at.kernel_stride
-        blocks = (
-            (at.control, at.bias, Kind.REGISTER),
-            (at.bias, at.bias + 4 * device.bias_size, Kind.BIAS),
-            (at.tram, at.tram + PROCESSORS_PER_QUADRANT * at.tram_stride, Kind.TRAM),
-            (at.kernel, kernels, Kind.KERNEL),
-            (at.data, at.data + INSTANCES_PER_QUADRANT * at.instance_stride, Kind.DATA),
+        parts = (
+            (at.control, at.bias, Block.REGISTER),
+            (at.bias, at.bias + 4 * device.bias_size, Block.BIAS),
+            (at.tram, at.tram + PROCESSORS_PER_QUADRANT * at.tram_stride, Block.TRAM),
+            (at.kernel, kernels, Block.KERNEL),
+            (at.data, at.data + INSTANCES_PER_QUADRANT * at.instance_stride, Block.DATA),
         )
-        for start, end, kind in blocks:
-            found.append(Region(device.quadrant(start, quadrant), device.quadrant(end, quadrant), kind, quadrant))
+        for start, end, block in parts:
+            found.append(Region(device.quadrant(start, quadrant), device.quadrant(end, quadrant), block, quadrant))
     return tuple(sorted(found, key=lambda region: region.start))
 
 
 @cache
 def _table(device: Device) -> tuple[Array, ...]:
     found = regions(device)
-    return tuple(np.array([getattr(r, key) for r in found]) for key in ("start", "end", "kind", "quadrant"))
+    return tuple(np.array([getattr(r, key) for r in found]) for key in ("start", "end", "block", "quadrant"))
 
 
 def classify(device: Device, addresses: Array) -> tuple[Array, Array, Array]:
-    """Return (kind, quadrant, byte offset inside the region) for each address."""
-    starts, ends, kinds, quadrants = _table(device)
+    """Return (block, quadrant, byte offset inside the region) for each address."""
+    starts, ends, blocks, quadrants = _table(device)
     wide = addresses.astype(np.int64)
     index = np.maximum(np.searchsorted(starts, wide, side="right") - 1, 0)
     inside = (wide >= starts[index]) & (wide < ends[index])
-    return np.where(inside, kinds[index], 0), np.where(inside, quadrants[index], -1), wide - starts[index]
+    return np.where(inside, blocks[index], 0), np.where(inside, quadrants[index], -1), wide - starts[index]
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from ai8x_tool.device import Device, find_device
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
-from ai8x_tool.virtual.address_map import Kind, classify, find_register
+from ai8x_tool.virtual.address_map import Block, classify, find_register
 from ai8x_tool.virtual.byte_collector import ByteCollector
 from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
@@ -23,7 +23,7 @@ from ai8x_tool.virtual.start_checks import check_start, powered_down
 
 Array = npt.NDArray[Any]
 
-_MEMORIES = (Kind.BIAS, Kind.KERNEL, Kind.DATA, Kind.TRAM)
+_MEMORIES = (Block.BIAS, Block.KERNEL, Block.DATA, Block.TRAM)
 
 
 class HasStores(Protocol):
@@ -110,9 +110,9 @@ class VirtualDevice:
     def words(self, addresses: Array) -> Array:
         """Return the words (uint32) that data memory holds at byte `addresses`."""
         self._flush()
-        kinds, quadrants, offsets = classify(self.device, np.asarray(addresses))
+        blocks, quadrants, offsets = classify(self.device, np.asarray(addresses))
         instance, word = self._data_place(quadrants, offsets)
-        if (kinds != Kind.DATA).any() or (word >= self._machine.data.size).any():
+        if (blocks != Block.DATA).any() or (word >= self._machine.data.size).any():
             raise ValueError("only data memory can be read in blocks")
         return self._machine.data.load_words(instance, word)
 
@@ -143,36 +143,36 @@ class VirtualDevice:
             self._apply(Stores.of(columns[0], columns[1] & 0xFFFF_FFFF, columns[2]))
 
     def _apply(self, stores: Stores) -> None:
-        kinds, quadrants, offsets = classify(self.device, stores.addresses)
-        for part in _segments(self.device, kinds, quadrants, offsets, stores.sizes):
-            kind, quadrant = Kind(int(kinds[part.start])), int(quadrants[part.start])
+        blocks, quadrants, offsets = classify(self.device, stores.addresses)
+        for part in _segments(self.device, blocks, quadrants, offsets, stores.sizes):
+            block, quadrant = Block(int(blocks[part.start])), int(quadrants[part.start])
             values, sizes = stores.values[part], stores.sizes[part]
-            if kind in _MEMORIES:
-                self._check_access(kind, quadrant, int(stores.addresses[part.start]))
-            if kind is Kind.DATA:
+            if block in _MEMORIES:
+                self._check_access(block, quadrant, int(stores.addresses[part.start]))
+            if block is Block.DATA:
                 self._store_data(quadrant, offsets[part], values, sizes)
-            elif kind is Kind.KERNEL:
+            elif block is Block.KERNEL:
                 self._store_kernels(quadrant, offsets[part], values, sizes)
-            elif kind is Kind.BIAS:
+            elif block is Block.BIAS:
                 self._machine.biases.store(quadrant, offsets[part] // 4, values)
-            elif kind is Kind.TRAM:
+            elif block is Block.TRAM:
                 continue
-            elif kind in (Kind.FIFO_DATA, Kind.FAST_FIFO_DATA):
-                self._push(kind, offsets[part], values)
+            elif block in (Block.FIFO_DATA, Block.FAST_FIFO_DATA):
+                self._push(block, offsets[part], values)
             else:
-                self._store_words(kind, quadrant, stores.addresses[part], offsets[part], values)
+                self._store_words(block, quadrant, stores.addresses[part], offsets[part], values)
 
-    def _store_words(self, kind: Kind, quadrant: int, addresses: Array, offsets: Array, values: Array) -> None:
+    def _store_words(self, block: Block, quadrant: int, addresses: Array, offsets: Array, values: Array) -> None:
         for address, offset, value in zip(addresses.tolist(), offsets.tolist(), values.tolist(), strict=True):
-            if kind is Kind.REGISTER:
+            if block is Block.REGISTER:
                 self._store_register(quadrant, address, offset, value)
-            elif kind is Kind.COMMON:
+            elif block is Block.COMMON:
                 self._machine.registers.words[address] = value
             else:
                 self._diagnostics.report("error", "nothing answers a store to this address", address=address)
 
-    def _check_access(self, kind: Kind, quadrant: int, address: int, access: str = "stored to") -> None:
-        name = kind.name.lower()
+    def _check_access(self, block: Block, quadrant: int, address: int, access: str = "stored to") -> None:
+        name = block.name.lower()
         if not self._machine.registers.fields("CTL", quadrant)["clock"]:
             text = f"{name} memory is {access} while the quadrant's clock is off"
             self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="CTL")
@@ -217,8 +217,8 @@ class VirtualDevice:
             values = values[1:]
         memory.append(processor, values)
 
-    def _push(self, kind: Kind, offsets: Array, values: Array) -> None:
-        numbers = offsets // 4 if kind is Kind.FIFO_DATA else np.full(len(offsets), FAST)
+    def _push(self, block: Block, offsets: Array, values: Array) -> None:
+        numbers = offsets // 4 if block is Block.FIFO_DATA else np.full(len(offsets), FAST)
         for number in np.unique(numbers).tolist():
             self._machine.fifos.push(number, values[numbers == number])
         run = self._run
@@ -324,26 +324,26 @@ class VirtualDevice:
     # -- Loads -----------------------------------------------------------------------------------------------------
 
     def _load_word(self, address: int) -> int:
-        kinds, quadrants, offsets = classify(self.device, np.array([address]))
-        kind, quadrant, offset = Kind(int(kinds[0])), int(quadrants[0]), int(offsets[0])
+        blocks, quadrants, offsets = classify(self.device, np.array([address]))
+        block, quadrant, offset = Block(int(blocks[0])), int(quadrants[0]), int(offsets[0])
         machine = self._machine
-        if kind in _MEMORIES:
-            self._check_access(kind, quadrant, address, "loaded from")
-        if kind is Kind.REGISTER:
+        if block in _MEMORIES:
+            self._check_access(block, quadrant, address, "loaded from")
+        if block is Block.REGISTER:
             return self._load_register(quadrant, address, offset)
-        if kind is Kind.COMMON:
+        if block is Block.COMMON:
             status = address in (FAST_FIFO_STATUS, self.device.base + FIFO_STATUS)
             return 0 if status else machine.registers.words.get(address, 0)
-        if kind is Kind.KERNEL:
+        if block is Block.KERNEL:
             inside, place = divmod(offset, self.device.addresses.kernel_stride)
             return machine.kernels.load_word(PROCESSORS_PER_QUADRANT * quadrant + inside, place)
-        if kind is Kind.BIAS:
+        if block is Block.BIAS:
             return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
-        if kind is Kind.DATA:
+        if block is Block.DATA:
             instance, word = self._data_place(quadrant, offsets)
             if word[0] < machine.data.size:
                 return int(machine.data.load_words(instance, word)[0])
-        if kind is not Kind.TRAM:
+        if block is not Block.TRAM:
             self._diagnostics.report("error", "nothing answers a load from this address", address=address)
         return 0
 
@@ -366,11 +366,11 @@ class VirtualDevice:
         return next((test.done for test in self.device.tests if test.start == code), 0)
 
 
-def _segments(device: Device, kinds: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
+def _segments(device: Device, blocks: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
     """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
-    kernel = kinds == Kind.KERNEL
+    kernel = blocks == Block.KERNEL
     processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
-    key = (kinds.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
+    key = (blocks.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
     first = np.ones(len(key), bool)
     first[1:] = (key[1:] != key[:-1]) | (kernel[1:] & (sizes[1:] == 1))
     starts = np.flatnonzero(first).tolist()

@@ -17,14 +17,14 @@ from slow_device import place, places_read, pooled
 from ai8x_tool.device.registers import FAST_FIFO_DATA, FIFO_DATA, registers
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual import VirtualDevice
-from ai8x_tool.virtual.address_map import Kind, classify, find_register
+from ai8x_tool.virtual.address_map import Block, classify, find_register
 from ai8x_tool.virtual.layer import Kind as LayerKind
 
 CATEGORIES = {
-    "register": (Kind.REGISTER, Kind.COMMON),
-    "weight": (Kind.KERNEL,),
-    "bias": (Kind.BIAS,),
-    "input": (Kind.DATA, Kind.FIFO_DATA, Kind.FAST_FIFO_DATA),
+    "register": (Block.REGISTER, Block.COMMON),
+    "weight": (Block.KERNEL,),
+    "bias": (Block.BIAS,),
+    "input": (Block.DATA, Block.FIFO_DATA, Block.FAST_FIFO_DATA),
 }
 
 TIME = "speed, not results: time is not modelled"
@@ -34,7 +34,7 @@ UNUSED = {
     ("CTL", "done"): ("a flag that the part sets", lambda p: True),
     ("CTL", "mlator"): ("loads of MLAT only", lambda p: True),
     ("CTL", "mlator_lane"): ("loads of MLAT only", lambda p: True),
-    ("CTL", "express"): ("loading of kernels, which is over", lambda p: not (p.kinds[p.index :] == Kind.KERNEL).any()),
+    ("CTL", "express"): ("loading of kernels, which is over", lambda p: not (p.blocks[p.index :] == Block.KERNEL).any()),
     ("CTL", "average_round"): (
         "no layer has average pooling",
         lambda p: all(
@@ -77,16 +77,16 @@ class Program:
     stores: object
 
     def __post_init__(self):
-        self.kinds, self.quadrants, self.offsets = classify(self.device, self.stores.addresses)
+        self.blocks, self.quadrants, self.offsets = classify(self.device, self.stores.addresses)
         self.machine, self.runs = execute(self.device, self.stores)
         self.diagnostics = [str(d) for d in self.machine.diagnostics]
 
     def choose(self, generator):
         """Return (index, bit) of a random change; categories come equally often."""
-        present = [k for k in CATEGORIES.values() if np.isin(self.kinds, k).any()]
+        present = [k for k in CATEGORIES.values() if np.isin(self.blocks, k).any()]
         kinds = present[generator.integers(len(present))]
-        index = int(generator.choice(np.flatnonzero(np.isin(self.kinds, kinds))))
-        bits = 8 if self.stores.sizes[index] == 1 or self.kinds[index] == Kind.BIAS else 32
+        index = int(generator.choice(np.flatnonzero(np.isin(self.blocks, kinds))))
+        bits = 8 if self.stores.sizes[index] == 1 or self.blocks[index] == Block.BIAS else 32
         return index, int(generator.integers(bits))
 
     @cached_property
@@ -117,13 +117,13 @@ class Mutation:
 
     def __init__(self, program, index, bit):
         self.program, self.index, self.bit = program, index, bit
-        self.kinds, self.runs, self.device = program.kinds, program.runs, program.device
+        self.blocks, self.runs, self.device = program.blocks, program.runs, program.device
         value = int(program.stores.values[index]) ^ 1 << bit
         self.stores = replaced(program.stores, index, value)
         self.machine, self.mutants = execute(self.device, self.stores)
-        kind = Kind(int(self.kinds[index]))
-        self.kind = kind
-        place = find_register(self.device, int(program.offsets[index])) if kind is Kind.REGISTER else None
+        kind = Block(int(self.blocks[index]))
+        self.block = kind
+        place = find_register(self.device, int(program.offsets[index])) if kind is Block.REGISTER else None
         self.register, self.layer = (place.name, place.layer) if place else (None, 0)
 
     @property
@@ -143,11 +143,11 @@ class Mutation:
     @property
     def name(self):
         """Register and field, or what else was changed."""
-        if self.kind is Kind.COMMON:
+        if self.block is Block.COMMON:
             offset = int(self.program.stores.addresses[self.index]) - self.device.base
             return ("AON", "wait_states") if offset == 0x1000 else ("FIFO", "thresholds")
         if self.register is None:
-            return (self.kind.name, "")
+            return (self.block.name, "")
         if self.register.startswith("SNP"):
             return self._snoop_name()
         fields = registers(self.device)[self.register].fields
@@ -186,14 +186,14 @@ class Mutation:
             if holds(self):
                 return reason
         proofs = {
-            Kind.REGISTER: self._prove_register,
-            Kind.KERNEL: self._prove_weight,
-            Kind.BIAS: self._prove_bias,
-            Kind.DATA: self._prove_input,
-            Kind.FIFO_DATA: self._prove_input,
-            Kind.FAST_FIFO_DATA: self._prove_input,
+            Block.REGISTER: self._prove_register,
+            Block.KERNEL: self._prove_weight,
+            Block.BIAS: self._prove_bias,
+            Block.DATA: self._prove_input,
+            Block.FIFO_DATA: self._prove_input,
+            Block.FAST_FIFO_DATA: self._prove_input,
         }
-        return proofs[self.kind]() if self.kind in proofs else None
+        return proofs[self.block]() if self.block in proofs else None
 
     def _executed(self):
         return any(r.layer.index == self.layer for r in self.runs)
@@ -300,7 +300,7 @@ class Mutation:
 
     def _place(self):
         address = int(self.program.stores.addresses[self.index])
-        if self.kind is Kind.DATA:
+        if self.block is Block.DATA:
             step = self.device.addresses.instance_stride
             offset = int(self.program.offsets[self.index])
             return 4 * int(self.program.quadrants[self.index]) + offset // step, offset % step // 4, False

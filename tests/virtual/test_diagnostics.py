@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hand_made import Board, copy, point_wise
 from networks import LOWERING, MAPPING, QUIET, Weights, build, program, random_sample
-from program_stores import replaced, stores_of
+from program_stores import replaced
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import AON_CONTROL, FIFO_DATA, registers
@@ -43,7 +43,7 @@ class Good:
         self.device = device
         network = build(layers, weights, shape, device, console=QUIET)
         self.program = program(network, mapping, LOWERING, random_sample(shape))
-        self.stores = stores_of(self.program)
+        self.stores = self.program.stores()
         assert VirtualDevice(device, strict=True).load(self.stores).run().completed == 1
 
     def address(self, name, quadrant=0, layer=0):

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from networks import LOWERING, MAPPING, QUIET, RESOLVE, Weights, build, program, random_kernels, random_sample
-from program_stores import stores_of
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.virtual import VirtualDevice
@@ -24,7 +23,7 @@ def executed(layers, weights, shape, device, mapping=MAPPING, lowering=LOWERING,
     """Return (virtual device after the run, program)."""
     network = build(layers, weights, shape, device, replace(RESOLVE, start_layer=start), QUIET)
     lowered = program(network, mapping, lowering, random_sample(shape))
-    return VirtualDevice(device).load(stores_of(lowered)).run(), lowered
+    return VirtualDevice(device).load(lowered).run(), lowered
 
 
 def wrong(virtual, lowered):
@@ -210,7 +209,7 @@ def test_average_rounding(device):
     rounded = virtual.layers[0]
     traced = VirtualDevice(device, trace=True)
     network = build(layers, [kernels], sample.shape, device, console=QUIET)
-    traced.load(stores_of(program(network, MAPPING, lowering, sample))).run()
+    traced.load(program(network, MAPPING, lowering, sample)).run()
     assert rounded.work is None
     np.testing.assert_array_equal(traced.layers[0].work.input[0], expected)
     assert (expected != np.sign(windows) * (abs(windows) // 6)).any()

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ai8x_tool.training.folding import unfold
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.folding import unfold
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.model import output_scale
 
@@ -124,7 +125,7 @@ class Task(ABC):
         """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
         ratio = self.context.settings.out_fold_ratio
         real = output * self._scale if self.context.simulate else output
-        return real if ratio == 1 else unfold(real, ratio)
+        return real if ratio == 1 else _unfolded(real, ratio)
 
     @abstractmethod
     def loss(self, output: Any, target: Any, inputs: Tensor) -> Tensor:
@@ -177,3 +178,11 @@ class Task(ABC):
 def spaced(items: Sequence[str], gap: int = 4) -> str:
     """Join items as the log lines do."""
     return (" " * gap).join(items)
+
+
+def _unfolded(maps: Tensor, ratio: int) -> Tensor:
+    """Return the outputs of a model that ends in folded maps."""
+    if maps.shape[1] % ratio**2:
+        message = f"the model has {maps.shape[1]} output channels, not a multiple of {ratio}²"
+        raise Ai8xError(message, fix="choose another --out-fold-ratio")
+    return unfold(maps, ratio)

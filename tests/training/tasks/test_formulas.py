@@ -15,9 +15,9 @@ from torch.nn.functional import cross_entropy, normalize, smooth_l1_loss
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.folding import fold, unfold
 from ai8x_tool.settings import TaskSettings
 from ai8x_tool.training.data import DataSetEntry
-from ai8x_tool.training.folding import fold, unfold
 from ai8x_tool.training.metrics import progress_line
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
@@ -187,8 +187,10 @@ def test_folding() -> None:
     colors = torch.rand(2, 3, 8, 12)
     torch.testing.assert_close(unfold(fold(colors, 4), 4), colors)
     torch.testing.assert_close(fold(colors, 2)[:, 3:6], colors[:, :, ::2, 1::2])  # a block has all channels
-    with pytest.raises(Ai8xError, match="not a multiple of 2²"):
-        unfold(torch.zeros(1, 6, 2, 2), 2)
+    torch.testing.assert_close(unfold(fold(colors, 2)[0], 2), colors[0])
+    assert unfold(torch.zeros(1, 6, 2, 2), 2).shape == (1, 1, 4, 4)
+    with pytest.raises(Ai8xError, match="3 channels cannot be unfolded by 2"):
+        unfold(torch.zeros(1, 3, 2, 2), 2)
     with pytest.raises(Ai8xError, match="cannot be folded by 3"):
         fold(colors, 3)
 
