@@ -27,6 +27,9 @@ Result = TypeVar("Result")
 FOLDERS = ("models", "datasets")
 LIBRARY_NAMES = ("ai8x", "ai8x_blocks")
 
+_PACKAGES = "ai8x_plugins_"
+"""What the names of the packages begin with, in which plugins are modules."""
+
 
 def load_plugin(path: Path) -> ModuleType:
     """Execute a plugin file once and return its module.
@@ -79,6 +82,17 @@ def plugin_error(error: Exception, path: Path) -> Ai8xError:
     return Ai8xError(message, where=f"{path}:{line}" if line else str(path))
 
 
+def plugin_fault(error: Exception) -> Ai8xError | None:
+    """Return the line for an exception that code of a plugin caused or let pass; None if none of it was running."""
+    found = None
+    trace = error.__traceback__
+    while trace is not None:
+        if str(trace.tb_frame.f_globals.get("__name__", "")).startswith(_PACKAGES):
+            found = Path(trace.tb_frame.f_code.co_filename)
+        trace = trace.tb_next
+    return None if found is None else plugin_error(error, found)
+
+
 @contextmanager
 def library_names(path: Path) -> Iterator[None]:
     """Let imports find what the plugin file `path` expects, to the end of the block."""
@@ -121,7 +135,7 @@ class _Neighbours(MetaPathFinder):
 
 def _package(folder: Path) -> ModuleType:
     """Return the package of a plugin folder, in which relative imports work."""
-    name = f"ai8x_plugins_{zlib.crc32(str(folder).encode()):08x}"
+    name = f"{_PACKAGES}{zlib.crc32(str(folder).encode()):08x}"
     if name not in sys.modules:
         package = ModuleType(name, f"Plugins of {folder}")
         package.__path__ = [str(folder)]

@@ -63,6 +63,14 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
         where = f"{error.filename}: " if error.filename else ""
         console.error(f"{where}{error.strerror or error}")
         raise typer.Exit(EXIT_FAILED) from None
+    except Exception as error:
+        from ai8x_tool.plugin_import import plugin_fault
+
+        fault = plugin_fault(error)
+        if fault is None:
+            raise
+        console.error(str(fault))
+        raise typer.Exit(EXIT_FAILED) from None
 
 
 def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str | None, console: Console) -> None:

@@ -34,7 +34,10 @@ UNUSED = {
     ("CTL", "done"): ("a flag that the part sets", lambda p: True),
     ("CTL", "mlator"): ("loads of MLAT only", lambda p: True),
     ("CTL", "mlator_lane"): ("loads of MLAT only", lambda p: True),
-    ("CTL", "express"): ("loading of kernels, which is over", lambda p: not (p.blocks[p.index :] == Block.KERNEL).any()),
+    ("CTL", "express"): (
+        "loading of kernels, which is over",
+        lambda p: not (p.blocks[p.index :] == Block.KERNEL).any(),
+    ),
     ("CTL", "average_round"): (
         "no layer has average pooling",
         lambda p: all(

@@ -139,3 +139,14 @@ def test_activation_ranges(workspace: Path) -> None:
         assert read_checkpoint(Path(document["checkpoint"])).measured_ranges == key
     done = invoke(*TRAIN, "--activation-ranges", "sometimes")
     assert done.exit_code == 1 and "'sometimes' is not one of measured, fixed" in done.stderr
+
+
+def test_an_error_in_a_model_is_one_line(workspace: Path) -> None:
+    """File and line of the model, no traceback."""
+    file = workspace / "models" / "tiny.py"
+    text = file.read_text().replace("        return self.fc(", "        x = {}['odd']\n        return self.fc(")
+    file.write_text(text)
+    line = text.splitlines().index("        x = {}['odd']") + 1
+    done = invoke(*TRAIN)
+    assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
+    assert f"error: {file}:{line}: KeyError: 'odd'" in done.stderr.replace("\n", "")

@@ -289,6 +289,8 @@ def test_choosing_a_task() -> None:
     assert choose("classification", 3, regression=True).name == "regression"
     assert choose("reconstruction", 1, regression=True).name == "reconstruction"
     assert choose("classification", 3, dr=4).name == "embeddings"
+    with pytest.raises(Ai8xError, match="6 output channels, not a multiple of 2²"):
+        choose("segmentation", 3, out_fold_ratio=2).real_outputs(torch.zeros(1, 6, 2, 2))
     found = choose("regression", 1, obj_detection=True, obj_detection_params="default", dr=4)
     assert found.name == "detection" and found.model_arguments() == {"num_classes": 2, "device": "cpu"}
     boxes = [torch.tensor([[0.1, 0.1, 0.5, 0.5]]), torch.zeros(0, 4)]
