@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from ai8x_tool.training.folding import fold
 from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.nn.folding import fold
 from ai8x_tool.training.cache import ArrayWriter, cached_arrays
 from ai8x_tool.training.data import DataSet, DataSetEntry, Part
 from ai8x_tool.training.images import read_image
