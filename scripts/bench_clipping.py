@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,8 +18,8 @@ from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.rules import Clipping
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration
 from ai8x_tool.settings import EvaluateSettings
-from ai8x_tool.training.data import DataSet, Part
-from ai8x_tool.training.evaluation import LoadedModel, prepare_model, run_test
+from ai8x_tool.training.evaluation import prepare_model
+from ai8x_tool.training.passes import Evaluator, Samples
 
 METHODS = ("AVGMAX", "MAX", "STDDEV", "SCALE")
 PLAIN, CALIBRATED = "none (MAX_BIT_SHIFT)", "`--calibrate`"
@@ -46,9 +45,9 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.console = options, Console(verbosity=-1, muted=True)
         self.entry = find_dataset(options.dataset)
-        self.data: DataSet = self.entry.load(options.data, self.console)
-        order = torch.randperm(len(self.data.test), generator=torch.Generator().manual_seed(1))[: options.samples]
-        self.test = chosen_part(self.data.test, order.sort().values)
+        test = self.entry.load(options.data, self.console).test
+        order = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))[: options.samples]
+        self.test = Samples(test, order.sort().values)
 
     def accuracy(self, checkpoint: Path, *, simulate: bool) -> float:
         """Return the percentage of test samples that are classified correctly."""
@@ -61,8 +60,9 @@ class Bench:
             use_bias=self.options.use_bias,
         )
         ready = prepare_model(settings, self.entry, self.console)
-        loaded = LoadedModel(ready.name, ready.model, ready.checkpoint, self.entry, self.test, ready.device)
-        return run_test(loaded, settings, self.console)[0].top1
+        console = self.console
+        evaluator = Evaluator(ready.model, ready.task, ready.device, settings.batch_size, console, line=console.detail)
+        return evaluator.measure(self.test, "test").metrics["top1"]
 
     def quantized(self, method: str, bits: int) -> float:
         """Quantize all layers to `bits` with `method` and return the accuracy of the result."""
@@ -84,11 +84,6 @@ class Bench:
                 calibration=chooser,
             )
             return self.accuracy(target, simulate=True)
-
-
-def chosen_part(part: Part, indices: torch.Tensor) -> Part:
-    """Return the samples of `part` at `indices`."""
-    return replace(part, raw=part.raw[indices], targets=part.targets[indices])
 
 
 def main() -> None:

@@ -26,8 +26,10 @@ from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.session import Samples, prepare
-from ai8x_tool.training.trainer import Trainer, TrainResult
+from ai8x_tool.training.passes import Samples
+from ai8x_tool.training.results import TrainResult
+from ai8x_tool.training.session import prepare
+from ai8x_tool.training.trainer import Trainer
 
 Scheme = Literal["fixed", "measured"]
 SCHEMES: tuple[Scheme, ...] = ("fixed", "measured")
@@ -94,8 +96,12 @@ def measure(recipe: str, scheme: Scheme, seed: int, arguments: argparse.Namespac
         trained = _train(replace(settings, **options), arguments.samples)  # type: ignore[arg-type]
         file = trained.folder / "q.pth.tar"
         quantize(trained.best_checkpoint, file, find_device(settings.device), QUIET)
-        accuracies = [_accuracy(settings, p) for p in (floating.best_checkpoint, trained.best_checkpoint)]
-        yield Row(recipe, scheme, seed, bits, *accuracies, _accuracy(settings, file, simulate=True))
+        yield Row(
+            *(recipe, scheme, seed, bits),
+            floating=_accuracy(settings, floating.best_checkpoint),
+            qat=_accuracy(settings, trained.best_checkpoint),
+            integers=_accuracy(settings, file, simulate=True),
+        )
 
 
 def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
@@ -108,10 +114,9 @@ def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
 
 
 def _accuracy(settings: TrainSettings, checkpoint: Path, *, simulate: bool = False) -> float:
-    options = EvaluateSettings(
-        settings.dataset, checkpoint, settings.model, settings.device, settings.data, simulate, engine=False, cpu=True
-    )
-    return evaluate(options, QUIET).score.top1
+    flags = {"device": settings.device, "data": settings.data, "simulate": simulate, "engine": False, "cpu": True}
+    options = EvaluateSettings(settings.dataset, checkpoint, settings.model, **flags)  # type: ignore[arg-type]
+    return evaluate(options, QUIET).score.metrics["top1"]
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def training_step(model: nn.Module, inputs: Tensor, targets: Tensor) -> Callable
 
     def step() -> None:
         optimizer.zero_grad()
-        F.cross_entropy(model(inputs), targets).backward()
+        torch.autograd.backward(F.cross_entropy(model(inputs), targets))
         optimizer.step()
 
     return step

@@ -19,6 +19,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from typer.testing import CliRunner
@@ -52,7 +53,7 @@ def run_case(folder: Path, host: bool) -> Outcome:
     return Outcome(name, core, result, time.monotonic() - began)
 
 
-def _run(folder: Path, info: dict, scratch: Path, host: bool) -> str:
+def _run(folder: Path, info: dict[str, Any], scratch: Path, host: bool) -> str:
     sample, project = scratch / "sample.npy", scratch / "project"
     np.save(sample, np.load(folder / "sample.npz")["sample"].astype(np.int64))
     checkpoint = (folder / info["checkpoint"]).resolve()
@@ -80,7 +81,9 @@ def main() -> int:
     given = parser.parse_args()
     folders = [f.parent for f in sorted(given.golden.glob("accept/*/*/case.json"))]
     folders = [f for f in folders if given.only in f"{f.parent.name}/{f.name}"]
-    began, passed, total = time.monotonic(), Counter(), Counter()
+    began = time.monotonic()
+    passed: Counter[tuple[str, str]] = Counter()
+    total: Counter[tuple[str, str]] = Counter()
     with ProcessPoolExecutor(given.jobs) as pool:
         for outcome in pool.map(run_case, folders, [given.host] * len(folders)):
             key = outcome.case.split("/")[0], outcome.core

@@ -167,6 +167,11 @@ class FusedModule(nn.Module):
         return 1.0 if self.measured_ranges else 0.25
 
     @property
+    def range_exponent(self) -> int:
+        """R: outputs are divided by 2^R more than inputs."""
+        return self._range
+
+    @property
     def final_scale_exponent(self) -> int:
         """F: outputs are multiplied by 2^F; what the accelerator computes is not."""
         return self._final_scale

@@ -5,6 +5,9 @@ much of the weights is clipped and how coarse the steps are. For each candidate 
 would run it, on what the layers before it, already quantized, make of the samples; the error is that of its output
 against the model as it was trained. The bias takes up the mean error of each channel and has all 8 bits of bias memory
 whatever the width of the weights.
+
+A float model of measured activation ranges has none yet; the samples give them, as the training set does when QAT
+starts.
 """
 
 from __future__ import annotations
@@ -19,13 +22,33 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn import fuse_batchnorm, named_fused_modules
+from ai8x_tool.nn import fuse_batchnorm, measure_ranges, named_fused_modules, update_model
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.policy import QatPolicy
+from ai8x_tool.nn.ranges import Warn
 from ai8x_tool.quantization.rounding import CompensatedRounding
 from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
 """How far from the scale that clips nothing the candidates go, in powers of two."""
+_RANGE_ENTRIES = ("activation_threshold", "final_scale", "clamp_activation")
+
+
+@torch.no_grad()
+def limit_ranges(model: nn.Module, samples: Tensor, warn: Warn) -> dict[str, Tensor]:
+    """Limit the activations of a model of measured ranges; measure what `samples` need where it has none yet.
+
+    `model` is a trained one with batch normalization folded, `samples` are integers −128…127 as float32. Returns the
+    entries of the state dict that say the ranges. spec: qatv2, sections 4.3 to 4.5.
+    """
+    modules = [module for _, module in named_fused_modules(model)]
+    if not any(module.clamps for module in modules):
+        measure_ranges(model, [samples / 128], QatPolicy(start_epoch=0, weight_bits=8), warn)
+    for module in modules:
+        module.clamp_activation.data.fill_(True)
+    update_model(model)
+    state = model.state_dict()
+    return {key: value.clone() for key, value in state.items() if key.rpartition(".")[2] in _RANGE_ENTRIES}
 
 
 @torch.no_grad()
@@ -121,7 +144,8 @@ class _Search:
         assert module.op is not None and reference.op is not None
         self.module, self.op, self.given, self.bits = module, reference.op, given, bits
         self.weights, self.bias, exponent = _parameters(reference)
-        self.target = reference(trained) * (2.0**exponent if reference.wide else 1.0)
+        self.target = reference(trained) * 2.0 ** ((exponent if reference.wide else 0) - reference.final_scale_exponent)
+        self.range = reference.range_exponent
         self.means = _channel_means(self.op, _pooled(reference, trained), self.weights, self.bias)
         self.pooled = _pooled(module, given) / 128
         self.compensated = CompensatedRounding(self.op, self.pooled)
@@ -135,7 +159,7 @@ class _Search:
         """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
         fitting = _fitting_exponent(self.weights, 1.0)
         both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
-        low, high = -7 - self.bits, 23 - self.bits
+        low, high = -7 - self.bits - self.range, 23 - self.bits - self.range
         return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
 
     def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:
@@ -150,14 +174,14 @@ class _Search:
                 corrected = self.means - _channel_means(self.op, self.pooled, weights / scale, None)
                 biases = [_stored_bias(bias, scale, self.bits) for bias in (self.bias, corrected)]
             for bias in biases:
-                yield QuantizedLayer(weights, bias, float(-exponent))
+                yield QuantizedLayer(weights, bias, float(-exponent - self.range))
 
     def _error(self, layer: QuantizedLayer) -> float:
         _install(self.module, layer, self.bits)
         output = self.module(self.given)
         scale = 1 / 128
         if self.module.wide:
-            scale /= 2 ** (self.bits - 1) * 2.0 ** -(layer.output_shift or 0.0)
+            scale /= 2 ** (self.bits - 1) * 2.0 ** -((layer.output_shift or 0.0) + self.range)
         return float((output * scale - self.target).square().mean())
 
 

@@ -6,7 +6,7 @@ import io
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,17 @@ _RANGES = ("activation_threshold", "final_scale")
 CALIBRATED = "CALIBRATED"
 """The method's name in checkpoints."""
 
-Chooser = Callable[[Checkpoint, Mapping[str, int]], Mapping[str, QuantizedLayer]]
-"""Chooses integers by layer, from a checkpoint and the widths of its layers."""
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """Integers by layer, and the entries of the state that say the activation ranges they were chosen for."""
+
+    layers: Mapping[str, QuantizedLayer] = field(default_factory=dict)
+    ranges: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+Chooser = Callable[[Checkpoint, Mapping[str, int]], Calibrated]
+"""Chooses integers from a checkpoint and the widths of its layers."""
 
 
 @dataclass(frozen=True)
@@ -117,21 +126,28 @@ def quantize_checkpoint(
     if "clipping_method" in checkpoint.extras:
         raise Ai8xError("this checkpoint is already quantized", where=where)
     trained = clipping is None and calibration is None
-    if not trained:
+    if clipping is not None:
         _check_no_ranges(state, where)
     factor = 1.0 if checkpoint.measured_ranges else NormFacts.factor
     state = _folded(state, described, console, where, trained=trained, factor=factor)
     _check_state(state, where)
     widths = _widths(state, described, default_bits, where)
     _tell_defaults(state, list(widths), console, where, trained=trained)
-    chosen = {} if calibration is None else calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
+    if calibration is None:
+        _tell_unlimited(checkpoint, console)
+        chosen = Calibrated()
+    else:
+        chosen = calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
+        state |= {key: value for key, value in chosen.ranges.items() if key in state}
     done: dict[str, Tensor] = {}
     layers = dict(zip(_weight_keys(state), described, strict=False))
     reports = []
     for key, bits in widths.items():
         wide = key in layers and layers[key].output_width != 8
         said = f"{where}: {key!r}"
-        reports.append(_quantize_layer(key, bits, state, done, clipping, chosen, said, None if wide else console))
+        reports.append(
+            _quantize_layer(key, bits, state, done, clipping, chosen.layers, said, None if wide else console)
+        )
     quantized = _assemble(state, done)
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
     content = _content(checkpoint, quantized, method, clipping, console)
@@ -198,6 +214,14 @@ def _tell_defaults(
         console.info(f"{where}: {text}", once=True)
 
 
+def _tell_unlimited(checkpoint: Checkpoint, console: Console) -> None:
+    """Warn where training has not found the ranges of activations yet: they saturate at ±1."""
+    quantized = any(value.any() for key, value in checkpoint.state.items() if key.endswith(".weight_bits"))
+    if checkpoint.measured_ranges and not quantized:
+        text = "activation ranges were not measured yet, so activations beyond ±1 saturate; --calibrate measures them"
+        console.warn(f"{checkpoint.path}: {text}")
+
+
 def _check_state(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         name = key.rpartition(".")[2]
@@ -220,7 +244,7 @@ def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
             message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which this method ignores"
-            raise Ai8xError(message, where=where, fix="leave out --clip-method and --calibrate")
+            raise Ai8xError(message, where=where, fix="leave out --clip-method")
 
 
 def _layer_of(key: str) -> str:

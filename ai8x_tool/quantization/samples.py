@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +16,8 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import fuse_batchnorm
 from ai8x_tool.plugins import find_dataset
-from ai8x_tool.quantization.calibration import calibrate
-from ai8x_tool.quantization.quantize import Chooser
-from ai8x_tool.quantization.rules import QuantizedLayer
+from ai8x_tool.quantization.calibration import calibrate, limit_ranges
+from ai8x_tool.quantization.quantize import Calibrated, Chooser
 from ai8x_tool.training.batches import generator_for
 from ai8x_tool.training.data import DataSet, DataSetEntry
 from ai8x_tool.training.model import build_model, check_architecture, load_weights
@@ -53,16 +53,17 @@ def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
     """Return what chooses integers for :func:`quantize`. Reads the samples; raises Ai8xError if that is impossible."""
     entry, samples = _samples(settings, console)
 
-    def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Mapping[str, QuantizedLayer]:
+    def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Calibrated:
         fitting = entry or _entry_of(samples, checkpoint)
         reference, simulated = _models(settings, fitting, checkpoint, console)
         console.info(f"calibrating {len(bits)} layers with {len(samples)} samples")
+        ranges = limit_ranges(reference, samples, console.warn) if checkpoint.measured_ranges else {}
         chosen = calibrate(reference, simulated, samples, bits)
         left = [layer for layer in bits if layer not in chosen]
         if left:
             names = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
             console.warn(f"{checkpoint.path}: the model does not use {names}: quantized without calibration")
-        return chosen
+        return Calibrated(chosen, ranges)
 
     return choose
 
@@ -77,12 +78,13 @@ def _models(
     check_architecture(name, checkpoint)
 
     def build(*, simulate: bool) -> nn.Module:
-        rounding = settings.avg_pool_rounding
-        plain = build_model(name, entry, device=settings.device, round_avg=rounding, simulate=simulate)
+        options: dict[str, Any] = {"device": settings.device, "simulate": simulate}
+        options |= {"round_avg": settings.avg_pool_rounding, "measured_ranges": checkpoint.measured_ranges}
+        plain = build_model(name, entry, **options)
         known = plain.state_dict()
         if all(key in known for key in checkpoint.state if key.endswith(".op.bias")):
             return plain
-        return build_model(name, entry, device=settings.device, use_bias=True, round_avg=rounding, simulate=simulate)
+        return build_model(name, entry, use_bias=True, **options)
 
     reference = build(simulate=False)
     load_weights(reference, checkpoint, console)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,9 +13,9 @@ from ai8x_tool import nn
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import load_state, named_fused_modules
-from ai8x_tool.quantization.calibration import calibrate
+from ai8x_tool.quantization.calibration import calibrate, limit_ranges
 from ai8x_tool.quantization.rounding import CompensatedRounding
-from ai8x_tool.quantization.rules import Clipping, quantize_clipped, quantize_trained
+from ai8x_tool.quantization.rules import Clipping, fold_range, quantize_clipped, quantize_trained
 
 
 class Net(torch.nn.Module):
@@ -37,8 +38,8 @@ class Net(torch.nn.Module):
         return self.fc(self.abs(x).flatten(1))
 
 
-def build(model=Net, simulate=False, **options):
-    with nn.build_context(MAX78002, simulate=simulate):
+def build(model=Net, simulate=False, measured_ranges=False, **options):
+    with nn.build_context(MAX78002, simulate=simulate, measured_ranges=measured_ranges):
         return model(**options).eval()
 
 
@@ -264,3 +265,42 @@ def test_repeatable():
     runs = [calibrate(model, build(simulate=True), samples(16), dict.fromkeys(layers_of(model), 4)) for _ in range(2)]
     for name, layer in runs[0].items():
         np.testing.assert_array_equal(layer.weights, runs[1][name].weights)
+
+
+@torch.no_grad()
+def ranged_error(expected, layers, bits, ranges):
+    """Relative error of the integer model with these layers and ranges, whose outputs are scaled back."""
+    integer = build(simulate=True, measured_ranges=True)
+    nn.fuse_batchnorm(integer)
+    load_state(integer, simulated(trained(), layers, bits).state_dict() | ranges)
+    exponent = float(layers["fc"].output_shift + ranges["fc.activation_threshold"])
+    result = integer(samples(200, seed=9)) / 128 / 2 ** (bits - 1) * 2.0**exponent
+    return float((result - expected).square().mean() / expected.square().mean())
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@torch.no_grad()
+def test_ranges_are_measured_where_activations_were_never_limited(bits):
+    """Activations of many times 1 survive, better than with the integers nearest to the weights."""
+    model = trained(measured_ranges=True)
+    for module in layers_of(model).values():
+        module.op.weight.mul_(2.5)
+    expected = model(samples(200, seed=9) / 128)
+    ranges = limit_ranges(model, samples(64), pytest.fail)
+    assert all(model.state_dict()[key] == value for key, value in ranges.items())
+    assert ranges["fc.final_scale"] > 2 and ranges["conv1.activation_threshold"] > 0
+    target = build(simulate=True, measured_ranges=True)
+    chosen = calibrate(model, target, samples(64), dict.fromkeys(layers_of(model), bits))
+    nearest = {}
+    for name, layer in by_clipping(model, bits, None).items():
+        shift = fold_range(layer.output_shift, int(ranges[f"{name}.activation_threshold"]), bits).shift
+        nearest[name] = replace(layer, output_shift=float(shift))
+    error = ranged_error(expected, chosen, bits, ranges)
+    assert error < {8: 0.02, 4: 0.2}[bits] and error < ranged_error(expected, nearest, bits, ranges)
+
+
+def test_ranges_that_were_trained_stay():
+    model = trained(measured_ranges=True)
+    nn.start_qat(model, nn.QatPolicy(start_epoch=0, weight_bits=8))
+    model.conv1.activation_threshold.data.fill_(3)
+    assert limit_ranges(model, samples(8), pytest.fail)["conv1.activation_threshold"] == 3

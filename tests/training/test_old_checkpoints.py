@@ -205,6 +205,21 @@ def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
     assert "calibrating 3 layers with 20 samples" in console.said
 
 
+def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_path: Path) -> None:
+    """Its ranges are measured with the samples; without any, a warning says what is missing."""
+    path = train(settings(epochs=3, qat_policy="never", activation_ranges="measured"), fresh()).checkpoint
+    target, console = tmp_path / "q.pth.tar", fresh()
+    quantize(path, target, MAX78000, console, calibration=calibration(CalibrationSettings(64, "Stripes"), console))
+    floating = evaluate(EvaluateSettings("Stripes", path, cpu=True), fresh())
+    integers = evaluate(EvaluateSettings("Stripes", target, cpu=True, simulate=True), console)
+    assert floating.score.metrics["top1"] > 80 and integers.score.metrics["top1"] > floating.score.metrics["top1"] - 5
+    assert not console.warnings
+    state = read_checkpoint(target).state
+    assert state["conv1.clamp_activation"].all() and any(v.any() for k, v in state.items() if "threshold" in k)
+    quantize(path, target, MAX78000, console)
+    assert "activation ranges were not measured yet" in console.warnings[0] and "--calibrate" in console.warnings[0]
+
+
 def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) -> None:
     biased = train(settings(epochs=1, qat_policy="never", use_bias=True), fresh()).checkpoint
     wrapped = save(tmp_path / "w.pth.tar", {f"module.{key}": value for key, value in tensors(biased).items()})
