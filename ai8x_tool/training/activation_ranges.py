@@ -13,6 +13,7 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import measure_ranges, named_fused_modules
+from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.batches import batch_count, batches, generator_for
@@ -63,6 +64,14 @@ def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint
 def has_measured_ranges(model: nn.Module) -> bool:
     """Tell whether the model was built for measured activation ranges."""
     return any(module.measured_ranges for _, module in named_fused_modules(model))
+
+
+def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
+    """Find out before the first epoch whether ranges can be measured when QAT starts; `shape` is that of a sample.
+
+    Raises Ai8xError naming the module that prevents it.
+    """
+    trace_dataflow(model, torch.zeros(1, *shape, device=device))
 
 
 def set_ranges(session: Session, epoch: int, log: RunLog) -> None:

@@ -19,12 +19,19 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins import find_dataset, find_model
 from ai8x_tool.settings import TrainSettings
-from ai8x_tool.training.activation_ranges import chosen_ranges, with_measured_ranges
+from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
 from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.board import check_board
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, first_sample
-from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
+from ai8x_tool.training.model import (
+    build_model,
+    check_architecture,
+    compute_device,
+    in_qat,
+    load_weights,
+    use_channels_last,
+)
 from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
@@ -79,6 +86,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         synchronize_batchnorm(model)
     use_channels_last(model, entry.input)
     model.to(device)
+    if measured and policy is not None and not in_qat(model):
+        check_measurable(model, entry.input, device)
     task.attach(model)
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)

@@ -190,6 +190,18 @@ def test_messages(workspace: Path, console: Console) -> None:
     assert [state[f"{name}.final_scale"].item() for name in ("conv1", "conv2")] == [0, 0]
 
 
+def test_what_cannot_be_measured_is_known_before_the_first_epoch(workspace: Path, console: Console) -> None:
+    """Not after hours of floating-point training; that alone, and fixed ranges, are possible."""
+    text = Path("models/tiny.py").read_text()
+    assert "return self.fc(" in text
+    Path("models/tiny.py").write_text(text.replace("return self.fc(", "return float(x.max()) * self.fc("))
+    with pytest.raises(Ai8xError, match="decides by the values of activations.*--activation-ranges fixed"):
+        run(console, activation_ranges="measured")
+    assert not Path("logs").exists()
+    run(console, activation_ranges="measured", qat_policy=None, epochs=1)
+    run(console, activation_ranges="fixed", epochs=1)
+
+
 # -- section 8.3: tools and checkpoints -----------------------------------------------------------------------------
 
 
