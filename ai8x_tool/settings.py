@@ -72,7 +72,7 @@ class TrainSettings(TaskSettings):
     """Options of ``ai8x train``. spec: training, section 2.
 
     `compress` and `qat_policy` are files, or names in ``configs/schedules`` and ``configs/qat``; None means constant
-    learning rate and no QAT. `activation_ranges` None means those of the checkpoint to start from, or else "fixed"
+    learning rate and no QAT. `activation_ranges` None means those of the checkpoint to start from, or else "measured"
     (spec: qatv2, section 8.2). Without `optimizer` and `learning_rate` a warning says that SGD and 0.1 are used. `seed`
     None is drawn and logged, or 0 with `deterministic`. `distributed` starts one process per GPU, or `processes`; the
     batch size is that of all together. `precision` is that of the float epochs.

@@ -107,7 +107,7 @@ def train(
     activation_ranges: Annotated[
         str | None,
         option(
-            "--activation-ranges", panel=_QUANT, help="fixed (±1 throughout; default) or measured (when QAT starts)."
+            "--activation-ranges", panel=_QUANT, help="measured (when QAT starts; default) or fixed (±1 throughout)."
         ),
     ] = None,
     resume_from: Annotated[

@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 
 
 def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> bool:
-    """Return whether activation ranges are measured: as asked for, as in the checkpoint, or else no.
+    """Return whether activation ranges are measured: as asked for, as in the checkpoint, or else yes.
 
     Raises Ai8xError where the checkpoint cannot be continued so.
     """
     wanted = settings.activation_ranges
-    if checkpoint is None or wanted is None:
-        return wanted == "measured" if checkpoint is None else checkpoint.measured_ranges
+    if checkpoint is None:
+        return wanted != "fixed"
+    if wanted is None:
+        return checkpoint.measured_ranges
     stored = "measured" if checkpoint.measured_ranges else "fixed"
     if wanted == stored or (wanted == "measured" and settings.resume_from is None):
         return wanted == "measured"
