@@ -6,7 +6,7 @@ import io
 import math
 import struct
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -63,6 +63,18 @@ class Checkpoint:
         ranges = (v for k, v in self.state.items() if k.rpartition(".")[2] in _MEASURED_KEYS[:2])
         return not appended or any(bool(value.any()) for value in ranges)
 
+    def weights(self) -> Iterator[tuple[str, Array]]:
+        """Yield the tensors of weights, those of batch normalization left out."""
+        for key, value in self.state.items():
+            if key.endswith(".weight") and value.ndim > 1 and value.size:
+                yield key, value
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether all weights are integers that 8 bits hold, as ``ai8x quantize`` writes them."""
+        values = [value for _, value in self.weights()]
+        return bool(values) and all(_fits_8_bits(value) for value in values)
+
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read the checkpoint at `path` safely.
@@ -106,6 +118,12 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
         extras=extras if isinstance(extras, dict) else {},
         content=content,
     )
+
+
+def _fits_8_bits(values: Array) -> bool:
+    """Return whether all are integers, at most 128 in magnitude."""
+    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
+    return whole and bool(values.min() >= -128 and values.max() <= 128)
 
 
 def _whole(value: Any) -> int | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -14,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint, repair_checkpoint
+from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
 from ai8x_tool.checkpoint.repair import counted, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import BINARY, LayerDescription
 from ai8x_tool.network.parser import read_description
+from ai8x_tool.quantization.files import other_content, save_checkpoint
 from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.quantization.rules import Clipping, QuantizedLayer, fold_range, quantize_clipped, quantize_trained
 
@@ -114,8 +113,8 @@ def quantize_checkpoint(
     """Return the quantized content of a checkpoint. `described` are the description's layers with weights, if any."""
     where = str(checkpoint.path)
     state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
-    if "clipping_method" in checkpoint.extras:
-        raise Ai8xError("this checkpoint is already quantized", where=where)
+    if "clipping_method" in checkpoint.extras or _holds_integers(checkpoint):
+        raise Ai8xError("this checkpoint is already quantized", where=where, fix="use it as it is")
     trained = clipping is None and calibration is None
     if not trained:
         _check_no_ranges(state, where)
@@ -136,6 +135,11 @@ def quantize_checkpoint(
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
     content = _content(checkpoint, quantized, method, clipping, console)
     return QuantizeResult(content, tuple(reports))
+
+
+def _holds_integers(checkpoint: Checkpoint) -> bool:
+    """Tell quantized weights in files that do not say so; weights of 0 and ±1 alone could be anything."""
+    return checkpoint.is_quantized and any(value.max() > 1 or value.min() < -1 for _, value in checkpoint.weights())
 
 
 def _folded(
@@ -312,8 +316,7 @@ def _content(
     clipping: Clipping | None,
     console: Console,
 ) -> dict[str, Any]:
-    dropped = ("state_dict", "optimizer_state_dict", "optimizer_type")
-    content = {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
+    content = other_content(checkpoint)
     if not isinstance(content.get("extras"), dict):
         console.warn(f"{checkpoint.path}: no extras in this checkpoint")
         content["extras"] = {}
@@ -325,34 +328,6 @@ def _content(
         extras["clipping_scale"] = clipping.scale
     content["state_dict"] = state
     return content
-
-
-def _to_torch(value: Any) -> Any:
-    """Return arrays as tensors and references to classes as their names, in nested containers."""
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value))
-    if isinstance(value, ClassReference):
-        return f"{value.module}.{value.name}"
-    if isinstance(value, dict):
-        return {key: _to_torch(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_to_torch(entry) for entry in value)
-    return value
-
-
-def save_checkpoint(content: dict[str, Any], target: Path) -> None:
-    """Write a checkpoint file by way of a temporary sibling."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        fix = "check space and permissions"
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None
 
 
 def _described_layers(network: Path | None, device: Device, console: Console) -> list[LayerDescription]:

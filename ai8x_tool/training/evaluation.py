@@ -29,7 +29,6 @@ from ai8x_tool.training.model import (
     build_model,
     check_architecture,
     compute_device,
-    is_quantized,
     load_weights,
     use_channels_last,
     warn_about_inner_scales,
@@ -123,7 +122,7 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
 
 
 def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:
-    quantized = is_quantized(checkpoint.state)
+    quantized = checkpoint.is_quantized
     if simulate and not quantized:
         raise Ai8xError("not quantized", where=str(checkpoint.path), fix="run ai8x quantize first, or leave out --8bit")
     if quantized and not simulate:
