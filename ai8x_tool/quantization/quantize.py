@@ -94,11 +94,15 @@ def quantize(
 
 def compacted(content: dict[str, Any]) -> dict[str, Any]:
     """Return a quantized checkpoint with 8-bit weights and 32-bit biases as integers: a quarter of the size."""
-    kinds = {"weight": torch.int8, "bias": torch.int32}
-    state = OrderedDict(
-        (key, value.to(kinds.get(key.rpartition(".")[2], value.dtype))) for key, value in content["state_dict"].items()
-    )
+    state = OrderedDict((key, _compact(key, value)) for key, value in content["state_dict"].items())
     return {"state_dict": state, **{key: content[key] for key in ("epoch", "arch", "extras") if key in content}}
+
+
+def _compact(key: str, value: Tensor) -> Tensor:
+    """Return weights and biases as integers, unless they were not quantized."""
+    kind = {"weight": torch.int8, "bias": torch.int32}.get(key.rpartition(".")[2])
+    small = value if kind is None else value.to(kind)
+    return small if torch.equal(small.to(value.dtype), value) else value
 
 
 def quantize_checkpoint(

@@ -222,6 +222,9 @@ def test_description_wins_and_counts_layers_with_weights(quantized):
     assert result.state["a.op.weight"].ravel().tolist() == [4, -1]
     assert result.state["b.op.weight"].ravel().tolist() == [67, -16]
     np.testing.assert_array_equal(result.state["c.op.weight"], BIG)
+    compact = quantized(state, NETWORK, compact=True).state
+    np.testing.assert_array_equal(compact["c.op.weight"], BIG)
+    assert compact["a.op.weight"].dtype == np.int8
 
 
 def test_two_part_keys(quantized):
