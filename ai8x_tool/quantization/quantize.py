@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
-from ai8x_tool.checkpoint.repair import counted, missing_bookkeeping
+from ai8x_tool.checkpoint.repair import BOOKKEEPING, counted, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
@@ -127,6 +127,7 @@ def quantize_checkpoint(
     _check_state(state, where)
     widths = _widths(state, described, default_bits, where)
     _tell_defaults(state, list(widths), console, where, trained=trained)
+    _tell_shared(list(widths), console, where)
     chosen = {} if calibration is None else calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
     done: dict[str, Tensor] = {}
     layers = dict(zip(_weight_keys(state), described, strict=False))
@@ -206,6 +207,15 @@ def _tell_defaults(
         console.info(f"{where}: {text}", once=True)
 
 
+def _tell_shared(keys: list[str], console: Console, where: str) -> None:
+    """Name layers with several weights: shift and width are stored once for each layer."""
+    counts = Counter(_layer_of(key) for key in keys)
+    for layer, count in counts.items():
+        if count > 1:
+            text = f"{count} weights of {layer!r} share one output shift, that of the last: it is wrong for the others"
+            console.warn(f"{where}: {text}")
+
+
 def _check_state(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         name = key.rpartition(".")[2]
@@ -216,6 +226,8 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
             raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
         if value.numel() == 0:
             raise Ai8xError(f"{key!r} is empty", where=where)
+        if name in BOOKKEEPING and value.numel() != 1:
+            raise Ai8xError(f"{key!r} must hold one number, not {value.flatten().tolist()[:4]}", where=where)
         if name == "shift_quantile" and not 0 < float(value.flatten()[0]) <= 1:
             raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
         if not bool(torch.isfinite(value.float()).all()):
@@ -227,7 +239,8 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
 def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
-            message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which this method ignores"
+            shown = ", ".join(f"{number:g}" for number in value.flatten().tolist()[:4])
+            message = f"{key!r} = {shown}: activation ranges belong to QAT, which this method ignores"
             raise Ai8xError(message, where=where, fix="leave out --clip-method and --calibrate")
 
 

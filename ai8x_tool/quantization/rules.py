@@ -106,7 +106,8 @@ def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
         return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
-    mean, deviation = float(weights.mean()), float(weights.std())
+    mean = float(weights.mean())
+    deviation = float(weights.std()) if weights.numel() > 1 else 0.0
     low = max(float(weights.min()), mean - clipping.deviations * deviation)
     high = min(float(weights.max()), mean + clipping.deviations * deviation)
     return max(abs(low), abs(high))

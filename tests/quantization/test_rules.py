@@ -250,6 +250,11 @@ def test_qatv2_remains(quantized):
         ("conv.w_zero_point", torch.ones(1), "zero points"),
         ("conv.op.weight", torch.tensor([[float("nan")]]), "infinite or undefined"),
         ("conv.weight_bits", torch.tensor([3.0]), "weight_bits = 3"),
+        ("conv.weight_bits", torch.tensor([8.0, 4.0]), "must hold one number, not [8.0, 4.0]"),
+        ("conv.shift_quantile", torch.tensor([0.5, 1.0]), "must hold one number"),
+        ("conv.output_shift", torch.zeros(0), "is empty"),
+        ("conv.op.bias", torch.zeros(0), "is empty"),
+        ("conv.op.weight", torch.tensor([[1e300]], dtype=torch.float64), "infinite or undefined"),
     ],
 )
 def test_states_that_cannot_be_quantized(quantized, tmp_path, key, value, text):
@@ -262,6 +267,23 @@ def test_states_that_cannot_be_quantized(quantized, tmp_path, key, value, text):
     assert text in message
     assert key.rpartition(".")[0] in message
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_with_several_weights_are_named(quantized, console):
+    """Modules that are not fused, in a container: their names leave no place for a shift of each."""
+    quantized(OrderedDict([("features.0.weight", BIG), ("features.3.weight", BIG), ("fc.weight", BIG)]))
+    assert [text.partition(": ")[2] for text in console.warnings] == [
+        "2 weights of 'features' share one output shift, that of the last: it is wrong for the others"
+    ]
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVGMAX", "STDDEV", "SCALE"])
+def test_a_single_weight(quantized, method, recwarn):
+    """It has no standard deviation."""
+    result = quantized({"conv.op.weight": torch.tensor([[[[0.75]]]])}, clipping=Clipping(method))
+    scale = 0.85 if method == "SCALE" else 0.75
+    assert result.state["conv.op.weight"].item() == math.floor(128 * scale * 0.75 + 0.5)
+    assert [str(warning.message) for warning in recwarn if "std" in str(warning.message)] == []
 
 
 def test_binary_weights_cannot_be_made(quantized):
