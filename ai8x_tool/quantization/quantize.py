@@ -21,7 +21,14 @@ from ai8x_tool.network.description import BINARY, LayerDescription
 from ai8x_tool.network.parser import read_description
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized_layers
-from ai8x_tool.quantization.rules import Clipping, QuantizedLayer, fold_range, quantize_clipped, quantize_trained
+from ai8x_tool.quantization.rules import (
+    Clipping,
+    QuantizedLayer,
+    average_maximum,
+    fold_range,
+    quantize_clipped,
+    quantize_trained,
+)
 
 _WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
@@ -76,7 +83,7 @@ def quantize(
         raise Ai8xError("--clip-method and --calibrate exclude each other", fix="give one of them")
     if default_bits is not None and default_bits not in _WIDTHS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
-    checkpoint = repair_checkpoint(read_checkpoint(source), console, parallel=calibration is not None)
+    checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
     if target.exists() and (not overwrite or target.resolve() == source.resolve()):
         raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
@@ -126,6 +133,7 @@ def quantize_checkpoint(
     state = _folded(state, described, console, where, trained=trained, factor=factor)
     _check_state(state, where)
     widths = _widths(state, described, default_bits, where)
+    console.detail(f"{where}: {', '.join(state)}")
     _tell_defaults(state, list(widths), console, where, trained=trained)
     _tell_shared(list(widths), console, where)
     chosen = {} if calibration is None else calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
@@ -135,6 +143,7 @@ def quantize_checkpoint(
     for key, bits in widths.items():
         wide = key in layers and layers[key].output_width != 8
         said = f"{where}: {key!r}"
+        _tell_values(key, bits, state, console)
         reports.append(_quantize_layer(key, bits, state, done, clipping, chosen, said, None if wide else console))
     quantized = _assemble(state, done)
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
@@ -205,6 +214,15 @@ def _tell_defaults(
     if not any(_number(state, f"{layer}.weight_bits", 0) for layer in layers):
         text = "no layer was trained with quantization; --calibrate chooses better integers for such a checkpoint"
         console.info(f"{where}: {text}", once=True)
+
+
+def _tell_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
+    """Say what there is to quantize: the measures that clip methods go by."""
+    for name in (key, key.removesuffix("weight") + "bias"):
+        if name in state:
+            values = state[name].float()
+            measures = f"avgmax {average_maximum(values):.4f}, max {float(values.abs().max()):.4f}"
+            console.detail(f"{name}: {measures}, mean {float(values.mean()):.4f}, {bits} bits")
 
 
 def _tell_shared(keys: list[str], console: Console, where: str) -> None:

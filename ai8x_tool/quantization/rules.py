@@ -96,14 +96,19 @@ def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: 
     )
 
 
+def average_maximum(values: Tensor) -> float:
+    """Return the larger magnitude of the average least and the average greatest value of the outputs."""
+    rows = values.reshape(values.shape[0] if values.dim() else 1, -1)
+    return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
+
+
 def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
     if clipping.method == "SCALE":
         return clipping.scale
     if clipping.method == "MAX":
         return float(weights.abs().max())
     if clipping.method == "AVGMAX":
-        rows = weights.reshape(weights.shape[0], -1)
-        return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
+        return average_maximum(weights)
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
     mean = float(weights.mean())

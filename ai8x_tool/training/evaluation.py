@@ -16,7 +16,7 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.transform import round_stored_biases
+from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins import find_dataset
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings
@@ -112,6 +112,8 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
         measured_ranges=checkpoint.measured_ranges,
     )
     load_weights(model, checkpoint, console)
+    if settings.simulate:
+        _check_integers(model, str(checkpoint.path))
     warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
@@ -119,6 +121,13 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
     use_channels_last(model, entry.input)
     task.attach(model)
     return PreparedModel(name, model.to(device).eval(), checkpoint, device, task)
+
+
+def _check_integers(model: nn.Module, where: str) -> None:
+    try:
+        check_quantized(model)
+    except Ai8xError as error:
+        raise Ai8xError(str(error), where=where) from None
 
 
 def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:

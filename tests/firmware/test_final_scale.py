@@ -1,4 +1,4 @@
-"""Unloaded outputs with final scales, by the compiled program on the virtual device. spec: qatv2, sections 7.2 to 7.5."""
+"""Outputs with final scales, unloaded by the compiled program. spec: qatv2, sections 7.2 to 7.5."""
 
 from __future__ import annotations
 

@@ -123,17 +123,19 @@ def expected_layer(arrays, layer, default_bits):
 
 @pytest.mark.parametrize("compact", [False, True])
 @settings(max_examples=100)
-@given(state=states(), default_bits=st.sampled_from([None, None, 4, 2]))
-def test_every_key(tmp_path_factory, compact, state, default_bits):
-    """Values, types, shapes and order."""
+@given(state=states(), default_bits=st.sampled_from([None, None, 4, 2]), operator=st.sampled_from(["op", "conv2d"]))
+def test_every_key(tmp_path_factory, compact, state, default_bits, operator):
+    """Names, values, types, shapes and order."""
     folder = tmp_path_factory.getbasetemp()
     source, target = folder / "trained.pth.tar", folder / "quantized.pth.tar"
-    torch.save({"epoch": 1, "arch": "net", "extras": {}, "state_dict": state}, source)
+    stored = OrderedDict((key.replace(".op.", f".{operator}."), value) for key, value in state.items())
+    torch.save({"epoch": 1, "arch": "net", "extras": {}, "state_dict": stored}, source)
     quantize(source, target, MAX78000, Console(verbosity=-1, muted=True), default_bits=default_bits, compact=compact)
     result, wanted = read_checkpoint(target).state, expected(state, default_bits)
-    assert list(result) == list(state)
-    for key, value in wanted.items():
+    assert list(result) == list(stored)
+    for name, value in wanted.items():
+        key = name.replace(".op.", f".{operator}.")
         np.testing.assert_array_equal(result[key], value, err_msg=key)
         assert result[key].shape == value.shape, key
-        small = {"weight": np.int8, "bias": np.int32} if compact and ".op." in key else {}
+        small = {"weight": np.int8, "bias": np.int32} if compact and ".op." in name else {}
         assert result[key].dtype == small.get(key.rpartition(".")[2], value.dtype), key

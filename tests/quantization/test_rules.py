@@ -280,9 +280,10 @@ def test_layers_with_several_weights_are_named(quantized, console):
 @pytest.mark.parametrize("method", ["MAX", "AVGMAX", "STDDEV", "SCALE"])
 def test_a_single_weight(quantized, method, recwarn):
     """It has no standard deviation."""
-    result = quantized({"conv.op.weight": torch.tensor([[[[0.75]]]])}, clipping=Clipping(method))
-    scale = 0.85 if method == "SCALE" else 0.75
-    assert result.state["conv.op.weight"].item() == math.floor(128 * scale * 0.75 + 0.5)
+    for value in (torch.tensor([[[[0.75]]]]), torch.tensor(0.75)):
+        result = quantized({"conv.op.weight": value}, clipping=Clipping(method))
+        scale = 0.85 if method == "SCALE" else 0.75
+        assert result.state["conv.op.weight"].item() == math.floor(128 * scale * 0.75 + 0.5)
     assert [str(warning.message) for warning in recwarn if "std" in str(warning.message)] == []
 
 
@@ -333,3 +334,16 @@ def test_optimizer_is_left_out(tmp_path, console):
     assert (written["epoch"], written["arch"]) == (3, "net")
     assert written["extras"]["clipping_method"] == "MAX_BIT_SHIFT"
     assert "extras" in "".join(console.warnings)
+
+
+def test_details_for_those_who_ask(quantized, console, monkeypatch):
+    """Section 6.6: all names, and of every weight and bias what clip methods go by."""
+    said = []
+    monkeypatch.setattr(type(console), "detail", lambda _, text: said.append(text))
+    state = layer_state(torch.tensor([[1.0, -3.0], [0.5, 2.0]]), torch.tensor([-0.25, 0.75]), weight_bits=4)
+    quantized(state)
+    assert said[0].endswith("conv.weight_bits, conv.op.weight, conv.op.bias")
+    assert said[1:] == [
+        "conv.op.weight: avgmax 1.5000, max 3.0000, mean 0.1250, 4 bits",
+        "conv.op.bias: avgmax 0.2500, max 0.7500, mean 0.2500, 4 bits",
+    ]

@@ -1,6 +1,7 @@
 """Fused modules written down as the specification does, in NumPy and float64: slow, and easy to compare with the text.
 
-spec: quantization, sections 3.2 and 3.3; qatv2, section 3. One-dimensional data has one row here, features are channels of one pixel.
+spec: quantization, sections 3.2 and 3.3; qatv2, section 3. One-dimensional data has one row here, features
+are channels of one pixel.
 """
 
 from __future__ import annotations
