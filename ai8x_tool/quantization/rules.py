@@ -111,8 +111,8 @@ def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
         return average_maximum(weights)
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
-    mean = float(weights.mean())
-    deviation = float(weights.std()) if weights.numel() > 1 else 0.0
-    low = max(float(weights.min()), mean - clipping.deviations * deviation)
-    high = min(float(weights.max()), mean + clipping.deviations * deviation)
-    return max(abs(low), abs(high))
+    # In float32, as everything here: the last bit of the factor decides about some of 100,000 weights.
+    reach = clipping.deviations * (weights.std() if weights.numel() > 1 else torch.zeros(()))
+    low = torch.maximum(weights.min(), weights.mean() - reach)
+    high = torch.minimum(weights.max(), weights.mean() + reach)
+    return float(torch.maximum(low.abs(), high.abs()))

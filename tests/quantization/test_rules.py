@@ -117,6 +117,23 @@ def test_clipping_methods(name, bits):
     assert result.output_shift is None
 
 
+def test_factors_are_of_float32():
+    """Section 6.3: all in float32; the factor of STDDEV is rounded there as often as written."""
+    differs = 0
+    for seed in range(40):
+        weights = torch.randn(50, 20, generator=torch.Generator().manual_seed(seed)) / 7
+        mean, deviation = np.float32(weights.mean()), np.float32(weights.std())
+        reach = np.float32(1.7) * deviation
+        scale = max(abs(mean - reach), abs(mean + reach))
+        factor = np.float32(128) * scale
+        expected = np.floor(factor * weights.numpy() + np.float32(0.5)).clip(-128, 127)
+        result = quantize_clipped(weights, None, 8, Clipping("STDDEV", deviations=1.7))
+        np.testing.assert_array_equal(result.weights.numpy(), expected)
+        exact = max(abs(float(mean) - 1.7 * float(deviation)), abs(float(mean) + 1.7 * float(deviation)))
+        differs += np.float32(exact) != scale
+    assert differs > 0, "the two ways of rounding are told apart"
+
+
 def test_deviations_must_be_positive():
     with pytest.raises(Ai8xError, match=r"above 0"):
         quantize_clipped(WEIGHTS, None, 8, Clipping("STDDEV", deviations=-1.0))
