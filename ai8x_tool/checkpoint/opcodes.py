@@ -7,12 +7,33 @@ The unpickler makes as large a table as the largest number of a remembered objec
 from __future__ import annotations
 
 import pickletools
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 _NESTING_LIMIT = 64
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _MUTABLE = (pickletools.pylist, pickletools.pydict, pickletools.pyset)
+
+
+class _Effect(NamedTuple):
+    """What an opcode takes from the stack and puts there: `below` the top or, `from_mark`, below the last mark."""
+
+    below: int
+    from_mark: bool
+    puts: int
+    nests: bool
+    marks: bool
+
+
+def _effect(opcode: pickletools.OpcodeInfo) -> _Effect:
+    before, after = opcode.stack_before, opcode.stack_after
+    from_mark = pickletools.markobject in before
+    below = before.index(pickletools.markobject) if from_mark else len(before)
+    nests = bool(before) and not any(kind in _MUTABLE for kind in after)
+    return _Effect(below, from_mark, len(after), nests, pickletools.markobject in after)
+
+
+_EFFECTS = {opcode.name: _effect(opcode) for opcode in pickletools.opcodes}
 
 
 def check_pickle(file: IO[bytes]) -> None:
@@ -21,51 +42,47 @@ def check_pickle(file: IO[bytes]) -> None:
     Raises ValueError for what no checkpoint contains, or if the pickle breaks off.
     """
     start = file.tell()
-    stack: list[int | None] = []  # depth of nested tuples by object, None for a mark
-    memo: dict[int, int] = {}
+    stack, memo = _Depths(), dict[int, int]()
     for count, (opcode, given, _) in enumerate(pickletools.genops(file)):
         argument: Any = given
-        if opcode.name in _PUTS:
-            number = len(memo) if opcode.name == "MEMOIZE" else argument
+        name = opcode.name
+        if name in _PUTS:
+            number = len(memo) if name == "MEMOIZE" else argument
             if number > count:  # every object takes an opcode, and remembering it one more
                 raise ValueError("an object is remembered under a number that is too large")
-            memo[number] = _top(stack)
-        elif opcode.name in _GETS:
-            stack.append(memo[argument])
+            memo[number] = stack.objects[-1]
+        elif name == "POP" and stack.marks and stack.marks[-1] == len(stack.objects):
+            stack.marks.pop()
+        elif name in _GETS:
+            stack.objects.append(memo[argument])
         else:
-            _apply(opcode, stack)
+            stack.apply(_EFFECTS[name])
     file.seek(start)
 
 
-def _top(stack: list[int | None]) -> int:
-    depth = stack[-1]
-    if depth is None:
-        raise ValueError("a mark is no object")
-    return depth
+class _Depths:
+    """How deep the tuples are nested that lie on the unpickler's stack: one number for every object.
 
+    `marks` are the numbers of objects below each mark.
+    """
 
-def _apply(opcode: pickletools.OpcodeInfo, stack: list[int | None]) -> None:
-    """Do to the depths of the objects on the stack what `opcode` does to the objects."""
-    if opcode.stack_after == [pickletools.markobject]:
-        stack.append(None)
-        return
-    taken = [depth for depth in _take(opcode, stack) if depth is not None]
-    for kind in opcode.stack_after:
-        depth = 0 if kind in _MUTABLE or not taken else 1 + max(taken)
-        if depth > _NESTING_LIMIT:
-            raise ValueError("nested too deeply")
-        stack.append(depth)
+    def __init__(self) -> None:
+        self.objects: list[int] = []
+        self.marks: list[int] = []
 
-
-def _take(opcode: pickletools.OpcodeInfo, stack: list[int | None]) -> list[int | None]:
-    """Remove what `opcode` takes from the stack."""
-    kinds = opcode.stack_before
-    if pickletools.markobject in kinds:
-        first = len(stack) - 1 - stack[::-1].index(None) - kinds.index(pickletools.markobject)
-    else:
-        first = len(stack) - len(kinds)
-    if first < 0:
-        raise ValueError("the stack is empty")
-    taken = stack[first:]
-    del stack[first:]
-    return taken
+    def apply(self, effect: _Effect) -> None:
+        """Do to the depths what an opcode does to the objects."""
+        if effect.marks:
+            self.marks.append(len(self.objects))
+            return
+        depth = 0
+        if effect.below or effect.from_mark:
+            first = (self.marks.pop() if effect.from_mark else len(self.objects)) - effect.below
+            if first < (self.marks[-1] if self.marks else 0):
+                raise ValueError("the stack is empty")
+            if effect.nests:
+                depth = max(self.objects[first:], default=-1) + 1
+            if depth > _NESTING_LIMIT:
+                raise ValueError("nested too deeply")
+            del self.objects[first:]
+        self.objects.extend([depth] * effect.puts)
