@@ -6,12 +6,14 @@ import io
 import math
 import struct
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from ai8x_tool.checkpoint.opcodes import check_pickle
 from ai8x_tool.checkpoint.unpickler import (
     Array,
     CheckpointUnpickler,
@@ -28,6 +30,8 @@ __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MEASURED_KEYS = ("activation_threshold", "final_scale", "clamp_activation")
 _NESTING_LIMIT = 64
+_MOST_VALUES = 1_000_000
+_MEMORY_PER_BYTE, _LEAST_MEMORY = 8, 64 << 20
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
@@ -59,6 +63,18 @@ class Checkpoint:
         ranges = (v for k, v in self.state.items() if k.rpartition(".")[2] in _MEASURED_KEYS[:2])
         return not appended or any(bool(value.any()) for value in ranges)
 
+    def weights(self) -> Iterator[tuple[str, Array]]:
+        """Yield the tensors of weights, those of batch normalization left out."""
+        for key, value in self.state.items():
+            if key.endswith(".weight") and value.ndim > 1 and value.size:
+                yield key, value
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether all weights are integers that 8 bits hold, as ``ai8x quantize`` writes them."""
+        values = [value for _, value in self.weights()]
+        return bool(values) and all(_fits_8_bits(value) for value in values)
+
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read the checkpoint at `path` safely.
@@ -71,7 +87,8 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     if not path.is_file():
         raise Ai8xError("checkpoint not found", where=where)
     try:
-        content = _read_zip(path) if _is_archive(path) else _read_legacy(path)
+        allowance = _Allowance(_LEAST_MEMORY + _MEMORY_PER_BYTE * path.stat().st_size)
+        content = _read_zip(path, allowance) if _is_archive(path) else _read_legacy(path, allowance)
     except ForbiddenGlobalError as error:
         raise Ai8xError(
             f"refused: the file asks for {str(error)!r}, which no checkpoint needs; nothing in it was executed",
@@ -103,11 +120,19 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
     )
 
 
+def _fits_8_bits(values: Array) -> bool:
+    """Return whether all are integers, or near enough to be a quantized layer's (128 is refused by name)."""
+    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
+    return whole and bool(values.min() >= -128 and values.max() <= 128)
+
+
 def _whole(value: Any) -> int | None:
     """Return a single finite number as int, None for anything else."""
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0].item()
-    return int(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return int(value) if isinstance(value, int | float) else None
 
 
 def _is_archive(path: Path) -> bool:
@@ -120,19 +145,43 @@ def _is_archive(path: Path) -> bool:
     return False
 
 
-def _read_zip(path: Path) -> Any:
+@dataclass
+class _Allowance:
+    """What the content of a file may take; a few bytes could ask for any amount."""
+
+    memory: int
+    values: int = _MOST_VALUES
+
+    def take_memory(self, count: int) -> None:
+        self.memory -= count
+        if self.memory < 0:
+            raise ValueError("its tensors take far more memory than the file")
+
+    def take_value(self) -> None:
+        self.values -= 1
+        if self.values < 0:
+            raise ValueError(f"more than {_MOST_VALUES} values beside tensors")
+
+
+def _load(file: IO[bytes], load_storage: Callable[[StorageType, str, int], Storage]) -> Any:
+    check_pickle(file)
+    return CheckpointUnpickler(file, load_storage).load()
+
+
+def _read_zip(path: Path, allowance: _Allowance) -> Any:
     with zipfile.ZipFile(path) as archive:
         names = {name.split("/", 1)[-1]: name for name in archive.namelist()}
-        if "data.pkl" not in names:
-            raise ValueError("the archive has no data.pkl")
-        order = archive.read(names["byteorder"]).strip() if "byteorder" in names else b"little"
 
         def member(name: str) -> bytes:
             info = archive.getinfo(names[name])
             if info.compress_type != zipfile.ZIP_STORED:
                 raise ValueError("compressed members are not supported")
+            allowance.take_memory(info.file_size)
             return archive.read(info)
 
+        if "data.pkl" not in names:
+            raise ValueError("the archive has no data.pkl")
+        order = member("byteorder").strip() if "byteorder" in names else b"little"
         cache: dict[str, Array] = {}
 
         def load(kind: StorageType, key: str, numel: int) -> Storage:
@@ -143,10 +192,10 @@ def _read_zip(path: Path) -> Any:
 
             return Storage(kind, key, numel, fetch)
 
-        return _resolve(CheckpointUnpickler(io.BytesIO(member("data.pkl")), load).load())
+        return _resolve(_load(io.BytesIO(member("data.pkl")), load), allowance)
 
 
-def _read_legacy(path: Path) -> Any:
+def _read_legacy(path: Path, allowance: _Allowance) -> Any:
     with path.open("rb") as file:
         elements: dict[str, Array] = {}
         kinds: dict[str, tuple[StorageType, int]] = {}
@@ -158,19 +207,20 @@ def _read_legacy(path: Path) -> Any:
             kinds[key] = (kind, numel)
             return Storage(kind, key, numel, lambda: elements[key])
 
-        if CheckpointUnpickler(file, no_storage).load() != _LEGACY_MAGIC:
+        if _load(file, no_storage) != _LEGACY_MAGIC:
             raise ValueError("unknown file format")
-        CheckpointUnpickler(file, no_storage).load()  # protocol version
-        system = CheckpointUnpickler(file, no_storage).load()
+        _load(file, no_storage)  # protocol version
+        system = _load(file, no_storage)
         big = isinstance(system, dict) and system.get("little_endian") is False
-        content = CheckpointUnpickler(file, load).load()
-        for key in map(str, CheckpointUnpickler(file, no_storage).load()):
+        content = _load(file, load)
+        for key in map(str, _load(file, no_storage)):
             kind, numel = kinds[key]
             (stored,) = struct.unpack("<q", file.read(8))
             if stored != numel:
                 raise ValueError("storage of unexpected size")
+            allowance.take_memory(numel * kind.dtype.itemsize)
             elements[key] = _elements(file.read(numel * kind.dtype.itemsize), kind, numel, big=big)
-        return _resolve(content)
+        return _resolve(content, allowance)
 
 
 def _elements(data: bytes, kind: StorageType, numel: int, *, big: bool) -> Array:
@@ -180,14 +230,15 @@ def _elements(data: bytes, kind: StorageType, numel: int, *, big: bool) -> Array
     return np.frombuffer(data, dtype, count=numel).astype(kind.dtype, copy=False)
 
 
-def _resolve(value: Any, depth: int = 0) -> Any:
+def _resolve(value: Any, allowance: _Allowance, depth: int = 0) -> Any:
     """Replace every tensor in nested containers by its array."""
     if depth > _NESTING_LIMIT:
         raise ValueError("nested too deeply")
+    allowance.take_value()
     if isinstance(value, LazyTensor):
-        return value.array()
+        return value.array(allowance.take_memory)
     if isinstance(value, dict):
-        return {k: _resolve(v, depth + 1) for k, v in value.items()}
+        return {k: _resolve(v, allowance, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_resolve(v, depth + 1) for v in value)
+        return type(value)(_resolve(v, allowance, depth + 1) for v in value)
     return value

@@ -31,17 +31,18 @@ _OLD_OPERATORS = ("conv2d", "conv1d")
 
 
 def repair_checkpoint(
-    checkpoint: Checkpoint, console: Console, *, known: Collection[str] = (), parallel: bool = True
+    checkpoint: Checkpoint, console: Console, *, known: Collection[str] = (), names: bool = True
 ) -> Checkpoint:
     """Return the checkpoint as the present tools would have written it, and say in one line each what was changed.
 
-    `known` are names that a model really has, which stay as they are. Without `parallel` the prefix ``module.`` stays,
-    too: other tools read it. Nothing is invented here: missing tensors are :func:`missing_bookkeeping`'s matter.
+    `known` are names that a model really has, which stay as they are. Without `names` those that other tools read stay,
+    too: the prefix ``module.`` and old operators; so do counters. Nothing is invented here: missing tensors are
+    :func:`missing_bookkeeping`'s matter.
     """
     said: list[str] = []
-    state = _without_wrappers(checkpoint.state, known, parallel, said)
-    state = _with_present_operators(state, known, said)
-    state = _with_complete_norms(state, said)
+    state = _without_wrappers(checkpoint.state, known, names, said)
+    state = _with_present_operators(state, known, names, said)
+    state = _with_complete_norms(state, said) if names else state
     state = _masked(state, _masks(checkpoint), said)
     for text in said:
         console.info(f"{checkpoint.path}: {text}", once=True)
@@ -84,15 +85,17 @@ def _without_wrappers(state: State, known: Collection[str], parallel: bool, said
     return result
 
 
-def _with_present_operators(state: State, known: Collection[str], said: list[str]) -> State:
-    """Call the operator ``op`` where a layer of the oldest files calls it ``conv2d`` or ``conv1d``."""
+def _with_present_operators(state: State, known: Collection[str], every: bool, said: list[str]) -> State:
+    """Call the operator ``op`` where a layer of the oldest files calls it ``conv2d`` or ``conv1d``.
+
+    Without `every`, only where batch normalization is to be folded into it.
+    """
     names = {}
     for key in state:
         layer, _, rest = key.rpartition(".")
         owner, _, operator = layer.rpartition(".")
-        ours = (
-            f"{owner}.weight_bits" in state or f"{owner}.output_shift" in state or f"{owner}.bn.running_mean" in state
-        )
+        signs = ("weight_bits", "output_shift", "bn.running_mean") if every else ("bn.running_mean",)
+        ours = any(f"{owner}.{sign}" in state for sign in signs)
         new = f"{owner}.op.{rest}"
         if operator in _OLD_OPERATORS and ours and key not in known and new not in state:
             names[key] = new

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, Any
 
 import numpy as np
@@ -38,8 +40,11 @@ class ClassReference:
     module: str
     name: str
 
+    def __hash__(self) -> int:  # a pickle can put anything into the fields, also what is too deep to be hashed
+        return hash(ClassReference)
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class StorageType:
     """A torch storage class, reduced to its element type."""
 
@@ -51,7 +56,7 @@ class StorageType:
         return np.dtype(STORAGE_DTYPES[self.name])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Storage:
     """The flat elements of one storage. `key` and `numel` are what the pickle says about it."""
 
@@ -70,8 +75,11 @@ class LazyTensor:
     shape: tuple[int, ...]
     stride: tuple[int, ...]
 
-    def array(self) -> Array:
-        """Return the tensor as a contiguous array; ValueError if it reaches beyond its storage."""
+    def array(self, allow: Callable[[int], None]) -> Array:
+        """Return the tensor as a contiguous array; ValueError if it reaches beyond its storage.
+
+        `allow` is called with the bytes it takes, before it takes them.
+        """
         flat = self.storage.fetch()
         if any(n < 0 for n in (*self.shape, *self.stride, self.offset)) or len(self.shape) != len(self.stride):
             raise ValueError("tensor with negative size")
@@ -79,6 +87,7 @@ class LazyTensor:
         if 0 not in self.shape and last >= len(flat):
             raise ValueError("tensor reaches beyond its storage")
         bfloat16 = self.storage.kind.name == "BFloat16Storage"
+        allow(math.prod(self.shape) * max(4, flat.itemsize))
         if 0 in self.shape:
             return np.zeros(self.shape, "<f4" if bfloat16 else flat.dtype)
         bytes_stride = tuple(s * flat.itemsize for s in self.stride)
@@ -150,7 +159,8 @@ class CheckpointUnpickler(pickle.Unpickler):
         """Return the harmless stand-in for a global, or raise ForbiddenGlobalError naming it."""
         full = f"{module}.{name}"
         if full in _GLOBALS:
-            return _GLOBALS[full]
+            known = _GLOBALS[full]  # a pickle can give attributes to what it gets, which must not outlive it
+            return known if known is OrderedDict else partial(known)
         if module in {"torch", "torch.storage"} and name in STORAGE_DTYPES:
             return StorageType(name)
         if module == "torch.optim" or module.startswith("torch.optim."):

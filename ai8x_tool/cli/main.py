@@ -7,7 +7,16 @@ from typing import Annotated
 import typer
 
 from ai8x_tool import __version__
-from ai8x_tool.cli import demo_command, evaluate, quantize, run_command, synthesize, train, verify_command
+from ai8x_tool.cli import (
+    demo_command,
+    evaluate,
+    insert_identity,
+    quantize,
+    run_command,
+    synthesize,
+    train,
+    verify_command,
+)
 from ai8x_tool.cli.list_command import list_things
 
 app = typer.Typer(
@@ -35,6 +44,7 @@ def _main(
 
 app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=quantize.EPILOG)(quantize.quantize)
+app.command(epilog=insert_identity.EPILOG)(insert_identity.insert_identity)
 app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command(epilog=verify_command.EPILOG)(verify_command.verify)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
-from ai8x_tool.nn.policy import QatPolicy
+from ai8x_tool.nn.policy import WEIGHT_BITS, QatPolicy
 
 _DEFAULTS = {
     "output_shift": 0.0,
@@ -28,6 +28,8 @@ _DEFAULTS = {
     "final_scale": 0.0,
     "clamp_activation": False,
 }
+_EXPONENTS = ("output_shift", "activation_threshold", "final_scale")
+_LARGEST_EXPONENT = 126
 _OF_MEASURED_RANGES = ("activation_threshold", "final_scale", "clamp_activation")
 
 
@@ -106,6 +108,22 @@ def update_model(model: nn.Module) -> None:
             joint.clamps = joint.simulate or clamps
 
 
+def check_quantized(model: nn.Module) -> None:
+    """Refuse weights that their bits do not hold, and biases that bias memory does not. spec: quantization, 7.2."""
+    for name, module in named_fused_modules(model):
+        if module.op is None:
+            continue
+        bits = int(module.weight_bits) or 8
+        for parameter, width, step in (("weight", bits, 1), ("bias", 8, 2 ** (bits - 1))):
+            values = getattr(module.op, parameter)
+            if values is None:
+                continue
+            low, high = (int(end // step) for end in torch.aminmax(values))
+            if not -(2 ** (width - 1)) <= low <= high < 2 ** (width - 1):
+                text = f"{parameter} values of {name!r}, {low} … {high}, do not fit {width} bits"
+                raise Ai8xError(text, fix="quantize it again")
+
+
 @torch.no_grad()
 def round_stored_biases(model: nn.Module) -> list[str]:
     """Round the biases of a quantized model down to what bias memory holds: multiples of 2^(weight bits − 1).
@@ -171,5 +189,17 @@ def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
         if value.shape != own[name].shape and value.numel() + own[name].numel() > 2:
             shapes = f"{tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} in the model"
             raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or data set?")
-        if name.endswith(("activation_threshold", "final_scale")) and not float(value).is_integer():
-            raise Ai8xError(f"{name} = {float(value)} is not a whole number", fix="train it again: a layer was dead")
+        _check_number(name, value)
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise Ai8xError(f"{name} holds infinite or undefined values", fix="use a checkpoint from before")
+
+
+def _check_number(name: str, value: Tensor) -> None:
+    """Refuse values of a one-element tensor that no layer can have."""
+    parameter = name.rpartition(".")[2]
+    if parameter in ("weight_bits", "bias_bits") and float(value) not in (0, *WEIGHT_BITS):
+        raise Ai8xError(f"{name} = {float(value):g} is not 1, 2, 4 or 8")
+    if parameter in ("activation_threshold", "final_scale") and not float(value).is_integer():
+        raise Ai8xError(f"{name} = {float(value)} is not a whole number", fix="train it again: a layer was dead")
+    if parameter in _EXPONENTS and abs(float(value)) > _LARGEST_EXPONENT:
+        raise Ai8xError(f"{name} = {float(value):g} is not within ±{_LARGEST_EXPONENT}")

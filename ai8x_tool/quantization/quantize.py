@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import os
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,15 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool.checkpoint import Checkpoint, ClassReference, read_checkpoint, repair_checkpoint
-from ai8x_tool.checkpoint.repair import counted, missing_bookkeeping
+from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
+from ai8x_tool.checkpoint.repair import BOOKKEEPING, counted, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.description import BINARY, LayerDescription
 from ai8x_tool.network.parser import read_description
+from ai8x_tool.quantization.files import other_content, save_checkpoint
 from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized_layers
-from ai8x_tool.quantization.rules import Clipping, QuantizedLayer, fold_range, quantize_clipped, quantize_trained
+from ai8x_tool.quantization.rules import (
+    Clipping,
+    QuantizedLayer,
+    average_maximum,
+    fold_range,
+    quantize_clipped,
+    quantize_trained,
+)
 
 _WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
@@ -86,7 +92,7 @@ def quantize(
         raise Ai8xError("--clip-method and --calibrate exclude each other", fix="give one of them")
     if default_bits is not None and default_bits not in _WIDTHS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
-    checkpoint = repair_checkpoint(read_checkpoint(source), console, parallel=calibration is not None)
+    checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
     if target.exists() and (not overwrite or target.resolve() == source.resolve()):
         raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
@@ -104,11 +110,15 @@ def quantize(
 
 def compacted(content: dict[str, Any]) -> dict[str, Any]:
     """Return a quantized checkpoint with 8-bit weights and 32-bit biases as integers: a quarter of the size."""
-    kinds = {"weight": torch.int8, "bias": torch.int32}
-    state = OrderedDict(
-        (key, value.to(kinds.get(key.rpartition(".")[2], value.dtype))) for key, value in content["state_dict"].items()
-    )
+    state = OrderedDict((key, _compact(key, value)) for key, value in content["state_dict"].items())
     return {"state_dict": state, **{key: content[key] for key in ("epoch", "arch", "extras") if key in content}}
+
+
+def _compact(key: str, value: Tensor) -> Tensor:
+    """Return weights and biases as integers, unless they were not quantized."""
+    kind = {"weight": torch.int8, "bias": torch.int32}.get(key.rpartition(".")[2])
+    small = value if kind is None else value.to(kind)
+    return small if torch.equal(small.to(value.dtype), value) else value
 
 
 def quantize_checkpoint(
@@ -123,8 +133,8 @@ def quantize_checkpoint(
     """Return the quantized content of a checkpoint. `described` are the description's layers with weights, if any."""
     where = str(checkpoint.path)
     state = {key: torch.from_numpy(np.array(value)) for key, value in checkpoint.state.items()}
-    if "clipping_method" in checkpoint.extras:
-        raise Ai8xError("this checkpoint is already quantized", where=where)
+    if "clipping_method" in checkpoint.extras or _holds_integers(checkpoint):
+        raise Ai8xError("this checkpoint is already quantized", where=where, fix="use it as it is")
     trained = clipping is None and calibration is None
     if clipping is not None:
         _check_no_ranges(state, where)
@@ -132,7 +142,9 @@ def quantize_checkpoint(
     state = _folded(state, described, console, where, trained=trained, factor=factor)
     _check_state(state, where)
     widths = _widths(state, described, default_bits, where)
+    console.detail(f"{where}: {', '.join(state)}")
     _tell_defaults(state, list(widths), console, where, trained=trained)
+    _tell_shared(list(widths), console, where)
     if calibration is None:
         _tell_unlimited(checkpoint, console)
         chosen = Calibrated()
@@ -145,13 +157,18 @@ def quantize_checkpoint(
     for key, bits in widths.items():
         wide = key in layers and layers[key].output_width != 8
         said = f"{where}: {key!r}"
-        reports.append(
-            _quantize_layer(key, bits, state, done, clipping, chosen.layers, said, None if wide else console)
-        )
+        listener = None if wide else console
+        _tell_values(key, bits, state, console)
+        reports.append(_quantize_layer(key, bits, state, done, clipping, chosen.layers, said, listener))
     quantized = _assemble(state, done)
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
     content = _content(checkpoint, quantized, method, clipping, console)
     return QuantizeResult(content, tuple(reports))
+
+
+def _holds_integers(checkpoint: Checkpoint) -> bool:
+    """Tell quantized weights in files that do not say so; weights of 0 and ±1 alone could be anything."""
+    return checkpoint.is_quantized and any(value.max() > 1 or value.min() < -1 for _, value in checkpoint.weights())
 
 
 def _folded(
@@ -222,6 +239,24 @@ def _tell_unlimited(checkpoint: Checkpoint, console: Console) -> None:
         console.warn(f"{checkpoint.path}: {text}")
 
 
+def _tell_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
+    """Say what there is to quantize: the measures that clip methods go by."""
+    for name in (key, key.removesuffix("weight") + "bias"):
+        if name in state:
+            values = state[name].float()
+            measures = f"avgmax {average_maximum(values):.4f}, max {float(values.abs().max()):.4f}"
+            console.detail(f"{name}: {measures}, mean {float(values.mean()):.4f}, {bits} bits")
+
+
+def _tell_shared(keys: list[str], console: Console, where: str) -> None:
+    """Name layers with several weights: shift and width are stored once for each layer."""
+    counts = Counter(_layer_of(key) for key in keys)
+    for layer, count in counts.items():
+        if count > 1:
+            text = f"{count} weights of {layer!r} share one output shift, that of the last: it is wrong for the others"
+            console.warn(f"{where}: {text}")
+
+
 def _check_state(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         name = key.rpartition(".")[2]
@@ -232,6 +267,8 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
             raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
         if value.numel() == 0:
             raise Ai8xError(f"{key!r} is empty", where=where)
+        if name in BOOKKEEPING and value.numel() != 1:
+            raise Ai8xError(f"{key!r} must hold one number, not {value.flatten().tolist()[:4]}", where=where)
         if name == "shift_quantile" and not 0 < float(value.flatten()[0]) <= 1:
             raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
         if not bool(torch.isfinite(value.float()).all()):
@@ -243,7 +280,8 @@ def _check_state(state: Mapping[str, Tensor], where: str) -> None:
 def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
-            message = f"{key!r} = {float(value):g}: activation ranges belong to QAT, which this method ignores"
+            shown = ", ".join(f"{number:g}" for number in value.flatten().tolist()[:4])
+            message = f"{key!r} = {shown}: activation ranges belong to QAT, which this method ignores"
             raise Ai8xError(message, where=where, fix="leave out --clip-method")
 
 
@@ -336,8 +374,7 @@ def _content(
     clipping: Clipping | None,
     console: Console,
 ) -> dict[str, Any]:
-    dropped = ("state_dict", "optimizer_state_dict", "optimizer_type")
-    content = {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
+    content = other_content(checkpoint)
     if not isinstance(content.get("extras"), dict):
         console.warn(f"{checkpoint.path}: no extras in this checkpoint")
         content["extras"] = {}
@@ -349,34 +386,6 @@ def _content(
         extras["clipping_scale"] = clipping.scale
     content["state_dict"] = state
     return content
-
-
-def _to_torch(value: Any) -> Any:
-    """Return arrays as tensors and references to classes as their names, in nested containers."""
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(np.array(value))
-    if isinstance(value, ClassReference):
-        return f"{value.module}.{value.name}"
-    if isinstance(value, dict):
-        return {key: _to_torch(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_to_torch(entry) for entry in value)
-    return value
-
-
-def save_checkpoint(content: dict[str, Any], target: Path) -> None:
-    """Write a checkpoint file by way of a temporary sibling."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        fix = "check space and permissions"
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None
 
 
 def _described_layers(network: Path | None, device: Device, console: Console) -> list[LayerDescription]:

@@ -96,17 +96,23 @@ def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: 
     )
 
 
+def average_maximum(values: Tensor) -> float:
+    """Return the larger magnitude of the average least and the average greatest value of the outputs."""
+    rows = values.reshape(values.shape[0] if values.dim() else 1, -1)
+    return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
+
+
 def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
     if clipping.method == "SCALE":
         return clipping.scale
     if clipping.method == "MAX":
         return float(weights.abs().max())
     if clipping.method == "AVGMAX":
-        rows = weights.reshape(weights.shape[0], -1)
-        return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
+        return average_maximum(weights)
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
-    mean, deviation = float(weights.mean()), float(weights.std())
-    low = max(float(weights.min()), mean - clipping.deviations * deviation)
-    high = min(float(weights.max()), mean + clipping.deviations * deviation)
-    return max(abs(low), abs(high))
+    # In float32, as everything here: the last bit of the factor decides about some of 100,000 weights.
+    reach = clipping.deviations * (weights.std() if weights.numel() > 1 else torch.zeros(()))
+    low = torch.maximum(weights.min(), weights.mean() - reach)
+    high = torch.minimum(weights.max(), weights.mean() + reach)
+    return float(torch.maximum(low.abs(), high.abs()))

@@ -158,8 +158,10 @@ def constraint_array_range(s: Tensor) -> Finding | None:
 
 
 def constraint_bias_shape(s: Tensor) -> Finding | None:
-    """A bias has one dimension."""
-    return None if s.values.ndim == 1 else Finding(f"this one has {s.values.ndim}")
+    """A bias has one dimension, and at least one value."""
+    if s.values.ndim == 1:
+        return None if s.values.size else Finding("it is empty")
+    return Finding(f"this one has {s.values.ndim} dimensions")
 
 
 def constraint_bias_range(s: Tensor) -> Finding | None:

@@ -16,7 +16,7 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.transform import round_stored_biases
+from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins import find_dataset
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings import EvaluateSettings
@@ -29,7 +29,6 @@ from ai8x_tool.training.model import (
     build_model,
     check_architecture,
     compute_device,
-    is_quantized,
     load_weights,
     use_channels_last,
     warn_about_inner_scales,
@@ -113,6 +112,8 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
         measured_ranges=checkpoint.measured_ranges,
     )
     load_weights(model, checkpoint, console)
+    if settings.simulate:
+        _check_integers(model, str(checkpoint.path))
     warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
@@ -122,8 +123,15 @@ def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Cons
     return PreparedModel(name, model.to(device).eval(), checkpoint, device, task)
 
 
+def _check_integers(model: nn.Module, where: str) -> None:
+    try:
+        check_quantized(model)
+    except Ai8xError as error:
+        raise Ai8xError(str(error), where=where) from None
+
+
 def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:
-    quantized = is_quantized(checkpoint.state)
+    quantized = checkpoint.is_quantized
     if simulate and not quantized:
         raise Ai8xError("not quantized", where=str(checkpoint.path), fix="run ai8x quantize first, or leave out --8bit")
     if quantized and not simulate:

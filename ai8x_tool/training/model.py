@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -106,13 +105,6 @@ def check_architecture(name: str, checkpoint: Checkpoint) -> None:
     if checkpoint.arch is not None and checkpoint.arch.lower() != name.lower():
         message = f"a checkpoint of {checkpoint.arch!r}, not of {name!r}"
         raise Ai8xError(message, where=str(checkpoint.path), fix=f"use --model {checkpoint.arch}")
-
-
-def is_quantized(state: Mapping[str, Any]) -> bool:
-    """Tell whether all weights are integers that 8 bits hold, as ``ai8x quantize`` writes them."""
-    weights = [v for k, v in state.items() if k.endswith(".weight") and np.ndim(v) > 1]
-    integers = all(np.array_equal(w, np.rint(w)) and np.abs(w).max(initial=0) <= 128 for w in weights)
-    return bool(weights) and integers
 
 
 def in_qat(model: nn.Module) -> bool:

@@ -69,7 +69,7 @@ def test_names_that_the_model_has_stay(tmp_path):
 
 
 def test_prefix_that_others_read_can_stay(tmp_path):
-    state, said = repaired(tmp_path, {"module.a.weight": ONE, "_orig_mod.module.b.weight": ONE}, parallel=False)
+    state, said = repaired(tmp_path, {"module.a.weight": ONE, "_orig_mod.module.b.weight": ONE}, names=False)
     assert list(state) == ["module.a.weight", "module.b.weight"]
     assert said == ["prefix '_orig_mod' removed from 1 name"]
 
@@ -87,6 +87,9 @@ def test_operators_of_the_oldest_files(tmp_path):
     state, said = repaired(tmp_path, old)
     assert list(state) == ["a.op.weight", "a.op.bias", "a.output_shift"]
     assert said == ["2 operator tensors of old files renamed to 'op'"]
+    assert list(repaired(tmp_path, old, names=False)[0]) == list(old)
+    unfolded = old | {f"a.bn.{key}": torch.ones(2) for key in ("running_mean", "running_var")}
+    assert list(repaired(tmp_path, unfolded, names=False)[0])[:2] == ["a.op.weight", "a.op.bias"]
     plain = {"block.conv2d.weight": ONE}  # a module of that name, not a fused one
     assert list(repaired(tmp_path, plain)[0]) == list(plain)
 
@@ -146,14 +149,14 @@ NAMES = st.lists(
 
 
 @given(st.lists(NAMES, max_size=8, unique=True), st.lists(NAMES, max_size=3), st.booleans())
-def test_any_names(names, masked, parallel):
+def test_any_names(names, masked, present):
     """Nothing fails, no tensor is altered without a mask, and what is repaired needs no more repair."""
     state = {name: np.full(2, number, np.float32) for number, name in enumerate(names, 1)}
     masks = {name: np.array([0, 1]) for name in masked}
     content = {"compression_sched": {"masks_dict": masks}} if masked else {}
     given_file = Checkpoint(Path("x"), state, 1, None, {}, content)
-    once = repair_checkpoint(given_file, Listener(), parallel=parallel)
-    twice = repair_checkpoint(once, console := Listener(), parallel=parallel)
+    once = repair_checkpoint(given_file, Listener(), names=present)
+    twice = repair_checkpoint(once, console := Listener(), names=present)
     assert list(once.state) == list(twice.state)
     assert [line for line in console.lines if "fit no weights" not in line] == []
     if not masked:

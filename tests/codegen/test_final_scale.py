@@ -260,3 +260,25 @@ def test_scales_of_listed_items(toolchain):
     expected = np.repeat([1 * 8, 127 * 8, -1 * 8, -128 * 8], 4).astype("<i2").tobytes()
     expected += np.array([-16, -15, -14], "<i4").tobytes()
     assert run("unload", first | second).stdout == expected
+
+
+@pytest.mark.parametrize("last", ["passthrough", "sum", "pooling"])
+def test_an_output_without_weights_is_not_scaled(toolchain, last):
+    """Section 6: such layers have F = 0; that of a layer inside the network is named."""
+    conv = {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0x400}
+    final = {"op": "none", "processors": 7, "out_offset": 0x800, "in_offset": 0x400}
+    if last == "sum":
+        final |= {"eltwise": "add", "operands": 2, "in_offset": 0x400, "in_sequences": [0, 1]}
+        layers = [{**conv, "write_gap": 1}, {**conv, "out_offset": 0x404, "write_gap": 1, "in_sequences": -1}, final]
+        layers[1] |= {"in_offset": 0, "in_dim": [4, 4]}
+    else:
+        layers = [conv, {**final, "max_pool": 2, "pool_stride": 2} if last == "pooling" else final]
+    weights = [Weights((3, 3, 3, 3), final_scale=3) for _ in layers[1:]]
+    network = build(layers, weights, (3, 4, 4))
+    assert network.final.final_scale == 0
+    console = Notes(verbosity=-1)
+    result = synthesized(network, console)
+    assert any("layer 0" in w and "not an output" in w for w in console.warnings)
+    memory, values = filled(network)
+    expected = values[0].astype(np.int8).tobytes()
+    assert toolchain.build(result.files)("unload", memory).stdout[: len(expected)] == expected

@@ -27,7 +27,7 @@ MODULES = sorted(
 )
 OPERATORS = [value for value in MODULES if issubclass(value, FusedOperator)]
 BITS = st.sampled_from([8, 4, 2, 1])
-EXAMPLES = 6
+EXAMPLES = 8
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,16 @@ def arguments(draw: Any, kind: type, mode: str) -> dict[str, Any]:
 @st.composite
 def cases(draw: Any, kind: type, mode: str) -> Case:
     chosen = draw(arguments(kind, mode))
-    rounded = draw(st.booleans())
+    rounded, measured = draw(st.booleans()), draw(st.booleans())
     torch.manual_seed(draw(st.integers(0, 2**31)))
-    module = kind(**chosen, context=nn.BuildContext(MAX78002, mode == SIMULATE, rounded))
+    module = kind(**chosen, context=nn.BuildContext(MAX78002, mode == SIMULATE, rounded, measured))
     bits = draw(BITS)
-    plain = PlainModule(mode, None, bits=bits, round_average=rounded, **described(module))
+    plain = PlainModule(mode, None, bits=bits, round_average=rounded, measured=measured, **described(module))
+    if measured:  # without meaning for pooling alone
+        plain = replace(plain, range=draw(st.integers(-3, 4)), final_scale=draw(st.integers(-2, 3)))
+        module.activation_threshold.data.fill_(plain.range)
+        module.final_scale.data.fill_(plain.final_scale)
+        module.update()
     if module.op is not None:
         plain = prepared(draw, module, plain)
     shape = {0: (), 1: (21,), 2: (9, 11)}[axes(kind)]
@@ -169,9 +174,10 @@ def parameters_of(module: FusedModule) -> Parameters | None:
 
 
 def inputs_of(case: Case) -> torch.Tensor:
-    """Random integers, in units of the mode."""
+    """Random integers, in units of the mode; nothing limits them before ranges are measured."""
     integers = torch.randint(-128, 128, case.shape).float()
-    return integers if case.plain.mode == SIMULATE else integers / 128
+    unlimited = case.plain.mode == FLOAT and case.plain.measured
+    return integers if case.plain.mode == SIMULATE else integers / (16 if unlimited else 128)
 
 
 @pytest.mark.parametrize("mode", [FLOAT, QAT, SIMULATE])
@@ -182,20 +188,21 @@ def test_outputs(kind: type, mode: str, data: Any) -> None:
     case = data.draw(cases(kind, mode))
     if case.module.op is None and mode == QAT:
         case.module.start_qat(8, 1.0)
-    x, parameters = inputs_of(case), parameters_of(case.module)
+    plain, x, parameters = case.plain, inputs_of(case), parameters_of(case.module)
     with torch.no_grad():
         found = image(case.module(x))
-    shift = 0 if parameters is None else case.plain.output_shift(parameters)
-    expected = case.plain.forward(image(x), parameters, StraightThrough(), shift)
+    shift = 0 if parameters is None else plain.output_shift(parameters)
+    expected = plain.forward(image(x), parameters, StraightThrough(), shift)
     assert found.shape == expected.shape
     if mode == FLOAT:
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+        unit = 2.0 ** (plain.final_scale - min(0, plain.range))
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3 * max(1, unit))
     elif case.module.bn is None:
         np.testing.assert_array_equal(found, expected)
     else:  # sums are not exact: a value near the middle of two steps may be rounded to either
-        steps = 2**14 if case.plain.wide else 128
-        assert np.abs(found - expected).max() * steps <= (2 if case.plain.wide else 1)
-        assert case.plain.wide or (found != expected).mean() < 0.01
+        steps = (2**14 if plain.wide else 128) * 2.0**-plain.final_scale
+        assert np.abs(found - expected).max() * steps <= (2 if plain.wide else 1)
+        assert plain.wide or (found != expected).mean() < 0.01
 
 
 STEP = 1e-6

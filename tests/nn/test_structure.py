@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 from typing import Any
 
@@ -234,6 +235,48 @@ def test_loading_names_what_is_missing_or_has_another_shape() -> None:
         nn.load_state(model(), {k: v for k, v in state.items() if ".op." not in k})
     with pytest.raises(Ai8xError, match=r"0\.op\.bias: shape \(3,\) in the checkpoint, \(2,\) in the model"):
         nn.load_state(model(), state | {"0.op.bias": torch.zeros(3)})
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("weight_bits", [3.0], "weight_bits = 3 is not 1, 2, 4 or 8"),
+        ("weight_bits", [math.nan], "weight_bits = nan is not 1, 2, 4 or 8"),
+        ("bias_bits", [-4], "bias_bits = -4 is not 1, 2, 4 or 8"),
+        ("weight_bits", [8, 8], "shape"),
+        ("output_shift", [math.nan], "output_shift holds infinite or undefined values"),
+        ("output_shift", [1e30], "output_shift = 1e\\+30 is not within ±126"),
+        ("op.weight", [math.inf], "op.weight holds infinite or undefined values"),
+    ],
+)
+def test_loading_refuses_what_no_layer_has(key: str, value: Any, words: str) -> None:
+    state = dict(model().state_dict())
+    name = f"0.{key}"
+    state[name] = torch.full(state[name].shape, value[0]) if key == "op.weight" else torch.tensor(value)
+    with pytest.raises(Ai8xError, match=words):
+        nn.load_state(model(), state)
+
+
+@pytest.mark.parametrize(
+    ("bits", "weight", "bias", "words"),
+    [
+        (8, 127, -(2.0**14), None),
+        (8, 128, 0, "weight values of '0', 128 … 128, do not fit 8 bits"),
+        (4, -9, 0, "weight values of '0', -9 … -9, do not fit 4 bits"),
+        (2, 1, 254, None),
+        (2, 1, 256, "bias values of '0', 128 … 128, do not fit 8 bits"),
+        (0, -128, -(2.0**14) - 1, "bias values of '0', -129 … -129, do not fit 8 bits"),
+    ],
+)
+def test_integers_that_the_part_cannot_hold(bits: int, weight: float, bias: float, words: str | None) -> None:
+    layer = torch.nn.Sequential(nn.Conv2d(2, 2, 1, context=nn.BuildContext(MAX78000, simulate=True)))
+    for parameter, value in ((layer[0].op.weight, weight), (layer[0].op.bias, bias), (layer[0].weight_bits, bits)):
+        parameter.data.fill_(value)
+    if words is None:
+        nn.transform.check_quantized(layer)
+        return
+    with pytest.raises(Ai8xError, match=words):
+        nn.transform.check_quantized(layer)
 
 
 def test_blocks() -> None:

@@ -122,8 +122,9 @@ def test_a_range_is_one_whole_number(quantized, value):
     """Section 5.3."""
     state = state_of(threshold=0)
     state["a.activation_threshold"] = torch.tensor(value)
-    with pytest.raises(Ai8xError, match=r"'a\.activation_threshold'"):
-        quantized(state)
+    for options in ({}, {"clipping": Clipping("MAX")}):
+        with pytest.raises(Ai8xError, match=r"'a\.activation_threshold'"):
+            quantized(state, **options)
 
 
 def test_a_quantized_file_is_not_folded_twice(quantized, tmp_path, console):

@@ -173,6 +173,30 @@ def test_quantize_folds_and_says_so(tmp_path, clipping, prefix):
     assert told == [f"{tmp_path / 'a.pth.tar'}: batch normalization of 2 layers folded into weights and biases"]
 
 
+@pytest.mark.parametrize("measured", [False, True], ids=["fixed ranges", "measured ranges"])
+@pytest.mark.parametrize("completed", [False, True])
+def test_the_division_by_4_belongs_to_fixed_ranges(tmp_path, measured, completed):
+    """qatv2, sections 2.3, 4.2 and 8.3: a file that a newer tool has only completed is an old one."""
+    with nn.build_context(MAX78002, measured_ranges=measured):
+        layer = nn.FusedConv2dBNReLU(6, 4, 3)
+    torch.nn.init.uniform_(layer.bn.weight, 0.5, 2)
+    torch.nn.init.uniform_(layer.bn.bias, -1, 1)
+    model = torch.nn.Sequential(OrderedDict(layer=layer)).eval()
+    state = OrderedDict((key, value.clone()) for key, value in model.state_dict().items())
+    if completed:
+        new = [f"layer.{key}" for key in ("activation_threshold", "final_scale", "clamp_activation")]
+        state |= {key: state.pop(key, torch.tensor(0.0)) for key in new}
+    console = Recorder()
+    quantize(save(tmp_path / "a.pth.tar", state), tmp_path / "q.pth.tar", MAX78002, console)
+    found = read_checkpoint(tmp_path / "q.pth.tar").state
+    factor = 1.0 if measured and not completed else 0.25
+    gain = layer.bn.weight.detach() / (1 + 1e-5) ** 0.5 * factor
+    real = layer.op.weight.detach() * gain.view(-1, 1, 1, 1)
+    scale = 2.0 ** float(found["layer.output_shift"][0])
+    steps = torch.from_numpy(found["layer.op.weight"]) * scale / 128 - real
+    assert steps.abs().max() <= scale / 128 and real.abs().max() > 8 * scale / 128
+
+
 def test_trained_with_quantization_but_not_folded(tmp_path):
     """Its integers are not those of the folded weights: only methods that ignore QAT may fold it."""
     model = trained("2d")

@@ -117,6 +117,23 @@ def test_clipping_methods(name, bits):
     assert result.output_shift is None
 
 
+def test_factors_are_of_float32():
+    """Section 6.3: all in float32; the factor of STDDEV is rounded there as often as written."""
+    differs = 0
+    for seed in range(40):
+        weights = torch.randn(50, 20, generator=torch.Generator().manual_seed(seed)) / 7
+        mean, deviation = np.float32(weights.mean()), np.float32(weights.std())
+        reach = np.float32(1.7) * deviation
+        scale = max(abs(mean - reach), abs(mean + reach))
+        factor = np.float32(128) * scale
+        expected = np.floor(factor * weights.numpy() + np.float32(0.5)).clip(-128, 127)
+        result = quantize_clipped(weights, None, 8, Clipping("STDDEV", deviations=1.7))
+        np.testing.assert_array_equal(result.weights.numpy(), expected)
+        exact = max(abs(float(mean) - 1.7 * float(deviation)), abs(float(mean) + 1.7 * float(deviation)))
+        differs += np.float32(exact) != scale
+    assert differs > 0, "the two ways of rounding are told apart"
+
+
 def test_deviations_must_be_positive():
     with pytest.raises(Ai8xError, match=r"above 0"):
         quantize_clipped(WEIGHTS, None, 8, Clipping("STDDEV", deviations=-1.0))
@@ -222,6 +239,9 @@ def test_description_wins_and_counts_layers_with_weights(quantized):
     assert result.state["a.op.weight"].ravel().tolist() == [4, -1]
     assert result.state["b.op.weight"].ravel().tolist() == [67, -16]
     np.testing.assert_array_equal(result.state["c.op.weight"], BIG)
+    compact = quantized(state, NETWORK, compact=True).state
+    np.testing.assert_array_equal(compact["c.op.weight"], BIG)
+    assert compact["a.op.weight"].dtype == np.int8
 
 
 def test_two_part_keys(quantized):
@@ -247,6 +267,11 @@ def test_qatv2_remains(quantized):
         ("conv.w_zero_point", torch.ones(1), "zero points"),
         ("conv.op.weight", torch.tensor([[float("nan")]]), "infinite or undefined"),
         ("conv.weight_bits", torch.tensor([3.0]), "weight_bits = 3"),
+        ("conv.weight_bits", torch.tensor([8.0, 4.0]), "must hold one number, not [8.0, 4.0]"),
+        ("conv.shift_quantile", torch.tensor([0.5, 1.0]), "must hold one number"),
+        ("conv.output_shift", torch.zeros(0), "is empty"),
+        ("conv.op.bias", torch.zeros(0), "is empty"),
+        ("conv.op.weight", torch.tensor([[1e300]], dtype=torch.float64), "infinite or undefined"),
     ],
 )
 def test_states_that_cannot_be_quantized(quantized, tmp_path, key, value, text):
@@ -259,6 +284,24 @@ def test_states_that_cannot_be_quantized(quantized, tmp_path, key, value, text):
     assert text in message
     assert key.rpartition(".")[0] in message
     assert not (tmp_path / "out").exists()
+
+
+def test_layers_with_several_weights_are_named(quantized, console):
+    """Modules that are not fused, in a container: their names leave no place for a shift of each."""
+    quantized(OrderedDict([("features.0.weight", BIG), ("features.3.weight", BIG), ("fc.weight", BIG)]))
+    assert [text.partition(": ")[2] for text in console.warnings] == [
+        "2 weights of 'features' share one output shift, that of the last: it is wrong for the others"
+    ]
+
+
+@pytest.mark.parametrize("method", ["MAX", "AVGMAX", "STDDEV", "SCALE"])
+def test_a_single_weight(quantized, method, recwarn):
+    """It has no standard deviation."""
+    for value in (torch.tensor([[[[0.75]]]]), torch.tensor(0.75)):
+        result = quantized({"conv.op.weight": value}, clipping=Clipping(method))
+        scale = 0.85 if method == "SCALE" else 0.75
+        assert result.state["conv.op.weight"].item() == math.floor(128 * scale * 0.75 + 0.5)
+    assert [str(warning.message) for warning in recwarn if "std" in str(warning.message)] == []
 
 
 def test_binary_weights_cannot_be_made(quantized):
@@ -308,3 +351,16 @@ def test_optimizer_is_left_out(tmp_path, console):
     assert (written["epoch"], written["arch"]) == (3, "net")
     assert written["extras"]["clipping_method"] == "MAX_BIT_SHIFT"
     assert "extras" in "".join(console.warnings)
+
+
+def test_details_for_those_who_ask(quantized, console, monkeypatch):
+    """Section 6.6: all names, and of every weight and bias what clip methods go by."""
+    said = []
+    monkeypatch.setattr(type(console), "detail", lambda _, text: said.append(text))
+    state = layer_state(torch.tensor([[1.0, -3.0], [0.5, 2.0]]), torch.tensor([-0.25, 0.75]), weight_bits=4)
+    quantized(state)
+    assert said[0].endswith("conv.weight_bits, conv.op.weight, conv.op.bias")
+    assert said[1:] == [
+        "conv.op.weight: avgmax 1.5000, max 3.0000, mean 0.1250, 4 bits",
+        "conv.op.bias: avgmax 0.2500, max 0.7500, mean 0.2500, 4 bits",
+    ]

@@ -141,7 +141,7 @@ CASES = {
         loads(np.full((4, 3, 3, 3), 128)),
     ],
     "constraint_array_range": [arrays(np.full((4, 3, 3, 3), 128), "128 … 128")],
-    "constraint_bias_shape": [loads(bias=[[128], [128]], words="2")],
+    "constraint_bias_shape": [loads(bias=[[128], [128]], words="2 dimensions"), loads(bias=[], words="it is empty")],
     "constraint_bias_range": [loads(bias=[0, 0, 0, 128 * 128], words="0 … 128 do not fit 8 bits")],
     "hint_zero_bias": [loads(bias=[0, 0, 0, 0])],
     "constraint_start_layer": [

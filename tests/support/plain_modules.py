@@ -1,6 +1,7 @@
 """Fused modules written down as the specification does, in NumPy and float64: slow, and easy to compare with the text.
 
-spec: quantization, sections 3.2 and 3.3. One-dimensional data has one row here, features are channels of one pixel.
+spec: quantization, sections 3.2 and 3.3; qatv2, section 3. One-dimensional data has one row here, features
+are channels of one pixel.
 """
 
 from __future__ import annotations
@@ -68,11 +69,14 @@ class PlainModule:
     batchnorm: tuple[Array, Array] | None = None  # mean and variance of the batch or of the past
     batch_statistics: bool = False
     epsilon: float = 1e-5
+    measured: bool = False  # the newer scheme, with:
+    range: int = 0
+    final_scale: int = 0
 
     def forward(self, x: Array, parameters: Parameters | None, rounds: StraightThrough, shift: int = 0) -> Array:
         """Return the output; `shift` is :meth:`output_shift`, which has no gradient."""
         result = self.before_clamping(x, parameters, rounds, shift)
-        return result if self.operator is None else self.clamped(result)
+        return result if self.operator is None else self.clamped(result) * 2.0**self.final_scale
 
     def before_clamping(self, x: Array, parameters: Parameters | None, rounds: StraightThrough, shift: int) -> Array:
         if self.pooling is not None:
@@ -86,7 +90,9 @@ class PlainModule:
         if bias is not None:
             z = z + channels(bias)
         if self.batchnorm is not None:
-            z = self.normalized(z, parameters) / 4
+            z = self.normalized(z, parameters) / (1 if self.measured else 4)
+        if self.measured and self.mode != SIMULATE:
+            shift = min(max(shift - self.range, -15), 15)
         if not self.wide:
             z = rounds(np.floor, z * 2.0**shift) if self.mode == SIMULATE else z * 2.0**shift
         return self.finished(z, rounds)
@@ -103,7 +109,7 @@ class PlainModule:
         if self.pooling == "Max":
             return windows.max(0)
         if self.mode == FLOAT:
-            return limited(windows.mean(0), -1, 127 / 128)
+            return windows.mean(0) if self.measured else limited(windows.mean(0), -1, 127 / 128)
         steps = 128 if self.mode == QAT else 1
         to_integer = np.rint if self.round_average else np.trunc
         count = len(windows)  # division of whole numbers, which is exact where the average is one
@@ -143,6 +149,8 @@ class PlainModule:
         return rounds(lambda v: np.floor(v * steps + 0.5) / steps, z)
 
     def limits(self) -> tuple[float, float]:
+        if self.mode == FLOAT and self.measured:
+            return -math.inf, math.inf
         if self.mode == SIMULATE:
             return (-(2.0**29), 2.0**29 - 1) if self.wide else (-128, 127)
         return (-(2.0**15), 2.0**15 - 1) if self.wide else (-1, 127 / 128)

@@ -1,0 +1,50 @@
+"""What checkpoint files hold beside weights, and writing them."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ai8x_tool.checkpoint import Checkpoint, ClassReference
+from ai8x_tool.errors import Ai8xError
+
+_OF_TRAINING = ("optimizer_state_dict", "optimizer_type")
+
+
+def other_content(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what a quantized file keeps of `checkpoint`, without the state dict."""
+    dropped = ("state_dict", *_OF_TRAINING)
+    return {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
+
+
+def _to_torch(value: Any) -> Any:
+    """Return arrays as tensors and references to classes as their names, in nested containers."""
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(np.array(value))
+    if isinstance(value, ClassReference):
+        return f"{value.module}.{value.name}"
+    if isinstance(value, dict):
+        return {key: _to_torch(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_to_torch(entry) for entry in value)
+    return value
+
+
+def save_checkpoint(content: dict[str, Any], target: Path) -> None:
+    """Write a checkpoint file by way of a temporary sibling."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(buffer.getbuffer())
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        fix = "check space and permissions"
+        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None

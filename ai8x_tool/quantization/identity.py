@@ -1,0 +1,86 @@
+"""Inserting a layer that passes its input on, for networks whose description has one. spec: quantization, section 7.3.
+
+A passthrough layer only moves data. As a convolution it can do so with processors, offsets and output channels of its
+own choice.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
+from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.quantization.files import other_content, save_checkpoint
+
+_MOST_CHANNELS = 1024
+_PARALLEL = "module"
+
+
+@dataclass(frozen=True)
+class IdentityLayer:
+    """A 1×1 convolution of `channels` that computes y = x, in front of the layer `before`.
+
+    With `low_memory` its weights have 2 bits instead of 8.
+    """
+
+    name: str
+    channels: int
+    before: str
+    low_memory: bool = False
+
+    def __post_init__(self) -> None:
+        if not all(self.name.split(".")) or not self.name.isprintable():
+            raise Ai8xError(f"{self.name!r} is no name of a layer")
+        if not 1 <= self.channels <= _MOST_CHANNELS:
+            raise Ai8xError(f"{self.channels} channels of {self.name!r}: there must be 1 to {_MOST_CHANNELS}")
+
+    def tensors(self) -> OrderedDict[str, Tensor]:
+        """Return the layer's entries of a state dict: the output shift makes up for weights below one."""
+        bits, weight = (2, 1) if self.low_memory else (8, 64)
+        values = {"output_shift": 1, "weight_bits": bits, "bias_bits": 8, "quantize_activation": 1}
+        values |= {"adjust_output_shift": 0, "shift_quantile": 1}
+        result = OrderedDict((f"{self.name}.{key}", torch.tensor([float(value)])) for key, value in values.items())
+        result[f"{self.name}.op.weight"] = weight * torch.eye(self.channels).view(self.channels, self.channels, 1, 1)
+        return result
+
+
+def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
+    """Write the quantized checkpoint `source` with `layer` to `target`, without prefixes ``module``.
+
+    Raises Ai8xError if it is not quantized, has a layer of that name, or has no layer to stand in front of; then
+    nothing is written.
+    """
+    checkpoint = read_checkpoint(source)
+    if target.exists() and target.resolve() == source.resolve():
+        raise Ai8xError("the output file is the input file", where=str(target), fix="choose another name")
+    content = other_content(checkpoint)
+    save_checkpoint({**content, "state_dict": state_with_identity(checkpoint, layer)}, target)
+
+
+def state_with_identity(checkpoint: Checkpoint, layer: IdentityLayer) -> OrderedDict[str, Tensor]:
+    """Return the state dict with the entries of `layer` in front of the first one of the layer that follows."""
+    where = str(checkpoint.path)
+    if not checkpoint.is_quantized:
+        raise Ai8xError("this checkpoint is not quantized", where=where, fix="run `ai8x quantize` on it first")
+    state = {_without_module(key): torch.from_numpy(value) for key, value in checkpoint.state.items()}
+    if any(_belongs(key, layer.name) for key in state):
+        raise Ai8xError(f"there is a layer {layer.name!r} already", where=where, fix="choose another name")
+    place = next((number for number, key in enumerate(state) if _belongs(key, layer.before)), None)
+    if place is None:
+        names = [key.rpartition(".")[0] for key in state if key.endswith(".output_shift")]
+        raise Ai8xError(f"there is no layer {layer.before!r}{nearest(layer.before, names)}", where=where)
+    entries = list(state.items())
+    return OrderedDict([*entries[:place], *layer.tensors().items(), *entries[place:]])
+
+
+def _without_module(key: str) -> str:
+    return ".".join(part for part in key.split(".") if part != _PARALLEL)
+
+
+def _belongs(key: str, layer: str) -> bool:
+    return key.startswith(f"{layer}.")
