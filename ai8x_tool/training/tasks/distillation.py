@@ -95,6 +95,10 @@ class RelationDistillation(Task):
         """Return those of the task that is behind."""
         return self._inner.model_arguments()
 
+    def targets(self, target: Any) -> Any:
+        """Return the targets as the task behind takes them; without weight it takes none."""
+        return target if self.context.settings.kd_student_wt == 0 else self._inner.targets(target)
+
     def loss(self, output: Tensor, target: Any, inputs: Tensor) -> Tensor:
         """Return the loss of the task that is behind, 0 if it has no weight."""
         if self.context.settings.kd_student_wt == 0:

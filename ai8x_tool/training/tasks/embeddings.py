@@ -15,6 +15,7 @@ from ai8x_tool.training.checkpoints import tensors
 from ai8x_tool.training.metrics import Measured, Meter
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.classification import check_classes
 
 _CHUNK = 1024
 
@@ -100,7 +101,14 @@ class Embeddings(Task):
         """Return the sub-centre ArcFace loss."""
         settings = self.context.settings
         margin = math.radians(settings.scaf_margin)
-        loss = arcface_loss(output.flatten(1), target, self.centers, margin=margin, scale=settings.scaf_scale)
+        embeddings, classes = output.flatten(1), len(self.context.entry.labels)
+        if embeddings.shape[1] != settings.dr:
+            raise Ai8xError(f"the model gives {embeddings.shape[1]} numbers per sample, --dr says {settings.dr}")
+        try:
+            loss = arcface_loss(embeddings, target, self.centers, margin=margin, scale=settings.scaf_scale)
+        except (IndexError, RuntimeError):
+            check_classes(embeddings.new_zeros(len(embeddings), classes), target)
+            raise
         return BatchLoss(loss, loss)
 
     def meter(self) -> NeighbourMeter:
