@@ -150,7 +150,9 @@ def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], d
     own = _OWN.get(kind) if kind != "PolynomialLR" or "T_max" in arguments else None
     found = own or getattr(lr_scheduler, kind, None)
     if kind == "ReduceLROnPlateau":
-        raise Ai8xError(f"{name!r}: ReduceLROnPlateau needs a metric, which schedules are not given", fix="use MultiStepLR")
+        raise Ai8xError(
+            f"{name!r}: ReduceLROnPlateau needs a metric, which schedules are not given", fix="use MultiStepLR"
+        )
     if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)):
         names = [n for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and n.endswith("LR")] + list(_OWN)
         raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")

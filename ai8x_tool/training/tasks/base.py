@@ -120,7 +120,9 @@ class Task(ABC):
     def targets(self, target: Any) -> Any:
         """Turn the targets of a batch, as the data set gives them, into what the other methods take."""
         if not isinstance(target, Tensor):
-            raise Ai8xError(f"a target of the data set is a {type(target).__name__}, for {self.name} it must be numbers")
+            raise Ai8xError(
+                f"a target of the data set is a {type(target).__name__}, for {self.name} it must be numbers"
+            )
         return target
 
     def real_outputs(self, output: Any) -> Any:
