@@ -87,6 +87,12 @@ def evaluate(
     clipping: Annotated[
         bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
     ] = None,
+    name: Annotated[
+        str | None, option("--name", "-n", panel=_OUT, help="Name of the run, in front of its folder.")
+    ] = None,
+    out_dir: Annotated[
+        str | None, option("--out-dir", "-o", panel=_OUT, help="Folder above the run's folder (logs), or 'none'.")
+    ] = None,
     summary: Annotated[
         str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
     ] = None,
@@ -124,9 +130,9 @@ def evaluate(
             return
 
         from ai8x_tool.report.model_tables import clipping_table
-        from ai8x_tool.training.evaluation import evaluate as evaluate_checkpoint
+        from ai8x_tool.training.evaluation_run import evaluate_into_folder
 
-        result = evaluate_checkpoint(options, console)
+        result = evaluate_into_folder(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
         console.show(f"{result.headline} of {result.score.samples} samples of {source}")
         if options.clipping:

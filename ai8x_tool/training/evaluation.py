@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ from ai8x_tool.verify.agreement import Agreement, compare_outputs
 class EvaluateResult:
     """Score of a checkpoint on a test set.
 
-    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several.
+    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several. `folder` is where the
+    run left its files, if it did; `learned` is the task, which can draw the score.
     """
 
     model: str
@@ -59,6 +60,8 @@ class EvaluateResult:
     outputs: Tensor | tuple[Tensor, ...] | None = None
     agreement: Agreement | None = None
     clipping: tuple[LayerClipping, ...] = ()
+    folder: Path | None = None
+    learned: Task | None = field(default=None, compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
@@ -67,6 +70,7 @@ class EvaluateResult:
             "model": self.model,
             "dataset": self.dataset,
             "note": self.note,
+            "folder": None if self.folder is None else str(self.folder),
             "checkpoint": str(self.checkpoint),
             "simulate_8bit": self.simulate,
             "task": self.task,
@@ -164,6 +168,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         outputs=joined if keep_outputs else None,
         agreement=agreement,
         clipping=tuple(clipping.result()) if settings.clipping else (),
+        learned=ready.task,
     )
 
 

@@ -30,8 +30,6 @@ class RunLog:
         self.file = self.folder / f"{self.folder.name}.log"
         with self._failures(self.file):
             self._stream = self.file.open("a", encoding="utf-8")
-        for text in console.warnings:  # of the preparations
-            self.record(f"warning: {text}")
         console.log = self.record
         if links:
             _link(out_dir / "latest", Path(self.folder.name))

@@ -64,6 +64,9 @@ def _train_in(settings: TrainSettings, console: Console, world: World) -> TrainR
 def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
     with world.first_alone():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
+    if log is not None:
+        for text in console.warnings:  # of the preparations
+            log.record(f"warning: {text}")
     folder = world.agree(log.folder if log else Path())
     return log or SilentLog(folder, console)
 
