@@ -134,10 +134,10 @@ class Trainer:
         try:
             for epoch in range(self.session.first_epoch, self.settings.epochs):
                 self._run_epoch(epoch)
-            tests = self._tests() if self.task.has_final_test else (None, None)
+            last, best = self._tests() if self.task.has_final_test else (None, None)
         except KeyboardInterrupt:
             raise self._interrupted(epoch, *beginning) from None
-        result = self._result(*tests, time.monotonic() - started)
+        result = self._result(last, best, time.monotonic() - started)
         self._finish(result)
         return result
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.report.example_plots import displayable, plot_boxes
 from ai8x_tool.resources import find_config
-from ai8x_tool.training.metrics import Measured, Meter
+from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
 from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects
 from ai8x_tool.training.tasks.multibox import MultiBoxLoss
@@ -160,6 +161,21 @@ class Detection(Task):
         """Return ``==> Best [mAP: 0.77273   vloss: 5.047   Params: 1234 on epoch: 9]``."""
         items = (f"mAP: {measured.metrics['map']:.5f}", f"vloss: {measured.loss:.3f}", f"Params: {parameters}")
         return f"==> Best [{spaced(items, 3)} on epoch: {epoch}]"
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw some pictures with the boxes in them."""
+        some = score.examples
+        if some is None:
+            return
+        device = self.priors.device
+        found = self.detect((some.outputs[0].to(device), some.outputs[1].to(device)))
+        plot_boxes(
+            [displayable(one) for one in some.inputs.numpy()],
+            [one[one[:, -1] != BACKGROUND][:, [0, 1, 2, 3, -1]].numpy() for one in some.targets],
+            [torch.cat([one.boxes, one.labels[:, None]], dim=1).cpu().numpy() for one in found],
+            folder / "examples.png",
+            title,
+        )
 
 
 def _by_image(target: Sequence[Sequence[Tensor]]) -> bool:
