@@ -34,7 +34,7 @@ from ai8x_tool.training.model import (
     use_channels_last,
     warn_about_inner_scales,
 )
-from ai8x_tool.training.passes import Evaluator, whole
+from ai8x_tool.training.passes import Answers, Evaluator, whole
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
@@ -144,11 +144,11 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
     engine = settings.simulate and settings.engine and settings.network is not None
-    outputs: list[Any] | None = [] if keep_outputs or engine else None
+    answers: list[Answers] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
     with clipping.watching() if settings.clipping else contextlib.nullcontext():
-        score = _run_test(ready, data, test, settings, console, outputs)
-    joined = _joined(outputs) if outputs else None
+        score = _run_test(ready, data, test, settings, console, answers)
+    joined = _joined([outputs for outputs, _ in answers]) if answers else None
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
@@ -178,9 +178,9 @@ def _run_test(
     test: Part,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[Any] | None,
+    keep: list[Answers] | None,
 ) -> Score:
-    """Evaluate all samples; the raw outputs are added to `keep`."""
+    """Evaluate all samples; raw outputs and targets are added to `keep`."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console), line=console.detail, every=settings.print_freq

@@ -19,6 +19,9 @@ from ai8x_tool.training.world import ALONE, World
 Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
 """Gives, batch by batch, real outputs, targets and inputs of a part."""
 
+Answers = tuple[Any, Any]
+"""Raw outputs of a batch, one tensor or several, and its targets as the task takes them; on the CPU."""
+
 
 _PICTURES, _EXAMPLES, _SHORT = 6, 256, 512
 """Samples to be drawn, where the output has at most so many numbers, more."""
@@ -76,14 +79,14 @@ class Evaluator:
             yield self.task.real_outputs(output), targets, inputs
 
     @torch.no_grad()
-    def measure(self, samples: Samples, title: str, keep: list[Any] | None = None) -> Score:
-        """Return the score; raw outputs are added to `keep`."""
+    def measure(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
+        """Return the score; raw outputs and targets of all batches are added to `keep`."""
         task, meter = self.task, self.task.meter()
         steps = batch_count(len(samples), self.batch_size)
         with self.console.progress(title, steps) as progress:
             for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
                 if keep is not None:
-                    keep.append(_on_cpu(raw))
+                    keep.append((_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
                 reason = task.skip(targets)
                 if reason is None:
                     output = task.real_outputs(raw)

@@ -24,7 +24,14 @@ from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.board import check_board
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.data import DataSetEntry, first_sample
-from ai8x_tool.training.model import build_model, check_architecture, compute_device, load_weights, use_channels_last
+from ai8x_tool.training.model import (
+    build_model,
+    check_architecture,
+    compute_device,
+    load_weights,
+    require_trainable,
+    use_channels_last,
+)
 from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
@@ -159,6 +166,7 @@ def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | Non
     checkpoint = read_checkpoint(path)
     if settings.resume_from:
         check_architecture(arch, checkpoint)
+    require_trainable(checkpoint)
     return checkpoint
 
 

@@ -31,7 +31,7 @@ from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
 from ai8x_tool.training.network import training_network
-from ai8x_tool.training.passes import Evaluator, Samples
+from ai8x_tool.training.passes import Answers, Evaluator, Samples
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.session import Session, prepare
@@ -276,9 +276,9 @@ class Trainer:
 
     def _validate(self, epoch: int) -> Score:
         self.log.info(f"--- validate (epoch={epoch})-----------")
-        outputs: list[Tensor] | None = [] if self.board.wants_outputs else None
-        score = self._evaluate(self.session.validation, "validate", outputs)
-        self.board.validation(epoch, score, self.clipping, outputs)
+        answers: list[Answers] | None = [] if self.board.wants_outputs else None
+        score = self._evaluate(self.session.validation, "validate", answers)
+        self.board.validation(epoch, score, self.clipping, answers)
         return score
 
     def _tests(self) -> tuple[Score, Score]:
@@ -293,7 +293,7 @@ class Trainer:
         load_state(self.model, self.best_weights)
         return last, self._evaluate(self.session.test, "test")
 
-    def _evaluate(self, samples: Samples, title: str, keep: list[Tensor] | None = None) -> Score:
+    def _evaluate(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
         clipping = ClippingMeter(self.model)
         with clipping.watching():

@@ -13,7 +13,9 @@ import torch
 
 from ai8x_tool.checkpoint import ClassReference, read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.quantization import quantize
 from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
 from ai8x_tool.training import trainer
 from ai8x_tool.training.evaluation import evaluate
@@ -306,3 +308,12 @@ def test_file_names_of_old_scripts_are_known(workspace: Path, console: Console) 
     assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml", "cd.yaml"}
     result = run(console, epochs=1, compress="policies/schedule.yaml", qat_policy="policies/qat_policy.yaml")
     assert {path.name for path in (result.folder / "configs").iterdir()} == {"schedule.yaml", "default.yaml"}
+
+
+@pytest.mark.parametrize("option", ["resume_from", "exp_load_weights_from", "kd_resume"])
+def test_quantized_weights_are_not_learned_from(workspace: Path, console: Console, option: str) -> None:
+    trained = run(console, epochs=3).checkpoint
+    quantize(trained, Path("q.pth.tar"), find_device("MAX78000"), console)
+    more = {"kd_teacher": "tiny"} if option == "kd_resume" else {}
+    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: .*(use the checkpoint it was made from)"):
+        run(console, **{option: Path("q.pth.tar")}, **more)

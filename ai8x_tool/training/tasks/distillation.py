@@ -11,7 +11,7 @@ from torch.nn.functional import mse_loss
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.training.metrics import Measured, Meter, mean
-from ai8x_tool.training.model import build_model, check_architecture, load_weights
+from ai8x_tool.training.model import build_model, check_architecture, is_quantized, load_weights
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
 from ai8x_tool.training.tasks.regression import shaped_like
 
@@ -25,6 +25,9 @@ class Teacher:
             raise Ai8xError("a teacher without weights teaches nothing", fix="pass --kd-teacher and --kd-resume")
         checkpoint = read_checkpoint(settings.kd_resume)
         check_architecture(settings.kd_teacher, checkpoint)
+        if is_quantized(checkpoint.state):
+            fix = "use the checkpoint it was made from"
+            raise Ai8xError("a teacher computes in real numbers, not in integers", where=str(checkpoint.path), fix=fix)
         model = build_model(
             settings.kd_teacher,
             context.entry,
