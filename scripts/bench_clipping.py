@@ -20,7 +20,8 @@ from ai8x_tool.quantization.rules import Clipping
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration
 from ai8x_tool.settings import EvaluateSettings
 from ai8x_tool.training.data import DataSet, Part
-from ai8x_tool.training.evaluation import LoadedModel, prepare_model, run_test
+from ai8x_tool.training.evaluation import prepare_model
+from ai8x_tool.training.passes import Evaluator, whole
 
 METHODS = ("AVGMAX", "MAX", "STDDEV", "SCALE")
 PLAIN, CALIBRATED = "none (MAX_BIT_SHIFT)", "`--calibrate`"
@@ -61,8 +62,9 @@ class Bench:
             use_bias=self.options.use_bias,
         )
         ready = prepare_model(settings, self.entry, self.console)
-        loaded = LoadedModel(ready.name, ready.model, ready.checkpoint, self.entry, self.test, ready.device)
-        return run_test(loaded, settings, self.console)[0].top1
+        size = settings.batch_size
+        evaluator = Evaluator(ready.model, ready.task, ready.device, size, self.console, line=lambda _: None)
+        return evaluator.measure(whole(self.test), "test").metrics["top1"]
 
     def quantized(self, method: str, bits: int) -> float:
         """Quantize all layers to `bits` with `method` and return the accuracy of the result."""

@@ -160,6 +160,8 @@ class TensorBoard(Board):
             self._curves(real, targets, epoch)
         if self._settings.embedding and real.dim() == 2:
             self._embedding(real, targets, epoch)
+        elif self._settings.embedding:
+            self._session.task.context.console.warn("--embedding is without effect: the outputs are maps")
 
     def _curves(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
         """Write a precision-recall curve for each class: its probability against the true class."""

@@ -72,6 +72,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = checkpoint if settings.resume_from else None
+    if settings.reset_optimizer and resumed is None:
+        console.warn("without effect: --reset-optimizer (it needs --resume-from)")
     first_epoch = _first_epoch(settings, resumed)
     seed = world.agree(_seed(settings, resumed))
     _set_determinism(settings)
