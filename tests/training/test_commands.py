@@ -66,6 +66,7 @@ def test_an_evaluation_leaves_a_folder(workspace: Path, plots: None) -> None:
     words = ["evaluate", "--dataset", "Stripes", "--cpu", "--checkpoint"]
     shown = invoke(*words, "logs/latest/checkpoint.pth.tar", "-n", "again", "-o", "other", "--confusion")
     assert shown.exit_code == 0, shown.output
+    assert "warning" not in shown.stderr
     (folder,) = Path("other").iterdir()
     assert folder.name.startswith("again___")
     assert {path.name for path in folder.iterdir()} >= {"result.json", "settings.yaml", f"{folder.name}.log"}
@@ -77,6 +78,10 @@ def test_an_evaluation_leaves_a_folder(workspace: Path, plots: None) -> None:
     assert resolve(EvaluateSettings, "evaluate", None, folder / "settings.yaml").name == "again"
     assert Path("logs/latest").resolve() == Path(done["folder"]).resolve()  # still the latest training
     before = sorted(Path().rglob("*"))
+    old = ["--det", "--seed", "1", "--vs", "0", "--qat-policy", "none", "--compiler-mode", "none", "--pr-curves", "-e"]
+    shown = invoke(*words, done["checkpoint"], "--out-dir", "none", *old)
+    assert shown.exit_code == 0
+    assert "without effect: --validation-split, --qat-policy, --compiler-mode, --pr-curves" in shown.stderr
     assert invoke(*words, "nothing.pth.tar").exit_code == 1
     assert invoke(*words, done["checkpoint"], "--out-dir", "none").exit_code == 0
     assert sorted(Path().rglob("*")) == before
