@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,22 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Count `steps` more as done and, where given, replace the text beside the bar."""
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return a result as JSON; a number that JSON does not have (the loss of a training gone wrong) becomes null."""
+    try:
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_with_nulls(document), indent=1) + "\n"
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass
@@ -100,8 +117,7 @@ class Console:
     def result(self, document: dict[str, Any]) -> None:
         """Print the machine-readable result where `--json` was given."""
         if self.json_output:
-            json.dump(document, sys.stdout, indent=1)
-            sys.stdout.write("\n")
+            sys.stdout.write(json_text(document))
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Progress]:

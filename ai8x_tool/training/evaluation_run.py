@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from ai8x_tool import settings as settings_files
-from ai8x_tool.console import Console
+from ai8x_tool.console import Console, json_text
 from ai8x_tool.settings import EvaluateSettings
 from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
@@ -35,7 +34,7 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
         for moment, text in lines:
             log.record(text, moment)
         result = replace(result, folder=log.folder)
-        write_file((json.dumps(result.document(), indent=1) + "\n").encode(), log.folder / "result.json")
+        write_file(json_text(result.document()).encode(), log.folder / "result.json")
         _draw(result, log.folder)
         log.info(f"Log file for this run: {log.file}")
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import random
 import time
@@ -18,7 +17,7 @@ from torch import Tensor
 
 from ai8x_tool import settings as settings_files
 from ai8x_tool.checkpoint import read_checkpoint
-from ai8x_tool.console import Console
+from ai8x_tool.console import Console, json_text
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
@@ -396,7 +395,7 @@ class Trainer:
 
     def _finish(self, result: TrainResult) -> None:
         if self.world.is_first:
-            write_file((json.dumps(result.document(), indent=1) + "\n").encode(), result.folder / "result.json")
+            write_file(json_text(result.document()).encode(), result.folder / "result.json")
             self._draw(result)
         self.log.info(f"Log file for this run: {self.log.file}")
         if self.settings.copy_output_folder is not None:

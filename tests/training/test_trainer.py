@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -317,3 +319,21 @@ def test_quantized_weights_are_not_learned_from(workspace: Path, console: Consol
     more = {"kd_teacher": "tiny"} if option == "kd_resume" else {}
     with pytest.raises(Ai8xError, match=r"q\.pth\.tar: .*(use the checkpoint it was made from)"):
         run(console, **{option: Path("q.pth.tar")}, **more)
+
+
+def test_results_of_a_training_gone_wrong_are_json(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.json_output = True
+    monkeypatch.setattr(Classification, "loss", lambda _, output, *__: output.sum() * float("nan"))
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        result = run(console, epochs=1, qat_policy=None)
+        console.result(result.document())
+    assert any("try a smaller --lr" in text for text in console.warnings)
+
+    def no_number(name: str) -> None:
+        pytest.fail(f"{name} is not JSON")
+
+    for text in (shown.getvalue(), (result.folder / "result.json").read_text()):
+        document = json.loads(text, parse_constant=no_number)
+        assert document["epochs"][0]["training_loss"] is None and document["test"]["samples"] == 60
