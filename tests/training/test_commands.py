@@ -179,3 +179,24 @@ def test_an_error_in_a_model_is_one_line(workspace: Path) -> None:
     done = invoke(*TRAIN)
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
     assert f"error: {file}:{line}: KeyError: 'odd'" in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:114] . DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
+        ),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ends_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer.Trainer, "_train_batch", fail)
+    done = invoke(*TRAIN, "--json")
+    assert done.exit_code == 1 and "error: there is not enough memory (lower --batch-size" in done.stderr
+    assert json.loads(done.stdout)["schema"] == "ai8x-error/1"
+    assert "Traceback" not in done.output
