@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,6 +19,22 @@ class Progress(Protocol):
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
         """Count `steps` more as done and, where given, replace the text beside the bar."""
+
+
+def json_text(document: Mapping[str, Any]) -> str:
+    """Return a result as JSON; a number that JSON does not have (the loss of a training gone wrong) becomes null."""
+    try:
+        return json.dumps(document, indent=1, allow_nan=False) + "\n"
+    except ValueError:
+        return json.dumps(_with_nulls(document), indent=1) + "\n"
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _with_nulls(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_nulls(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @dataclass
@@ -50,7 +67,7 @@ class Console:
     """Messages of one command. `verbosity`: -1 errors and warnings, 0 normal, 1 and more details.
 
     With `json_output` standard output carries exactly one JSON document, written by :meth:`result`; a `muted` console
-    does not even warn.
+    does not even warn. `log` receives every message, shown or not.
     """
 
     verbosity: int = 0
@@ -60,17 +77,20 @@ class Console:
     err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
     warnings: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
+    log: Callable[[str], None] | None = None
 
     def info(self, text: str, *, once: bool = False) -> None:
         """Say what is going on; with `once` only the first time."""
         if once and text in self.said:
             return
         self.said.add(text)
+        self._record(text)
         if self.verbosity >= 0:
             self.err.print(escape(text), soft_wrap=True)
 
     def detail(self, text: str) -> None:
         """Say more, for those who asked with -v."""
+        self._record(text)
         if self.verbosity >= 1:
             self.err.print(escape(text), soft_wrap=True, style="dim")
 
@@ -78,11 +98,16 @@ class Console:
         """Warn once about something that works but is probably not meant."""
         if text not in self.warnings and not self.muted:
             self.warnings.append(text)
+            self._record(f"warning: {text}")
             self.err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
 
     def error(self, text: str) -> None:
         """Print the one line that explains a failure."""
         self.err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+
+    def _record(self, text: str) -> None:
+        if self.log is not None:
+            self.log(text)
 
     def show(self, renderable: Any) -> None:
         """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
@@ -92,8 +117,7 @@ class Console:
     def result(self, document: dict[str, Any]) -> None:
         """Print the machine-readable result where `--json` was given."""
         if self.json_output:
-            json.dump(document, sys.stdout, indent=1)
-            sys.stdout.write("\n")
+            sys.stdout.write(json_text(document))
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Progress]:

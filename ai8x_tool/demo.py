@@ -72,8 +72,9 @@ def run_demo(
     """
     began = time.monotonic()
     flags: dict[str, Any] = {"data": data, "out_dir": out_dir / "logs", "epochs": epochs}
-    console.info(f"\n[1/5] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
     settings = resolve(TrainSettings, "train", recipe, None, flags)
+    _project_settings(recipe, Path("later"), Path("later"), out_dir)  # a recipe without network ends here
+    console.info(f"\n[1/5] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
     trained = train(settings, console)
     quantized = trained.folder / "qat_best-q.pth.tar"
     console.info(f"\n[2/5] ai8x quantize {trained.best_checkpoint} {quantized}")

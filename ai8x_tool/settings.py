@@ -129,8 +129,7 @@ class TrainSettings(TaskSettings):
             _require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
         if self.resume_from and self.exp_load_weights_from:
             raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="give one of them")
-        if self.name and any(mark in self.name for mark in "/\\"):
-            raise Ai8xError(f"name {self.name!r} must not contain slashes", fix="use out_dir for the folder")
+        _check_name(self.name)
 
 
 @dataclass(frozen=True)
@@ -138,6 +137,7 @@ class EvaluateSettings(TaskSettings):
     """Options of ``ai8x evaluate``. `simulate` is the 8-bit mode; without `model` the checkpoint's own is built.
 
     With a `network` description, the 8-bit mode compares every output with the integer engine, unless `engine` is off.
+    Below `out_dir` the run gets a folder for its files, with `name` in front; None: no files.
     """
 
     dataset: str
@@ -156,9 +156,12 @@ class EvaluateSettings(TaskSettings):
     gpus: tuple[int, ...] | None = None
     workers: int = 4
     print_freq: int = 10
+    name: str | None = None
+    out_dir: Path | None = Path("logs")
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_name(self.name)
         for key in ("batch_size", "print_freq"):
             _require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
         _require((self.save_sample or 0) >= 0, "save_sample", self.save_sample, "at least 0")
@@ -302,6 +305,11 @@ def _plain(value: Any) -> Any:
 
 def _article(name: str) -> str:
     return f"a {'data set' if name == 'dataset' else name.replace('_', ' ')}"
+
+
+def _check_name(name: str | None) -> None:
+    if name and any(mark in name for mark in "/\\"):
+        raise Ai8xError(f"name {name!r} must not contain slashes", fix="use out_dir for the folder")
 
 
 def _require(condition: bool, key: str, value: Any, rule: str) -> None:

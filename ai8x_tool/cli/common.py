@@ -50,10 +50,7 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
     try:
         return function()
     except Ai8xError as error:
-        console.error(str(error))
-        if console.json_output:
-            console.result({"schema": "ai8x-error/1", "error": str(error)})
-        raise typer.Exit(EXIT_FAILED) from None
+        raise _failure(str(error), console) from None
     except KeyboardInterrupt as stop:
         console.error(str(stop) or "interrupted")
         raise typer.Exit(EXIT_INTERRUPTED) from None
@@ -61,16 +58,29 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
         raise typer.Exit(EXIT_FAILED) from None
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        console.error(f"{where}{error.strerror or error}")
-        raise typer.Exit(EXIT_FAILED) from None
+        raise _failure(f"{where}{error.strerror or error}", console) from None
     except Exception as error:
         from ai8x_tool.plugin_import import plugin_fault
 
-        fault = plugin_fault(error)
+        fault = _out_of_memory(error) or plugin_fault(error)
         if fault is None:
             raise
-        console.error(str(fault))
-        raise typer.Exit(EXIT_FAILED) from None
+        raise _failure(str(fault), console) from None
+
+
+def _failure(text: str, console: Console) -> typer.Exit:
+    """Say what went wrong, also as the one document of ``--json``, and return how to end."""
+    console.error(text)
+    console.result({"schema": "ai8x-error/1", "error": text})
+    return typer.Exit(EXIT_FAILED)
+
+
+def _out_of_memory(error: Exception) -> Ai8xError | None:
+    """Return the line for an exception of Python or torch that says there is no memory left; None for others."""
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    if named or "can't allocate memory" in str(error):
+        return Ai8xError("there is not enough memory", fix="lower --batch-size or, for data, --workers")
+    return None
 
 
 def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str | None, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ai8x_tool.cli import task_options as task
-from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run, show_summary
+from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, option, run, show_summary, warn_without_effect
 
 _WHAT, _MODE, _SAMPLE, _WHERE, _OUT = "Model and data", "Mode", "Sample for known-answer tests", "Computer", "Output"
 _COMPAT = "Accepted for old scripts, without effect"
@@ -87,6 +87,12 @@ def evaluate(
     clipping: Annotated[
         bool | None, option("--clipping", panel=_OUT, help="Show how much of each layer is clipped.")
     ] = None,
+    name: Annotated[
+        str | None, option("--name", "-n", panel=_OUT, help="Name of the run, in front of its folder.")
+    ] = None,
+    out_dir: Annotated[
+        str | None, option("--out-dir", "-o", panel=_OUT, help="Folder above the run's folder (logs), or 'none'.")
+    ] = None,
     summary: Annotated[
         str | None, option("--summary", panel=_OUT, help="Instead: show or export the model (onnx, compute, …).")
     ] = None,
@@ -106,6 +112,19 @@ def evaluate(
         ),
     ] = None,
     evaluate: Annotated[bool | None, option("--evaluate", "-e", panel=_COMPAT, help="")] = None,
+    deterministic: Annotated[bool | None, option("--deterministic", "--det", panel=_COMPAT, help="")] = None,
+    seed: Annotated[int | None, option("--seed", panel=_COMPAT, help="")] = None,
+    validation_split: Annotated[
+        float | None, option("--validation-split", "--valid-size", "--vs", panel=_COMPAT, help="")
+    ] = None,
+    qat_policy: Annotated[str | None, option("--qat-policy", panel=_COMPAT, help="")] = None,
+    compiler_mode: Annotated[str | None, option("--compiler-mode", panel=_COMPAT, help="")] = None,
+    tensorboard: Annotated[
+        bool | None, option("--tensorboard/--no-tensorboard", "--enable-tensorboard", panel=_COMPAT, help="")
+    ] = None,
+    param_hist: Annotated[bool | None, option("--param-hist", panel=_COMPAT, help="")] = None,
+    pr_curves: Annotated[bool | None, option("--pr-curves", panel=_COMPAT, help="")] = None,
+    embedding: Annotated[bool | None, option("--embedding", panel=_COMPAT, help="")] = None,
     json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -117,6 +136,7 @@ def evaluate(
     def work() -> None:
         from ai8x_tool.settings import EvaluateSettings, resolve
 
+        warn_without_effect(flags, _WITHOUT_EFFECT, console)
         chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}
         options = resolve(EvaluateSettings, "evaluate", recipe, settings, chosen)
         if summary:
@@ -124,9 +144,9 @@ def evaluate(
             return
 
         from ai8x_tool.report.model_tables import clipping_table
-        from ai8x_tool.training.evaluation import evaluate as evaluate_checkpoint
+        from ai8x_tool.training.evaluation_run import evaluate_into_folder
 
-        result = evaluate_checkpoint(options, console)
+        result = evaluate_into_folder(options, console)
         source = f"{result.dataset}, {result.note}" if result.note else result.dataset
         console.show(f"{result.headline} of {result.score.samples} samples of {source}")
         if options.clipping:
@@ -138,4 +158,12 @@ def evaluate(
     run(console, work)
 
 
-_NOT_SETTINGS = ("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename")
+_WITHOUT_EFFECT = (
+    *("validation_split", "qat_policy", "compiler_mode"),
+    *("tensorboard", "param_hist", "pr_curves", "embedding"),
+)
+_NOT_SETTINGS = (
+    *("recipe", "settings", "json", "quiet", "verbose", "evaluate", "summary", "summary_filename"),
+    *("deterministic", "seed"),  # evaluations are always repeatable
+    *_WITHOUT_EFFECT,
+)

@@ -237,7 +237,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
 
 def _show(result: TrainResult, console: Console) -> None:
     best = f"best epoch {result.best.epoch}: validation {result.best_headline}"
-    test = f"; last epoch: test {result.test_headline}" if result.test_headline else ""
+    test = f", test {result.test_of_best_headline}; last epoch: test {result.test_headline}" if result.test else ""
     source = f"{result.dataset}, {result.note}" if result.note else result.dataset
     console.show(f"{source}: {best}{test}")
     console.show(f"checkpoint: {result.best_checkpoint}")

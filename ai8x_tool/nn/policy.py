@@ -63,6 +63,9 @@ class QatPolicy:
         return bits, self.shift_quantile if own.shift_quantile is None else own.shift_quantile
 
 
+_KEYS = ["start_epoch", "weight_bits", "shift_quantile", "overrides", "outlier_removal_z_score"]
+
+
 def read_policy(path: Path) -> QatPolicy:
     """Read a policy file; unreadable, incomplete or mistyped content raises Ai8xError naming the file and the key."""
     import yaml  # noqa: PLC0415  (models are built without it)
@@ -76,6 +79,10 @@ def read_policy(path: Path) -> QatPolicy:
     for key in ("start_epoch", "weight_bits"):
         if key not in content:
             raise Ai8xError(f"the QAT policy has no {key!r}", where=str(path), fix=f"add the line '{key}: …'")
+    for key in content:  # the keys of other tools may stand there, but no misspelt one
+        meant = nearest(str(key), _KEYS)
+        if key not in _KEYS and meant:
+            raise Ai8xError(f"unknown key {key!r}{meant}", where=str(path))
     z_score = content.get("outlier_removal_z_score")
     try:
         return QatPolicy(

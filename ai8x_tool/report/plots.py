@@ -33,12 +33,12 @@ def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric:
             axes.axvline(quantized[0], color="gray", linestyle="--", label="QAT starts")
         axes.grid(alpha=0.3)
         axes.legend()
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path: Path, title: str) -> None:
     """Draw the confusion matrix (rows: true classes) into `path`."""
-    _write(confusion_figure(matrix, labels, title), path)
+    write_figure(confusion_figure(matrix, labels, title), path)
 
 
 def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
@@ -60,13 +60,19 @@ def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], tit
 
 
 def new_figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
-    """Return a figure without the state of pyplot, and its axes."""
+    """Return a figure without the state of pyplot, and its axes, one below the other."""
+    figure, axes = figure_grid(width, height, rows, 1, sharex=True)
+    return figure, axes[:, 0]
+
+
+def figure_grid(width: float, height: float, rows: int, columns: int, *, sharex: bool = False) -> tuple[Any, Any]:
+    """Return a figure without the state of pyplot, and its axes [row, column]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (optional)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     figure = Figure(figsize=(width, height), dpi=_DOTS_PER_INCH, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(rows, sharex=True, squeeze=False)[:, 0]
+    return figure, figure.subplots(rows, columns, sharex=sharex, squeeze=False)
 
 
 def png(figure: Any) -> bytes:
@@ -76,7 +82,8 @@ def png(figure: Any) -> bytes:
     return picture.getvalue()
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure completely or not at all."""
     picture = png(figure)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -26,6 +26,7 @@ from ai8x_tool.training.tasks.embeddings import Embeddings
 if TYPE_CHECKING:
     from ai8x_tool.training.clipping import LayerClipping
     from ai8x_tool.training.metrics import Score
+    from ai8x_tool.training.passes import Answers
     from ai8x_tool.training.session import Session
 
 _NAMES = {"top1": "Top1", "top5": "Top5", "mse": "MSE", "map": "mAP"}
@@ -48,9 +49,9 @@ class Board:
         """Show the items of a progress line; `step` counts the batches of all epochs."""
 
     def validation(
-        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], outputs: Sequence[Tensor] | None
+        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], answers: Sequence[Answers] | None
     ) -> None:
-        """Show an epoch's result. `outputs` are the raw ones in the order of the samples, if they are wanted."""
+        """Show an epoch's result; `answers` are those of the samples in their order, if they are wanted."""
 
     def close(self) -> None:
         """Finish writing."""
@@ -112,7 +113,7 @@ class TensorBoard(Board):
                 self._scalar(f"Performance/Training/{name}", value, step)
 
     def validation(
-        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], outputs: Sequence[Tensor] | None
+        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], answers: Sequence[Answers] | None
     ) -> None:
         """Write ``Performance/Validation/…``, clipping, and what else is asked for."""
         self._scalar("Performance/Validation/Loss", score.loss, epoch)
@@ -128,8 +129,8 @@ class TensorBoard(Board):
             self._confusion(score, epoch)
         if self._settings.param_hist:
             self._histograms(epoch)
-        if outputs:
-            self._show_outputs(outputs, epoch)
+        if answers:
+            self._show_outputs(answers, epoch)
         self._writer.flush()
 
     def close(self) -> None:
@@ -152,14 +153,15 @@ class TensorBoard(Board):
         picture = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
         self._writer.add_image("Validation/ConfusionMatrix", picture, epoch, dataformats="HWC")
 
-    def _show_outputs(self, outputs: Sequence[Tensor], epoch: int) -> None:
-        task, samples = self._session.task, self._session.validation
-        real = torch.cat([task.real_outputs(output) for output in outputs]).float()
-        targets = task.targets(samples.part.targets[samples.indices])
+    def _show_outputs(self, answers: Sequence[Answers], epoch: int) -> None:
+        real = torch.cat([self._session.task.real_outputs(output) for output, _ in answers]).float()
+        targets = torch.cat([wanted for _, wanted in answers])
         if self._settings.pr_curves:
             self._curves(real, targets, epoch)
         if self._settings.embedding and real.dim() == 2:
             self._embedding(real, targets, epoch)
+        elif self._settings.embedding:
+            self._session.task.context.console.warn("--embedding is without effect: the outputs are maps")
 
     def _curves(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
         """Write a precision-recall curve for each class: its probability against the true class."""

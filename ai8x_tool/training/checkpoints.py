@@ -57,7 +57,7 @@ def write_file(data: bytes, path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> Ai8xError:
     """Return the error for a file or folder that cannot be written."""
-    return Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path), fix="choose another --out-dir")
+    return Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path), fix="choose another place")
 
 
 def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.Optimizer | None:

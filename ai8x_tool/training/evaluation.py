@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from ai8x_tool.training.model import (
     use_channels_last,
     warn_about_inner_scales,
 )
-from ai8x_tool.training.passes import Evaluator, whole
+from ai8x_tool.training.passes import Answers, Evaluator, whole
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
@@ -42,7 +42,8 @@ from ai8x_tool.verify.agreement import Agreement, compare_outputs
 class EvaluateResult:
     """Score of a checkpoint on a test set.
 
-    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several.
+    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several. `folder` is where the
+    run left its files, if it did; `learned` is the task, which can draw the score.
     """
 
     model: str
@@ -58,6 +59,8 @@ class EvaluateResult:
     outputs: Tensor | tuple[Tensor, ...] | None = None
     agreement: Agreement | None = None
     clipping: tuple[LayerClipping, ...] = ()
+    folder: Path | None = None
+    learned: Task | None = field(default=None, compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""
@@ -66,6 +69,7 @@ class EvaluateResult:
             "model": self.model,
             "dataset": self.dataset,
             "note": self.note,
+            "folder": None if self.folder is None else str(self.folder),
             "checkpoint": str(self.checkpoint),
             "simulate_8bit": self.simulate,
             "task": self.task,
@@ -148,11 +152,11 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
     engine = settings.simulate and settings.engine and settings.network is not None
-    outputs: list[Any] | None = [] if keep_outputs or engine else None
+    answers: list[Answers] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
     with clipping.watching() if settings.clipping else contextlib.nullcontext():
-        score = _run_test(ready, data, test, settings, console, outputs)
-    joined = _joined(outputs) if outputs else None
+        score = _run_test(ready, data, test, settings, console, answers)
+    joined = _joined([outputs for outputs, _ in answers]) if answers else None
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
@@ -172,6 +176,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         outputs=joined if keep_outputs else None,
         agreement=agreement,
         clipping=tuple(clipping.result()) if settings.clipping else (),
+        learned=ready.task,
     )
 
 
@@ -181,9 +186,9 @@ def _run_test(
     test: Part,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[Any] | None,
+    keep: list[Answers] | None,
 ) -> Score:
-    """Evaluate all samples; the raw outputs are added to `keep`."""
+    """Evaluate all samples; raw outputs and targets are added to `keep`."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console), line=console.detail, every=settings.print_freq

@@ -9,34 +9,51 @@ import contextlib
 import os
 import shutil
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
 from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.training.checkpoints import unwritable, write_file
 
 
 class RunLog:
-    """Writes each message to the console and, with the time, to the log file."""
+    """Writes each message of the console, with the time, to the log file, too; also what ends its block.
 
-    def __init__(self, out_dir: Path, name: str | None, console: Console) -> None:
+    With `links` the run becomes the latest one.
+    """
+
+    def __init__(self, out_dir: Path, name: str | None, console: Console, *, links: bool = True) -> None:
         self.console = console
         self.folder = _create_folder(out_dir, name)
         self.file = self.folder / f"{self.folder.name}.log"
         with self._failures(self.file):
             self._stream = self.file.open("a", encoding="utf-8")
-        _link(out_dir / "latest", Path(self.folder.name))
-        _link(Path("latest_log_dir"), self.folder)
-        _link(Path("latest_log_file"), self.file)
+        console.log = self.record
+        if links:
+            _link(out_dir / "latest", Path(self.folder.name))
+            _link(Path("latest_log_dir"), self.folder)
+            _link(Path("latest_log_file"), self.file)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        with contextlib.suppress(Ai8xError):  # what went wrong first is what matters
+            if isinstance(error, Ai8xError):
+                self.record(f"error: {error}")
+            elif isinstance(error, Exception):
+                self.record("".join(traceback.format_exception(error)).rstrip())
+        self.close()
 
     def info(self, text: str) -> None:
         """Record and show `text`."""
-        self.record(text)
         self.console.info(text)
 
-    def record(self, text: str) -> None:
-        """Write `text` to the log file only."""
-        now = time.time()
+    def record(self, text: str, at: float | None = None) -> None:
+        """Write `text` to the log file only; `at` is its time (now)."""
+        now = time.time() if at is None else at
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f",{int(now * 1000) % 1000:03d}"
         with self._failures(self.file):
             self._stream.write("".join(f"{stamp} - {line}\n" for line in text.splitlines() or [""]))
@@ -61,6 +78,7 @@ class RunLog:
 
     def close(self) -> None:
         """Close the log file."""
+        self.console.log = None
         self._stream.close()
 
     @contextlib.contextmanager
@@ -78,7 +96,7 @@ class SilentLog(RunLog):
         self.console, self.folder = console, folder
         self.file = folder / f"{folder.name}.log"
 
-    def record(self, text: str) -> None:
+    def record(self, text: str, at: float | None = None) -> None:
         """Do nothing, like the others."""
 
     def keep(self, *files: Path) -> None:

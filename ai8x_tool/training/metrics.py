@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 Counts = tuple[tuple[int, ...], ...]
@@ -22,11 +22,21 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class Examples:
+    """Some samples of a pass, to be drawn: outputs in real numbers, targets, and inputs, as the loss takes them."""
+
+    outputs: Any
+    targets: Any
+    inputs: Any
+
+
+@dataclass(frozen=True)
 class Score(Measured):
     """Result of a pass. `confusion` [true class][predicted class] is empty where the task has no classes to count."""
 
     samples: int
     confusion: Counts = ()
+    examples: Examples | None = field(default=None, compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return the score as plain values for JSON."""
@@ -43,6 +53,7 @@ class Meter(ABC):
     def __init__(self) -> None:
         self.losses: list[float] = []
         self.samples = 0
+        self.examples: Examples | None = None
 
     @property
     def loss(self) -> float:
@@ -63,7 +74,7 @@ class Meter(ABC):
 
     def score(self) -> Score:
         """Return the result."""
-        return Score(self.loss, self.metrics(), self.samples, self.confusion())
+        return Score(self.loss, self.metrics(), self.samples, self.confusion(), self.examples)
 
 
 def mean(values: Sequence[float]) -> float:

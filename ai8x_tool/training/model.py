@@ -107,6 +107,13 @@ def check_architecture(name: str, checkpoint: Checkpoint) -> None:
         raise Ai8xError(message, where=str(checkpoint.path), fix=f"use --model {checkpoint.arch}")
 
 
+def require_trainable(checkpoint: Checkpoint) -> None:
+    """Refuse quantized weights, which are integers, where real numbers are to be learned."""
+    if checkpoint.is_quantized:
+        fix = "use the checkpoint it was made from"
+        raise Ai8xError("a quantized checkpoint cannot be trained", where=str(checkpoint.path), fix=fix)
+
+
 def in_qat(model: nn.Module) -> bool:
     """Tell whether quantization-aware training has started."""
     return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)

@@ -12,12 +12,19 @@ from torch import Tensor, nn
 from ai8x_tool.console import Console
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.data import Part
-from ai8x_tool.training.metrics import Score, progress_line
+from ai8x_tool.training.metrics import Examples, Score, progress_line
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World
 
 Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
 """Gives, batch by batch, real outputs, targets and inputs of a part."""
+
+Answers = tuple[Any, Any]
+"""Raw outputs of a batch, one tensor or several, and its targets as the task takes them; on the CPU."""
+
+
+_PICTURES, _EXAMPLES, _SHORT = 6, 256, 512
+"""Samples to be drawn, where the output has at most so many numbers, more."""
 
 
 @dataclass(frozen=True)
@@ -72,19 +79,20 @@ class Evaluator:
             yield self.task.real_outputs(output), targets, inputs
 
     @torch.no_grad()
-    def measure(self, samples: Samples, title: str, keep: list[Any] | None = None) -> Score:
-        """Return the score; raw outputs are added to `keep`."""
+    def measure(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
+        """Return the score; raw outputs and targets of all batches are added to `keep`."""
         task, meter = self.task, self.task.meter()
         steps = batch_count(len(samples), self.batch_size)
         with self.console.progress(title, steps) as progress:
             for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
                 if keep is not None:
-                    keep.append(_on_cpu(raw))
+                    keep.append((_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
                 reason = task.skip(targets)
                 if reason is None:
                     output = task.real_outputs(raw)
                     meter.losses.append(float(task.loss(output, targets, inputs)))
                     meter.add(output, targets, inputs)
+                    meter.examples = meter.examples or _examples(output, targets, inputs)
                 else:
                     self.line(f"batch {step} is skipped: {reason}")
                 progress.advance()
@@ -92,6 +100,16 @@ class Evaluator:
                     items = {"Loss": meter.loss, **task.items(meter, last=step == steps)}
                     self.line(progress_line("Test: ", step, steps, items))
         return meter.score()
+
+
+def _examples(output: Any, targets: Any, inputs: Tensor) -> Examples | None:
+    """Return the first samples of a batch: some where they are large, more of short lists of numbers."""
+    if not isinstance(targets, Tensor) or len(inputs) != len(targets):  # inputs of this process only
+        return None
+    first = output if isinstance(output, Tensor) else output[0]
+    count = _EXAMPLES if isinstance(output, Tensor) and first[0].numel() <= _SHORT else _PICTURES
+    outputs = output[:count] if isinstance(output, Tensor) else tuple(part[:count] for part in output)
+    return Examples(_on_cpu(outputs), targets[:count].cpu(), inputs[:count].cpu())
 
 
 def _on_cpu(output: Any) -> Any:

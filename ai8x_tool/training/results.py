@@ -51,9 +51,9 @@ class EpochRecord(Measured):
 class TrainResult:
     """A finished training run.
 
-    `test` is the score of the last epoch's weights, which `checkpoint` holds; None if the task has no final test. The
-    headlines say in a few words what the best epoch achieved in validation, and the last one in the test. `clipping` is
-    that of the last pass.
+    `test` is the score of the last epoch's weights, which `checkpoint` holds, `test_of_best` that of `best_checkpoint`;
+    None if the task has no final test. The headlines say in a few words what the best epoch achieved in validation, and
+    both in the test. `clipping` is that of the last pass.
     """
 
     model: str
@@ -66,7 +66,9 @@ class TrainResult:
     best_headline: str
     history: tuple[EpochRecord, ...]
     test: Score | None
+    test_of_best: Score | None
     test_headline: str | None
+    test_of_best_headline: str | None
     labels: tuple[str, ...]
     note: str | None
     seed: int
@@ -87,6 +89,7 @@ class TrainResult:
             "best": self.best.document(),
             "epochs": [record.document() for record in self.history],
             "test": None if self.test is None else self.test.document(),
+            "test_of_best": None if self.test_of_best is None else self.test_of_best.document(),
             "clipping": [layer.document() for layer in self.clipping],
             "labels": list(self.labels),
             "seed": self.seed,

@@ -39,6 +39,7 @@ _OWN = {"PolynomialLR": PolynomialLR, "MultiStepMultiGammaLR": MultiStepMultiGam
 _LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
 _SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
 """Kinds of policies, and where the components they refer to stand."""
+_POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its epochs")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ def _policies(content: Any) -> list[LearningRatePolicy]:
         known = [*_SECTIONS.values(), "policies", "version"]
         if key not in known:
             raise Ai8xError(f"unknown section {key!r}{nearest(str(key), known)}")
+    for key, kind, words in (*((s, dict, "a mapping of schedulers") for s in _SECTIONS.values()), _POLICIES):
+        if not isinstance(content.get(key) or kind(), kind):
+            raise Ai8xError(f"{key!r} must be {words}")
     components = {
         kind: {name: _component(name, entry) for name, entry in (content.get(section) or {}).items()}
         for kind, section in _SECTIONS.items()
@@ -145,7 +149,11 @@ def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], d
     # torch has a PolynomialLR of its own, with other arguments.
     own = _OWN.get(kind) if kind != "PolynomialLR" or "T_max" in arguments else None
     found = own or getattr(lr_scheduler, kind, None)
-    if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)) or kind == "ReduceLROnPlateau":
+    if kind == "ReduceLROnPlateau":
+        raise Ai8xError(
+            f"{name!r}: ReduceLROnPlateau needs a metric, which schedules are not given", fix="use MultiStepLR"
+        )
+    if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)):
         names = [n for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and n.endswith("LR")] + list(_OWN)
         raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")
     for key in ("optimizer", "last_epoch"):

@@ -30,6 +30,7 @@ from ai8x_tool.training.model import (
     compute_device,
     in_qat,
     load_weights,
+    require_trainable,
     use_channels_last,
 )
 from ai8x_tool.training.passes import Samples, whole
@@ -72,6 +73,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = checkpoint if settings.resume_from else None
+    if settings.reset_optimizer and resumed is None:
+        console.warn("without effect: --reset-optimizer (it needs --resume-from)")
     first_epoch = _first_epoch(settings, resumed)
     seed = world.agree(_seed(settings, resumed))
     _set_determinism(settings)
@@ -168,6 +171,7 @@ def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | Non
     checkpoint = read_checkpoint(path)
     if settings.resume_from:
         check_architecture(arch, checkpoint)
+    require_trainable(checkpoint)
     return checkpoint
 
 
@@ -240,7 +244,8 @@ def _samples(
 
 def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
     """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
-    path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar"))
+    # Without links: `latest` will soon point elsewhere.
+    path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar")).resolve()
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None

@@ -205,6 +205,8 @@ def adapt_entry(
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+    if entry.get("task") is not None:  # our own key, for kinds that the reference does not tell apart
+        return str(entry["task"])
     if entry.get("regression"):
         return "regression"
     if entry.get("collate"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import math
 import random
 import time
@@ -17,11 +16,12 @@ import torch
 from torch import Tensor
 
 from ai8x_tool import settings as settings_files
-from ai8x_tool.console import Console
-from ai8x_tool.nn import fuse_batchnorm, start_qat
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.console import Console, json_text
+from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
-from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
+from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
 from ai8x_tool.training.board import open_board
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
@@ -30,7 +30,7 @@ from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
 from ai8x_tool.training.network import training_network
-from ai8x_tool.training.passes import Evaluator, Samples
+from ai8x_tool.training.passes import Answers, Evaluator, Samples
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.session import Session, prepare
@@ -52,20 +52,20 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
 def _train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
     """Train as one of the processes of `world`; the first one writes the files."""
     session = prepare(settings, console, world)
-    log = _run_log(settings, console, world)
-    try:
+    with _run_log(settings, console, world) as log:
         trainer = Trainer(session, log)
         try:
             return trainer.run()
         finally:
             trainer.board.close()
-    finally:
-        log.close()
 
 
 def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
     with world.first_alone():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
+    if log is not None:
+        for text in console.warnings:  # of the preparations
+            log.record(f"warning: {text}")
     folder = world.agree(log.folder if log else Path())
     return log or SilentLog(folder, console)
 
@@ -113,6 +113,7 @@ class Trainer:
         )
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
+        self.best_weights: Mapping[str, Any] = {}
         self.qat = in_qat(self.model)
         self._wrap()
         self.saved: Path | None = None
@@ -132,10 +133,10 @@ class Trainer:
         try:
             for epoch in range(self.session.first_epoch, self.settings.epochs):
                 self._run_epoch(epoch)
-            test = self._test() if self.task.has_final_test else None
+            last, best = self._tests() if self.task.has_final_test else (None, None)
         except KeyboardInterrupt:
             raise self._interrupted(epoch, *beginning) from None
-        result = self._result(test, time.monotonic() - started)
+        result = self._result(last, best, time.monotonic() - started)
         self._finish(result)
         return result
 
@@ -274,16 +275,24 @@ class Trainer:
 
     def _validate(self, epoch: int) -> Score:
         self.log.info(f"--- validate (epoch={epoch})-----------")
-        outputs: list[Tensor] | None = [] if self.board.wants_outputs else None
-        score = self._evaluate(self.session.validation, "validate", outputs)
-        self.board.validation(epoch, score, self.clipping, outputs)
+        answers: list[Answers] | None = [] if self.board.wants_outputs else None
+        score = self._evaluate(self.session.validation, "validate", answers)
+        self.board.validation(epoch, score, self.clipping, answers)
         return score
 
-    def _test(self) -> Score:
-        self.log.info("--- test ---------------------")
-        return self._evaluate(self.session.test, "test")
+    def _tests(self) -> tuple[Score, Score]:
+        """Test the last weights and those of the best epoch, if that is another. spec: qatv2, section 9."""
+        assert self.best is not None
+        self.log.info("--- test (ckpt) ---------------------")
+        last = self._evaluate(self.session.test, "test")
+        if self.best.epoch == self.session.settings.epochs - 1:
+            self.log.info("The last epoch is the best one: there is no second test.")
+            return last, last
+        self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
+        load_state(self.model, self.best_weights)
+        return last, self._evaluate(self.session.test, "test")
 
-    def _evaluate(self, samples: Samples, title: str, keep: list[Tensor] | None = None) -> Score:
+    def _evaluate(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
         clipping = ClippingMeter(self.model)
         with clipping.watching():
@@ -294,9 +303,10 @@ class Trainer:
         return score
 
     def _batch_line(self, line: str) -> None:
-        self.log.record(line)
-        if not self.log.console.err.is_terminal:  # there the bar shows it
-            self.log.console.info(line)
+        if self.log.console.err.is_terminal:  # there the bar shows it
+            self.log.record(line)
+        else:
+            self.log.info(line)
 
     # -- files ------------------------------------------------------------------------------------------------------
 
@@ -309,6 +319,7 @@ class Trainer:
         is_best = self.best is None or self.task.rank(score) >= self.task.rank(self.best)
         if is_best:
             self.best = Best(score.loss, score.metrics, epoch)
+            self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         assert self.best is not None
         self.log.info(self.task.best_line(self.best, self.best.epoch, nonzero_weights(self.model)))
         self.log.info(f"Saving checkpoint to: {self._file('checkpoint')}")
@@ -339,6 +350,9 @@ class Trainer:
         """Continue the list of best epochs, so that the best file exists even if no later epoch is better."""
         if self.session.resumed_best is not None:
             self.best, source = self.session.resumed_best
+            stored = read_checkpoint(source)
+            measured = has_measured_ranges(self.model)
+            self.best_weights = (with_measured_ranges(stored, self.log.console) if measured else stored).state
             self.log.write(source.read_bytes(), self._file("best"))
 
     def _interrupted(self, epoch: int, path: Path, beginning: bytes) -> TrainingInterruptedError:
@@ -355,7 +369,7 @@ class Trainer:
 
     # -- result -----------------------------------------------------------------------------------------------------
 
-    def _result(self, test: Score | None, seconds: float) -> TrainResult:
+    def _result(self, test: Score | None, test_of_best: Score | None, seconds: float) -> TrainResult:
         session = self.session
         assert self.best is not None
         return TrainResult(
@@ -369,7 +383,9 @@ class Trainer:
             best_headline=self.task.figure.text(self.best),
             history=tuple(self.history),
             test=test,
+            test_of_best=test_of_best,
             test_headline=None if test is None else self.task.figure.text(test),
+            test_of_best_headline=None if test_of_best is None else self.task.figure.text(test_of_best),
             labels=tuple(session.entry.labels),
             note=session.entry.note,
             seed=session.seed,
@@ -379,7 +395,7 @@ class Trainer:
 
     def _finish(self, result: TrainResult) -> None:
         if self.world.is_first:
-            write_file((json.dumps(result.document(), indent=1) + "\n").encode(), result.folder / "result.json")
+            write_file(json_text(result.document()).encode(), result.folder / "result.json")
             self._draw(result)
         self.log.info(f"Log file for this run: {self.log.file}")
         if self.settings.copy_output_folder is not None:
@@ -393,5 +409,5 @@ class Trainer:
         figure = self.task.figure
         label = f"{figure.name} in {figure.unit}" if figure.unit else figure.name
         plot_history(result.history, result.folder / "training.png", title, figure.key, label)
-        if result.test is not None:
-            self.task.draw(result.test, result.folder, title)
+        if result.test_of_best is not None:
+            self.task.draw(result.test_of_best, result.folder, f"{title}: test, epoch {result.best.epoch}")

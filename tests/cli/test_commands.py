@@ -77,6 +77,12 @@ def test_main_program(root, workspace):
     assert in_new_process(root, script, "nonsense").returncode == 2
 
 
+def test_as_a_module(root):
+    script = "import runpy; runpy.run_module('ai8x_tool', run_name='__main__')"
+    result = in_new_process(root, script, "list", "devices", "--json")
+    assert result.returncode == 0 and len(json.loads(result.stdout)["devices"]) == 2
+
+
 @pytest.mark.parametrize("name", commands())
 def test_help(ai8x, name):
     result = ai8x(name, "--help")

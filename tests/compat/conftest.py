@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.training import trainer
+from ai8x_tool.training import evaluation_run, trainer
 
 MODELS = '''
 """
@@ -300,6 +300,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(trainer.Trainer, "_draw", lambda *_: None)
+    monkeypatch.setattr(evaluation_run, "_draw", lambda *_: None)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield tmp_path

@@ -23,6 +23,9 @@ def test_the_entry(squares: Path) -> None:
     entry = find_dataset("SQUARES")
     assert (entry.input, entry.labels[1], entry.class_weights) == ((1, 12, 12), "northeast", (1, 1, 1, 0.5))
     assert [find_dataset(name).task for name in ("SQUARES", "BOXES")] == [None, "detection"]
+    path = squares / "datasets" / "ours.py"
+    path.write_text(path.read_text().replace("'name': 'TONES',", "'name': 'TONES', 'task': 'segmentation',"))
+    assert find_dataset("TONES").task == "segmentation"
 
 
 def test_inputs_are_integers_and_targets_class_numbers(squares: Path, console: Console) -> None:

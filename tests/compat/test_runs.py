@@ -98,6 +98,22 @@ def test_the_test_set_can_be_cut_to_one_sample(squares: Path, console: Console) 
     assert run(console, epochs=1, truncate_testset=True).test.samples == 1
 
 
+def test_curves_and_projector_know_the_classes(squares: Path, console: Console) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.util.tensor_util import make_ndarray
+
+    options = {"tensorboard": True, "pr_curves": True, "embedding": True, "validation_split": 0.0, "epochs": 1}
+    result = run(console, **options)
+    found = EventAccumulator(str(result.folder)).Reload()
+    for number, label in enumerate(result.labels):
+        positives, negatives = make_ndarray(found.Tensors(label)[0].tensor_proto)[:2, 0]  # all count as found
+        assert positives == sum(result.test.confusion[number]) and positives + negatives == 40
+    (names,) = result.folder.rglob("metadata.tsv")
+    listed = names.read_text().split()
+    assert [listed.count(label) for label in result.labels] == [sum(row) for row in result.test.confusion]
+
+
 def test_one_unusable_file_is_one_line(workspace: Path) -> None:
     for kind, own in (("models", "resnet"), ("datasets", "SQUARES")):
         done = invoke("list", kind, "--json")

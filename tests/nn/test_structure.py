@@ -319,6 +319,7 @@ def test_policy_files(tmp_path: Any) -> None:
         "start_epoch: 3\nweight_bits: 8\noverrides: {a: {weight_bits: true}}": "a.weight_bits: True",
         "start_epoch: 3\nweight_bits: 8\noverrides: {a: 4}": "override of 'a'",
         "start_epoch: 3\nweight_bits: 8\noverrides: [a]": "overrides must map",
+        "start_epoch: 3\nweight_bits: 8\noveride: {a: {weight_bits: 4}}": "'overide'; did you mean 'overrides'",
     }.items():
         path.write_text(text)
         with pytest.raises(Ai8xError, match=words) as caught:

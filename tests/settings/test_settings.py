@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from ai8x_tool import resources
+from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+from ai8x_tool.nn import read_policy
+from ai8x_tool.plugins import find_dataset
+from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+from ai8x_tool.training.schedule import read_schedule
+from ai8x_tool.training.session import build_untrained
+from ai8x_tool.training.tasks import TaskContext, choose_task
 
 RECIPE = """
 description: A test
@@ -89,13 +98,33 @@ def test_files_are_named(tmp_path: Path) -> None:
 
 def test_the_shipped_recipes_are_complete() -> None:
     recipes = {recipe.name: recipe for recipe in list_recipes()}
-    assert {"kws20_v3", "kws20_v3_tts", "ai87_kws20_v3", "mnist", "mnist_200"} <= recipes.keys()
+    classifiers = {"kws20_v3", "kws20_v3_tts", "ai87_kws20_v3", "mnist", "mnist_200", "mnist_qat"}
+    others = {"autoencoder", "camvid_unet", "svhn_tinierssd"}
+    assert classifiers | others <= recipes.keys()
     for name, recipe in recipes.items():
         settings = resolve(TrainSettings, "train", name)
-        assert recipe.description and resources.find_config("networks", str(recipe.common["network"]))
-        resources.find_config("schedules", str(settings.compress))
-        resources.find_config("qat", str(settings.qat_policy))
-        resolve(EvaluateSettings, "evaluate", name, None, {"checkpoint": "x"})
+        evaluation = resolve(EvaluateSettings, "evaluate", name, None, {"checkpoint": "x"})
+        assert recipe.description
+        if name in classifiers:
+            assert resources.find_config("networks", str(recipe.common["network"]))
+        if settings.compress is not None:
+            read_schedule(resources.find_config("schedules", settings.compress))
+        read_policy(resources.find_config("qat", str(settings.qat_policy)))
+        for key in ("model", "dataset", "device", *(field.name for field in fields(TaskSettings))):
+            if key not in ("confusion", "clipping"):  # what is evaluated is what was trained
+                assert getattr(settings, key) == getattr(evaluation, key), (name, key)
+
+
+def test_the_shipped_recipes_build_their_models() -> None:
+    for name in ("autoencoder", "camvid_unet", "svhn_tinierssd"):
+        settings = resolve(TrainSettings, "train", name)
+        entry = find_dataset(settings.dataset, settings)
+        if settings.obj_detection and not all(map(find_spec, ("torchmetrics", "pycocotools", "torchvision"))):
+            continue
+        task = choose_task(TaskContext(settings, entry, torch.device("cpu"), Console()))
+        model = build_untrained(settings, settings.model, entry, task, Console())
+        task.attach(model)
+        assert task.real_outputs(model.eval()(torch.zeros(1, *entry.input))) is not None
 
 
 def test_the_original_recipe_is_the_original() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.training import trainer
+from ai8x_tool.training import evaluation_run, trainer
 
 MODEL = '''
 import torch
@@ -103,6 +103,7 @@ def no_plots(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     """Plots take longer than the training here; tests of them are marked by asking for the fixture `plots`."""
     if "plots" not in request.fixturenames:
         monkeypatch.setattr(trainer.Trainer, "_draw", lambda *_: None)
+        monkeypatch.setattr(evaluation_run, "_draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -118,6 +118,18 @@ def test_regression_has_no_classes(workspace: Path, console: Console, option: st
         run(console, regression=True, **{option: True})
 
 
+@needs_tensorboard
+def test_maps_are_not_projected(workspace: Path, console: Console) -> None:
+    model, data = workspace / "models" / "tiny.py", workspace / "datasets" / "stripes.py"
+    model.write_text(
+        model.read_text().replace("self.fc(self.conv2(self.drop(self.conv1(x))).flatten(1))", "self.conv1(x)[:, :6]")
+    )
+    data.write_text(data.read_text().replace("return Part(raw, targets", "return Part(raw, raw[:, 0] // 64"))
+    folder = run(console, **{**ALL, "confusion": False, "epochs": 1, "validation_split": 0.0}).folder
+    assert [text for text in console.warnings if "--embedding is without effect: the outputs are maps" in text]
+    assert not list(folder.rglob("metadata.tsv"))
+
+
 def test_result_file_with_clipping(workspace: Path, console: Console) -> None:
     result = run(console)
     document = json.loads((result.folder / "result.json").read_text())

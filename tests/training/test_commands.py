@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.cli import evaluate, quantize, train
+from ai8x_tool.settings import EvaluateSettings, resolve
 from ai8x_tool.training import trainer
 
 app = typer.Typer(pretty_exceptions_enable=False)
@@ -56,6 +58,33 @@ def test_train_and_evaluate(workspace: Path) -> None:
     )
     result = json.loads(again.stdout)
     assert again.exit_code == 0 and result["top1"] == document["test"]["top1"] and result["model"] == "tiny"
+    assert json.loads((Path(result["folder"]) / "result.json").read_text()) == result
+
+
+def test_an_evaluation_leaves_a_folder(workspace: Path, plots: None) -> None:
+    done = json.loads(invoke(*TRAIN, "--json", "--epochs", "1").stdout)
+    words = ["evaluate", "--dataset", "Stripes", "--cpu", "--checkpoint"]
+    shown = invoke(*words, "logs/latest/checkpoint.pth.tar", "-n", "again", "-o", "other", "--confusion")
+    assert shown.exit_code == 0, shown.output
+    assert "warning" not in shown.stderr
+    (folder,) = Path("other").iterdir()
+    assert folder.name.startswith("again___")
+    assert {path.name for path in folder.iterdir()} >= {"result.json", "settings.yaml", f"{folder.name}.log"}
+    if importlib.util.find_spec("matplotlib"):
+        assert (folder / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    text = (folder / f"{folder.name}.log").read_text()
+    assert text.count("--- test ---------------------") == 1 and "==> Top1: " in text and "==> Confusion:" in text
+    assert "Test: [" in text  # progress lines are in the log even where they are not shown
+    assert resolve(EvaluateSettings, "evaluate", None, folder / "settings.yaml").name == "again"
+    assert Path("logs/latest").resolve() == Path(done["folder"]).resolve()  # still the latest training
+    before = sorted(Path().rglob("*"))
+    old = ["--det", "--seed", "1", "--vs", "0", "--qat-policy", "none", "--compiler-mode", "none", "--pr-curves", "-e"]
+    shown = invoke(*words, done["checkpoint"], "--out-dir", "none", *old)
+    assert shown.exit_code == 0
+    assert "without effect: --validation-split, --qat-policy, --compiler-mode, --pr-curves" in shown.stderr
+    assert invoke(*words, "nothing.pth.tar").exit_code == 1
+    assert invoke(*words, done["checkpoint"], "--out-dir", "none").exit_code == 0
+    assert sorted(Path().rglob("*")) == before
 
 
 def test_train_in_float_calibrate_and_evaluate(workspace: Path) -> None:
@@ -150,3 +179,24 @@ def test_an_error_in_a_model_is_one_line(workspace: Path) -> None:
     done = invoke(*TRAIN)
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
     assert f"error: {file}:{line}: KeyError: 'odd'" in done.stderr.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:114] . DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"
+        ),
+        MemoryError(),
+    ],
+)
+def test_memory_that_ends_is_one_line(workspace: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(trainer.Trainer, "_train_batch", fail)
+    done = invoke(*TRAIN, "--json")
+    assert done.exit_code == 1 and "error: there is not enough memory (lower --batch-size" in done.stderr
+    assert json.loads(done.stdout)["schema"] == "ai8x-error/1"
+    assert "Traceback" not in done.output

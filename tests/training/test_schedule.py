@@ -66,7 +66,9 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("lr_schedulers: {a: {class: ReduceLROnPlateau}}", "no usable scheduler class 'ReduceLROnPlateau'"),
+        ("lr_schedulers: {a: {class: ReduceLROnPlateau}}", "ReduceLROnPlateau needs a metric"),
+        ("lr_schedulers: [1]", "'lr_schedulers' must be a mapping"),
+        ("policies: 3", "'policies' must be a list"),
         ("lr_schedulers: {a: {class: MultiStepLr, gamma: 1}}", "did you mean 'MultiStepLR'"),
         ("lr_schedulers: {a: {class: MultiStepLR, milestone: [1]}}", "unexpected keyword argument 'milestone'"),
         ("lr_schedulers: {a: {class: MultiStepMultiGammaLR, milestones: [1], gammas: []}}", "as many gammas"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import re
 from pathlib import Path
@@ -13,10 +15,14 @@ import torch
 
 from ai8x_tool.checkpoint import ClassReference, read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings, resolve
+from ai8x_tool.quantization import quantize
+from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
 from ai8x_tool.training import trainer
+from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
+from ai8x_tool.training.tasks.classification import Classification
 from ai8x_tool.training.trainer import train
 
 OPTIONS: dict[str, Any] = {
@@ -146,6 +152,50 @@ def test_the_best_epoch_survives_resuming(workspace: Path, console: Console) -> 
     assert resumed.best.epoch == read_checkpoint(resumed.best_checkpoint).epoch == best.epoch
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_the_last_weights_and_the_best_ones_are_tested(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch, resumed: bool
+) -> None:
+    """With --resume-from logs/latest/…, too, although `latest` is another folder as soon as the run starts."""
+    monkeypatch.setattr(Classification, "rank", lambda _, measured: (measured.loss,))  # the worst is best
+    result = run(console, name="x", epochs=4 if resumed else 5)
+    if resumed:
+        result = run(console, resume_from=Path("logs/latest/x_qat_checkpoint.pth.tar"), name="x", learning_rate=1e-5)
+    assert result.best.epoch == 2 and result.test is not None and result.test_of_best is not None
+    assert read_checkpoint(result.best_checkpoint).epoch == 2 and result.test != result.test_of_best
+    for checkpoint, score in ((result.checkpoint, result.test), (result.best_checkpoint, result.test_of_best)):
+        settings = EvaluateSettings(dataset="Stripes", checkpoint=checkpoint, batch_size=32, cpu=True)
+        assert evaluate(settings, console).score == score
+    log = (result.folder / f"{result.folder.name}.log").read_text()
+    assert log.index("--- test (ckpt) ---") < log.index("--- test (best) ---") < log.index("Log file")
+
+
+def test_a_best_epoch_at_the_end_is_tested_once(workspace: Path, console: Console) -> None:
+    result = run(console, epochs=1)
+    log = (result.folder / f"{result.folder.name}.log").read_text()
+    assert result.test == result.test_of_best and "--- test (best)" not in log and "no second test" in log
+
+
+def test_the_log_keeps_warnings_and_how_a_run_ended(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def log_of_failure(error: Exception) -> str:
+        def fail(*_: object) -> None:
+            raise error
+
+        monkeypatch.setattr(trainer.Trainer, "_validate", fail)
+        with pytest.raises(type(error)):
+            run(console, qat_policy="at_once", optimizer=None)
+        return next(Path("logs/latest").glob("*.log")).read_text()
+
+    text = log_of_failure(Ai8xError("the disk is full"))
+    assert " - error: the disk is full\n" in text and "Traceback" not in text
+    assert " - warning: no --optimizer or no --lr given" in text and " - warning: the QAT policy overrides" in text
+    text = log_of_failure(RuntimeError("unexpected"))
+    assert " - Traceback (most recent call last):\n" in text and text.endswith(" - RuntimeError: unexpected\n")
+    assert console.log is None
+
+
 def test_interrupting_leaves_the_last_complete_epoch(
     workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,3 +310,30 @@ def test_file_names_of_old_scripts_are_known(workspace: Path, console: Console) 
     assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml", "cd.yaml"}
     result = run(console, epochs=1, compress="policies/schedule.yaml", qat_policy="policies/qat_policy.yaml")
     assert {path.name for path in (result.folder / "configs").iterdir()} == {"schedule.yaml", "default.yaml"}
+
+
+@pytest.mark.parametrize("option", ["resume_from", "exp_load_weights_from", "kd_resume"])
+def test_quantized_weights_are_not_learned_from(workspace: Path, console: Console, option: str) -> None:
+    trained = run(console, epochs=3).checkpoint
+    quantize(trained, Path("q.pth.tar"), find_device("MAX78000"), console)
+    more = {"kd_teacher": "tiny"} if option == "kd_resume" else {}
+    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: .*(use the checkpoint it was made from)"):
+        run(console, **{option: Path("q.pth.tar")}, **more)
+
+
+def test_results_of_a_training_gone_wrong_are_json(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console.json_output = True
+    monkeypatch.setattr(Classification, "loss", lambda _, output, *__: output.sum() * float("nan"))
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        result = run(console, epochs=1, qat_policy=None)
+        console.result(result.document())
+    assert any("try a smaller --lr" in text for text in console.warnings)
+
+    def no_number(name: str) -> None:
+        pytest.fail(f"{name} is not JSON")
+
+    for text in (shown.getvalue(), (result.folder / "result.json").read_text()):
+        document = json.loads(text, parse_constant=no_number)
+        assert document["epochs"][0]["training_loss"] is None and document["test"]["samples"] == 60

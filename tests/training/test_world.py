@@ -94,7 +94,7 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
     document = json.loads(done.stdout)  # one document, of the first process
     assert [record["epoch"] for record in document["epochs"]] == [2]
     assert_close(alone.checkpoint, Path(document["folder"]) / "qat_checkpoint.pth.tar")
-    assert done.stderr.count("--- test -------") == 1
+    assert done.stderr.count("--- test (ckpt) -------") == 1
 
 
 def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> None:

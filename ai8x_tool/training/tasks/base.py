@@ -119,11 +119,18 @@ class Task(ABC):
 
     def targets(self, target: Any) -> Any:
         """Turn the targets of a batch, as the data set gives them, into what the other methods take."""
+        if not isinstance(target, Tensor):
+            raise Ai8xError(
+                f"a target of the data set is a {type(target).__name__}, for {self.name} it must be numbers"
+            )
         return target
 
     def real_outputs(self, output: Any) -> Any:
         """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
         ratio = self.context.settings.out_fold_ratio
+        if not isinstance(output, Tensor):
+            found = f"the model returns a {type(output).__name__}, for {self.name} it must be one tensor"
+            raise Ai8xError(found, fix="do model and data set belong together?")
         real = output * self._scale if self.context.simulate else output
         return real if ratio == 1 else _unfolded(real, ratio)
 

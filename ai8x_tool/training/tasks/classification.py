@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.report.plots import plot_confusion
 from ai8x_tool.training.metrics import Counts, Measured, Meter, Score, confusion_lines
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
@@ -51,6 +52,21 @@ class ClassMeter(Meter):
         return () if self._confusion is None else tuple(tuple(row) for row in self._confusion.tolist())
 
 
+def check_classes(output: Tensor, target: Tensor, weights: Tensor | None = None) -> None:
+    """Say what is wrong with outputs (B, classes, …) for targets (B, …), if anything is."""
+    fix = "do model and data set belong together?"
+    if output.dim() < 2 or output.shape[2:] != target.shape[1:] or len(output) != len(target):
+        shapes = ("×".join(map(str, tensor.shape[1:])) or "1" for tensor in (output, target))
+        raise Ai8xError("the model gives {} per sample, which does not fit targets of {}".format(*shapes), fix=fix)
+    classes = output.shape[1]
+    if weights is not None and len(weights) != classes:
+        raise Ai8xError(f"the model tells {classes} classes apart, the data set has {len(weights)}", fix=fix)
+    low, high = int(target.min()), int(target.max())
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise Ai8xError(f"the data set has a target {wrong}, the model tells classes 0 to {classes - 1} apart", fix=fix)
+
+
 class Classification(Task):
     """One class per sample. spec: training, section 8.1."""
 
@@ -67,7 +83,11 @@ class Classification(Task):
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
         """Return the cross entropy, weighted by class where the data set has weights."""
-        loss: Tensor = self._criterion(output, target.long())
+        try:
+            loss: Tensor = self._criterion(output, target.long())
+        except (IndexError, RuntimeError, ValueError):
+            check_classes(output, target, self._criterion.weight)
+            raise
         return loss
 
     def meter(self) -> ClassMeter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.report.example_plots import displayable, plot_boxes
 from ai8x_tool.resources import find_config
-from ai8x_tool.training.metrics import Measured, Meter
+from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
 from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects
 from ai8x_tool.training.tasks.multibox import MultiBoxLoss
@@ -91,13 +92,23 @@ class Detection(Task):
             self._scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
 
     def targets(self, target: Any) -> Tensor:
-        """Return the objects of a batch; lists of boxes, perhaps key points, and labels by image are put together."""
+        """Return the objects of a batch, which collate functions give in several ways.
+
+        Either (boxes, labels) or (boxes, key points, labels) for each image, or lists of boxes, perhaps key points, and
+        labels, each with one tensor per image.
+        """
         if isinstance(target, Tensor):
             return target
-        return pad_objects(list(zip(*target, strict=True))).to(self.context.device)
+        try:
+            images = target if _by_image(target) else list(zip(*target, strict=True))
+            return pad_objects(images).to(self.context.device)
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+            raise Ai8xError("targets of object detection are boxes, perhaps key points, and labels per image") from None
 
     def real_outputs(self, output: Any) -> tuple[Tensor, Tensor]:
         """Return locations and scores with the priors on the second axis."""
+        if isinstance(output, Tensor) or len(output) != 2 or any(part.dim() != 3 for part in output):
+            raise Ai8xError("a model for object detection returns locations and scores of all priors")
         locations, scores = (self._priors_first(part) for part in output)
         if self.context.simulate:
             return locations * self._scales[0], scores * self._scales[1]
@@ -150,6 +161,26 @@ class Detection(Task):
         """Return ``==> Best [mAP: 0.77273   vloss: 5.047   Params: 1234 on epoch: 9]``."""
         items = (f"mAP: {measured.metrics['map']:.5f}", f"vloss: {measured.loss:.3f}", f"Params: {parameters}")
         return f"==> Best [{spaced(items, 3)} on epoch: {epoch}]"
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw some pictures with the boxes in them."""
+        some = score.examples
+        if some is None:
+            return
+        device = self.priors.device
+        found = self.detect((some.outputs[0].to(device), some.outputs[1].to(device)))
+        plot_boxes(
+            [displayable(one) for one in some.inputs.numpy()],
+            [one[one[:, -1] != BACKGROUND][:, [0, 1, 2, 3, -1]].numpy() for one in some.targets],
+            [torch.cat([one.boxes, one.labels[:, None]], dim=1).cpu().numpy() for one in found],
+            folder / "examples.png",
+            title,
+        )
+
+
+def _by_image(target: Sequence[Sequence[Tensor]]) -> bool:
+    """Tell whether the entries are images, and not lists of boxes, key points and labels: those end with vectors."""
+    return not (len(target) in (2, 3) and all(labels.dim() <= 1 for labels in target[-1]))
 
 
 def _scale(model: nn.Module, declaration: str) -> float:

@@ -25,6 +25,9 @@ class Teacher:
             raise Ai8xError("a teacher without weights teaches nothing", fix="pass --kd-teacher and --kd-resume")
         checkpoint = read_checkpoint(settings.kd_resume)
         check_architecture(settings.kd_teacher, checkpoint)
+        if checkpoint.is_quantized:
+            fix = "use the checkpoint it was made from"
+            raise Ai8xError("a teacher computes in real numbers, not in integers", where=str(checkpoint.path), fix=fix)
         model = build_model(
             settings.kd_teacher,
             context.entry,
@@ -32,6 +35,7 @@ class Teacher:
             use_bias=settings.use_bias,
             round_avg=settings.avg_pool_rounding,
             arguments=arguments,
+            measured_ranges=checkpoint.measured_ranges,
         )
         load_weights(model, checkpoint, context.console)
         self._model = model.to(context.device).eval().requires_grad_(False)
@@ -94,6 +98,10 @@ class RelationDistillation(Task):
     def model_arguments(self) -> dict[str, Any]:
         """Return those of the task that is behind."""
         return self._inner.model_arguments()
+
+    def targets(self, target: Any) -> Any:
+        """Return the targets as the task behind takes them; without weight it takes none."""
+        return target if self.context.settings.kd_student_wt == 0 else self._inner.targets(target)
 
     def loss(self, output: Tensor, target: Any, inputs: Tensor) -> Tensor:
         """Return the loss of the task that is behind, 0 if it has no weight."""

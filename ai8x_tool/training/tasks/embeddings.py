@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +12,12 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.report.example_plots import plot_embeddings
 from ai8x_tool.training.checkpoints import tensors
-from ai8x_tool.training.metrics import Measured, Meter
+from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.classification import check_classes
 
 _CHUNK = 1024
 
@@ -100,7 +103,14 @@ class Embeddings(Task):
         """Return the sub-centre ArcFace loss."""
         settings = self.context.settings
         margin = math.radians(settings.scaf_margin)
-        loss = arcface_loss(output.flatten(1), target, self.centers, margin=margin, scale=settings.scaf_scale)
+        embeddings, classes = output.flatten(1), len(self.context.entry.labels)
+        if embeddings.shape[1] != settings.dr:
+            raise Ai8xError(f"the model gives {embeddings.shape[1]} numbers per sample, --dr says {settings.dr}")
+        try:
+            loss = arcface_loss(embeddings, target, self.centers, margin=margin, scale=settings.scaf_scale)
+        except (IndexError, RuntimeError):
+            check_classes(embeddings.new_zeros(len(embeddings), classes), target)
+            raise
         return BatchLoss(loss, loss)
 
     def meter(self) -> NeighbourMeter:
@@ -122,3 +132,10 @@ class Embeddings(Task):
     def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
         """Return ``==> Best [Top1: 0.912   Params: 1234 on epoch: 9]``."""
         return f"==> Best [Top1: {measured.metrics['top1']:.3f}   Params: {parameters} on epoch: {epoch}]"
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw some embeddings in a plane."""
+        some = score.examples
+        if some is not None and len(some.outputs) > 1:
+            embeddings = some.outputs.flatten(1).numpy()
+            plot_embeddings(embeddings, some.targets.numpy(), folder / "examples.png", title)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.metrics import Counts, Meter, Score, confusion_lines
+from ai8x_tool.report.example_plots import plot_errors
+from ai8x_tool.report.plots import plot_confusion
+from ai8x_tool.training.metrics import Counts, Examples, Meter, Score, confusion_lines
 from ai8x_tool.training.tasks.base import spaced
-from ai8x_tool.training.tasks.regression import Regression, shaped_like
+from ai8x_tool.training.tasks.regression import Regression, draw_pairs, shaped_like
 
 if TYPE_CHECKING:
     from ai8x_tool.training.data import DataSet
@@ -72,6 +76,24 @@ class Reconstruction(Regression):
         matrix = confusion_lines(score.confusion) if self.context.settings.confusion else []
         return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
 
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw some inputs beside their reconstructions, and the errors of all samples."""
+        some = score.examples
+        if some is not None:
+            draw_pairs(shaped_like(some.inputs, some.outputs), some.outputs, folder, title)
+        if isinstance(some, ErrorExamples):
+            plot_errors(some.errors, some.anomalies, self.threshold, folder / "errors.png", title)
+        if score.confusion:
+            plot_confusion(score.confusion, ("normal", "anomaly"), folder / "confusion.png", title)
+
+
+@dataclass(frozen=True)
+class ErrorExamples(Examples):
+    """Examples, and of all samples the error and whether they are anomalies."""
+
+    errors: NDArray[np.float32]
+    anomalies: NDArray[np.bool_]
+
 
 class ReconstructionMeter(Meter):
     """Keeps the error of every sample, and whether it is an anomaly."""
@@ -96,6 +118,14 @@ class ReconstructionMeter(Meter):
         if self._threshold is None:
             return found
         return found | {"threshold": self._threshold} | anomaly_metrics(np.array(self.confusion(), np.int64))
+
+    def score(self) -> Score:
+        """Return the result, with all errors to be drawn."""
+        score, some = super().score(), self.examples
+        if some is None:
+            return score
+        errors, anomalies = torch.cat(self._errors).numpy(), torch.cat(self._anomalies).numpy()
+        return replace(score, examples=ErrorExamples(some.outputs, some.targets, some.inputs, errors, anomalies))
 
     def confusion(self) -> Counts:
         """Return the counts [normal, anomaly][taken as normal, as an anomaly]; nothing without a threshold."""

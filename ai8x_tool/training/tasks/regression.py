@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,7 +10,8 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.metrics import Measured, Meter
+from ai8x_tool.report.example_plots import displayable, plot_curves, plot_numbers, plot_pictures
+from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import Figure, Task, spaced
 
 
@@ -61,6 +63,28 @@ class Regression(Task):
     def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
         """Return ``==> Best [Top 1 (MSE): 0.02246   Params: 1234 on epoch: 9]``."""
         return f"==> Best [Top 1 (MSE): {measured.metrics['mse']:.5f}   Params: {parameters} on epoch: {epoch}]"
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw some outputs beside what they are to be."""
+        if score.examples is not None:
+            draw_pairs(
+                shaped_like(score.examples.targets, score.examples.outputs), score.examples.outputs, folder, title
+            )
+
+
+def draw_pairs(wanted: Tensor, found: Tensor, folder: Path, title: str) -> None:
+    """Draw pictures (N, C, H, W), curves (N, C, L) or numbers (N, K) into ``examples.png``."""
+    target, output, path = wanted.numpy(), found.numpy(), folder / "examples.png"
+    if target.ndim == 4 and min(target.shape[2:]) > 1:
+        plot_pictures(
+            [(name, [displayable(one) for one in part]) for name, part in (("wanted", target), ("found", output))],
+            path,
+            title,
+        )
+    elif target.ndim == 3 and max(target.shape[1:]) > 1:
+        plot_curves(target, output, path, title)
+    else:
+        plot_numbers(target.reshape(len(target), -1), output.reshape(len(output), -1), path, title)
 
 
 def shaped_like(target: Tensor, output: Tensor) -> Tensor:

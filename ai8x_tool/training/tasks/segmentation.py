@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from ai8x_tool.report.example_plots import displayable, plot_pictures
 from ai8x_tool.training.metrics import Counts, Score
 from ai8x_tool.training.tasks.classification import Classification, ClassMeter
 
@@ -22,6 +25,19 @@ class Segmentation(Classification):
         shares = zip(self.context.entry.labels, intersection_over_union(score.confusion), strict=False)
         text = "    ".join(f"{label}: {share:.3f}" for label, share in shares if np.isfinite(share))
         return [f"==> mIoU: {score.metrics['mean_iou']:.3f}    IoU: {text}", *super().report(score)]
+
+    def draw(self, score: Score, folder: Path, title: str) -> None:
+        """Draw the confusion matrix, and some maps beside what they are to be."""
+        super().draw(score, folder, title)
+        some = score.examples
+        if some is None or some.inputs.dim() != 4 or some.outputs.dim() != 4:
+            return
+        columns = [
+            ("input", [displayable(one) for one in some.inputs.numpy()]),
+            ("wanted", list(some.targets.numpy())),
+            ("found", list(some.outputs.argmax(dim=1).numpy())),
+        ]
+        plot_pictures(columns, folder / "examples.png", title, self.classes)
 
 
 class SegmentationMeter(ClassMeter):

@@ -121,7 +121,9 @@ def test_segmentation(model: str, dataset: str, size: tuple[int, int], options: 
     near(way, "loss", 0.02)
     assert any(line.startswith("==> mIoU: ") and "Sky: " in line for line in way.log)
     assert way.trained["test"]["top1"] > 60
-    assert {path.name for path in Path(way.trained["folder"]).glob("*.png")} == {"training.png", "confusion.png"}
+    assert {path.name for path in Path(way.trained["folder"]).glob("*.png")} == {
+        *("training.png", "confusion.png", "examples.png")
+    }
 
 
 def need_detection() -> None:

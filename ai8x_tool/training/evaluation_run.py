@@ -1,0 +1,48 @@
+"""An evaluation as a run with a folder of its own, as training has one. spec: training, section 14."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ai8x_tool import settings as settings_files
+from ai8x_tool.console import Console, json_text
+from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.training.checkpoints import write_file
+from ai8x_tool.training.evaluation import EvaluateResult, evaluate
+from ai8x_tool.training.logs import RunLog
+
+
+def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> EvaluateResult:
+    """Evaluate, and keep log, settings, result and pictures in a folder below `settings.out_dir`, if there is one.
+
+    The folder is made when all is known: an evaluation that fails leaves none. ``latest`` stays the latest training.
+    """
+    lines: list[tuple[float, str]] = []
+    console.log = lambda text: lines.append((time.time(), text))
+    try:
+        result = evaluate(settings, console)
+    finally:
+        console.log = None
+    if settings.out_dir is None:
+        return result
+    with RunLog(settings.out_dir, settings.name, console, links=False) as log:
+        settings_files.save(settings, log.folder / "settings.yaml")
+        log.record(f"Settings: {asdict(settings)}")
+        for moment, text in lines:
+            log.record(text, moment)
+        result = replace(result, folder=log.folder)
+        write_file(json_text(result.document()).encode(), log.folder / "result.json")
+        _draw(result, log.folder)
+        log.info(f"Log file for this run: {log.file}")
+    return result
+
+
+def _draw(result: EvaluateResult, folder: Path) -> None:
+    """Draw what the task draws of a score, if matplotlib is there."""
+    if result.learned is None or importlib.util.find_spec("matplotlib") is None:
+        return
+    title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
+    result.learned.draw(result.score, folder, f"{title}{', 8 bit' if result.simulate else ''}")
