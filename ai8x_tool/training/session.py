@@ -28,8 +28,9 @@ from ai8x_tool.training.model import build_model, check_architecture, compute_de
 from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
+from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.world import ALONE, World, synchronize_batchnorm
+from ai8x_tool.training.world import ALONE, World
 
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
@@ -75,10 +76,10 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-    if world.size > 1:
-        synchronize_batchnorm(model)
+    synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
+    world.agree_on(model)
     task.attach(model)
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)

@@ -17,9 +17,10 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.processes import joined_world, speaks
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
-from ai8x_tool.training.world import World, joined_world, speaks
+from ai8x_tool.training.world import World
 
 # Dropout and augmentation draw other numbers in every process: without them two processes must do what one does. The
 # last batch of an epoch, 33 samples, is divided unevenly.
