@@ -82,8 +82,7 @@ class ClippingMeter:
         if module.op is None:
             return LayerClipping(name, None, None, None, outputs)
         bits = int(module.weight_bits) or 8
-        clipped, at_limits = _weight_shares(module, bits)
-        return LayerClipping(name, bits, clipped, at_limits, outputs)
+        return LayerClipping(name, bits, *_weight_shares(module, bits), outputs)
 
 
 def output_limits(module: FusedModule) -> tuple[float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,7 @@ def _compiled(compute: Callable[[Tensor], Any], settings: TrainSettings) -> Call
     mode = None if settings.compiler_mode == "default" else settings.compiler_mode
     options: dict[str, Any] = {"backend": settings.compiler_backend, "mode": mode}
     torch.compiler.reset()
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its warnings are about speed
     try:
         torch.compile(lambda value: value * 2 + 1, **options)(torch.zeros(2))
     except Exception as error:  # whatever the compiler behind it raises

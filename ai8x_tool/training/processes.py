@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.rendezvous import rendezvous
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
@@ -55,6 +54,8 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
     if not launched(environment) or environment["WORLD_SIZE"] == "1":
         yield ALONE
         return
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  (not in every PyTorch)
+
     rank, local, size = (int(environment[name]) for name in _VARIABLES[:3])
     with _met():
         store, *_ = next(iter(rendezvous("env://")))
@@ -73,9 +74,10 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
 def _group(world: World, settings: TrainSettings, store: Any) -> Iterator[World]:
     accelerated = torch.cuda.is_available() and not settings.cpu
     _check(settings, world.size, accelerated)
+    joint = dist.PrefixStore("ai8x", store)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "timeout": _LONGEST_WAIT}
     with _met():
-        dist.init_process_group("nccl" if accelerated else "gloo", store=dist.PrefixStore("ai8x", store), **options)
+        dist.init_process_group("nccl" if accelerated else "gloo", store=joint, **options)
     try:
         yield world
     finally:
@@ -203,13 +205,14 @@ def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool
     try:
         if settings.cpu or not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
-        with _group(World(rank, count, rank), settings, dist.FileStore(f"{folder}/meeting", count)) as world:
+        meeting = dist.FileStore(f"{folder}/meeting", count)  # type: ignore[attr-defined]
+        with _group(World(rank, count, rank), settings, meeting) as world:
             outcome: object = job(settings, console, world)
     except (Ai8xError, TrainingInterruptedError) as error:
         outcome = error
     except KeyboardInterrupt:
         return
-    except Exception as error:  # noqa: BLE001  (the parent says it)
+    except Exception as error:
         outcome = plugin_fault(error) or RuntimeError(f"in training process {rank}\n{traceback.format_exc()}")
     if isinstance(outcome, TrainingInterruptedError | TrainResult) and rank > 0:
         return

@@ -1,4 +1,4 @@
-"""Batch normalization over the batch of all processes, as one process would normalize it. spec: training, section 4.4."""
+"""Batch normalization over the batch of all processes, as one process would do it. spec: training, section 4.4."""
 
 from __future__ import annotations
 
@@ -61,4 +61,5 @@ def synchronize_batchnorm(model: nn.Module, world: World) -> None:
     for module in model.modules():
         if type(module) in _SYNCHRONIZED:
             module.__class__ = _SYNCHRONIZED[type(module)]
+            assert isinstance(module, _Synchronized)
             module.world = world

@@ -9,7 +9,7 @@ not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -88,7 +88,7 @@ class World:
         if self.size == 1 or not gradients:
             return
         average = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
-        for gradient, part in zip(gradients, average.split([g.numel() for g in gradients]), strict=True):
+        for gradient, part in zip(gradients, torch.split(average, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
 
     def sum(self, value: Tensor) -> Tensor:
