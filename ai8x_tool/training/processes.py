@@ -64,10 +64,13 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
             yield world
     except OtherFailedError:
         raise
-    except Ai8xError as error:
-        if store.add("ai8x/failures", 1) > 1:
-            raise OtherFailedError(str(error)) from None
-        raise
+    except Exception as error:
+        fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
+        if fault is None:
+            raise
+        if store.add("ai8x/failures", 1) > 1:  # often all of them find the same
+            raise OtherFailedError(str(fault)) from None
+        raise fault from None
 
 
 @contextmanager
@@ -97,7 +100,7 @@ def _check(settings: TrainSettings, count: int, accelerated: bool) -> None:
     if not dist.is_available() or not (dist.is_nccl_available() if accelerated else dist.is_gloo_available()):
         raise Ai8xError("this PyTorch cannot train in several processes", fix="leave out --distributed")
     if settings.batch_size < count:
-        message = f"a batch of {settings.batch_size} samples cannot be shared by {count} processes"
+        message = f"{count} processes cannot share a batch of {settings.batch_size}"
         raise Ai8xError(message, fix="raise --batch-size, or start fewer processes")
 
 
