@@ -27,7 +27,7 @@ class Bars(torch.utils.data.Dataset):
 
     @staticmethod
     def collate(items):
-        images, boxes, labels = zip(*items)
+        images, boxes, labels = zip(*items, strict=True)
         return torch.stack(images), list(boxes), list(labels)
 
 

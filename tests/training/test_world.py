@@ -87,7 +87,7 @@ def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> Non
     with pytest.raises(Ai8xError, match="no data set named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
     assert "\n" not in str(caught.value)
-    with pytest.raises(Ai8xError, match="4 processes cannot share a batch of 3 .*raise --batch-size"):
+    with pytest.raises(Ai8xError, match=r"4 processes cannot share a batch of 3 .*raise --batch-size"):
         run(console, distributed=True, processes=4, batch_size=3)
     with pytest.raises(Ai8xError, match="processes is 2, but training is not distributed"):
         run(console, processes=2)
