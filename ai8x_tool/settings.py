@@ -127,6 +127,8 @@ class TrainSettings(TaskSettings):
         _require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
         for key in ("momentum", "weight_decay"):
             _require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
+        if self.processes is not None and not self.distributed:
+            raise Ai8xError(f"processes is {self.processes}, but training is not distributed", fix="add --distributed")
         if self.resume_from and self.exp_load_weights_from:
             raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="give one of them")
         _check_name(self.name)

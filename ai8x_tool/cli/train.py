@@ -9,6 +9,7 @@ import typer
 
 from ai8x_tool.cli import task_options as task
 from ai8x_tool.cli.common import (
+    EXIT_FAILED,
     EXIT_INTERRUPTED,
     Json,
     Quiet,
@@ -219,15 +220,21 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
         return
 
     from ai8x_tool.report.model_tables import clipping_table
+    from ai8x_tool.training.processes import launched, speaks
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
-    from ai8x_tool.training.world import speaks
+    from ai8x_tool.training.world import OtherFailedError
 
     try:
         result = train_model(settings, console)
     except TrainingInterruptedError as stop:
-        console.error(str(stop))
+        if speaks():
+            console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except OtherFailedError:
+        if not launched():
+            raise
+        raise typer.Exit(EXIT_FAILED) from None
     if not speaks():
         return
     if settings.clipping:

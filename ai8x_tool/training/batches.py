@@ -52,11 +52,14 @@ def batches(
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
     background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
-    share.
+    share, with random numbers of its own unless those of a sample do not depend on the others.
     """
+    own = augmentation
+    if augmentation is not None and world.rank > 0:
+        own = torch.Generator().manual_seed(augmentation.initial_seed() + world.rank)
 
     def prepare(chosen: Tensor) -> Batch:
-        inputs, targets = part.batch(world.share(chosen), augmentation)
+        inputs, targets = part.batch(world.share(chosen), own)
         return (inputs if simulate else inputs.div_(128)), targets
 
     chunks = torch.split(indices, batch_size)

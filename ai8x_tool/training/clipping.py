@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, WIDE_HIGH, WIDE_LOW, output_shift
+from ai8x_tool.training.world import ALONE, World
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class LayerClipping:
 
 
 class ClippingMeter:
-    """Counts clipped values of all fused modules while samples run through a model."""
+    """Counts clipped values of all fused modules while samples run through a model, in all processes of `world`."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self._layers = dict(named_fused_modules(model))
+    def __init__(self, model: nn.Module, world: World = ALONE) -> None:
+        self._layers, self._world = dict(named_fused_modules(model)), world
         self._at_limits: dict[str, Tensor | int] = dict.fromkeys(self._layers, 0)
         self._outputs = dict.fromkeys(self._layers, 0)
 
@@ -57,6 +58,8 @@ class ClippingMeter:
         low, high = output_limits(self._layers[name])
 
         def count(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if not self._world.counts:
+                return
             extremes = torch.count_nonzero(output >= high)
             if low < 0:
                 extremes = extremes + torch.count_nonzero(output <= low)
@@ -67,16 +70,19 @@ class ClippingMeter:
 
     def result(self) -> list[LayerClipping]:
         """Return what was counted, and the weights as they are now."""
-        return [self._layer(name, module) for name, module in self._layers.items()]
+        if not self._layers:
+            return []
+        counts = torch.tensor([[int(self._at_limits[name]), self._outputs[name]] for name in self._layers])
+        counts = self._world.sum(counts.to(next(iter(self._layers.values())).weight_bits.device)).cpu()
+        found = zip(self._layers.items(), counts.tolist(), strict=True)
+        return [self._layer(name, module, *numbers) for (name, module), numbers in found]
 
-    def _layer(self, name: str, module: FusedModule) -> LayerClipping:
-        values = self._outputs[name]
-        outputs = int(self._at_limits[name]) / values if values else None
+    def _layer(self, name: str, module: FusedModule, at_limits: int, values: int) -> LayerClipping:
+        outputs = at_limits / values if values else None
         if module.op is None:
             return LayerClipping(name, None, None, None, outputs)
         bits = int(module.weight_bits) or 8
-        clipped, at_limits = _weight_shares(module, bits)
-        return LayerClipping(name, bits, clipped, at_limits, outputs)
+        return LayerClipping(name, bits, *_weight_shares(module, bits), outputs)
 
 
 def output_limits(module: FusedModule) -> tuple[float, float]:

@@ -64,14 +64,14 @@ class Evaluator:
         the inputs that are yielded are real numbers.
         """
         self.model.eval()
-        simulate, world = self.task.context.simulate, self.world
+        task, simulate, world = self.task, self.task.context.simulate, self.world
         options: dict[str, Any] = {"simulate": simulate, "device": self.device, "world": world}
         stream = batches(samples.part, samples.indices, self.batch_size, **options)
         for step, (inputs, targets) in enumerate(stream, 1):
             total = batch_total(len(samples), self.batch_size, step)
-            shown = world.gather(inputs, total) if self.task.reads_inputs else inputs
-            outputs, wanted = world.gather(self.model(inputs), total), world.gather(targets, total)
-            yield outputs, self.task.targets(wanted), shown / 128 if simulate else shown
+            shown = world.gather(inputs, total) if task.reads_inputs else inputs
+            outputs, wanted = world.outputs(self.model, inputs, total), task.gathered_targets(targets, total, world)
+            yield outputs, wanted, shown / 128 if simulate else shown
 
     def predict_part(self, part: Part) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Yield real outputs, targets and inputs of a whole part."""

@@ -36,8 +36,9 @@ from ai8x_tool.training.model import (
 from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
+from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.world import ALONE, World, synchronize_batchnorm
+from ai8x_tool.training.world import ALONE, World
 
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
@@ -85,10 +86,10 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-    if world.size > 1:
-        synchronize_batchnorm(model)
+    synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
+    world.agree_on(model)
     if measured and policy is not None and not in_qat(model):
         check_measurable(model, entry.input, device)
     task.attach(model)

@@ -31,10 +31,11 @@ from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
 from ai8x_tool.training.network import training_network
 from ai8x_tool.training.passes import Answers, Evaluator, Samples
+from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.session import Session, prepare
-from ai8x_tool.training.world import World, joined_world, launch, launched
+from ai8x_tool.training.world import World
 
 
 def train(settings: TrainSettings, console: Console) -> TrainResult:
@@ -44,12 +45,12 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     last completed epoch.
     """
     if settings.distributed and not launched():
-        return launch(_train_in, settings, console)
+        return launch(train_in, settings, console)
     with joined_world(settings) as world:
-        return _train_in(settings, console if world.is_first else Console(-1, muted=True), world)
+        return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
-def _train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
+def train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
     """Train as one of the processes of `world`; the first one writes the files."""
     session = prepare(settings, console, world)
     with _run_log(settings, console, world) as log:
@@ -184,6 +185,7 @@ class Trainer:
         drop_parameters(self.optimizer, self.model)
         if has_measured_ranges(self.model):
             set_ranges(self.session, epoch, self.log)
+            self.world.agree_on(self.model)
         for name in start_qat(self.model, self.session.policy):
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None
@@ -191,7 +193,7 @@ class Trainer:
 
     def _wrap(self) -> None:
         """Take note of the model's parameters and of the way it computes from now on."""
-        self.network = training_network(self.model, self.settings, self.world, self.session.device, qat=self.qat)
+        self.network = training_network(self.model, self.settings, self.session.device, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
         """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
@@ -199,7 +201,7 @@ class Trainer:
         samples, seed = session.training, session.seed
         self._seed_everything(epoch)
         order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "order"))
-        augmentation = generator_for(seed, epoch, self._own("augmentation"))
+        augmentation = generator_for(seed, epoch, "augmentation")
         steps = batch_count(len(samples), size)
         self.log.info(f"Training epoch: {len(samples)} samples ({size} per mini-batch, world size: {self.world.size})")
         self.model.train()
@@ -212,9 +214,9 @@ class Trainer:
             for step, (inputs, own_targets) in enumerate(stream, 1):
                 begin(step)
                 total = batch_total(len(samples), size, step)
-                targets = self.task.targets(self.world.gather(own_targets, total))
+                targets = self.task.gathered_targets(own_targets, total, self.world)
                 shown = self.world.gather(inputs, total) if self.task.reads_inputs else inputs
-                output, losses = self._train_batch(inputs, targets, shown)
+                output, losses = self._train_batch(inputs, targets, shown, total)
                 meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
                     meter.accuracy.add(output, targets, shown)
@@ -228,18 +230,20 @@ class Trainer:
             self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
 
-    def _train_batch(self, inputs: Tensor, targets: Tensor, shown: Tensor) -> tuple[Any, dict[str, float]]:
+    def _train_batch(self, inputs: Tensor, targets: Any, shown: Tensor, total: int) -> tuple[Any, dict[str, float]]:
         """Compute and learn from one batch; return the outputs in real numbers and the losses by name.
 
-        `inputs` are this process's, `targets` and outputs those of the whole batch, as `shown` where the task needs it.
+        `inputs` are this process's, `targets` and outputs those of the whole batch of `total` samples, as `shown` where
+        the task needs it.
         """
-        output = self.task.real_outputs(self.network(inputs, len(targets)))
+        output = self.task.real_outputs(self.world.outputs(self.network, inputs, total))
         loss = self.task.training_loss(output, targets, shown)
         optimizers = (self.optimizer, *self.task.optimizers)
         for optimizer in optimizers:
             optimizer.zero_grad()
         torch.autograd.backward(loss.overall)
         for optimizer in optimizers:
+            self.world.average_gradients(optimizer)
             optimizer.step()
         overall = loss.overall.item()
         objective = overall if loss.objective is loss.overall else loss.objective.item()
@@ -294,7 +298,7 @@ class Trainer:
 
     def _evaluate(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
-        clipping = ClippingMeter(self.model)
+        clipping = ClippingMeter(self.model, self.world)
         with clipping.watching():
             score = self.evaluator.measure(samples, title, keep)
         self.clipping = clipping.result()

@@ -17,9 +17,10 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.processes import joined_world, speaks
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
-from ai8x_tool.training.world import World, joined_world, speaks
+from ai8x_tool.training.world import World
 
 # Dropout and augmentation draw other numbers in every process: without them two processes must do what one does. The
 # last batch of an epoch, 33 samples, is divided unevenly.
@@ -62,21 +63,6 @@ def assert_close(first: Path, second: Path) -> None:
         np.testing.assert_allclose(one.state[key], two.state[key], rtol=1e-4, atol=1e-5, err_msg=key)
 
 
-def test_two_processes_do_what_one_does(steady: Path, console: Console) -> None:
-    alone = run(console, out_dir=Path("alone"))
-    together = run(console, out_dir=Path("together"), distributed=True, processes=2)
-    for name in ("checkpoint.pth.tar", "qat_checkpoint.pth.tar", "best.pth.tar"):
-        assert_close(alone.folder / name, together.folder / name)
-    for one, two in zip(alone.history, together.history, strict=True):
-        assert (one.phase, one.learning_rate, one.epoch) == (two.phase, two.learning_rate, two.epoch)
-        assert two.training_loss == pytest.approx(one.training_loss, rel=1e-4)
-        assert two.loss == pytest.approx(one.loss, rel=1e-3)
-        assert two.metrics == pytest.approx(one.metrics) and two.training_metrics == pytest.approx(one.training_metrics)
-    assert together.test is not None and alone.test is not None and together.test.confusion == alone.test.confusion
-    assert together.test.samples == 60
-    assert len(list(Path("together").iterdir())) == 2  # one folder, one link to it
-
-
 def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Console) -> None:
     part = run(console, out_dir=Path("part"), epochs=2)
     alone = run(console, out_dir=Path("alone"), resume_from=part.checkpoint)
@@ -84,9 +70,7 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
     names = {"learning_rate": "lr", "weight_decay": "wd"}
     flags = [f"--{names.get(key, key).replace('_', '-')}={value}" for key, value in values.items() if value is not True]
     flags += [f"--{key}" for key, value in values.items() if value is True]
-    program = "from ai8x_tool.cli.main import main; main()"
-    (steady / "program.py").write_text(program)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "program.py"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ai8x_tool"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command += ["train", *flags, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
@@ -103,6 +87,10 @@ def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> Non
     with pytest.raises(Ai8xError, match="no data set named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
     assert "\n" not in str(caught.value)
+    with pytest.raises(Ai8xError, match=r"4 processes cannot share a batch of 3 .*raise --batch-size"):
+        run(console, distributed=True, processes=4, batch_size=3)
+    with pytest.raises(Ai8xError, match="processes is 2, but training is not distributed"):
+        run(console, processes=2)
 
 
 def test_a_world_of_one_changes_nothing() -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.data import DataSet, DataSetEntry
     from ai8x_tool.training.passes import Predict
     from ai8x_tool.training.tasks.distillation import SoftTargets
+    from ai8x_tool.training.world import World
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,9 @@ class Task(ABC):
     has_final_test: ClassVar[bool] = True
     """Whether training ends with a pass over the test set."""
 
+    ragged_targets: ClassVar[bool] = False
+    """Whether processes may have targets of different lengths, which zeros behind them do not change."""
+
     def __init__(self, context: TaskContext) -> None:
         self.context = context
         self._scale = 1.0
@@ -124,6 +128,10 @@ class Task(ABC):
                 f"a target of the data set is a {type(target).__name__}, for {self.name} it must be numbers"
             )
         return target
+
+    def gathered_targets(self, target: Any, total: int, world: World) -> Any:
+        """Return the targets of a batch of `total` samples, of which this process has some."""
+        return world.gather(self.targets(target), total, ragged=self.ragged_targets)
 
     def real_outputs(self, output: Any) -> Any:
         """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""

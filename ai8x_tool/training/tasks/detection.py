@@ -63,6 +63,7 @@ class Detection(Task):
     figure = Figure("map", "mAP", 4)
     reference_key = "mAP"
     measures_training = False
+    ragged_targets = True
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)

@@ -1,0 +1,232 @@
+"""Starting the processes of a training, joining those of a launcher such as torchrun, and what happens when one fails.
+
+Exactly one line says why: that of the process that failed first. The others notice by the broken connection and stop.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import signal
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugin_import import plugin_fault
+from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
+from ai8x_tool.training.world import ALONE, OtherFailedError, World
+
+_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_LONGEST_WAIT = timedelta(hours=12)
+"""So long may the first process download while the others wait."""
+_PATIENCE = 20.0
+"""Seconds in which a process has to end when another one has failed."""
+
+Job = Callable[[TrainSettings, Console, World], TrainResult]
+
+
+def launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a launcher has started this process."""
+    return all(name in environment for name in _VARIABLES)
+
+
+def speaks(environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether this process is to show results: the first of those that a launcher has started, or the only one."""
+    return not launched(environment) or environment["RANK"] == "0"
+
+
+@contextmanager
+def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+    """Join the processes that a launcher such as ``torchrun`` has started with this one; without one, be alone."""
+    if not launched(environment) or environment["WORLD_SIZE"] == "1":
+        yield ALONE
+        return
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  (not in every PyTorch)
+
+    rank, local, size = (int(environment[name]) for name in _VARIABLES[:3])
+    with _met():
+        store, *_ = next(iter(rendezvous("env://")))
+    try:
+        with _stopped_by_signal(), _group(World(rank, size, local), settings, store) as world:
+            yield world
+    except OtherFailedError:
+        raise
+    except Exception as error:
+        fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
+        if fault is None:
+            raise
+        if store.add("ai8x/failures", 1) > 1:  # often all of them find the same
+            raise OtherFailedError(str(fault)) from None
+        raise fault from None
+
+
+@contextmanager
+def _group(world: World, settings: TrainSettings, store: Any) -> Iterator[World]:
+    accelerated = torch.cuda.is_available() and not settings.cpu
+    _check(settings, world.size, accelerated)
+    joint = dist.PrefixStore("ai8x", store)  # type: ignore[attr-defined]
+    options: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "timeout": _LONGEST_WAIT}
+    with _met():
+        dist.init_process_group("nccl" if accelerated else "gloo", store=joint, **options)
+    try:
+        yield world
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _met() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise Ai8xError(f"the training processes do not find each other: {reason}") from None
+
+
+def _check(settings: TrainSettings, count: int, accelerated: bool) -> None:
+    if not dist.is_available() or not (dist.is_nccl_available() if accelerated else dist.is_gloo_available()):
+        raise Ai8xError("this PyTorch cannot train in several processes", fix="leave out --distributed")
+    if settings.batch_size < count:
+        message = f"{count} processes cannot share a batch of {settings.batch_size}"
+        raise Ai8xError(message, fix="raise --batch-size, or start fewer processes")
+
+
+@contextmanager
+def _stopped_by_signal() -> Iterator[None]:
+    """Let the signal by which launchers end processes do what Ctrl-C does: files are left whole."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+# -- own processes -----------------------------------------------------------------------------------------------------
+
+
+def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
+    """Start a process for each GPU, or as many as wanted, run `job` in all and return the first one's result."""
+    count = _process_count(settings)
+    _check(settings, count, torch.cuda.is_available() and not settings.cpu)
+    with tempfile.TemporaryDirectory(prefix="ai8x-") as folder:
+        context = multiprocessing.get_context("spawn")
+        rest = (job, settings, (console.verbosity, console.json_output), folder, count)
+        processes = [context.Process(target=_member, args=(rank, *rest)) for rank in range(count)]
+        with _ignored_interrupts():  # the processes inherit it: Ctrl-C reaches them by way of this one
+            for process in processes:
+                process.start()
+        interrupted = _wait(processes)
+        outcomes = [_outcome(Path(folder, f"outcome{rank}")) for rank in range(count)]
+    return _verdict(outcomes, processes, interrupted=interrupted)
+
+
+def _process_count(settings: TrainSettings) -> int:
+    if settings.processes is not None:
+        return settings.processes
+    count = 0 if settings.cpu else len(settings.gpus or ()) or torch.cuda.device_count()
+    if count == 0:
+        raise Ai8xError("there is no GPU to give to each process", fix="say how many: --processes 2")
+    return count
+
+
+@contextmanager
+def _ignored_interrupts() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _wait(processes: Sequence[Any]) -> bool:
+    """Wait until all processes have ended; return whether Ctrl-C ended them. The second one does so at once."""
+    interrupted = ended = False
+    while alive := [process for process in processes if process.is_alive()]:
+        failed = any(process.exitcode for process in processes)
+        try:
+            patience = _PATIENCE if failed or interrupted else None
+            if not connection.wait([process.sentinel for process in alive], patience):
+                for process in alive:
+                    process.kill() if ended else process.terminate()
+                ended = True
+        except KeyboardInterrupt:
+            for process in alive:
+                process.kill() if interrupted else process.terminate()
+            interrupted = True
+    return interrupted
+
+
+def _outcome(path: Path) -> object:
+    return pickle.loads(path.read_bytes()) if path.is_file() else None
+
+
+def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupted: bool) -> TrainResult:
+    """Return the first process's result, or raise what says most about why there is none."""
+    errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
+    for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
+        if not isinstance(error, OtherFailedError):
+            raise error
+    if isinstance(outcomes[0], TrainResult):
+        return outcomes[0]
+    if interrupted:
+        raise KeyboardInterrupt
+    for rank, process in enumerate(processes):
+        if process.exitcode < 0:
+            name = signal.Signals(-process.exitcode).name
+            raise Ai8xError(f"training process {rank} was ended by {name}", fix="is there enough memory?")
+    raise errors[0] if errors else Ai8xError("a training process has ended without a word")
+
+
+def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool], folder: str, count: int) -> None:
+    """Run `job` as one of `count` processes and leave its outcome in `folder`."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    console = Console(*voice) if rank == 0 else Console(-1, muted=True)
+    try:
+        if settings.cpu or not torch.cuda.is_available():
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+        meeting = dist.FileStore(f"{folder}/meeting", count)  # type: ignore[attr-defined]
+        with _group(World(rank, count, rank), settings, meeting) as world:
+            outcome: object = job(settings, console, world)
+    except (Ai8xError, TrainingInterruptedError) as error:
+        outcome = error
+    except KeyboardInterrupt:
+        return
+    except Exception as error:
+        outcome = plugin_fault(error) or RuntimeError(f"in training process {rank}\n{traceback.format_exc()}")
+    if isinstance(outcome, TrainingInterruptedError | TrainResult) and rank > 0:
+        return
+    Path(folder, f"outcome{rank}.part").write_bytes(pickle.dumps(outcome))
+    Path(folder, f"outcome{rank}.part").replace(Path(folder, f"outcome{rank}"))
+    if isinstance(outcome, Exception):
+        raise SystemExit(1)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)

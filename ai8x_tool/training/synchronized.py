@@ -1,0 +1,65 @@
+"""Batch normalization over the batch of all processes, as one process would do it. spec: training, section 4.4."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.training.world import ALONE, World
+
+
+class _Synchronized(nn.modules.batchnorm._BatchNorm):
+    """Normalizes by the mean and variance of all processes' samples, on any device (torch's own needs GPUs)."""
+
+    world: World = ALONE
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
+        """Return what the plain module returns for this process's share of the whole batch."""
+        if not self.training:
+            return super().forward(input)
+        values, axes = input.float(), [axis for axis in range(input.dim()) if axis != 1]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        present = float(self.world.counts)  # a sample that only stands in for none has no part in the statistics
+        own = torch.cat((values.sum(axes), values.new_tensor([values.numel() / values.shape[1]])))
+        sums = self.world.sum(own * present)
+        count = sums[-1].detach()
+        mean = sums[:-1] / count
+        centered = values - mean.view(shape)
+        variance = self.world.sum(centered.square().sum(axes) * present) / count
+        self._follow(mean.detach(), variance.detach() * (count / (count - 1).clamp(min=1)))
+        scale = torch.rsqrt(variance + self.eps) * (1 if self.weight is None else self.weight)
+        result = centered * scale.view(shape)
+        return (result if self.bias is None else result + self.bias.view(shape)).to(input.dtype)
+
+    @torch.no_grad()
+    def _follow(self, mean: Tensor, variance: Tensor) -> None:
+        """Let the stored statistics follow those of a batch, as torch's module does."""
+        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
+            return
+        self.num_batches_tracked.add_(1)
+        rate = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+        self.running_mean.lerp_(mean, rate)
+        self.running_var.lerp_(variance, rate)
+
+
+class _SynchronizedBatchNorm1d(_Synchronized, nn.BatchNorm1d): ...
+
+
+class _SynchronizedBatchNorm2d(_Synchronized, nn.BatchNorm2d): ...
+
+
+_SYNCHRONIZED: dict[type, type[_Synchronized]] = {
+    nn.BatchNorm1d: _SynchronizedBatchNorm1d,
+    nn.BatchNorm2d: _SynchronizedBatchNorm2d,
+}
+
+
+def synchronize_batchnorm(model: nn.Module, world: World) -> None:
+    """Let batch normalization see the batch of all processes. Parameters and their names stay what they are."""
+    if world.size == 1:
+        return
+    for module in model.modules():
+        if type(module) in _SYNCHRONIZED:
+            module.__class__ = _SYNCHRONIZED[type(module)]
+            assert isinstance(module, _Synchronized)
+            module.world = world
