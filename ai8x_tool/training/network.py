@@ -1,17 +1,20 @@
-"""The model as it computes training batches: compiled, in lower precision. spec: training, section 4.4."""
+"""The model as it computes training batches: compiled, distributed, in lower precision. spec: training, section 4.4."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils._pytree import tree_leaves
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.world import World
 
 
 @dataclass(frozen=True)
@@ -29,18 +32,31 @@ class Network:
         return _float32(output) if self.lower_precision else output
 
 
-def training_network(model: nn.Module, settings: TrainSettings, device: torch.device, *, qat: bool) -> Network:
-    """Wrap `model` as the options say. To be called again when the way it computes has changed.
+def training_network(model: nn.Module, settings: TrainSettings, world: World, example: Tensor, *, qat: bool) -> Network:
+    """Wrap `model` as the options say. To be called again when its parameters or the way it computes have changed.
+
+    `example` is a batch of one sample, where the model is.
 
     The lower precision ends where quantization starts: bfloat16 has no more digits than the quantized values.
     """
-    compute: Callable[[Tensor], Any] = model
-    if settings.compile and settings.compiler_mode != "none":
-        compute = _compiled(model, settings)
-    return Network(compute, device, settings.precision == "bf16" and not qat)
+    compute = _compiled(model, settings) if settings.compile and settings.compiler_mode != "none" else model
+    if world.size > 1:
+        devices = [example.device] if example.is_cuda else None
+        compute = DistributedDataParallel(compute, devices, find_unused_parameters=_has_unused(model, example))
+    return Network(compute, example.device, settings.precision == "bf16" and not qat)
 
 
-def _compiled(compute: Callable[[Tensor], Any], settings: TrainSettings) -> Callable[[Tensor], Any]:
+def _has_unused(model: nn.Module, example: Tensor) -> bool:
+    """Tell whether some parameters have no part in the outputs; in training they get no gradient."""
+    parameters, training = [p for p in model.parameters() if p.requires_grad], model.training
+    with torch.enable_grad():
+        outputs = tree_leaves(model.eval()(example))
+    model.train(training)
+    total = torch.stack([output.float().sum() for output in outputs]).sum()
+    return any(gradient is None for gradient in torch.autograd.grad(total, parameters, allow_unused=True))
+
+
+def _compiled(model: nn.Module, settings: TrainSettings) -> nn.Module:
     mode = None if settings.compiler_mode == "default" else settings.compiler_mode
     options: dict[str, Any] = {"backend": settings.compiler_backend, "mode": mode}
     torch.compiler.reset()
@@ -50,7 +66,7 @@ def _compiled(compute: Callable[[Tensor], Any], settings: TrainSettings) -> Call
     except Exception as error:  # whatever the compiler behind it raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Ai8xError(f"torch.compile does not work here: {reason}", fix="leave out --compile") from None
-    return torch.compile(compute, **options)
+    return cast(nn.Module, torch.compile(model, **options))
 
 
 def _float32(output: Any) -> Any:

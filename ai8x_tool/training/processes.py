@@ -12,6 +12,7 @@ import signal
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -82,7 +83,10 @@ def _group(world: World, settings: TrainSettings, store: Any) -> Iterator[World]
     with _met():
         dist.init_process_group("nccl" if accelerated else "gloo", store=joint, **options)
     try:
-        yield world
+        with warnings.catch_warnings():
+            # The layout of small kernels is the same in both orders of their axes.
+            warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
+            yield world
     finally:
         dist.destroy_process_group()
 

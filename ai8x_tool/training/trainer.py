@@ -193,7 +193,8 @@ class Trainer:
 
     def _wrap(self) -> None:
         """Take note of the model's parameters and of the way it computes from now on."""
-        self.network = training_network(self.model, self.settings, self.session.device, qat=self.qat)
+        example = torch.zeros(1, *self.session.entry.input, device=self.session.device)
+        self.network = training_network(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
         """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
@@ -243,7 +244,6 @@ class Trainer:
             optimizer.zero_grad()
         torch.autograd.backward(loss.overall)
         for optimizer in optimizers:
-            self.world.average_gradients(optimizer)
             optimizer.step()
         overall = loss.overall.item()
         objective = overall if loss.objective is loss.overall else loss.objective.item()

@@ -2,9 +2,7 @@
 
 Outputs are gathered before the loss: each process computes the loss and the metrics of the whole batch, whatever the
 task is. So the result is that of one process with the same batches, and processes need not exchange metrics. Gradients
-are averaged by one sum over all processes. torch's DistributedDataParallel would not do: it demands a gradient of every
-parameter in every step, which a layer that is not used, or a detector's location layer in a batch without objects, does
-not have.
+are averaged by torch's DistributedDataParallel; what a loss learns by itself has the same gradients everywhere.
 """
 
 from __future__ import annotations
@@ -19,6 +17,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ai8x_tool.errors import Ai8xError
 
@@ -68,28 +67,18 @@ class World:
         """Return what all processes have of a batch of `total` samples; tensors, or tuples and lists of them.
 
         `ragged` tensors differ in the lengths of their other axes and are padded with zeros. In the backward pass every
-        process is expected to compute the same gradient; the average over all processes of what follows, which
-        :meth:`average_gradients` takes, is the gradient of one process with the whole batch.
+        process is expected to compute the same gradient; the average over all processes of what follows is the gradient
+        of one process with the whole batch. A tensor that the loss does not use gets a gradient of zeros.
         """
         if self.size == 1:
             return value
-        if isinstance(value, Tensor):
-            gathered: Tensor = _Gather.apply(_padded(value) if ragged else value, total, self)
-            return gathered
-        if isinstance(value, tuple | list):
-            return type(value)(self.gather(part, total, ragged=ragged) for part in value)
-        message = f"several processes cannot exchange a {type(value).__name__}, only tensors"
-        raise Ai8xError(message, fix="leave out --distributed")
-
-    def average_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Replace the gradients of what `optimizer` trains by their average over all processes."""
-        parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        if self.size == 1 or not gradients:
-            return
-        average = self.sum(torch.cat([gradient.flatten() for gradient in gradients])) / self.size
-        for gradient, part in zip(gradients, torch.split(average, [g.numel() for g in gradients]), strict=True):
-            gradient.copy_(part.view_as(gradient))
+        parts, structure = tree_flatten(value)
+        for part in parts:
+            if not isinstance(part, Tensor):
+                message = f"several processes cannot exchange a {type(part).__name__}, only tensors"
+                raise Ai8xError(message, fix="leave out --distributed")
+        gathered = _Gather.apply(total, self, *[_padded(part) if ragged else part for part in parts])
+        return tree_unflatten(gathered, structure)
 
     def sum(self, value: Tensor) -> Tensor:
         """Return the sum over all processes; it can be differentiated."""
@@ -158,23 +147,31 @@ def _padded(value: Tensor) -> Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Tensor, total: int, world: World) -> Tensor:
-        ctx.world, ctx.shape = world, value.shape
+    def forward(ctx: Any, total: int, world: World, *values: Tensor) -> tuple[Tensor, ...]:
+        ctx.world, ctx.shapes = world, [value.shape for value in values]
         sizes = [len(part) for part in torch.tensor_split(torch.empty(total), world.size)]
-        own = value.new_zeros(sizes[0], *value.shape[1:])
-        own[: sizes[world.rank]] = value[: sizes[world.rank]]
-        parts = [torch.empty_like(own) for _ in sizes]
-        with _exchange():
-            dist.all_gather(parts, own)
-        return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+        return tuple(_gathered(value, sizes, world.rank) for value in values)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        mine = torch.tensor_split(gradient, ctx.world.size)[ctx.world.rank]
-        result = gradient.new_zeros(ctx.shape)
-        result[: len(mine)] = mine * ctx.world.size
-        return result, None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        results = []
+        for gradient, shape in zip(gradients, ctx.shapes, strict=True):
+            mine = torch.tensor_split(gradient, ctx.world.size)[ctx.world.rank]
+            result = gradient.new_zeros(shape)
+            result[: len(mine)] = mine * ctx.world.size
+            results.append(result)
+        return None, None, *results
+
+
+def _gathered(value: Tensor, sizes: list[int], rank: int) -> Tensor:
+    """Return what all processes have; `sizes` are their numbers of samples, which the first has most of."""
+    own = value.new_zeros(sizes[0], *value.shape[1:])
+    own[: sizes[rank]] = value[: sizes[rank]]
+    parts = [torch.empty_like(own) for _ in sizes]
+    with _exchange():
+        dist.all_gather(parts, own)
+    return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
 
 class _Sum(torch.autograd.Function):

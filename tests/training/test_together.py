@@ -32,6 +32,7 @@ COMMON: dict[str, Any] = {
     "optimizer": "SGD",
     "learning_rate": 0.01,
     "qat_policy": "soon",
+    "activation_ranges": "fixed",
     "epochs": 2,
     "deterministic": True,
     "cpu": True,

@@ -29,7 +29,7 @@ class MultiBoxLoss:
         losses = cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
         count = positive.sum()
         if not bool(count):
-            return losses.mean()
+            return losses.mean() + codes[:0].sum()  # whose gradient is 0: the locations are right, not out of use
         return self._confidence(losses, positive) / count + self.alpha * self._locations(
             codes, objects, owner, positive
         )
