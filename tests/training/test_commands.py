@@ -157,11 +157,11 @@ def test_ctrl_c_says_how_to_continue(workspace: Path, monkeypatch: pytest.Monkey
 
 
 def test_activation_ranges(workspace: Path) -> None:
-    """Fixed is the default; the choice is written down."""
+    """Measured is the default; the choice is written down."""
     for words, key in (
         (["--activation-ranges", "fixed"], False),
         (["--activation-ranges", "Measured"], True),
-        ([], False),
+        ([], True),
     ):
         done = invoke(*TRAIN, *words, "--epochs", "1", "--json")
         document = json.loads(done.stdout)

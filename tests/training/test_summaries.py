@@ -98,7 +98,8 @@ def test_a_simplified_file_has_the_usual_operators(workspace: Path, console: Con
         onnx.load(str(summarize(settings, kind, kind, console).file)) for kind in ("onnx", "onnx_simplified")
     )
     operators = {node.op_type for node in simplified.graph.node}
-    assert operators <= {"Conv", "Clip", "AveragePool", "Reshape", "Flatten", "Gemm", "MatMul", "Add"}
+    assert operators <= {"Conv", "Clip", "AveragePool", "Reshape", "Flatten", "Gemm", "MatMul", "Add", "Mul"}
+    assert [node.op_type for node in simplified.graph.node].count("Mul") == 1  # the final scale
     assert "Floor" in {node.op_type for node in full.graph.node}
     notes = {entry.key: entry.value for entry in full.metadata_props}
     assert notes["labels"] == "a, b, c, d, e, f" and notes["input_unit"] == "integers -128 to 127, divided by 128"

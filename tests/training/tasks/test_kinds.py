@@ -97,21 +97,26 @@ def test_regression() -> None:
     near(way, "mse", 1e-3)
     assert way.integers["confusion"] == []
     assert any("MSE 0." in line for line in way.log if line.startswith("Epoch: [0]"))
-    assert sum(line.startswith("==> MSE: 0.") for line in way.log) == 9
+    tests = 1 if way.trained["best"]["epoch"] == 7 else 2
+    assert sum(line.startswith("==> MSE: 0.") for line in way.log) == 8 + tests
     extras = read_checkpoint(way.trained["checkpoint"]).extras
     assert extras["best_top1"] == way.trained["best"]["mse"]
 
 
 @pytest.mark.parametrize(
-    ("model", "dataset", "size", "options"),
+    ("model", "dataset", "size", "options", "ranges"),
     [
-        ("ai85unetsmall", "CamVid_s80_c3", (80, 200), []),
-        ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"]),
+        ("ai85unetsmall", "CamVid_s80_c3", (80, 200), [], "measured"),
+        # After so few steps the statistics of the large network's batch normalization are far from those of its batches.
+        ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
     ],
 )
-def test_segmentation(model: str, dataset: str, size: tuple[int, int], options: list[str], plots: None) -> None:
+def test_segmentation(
+    model: str, dataset: str, size: tuple[int, int], options: list[str], ranges: str, plots: None
+) -> None:
     layouts.camvid(Path("data"), size=size)
     training = ["--lr", "0.01", "-b", "4", "--vs", "0", "--confusion"]
+    training += ["--activation-ranges", ranges]
     way = go(model, dataset, ["--use-bias", *options], training, epochs=5)
     assert way.trained["task"] == "segmentation"
     pixels = (80 * 80 * 3 if size[0] == 80 else 352 * 352) * 2
@@ -162,7 +167,8 @@ def test_embeddings_and_relation_based_distillation() -> None:
     assert run("evaluate", *first, "--checkpoint", teacher["checkpoint"])["top1"] == 1
     options = ["--kd-teacher", "tinyteacher", "--kd-resume", teacher["best_checkpoint"], "--kd-relationbased"]
     options += ["--kd-student-wt", "0", "--kd-distill-wt", "1", "--dr", "8"]
-    way = go("tinystudent", "VGGFace2_FaceID", options, ["--lr", "0.01", "-b", "16", "--vs", "0"], epochs=8)
+    rest = ["--lr", "0.01", "-b", "16", "--vs", "0", "--activation-ranges", "fixed"]
+    way = go("tinystudent", "VGGFace2_FaceID", options, rest, epochs=8)
     losses = [epoch["overall_loss"] for epoch in way.trained["epochs"]]
     assert losses[-1] < losses[0] / 2 and way.trained["best"]["overall_loss"] == min(losses[4:])
     near(way, "overall_loss", 0.02)
