@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
-from ai8x_tool.checkpoint.repair import BOOKKEEPING, counted, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
@@ -24,15 +23,24 @@ from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized
 from ai8x_tool.quantization.rules import (
     Clipping,
     QuantizedLayer,
-    average_maximum,
     fold_range,
     quantize_clipped,
     quantize_trained,
 )
+from ai8x_tool.quantization.state import (
+    check_no_ranges,
+    check_state,
+    layer_of,
+    stored_number,
+    tell_defaults,
+    tell_shared,
+    tell_unlimited,
+    tell_values,
+    weight_keys,
+)
 
 _WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
-_RANGES = ("activation_threshold", "final_scale")
 CALIBRATED = "CALIBRATED"
 """The method's name in checkpoints."""
 
@@ -137,28 +145,28 @@ def quantize_checkpoint(
         raise Ai8xError("this checkpoint is already quantized", where=where, fix="use it as it is")
     trained = clipping is None and calibration is None
     if clipping is not None:
-        _check_no_ranges(state, where)
+        check_no_ranges(state, where)
     factor = 1.0 if checkpoint.measured_ranges else NormFacts.factor
     state = _folded(state, described, console, where, trained=trained, factor=factor)
-    _check_state(state, where)
+    check_state(state, where)
     widths = _widths(state, described, default_bits, where)
     console.detail(f"{where}: {', '.join(state)}")
-    _tell_defaults(state, list(widths), console, where, trained=trained)
-    _tell_shared(list(widths), console, where)
+    tell_defaults(state, list(widths), console, where, trained=trained)
+    tell_shared(list(widths), console, where)
     if calibration is None:
-        _tell_unlimited(checkpoint, console)
+        tell_unlimited(checkpoint, console)
         chosen = Calibrated()
     else:
-        chosen = calibration(checkpoint, {_layer_of(key): n for key, n in widths.items()})
+        chosen = calibration(checkpoint, {layer_of(key): n for key, n in widths.items()})
         state |= {key: value for key, value in chosen.ranges.items() if key in state}
     done: dict[str, Tensor] = {}
-    layers = dict(zip(_weight_keys(state), described, strict=False))
+    layers = dict(zip(weight_keys(state), described, strict=False))
     reports = []
     for key, bits in widths.items():
         wide = key in layers and layers[key].output_width != 8
         said = f"{where}: {key!r}"
         listener = None if wide else console
-        _tell_values(key, bits, state, console)
+        tell_values(key, bits, state, console)
         reports.append(_quantize_layer(key, bits, state, done, clipping, chosen.layers, said, listener))
     quantized = _assemble(state, done)
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method
@@ -185,115 +193,31 @@ def _folded(
     There the integers of the folded weights are not those that the model was trained with.
     """
     layers = normalized_layers(state)
-    quantized = [layer for layer in layers if _number(state, f"{layer}.weight_bits", 0)]
+    quantized = [layer for layer in layers if stored_number(state, f"{layer}.weight_bits", 0)]
     if trained and quantized:
         message = f"'{quantized[0]}.bn': batch normalization was not folded before quantization-aware training"
         fix = "resume training, which folds it, or ignore that training with --calibrate or --clip-method"
         raise Ai8xError(message, where=where, fix=fix)
-    keys = [key for key in _weight_keys(state) if not key.endswith(".bn.weight")]
-    operators = {_layer_of(key): entry.operator for key, entry in zip(keys, described, strict=False)}
+    keys = [key for key in weight_keys(state) if not key.endswith(".bn.weight")]
+    operators = {layer_of(key): entry.operator for key, entry in zip(keys, described, strict=False)}
     transposed = {layer: operator == "convtranspose2d" for layer, operator in operators.items()}
     return fold_batchnorm(state, layers, console, where, NormFacts(transposed=transposed, factor=factor))
-
-
-def _weight_keys(state: Mapping[str, Tensor]) -> list[str]:
-    return [key for key in state if key.endswith(".weight")]
 
 
 def _widths(
     state: Mapping[str, Tensor], described: list[LayerDescription], default_bits: int | None, where: str
 ) -> dict[str, int]:
     """Return the bits of every weight tensor that is quantized: those beyond the description's layers are not."""
-    keys = _weight_keys(state)
+    keys = weight_keys(state)
     given = [layer.quantization for layer in described] if described else [None] * len(keys)
     widths = {}
     for key, wanted in zip(keys, given, strict=False):
-        layer = _layer_of(key)
-        bits = wanted or int(_number(state, f"{layer}.weight_bits", 0)) or default_bits or 8
+        layer = layer_of(key)
+        bits = wanted or int(stored_number(state, f"{layer}.weight_bits", 0)) or default_bits or 8
         if bits not in _WIDTHS:
             raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=where)
         widths[key] = bits
     return widths
-
-
-def _tell_defaults(
-    state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool
-) -> None:
-    """Say what the checkpoint does not, where it matters: in quantization by what training has left."""
-    layers = [_layer_of(key) for key in keys]
-    if not trained or not layers:
-        return
-    missing = missing_bookkeeping(state, layers).get("shift_quantile", 0)
-    if missing:
-        console.info(f"{where}: {counted(missing, 'layer')} without shift_quantile: 1 is used", once=True)
-    if not any(_number(state, f"{layer}.weight_bits", 0) for layer in layers):
-        text = "no layer was trained with quantization; --calibrate chooses better integers for such a checkpoint"
-        console.info(f"{where}: {text}", once=True)
-
-
-def _tell_unlimited(checkpoint: Checkpoint, console: Console) -> None:
-    """Warn where training has not found the ranges of activations yet: they saturate at ±1."""
-    quantized = any(value.any() for key, value in checkpoint.state.items() if key.endswith(".weight_bits"))
-    if checkpoint.measured_ranges and not quantized:
-        text = "activation ranges were not measured yet, so activations beyond ±1 saturate; --calibrate measures them"
-        console.warn(f"{checkpoint.path}: {text}")
-
-
-def _tell_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
-    """Say what there is to quantize: the measures that clip methods go by."""
-    for name in (key, key.removesuffix("weight") + "bias"):
-        if name in state:
-            values = state[name].float()
-            measures = f"avgmax {average_maximum(values):.4f}, max {float(values.abs().max()):.4f}"
-            console.detail(f"{name}: {measures}, mean {float(values.mean()):.4f}, {bits} bits")
-
-
-def _tell_shared(keys: list[str], console: Console, where: str) -> None:
-    """Name layers with several weights: shift and width are stored once for each layer."""
-    counts = Counter(_layer_of(key) for key in keys)
-    for layer, count in counts.items():
-        if count > 1:
-            text = f"{count} weights of {layer!r} share one output shift, that of the last: it is wrong for the others"
-            console.warn(f"{where}: {text}")
-
-
-def _check_state(state: Mapping[str, Tensor], where: str) -> None:
-    for key, value in state.items():
-        name = key.rpartition(".")[2]
-        if key.endswith(".bn.weight") or key.endswith(".bn.running_mean"):
-            message = f"{key!r}: batch normalization was not folded, for its statistics are not in the file"
-            raise Ai8xError(message, where=where, fix="save the whole model again")
-        if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
-            raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
-        if value.numel() == 0:
-            raise Ai8xError(f"{key!r} is empty", where=where)
-        if name in BOOKKEEPING and value.numel() != 1:
-            raise Ai8xError(f"{key!r} must hold one number, not {value.flatten().tolist()[:4]}", where=where)
-        if name == "shift_quantile" and not 0 < float(value.flatten()[0]) <= 1:
-            raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
-        if not bool(torch.isfinite(value.float()).all()):
-            raise Ai8xError(f"{key!r} holds infinite or undefined values", where=where)
-        if name in _RANGES and (value.numel() != 1 or not float(value).is_integer()):
-            raise Ai8xError(f"{key!r} must be one whole number, not {value.flatten().tolist()[:4]}", where=where)
-
-
-def _check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
-    for key, value in state.items():
-        if key.rpartition(".")[2] in _RANGES and bool(value.any()):
-            shown = ", ".join(f"{number:g}" for number in value.flatten().tolist()[:4])
-            message = f"{key!r} = {shown}: activation ranges belong to QAT, which this method ignores"
-            raise Ai8xError(message, where=where, fix="leave out --clip-method")
-
-
-def _layer_of(key: str) -> str:
-    """Return ``<layer>`` of ``<layer>.<operation>.weight`` or ``<layer>.weight``."""
-    owner = key.rpartition(".")[0]
-    return owner.rpartition(".")[0] or owner
-
-
-def _number(state: Mapping[str, Tensor], key: str, default: float) -> float:
-    value = state.get(key)
-    return default if value is None else float(value.flatten()[0])
 
 
 def _quantize_layer(
@@ -307,14 +231,14 @@ def _quantize_layer(
     console: Console | None,
 ) -> LayerReport:
     """Quantize one layer into `done`. `console` hears about final scales, None for outputs that may have one."""
-    layer, bias_key = _layer_of(key), key.removesuffix("weight") + "bias"
-    stored = int(_number(state, f"{layer}.weight_bits", 0))
+    layer, bias_key = layer_of(key), key.removesuffix("weight") + "bias"
+    stored = int(stored_number(state, f"{layer}.weight_bits", 0))
     weights = state[key].float()
     bias = state[bias_key].float() if bias_key in state else None
     if layer in chosen:
         result = chosen[layer]
     elif clipping is None:
-        level = _number(state, f"{layer}.shift_quantile", 1.0)
+        level = stored_number(state, f"{layer}.shift_quantile", 1.0)
         result = quantize_trained(weights, bias, bits, level)
         result = _with_range(result, layer, bits, state, where, console)
     else:
@@ -340,7 +264,7 @@ def _with_range(
     if f"{layer}.activation_threshold" not in state:
         return result
     assert result.output_shift is not None
-    folded = fold_range(result.output_shift, int(_number(state, f"{layer}.activation_threshold", 0)), bits)
+    folded = fold_range(result.output_shift, int(stored_number(state, f"{layer}.activation_threshold", 0)), bits)
     if folded.problem is not None and console is not None:
         console.warn(f"{where}: {folded.problem} (of no effect for a 32-bit output)")
     return replace(result, output_shift=float(folded.shift))
@@ -354,7 +278,7 @@ def _assemble(state: Mapping[str, Tensor], done: Mapping[str, Tensor]) -> Ordere
         if name in _DROPPED:
             continue
         if name == "weight":
-            layer = _layer_of(key)
+            layer = layer_of(key)
             for extra in ("output_shift", "weight_bits", "bias_bits"):
                 if f"{layer}.{extra}" in done and f"{layer}.{extra}" not in state:
                     result[f"{layer}.{extra}"] = done[f"{layer}.{extra}"]

@@ -77,6 +77,29 @@ class Meter(ABC):
         return Score(self.loss, self.metrics(), self.samples, self.confusion(), self.examples)
 
 
+@dataclass
+class TrainingMeter:
+    """What is collected in a training epoch: losses by name, and the metrics of the batches that count for them."""
+
+    accuracy: Meter
+    objective: list[float] = field(default_factory=list)
+    overall: list[float] = field(default_factory=list)
+    components: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(self, losses: Mapping[str, float]) -> None:
+        """Add the losses of one batch: ``overall``, ``objective`` and parts with names of their own."""
+        self.overall.append(losses["overall"])
+        self.objective.append(losses["objective"])
+        for name, value in losses.items():
+            if name not in ("overall", "objective"):
+                self.components.setdefault(name, []).append(value)
+
+    def items(self) -> dict[str, float | None]:
+        """Return the losses of a progress line."""
+        parts: dict[str, float | None] = {name: mean(values) for name, values in self.components.items()}
+        return {"Overall Loss": mean(self.overall), "Objective Loss": mean(self.objective), **parts}
+
+
 def mean(values: Sequence[float]) -> float:
     """Mean, 0 of nothing."""
     return sum(values) / max(1, len(values))

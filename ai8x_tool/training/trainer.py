@@ -7,7 +7,7 @@ import math
 import random
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from ai8x_tool.training.board import open_board
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.logs import RunLog, SilentLog
-from ai8x_tool.training.metrics import Meter, Score, mean, progress_line
+from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.model import in_qat, nonzero_weights
 from ai8x_tool.training.network import training_network
 from ai8x_tool.training.passes import Answers, Evaluator, Samples
@@ -69,29 +69,6 @@ def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
             log.record(f"warning: {text}")
     folder = world.agree(log.folder if log else Path())
     return log or SilentLog(folder, console)
-
-
-@dataclass
-class TrainingMeter:
-    """What is collected in a training epoch: losses by name, and the metrics of the batches that count for them."""
-
-    accuracy: Meter
-    objective: list[float] = field(default_factory=list)
-    overall: list[float] = field(default_factory=list)
-    components: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one batch: ``overall``, ``objective`` and parts with names of their own."""
-        self.overall.append(losses["overall"])
-        self.objective.append(losses["objective"])
-        for name, value in losses.items():
-            if name not in ("overall", "objective"):
-                self.components.setdefault(name, []).append(value)
-
-    def items(self) -> dict[str, float | None]:
-        """Return the losses of a progress line."""
-        parts: dict[str, float | None] = {name: mean(values) for name, values in self.components.items()}
-        return {"Overall Loss": mean(self.overall), "Objective Loss": mean(self.objective), **parts}
 
 
 class Trainer:

@@ -107,7 +107,7 @@ def test_regression() -> None:
     ("model", "dataset", "size", "options", "ranges"),
     [
         ("ai85unetsmall", "CamVid_s80_c3", (80, 200), [], "measured"),
-        # After so few steps the statistics of the large network's batch normalization are far from those of its batches.
+        # After so few steps the statistics of the large network's batch normalization are not those of its batches yet.
         ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
     ],
 )
