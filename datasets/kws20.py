@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console, Progress
 
 # Change with everything that changes the stored samples.
-VERSION = 1
+VERSION = 2
 SPEEDS = (1.0, 0.9, 1.1)
 SILENCE_GROUP = 2
 _BATCH = 256

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -29,7 +30,8 @@ KEYWORDS_20 = (
 LABELS_20 = (*KEYWORDS_20, "unknown")
 CLASS_WEIGHTS_20 = (1.0,) * len(KEYWORDS_20) + (0.07,)
 
-_CACHED_ROWS = 16
+_CACHED_ROWS = 4
+_LEVELS = 2**16
 # Recordings are assumed to be silent in their first and last tenth of a second.
 _SILENT_EDGE = SAMPLE_RATE // 10
 
@@ -72,21 +74,29 @@ def shift(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
     return torch.stack([row.roll(step) for row, step in zip(raw, steps.tolist(), strict=True)])
 
 
+@cache
+def _normal_levels() -> NDArray[np.float32]:
+    """Return the normal quantiles in the middle of 65,536 equal shares; the largest is at 4.3 standard deviations."""
+    shares = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
+    return torch.special.ndtri(shares).float().numpy()
+
+
 def add_white_noise(raw: Tensor, generator: torch.Generator) -> Tensor:
     """Return `raw` (B, L) unsigned 8 bit with white noise at a random integer SNR of trunc(U(−5, 20)) dB per row."""
-    snr = (torch.rand(len(raw), 1, generator=generator) * 25 - 5).trunc()
-    result = torch.empty_like(raw)
+    snr = (torch.rand(len(raw), 1, generator=generator) * 25 - 5).trunc().numpy()
+    # A 16-bit draw of NumPy's and a table take a third of the time of torch's normal numbers, and a single thread:
+    # the processor is needed for training.
+    draws = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, (), generator=generator))))
+    levels, source = _normal_levels(), raw.numpy()
+    result = np.empty_like(source)
     # A few rows at a time stay in the processor's cache.
-    for start in range(0, len(raw), _CACHED_ROWS):
-        clean, ratio = raw[start : start + _CACHED_ROWS], snr[start : start + _CACHED_ROWS]
-        signal = clean.to(torch.float32, copy=True)
-        signal.sub_(signal.mean(dim=1, keepdim=True))
-        deviation = torch.linalg.vector_norm(signal, dim=1, keepdim=True)
-        deviation /= (signal.shape[1] * 10 ** (ratio / 10)).sqrt()
-        noise = torch.randn(clean.shape, generator=generator).mul_(deviation)
+    for start in range(0, len(source), _CACHED_ROWS):
+        clean, ratio = source[start : start + _CACHED_ROWS], snr[start : start + _CACHED_ROWS]
+        noise = np.take(levels, draws.integers(0, _LEVELS, clean.shape, np.uint16), mode="clip")
+        noise *= clean.std(axis=1, keepdims=True, dtype=np.float32) / 10 ** (ratio / 20)
         # Integers: the conversion truncates.
-        result[start : start + _CACHED_ROWS] = noise.to(torch.int16).add_(clean).clamp_(0, 255)
-    return result
+        result[start : start + _CACHED_ROWS] = np.clip(noise.astype(np.int16) + clean, 0, 255)
+    return torch.from_numpy(result)
 
 
 def shift_and_noise(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
