@@ -177,7 +177,8 @@ def _wait(processes: Sequence[Any]) -> bool:
                     process.kill() if ended else process.terminate()
                 ended = True
         except KeyboardInterrupt:
-            for process in alive:
+            # The first one says how to continue; the others end when it does. The second Ctrl-C ends all at once.
+            for process in alive if interrupted else alive[:1]:
                 process.kill() if interrupted else process.terminate()
             interrupted = True
     return interrupted

@@ -53,7 +53,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
 def train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
     """Train as one of the processes of `world`; the first one writes the files."""
     session = prepare(settings, console, world)
-    with _run_log(settings, console, world) as log:
+    with _run_log(settings, console, world) as log, world.answered():
         trainer = Trainer(session, log)
         try:
             return trainer.run()

@@ -108,6 +108,16 @@ class World:
             value.copy_(agreed)
 
     @contextmanager
+    def answered(self) -> Iterator[None]:
+        """Tell the end of another process from other errors, where torch exchanges gradients by itself."""
+        try:
+            yield
+        except RuntimeError as error:
+            if self.size > 1 and (isinstance(error, dist.DistError) or "gloo" in str(error).lower()):
+                raise _no_answer(error) from None
+            raise
+
+    @contextmanager
     def first_alone(self) -> Iterator[None]:
         """Let the first process go ahead, for example with downloads, and the others follow when it has succeeded."""
         if not self.is_first and self.agree(False) is False:
@@ -132,8 +142,12 @@ def _exchange() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise OtherFailedError(f"no answer from another training process: {reason}") from None
+        raise _no_answer(error) from None
+
+
+def _no_answer(error: RuntimeError) -> OtherFailedError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return OtherFailedError(f"no answer from another training process: {reason}")
 
 
 def _padded(value: Tensor) -> Tensor:

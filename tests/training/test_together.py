@@ -223,7 +223,7 @@ def test_a_killed_process_ends_the_others(steady: Path) -> None:
     process = start("ai8x_tool", *PAIR)
     folder = wait_for_epoch()
     table = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
     ).stdout
     children = [int(row.split()[0]) for row in table.splitlines() if "spawn_main" in row]
     assert len(children) == 2
