@@ -202,12 +202,12 @@ def start(*words: str) -> subprocess.Popen[str]:
 
 def lines(process: subprocess.Popen[str]) -> list[str]:
     """Wait for the end, which must come soon, and return the messages."""
-    return process.communicate(timeout=60)[1].splitlines()
+    return process.communicate(timeout=180)[1].splitlines()
 
 
 def wait_for_epoch() -> Path:
     """Return the first run that has completed an epoch."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not (found := list(Path("logs").glob("2*/checkpoint.pth.tar"))):
         assert time.monotonic() < deadline
         time.sleep(0.02)
