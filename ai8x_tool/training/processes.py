@@ -192,12 +192,13 @@ def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupte
     """Return the first process's result, or raise what says most about why there is none."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
-        if not isinstance(error, OtherFailedError):
+        if not isinstance(error, OtherFailedError) and not (interrupted and isinstance(error, RuntimeError)):
             raise error
     if isinstance(outcomes[0], TrainResult):
         return outcomes[0]
-    if interrupted:
-        raise KeyboardInterrupt
+    if interrupted:  # and the first process could not say where: an exchange with the others had failed before
+        message = "interrupted; to continue: --resume-from the last checkpoint in the newest log folder"
+        raise TrainingInterruptedError(message)
     for rank, process in enumerate(processes):
         if process.exitcode < 0:
             name = signal.Signals(-process.exitcode).name
