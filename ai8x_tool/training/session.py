@@ -89,7 +89,6 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
-    world.agree_on(model)
     if measured and policy is not None and not in_qat(model):
         check_measurable(model, entry.input, device)
     task.attach(model)

@@ -197,6 +197,8 @@ def start(*words: str) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *sys.path])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
+    # What a shell starts in the background ignores Ctrl-C, and so does what that starts: here it is to be heard.
+    pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     return subprocess.Popen([sys.executable, "-m", *words], text=True, env=environment, **pipes)
 
 
@@ -239,7 +241,7 @@ def test_interrupting(steady: Path) -> None:
     folder = wait_for_epoch()
     os.killpg(process.pid, signal.SIGINT)
     (line,) = lines(process)
-    assert line.startswith("error: interrupted") and "--resume-from" in line
+    assert line.startswith("error: interrupted in epoch ") and f"--resume-from {folder}" in line
     assert process.returncode == 130
     assert_whole(folder)
 
