@@ -14,12 +14,12 @@ from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
 from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
-from ai8x_tool.synthesis import Synthesis
-from ai8x_tool.synthesis_run import synthesize_project
-from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.synthesis.project import synthesize_project
+from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.synthesis.synthesize import Synthesis
+from ai8x_tool.training.agreement import Agreement
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.trainer import train
-from ai8x_tool.verify.agreement import Agreement
 from ai8x_tool.verify.chain import Proof
 from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
 

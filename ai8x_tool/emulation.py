@@ -14,7 +14,7 @@ from rich.markup import escape
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
-from ai8x_tool.synthesis import load_sample
+from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
 
 Array = npt.NDArray[Any]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ai8x_tool.data.cache import ArrayWriter, cached_arrays
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.images import read_image
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.folding import fold
-from ai8x_tool.training.cache import ArrayWriter, cached_arrays
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
-from ai8x_tool.training.images import read_image
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console

@@ -12,9 +12,9 @@ import torch
 import torchaudio
 from torch import Tensor
 
-from ai8x_tool.training.cache import ArrayWriter, cached_arrays, open_arrays
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
-from ai8x_tool.training.speech import (
+from ai8x_tool.data.cache import ArrayWriter, cached_arrays, open_arrays
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.speech import (
     CLASS_WEIGHTS_20,
     LABELS_20,
     SAMPLE_RATE,
@@ -25,7 +25,7 @@ from ai8x_tool.training.speech import (
     shift_limits,
     speech_part,
 )
-from ai8x_tool.training.speech_commands import (
+from ai8x_tool.data.speech_commands import (
     BENCHMARK,
     FOLDERS,
     LIBRISPEECH,

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ai8x_tool.training.cache import cached_arrays
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
-from ai8x_tool.training.espeak import require_espeak
-from ai8x_tool.training.speech import (
+from ai8x_tool.data.cache import cached_arrays
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.espeak import require_espeak
+from ai8x_tool.data.speech import (
     COMMAND_WORDS,
     LABELS_20,
     class_numbers,
     shift_limits,
     speech_part,
 )
-from ai8x_tool.training.synthetic_speech import RECORDING, SpeechPlan, write_speech
+from ai8x_tool.data.synthetic_speech import RECORDING, SpeechPlan, write_speech
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.download import Download, fetch
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
-from ai8x_tool.training.download import Download, fetch
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console

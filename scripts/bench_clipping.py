@@ -13,7 +13,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.rules import Clipping
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration

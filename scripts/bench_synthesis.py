@@ -68,7 +68,7 @@ def main() -> None:
             seconds = statistics.median(run[0] for run in runs)
             memory = max(run[1] for run in runs) / 1024
             print(f"{name:24} {seconds:6.2f} s  {seconds / base:5.1f} × start  {memory:5.0f} MiB")
-    imported = [sys.executable, "-X", "importtime", "-c", "import ai8x_tool.synthesis_run"]
+    imported = [sys.executable, "-X", "importtime", "-c", "import ai8x_tool.synthesis.project"]
     log = subprocess.run(imported, capture_output=True, text=True, check=True).stderr
     print("torch imported:", "yes" if "| torch" in log else "no")
 

@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
+from ai8x_tool.model.build import channels_last
 from ai8x_tool.nn.fused import FusedModule
-from ai8x_tool.plugins import find_model
+from ai8x_tool.plugins.find import find_model
 from ai8x_tool.settings import TrainSettings
-from ai8x_tool.training.model import channels_last
 from ai8x_tool.training.trainer import train
 
 Clock = Callable[[], float]
@@ -44,10 +44,10 @@ DATASETS = {"ai85kws20netv3": "BenchSpeech", "ai85net5": "BenchDigits"}
 LIMITS = {"QAT step": 1.25, "QAT epoch": 1.1, "-8 forward": 1.2}
 PLUGIN = f"""
 import torch
-from ai8x_tool.plugins import load_plugin
+from ai8x_tool.plugins.find import load_plugin
 from ai8x_tool.resources import shipped
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part, first_sample
-from ai8x_tool.training.speech import LABELS_20, SAMPLES, shift_limits, speech_part
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part, first_sample
+from ai8x_tool.data.speech import LABELS_20, SAMPLES, shift_limits, speech_part
 
 COUNT = {BATCH * STEPS}
 

@@ -60,7 +60,7 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
         where = f"{error.filename}: " if error.filename else ""
         raise _failure(f"{where}{error.strerror or error}", console) from None
     except Exception as error:
-        from ai8x_tool.plugin_import import plugin_fault
+        from ai8x_tool.plugins.load import plugin_fault
 
         fault = _out_of_memory(error) or plugin_fault(error)
         if fault is None:
@@ -85,7 +85,7 @@ def _out_of_memory(error: Exception) -> Ai8xError | None:
 
 def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str | None, console: Console) -> None:
     """Do what ``--summary`` asks for."""
-    from ai8x_tool.training.summaries import summarize
+    from ai8x_tool.report.summaries import summarize
 
     summary = summarize(settings, kind.lower(), filename or "model", console)
     console.show(summary.view)

@@ -13,8 +13,8 @@ from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.synthesis import Synthesis
-    from ai8x_tool.synthesis_settings import SynthesizeSettings
+    from ai8x_tool.synthesis.settings import SynthesizeSettings
+    from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.verify.chain import Proof
 
 _IN, _OUT, _FIFO = "Input", "Generated project", "Input through a FIFO"
@@ -273,10 +273,10 @@ def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
 def _synthesize(
     recipe: str | None, settings_file: Path | None, flags: dict[str, Any], extras: _Extras, console: Console
 ) -> None:
-    from ai8x_tool.report.summary import checkpoint_table, synthesis_document, synthesis_table
     from ai8x_tool.settings import resolve
-    from ai8x_tool.synthesis_run import generate_checked, save_intermediate, save_output, write_synthesis
-    from ai8x_tool.synthesis_settings import SynthesizeSettings
+    from ai8x_tool.synthesis.project import generate_checked, save_intermediate, save_output, write_synthesis
+    from ai8x_tool.synthesis.settings import SynthesizeSettings
+    from ai8x_tool.synthesis.summary import checkpoint_table, synthesis_document, synthesis_table
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)
     if settings.explain is not None:
@@ -318,7 +318,7 @@ def _show_proof(proof: Proof, console: Console) -> None:
 
 def _explain(settings: SynthesizeSettings, layer: str, console: Console) -> None:
     from ai8x_tool.report.explain import explain_rows, explain_table, find_layer
-    from ai8x_tool.synthesis_run import generate
+    from ai8x_tool.synthesis.project import generate
 
     program = generate(settings, console).program
     found = find_layer(program, layer)
@@ -327,7 +327,7 @@ def _explain(settings: SynthesizeSettings, layer: str, console: Console) -> None
 
 
 def _check(settings: SynthesizeSettings, folder: Path, console: Console) -> None:
-    from ai8x_tool.synthesis_run import differing_files, generate
+    from ai8x_tool.synthesis.project import differing_files, generate
 
     different = differing_files(generate(settings, console).files, folder)
     console.result({"schema": "ai8x-check/1", "project": str(folder), "different": different})

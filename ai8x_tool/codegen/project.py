@@ -28,7 +28,7 @@ from ai8x_tool.device import registers as tables
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.program import Program, layer_region
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
-from ai8x_tool.report.statistics import Statistics, statistics
+from ai8x_tool.mapping.statistics import Statistics, statistics
 from ai8x_tool.resources import search_path
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.lowering.steps import Words, Write
-from ai8x_tool.report.statistics import Operations, Statistics
+from ai8x_tool.mapping.statistics import Operations, Statistics
 
 _WORDS_PER_LINE = 8
 _BYTES_PER_LINE = 16

@@ -16,7 +16,7 @@ from ai8x_tool.engine.operators import (
     reduce_to_8_bits,
 )
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import BUFFER, INPUT, STOP
+from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP
 from ai8x_tool.network.network import Layer, Network
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ai8x_tool.device.bits import bits_of, ceil_div
 from ai8x_tool.lowering.options import Context, SynthesizedInput
+from ai8x_tool.lowering.program_rules import INPUT_RULES, SampleInput, constraint_synthesized_sample
 from ai8x_tool.lowering.steps import InputBlock, Words
-from ai8x_tool.mapping.bits import bits_of, ceil_div
 from ai8x_tool.network.network import Layer
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.program_rules import INPUT_RULES, SampleInput, constraint_synthesized_sample
+from ai8x_tool.rule import require
 
 _LANES = 4
 

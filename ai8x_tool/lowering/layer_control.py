@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ai8x_tool.device import MAX78000
+from ai8x_tool.device.bits import highest, lowest
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.mapping.bits import highest, lowest
 
 Fields = dict[str, int]
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.bits import bits_of
+from ai8x_tool.frontend.yaml.description import Pair
 from ai8x_tool.lowering.steps import AnswerBlock, Words
-from ai8x_tool.mapping.bits import bits_of
-from ai8x_tool.network.description import Pair
 from ai8x_tool.network.dimensions import passes, processors_per_pass
 
 _LANES = 4

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ai8x_tool.device.bits import quadrant_bits
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.mapping.bits import quadrant_bits
 
 Fields = dict[str, int]
 

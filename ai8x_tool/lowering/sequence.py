@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ai8x_tool.frontend.yaml.description import STOP
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.network.description import STOP
 
 Fields = dict[str, int]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
+from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.lowering.fifo import control_writes, feeds, is_group
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.sequence import layer_count
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
-from ai8x_tool.network.description import BINARY
 
 _MEMORY_CONTROL = 0x40E
 

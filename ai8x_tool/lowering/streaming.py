@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device import MAX78000
+from ai8x_tool.device.bits import ceil4, ceil_div
+from ai8x_tool.frontend.yaml.description import STOP
 from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.program_rules import StreamedLayer, constraint_stream_step
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.mapping.bits import ceil4, ceil_div
-from ai8x_tool.network.description import STOP
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.program_rules import StreamedLayer, constraint_stream_step
+from ai8x_tool.rule import require
 
 Fields = dict[str, int]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.program_rules import StreamedLayer, constraint_tram
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.program_rules import StreamedLayer, constraint_tram
+from ai8x_tool.rule import require
 
 Fields = dict[str, int]
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.mapping.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
+from ai8x_tool.mapping.rules.memory_rules import BiasSpace, constraint_bias_memory
 from ai8x_tool.network.network import IntArray
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.memory_rules import BiasSpace, constraint_bias_memory
+from ai8x_tool.rule import require
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ai8x_tool.mapping.bits import ceil_div
-from ai8x_tool.network.description import Operator, Pair
+from ai8x_tool.device.bits import ceil_div
+from ai8x_tool.frontend.yaml.description import Operator, Pair
+from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES, FOLDED_KERNEL, STRETCHED_REACH, DilatedLayer
 from ai8x_tool.network.dimensions import passes, processors_per_pass
 from ai8x_tool.network.network import IntArray, Layer, Network
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.dilation_rules import DILATION_RULES, FOLDED_KERNEL, STRETCHED_REACH, DilatedLayer
+from ai8x_tool.rule import require
 
 _LAST_CONVERTED_LAYER = 8
 

@@ -8,12 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
-from ai8x_tool.mapping.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
 from ai8x_tool.mapping.kernel_stream import Bytes, Columns, StreamShape, layer_streams
-from ai8x_tool.network.network import IntArray
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.memory_rules import (
+from ai8x_tool.mapping.rules.memory_rules import (
     KernelColumns,
     KernelSpace,
     ParallelColumns,
@@ -21,6 +19,8 @@ from ai8x_tool.rules.memory_rules import (
     constraint_kernel_conflict,
     constraint_kernel_memory,
 )
+from ai8x_tool.network.network import IntArray
+from ai8x_tool.rule import require
 
 _ALL = (1 << PROCESSORS) - 1
 _EXTENSION = 4096

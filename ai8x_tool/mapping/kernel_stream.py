@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.bits import ceil_div, lowest
 from ai8x_tool.device.facts import COLUMN_BYTES
-from ai8x_tool.mapping.bits import ceil_div, lowest
-from ai8x_tool.network.description import BINARY
+from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.network.network import IntArray
 
 Bytes = npt.NDArray[np.uint8]

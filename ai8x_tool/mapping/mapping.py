@@ -8,15 +8,15 @@ from itertools import pairwise
 
 import numpy as np
 
+from ai8x_tool.device.bits import bits_of, ones, quadrant_bits
 from ai8x_tool.device.facts import QUADRANTS, Device
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
-from ai8x_tool.mapping.bits import bits_of, ones, quadrant_bits
 from ai8x_tool.mapping.hardware import HardwareView, hardware_view, tram_depth
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
+from ai8x_tool.mapping.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
 from ai8x_tool.network.network import IntArray, Layer, Network
-from ai8x_tool.rules.base import require
-from ai8x_tool.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
+from ai8x_tool.rule import require
 
 _PARALLEL = 4
 """Outputs that a layer with calcx4 computes at a time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai8x_tool.network.description import LayerDescription, Pair
+from ai8x_tool.frontend.yaml.description import LayerDescription, Pair
 
 
 def pooled_size(layer: LayerDescription, size: Pair) -> Pair:

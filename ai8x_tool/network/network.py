@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device import Device
-from ai8x_tool.network.description import STOP, LayerDescription, NetworkDescription, Pair
+from ai8x_tool.frontend.yaml.description import STOP, LayerDescription, NetworkDescription, Pair
 
 IntArray = npt.NDArray[np.int64]
 

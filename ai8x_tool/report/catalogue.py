@@ -27,7 +27,8 @@ Row = dict[str, str]
 
 def catalogue(kind: str, console: Console | None = None) -> list[Row]:
     """Return name, description and file of everything of one kind; `console` hears of files that are skipped."""
-    from ai8x_tool import plugins, resources, settings  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool import resources, settings  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool.plugins import find as plugins  # noqa: PLC0415  (each only where needed)
 
     if kind == "models":
         return [_row(x.name, x.description, x.file) for x in plugins.list_models(console)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ai8x_tool.report.plots import new_figure, png
+from ai8x_tool.training.plots import new_figure, png
 
 _COLUMN, _ROW = 2.4, 0.62  # inches
 

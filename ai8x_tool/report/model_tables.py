@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from ai8x_tool.model.facts import LayerWork, WeightTensor
     from ai8x_tool.training.clipping import LayerClipping
-    from ai8x_tool.training.model_facts import LayerWork, WeightTensor
 
 
 def work_table(rows: Sequence[LayerWork], title: str) -> Table:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ai8x_tool.training.data import Part
-from ai8x_tool.training.torch_data import TorchPart
+from ai8x_tool.data.dataset import Part
+from ai8x_tool.plugins.reference_data import TorchPart
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]

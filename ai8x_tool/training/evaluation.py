@@ -14,18 +14,10 @@ from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part, first_sample
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.transform import check_quantized, round_stored_biases
-from ai8x_tool.plugins import find_dataset
-from ai8x_tool.resources import find_config
-from ai8x_tool.settings import EvaluateSettings
-from ai8x_tool.synthesis import load_network
-from ai8x_tool.training.checkpoints import write_file
-from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part, first_sample
-from ai8x_tool.training.metrics import Score
-from ai8x_tool.training.model import (
+from ai8x_tool.model.build import (
     build_model,
     check_architecture,
     compute_device,
@@ -33,9 +25,17 @@ from ai8x_tool.training.model import (
     use_channels_last,
     warn_about_inner_scales,
 )
+from ai8x_tool.nn.transform import check_quantized, round_stored_biases
+from ai8x_tool.plugins.find import find_dataset
+from ai8x_tool.resources import find_config
+from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.synthesis.synthesize import load_network
+from ai8x_tool.training.agreement import Agreement, compare_outputs
+from ai8x_tool.training.checkpoints import write_file
+from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
+from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import Answers, Evaluator, whole
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.verify.agreement import Agreement, compare_outputs
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import Part
 from ai8x_tool.training.batches import batch_count, batch_total, batches
-from ai8x_tool.training.data import Part
 from ai8x_tool.training.metrics import Examples, Score, progress_line
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World

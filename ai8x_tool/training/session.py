@@ -15,16 +15,9 @@ from torch import nn
 from ai8x_tool import resources
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSetEntry, first_sample
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn import QatPolicy, read_policy
-from ai8x_tool.plugins import find_dataset, find_model
-from ai8x_tool.settings import TrainSettings
-from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
-from ai8x_tool.training.batches import derived_seed, generator_for
-from ai8x_tool.training.board import check_board
-from ai8x_tool.training.checkpoints import restore_optimizer
-from ai8x_tool.training.data import DataSetEntry, first_sample
-from ai8x_tool.training.model import (
+from ai8x_tool.model.build import (
     build_model,
     check_architecture,
     compute_device,
@@ -33,11 +26,18 @@ from ai8x_tool.training.model import (
     require_trainable,
     use_channels_last,
 )
+from ai8x_tool.nn import QatPolicy, read_policy
+from ai8x_tool.plugins.find import find_dataset, find_model
+from ai8x_tool.settings import TrainSettings
+from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
+from ai8x_tool.training.batches import derived_seed, generator_for
+from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.passes import Samples, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
+from ai8x_tool.training.tensorboard import check_board
 from ai8x_tool.training.world import ALONE, World
 
 INITIAL = -1

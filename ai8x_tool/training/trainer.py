@@ -18,23 +18,23 @@ from torch import Tensor
 from ai8x_tool import settings as settings_files
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
+from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
-from ai8x_tool.report.plots import plot_history
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
-from ai8x_tool.training.board import open_board
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
+from ai8x_tool.training.compiled_model import training_network
 from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
-from ai8x_tool.training.model import in_qat, nonzero_weights
-from ai8x_tool.training.network import training_network
 from ai8x_tool.training.passes import Answers, Evaluator, Samples
+from ai8x_tool.training.plots import plot_history
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.session import Session, prepare
+from ai8x_tool.training.tensorboard import open_board
 from ai8x_tool.training.world import World
 
 

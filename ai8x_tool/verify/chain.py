@@ -12,16 +12,16 @@ import numpy.typing as npt
 import torch
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSetEntry
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings import EvaluateSettings
-from ai8x_tool.synthesis import Synthesis
-from ai8x_tool.training.data import DataSetEntry
+from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, check_program
+from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.verify.firmware import FirmwareCheck, check_firmware
-from ai8x_tool.verify.hardware import HardwareCheck, LayerCheck, check_program
 from ai8x_tool.verify.models import (
     LayerDistance,
     LayerEquality,

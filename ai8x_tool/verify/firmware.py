@@ -17,7 +17,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.firmware import build, open_session
 from ai8x_tool.firmware.session import Session
-from ai8x_tool.synthesis import Synthesis
+from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.virtual import VirtualDevice
 
 Array = npt.NDArray[Any]

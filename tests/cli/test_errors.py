@@ -293,7 +293,7 @@ def test_quantize_options(workspace, ai8x, states, more, text):
 
 
 def test_interruption(workspace, monkeypatch):
-    from ai8x_tool import synthesis_run
+    from ai8x_tool.synthesis import project as synthesis_run
 
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt

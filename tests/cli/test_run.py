@@ -11,8 +11,8 @@ from firmware_case import NEEDS_CC, NEEDS_EMULATOR
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as engine
-from ai8x_tool.network.resolve import ResolveOptions
-from ai8x_tool.synthesis import SynthesisOptions, load_network
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, load_network
 
 SHAPE = (3, 4, 4)
 

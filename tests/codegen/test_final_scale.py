@@ -17,7 +17,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as run_engine
 from ai8x_tool.lowering.outputs import OutputRegion
-from ai8x_tool.synthesis import SynthesisOptions, synthesize_network
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
 
 TYPES = {8: "<i1", 16: "<i2", 32: "<i4"}
 

@@ -12,7 +12,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings import EvaluateSettings, TrainSettings
 from ai8x_tool.training.batches import batches
 

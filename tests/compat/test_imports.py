@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ai8x_tool import plugins
+from ai8x_tool.plugins import find as plugins
 
 NEIGHBOUR = "VALUE = {value}\n"
 USER = """

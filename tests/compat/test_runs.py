@@ -141,7 +141,7 @@ def test_a_fault_in_an_item_names_the_line(squares: Path, workers: str) -> None:
 
 
 def test_global_random_numbers_of_the_caller_are_left_alone(squares: Path, console: Console) -> None:
-    from ai8x_tool.plugins import find_dataset
+    from ai8x_tool.plugins.find import find_dataset
 
     part = find_dataset("SQUARES").load(squares / "data", console).train
     torch.manual_seed(1)

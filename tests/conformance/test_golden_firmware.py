@@ -11,7 +11,7 @@ from recording_bus import RecordingBus
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, write_project
-from ai8x_tool.synthesis import SynthesisOptions, synthesize
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize
 
 pytestmark = pytest.mark.golden
 

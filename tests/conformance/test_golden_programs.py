@@ -11,8 +11,8 @@ from networks import QUIET
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.rules.data_memory import OverlapOptions
-from ai8x_tool.synthesis import SynthesisOptions, synthesize
+from ai8x_tool.mapping.check_data_memory import OverlapOptions
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize
 
 pytestmark = pytest.mark.golden
 

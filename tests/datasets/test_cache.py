@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from ai8x_tool.data.cache import ArrayWriter, cached_arrays, open_arrays
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.cache import ArrayWriter, cached_arrays, open_arrays
 
 KEY = {"version": 1, "speeds": (1.0, 0.9)}
 

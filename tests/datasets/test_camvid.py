@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_tool import plugins
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins import find as plugins
 
 camvid = plugins.load_plugin(Path(__file__).resolve().parents[2] / "datasets" / "camvid.py")
 

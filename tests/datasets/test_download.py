@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.download import Download, extract, fetch
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.download import Download, extract, fetch
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
+from ai8x_tool.data import speech_commands
+from ai8x_tool.data.dataset import DataSet
+from ai8x_tool.data.download import Download
+from ai8x_tool.data.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training import speech_commands
-from ai8x_tool.training.data import DataSet
-from ai8x_tool.training.download import Download
-from ai8x_tool.training.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
 
 FILES = ("aa_nohash_0.wav", "bb_nohash_0.wav", "bb_nohash_1.wav", "cc_nohash_0.wav")
 FREQUENCY = 500

@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSet
+from ai8x_tool.data.espeak import Espeak, Utterance, synthesize
+from ai8x_tool.data.speech import COMMAND_WORDS, LABELS_20, SAMPLES
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.data import DataSet
-from ai8x_tool.training.espeak import Espeak, Utterance, synthesize
-from ai8x_tool.training.speech import COMMAND_WORDS, LABELS_20, SAMPLES
 
 WORDS = ("stop", "seven", "bed")
 
@@ -176,5 +176,5 @@ def test_interrupted_speaking_leaves_no_cache(kws20_tts: ModuleType, tmp_path: P
 
 @needs_espeak
 def test_speaking_process_does_not_import_torch() -> None:
-    code = "import sys, ai8x_tool.training.espeak; sys.exit('torch' in sys.modules)"
+    code = "import sys, ai8x_tool.data.espeak; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -8,8 +8,8 @@ import data_layouts as layouts
 import numpy as np
 import pytest
 
-from ai8x_tool import plugins
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins import find as plugins
 
 motor = plugins.load_plugin(Path(__file__).resolve().parents[2] / "datasets" / "samplemotordatalimerick.py")
 

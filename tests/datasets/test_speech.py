@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from ai8x_tool.training.speech import (
+from ai8x_tool.data.speech import (
     LABELS_20,
     SAMPLES,
     add_white_noise,
@@ -15,7 +15,7 @@ from ai8x_tool.training.speech import (
     shift_limits,
     speech_part,
 )
-from ai8x_tool.training.speech_commands import FOLDERS, voiced_pieces
+from ai8x_tool.data.speech_commands import FOLDERS, voiced_pieces
 
 
 @pytest.mark.parametrize(

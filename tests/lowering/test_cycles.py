@@ -8,8 +8,8 @@ from networks import build
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.report.cycles import layer_cycles
-from ai8x_tool.report.statistics import statistics
+from ai8x_tool.mapping.cycles import layer_cycles
+from ai8x_tool.mapping.statistics import statistics
 
 DEFAULT = MappingOptions()
 

@@ -10,10 +10,10 @@ from register_examples import CONTROL, REGISTERS
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import registers
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import Write
 from ai8x_tool.lowering.configure import LAYER_REGISTERS
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.network.resolve import ResolveOptions
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ai8x_tool import nn, plugins
+from ai8x_tool import nn
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins import find as plugins
 
 FOREIGN = '''
 from torch import nn

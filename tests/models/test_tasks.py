@@ -7,9 +7,9 @@ import torch
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import MAX78000
+from ai8x_tool.model.build import load_weights
 from ai8x_tool.nn import build_context
-from ai8x_tool.plugins import find_model
-from ai8x_tool.training.model import load_weights
+from ai8x_tool.plugins.find import find_model
 
 
 def build(name, **arguments):

@@ -9,8 +9,8 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.network.parameters import load_parameters
 from ai8x_tool.quantization import quantize
 
 
@@ -40,7 +40,7 @@ def test_simulated_sequence_of_no_layer():
 @pytest.mark.parametrize("keys", [{"write_gap": 2**63}, {"read_gap": 2**63}], ids=str)
 def test_huge_gaps(keys):
     from ai8x_tool.lowering.options import Context, LoweringOptions
-    from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+    from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
 
     with pytest.raises(Ai8xError):
         n = build([passing(**keys)], [], (4, 2, 2), MAX78002)
@@ -113,7 +113,7 @@ def test_undefined_numbers(key, value):
 def test_bias_of_two_dimensions():
     with pytest.raises(Ai8xError):
         p = load({"conv.op.weight": np.ones((4, 2, 3, 3)), "conv.op.bias": np.full((4, 1), 128)})
-        from ai8x_tool.network.resolve import resolve
+        from ai8x_tool.frontend.yaml.resolve import resolve
 
         map_network(resolve(describe([CONV | {"processors": 3}]), p, (2, 4, 4), MAX78000, QUIET), MappingOptions())
 
@@ -143,7 +143,7 @@ def test_quantize(tmp_path, state):
 def test_readahead_streaming_buffers_in_one_block():
     """memory 8.3: with read-ahead, two streaming buffers must not start in the same 16384-byte sub-instance."""
     from ai8x_tool.lowering.options import Context, LoweringOptions
-    from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+    from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
 
     layers = [
         conv(7, streaming=True, readahead=True, out_offset=0x1000),

@@ -5,7 +5,7 @@ import pytest
 from networks import describe
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.hand_made import load_test_parameters
+from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
 
 LAYERS = [
     {"op": "Conv2d", "pad": 1, "processors": 3, "out_offset": 0x1000, "quantization": 4, "output_shift": -2},

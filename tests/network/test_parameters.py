@@ -11,9 +11,9 @@ from networks import describe, random_kernels
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import BINARY
-from ai8x_tool.network.parameters import ParameterOptions, load_parameters
-from ai8x_tool.network.resolve import ResolveOptions, resolve
+from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
+from ai8x_tool.frontend.yaml.description import BINARY
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
 
 EVERYTHING = ParameterOptions()
 CONV = {"op": "Conv2d", "processors": 1, "out_offset": 0}

@@ -7,8 +7,8 @@ from networks import Weights, build
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.network.network import Layer
-from ai8x_tool.network.resolve import ResolveOptions
 
 
 def conv(inputs, **keys):

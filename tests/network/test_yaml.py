@@ -8,8 +8,8 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.network.description import BINARY, BUFFER, INPUT, STOP
-from ai8x_tool.network.parser import read_description
+from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT, STOP
+from ai8x_tool.frontend.yaml.parser import read_description
 
 HEAD = "arch: net\ndataset: set\nlayers:\n"
 

@@ -12,8 +12,8 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.quantization import quantize
-from ai8x_tool.quantization.folding import NormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.quantization.rules import Clipping
 
 QUIET = Console(verbosity=-1)

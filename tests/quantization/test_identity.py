@@ -17,7 +17,7 @@ from ai8x_tool.engine import run as run_engine
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
-from ai8x_tool.synthesis import load_network
+from ai8x_tool.synthesis.synthesize import load_network
 
 CHANNELS = 6
 

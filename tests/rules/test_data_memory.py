@@ -10,7 +10,7 @@ from ai8x_tool.engine import simulated_order
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context, LoweringOptions
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.rules.data_memory import OverlapOptions, check_data_memory
+from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
 
 DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
 

@@ -6,7 +6,7 @@ from networks import QUIET, build, random_sample
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.synthesis import SynthesisOptions, synthesize_network
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
 
 
 @pytest.mark.parametrize("layers", [127, 128])

@@ -14,10 +14,10 @@ from rule_cases import arrays, conv, conv1, loads, makes, maps, passing, point, 
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.lowering.options import LoweringOptions, SynthesizedInput
-from ai8x_tool.network.parameters import ParameterOptions
-from ai8x_tool.rules.base import rule_kind, rule_text
-from ai8x_tool.rules.catalogue import CATALOGUE, LAYER_PHASES
+from ai8x_tool.report.rule_catalogue import CATALOGUE, LAYER_PHASES
+from ai8x_tool.rule import rule_kind, rule_text
 
 ALL = (1 << 64) - 1
 EARLIER = {rule.__name__ for phase in LAYER_PHASES for rule in phase.rules}

@@ -10,11 +10,11 @@ from networks import Weights, build
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.network.resolve import ResolveOptions
-from ai8x_tool.rules.base import check_rules, rule_text
-from ai8x_tool.rules.catalogue import LAYER_PHASES
-from ai8x_tool.rules.subject import Subject
+from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.report.rule_catalogue import LAYER_PHASES
+from ai8x_tool.rule import check_rules, rule_text
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

@@ -14,7 +14,7 @@ from ai8x_tool import resources
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import read_policy
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
 from ai8x_tool.training.schedule import read_schedule
 from ai8x_tool.training.session import build_untrained

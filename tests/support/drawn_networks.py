@@ -12,12 +12,12 @@ from networks import QUIET
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.engine import LayerTensors
+from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
+from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
-from ai8x_tool.network.parameters import load_parameters
-from ai8x_tool.network.parser import read_description
-from ai8x_tool.network.resolve import resolve
-from ai8x_tool.synthesis import synthesize_network
-from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.synthesis.synthesize import synthesize_network
 
 
 @dataclass(frozen=True, eq=False)

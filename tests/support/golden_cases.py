@@ -13,11 +13,11 @@ from networks import QUIET
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import find_device
 from ai8x_tool.engine import run
+from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
+from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.network.parameters import load_parameters
-from ai8x_tool.network.parser import read_description
-from ai8x_tool.network.resolve import ResolveOptions, resolve
 
 INIT, WEIGHTS, BIAS, CONFIGURE, INPUT, START, ENABLE = range(1, 8)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drawn_networks import DrawnNetwork
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.network.description import BINARY, BUFFER, INPUT
+from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT
 
 _BOTH = """
 conv1d conv2d convtranspose2d linear none add sub or xor relu abs no-activation bias bias-group flatten

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import slow_engine as slow
 
+from ai8x_tool.frontend.yaml.description import BUFFER, INPUT
 from ai8x_tool.lowering.input_data import synthesize_sample
-from ai8x_tool.network.description import BUFFER, INPUT
 
 _WORK = 20_000
 """Multiplications and comparisons per layer up to which the loops are run."""

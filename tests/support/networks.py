@@ -12,11 +12,11 @@ import yaml
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run
+from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.network.network import Parameters
-from ai8x_tool.network.parser import read_description
-from ai8x_tool.network.resolve import ResolveOptions, resolve
 
 RESOLVE, MAPPING, LOWERING = ResolveOptions(), MappingOptions(), LoweringOptions()
 QUIET = Console(verbosity=-1)

@@ -14,14 +14,14 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
+from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
+from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering.options import LoweringOptions
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.network.hand_made import load_test_parameters
-from ai8x_tool.network.parameters import ParameterOptions, load_parameters
-from ai8x_tool.network.resolve import ResolveOptions
-from ai8x_tool.synthesis import SynthesisOptions, synthesize_network
+from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ models = [{"name": "tiny", "min_input": 1, "dim": 2}]
 DATASET = """
 import torch
 
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
 
 
 def part(count, seed, augmented):

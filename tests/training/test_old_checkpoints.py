@@ -16,11 +16,11 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.build import load_weights
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration
 from ai8x_tool.settings import EvaluateSettings, TrainSettings
 from ai8x_tool.training.evaluation import evaluate
-from ai8x_tool.training.model import load_weights
 from ai8x_tool.training.trainer import train
 
 State = dict[str, torch.Tensor]

@@ -19,13 +19,13 @@ from ai8x_tool.cli import train as train_command
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.export.onnx_file import export_onnx, run_onnx
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.model.facts import measure_work
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
+from ai8x_tool.report.onnx_file import export_onnx, run_onnx
+from ai8x_tool.report.summaries import KINDS, summarize
 from ai8x_tool.settings import EvaluateSettings, TrainSettings
 from ai8x_tool.training.evaluation import evaluate
-from ai8x_tool.training.model_facts import measure_work
-from ai8x_tool.training.summaries import KINDS, summarize
 from ai8x_tool.training.trainer import train
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "onnxslim")

@@ -15,14 +15,14 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run
 from ai8x_tool.lowering import post_processing
+from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
-from ai8x_tool.plugins import find_dataset
+from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.settings import resolve
-from ai8x_tool.synthesis_run import generate
-from ai8x_tool.synthesis_settings import SynthesizeSettings
+from ai8x_tool.synthesis.project import generate
+from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.training.checkpoints import serialize
-from ai8x_tool.training.model import build_model
 from ai8x_tool.verify.models import compare_with_engine, distance, layer_outputs
 from ai8x_tool.verify.run import VerifyOptions, verify
 

@@ -38,7 +38,7 @@ models = [{"name": "smallnet", "min_input": 1, "dim": 2}]
 DATASET = '''
 import torch
 
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
 
 
 def _part(count, seed):
@@ -117,11 +117,11 @@ def test_difference_is_named(own_folder):
     from ai8x_tool.checkpoint import read_checkpoint
     from ai8x_tool.console import Console
     from ai8x_tool.device import MAX78000
-    from ai8x_tool.network.parameters import load_parameters
-    from ai8x_tool.network.parser import read_description
-    from ai8x_tool.network.resolve import resolve
-    from ai8x_tool.plugins import find_dataset
-    from ai8x_tool.verify.agreement import compare_outputs
+    from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
+    from ai8x_tool.frontend.yaml.parser import read_description
+    from ai8x_tool.frontend.yaml.resolve import resolve
+    from ai8x_tool.plugins.find import find_dataset
+    from ai8x_tool.training.agreement import compare_outputs
 
     console = Console(verbosity=-1)
     weights = {

@@ -11,7 +11,7 @@ from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import run
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.verify.hardware import check_program
+from ai8x_tool.synthesis.hardware_check import check_program
 from ai8x_tool.virtual import VirtualDevice
 
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)

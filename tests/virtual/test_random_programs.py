@@ -14,7 +14,7 @@ from network_strategies import legal_networks
 
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.hardware import hardware_view
-from ai8x_tool.rules.allocation_rules import (
+from ai8x_tool.mapping.rules.allocation_rules import (
     caution_binary_zeros,
     caution_depthwise_lanes,
     caution_incomplete_pass,
@@ -22,8 +22,8 @@ from ai8x_tool.rules.allocation_rules import (
     caution_transposed_stride,
     caution_unaligned_flatten,
 )
-from ai8x_tool.rules.subject import Subject
-from ai8x_tool.verify.hardware import check_program
+from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.synthesis.hardware_check import check_program
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))

@@ -12,14 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.build import output_scale
 from ai8x_tool.nn.folding import unfold
 from ai8x_tool.training.metrics import Measured, Meter, Score
-from ai8x_tool.training.model import output_scale
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
+    from ai8x_tool.data.dataset import DataSet, DataSetEntry
     from ai8x_tool.settings import TaskSettings
-    from ai8x_tool.training.data import DataSet, DataSetEntry
     from ai8x_tool.training.passes import Predict
     from ai8x_tool.training.tasks.distillation import SoftTargets
     from ai8x_tool.training.world import World

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.report.plots import plot_confusion
 from ai8x_tool.training.metrics import Counts, Measured, Meter, Score, confusion_lines
+from ai8x_tool.training.plots import plot_confusion
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
 
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import named_fused_modules
-from ai8x_tool.report.example_plots import displayable, plot_boxes
 from ai8x_tool.resources import find_config
+from ai8x_tool.training.example_plots import displayable, plot_boxes
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
 from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects

@@ -10,8 +10,8 @@ from torch.nn.functional import mse_loss
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.build import build_model, check_architecture, load_weights
 from ai8x_tool.training.metrics import Measured, Meter, mean
-from ai8x_tool.training.model import build_model, check_architecture, load_weights
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
 from ai8x_tool.training.tasks.regression import shaped_like
 

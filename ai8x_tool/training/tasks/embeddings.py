@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.report.example_plots import plot_embeddings
 from ai8x_tool.training.checkpoints import tensors
+from ai8x_tool.training.example_plots import plot_embeddings
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
 from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext, spaced

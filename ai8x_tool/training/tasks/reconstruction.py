@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.report.example_plots import plot_errors
-from ai8x_tool.report.plots import plot_confusion
+from ai8x_tool.training.example_plots import plot_errors
 from ai8x_tool.training.metrics import Counts, Examples, Meter, Score, confusion_lines
+from ai8x_tool.training.plots import plot_confusion
 from ai8x_tool.training.tasks.base import spaced
 from ai8x_tool.training.tasks.regression import Regression, draw_pairs, shaped_like
 
 if TYPE_CHECKING:
-    from ai8x_tool.training.data import DataSet
+    from ai8x_tool.data.dataset import DataSet
     from ai8x_tool.training.passes import Predict
 
 NORMAL = 0

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.report.example_plots import displayable, plot_curves, plot_numbers, plot_pictures
+from ai8x_tool.training.example_plots import displayable, plot_curves, plot_numbers, plot_pictures
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import Figure, Task, spaced
 

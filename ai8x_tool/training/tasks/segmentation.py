@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ai8x_tool.report.example_plots import displayable, plot_pictures
+from ai8x_tool.training.example_plots import displayable, plot_pictures
 from ai8x_tool.training.metrics import Counts, Score
 from ai8x_tool.training.tasks.classification import Classification, ClassMeter
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSetEntry, Part
 from ai8x_tool.nn.folding import fold
-from ai8x_tool.report import example_plots
-from ai8x_tool.report.example_plots import displayable
 from ai8x_tool.settings import TaskSettings
-from ai8x_tool.training.data import DataSetEntry, Part
+from ai8x_tool.training import example_plots
+from ai8x_tool.training.example_plots import displayable
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import Evaluator, whole
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task

@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from ai8x_tool.training.data import DataSet, DataSetEntry, Part
-from ai8x_tool.training.images import read_image, resized
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.images import read_image, resized
 
 SIDE = 32
 

@@ -1,0 +1,1 @@
+"""Datasets: folders of images, sound and time series; cache, download, augmentation."""

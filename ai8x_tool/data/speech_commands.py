@@ -1,0 +1,206 @@
+"""The recordings of Speech Commands v0.02 and what goes with them: background noise cut to pieces, LibriSpeech."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai8x_tool.data.download import Download, extract, fetch
+from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLE_RATE, SAMPLES
+from ai8x_tool.errors import Ai8xError
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+
+SILENCE, LIBRISPEECH = "_silence_", "librispeech"
+NOISE = "_background_noise_"
+# Position = class number of a folder (model zoo 4.6, 3).
+FOLDERS = tuple(sorted((*COMMAND_WORDS, SILENCE, LIBRISPEECH)))
+
+_SERVER = "http://download.tensorflow.org/data/"
+COMMANDS = Download(
+    "speech_commands_v0.02.tar.gz",
+    2428923189,
+    "sha256:af14739ee7dc311471de98f5f9d2c9191b18aedfe957f4a6ff791c709868ff58",
+    [f"{_SERVER}speech_commands_v0.02.tar.gz"],
+)
+BENCHMARK = Download(
+    "speech_commands_test_set_v0.02.tar.gz",
+    112563277,
+    "sha256:cc2a00c1147c2254e9be3fa0f779d8c17421dc349b86366567a8edfa9acd51df",
+    [f"{_SERVER}speech_commands_test_set_v0.02.tar.gz"],
+)
+LIBRISPEECH_DEV = Download(
+    "dev-clean.tar.gz",
+    337926286,
+    "sha256:76f87d090650617fca0cac8f88b9416e0ebf80350acb97b343a85fa903728ab3",
+    ["https://www.openslr.org/resources/12/dev-clean.tar.gz"],
+)
+
+_SILENCES_PER_FILE = 560
+_SILENCE_SEED = 6
+# A LibriSpeech piece starts this far before and ends this far after the block in which the voice sets in.
+_BEFORE, _AFTER, _BLOCK = 3840, 12544, 128
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The `samples` (float32, −1…1, 16 kHz) of a word, named as its folder.
+
+    `group` orders the recordings of one part so that every data set is a contiguous range of it: LibriSpeech 0,
+    words 1, silence 2 in training and validation; words 0, words of the official benchmark 1, silence 2 in the test.
+    """
+
+    word: str
+    group: int
+    samples: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where the files are: the folder of Speech Commands, the benchmark set and LibriSpeech where present."""
+
+    raw: Path
+    benchmark: Path | None
+    librispeech: Path | None
+
+
+def find_commands(folder: Path, console: Console) -> Path:
+    """Return ``raw`` in `folder`, unpacked from the archive there or downloaded. Raises Ai8xError if incomplete."""
+    raw = folder / "raw"
+    if not raw.is_dir() or not any(raw.iterdir()):
+        extract(fetch(COMMANDS, folder, console), raw, console)
+    for name in (*COMMAND_WORDS, NOISE, "testing_list.txt", "validation_list.txt"):
+        if not (raw / name).exists():
+            fix = f"delete the folder; it will be unpacked again from {COMMANDS.name}"
+            raise Ai8xError(f"this is not all of Speech Commands v0.02: {name!r} is missing", where=str(raw), fix=fix)
+    return raw
+
+
+def find_optional(folder: Path, name: str, download: Download, console: Console) -> Path | None:
+    """Return `name` in `folder`, unpacked or downloaded; None, with a warning, where it cannot be had."""
+    if not (folder / name).is_dir():
+        try:
+            extract(fetch(download, folder, console), folder / name, console)
+        except Ai8xError as error:
+            console.warn(f"going on without {name}: {error}")
+            return None
+    return folder / name
+
+
+def can_read_flac() -> bool:
+    """Return whether a FLAC decoder is installed."""
+    return importlib.util.find_spec("soundfile") is not None
+
+
+def read_wav(path: Path) -> NDArray[np.float32]:
+    """Return a 16-bit mono 16 kHz WAV file as −1…1. Raises Ai8xError for any other file."""
+    try:
+        with wave.open(str(path), "rb") as file:
+            layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
+            frames = file.readframes(file.getnframes())
+    except (OSError, EOFError, wave.Error) as error:
+        raise Ai8xError(f"cannot read the WAV file: {error}", where=str(path), fix="get the file again") from error
+    if layout != (1, 2, SAMPLE_RATE) or not frames or len(frames) % 2:
+        raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
+    samples: NDArray[np.float32] = np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
+    return samples
+
+
+def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
+    """Return (word, group, file) of every word's recordings, sorted, for the parts train, validation and test."""
+    listed = {
+        name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
+        for name in ("testing", "validation")
+    }
+    benchmark = _benchmark_files(sources.benchmark)
+    parts: dict[str, list[tuple[str, int, Path]]] = {"train": [], "validation": [], "test": []}
+    for word in COMMAND_WORDS:
+        for path in sorted((sources.raw / word).glob("*.wav")):
+            name = f"{word}/{path.name}"
+            if name in benchmark:
+                parts["test"].append((word, 1, path))
+            elif name in listed["testing"]:
+                parts["test"].append((word, 0, path))
+            else:
+                parts["validation" if name in listed["validation"] else "train"].append((word, 1, path))
+    parts["test"].sort(key=lambda item: item[1])
+    return parts
+
+
+def _benchmark_files(folder: Path | None) -> set[str]:
+    """Return ``word/file`` of the official test set; files of its unknown words are named ``word_file``."""
+    if folder is None:
+        return set()
+    known = {f"{path.parent.name}/{path.name}" for path in folder.glob("*/*.wav")}
+    unknown = {path.name.replace("_", "/", 1) for path in folder.glob("_unknown_/*.wav")}
+    return known | unknown
+
+
+def recordings(part: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
+    """Yield all recordings of `part` in the order of their group, read one by one."""
+    if part == "train" and sources.librispeech is not None:
+        yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))
+    yield from (Recording(word, group, read_wav(path)) for word, group, path in words)
+    if part == "test":
+        silent = sorted((sources.benchmark / SILENCE).glob("*.wav")) if sources.benchmark else []
+        yield from (Recording(SILENCE, 2, read_wav(path)) for path in silent)
+    else:
+        for number, samples in enumerate(_silences(sources.raw)):
+            if (number % 9 == 8) == (part == "validation"):
+                yield Recording(SILENCE, 2, samples)
+
+
+def _silences(raw: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield 560 random pieces of every background noise, always the same (model zoo 4.6, 1)."""
+    random = np.random.default_rng(_SILENCE_SEED)
+    for path in sorted((raw / NOISE).glob("*.wav")):
+        noise = read_wav(path)
+        for start in random.integers(0, max(len(noise) - SAMPLES, 0) + 1, _SILENCES_PER_FILE).tolist():
+            yield noise[start : start + SAMPLES]
+
+
+def _librispeech(folder: Path) -> Iterator[NDArray[np.float32]]:
+    """Yield the pieces of all LibriSpeech files; a folder of pieces already cut holds WAV files."""
+    for path in sorted(folder.rglob("*.wav")):
+        yield read_wav(path)
+    for path in sorted(folder.rglob("*.flac")):
+        yield from voiced_pieces(_read_flac(path))
+
+
+def _read_flac(path: Path) -> NDArray[np.float32]:
+    soundfile = importlib.import_module("soundfile")
+    try:
+        samples, rate = soundfile.read(path, dtype="float32")
+    except (OSError, RuntimeError) as error:
+        raise Ai8xError(f"cannot read the FLAC file: {error}", where=str(path), fix="get the file again") from error
+    if rate != SAMPLE_RATE or samples.ndim != 1:
+        raise Ai8xError("not a FLAC file with one channel at 16 kHz", where=str(path))
+    return np.asarray(samples, dtype=np.float32)
+
+
+def voiced_pieces(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in (model zoo 4.6, 2).
+
+    The signal is scaled to peak 1. A voice sets in at a block of 128 samples with a mean magnitude above 0.03 that
+    3840 samples precede; the search goes on 12544 samples later and stops when fewer than that remain.
+    """
+    signal = signal / max(float(np.abs(signal).max(initial=0)), 1e-9)
+    blocks = len(signal) // _BLOCK
+    loudness = np.abs(signal[: blocks * _BLOCK]).reshape(blocks, _BLOCK).mean(axis=1)
+    onsets = np.flatnonzero(1000 * loudness > 30) * _BLOCK
+    onsets = onsets[(onsets >= _BEFORE) & (len(signal) - onsets >= _AFTER)]
+    pieces = []
+    while len(onsets):
+        onset = int(onsets[0])
+        pieces.append(signal[onset - _BEFORE : onset + _AFTER])
+        onsets = onsets[onsets >= onset + _AFTER]
+    return pieces

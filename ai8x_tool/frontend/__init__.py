@@ -1,0 +1,1 @@
+"""From descriptions and models to networks."""

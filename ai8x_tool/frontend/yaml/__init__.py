@@ -1,0 +1,1 @@
+"""Network descriptions in YAML: reading and writing."""

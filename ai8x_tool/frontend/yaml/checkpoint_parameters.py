@@ -1,0 +1,190 @@
+"""Weights, biases, shifts and widths from a checkpoint, assigned to layers.
+
+spec: quantization, section 7.2; qatv2, section 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.frontend.yaml.parameter_rules import (
+    Entry,
+    ParameterFile,
+    Tensor,
+    caution_ignored_norm,
+    caution_taken_as_binary,
+    caution_unknown_architecture,
+    caution_zero_weights,
+    constraint_architecture,
+    constraint_bias_range,
+    constraint_bias_shape,
+    constraint_binary_weights,
+    constraint_folded_norm,
+    constraint_integer_values,
+    constraint_kernel_match,
+    constraint_parameter_count,
+    constraint_weight_range,
+    constraint_weight_shape,
+    constraint_weight_width,
+    hint_zero_bias,
+    kernel_size,
+)
+from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.rule import check_rules, remark, require
+
+Array = npt.NDArray[Any]
+
+_MAX_BITS = 8
+_WEIGHT_RULES = (
+    caution_taken_as_binary,
+    caution_zero_weights,
+    constraint_weight_width,
+    constraint_binary_weights,
+    constraint_weight_range,
+)
+
+
+@dataclass(frozen=True)
+class ParameterOptions:
+    """Which entries of the checkpoint to leave out. `no_bias`: layers whose bias is ignored, None for all."""
+
+    skip: int = 0
+    ignore_batchnorm: bool = False
+    no_bias: tuple[int, ...] | None = field(default=())
+
+
+def load_parameters(
+    description: NetworkDescription,
+    checkpoint: Checkpoint,
+    device: Device,
+    console: Console,
+    options: ParameterOptions = ParameterOptions(),
+) -> dict[int, Parameters]:
+    """Return the parameters of every layer that takes some, by layer index.
+
+    Entries are assigned in stored order; surplus entries are ignored. Raises Ai8xError for a foreign architecture,
+    missing entries, weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    """
+    layers = [layer for layer in description.layers if layer.takes_parameters]
+    file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, 0, len(layers))
+    _check_file(file, checkpoint, console)
+    keys = _weight_keys(checkpoint, options, console)
+    require(constraint_parameter_count, file._replace(tensors=len(keys)))
+    return {
+        layer.index: _layer_parameters(description, layer, key, checkpoint, device, console, options)
+        for layer, key in zip(layers, keys, strict=False)
+    }
+
+
+def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -> None:
+    if checkpoint.epoch is None:
+        raise Ai8xError("the checkpoint has no epoch number", where=file.where)
+    check_rules((caution_unknown_architecture,), [file], console)
+    require(constraint_architecture, file)
+
+
+def _weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
+    keys = []
+    _tell_doubled(checkpoint, console)
+    for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
+        entry = Entry(str(checkpoint.path), key, checkpoint.state[key].ndim, options.ignore_batchnorm)
+        require(constraint_folded_norm, entry)
+        remark(caution_ignored_norm, entry, console)
+        if entry.dimensions > 1:
+            keys.append(key)
+    return keys
+
+
+def _tell_doubled(checkpoint: Checkpoint, console: Console) -> None:
+    """Say which of two sets of weights is used: order decides here, while a model takes the later one."""
+    doubled = sum(f"module.{key}" in checkpoint.state for key in checkpoint.state)
+    if doubled:
+        text = f"{doubled} tensors are stored twice, with and without prefix 'module': the set that comes first is used"
+        console.info(f"{checkpoint.path}: {text}", once=True)
+
+
+def _layer_parameters(
+    description: NetworkDescription,
+    layer: LayerDescription,
+    key: str,
+    checkpoint: Checkpoint,
+    device: Device,
+    console: Console,
+    options: ParameterOptions,
+) -> Parameters:
+    where = f"{checkpoint.path}: {key!r} ({layer.label} of {description.path.name})"
+    weights = _integers(Tensor(where, checkpoint.state[key], layer))
+    prefix = key.removesuffix("weight")
+    layer_name = prefix.rstrip(".").rpartition(".")[0]
+    stored = _scalar(checkpoint, f"{layer_name}.weight_bits", where) or _MAX_BITS
+    require(constraint_weight_width, Tensor(where, weights, layer, stored))
+    kernels = _kernels(Tensor(where, weights, layer))
+    bits = _bits(kernels, layer, stored, device, console, where)
+    bias = None
+    if options.no_bias is not None and layer.index not in options.no_bias:
+        bias = _bias(checkpoint.state.get(f"{prefix}bias"), stored, layer, console, where)
+    shift = layer.output_shift
+    if shift is None:
+        shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
+        if checkpoint.measured_ranges and layer.output_width != 8:  # it has no effect, so no value of it is wrong
+            shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
+    scale_key = f"{layer_name}.final_scale"
+    final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
+    return Parameters(key, kernels, bias, bits, shift, final_scale)
+
+
+def _integers(tensor: Tensor) -> IntArray:
+    """Return the values as int64; Ai8xError if they are not whole numbers."""
+    require(constraint_integer_values, tensor)
+    return tensor.values.astype(np.int64)
+
+
+def _scalar(checkpoint: Checkpoint, key: str, where: str) -> int:
+    value = checkpoint.state.get(key)
+    if value is None:
+        return 0
+    if value.size != 1 or not np.isfinite(value).all():
+        raise Ai8xError(f"{key!r} must hold one number, not {value.reshape(-1)[:4].tolist()}", where=where)
+    return int(value.reshape(-1)[0])
+
+
+def _kernels(tensor: Tensor) -> IntArray:
+    """Return the weights as (out, in/groups, rows, columns)."""
+    require(constraint_weight_shape, tensor)
+    require(constraint_kernel_match, tensor)
+    weights = tensor.values
+    kernels = weights.reshape(*weights.shape[:2], *kernel_size(weights.shape))
+    if tensor.layer.operator == "convtranspose2d":
+        kernels = kernels[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)
+    return np.ascontiguousarray(kernels)
+
+
+def _bits(weights: IntArray, layer: LayerDescription, stored: int, device: Device, console: Console, where: str) -> int:
+    bits = layer.quantization
+    if bits is None:
+        bits = stored
+        if device.binary_weights and bool((np.abs(weights) == 1).all()):
+            bits = BINARY
+        elif not weights.any():
+            bits = 1
+    check_rules(_WEIGHT_RULES, [Tensor(where, weights, layer, bits)], console)
+    return bits
+
+
+def _bias(values: Array | None, stored: int, layer: LayerDescription, console: Console, where: str) -> IntArray | None:
+    if values is None:
+        return None
+    tensor = Tensor(where, values, layer)
+    require(constraint_bias_shape, tensor)
+    bias: IntArray = np.floor_divide(_integers(tensor), 1 << (abs(stored) - 1))
+    check_rules((constraint_bias_range, hint_zero_bias), [Tensor(where, bias, layer)], console)
+    return bias

@@ -1,0 +1,196 @@
+"""Rules about weights and biases: their number, shape and range. spec: network-yaml, 3.2 and 4.2; quantization, 7.2."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription, Pair
+from ai8x_tool.rule import Finding
+
+_WIDTHS = (1, 2, 4, 8)
+
+
+class ParameterFile(NamedTuple):
+    """A file with weights for `needed` layers of `description`; `where` is its path. `arch` is None if unknown."""
+
+    where: str
+    description: NetworkDescription
+    arch: str | None
+    tensors: int
+    needed: int
+
+
+class Entry(NamedTuple):
+    """An entry of a checkpoint that is called a weight; `where` is the checkpoint's path."""
+
+    where: str
+    key: str
+    dimensions: int
+    ignore_batchnorm: bool
+
+
+class Tensor(NamedTuple):
+    """Weights or a bias of one layer. `where` names file, key and layer; `bits` is the width of weights."""
+
+    where: str
+    values: npt.NDArray[Any]
+    layer: LayerDescription
+    bits: int = 8
+
+
+def kernel_size(shape: tuple[int, ...]) -> Pair:
+    """Return (rows, columns) of the kernels of a weight tensor (out, in[, rows[, columns]])."""
+    rows, columns = (*shape[2:], 1, 1)[:2]
+    return rows, columns
+
+
+def _range(values: npt.NDArray[Any]) -> str:
+    return f"{values.min()} … {values.max()}"
+
+
+def _fits(values: npt.NDArray[Any], bits: int) -> bool:
+    limit = 1 << (bits - 1)
+    return bool(values.min(initial=0) >= -limit and values.max(initial=0) < limit)
+
+
+def caution_unknown_architecture(s: ParameterFile) -> Finding | None:
+    """The checkpoint says which architecture it holds, so that it cannot be confused with another."""
+    return Finding("the checkpoint names no architecture") if s.arch is None else None
+
+
+def constraint_architecture(s: ParameterFile) -> Finding | None:
+    """Checkpoint and network description are of the same architecture (arch)."""
+    if s.arch is None or s.arch.lower() == s.description.arch.lower():
+        return None
+    values = f"the checkpoint holds {s.arch!r}, the network description is for {s.description.arch!r}"
+    return Finding(values, f"choose the checkpoint and the description ({s.description.path}) of one model")
+
+
+def constraint_folded_norm(s: Entry) -> Finding | None:
+    """Weights have two dimensions or more, because batch normalization is folded into them."""
+    if s.dimensions > 1 or (s.ignore_batchnorm and s.key.endswith(".bn.weight")):
+        return None
+    what = "batch normalization was not folded" if ".bn." in s.key else "one-dimensional weights"
+    fix = "give it to `ai8x quantize`, which folds batch normalization, and use what that writes"
+    return Finding(f"{s.key!r}: {what}", fix)
+
+
+def caution_ignored_norm(s: Entry) -> Finding | None:
+    """Batch normalization that is not folded changes the network's results when it is ignored."""
+    return Finding(f"{s.key!r} is ignored") if s.dimensions <= 1 else None
+
+
+def constraint_parameter_count(s: ParameterFile) -> Finding | None:
+    """There are weights for every layer that needs some, in the order of the layers."""
+    if s.tensors >= s.needed:
+        return None
+    values = f"{s.tensors} weight tensors, but {s.needed} layers of {s.description.path.name} need weights"
+    return Finding(values, "the description lists the model's layers in the order in which the model defines them")
+
+
+def constraint_integer_values(s: Tensor) -> Finding | None:
+    """Weights and biases of a quantized checkpoint are integers."""
+    with np.errstate(invalid="ignore"):  # what is no number differs from whatever it becomes
+        if s.values.dtype.kind != "f" or np.array_equal(s.values.astype(np.int64), s.values):
+            return None
+    return Finding("the values are not integers: this checkpoint is not quantized", "run `ai8x quantize` on it first")
+
+
+def constraint_integer_arrays(s: Tensor) -> Finding | None:
+    """The weights of a hand-made network are stored as integers."""
+    return None if s.values.dtype.kind in "iu" else Finding(f"the array holds {s.values.dtype}")
+
+
+def constraint_weight_shape(s: Tensor) -> Finding | None:
+    """Weights have 2 to 4 dimensions (outputs, inputs, rows, columns), none of which is empty."""
+    if 2 <= s.values.ndim <= 4 and s.values.size:
+        return None
+    return Finding(f"{'×'.join(map(str, s.values.shape))}, {s.values.ndim} dimensions")
+
+
+def constraint_kernel_match(s: Tensor) -> Finding | None:
+    """kernel_size is the size of the layer's kernels in the checkpoint."""
+    size = kernel_size(s.values.shape)
+    if size == s.layer.kernel:
+        return None
+    have, want = "×".join(map(str, size)), "×".join(map(str, s.layer.kernel))
+    fix = f"set it to {have.replace('×', 'x')}, or check the order of layers and checkpoint entries"
+    return Finding(f"the kernels are {have}, but kernel_size says {want}", fix)
+
+
+def caution_taken_as_binary(s: Tensor) -> Finding | None:
+    """Weights that are all +1 or −1 are taken as binary weights, unless quantization says otherwise."""
+    return Finding("all weights are +1 or −1") if s.bits == BINARY and s.layer.quantization is None else None
+
+
+def caution_zero_weights(s: Tensor) -> Finding | None:
+    """A layer whose weights are all 0 computes nothing."""
+    return None if s.values.any() else Finding("all weights are 0")
+
+
+def constraint_weight_width(s: Tensor) -> Finding | None:
+    """Weights have 1, 2, 4 or 8 bits, or are binary."""
+    return None if s.bits in (BINARY, *_WIDTHS) else Finding(f"{s.bits}-bit weights")
+
+
+def constraint_binary_weights(s: Tensor) -> Finding | None:
+    """Binary weights are all +1 or −1."""
+    if s.bits != BINARY or bool((np.abs(s.values) == 1).all()):
+        return None
+    return Finding(f"they are {_range(s.values)}", "train with binary weights, or give another quantization")
+
+
+def constraint_weight_range(s: Tensor) -> Finding | None:
+    """Weights fit the layer's weight bits."""
+    if s.bits == BINARY or _fits(s.values, s.bits):
+        return None
+    enough = next((str(bits) for bits in _WIDTHS if _fits(s.values, bits)), None)
+    fix = f"quantize with {s.bits} bits" + (f", or set quantization to {enough}" if enough else "")
+    return Finding(f"weights {_range(s.values)} do not fit {s.bits} bits", fix)
+
+
+def constraint_array_range(s: Tensor) -> Finding | None:
+    """The weights of a hand-made network fit 8 bits."""
+    return None if _fits(s.values, 8) else Finding(f"weights {_range(s.values)}")
+
+
+def constraint_bias_shape(s: Tensor) -> Finding | None:
+    """A bias has one dimension, and at least one value."""
+    if s.values.ndim == 1:
+        return None if s.values.size else Finding("it is empty")
+    return Finding(f"this one has {s.values.ndim} dimensions")
+
+
+def constraint_bias_range(s: Tensor) -> Finding | None:
+    """Bias values fit 8 bits, after division by 2^(weight bits − 1)."""
+    return None if _fits(s.values, 8) else Finding(f"bias values {_range(s.values)} do not fit 8 bits")
+
+
+def hint_zero_bias(s: Tensor) -> Finding | None:
+    """A bias of zeros takes no memory and counts as none."""
+    return None if s.values.any() else Finding("all bias values are 0")
+
+
+PARAMETER_RULES = (
+    caution_unknown_architecture,
+    constraint_architecture,
+    constraint_folded_norm,
+    caution_ignored_norm,
+    constraint_parameter_count,
+    constraint_integer_values,
+    constraint_integer_arrays,
+    constraint_weight_shape,
+    constraint_kernel_match,
+    caution_taken_as_binary,
+    caution_zero_weights,
+    constraint_weight_width,
+    constraint_binary_weights,
+    constraint_weight_range,
+    constraint_array_range,
+    constraint_bias_shape,
+    constraint_bias_range,
+    hint_zero_bias,
+)

@@ -1,0 +1,191 @@
+"""Rules about kernel and bias memory, checked while layers are placed. spec: memory, 3.8 and 4; registers, 5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.device.facts import COLUMN_BYTES
+from ai8x_tool.network.network import Layer
+from ai8x_tool.rule import Finding
+
+_PARALLEL = 4
+_NARROWER = (4, 2, 1)
+
+
+class UsedQuadrants(NamedTuple):
+    """The quadrants with processors of any layer."""
+
+    where: str
+    quadrants: tuple[int, ...]
+
+
+class StoredLayer(NamedTuple):
+    """A layer whose kernels are stored in passes. `block`: outputs that are stored together in quad mode, else 1."""
+
+    layer: Layer
+    passes: int
+    inputs_per_pass: int
+    block: int = 1
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.layer.where
+
+
+class KernelSpace(NamedTuple):
+    """The `length` columns that a layer needs in each of `processors`, at `offset` (None: no place was found).
+
+    `kernels` of `area` weights make that length. `reserved` is (processor, column), `sizes` the columns by processor.
+    """
+
+    where: str
+    processors: Sequence[int]
+    length: int
+    kernels: int
+    area: int
+    bits: int
+    offset: int | None
+    reserved: npt.NDArray[np.bool_]
+    sizes: npt.NDArray[Any]
+
+    def free(self) -> tuple[int, int]:
+        """Return the free columns of the fullest processor, and its size."""
+        counts = [(int((~self.reserved[p, : self.sizes[p]]).sum()), int(self.sizes[p])) for p in self.processors]
+        return min(counts)
+
+    def longest_run(self) -> int:
+        """Return how many successive columns are free in all processors."""
+        used = self.reserved[list(self.processors), : int(self.sizes[list(self.processors)].min())].any(axis=0)
+        breaks = np.flatnonzero(np.concatenate([[True], used, [True]]))
+        return int(np.diff(breaks).max()) - 1
+
+
+class KernelColumns(NamedTuple):
+    """`columns` of one processor that a layer is about to fill; `owners` are the layers they belong to, −1 for none."""
+
+    where: str
+    processor: int
+    columns: npt.NDArray[Any]
+    owners: npt.NDArray[Any]
+
+
+class ParallelColumns(NamedTuple):
+    """Columns that a layer with calcx4 needs in one processor, and those that are left there."""
+
+    where: str
+    processor: int
+    needed: int
+    limit: int
+
+
+class BiasSpace(NamedTuple):
+    """Bias values of a layer, `length` bytes with padding, in `quadrant`; `fills` are the bytes used in each one."""
+
+    where: str
+    values: int
+    length: int
+    quadrant: int
+    fills: tuple[int, ...]
+    size: int
+
+
+def constraint_quadrant_0(s: UsedQuadrants) -> Finding | None:
+    """The network uses a processor of quadrant 0 (0 … 15), which controls the other quadrants."""
+    if 0 in s.quadrants:
+        return None
+    values = f"no layer uses a processor of quadrant 0, but quadrants {', '.join(map(str, s.quadrants))} are used"
+    return Finding(values, "move at least one layer there")
+
+
+def constraint_even_passes(s: StoredLayer) -> Finding | None:
+    """With flatten, more than 64 channels are divided evenly among passes of a multiple of 4 processors."""
+    channels = s.layer.channels_in
+    if not s.layer.flatten or channels == s.passes * s.inputs_per_pass:
+        return None
+    values = f"flatten: {channels} channels cannot be divided evenly among {s.passes} passes"
+    return Finding(values, f"for example {s.passes * s.inputs_per_pass} channels")
+
+
+def constraint_calcx4_outputs(s: StoredLayer) -> Finding | None:
+    """calcx4 needs a multiple of 4 output channels."""
+    count = s.layer.channels_out
+    if not s.layer.calcx4 or count % _PARALLEL == 0:
+        return None
+    return Finding(f"a multiple of {_PARALLEL} output channels, not {count}", "remove calcx4")
+
+
+def constraint_quad_outputs(s: StoredLayer) -> Finding | None:
+    """Quad mode needs output channels that fill whole bytes of weights in all four quadrants."""
+    count = s.layer.channels_out
+    if count % s.block == 0:
+        return None
+    return Finding(f"{abs(s.layer.bits)}-bit weights need a multiple of {s.block} output channels, not {count}")
+
+
+def constraint_kernel_memory(s: KernelSpace) -> Finding | None:
+    """The kernels of all layers fit the kernel memories of their processors, which hold columns of 9 bytes."""
+    if s.offset is not None and s.offset + s.length <= s.sizes[s.processors[-1]]:
+        return None
+    (free, total), run = s.free(), s.longest_run()
+    values = (
+        f"kernel memory exhausted: the layer needs {s.length} columns of {COLUMN_BYTES} bytes in each of its "
+        f"{len(s.processors)} processors ({s.kernels} kernels × {s.area} weights × {s.bits} bits); {free} of {total} "
+        f"are free in the fullest one, {run} in a row in all"
+    )
+    narrower = [bits for bits in _NARROWER if bits < s.bits and -(-s.length * bits // s.bits) <= run]
+    fix = f"{narrower[0]}-bit weights would fit; or use" if narrower else "use fewer weight bits,"
+    return Finding(values, f"{fix} fewer channels or kernels, or spread layers over other processors")
+
+
+def constraint_kernel_conflict(s: KernelColumns) -> Finding | None:
+    """A column of kernel memory holds the kernels of one layer."""
+    if not (s.owners >= 0).any():
+        return None
+    first, owner = int(s.columns[s.owners >= 0].min()), int(s.owners.max())
+    values = (
+        f"kernel memory conflict: columns of processor {s.processor} from {first} on already hold kernels of layer "
+        f"{owner}"
+    )
+    fix = "give one of the two layers another processor map, or output_processors that start at a multiple of 4"
+    return Finding(values, fix)
+
+
+def constraint_calcx4_memory(s: ParallelColumns) -> Finding | None:
+    """The kernels of a layer with calcx4 lie in the ordinary kernel memory, 4096 columns."""
+    if s.needed <= s.limit:
+        return None
+    values = (
+        f"calcx4 kernels do not fit the ordinary kernel memory: {s.needed} columns of processor {s.processor} are "
+        f"needed, {s.limit} are left"
+    )
+    return Finding(values, "remove calcx4, or use fewer weight bits")
+
+
+def constraint_bias_memory(s: BiasSpace) -> Finding | None:
+    """The biases of all layers fit the bias memories of their quadrants, one byte for each value."""
+    fill = s.fills[s.quadrant]
+    if fill + s.length <= s.size:
+        return None
+    padding = f" and {s.length - s.values} for alignment" if s.length > s.values else ""
+    left = ", ".join(f"{q}: {max(0, s.size - f)}" for q, f in enumerate(s.fills))
+    values = (
+        f"bias memory exhausted: {s.length} bytes ({s.values} values{padding}) are needed, {max(0, s.size - fill)} of "
+        f"{s.size} are left in quadrant {s.quadrant} (by quadrant {left})"
+    )
+    return Finding(values, "allow other quadrants with bias_group, or train without bias")
+
+
+STORED_RULES = (constraint_even_passes, constraint_calcx4_outputs, constraint_quad_outputs)
+MEMORY_RULES = (
+    constraint_quadrant_0,
+    *STORED_RULES,
+    constraint_kernel_memory,
+    constraint_calcx4_memory,
+    constraint_kernel_conflict,
+    constraint_bias_memory,
+)

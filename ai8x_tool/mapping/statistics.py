@@ -1,0 +1,159 @@
+"""Operation counts, memory use and estimated time of a mapped network. spec: arithmetic, 11; registers, 11."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ai8x_tool.lowering.outputs import OutputRegion
+from ai8x_tool.lowering.program import layer_region
+from ai8x_tool.mapping import LayerMapping, Mapping
+from ai8x_tool.mapping.cycles import cycle_basis, cycle_factor, layer_cycles, start_up_cycles
+from ai8x_tool.network.network import Layer
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Operations of one layer or network."""
+
+    macc: int = 0
+    comparisons: int = 0
+    additions: int = 0
+    multiplications: int = 0
+    bitwise: int = 0
+
+    def __add__(self, other: Operations) -> Operations:
+        return Operations(*(a + b for a, b in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def total(self) -> int:
+        """All operations."""
+        return sum(vars(self).values())
+
+
+@dataclass(frozen=True)
+class LayerStatistics:
+    """Figures of one layer. Memory in bytes; data memory is per instance of four processors."""
+
+    index: int
+    name: str | None
+    operator: str
+    input_shape: tuple[int, int, int]
+    output_shape: tuple[int, int, int]
+    operations: Operations
+    weight_bytes: int
+    bias_bytes: int
+    input_bytes: int
+    output_bytes: int
+    cycles: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Figures of a mapped network. `cycle_basis` says how far `cycles` and `microseconds` can be trusted."""
+
+    layers: tuple[LayerStatistics, ...]
+    operations: Operations
+    weight_bytes: int
+    weight_total: int
+    bias_bytes: int
+    bias_total: int
+    cycles: int
+    microseconds: float
+    cycle_basis: str
+
+    def document(self) -> dict[str, Any]:
+        """Return the figures for JSON."""
+        from dataclasses import asdict  # noqa: PLC0415  (JSON only)
+
+        return asdict(self)
+
+
+def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = False) -> Statistics:
+    """Return the figures of `mapping` at an accelerator clock of `clock_mhz`, with or without the pipeline."""
+    factor = cycle_factor(mapping.device, pipeline=pipeline)
+    layers = tuple(_layer_statistics(mapping, mapped, factor) for mapped in mapping.layers)
+    operations = sum((layer.operations for layer in layers), Operations())
+    cycles = start_up_cycles() + sum(layer.cycles for layer in layers)
+    streams = any(mapped.layer.streaming for mapped in mapping.layers)
+    return Statistics(
+        layers=layers,
+        operations=operations,
+        weight_bytes=sum(layer.weight_bytes for layer in layers),
+        weight_total=mapping.device.weight_bytes,
+        bias_bytes=sum(map(len, mapping.bias_bytes.values())),
+        bias_total=4 * mapping.device.bias_size,
+        cycles=cycles,
+        microseconds=cycles / clock_mhz,
+        cycle_basis=cycle_basis(mapping.device, pipeline=pipeline, streams=streams),
+    )
+
+
+def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> LayerStatistics:
+    layer, view = mapped.layer, mapped.view
+    region = layer_region(layer)
+    pixels = layer.in_size[0] * layer.in_size[1]
+    per_pixel = 1 if layer.chw else 4 * view.input_passes * layer.operands
+    return LayerStatistics(
+        index=layer.index,
+        name=layer.name,
+        operator=_operator_text(layer),
+        input_shape=(layer.channels_in * layer.operands, *layer.in_size),
+        output_shape=(layer.channels_out, *layer.out_size),
+        operations=layer_operations(mapped),
+        weight_bytes=mapping.weight_bytes(layer.index),
+        bias_bytes=0 if layer.bias is None else len(layer.bias),
+        input_bytes=pixels * per_pixel,
+        output_bytes=_output_bytes(region, mapped),
+        cycles=round(factor * layer_cycles(mapped)),
+    )
+
+
+def _output_bytes(region: OutputRegion, mapped: LayerMapping) -> int:
+    words = (region.pixels + mapped.view.extra_words) * mapped.view.output_passes * region.width // 8
+    return 4 * words * (region.gap + 1)
+
+
+def _operator_text(layer: Layer) -> str:
+    names = {"none": "passthrough", "convtranspose2d": "conv-transpose2d"}
+    parts = []
+    if layer.has_pool:
+        size = "×".join(map(str, layer.pool if layer.pool[1] > 1 or layer.operator != "conv1d" else layer.pool[:1]))
+        parts.append(f"{'avg' if layer.pool_average else 'max'}-pool {size}")
+    if layer.eltwise:
+        parts.append(f"{layer.eltwise}({layer.operands})")
+    if layer.flatten:
+        parts.append("flatten")
+    if layer.is_convolution or not parts:
+        kernel = layer.kernel[:1] if layer.operator == "conv1d" else layer.kernel
+        size = "" if layer.operator in ("linear", "none") else " " + "×".join(map(str, kernel))
+        parts.append(("depthwise " if layer.depthwise else "") + names.get(layer.operator, layer.operator) + size)
+    if layer.activation != "none":
+        parts.append({"relu": "ReLU", "abs": "Abs"}[layer.activation])
+    return " + ".join(parts)
+
+
+def layer_operations(mapped: LayerMapping) -> Operations:
+    """Return the operations of one layer. spec: arithmetic, section 11."""
+    layer, view = mapped.layer, mapped.view
+    comparisons = additions = bitwise = macc = 0
+    pooled = layer.channels_in * layer.pooled_size[0] * layer.pooled_size[1]
+    if layer.has_pool:
+        operands = layer.operands if layer.pool_first else 1
+        work = layer.pool[0] * layer.pool[1] * pooled * operands
+        comparisons, additions = (0, work) if layer.pool_average else (work, 0)
+    if layer.eltwise:
+        size = layer.pooled_size if layer.pool_first else layer.in_size
+        work = (layer.operands - 1) * layer.channels_in * size[0] * size[1]
+        if layer.eltwise in ("add", "sub"):
+            additions += work
+        else:
+            bitwise += work
+    outputs = layer.channels_out * layer.out_size[0] * layer.out_size[1]
+    if layer.is_convolution:
+        widened = layer.kernel == (1, 1) and view.kernel == (3, 3)
+        taps = 9 if widened else layer.kernel[0] * layer.kernel[1]
+        macc = layer.channels_in * layer.flat_pixels // layer.groups * taps * outputs
+    if layer.activation != "none":
+        comparisons += outputs
+    return Operations(macc, comparisons, additions, 0, bitwise)

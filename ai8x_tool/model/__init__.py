@@ -1,0 +1,1 @@
+"""Building, loading and folding PyTorch models, and facts about them."""

@@ -1,0 +1,174 @@
+"""Building a model from its plugin and filling it from a checkpoint. spec: training, sections 1.1, 3 and 4.5."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DataSetEntry
+from ai8x_tool.device import find_device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.loading import fitting_state
+from ai8x_tool.nn import build_context, load_state, named_fused_modules
+from ai8x_tool.nn.dataflow import trace_dataflow
+from ai8x_tool.plugins.find import find_model
+
+
+def build_model(
+    name: str,
+    entry: DataSetEntry,
+    *,
+    device: str,
+    use_bias: bool = False,
+    round_avg: bool = False,
+    simulate: bool = False,
+    arguments: Mapping[str, Any] | None = None,
+    console: Console | None = None,
+    measured_ranges: bool = False,
+) -> nn.Module:
+    """Return the model `name` for the inputs of a data set; `arguments` are those that the task adds.
+
+    Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
+    """
+    model = find_model(name, console)
+    if arguments and "dimensionality" in arguments and not model.dr:
+        raise Ai8xError(f"{name} is not made for --dr", where=str(model.file), fix="choose a model that lists 'dr'")
+    dimensions = (*entry.input[1:], 1)[:2]
+    keywords: dict[str, Any] = {
+        "pretrained": False,
+        "num_classes": len(entry.labels),
+        "num_channels": entry.input[0],
+        "dimensions": dimensions,
+        "bias": use_bias,
+        "weight_bits": 8 if simulate else None,
+        "bias_bits": 8 if simulate else None,
+        "quantize_activation": simulate,
+        **(arguments or {}),
+    }
+    if model.dim > 1 and dimensions[1] < model.min_input:
+        keywords["padding"] = (model.min_input - dimensions[1] + 1) // 2
+    modes = {"simulate": simulate, "round_avg": round_avg, "measured_ranges": measured_ranges}
+    with build_context(find_device(device), **modes):
+        built = model.build(**keywords)
+    if not isinstance(built, nn.Module):
+        raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
+    return built
+
+
+def channels_last(inputs: Tensor) -> Tensor:
+    """Return (B, C, L) or (B, C, H, W) with the channels next to each other in memory.
+
+    CPU convolutions and poolings work in this order and keep it; it makes an epoch a quarter shorter.
+    """
+    if inputs.dim() == 3:
+        return inputs.transpose(1, 2).contiguous().transpose(1, 2)
+    if inputs.dim() == 4:  # with one channel, contiguous() would not change the strides, on which the order depends
+        return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
+    return inputs.contiguous()
+
+
+def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
+    """Let `model` compute with channels last, unless it reshapes data with ``view``, which needs the usual order.
+
+    To be called when the weights are loaded: it tries the model once.
+    """
+    training = model.training
+    try:
+        with torch.no_grad():
+            model.eval()(channels_last(torch.zeros(2, *shape)))
+    except RuntimeError:
+        return
+    finally:
+        model.train(training)
+    model.register_forward_pre_hook(lambda _, inputs: (channels_last(inputs[0]), *inputs[1:]))
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
+    """Fill `model` from a checkpoint of any age; what had to be repaired for that is said."""
+    state = fitting_state(model, checkpoint, console)
+    try:
+        unexpected = load_state(model, state)
+    except Ai8xError as error:
+        raise Ai8xError(str(error), where=str(checkpoint.path)) from None
+    if unexpected:
+        names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
+        console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")
+
+
+def check_architecture(name: str, checkpoint: Checkpoint) -> None:
+    """Refuse a checkpoint of another model."""
+    if checkpoint.arch is not None and checkpoint.arch.lower() != name.lower():
+        message = f"a checkpoint of {checkpoint.arch!r}, not of {name!r}"
+        raise Ai8xError(message, where=str(checkpoint.path), fix=f"use --model {checkpoint.arch}")
+
+
+def require_trainable(checkpoint: Checkpoint) -> None:
+    """Refuse quantized weights, which are integers, where real numbers are to be learned."""
+    if checkpoint.is_quantized:
+        fix = "use the checkpoint it was made from"
+        raise Ai8xError("a quantized checkpoint cannot be trained", where=str(checkpoint.path), fix=fix)
+
+
+def in_qat(model: nn.Module) -> bool:
+    """Tell whether quantization-aware training has started."""
+    return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)
+
+
+def output_scale(model: nn.Module, simulate: bool) -> float:
+    """Return the factor from raw outputs to real numbers (1.0 is one).
+
+    In simulate mode that is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1).
+    """
+    if not simulate:
+        return 1.0
+    last = [module for _, module in named_fused_modules(model) if module.op is not None][-1:]
+    return 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
+
+
+def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:
+    """Warn where outputs that another layer reads have a final scale, which the accelerator ignores.
+
+    Some tools write such checkpoints where a layer is defined behind its consumer. spec: qatv2, section 4.5.
+    """
+    scaled = [name for name, module in named_fused_modules(model) if module.final_scale_exponent]
+    if not scaled:
+        return
+    try:
+        consumed = trace_dataflow(model, torch.zeros(1, *shape)).consumed
+    except Ai8xError:  # which layers read it cannot be told
+        return
+    for name in scaled:
+        if name in consumed:
+            console.warn(
+                f"{where}: {name!r} has a final scale, but is not an output: the accelerator does not scale it"
+            )
+
+
+def nonzero_weights(model: nn.Module) -> int:
+    """Number of non-zero elements in the weight tensors: the "Params" of the log."""
+    state = model.state_dict().items()
+    chosen = [v for k, v in state if v.dim() >= 2 and ("weight" in k or "bias" in k)]
+    return sum(int(torch.count_nonzero(value)) for value in chosen)
+
+
+def compute_device(*, cpu: bool, gpus: Sequence[int] | None, console: Console) -> torch.device:
+    """Return where to compute: `cpu`, the first of `gpus`, or what there is. Warns if nothing accelerates."""
+    if cpu:
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        for number in gpus or ():
+            if not 0 <= number < count:
+                raise Ai8xError(f"there is no GPU {number}", fix=f"--gpus takes 0 to {count - 1}")
+        return torch.device("cuda", gpus[0] if gpus else 0)
+    if gpus:
+        console.warn("no GPU found: --gpus has no effect")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    console.detail("no accelerator found: computing on the CPU")
+    return torch.device("cpu")

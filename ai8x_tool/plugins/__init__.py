@@ -1,0 +1,1 @@
+"""Model and dataset files: finding and loading them."""

@@ -1,0 +1,136 @@
+"""Models and data sets: Python files in ``models`` and ``datasets`` folders, found by path, the user's own first.
+
+A file that cannot be used does not disable the others: it is skipped, and named in one warning.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ai8x_tool import resources
+from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.plugins.listing import Listing, read_listings
+from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.data.dataset import DataSetEntry
+    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+
+__all__ = [
+    "Listing",
+    "ModelEntry",
+    "find_dataset",
+    "find_model",
+    "list_datasets",
+    "list_models",
+    "load_plugin",
+    "plugin_error",
+]
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W).
+
+    With `dr` it takes the length of an embedding, as `dimensionality`.
+    """
+
+    name: str
+    min_input: int
+    dim: int
+    build: Callable[..., Any]
+    file: Path
+    dr: bool = False
+
+
+@dataclass(frozen=True)
+class _Fault:
+    file: Path
+    error: Ai8xError
+
+
+def list_models(console: Console | None = None) -> list[Listing]:
+    """Return all models, without importing torch unless a file computes its list; the user's own hide shipped ones.
+
+    Files that cannot be used are skipped, with a warning if there is a `console`.
+    """
+    return _listings("models", console)[0]
+
+
+def list_datasets(console: Console | None = None) -> list[Listing]:
+    """Return all data sets, like :func:`list_models`."""
+    return _listings("datasets", console)[0]
+
+
+def find_model(name: str, console: Console | None = None) -> ModelEntry:
+    """Return the model called `name` (in any case). Raises Ai8xError naming the closest one, or the faulty file."""
+    listing = _find("models", name, console, ignore_case=True)
+    module = load_plugin(listing.file)
+    entry = next(e for e in module.models if e["name"].lower() == name.lower())
+    build = getattr(module, entry["name"], None)
+    if not callable(build):
+        raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(listing.file))
+    size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), bool(entry.get("dr", False))
+    return ModelEntry(entry["name"], size, dim, partial(call_plugin, listing.file, build), listing.file, dr)
+
+
+def find_dataset(
+    name: str, settings: TrainSettings | EvaluateSettings | None = None, console: Console | None = None
+) -> DataSetEntry:
+    """Return the data set called `name`. Raises Ai8xError naming the closest one, or the faulty file.
+
+    Loaders written for the reference trainer are told the `settings`.
+    """
+    from ai8x_tool.data.dataset import DataSetEntry  # noqa: PLC0415  (imports torch)
+    from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
+
+    listing = _find("datasets", name, console, ignore_case=False)
+    for entry in load_plugin(listing.file).datasets:
+        if isinstance(entry, DataSetEntry) and entry.name == name:
+            return entry
+        if isinstance(entry, dict) and entry.get("name") == name:
+            return adapt_entry(entry, listing.file, settings)
+    raise Ai8xError(f"the entry of {name!r} is neither a DataSetEntry nor a dictionary", where=str(listing.file))
+
+
+def _find(kind: str, name: str, console: Console | None, *, ignore_case: bool) -> Listing:
+    known, faults = _listings(kind, console)
+    for listing in known:
+        if listing.name == name or (ignore_case and listing.name.lower() == name.lower()):
+            return listing
+    hint = nearest(name, [k.name for k in known])
+    for fault in faults:
+        if not hint or _mentions(fault.file, name):
+            raise fault.error
+    thing = {"models": "model", "datasets": "data set"}[kind]
+    raise Ai8xError(f"no {thing} named {name!r}{hint}", fix=f"ai8x list {kind}")
+
+
+def _mentions(path: Path, name: str) -> bool:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    return re.search(rf"\b{re.escape(name)}\b", text, re.IGNORECASE) is not None
+
+
+def _listings(kind: str, console: Console | None) -> tuple[list[Listing], list[_Fault]]:
+    """Return all entries, and what is wrong with files that have none for this reason."""
+    found: dict[str, Listing] = {}
+    faults: list[_Fault] = []
+    for folder in resources.search_path(kind):
+        for path in sorted(folder.glob("*.py")):
+            try:
+                entries = read_listings(path, kind)
+            except Ai8xError as error:
+                faults.append(_Fault(path, error))
+                continue
+            for entry in entries:
+                found.setdefault(entry.name, entry)
+    for fault in faults:
+        if console is not None:
+            console.warn(f"{fault.error}: skipped")
+    return list(found.values()), faults

@@ -1,0 +1,114 @@
+"""Reading what a plugin file offers from its text, without executing it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.load import LIBRARY_NAMES, load_plugin, plugin_error
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What ``ai8x list`` says about one model or data set."""
+
+    name: str
+    file: Path
+    description: str
+
+
+def read_listings(path: Path, kind: str) -> list[Listing]:
+    """Return the entries of one file, from its text where they are written down plainly, else by executing it.
+
+    Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise plugin_error(error, path) from None
+    value = next((v for name, v in _assignments(tree) if name == kind), None)
+    if value is None:
+        return []
+    _check_imports(tree, path)
+    static = _static_entries(tree, value)
+    if static is None:
+        static = [_described(entry) for entry in getattr(load_plugin(path), kind)]
+    return [Listing(name, path, description) for name, description in static]
+
+
+def _check_imports(tree: ast.Module, path: Path) -> None:
+    """Find what is not installed without importing anything."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        else:
+            continue
+        for name in names:
+            top = name.partition(".")[0]
+            if top not in (*LIBRARY_NAMES, *sys.modules) and not _can_be_found(top, path):
+                message = f"needs {top}, which is not installed"
+                raise Ai8xError(message, where=f"{path}:{node.lineno}", fix="install it to use this file")
+
+
+def _can_be_found(name: str, path: Path) -> bool:
+    root = path.parent.parent
+    if (root / name).is_dir() or (root / f"{name}.py").is_file():
+        return True
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            yield from ((target.id, node.value) for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id, node.value
+
+
+def _static_entries(tree: ast.Module, value: ast.expr) -> list[tuple[str, str]] | None:
+    """Names and descriptions from a list of dictionaries or of calls with keywords; None if they must be computed."""
+    if not isinstance(value, ast.List | ast.Tuple):
+        return None
+    documented = {
+        node.name: (ast.get_docstring(node) or "").split("\n")[0]
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.ClassDef)
+    }
+    about = (ast.get_docstring(tree) or "").split("\n")[0]
+    entries = []
+    for element in value.elts:
+        fields = _constants(element)
+        if not isinstance(fields.get("name"), str):
+            return None
+        name = fields["name"]
+        entries.append((name, str(fields.get("description") or documented.get(name) or about)))
+    return entries
+
+
+def _constants(element: ast.expr) -> dict[str, Any]:
+    if isinstance(element, ast.Call):
+        pairs = {"name": element.args[0]} if element.args else {}
+        pairs |= {keyword.arg: keyword.value for keyword in element.keywords if keyword.arg}
+    elif isinstance(element, ast.Dict):
+        keys = [str(key.value) if isinstance(key, ast.Constant) else "" for key in element.keys]
+        pairs = dict(zip(keys, element.values, strict=True))
+    else:
+        pairs = {}
+    return {name: value.value for name, value in pairs.items() if isinstance(value, ast.Constant)}
+
+
+def _described(entry: Any) -> tuple[str, str]:
+    if isinstance(entry, dict):
+        return str(entry.get("name")), str(entry.get("description", ""))
+    return str(entry.name), str(entry.description)

@@ -1,0 +1,303 @@
+"""Data sets written for the reference trainer: a dictionary with a loader that returns torch data sets.
+
+spec: training, sections 1.2 and 5. Their items are (input, target, …), inputs normalized to [−1, 127/128].
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import copy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+
+from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.load import call_plugin
+from ai8x_tool.plugins.loader_args import loader_args
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+
+_TOLERATED = 1.01
+
+
+@dataclass(frozen=True)
+class Source:
+    """A torch data set: how its items become batches, and the plugin file it is from.
+
+    A batch is (inputs, targets, clipped): integers −128…127 as float32, whatever the collate function makes of the
+    targets, and whether inputs had to be clipped.
+    """
+
+    dataset: Any
+    file: Path
+    collate: Callable[[list[Any]], Any]
+    workers: int
+    warn: Callable[[str], None]
+
+    def fetch(self, positions: Sequence[int], seed: int) -> tuple[Tensor, Any, bool]:
+        """Return the batch of the items at `positions`. Random numbers depend on `seed` and position only."""
+        batch = call_plugin(self.file, self._collated, positions, seed)
+        if not isinstance(batch, tuple | list) or len(batch) < 2:
+            raise Ai8xError("an item of the data set must be a tuple (input, target)", where=str(self.file))
+        try:
+            inputs = torch.as_tensor(batch[0]).to(torch.float32)
+        except (TypeError, ValueError, RuntimeError):
+            message = f"the inputs of a batch are a {type(batch[0]).__name__}, not a tensor"
+            raise Ai8xError(message, where=str(self.file), fix="transform them to tensors of one shape") from None
+        clipped = bool(inputs.abs().max() > _TOLERATED) if inputs.numel() else False
+        targets = _target(batch[1]) if len(batch) == 2 else tuple(batch[1:])
+        return inputs.mul(128).round_().clamp_(-128, 127), targets, clipped
+
+    def _collated(self, positions: Sequence[int], seed: int) -> Any:
+        items = []
+        with _kept_random_state():
+            for position in positions:
+                _seed(seed, position)
+                items.append(self.dataset[position])
+        return self.collate(items)
+
+    def complain(self, clipped: bool) -> None:
+        """Warn, once, about inputs outside the range of the accelerator."""
+        if clipped:
+            fix = "normalize them with ai8x.normalize"
+            self.warn(f"{self.file}: inputs outside −1 … 127/128 are clipped ({fix})")
+
+
+@dataclass(frozen=True)
+class TorchPart(Part):
+    """A part whose samples are made one by one; `raw` and `targets` hold positions in the torch data set."""
+
+    source: Source = field(kw_only=True)
+
+    def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Any]:
+        """Return inputs (integers −128…127 as float32) and targets at `indices`."""
+        inputs, targets, clipped = self.source.fetch(self.raw[indices].tolist(), _draw(generator))
+        self.source.complain(clipped)
+        return inputs, targets
+
+    def stream(self, chunks: Sequence[Tensor], generator: torch.Generator | None) -> Iterator[tuple[Tensor, Any]]:
+        """Yield the batches at `chunks`, prepared by worker processes; the samples do not depend on their number."""
+        stream = _Stream(self.source, [self.raw[chunk].tolist() for chunk in chunks], _draw(generator))
+        workers = min(self.source.workers, _processors(), len(chunks))
+        loader = DataLoader(
+            stream,
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            generator=torch.Generator(),
+            multiprocessing_context="fork" if workers else None,
+        )
+        try:
+            for result in loader:
+                if isinstance(result, Ai8xError):
+                    raise result
+                inputs, targets, clipped = result
+                self.source.complain(clipped)
+                yield inputs, targets
+        except RuntimeError as error:  # a worker process was killed, or the system has no resources for it
+            message = f"a process that prepares samples failed: {' '.join(str(error).split())}"
+            raise Ai8xError(message, where=str(self.source.file), fix="use --workers 0") from None
+
+
+def _processors() -> int:
+    """Number of processors for worker processes; 0 where a process with threads cannot fork safely."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
+
+
+class _Stream(Dataset[Any]):
+    """Batches by number; an error is returned, since it could not cross processes as one line otherwise."""
+
+    def __init__(self, source: Source, chunks: list[list[int]], seed: int) -> None:
+        self.source, self.chunks, self.seed = source, chunks, seed
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __getitem__(self, number: int) -> Any:
+        try:
+            return self.source.fetch(self.chunks[number], self.seed)
+        except Ai8xError as error:
+            return error
+
+
+def _unchanged(batch: Any) -> Any:
+    return batch
+
+
+def _target(target: Any) -> Any:
+    """Return numbers as the losses take them; anything else is left to the task."""
+    if not isinstance(target, Tensor):
+        return target
+    return target.to(torch.float32) if target.is_floating_point() else target.long()
+
+
+def _draw(generator: torch.Generator | None) -> int:
+    return 0 if generator is None else int(torch.randint(2**62, (1,), generator=generator))
+
+
+def _seed(seed: int, position: int) -> None:
+    value = int.from_bytes(hashlib.blake2b(f"{seed}/{position}".encode(), digest_size=8).digest(), "little") >> 1
+    random.seed(value)
+    np.random.seed(value % 2**32)
+    torch.default_generator.manual_seed(value)
+
+
+@contextmanager
+def _kept_random_state() -> Iterator[None]:
+    """Put the global generators back afterwards; in a worker process nobody else needs them."""
+    if get_worker_info() is not None:
+        yield
+        return
+    states = random.getstate(), np.random.get_state(), torch.default_generator.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.default_generator.set_state(states[2])
+
+
+# -- the registry entry ------------------------------------------------------------------------------------------
+
+
+def adapt_entry(
+    entry: Mapping[str, Any], file: Path, settings: TrainSettings | EvaluateSettings | None
+) -> DataSetEntry:
+    """Return the entry of a data set written for the reference trainer. spec: training, section 1.2.
+
+    Raises Ai8xError naming file and key for what is missing or mistyped.
+    """
+    name, where = str(entry["name"]), f"{file}: data set {entry['name']!r}"
+    for key in ("input", "output", "loader"):
+        if key not in entry:
+            raise Ai8xError(f"the entry has no {key!r}", where=where)
+    shape, loader, labels = entry["input"], entry["loader"], tuple(map(str, entry["output"]))
+    sizes = isinstance(shape, tuple | list) and len(shape) >= 2 and all(isinstance(n, int) and n > 0 for n in shape)
+    if not sizes:
+        raise Ai8xError(f"'input' is {shape!r}, not (channels, length) or (channels, height, width)", where=where)
+    if not callable(loader):
+        raise Ai8xError("'loader' is not a function", where=where)
+    weights = None if entry.get("weight") is None else tuple(float(weight) for weight in entry["weight"])
+    if weights is not None and len(weights) != len(labels):
+        raise Ai8xError(f"{len(weights)} weights for {len(labels)} labels", where=where)
+    args = loader_args(settings)
+
+    def load(data_dir: Path, console: Console) -> TorchDataSet:
+        folder = str(Path(data_dir).expanduser())
+        return TorchDataSet(_Loader(loader, folder, args, file, entry.get("collate")), console)
+
+    description = str(entry.get("description", ""))
+    return DataSetEntry(name, tuple(shape), labels, load, weights, description=description, task=_task(entry, labels))
+
+
+def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
+    if entry.get("task") is not None:  # our own key, for kinds that the reference does not tell apart
+        return str(entry["task"])
+    if entry.get("regression"):
+        return "regression"
+    if entry.get("collate"):
+        return "detection"
+    return "regression" if len(labels) == 1 else None
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """The loader function of a plugin, with its arguments."""
+
+    function: Callable[..., Any]
+    data_dir: str
+    args: Any
+    file: Path
+    collate: Callable[[list[Any]], Any] | None
+
+    def __call__(self, *, train: bool, test: bool) -> tuple[Any, Any]:
+        parts = call_plugin(self.file, self.function, (self.data_dir, self.args), load_train=train, load_test=test)
+        if not isinstance(parts, tuple | list) or len(parts) != 2:
+            raise Ai8xError("the loader must return two data sets (train, test)", where=str(self.file))
+        for part, name, wanted in zip(parts, ("training", "test"), (train, test), strict=True):
+            if wanted and not (hasattr(part, "__getitem__") and hasattr(part, "__len__") and len(part)):
+                raise Ai8xError(f"the loader returned no {name} samples", where=str(self.file))
+        return parts[0], parts[1]
+
+
+class TorchDataSet(DataSet):
+    """Parts that are loaded when they are asked for; in an evaluation the test part alone."""
+
+    def __init__(self, loader: _Loader, console: Console) -> None:
+        self.__dict__.update(_loader=loader, _warn=console.warn)
+
+    @cached_property
+    def _both(self) -> tuple[Any, Any]:
+        loader: _Loader = self.__dict__["_loader"]
+        return loader(train=True, test=True)
+
+    @cached_property
+    def _test(self) -> Any:
+        loader: _Loader = self.__dict__["_loader"]
+        return loader(train=False, test=True)[1] if loader.args.evaluate else self._both[1]
+
+    def _part(self, dataset: Any, positions: Tensor | None = None) -> TorchPart:
+        loader: _Loader = self.__dict__["_loader"]
+        source = Source(
+            dataset, loader.file, loader.collate or default_collate, loader.args.workers, self.__dict__["_warn"]
+        )
+        positions = torch.arange(len(dataset)) if positions is None else positions
+        return TorchPart(positions, positions, _unchanged, source=source)
+
+    @property
+    def train(self) -> Part:
+        """Training samples, without those of a validation list."""
+        dataset = self._both[0]
+        listed = _validation_positions(dataset)
+        if listed is None:
+            return self._part(dataset)
+        kept = torch.ones(len(dataset), dtype=torch.bool)
+        kept[listed] = False
+        return self._part(dataset, kept.nonzero()[:, 0])
+
+    @property
+    def validation(self) -> Part | None:
+        """Validation samples, where the training set lists some; not augmented."""
+        listed = _validation_positions(self._both[0])
+        return None if listed is None else self._part(self._plain_training_set(), listed)
+
+    @property
+    def test(self) -> Part:
+        """Test samples."""
+        return self._part(self._test)
+
+    @property
+    def held_back(self) -> Part:
+        """Training samples without augmentation."""
+        return self._part(self._plain_training_set())
+
+    def _plain_training_set(self) -> Any:
+        """Return the training set with the transform of the test set, where both have one."""
+        train, test = self._both
+        names = [name for name in ("transform", "transforms") if hasattr(train, name) and hasattr(test, name)]
+        if type(train) is not type(test) or not names:
+            return train
+        plain = copy(train)
+        for name in names:
+            setattr(plain, name, getattr(test, name))
+        return plain
+
+
+def _validation_positions(dataset: Any) -> Tensor | None:
+    """Return the list ``valid_indices`` of a training set, if it has one."""
+    listed = getattr(dataset, "valid_indices", None)
+    return None if listed is None or not len(listed) else torch.as_tensor(listed, dtype=torch.int64)

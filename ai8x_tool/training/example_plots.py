@@ -1,0 +1,133 @@
+"""Pictures of some samples of a pass: what was wanted beside what was found. They need matplotlib (optional)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ai8x_tool.training.plots import figure_grid, write_figure
+
+Array = NDArray[Any]
+
+_SIDE = 2.4
+"""Of a picture, in inches."""
+_SHOWN = 6
+
+
+def displayable(inputs: Array) -> Array:
+    """Return inputs (C, H, W), −1 … 1, as a picture: 3·r² channels are colors folded by r, others become gray."""
+    channels, height, width = inputs.shape
+    ratio = math.isqrt(channels // 3)
+    if channels == 3 * ratio**2:
+        parts = inputs.reshape(ratio, ratio, 3, height, width).transpose(3, 0, 4, 1, 2)
+        picture = parts.reshape(height * ratio, width * ratio, 3)
+    else:
+        picture = np.repeat(inputs.mean(axis=0)[:, :, None], 3, axis=2)
+    return np.clip((picture + 1) / 2, 0, 1)
+
+
+def plot_pictures(
+    columns: Sequence[tuple[str, Sequence[Array]]], path: Path, title: str, classes: int | None = None
+) -> None:
+    """Draw one row per sample, one column per name; what has two axes is a map of `classes`."""
+    rows = min(_SHOWN, len(columns[0][1]))
+    figure, axes = figure_grid(len(columns) * _SIDE, rows * _SIDE + 0.6, rows, len(columns))
+    figure.suptitle(title)
+    for column, (name, pictures) in enumerate(columns):
+        axes[0, column].set_title(name)
+        for row in range(rows):
+            _show(axes[row, column], pictures[row], classes)
+    write_figure(figure, path)
+
+
+def _show(axes: Any, picture: Array, classes: int | None = None) -> None:
+    axes.set_axis_off()
+    if picture.ndim == 2:
+        axes.imshow(picture, cmap="tab20", vmin=0, vmax=max(1, (classes or 20) - 1), interpolation="nearest")
+    else:
+        axes.imshow(picture)
+
+
+def plot_curves(wanted: Array, found: Array, path: Path, title: str) -> None:
+    """Draw curves (N, C, L), or (N, L, C) if those are longer: the wanted ones solid, the found ones dashed."""
+    if wanted.shape[1] > wanted.shape[2]:
+        wanted, found = wanted.swapaxes(1, 2), found.swapaxes(1, 2)
+    rows = min(_SHOWN, len(wanted))
+    figure, axes = figure_grid(8, rows * 1.6 + 0.6, rows, 1)
+    figure.suptitle(f"{title}\nsolid: wanted, dashed: found")
+    for row in range(rows):
+        for number in range(min(_SHOWN, wanted.shape[1])):
+            color = f"C{number}"
+            axes[row, 0].plot(wanted[row, number], color=color, linewidth=1)
+            axes[row, 0].plot(found[row, number], color=color, linestyle="--", linewidth=1)
+        axes[row, 0].grid(alpha=0.3)
+    write_figure(figure, path)
+
+
+def plot_numbers(wanted: Array, found: Array, path: Path, title: str) -> None:
+    """Draw numbers (N, K) that were found against those that were wanted."""
+    figure, ((axes,),) = figure_grid(6, 6, 1, 1)
+    axes.set_title(title)
+    for number in range(min(10, wanted.shape[1])):
+        axes.scatter(wanted[:, number], found[:, number], s=8, color=f"C{number}")
+    low, high = wanted.min(), wanted.max()
+    axes.plot([low, high], [low, high], color="gray", linestyle="--")
+    axes.set_xlabel("wanted")
+    axes.set_ylabel("found")
+    axes.grid(alpha=0.3)
+    write_figure(figure, path)
+
+
+def plot_errors(errors: Array, anomalies: Array, threshold: float | None, path: Path, title: str) -> None:
+    """Draw how often which error of a sample occurs, for normal samples and anomalies."""
+    figure, ((axes,),) = figure_grid(8, 4, 1, 1)
+    axes.set_title(title)
+    known = np.isfinite(errors)
+    usual = errors[known & (errors > 0)] if (errors > 0).any() else np.array([1e-9])
+    bins = np.geomspace(usual.min(initial=1e9), max(usual.max(initial=0), usual.min(initial=1e9) * 1.01), 40)
+    for chosen, name in ((known & ~anomalies, "normal"), (known & anomalies, "anomalies")):
+        axes.hist(np.clip(errors[chosen], bins[0], bins[-1]), bins, alpha=0.6, label=f"{name}: {chosen.sum()}")
+    if threshold is not None:
+        axes.axvline(threshold, color="black", linestyle="--", label="threshold")
+    axes.set_xscale("log")
+    axes.set_xlabel("mean squared error of a sample")
+    axes.legend()
+    write_figure(figure, path)
+
+
+def plot_boxes(
+    pictures: Sequence[Array], wanted: Sequence[Array], found: Sequence[Array], path: Path, title: str
+) -> None:
+    """Draw pictures with corner boxes and labels (M, 5): wanted ones green, found ones red."""
+    count = min(_SHOWN, len(pictures))
+    figure, axes = figure_grid(count * _SIDE, _SIDE + 0.8, 1, count)
+    figure.suptitle(f"{title}\ngreen: wanted, red: found")
+    for number in range(count):
+        _show(axes[0, number], pictures[number])
+        height, width = pictures[number].shape[:2]
+        for boxes, color in ((wanted[number], "lime"), (found[number], "red")):
+            for x0, y0, x1, y1, label in boxes.tolist():
+                outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]) * (width, height) - 0.5
+                axes[0, number].plot(*outline.T, color=color, linewidth=1, scalex=False, scaley=False)
+                place = outline[0] if color == "lime" else outline[2]
+                axes[0, number].text(*place, str(int(label)), color=color, fontsize=7, clip_on=True)
+    write_figure(figure, path)
+
+
+def plot_embeddings(embeddings: Array, classes: Array, path: Path, title: str) -> None:
+    """Draw embeddings (N, D) in the plane of their two main directions, one color per class."""
+    embeddings = np.nan_to_num(embeddings)  # of a training that has gone wrong
+    directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    centered = directions - directions.mean(axis=0)
+    main = np.linalg.svd(centered, full_matrices=False)[2][:2]
+    points = centered @ main.T
+    figure, ((axes,),) = figure_grid(6, 6, 1, 1)
+    axes.set_title(title)
+    axes.scatter(points[:, 0], points[:, -1], c=classes % 20, cmap="tab20", s=10)
+    axes.set_xlabel("main directions of the embeddings; colors: classes")
+    write_figure(figure, path)
