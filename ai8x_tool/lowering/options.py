@@ -10,7 +10,7 @@ from ai8x_tool.mapping import LayerMapping, Mapping
 
 @dataclass(frozen=True)
 class SynthesizedInput:
-    """Input made of `words` words that repeat, grown by `increment` each time. spec: memory, section 6.5."""
+    """Input made of `words` words that repeat, grown by `increment` each time."""
 
     increment: int
     words: int = 8
@@ -23,8 +23,6 @@ class LoweringOptions:
     express: bool = True
     pipeline: bool = True
     average_rounding: bool = False
-    simple_1bit: bool = False
-    external_ready: bool = False
     one_shot: bool = False
     link_layers: bool = False
     fifo_go: bool = False
@@ -32,16 +30,6 @@ class LoweringOptions:
     init_tram: bool = False
     zero_memory: bool = False
     write_zero_registers: bool = False
-    wait_states: int = 0
-    wait_states_fifo: int = 0
-    wait_states_aon: int = 0
-    override_start: int | None = None
-    override_delta1: int | None = None
-    override_delta2: int | None = None
-    override_rollover: int | None = None
-    increase_start: int = 2
-    increase_delta1: int = 0
-    increase_delta2: int = 0
     max_verify_length: int | None = None
     known_answers: bool = True
     synthesized_input: SynthesizedInput | None = None
@@ -77,7 +65,7 @@ class Context:
     @property
     def streams(self) -> bool:
         """True if any layer streams."""
-        return any(m.layer.streaming for m in self.mapping.layers)
+        return any(m.streaming for m in self.mapping.layers)
 
     def is_start(self, mapped: LayerMapping) -> bool:
         """True for the layer that is executed first."""
@@ -85,8 +73,7 @@ class Context:
 
     def previous(self, mapped: LayerMapping) -> LayerMapping | None:
         """Return the layer executed before, None for the first."""
-        index = mapped.layer.previous
-        return self.mapping[index] if index in self.mapping.network else None
+        return None if mapped.previous is None else self.mapping[mapped.previous]
 
     def quad_first(self, mapped: LayerMapping) -> bool:
         """True for the first layer in fast-FIFO quad mode."""

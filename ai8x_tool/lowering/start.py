@@ -1,15 +1,14 @@
-"""Register writes that initialise and start the accelerator. spec: registers, sections 9.2, 9.4 and 6.4."""
+"""Register writes that initialise and start the accelerator."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.lowering.fifo import control_writes, feeds, is_group
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.sequence import layer_count
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
+from ai8x_tool.network.layer import BINARY
 
 _MEMORY_CONTROL = 0x40E
 
@@ -27,20 +26,13 @@ def initialise(context: Context) -> list[Step]:
     """Return the steps of ``cnn_init()``."""
     quadrants = context.mapping.quadrants
     steps: list[Step] = []
-    if context.device is MAX78002:
-        control = _control(context, {"wait_states": context.options.wait_states})
+    if context.device.clear_registers is not None:
+        control = _control(context, {})
         steps += [_write(context, "CTL", q, control) for q in quadrants]
-    steps.append(_aon(context, context.options.wait_states_aon))
+    steps.append(_aon(context, 0))
     if context.device.clear_registers is not None:
         steps += _clear_registers(context, context.device.clear_registers)
-    control = _control(
-        context,
-        {
-            "wait_states": context.options.wait_states,
-            "fifo": int(context.fifo),
-            "express": int(context.options.express),
-        },
-    )
+    control = _control(context, {"fifo": int(context.fifo), "express": int(context.options.express)})
     count = tables.registers(context.device)["LCNT"].encode(layer_count(context))
     for quadrant in quadrants:
         steps.append(_write(context, "CTL", quadrant, control))
@@ -56,7 +48,7 @@ def initialise(context: Context) -> list[Step]:
 
 def _control(context: Context, fields: dict[str, int]) -> int:
     fields = {"clock": 1, **fields}
-    if context.device is MAX78002:
+    if context.device.pipeline:
         fields["no_pipeline"] = int(not context.pipeline)
     return tables.registers(context.device)["CTL"].encode(fields)
 
@@ -96,24 +88,21 @@ def fifo_writes(context: Context) -> list[Write]:
 
 def _start_fields(context: Context) -> dict[str, int]:
     options, mapping = context.options, context.mapping
-    start = mapping.start.layer
+    start = mapping.start
     fields = {
         "clock": 1,
-        "wait_states": 0 if context.pipeline else options.wait_states,
-        "external_ready": int(options.external_ready),
         "average_round": int(options.average_rounding),
         "stream": int(context.streams),
         "fifo_stream": int(context.fifo and context.streams),
         "express": int(options.express),
-        "simple_1bit": int(options.simple_1bit),
         "binary": int(any(m.layer.bits == BINARY for m in mapping.layers)),
         "quad": int(mapping.options.quad),
     }
-    if context.device is MAX78002:
+    if context.device.pipeline:
         fields |= {
             "no_pipeline": int(not context.pipeline),
             "stream_chw": int(start.streaming and start.chw),
-            "snoop": int(mapping.network.description.snoop is not None),
+            "snoop": int(mapping.placement.snoop is not None),
             "one_shot": int(options.one_shot),
         }
     return fields
@@ -146,7 +135,7 @@ def start(context: Context) -> tuple[list[Write], list[Write]]:
     if context.options.powerdown:
         unused = sum(1 << (12 + q) for q in range(QUADRANTS) if q not in context.mapping.quadrants)
         if unused:
-            before.append(_aon(context, unused | context.options.wait_states_aon))
+            before.append(_aon(context, unused))
     fifo = _fifo_fields(context, master) if feeds(context, master) else {}
     final = {**base, "run": 1, "sync": int(context.fifo), **fifo}
     return before, [_write(context, "CTL", master, encode(final))]
@@ -155,6 +144,6 @@ def start(context: Context) -> tuple[list[Write], list[Write]]:
 def interrupt_mask(context: Context) -> int:
     """Return the control bits that the interrupt handler clears."""
     fields = {"done": 1, "run": 1, "stream": int(context.streams)}
-    if context.device is MAX78002 and context.options.one_shot:
+    if context.options.one_shot:
         fields = {"done": 1}
     return tables.registers(context.device)["CTL"].encode(fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.device import MAX78002, Device
-from ai8x_tool.mapping import LayerMapping
+from ai8x_tool.mapping.mapping import LayerMapping
 
 _LONG_FLATTEN = 16
 _PIPELINE_FACTOR = 1.2
@@ -44,8 +44,8 @@ def layer_cycles(mapped: LayerMapping) -> int:
         step, pooled_step, repeat = 2 * passes, passes * (operands * window + 1), passes
     if view.operator == "none":
         slots = (mapped.time_slots + 1) * (rows * columns if layer.flatten else 1)
-        return _streaming(layer.streaming, rows * columns * (pooled_step + passes * slots))
-    return _streaming(layer.streaming, _convolution(mapped, rows, columns, passes, step, pooled_step, repeat))
+        return _streaming(mapped.streaming, rows * columns * (pooled_step + passes * slots))
+    return _streaming(mapped.streaming, _convolution(mapped, rows, columns, passes, step, pooled_step, repeat))
 
 
 def _streaming(streaming: bool, cycles: int) -> int:

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.device import Device
+from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES, FOLDED_KERNEL, STRETCHED_REACH, DilatedLayer
 from ai8x_tool.network.layer import IntArray, Layer, Operator, Pair
 from ai8x_tool.network.sizes import passes, processors_per_pass

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import layer_writes
-from ai8x_tool.lowering.outputs import output_slots
-from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.program_stores import step_stores
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.regions import layer_region, output_slots
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
 from ai8x_tool.virtual.lookup import WrittenImage
 
@@ -95,17 +95,39 @@ class HardwareCheck:
         }
 
 
-def check_program(program: Program, tensors: LayerTensors, *, strict: bool = False) -> HardwareCheck:
-    """Run the program's stores on a virtual device and compare every layer with the engine's `tensors`.
+class ProgramCheck:
+    """A program on a virtual device, which runs one sample after the other.
 
-    With `strict`, what the device notices raises Ai8xError.
+    With `strict`, what the device notices raises Ai8xError. A network with a rolling buffer starts afresh for each
+    sample, since its answers depend on the samples before.
     """
-    device = VirtualDevice(program.mapping.device, strict=strict).load(program)
-    for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
-        device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
-    device.run()
-    checks = [_check_layer(program, program.mapping.network[index], tensors, device) for index in tensors.order]
-    return HardwareCheck(tuple(checks), tuple(device.diagnostics))
+
+    def __init__(self, program: Program, *, strict: bool = False) -> None:
+        self.program = program
+        self.strict = strict
+        self._device = self._loaded()
+
+    def _loaded(self) -> VirtualDevice:
+        return VirtualDevice(self.program.mapping.device, strict=self.strict).load(self.program.setup_stores())
+
+    def check(self, sample: ProgramSample, tensors: LayerTensors) -> HardwareCheck:
+        """Run `sample`, and compare every layer with the engine's `tensors`."""
+        program, device = self.program, self._device
+        device.load(program.run_stores(sample))
+        for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
+            device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge, then continue
+        device.run()
+        checks = [_check_layer(program, program.mapping.network[index], tensors, device) for index in tensors.order]
+        if program.mapping.network.buffer is not None:
+            self._device = self._loaded()
+        return HardwareCheck(tuple(checks), tuple(device.diagnostics))
+
+
+def check_program(
+    program: Program, sample: ProgramSample, tensors: LayerTensors, *, strict: bool = False
+) -> HardwareCheck:
+    """Run the program's stores for `sample` on a virtual device; compare every layer with the engine's `tensors`."""
+    return ProgramCheck(program, strict=strict).check(sample, tensors)
 
 
 def _check_layer(program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice) -> LayerCheck:
@@ -114,7 +136,7 @@ def _check_layer(program: Program, layer: Layer, tensors: LayerTensors, device: 
     actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
     if run is not None:
         image = WrittenImage(run.written)
-        for slot in output_slots(layer_region(layer)):
+        for slot in output_slots(layer_region(program.mapping[layer.index])):
             for lane, channel in zip(slot.lanes, slot.channels, strict=True):
                 actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
     wrong = ~written | (actual != expected)

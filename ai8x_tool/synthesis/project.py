@@ -67,7 +67,7 @@ def generate_checked(settings: SynthesizeSettings, console: Console) -> Synthesi
     check_folder(settings.folder, overwrite=settings.overwrite)
     result = generate(settings, console)
     if settings.verify is not False:
-        result = replace(result, check=check_program(result.program, result.tensors))
+        result = replace(result, check=check_program(result.program, result.program_sample, result.tensors))
         _report(result, console)
     return result
 

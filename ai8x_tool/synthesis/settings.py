@@ -1,4 +1,4 @@
-"""The options of ``ai8x synthesize``, spelled as people know them. spec: generated-c, section 10."""
+"""The options of ``ai8x synthesize``, spelled as people know them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.check_data_memory import OverlapOptions
 from ai8x_tool.resources import find_config, search_path
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
@@ -229,6 +228,7 @@ class SynthesizeSettings:
                 fast_fifo=fast,
                 quad=self.fast_fifo_quad,
                 ignore_bias_groups=self.ignore_bias_groups,
+                overlap_data=self.overlap_data,
             ),
             lowering=LoweringOptions(
                 express=self.mexpress,
@@ -245,7 +245,7 @@ class SynthesizeSettings:
                 known_answers=self.kat,
                 synthesized_input=_pattern(self.synthesize_input, self.synthesize_words),
             ),
-            overlap=OverlapOptions(allow=self.overlap_data, warn=not self.error_stop),
+            accept_wrong_data=not self.error_stop or self.verify is False,
             skip_yaml_layers=self.skip_yaml_layers,
             weight_input=self.weight_input,
             bias_input=self.bias_input,

@@ -1,4 +1,4 @@
-"""Weights and biases of hand-made networks (`arch: test`) from NumPy files. spec: arithmetic, section 10."""
+"""Weights and biases of hand-made networks (`arch: test`) from NumPy files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, NetworkDescription
+from ai8x_tool.frontend.yaml.description import NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     ParameterFile,
     Tensor,
@@ -20,7 +20,7 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     constraint_weight_shape,
     kernel_size,
 )
-from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.network.layer import BINARY, IntArray, Parameters
 from ai8x_tool.rule import require
 
 Array = npt.NDArray[Any]

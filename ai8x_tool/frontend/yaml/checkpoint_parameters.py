@@ -15,7 +15,7 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     Entry,
     ParameterFile,
@@ -38,7 +38,7 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     hint_zero_bias,
     kernel_size,
 )
-from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.network.layer import BINARY, IntArray, Parameters
 from ai8x_tool.rule import check_rules, remark, require
 
 Array = npt.NDArray[Any]

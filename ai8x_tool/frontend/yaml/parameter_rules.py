@@ -1,4 +1,4 @@
-"""Rules about weights and biases: their number, shape and range. spec: network-yaml, 3.2 and 4.2; quantization, 7.2."""
+"""Rules about weights and biases: their number, shape and range."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription, Pair
+from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
+from ai8x_tool.network.layer import BINARY, Pair
 from ai8x_tool.rule import Finding
 
 _WIDTHS = (1, 2, 4, 8)
