@@ -43,14 +43,17 @@ def run(
     """Run integer samples −128…127 through the network.
 
     `samples` is (batch, channels, rows, columns), with all operands of the first layer among its channels. `layers` are
-    the layers to execute, in order (default: all). Raises Ai8xError if data do not fit a layer or an accumulator leaves
+    the layers to execute, in order (default: all); one whose source is left out, by conditional execution, reads the
+    output of the layer before it. Raises Ai8xError if data do not fit a layer or an accumulator leaves
     the signed 32-bit range.
     """
     channels_first = np.ascontiguousarray(samples.transpose(1, 0, 2, 3))
     runner = _Runner(network, channels_first, average_rounding)
     order = [network[name] for name in layers or network.evaluation_order()]
+    before: Source = INPUT
     for layer in order:
-        runner.execute(layer)
+        runner.execute(layer, before)
+        before = layer.name
     outputs = {layer.index: runner.tensors[layer.name].transpose(1, 0, 2, 3) for layer in order}
     return LayerTensors(outputs, tuple(layer.index for layer in order))
 
@@ -67,13 +70,13 @@ class _Runner:
             shape = (buffer.size[0], samples.shape[1], buffer.channels, buffer.size[1])
             self.buffer = np.zeros(shape, np.int8)
 
-    def execute(self, layer: Layer) -> None:
-        """Compute the output of `layer`."""
+    def execute(self, layer: Layer, before: Source) -> None:
+        """Compute the output of `layer`, executed after `before`."""
         try:
             if layer.buffer_shift:
                 self.tensors[layer.name] = self._shift_buffer(layer)
                 return
-            y = self._compute(layer, self._collect(layer))
+            y = self._compute(layer, self._collect(layer, before))
         except ValueError as error:
             raise Ai8xError(str(error), where=layer.where) from None
         self.tensors[layer.name] = y
@@ -94,8 +97,10 @@ class _Runner:
             raise ValueError(f"expected data of {_text(expected)}, got {_text(actual)}")
         return self._convolution(layer, y) if layer.is_convolution else y.astype(np.int8, copy=False)
 
-    def _collect(self, layer: Layer) -> Array:
-        tensors = [self._source(layer, source) for source in layer.inputs]
+    def _collect(self, layer: Layer, before: Source) -> Array:
+        left_out = layer.inputs[0] is not BUFFER and layer.inputs[0] not in self.tensors
+        sources = (before,) if left_out else layer.inputs
+        tensors = [self._source(layer, source) for source in sources]
         if len(tensors) == 1:
             return tensors[0]
         if len({t.shape[2:] for t in tensors}) == 1:

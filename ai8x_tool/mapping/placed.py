@@ -119,7 +119,9 @@ def _check_order(network: Network, placement: Placement) -> None:
         return
     strange = [name for name in placement.order if name not in names]
     absent = [name for name in names if name not in placement.order]
-    problem = f"no layer {strange[0]!r}" if strange else f"{absent[0]!r} is left out" if absent else "a layer runs twice"
+    problem = (
+        f"no layer {strange[0]!r}" if strange else f"{absent[0]!r} is left out" if absent else "a layer runs twice"
+    )
     raise Ai8xError(f"the order of execution must name every layer once: {problem}", where=network.name)
 
 

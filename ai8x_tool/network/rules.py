@@ -140,7 +140,9 @@ def constraint_pooled_size(s: Layer) -> Finding | None:
     """A pooling window is not larger than the data."""
     if min(s.pooled_size) > 0:
         return None
-    values = f"pooling ({size_text(s.pool)}) is larger than the data ({size_text(s.in_size)}): the output would be empty"
+    values = (
+        f"pooling ({size_text(s.pool)}) is larger than the data ({size_text(s.in_size)}): the output would be empty"
+    )
     return Finding(values, "pool less here or in the layers before")
 
 

@@ -55,7 +55,7 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
     A 32-bit last layer gives the accumulator in both, which torch multiplies by its final scale. spec: quantization,
     section 3.2; qatv2, section 3.
     """
-    classes, unscaled = int(outputs.shape[1]), 2.0**-network.outputs()[-1].final_scale
+    classes, unscaled = int(outputs.shape[1]), 2.0 ** -network.outputs()[-1].final_scale
     confusion = np.zeros((classes, classes), np.int64)
     different, first = 0, None
     with console.progress("integer engine", len(part)) as progress:

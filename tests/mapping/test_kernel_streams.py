@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import slow_kernels as slow
+from ai8x_tool.network.dimensions import passes, processors_per_pass
 from hypothesis import given
 from hypothesis import strategies as st
 from networks import random_kernels
@@ -13,7 +14,6 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.network.dimensions import passes, processors_per_pass
 
 WIDTHS = [8, 4, 2, 1, -1]
 

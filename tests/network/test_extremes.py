@@ -39,8 +39,9 @@ def test_simulated_sequence_of_no_layer():
 
 @pytest.mark.parametrize("keys", [{"write_gap": 2**63}, {"read_gap": 2**63}], ids=str)
 def test_huge_gaps(keys):
-    from ai8x_tool.lowering.options import Context, LoweringOptions
     from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
+
+    from ai8x_tool.lowering.options import Context, LoweringOptions
 
     with pytest.raises(Ai8xError):
         n = build([passing(**keys)], [], (4, 2, 2), MAX78002)
@@ -142,8 +143,9 @@ def test_quantize(tmp_path, state):
 
 def test_readahead_streaming_buffers_in_one_block():
     """memory 8.3: with read-ahead, two streaming buffers must not start in the same 16384-byte sub-instance."""
-    from ai8x_tool.lowering.options import Context, LoweringOptions
     from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
+
+    from ai8x_tool.lowering.options import Context, LoweringOptions
 
     layers = [
         conv(7, streaming=True, readahead=True, out_offset=0x1000),

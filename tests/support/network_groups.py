@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
 from network_draft import BUFFER, Draft, Place, Tensor, contiguous
 from network_operators import (
     ACTIVATIONS,
@@ -17,8 +18,6 @@ from network_operators import (
     passthrough,
     pooling,
 )
-
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
 
 
 def part(d: Draft, tensor: Tensor, shape, place: Place):

@@ -1,4 +1,4 @@
-"""Rules about where a layer's data and processors are. """
+"""Rules about where a layer's data and processors are."""
 
 from __future__ import annotations
 
