@@ -38,7 +38,7 @@ class Parameters:
     `weights` is (out, in/groups, rows, columns), int64. `bias` is (out,) of 8-bit values, or None. `bits` is 8, 4, 2, 1
     or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
     multiplies the outputs by 2^`final_scale`, which the accelerator does not know; None if the checkpoint does not know
-    it either.
+    it either. `described` names what a description, not the checkpoint, has decided: "bits", "shift".
     """
 
     key: str
@@ -47,6 +47,7 @@ class Parameters:
     bits: int
     shift: int
     final_scale: int | None = None
+    described: frozenset[str] = frozenset()
 
     @property
     def weight_bytes(self) -> int:
@@ -58,11 +59,9 @@ class Parameters:
             return NotImplemented
         biases = (self.bias, other.bias)
         same_bias = np.array_equal(*biases) if all(b is not None for b in biases) else biases == (None, None)  # type: ignore[arg-type]
-        same = (self.key, self.bits, self.shift, self.final_scale) == (
-            other.key,
-            other.bits,
-            other.shift,
-            other.final_scale,
+        same = (self.key, self.bits, self.shift, self.final_scale, self.described) == (
+            *(other.key, other.bits, other.shift),
+            *(other.final_scale, other.described),
         )
         return same and same_bias and np.array_equal(self.weights, other.weights)
 

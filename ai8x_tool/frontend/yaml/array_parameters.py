@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.checkpoint_parameters import described
 from ai8x_tool.frontend.yaml.description import NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     ParameterFile,
@@ -49,7 +50,8 @@ def load_test_parameters(
         stored = None if bias is None else bias.astype(np.int64).reshape(-1)
         key = f"{weight_file.name}[{position}]"
         result[layer.index] = Parameters(
-            key, _reduced(Tensor(where, kernels, layer, bits)), stored, bits, layer.output_shift or 0
+            *(key, _reduced(Tensor(where, kernels, layer, bits)), stored, bits, layer.output_shift or 0),
+            described=described(layer),
         )
     return result
 

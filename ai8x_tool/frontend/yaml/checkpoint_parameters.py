@@ -139,7 +139,13 @@ def _layer_parameters(
             shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
     scale_key = f"{layer_name}.final_scale"
     final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
-    return Parameters(key, kernels, bias, bits, shift, final_scale)
+    return Parameters(key, kernels, bias, bits, shift, final_scale, described(layer))
+
+
+def described(layer: LayerDescription) -> frozenset[str]:
+    """Return what the description decides about a layer's weights."""
+    given = {"bits": layer.quantization, "shift": layer.output_shift}
+    return frozenset(name for name, value in given.items() if value is not None)
 
 
 def _integers(tensor: Tensor) -> IntArray:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
+from ai8x_tool.frontend.yaml.checkpoint_parameters import described
 from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP, LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.resolve_rules import (
     CHOICE_RULES,
@@ -185,7 +186,7 @@ class _Resolver:
         assert source is not None
         rows, columns = source.weights.shape[2:]
         require(constraint_shared_kernel, WeightedLayer(where, given, shared_kernel=(rows, columns)))
-        own = replace(source, bits=given.quantization or 8)
+        own = replace(source, bits=given.quantization or 8, described=described(given))
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)
 

@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 class Extent(NamedTuple):
-    """Bytes `first` … `last` in the data memories `instances` (a mask) that a layer writes, or uses as rolling buffer."""
+    """Bytes `first` … `last` that a layer writes, or uses as rolling buffer, in the data memories `instances` (a mask)."""
 
     at: PlacedLayer
     first: int
