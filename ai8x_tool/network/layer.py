@@ -39,6 +39,7 @@ class Parameters:
     or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
     multiplies the outputs by 2^`final_scale`, which the accelerator does not know; None if the checkpoint does not know
     it either. `described` names what a description, not the checkpoint, has decided: "bits", "shift".
+    `threshold` is R of measured activation ranges: the output is divided by 2^R more than the input; None without them.
     """
 
     key: str
@@ -48,6 +49,7 @@ class Parameters:
     shift: int
     final_scale: int | None = None
     described: frozenset[str] = frozenset()
+    threshold: int | None = None
 
     @property
     def weight_bytes(self) -> int:
@@ -59,9 +61,9 @@ class Parameters:
             return NotImplemented
         biases = (self.bias, other.bias)
         same_bias = np.array_equal(*biases) if all(b is not None for b in biases) else biases == (None, None)  # type: ignore[arg-type]
-        same = (self.key, self.bits, self.shift, self.final_scale, self.described) == (
+        same = (self.key, self.bits, self.shift, self.final_scale, self.described, self.threshold) == (
             *(other.key, other.bits, other.shift),
-            *(other.final_scale, other.described),
+            *(other.final_scale, other.described, other.threshold),
         )
         return same and same_bias and np.array_equal(self.weights, other.weights)
 

@@ -39,6 +39,7 @@ from ai8x_tool.mapping.check_data import data_violations
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
+from ai8x_tool.network.scales import output_exponents
 from ai8x_tool.rule import check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
@@ -199,15 +200,37 @@ def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) 
         return
     scales = {layer.index: layer.final_scale for layer in network.layers if layer.final_scale}
     if not scales:
-        if any(layer.parameters and layer.parameters.final_scale is not None for layer in network.layers):
+        unscaled = unscaled_outputs(network)
+        for text in unscaled:
+            console.info(text)
+        if not unscaled and any(
+            layer.parameters and layer.parameters.final_scale is not None for layer in network.layers
+        ):
             console.info("all final scales are 0: outputs are unloaded as they are")
         return
     if not project.scale_output:
         shown = ", ".join(f"layer {index}: {scale}" for index, scale in scales.items())
         console.warn(f"--no-scale-output: the final scales ({shown}) are not applied")
+    for text in unscaled_outputs(network):
+        console.info(text)
     for item, scale in zip(mapping.placement.unload, listed_scales(mapping), strict=True):
         if scale is None:
             console.info(f"unload: the item at offset {item.offset:#x} is not an output layer's: it is not scaled")
+
+
+def unscaled_outputs(network: Network) -> list[str]:
+    """Return a line for each output whose scale the checkpoint does not name, but the ranges on the way to it do.
+
+    That is the case where a description ends in the middle of a model.
+    """
+    exponents = output_exponents(network)
+    lines = []
+    for layer in network.outputs():
+        exponent = exponents[layer.name]
+        if exponent and not layer.final_scale:
+            values = f"the model's values are the outputs times 2^{exponent}"
+            lines.append(f"{layer.where}: {values}: it is not the model's last layer, so the program does not scale it")
+    return lines
 
 
 def _warn_about_zeros(network: Network, tensors: LayerTensors, options: SynthesisOptions, console: Console) -> None:

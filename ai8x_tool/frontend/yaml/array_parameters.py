@@ -39,7 +39,8 @@ def load_test_parameters(
     weights = _arrays(weight_file)
     if len(weights) == 1 and len(layers) > 1:
         weights = list(weights[0])
-    file = ParameterFile(str(weight_file), description, description.arch, len(weights), len(layers))
+    names = tuple(f"array {number}" for number in range(len(weights)))
+    file = ParameterFile(str(weight_file), description, description.arch, names, tuple(layers))
     require(constraint_parameter_count, file)
     biases: list[Array | None] = [*(_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
     result = {}

@@ -79,7 +79,9 @@ def _text(value: Any) -> str:
         return "[" + ", ".join(map(_text, value)) + "]"
     if isinstance(value, str):
         # The width keeps long names on their line, the ending of documents is cut off.
-        return yaml.safe_dump(value, width=10_000, allow_unicode=True, default_flow_style=True).split("\n...")[0].rstrip()
+        return (
+            yaml.safe_dump(value, width=10_000, allow_unicode=True, default_flow_style=True).split("\n...")[0].rstrip()
+        )
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -213,9 +215,7 @@ def _number_keys(layer: Layer) -> Keys:
     return keys | ({"output_width": layer.output_width} if layer.output_width != 8 else {})
 
 
-def _sequence_keys(
-    network: Network, placement: Placement, layer: Layer, order: list[Layer], position: int
-) -> Keys:
+def _sequence_keys(network: Network, placement: Placement, layer: Layer, order: list[Layer], position: int) -> Keys:
     keys: Keys = {}
     last = position + 1 == len(order)
     if last and layer.index != network.layers[-1].index:
