@@ -16,10 +16,10 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.synthesis.hardware_check import check_program
 from ai8x_tool.synthesis.program_log import program_log
 from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
+from ai8x_tool.synthesis.verified import verified
 
 _PLACES = ("output", "test_dir", "overwrite", "check", "explain", "verify")
 """Settings that say where to, not what."""
@@ -66,24 +66,12 @@ def generate_checked(settings: SynthesizeSettings, console: Console) -> Synthesi
     """
     check_folder(settings.folder, overwrite=settings.overwrite)
     result = generate(settings, console)
-    if settings.verify is not False:
-        result = replace(result, check=check_program(result.program, result.program_sample, result.tensors))
-        _report(result, console)
-    return result
+    return result if settings.verify is False else verified(result, console)
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
     """Write the project to its folder."""
     write_project(result.files, settings.folder, overwrite=settings.overwrite)
-
-
-def _report(result: Synthesis, console: Console) -> None:
-    """Warn about what the virtual device noticed, and if it does not compute what the engine does."""
-    assert result.check is not None
-    for diagnostic in result.check.problems:
-        console.warn(f"virtual device: {diagnostic}")
-    if not result.check.equal:
-        console.warn(f"the program does not compute what the network does: {result.check.text()}")
 
 
 def save_output(result: Synthesis, path: Path) -> None:
