@@ -153,11 +153,13 @@ def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: B
     for size_rule in SIZE_RULES:
         require(size_rule, layer)
     offered = layer.channels_in or _offered(layer, channels)
-    weights = layer.parameters.weights if layer.parameters is not None else None
-    if weights is None:
+    parameters = layer.parameters
+    if parameters is None:
         bits = layer.bits or (8 if layer.has_weights else 0)
         return replace(layer, channels_in=offered, channels_out=layer.channels_out or offered, bits=bits)
-    transposed = layer.operator == "convtranspose2d"
+    if not layer.bits:
+        layer = replace(layer, bits=parameters.bits, shift=parameters.shift + 8 - abs(parameters.bits))
+    weights, transposed = parameters.weights, layer.operator == "convtranspose2d"
     inputs = int(weights.shape[1]) * (1 if transposed else layer.groups)
     outputs = int(weights.shape[0]) * (layer.groups if transposed else 1)
     weighted = WeightedLayer(layer, inputs, outputs, pooled, offered, labels)
