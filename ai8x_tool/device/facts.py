@@ -48,8 +48,8 @@ class Device:
 
     Of the ways in which devices differ: `stream_by_window` computes the start of a streaming layer from the window of
     the layer before; `last_window_counters` holds positions of the last pooling window in the row and column registers
-    where others hold sizes; `kernel_size_in_layer_control` tells LCTL the kernel's size; `fifo_complete_flag` sets a bit
-    of the FIFO's control register.
+    where others hold sizes; `kernel_size_in_layer_control` tells LCTL the kernel's size; `fifo_complete_flag` sets a
+    bit of the FIFO's control register.
     """
 
     name: str

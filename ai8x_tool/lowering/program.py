@@ -105,13 +105,14 @@ def listed_scales(mapping: Mapping) -> list[int | None]:
     return [places.get((item.offset, item.processors)) for item in mapping.placement.unload]
 
 
-def lower(mapping: Mapping, options: LoweringOptions) -> Program:
+def lower(mapping: Mapping, options: LoweringOptions | None = None) -> Program:
     """Return the program of a mapped network. Raises Ai8xError if a value does not fit its register field."""
-    context = Context(mapping, options)
+    chosen = options or LoweringOptions()
+    context = Context(mapping, chosen)
     before, go = start(context)
     return Program(
         mapping=mapping,
-        options=options,
+        options=chosen,
         init=tuple(initialise(context)),
         kernels=tuple(kernel_blocks(context)),
         # Depth-wise layers have zeros, which nothing adds, in quadrants below their own, whose clocks may be off.

@@ -45,7 +45,7 @@ LAYER_PHASES = (
 
 
 def violations(
-    network: Network, placement: Placement, device: Device, options: MappingOptions = MappingOptions()
+    network: Network, placement: Placement, device: Device, options: MappingOptions | None = None
 ) -> list[Violation]:
     """Return everything that makes `placement` impossible or wrong; an empty list if nothing does.
 
@@ -59,13 +59,13 @@ def examine(
     network: Network,
     placement: Placement,
     device: Device,
-    options: MappingOptions = MappingOptions(),
+    options: MappingOptions | None = None,
     *,
     errors_only: bool = False,
 ) -> Iterator[Violation]:
     """Yield what there is to say about a placement, warnings and remarks included."""
     try:
-        placed = place(network, placement, device, options)
+        placed = place(network, placement, device, options or MappingOptions())
     except Ai8xError as error:
         yield as_violation(error)
         return

@@ -112,7 +112,7 @@ def map_network(
     network: Network,
     placement: Placement,
     device: Device,
-    options: MappingOptions = MappingOptions(),
+    options: MappingOptions | None = None,
     *,
     accept_wrong_data: bool = False,
 ) -> Mapping:
@@ -122,7 +122,7 @@ def map_network(
 
     Layers whose weights are not known get their place in kernel memory, filled with zeros.
     """
-    placed = place(network, placement, device, options)
+    placed = place(network, placement, device, options or MappingOptions())
     raise_first(layer_violations(placed, errors_only=True))
     mapping = fill(placed)
     if not accept_wrong_data:

@@ -83,8 +83,9 @@ class Layer:
     :func:`~ai8x_tool.network.network.build_network`: `channels_in` (per operand, before flattening), `channels_out`
     (from the weights; without them it must be given, unless it equals the input), `in_size`, `pooled_size` and
     `out_size`, which is (1, 1) after flattening. `shift` is the total output shift, left if positive; `bits` the weight
-    width, 0 without weights; both are those of the parameters where `bits` is 0. A layer without `parameters` is one whose weights are not known (yet), unless it needs
-    none; `use_bias` says whether it has a bias then. `shares` names the layer whose weights it uses.
+    width, 0 without weights; both are those of the parameters where `bits` is 0. A layer without `parameters` is one
+    whose weights are not known (yet), unless it needs none; `use_bias` says whether it has a bias then. `shares` names
+    the layer whose weights it uses.
 
     `index` is the position in the list that defines the network, by which messages count; a layer without a name of its
     own is called by it. `source` is the place that messages name: file and line, or module path.

@@ -74,7 +74,8 @@ def load_parameters(
     """Return the parameters of every layer that takes some, by layer index.
 
     Entries are assigned by name where every layer is called as a module of the checkpoint, in stored order elsewhere;
-    those that are left over are named. Raises Ai8xError for a foreign architecture, missing entries, weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    those that are left over are named. Raises Ai8xError for a foreign architecture, missing entries, weights that are
+    not quantized, do not fit their width or do not have the layer's kernel size.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
     file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, (), tuple(layers))

@@ -37,7 +37,7 @@ class OrderedLayer(NamedTuple):
 
 
 class SourcedLayer(NamedTuple):
-    """A layer with its sources, the layers `executed` before it, and the channels of each source once they are known."""
+    """A layer with its sources, the layers `executed` before it, and the channels of each source once known."""
 
     where: str
     layer: LayerDescription

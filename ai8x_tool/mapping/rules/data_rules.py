@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 class Extent(NamedTuple):
-    """Bytes `first` … `last` that a layer writes, or uses as rolling buffer, in the data memories `instances` (a mask)."""
+    """Bytes `first` … `last` that a layer writes or uses as rolling buffer, in the data memories `instances` (mask)."""
 
     at: PlacedLayer
     first: int
