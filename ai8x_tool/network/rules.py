@@ -127,7 +127,8 @@ def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
 def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
     """in_dim (and in_crop) account for every pixel of the sources."""
     layer, total = s.layer, sum(rows * columns for rows, columns in s.sizes)
-    if layer.in_size == (0, 0) or BUFFER in layer.inputs or len(s.sizes) == 1:
+    default = set(s.sizes) == {layer.in_size} and not any(layer.in_crop)
+    if layer.in_size == (0, 0) or default or BUFFER in layer.inputs or len(s.sizes) == 1:
         return None
     wanted = (layer.in_size[0] + sum(layer.in_crop)) * layer.in_size[1]
     if wanted == total:
