@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory, memory_blocks
-from ai8x_tool.mapper.classes import ProcessorClass, processor_classes
+from ai8x_tool.mapper.classes import ProcessorClass, processor_classes, value_width
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.offsets import Packing, lower_bound, pack
 from ai8x_tool.mapper.paths import InputPath, input_paths
@@ -104,7 +104,8 @@ def _map_path(
 ) -> Found:
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
     interleaved = interleave(network, device, streamed)
-    candidate = _Candidate(interleaved, _with_pattern(processor_classes(interleaved.network), path), path)
+    classes = processor_classes(interleaved.network)
+    candidate = _Candidate(interleaved, _with_pattern(interleaved.network, classes, path), path)
     best: Found | None = None
     problem: str | None = None
     fixed = {candidate.class_of(INPUT): 0} if path.fifo else {}
@@ -129,12 +130,15 @@ _EXTRA = 3
 """Further assignments of processors that are tried after one that fits."""
 
 
-def _with_pattern(classes: list[ProcessorClass], path: InputPath) -> list[ProcessorClass]:
+def _with_pattern(network: Network, classes: list[ProcessorClass], path: InputPath) -> list[ProcessorClass]:
     if not path.pattern:
         return classes
     result = []
     for each in classes:
-        if INPUT in each.offsets and len(each.offsets) > 1:
+        alike = all(
+            offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
+        )
+        if INPUT in each.offsets and not alike:
             raise UnmappableError("other values must lie at the processors of the input")
         pattern = path.pattern if INPUT in each.offsets else ()
         result.append(ProcessorClass(each.offsets, path.pattern[-1] + 1, pattern) if pattern else each)
