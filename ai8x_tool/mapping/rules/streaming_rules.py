@@ -45,6 +45,12 @@ def constraint_chw_passes(s: LayerSubject) -> Finding | None:
     return Finding(f"{s.layer.channels_in} channels, {s.layer.operands} operands", "use HWC format")
 
 
+def constraint_chw_flatten(s: LayerSubject) -> Finding | None:
+    """A layer that flattens reads pixels as passes, which CHW input does not have."""
+    wrong = s.at.chw and s.layer.flat_pixels > 1
+    return Finding(f"flatten: {s.layer.flat_pixels} pixels", "use HWC format") if wrong else None
+
+
 def constraint_fifo_order(s: LayerSubject) -> Finding | None:
     """FIFOs are used from 0 on without holes: 4 channels each in HWC format (processors 0–3), one each in CHW."""
     if not (s.options.fifo and s.is_start):
@@ -57,4 +63,10 @@ def constraint_fifo_order(s: LayerSubject) -> Finding | None:
     return Finding(values, "use the processors of the first quadrants") if wrong else None
 
 
-STREAMING_RULES = (constraint_chw_passes, constraint_fifo_order, constraint_tram, constraint_stream_step)
+STREAMING_RULES = (
+    constraint_chw_passes,
+    constraint_chw_flatten,
+    constraint_fifo_order,
+    constraint_tram,
+    constraint_stream_step,
+)
