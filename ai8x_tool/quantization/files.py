@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ai8x_tool.checkpoint import Checkpoint, ClassReference
-from ai8x_tool.files import unwritable, write_file
+from ai8x_tool.files import write_file
 
 _OF_TRAINING = ("optimizer_state_dict", "optimizer_type")
 
@@ -35,12 +35,7 @@ def _to_torch(value: Any) -> Any:
 
 
 def save_checkpoint(content: dict[str, Any], target: Path) -> None:
-    """Write a checkpoint file by way of a temporary sibling."""
+    """Write a checkpoint file completely or not at all."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    fix = "check space and permissions"
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(target, error, fix=fix) from None
-    write_file(buffer.getvalue(), target, fix=fix)
+    write_file(buffer.getbuffer(), target)
