@@ -93,6 +93,7 @@ class HardwareLayer:
     write: Write
     bias: dict[int, int]
     sources: int
+    read_ahead: bool
 
     @property
     def resets(self) -> bool:
@@ -167,6 +168,7 @@ def decode_layer(
         ),
         bias=_bias(registers, index, quadrants),
         sources=layer["sources"],
+        read_ahead=bool(layer.get("readahead")),
     )
 
 
