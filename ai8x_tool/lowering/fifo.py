@@ -31,7 +31,7 @@ def control_writes(context: Context) -> list[Write]:
     if context.mapping.options.fast_fifo:
         return [Write(tables.FAST_FIFO_CONTROL, _FAST_CONTROL, "FAST_FIFO_CONTROL")]
     layer = context.mapping.start.layer
-    value = _THRESHOLDS | context.options.wait_states_fifo
+    value = _THRESHOLDS
     if context.device is MAX78000:
         value |= _COMPLETE
     for channel in range(layer.channels_in):

@@ -23,8 +23,6 @@ class LoweringOptions:
     express: bool = True
     pipeline: bool = True
     average_rounding: bool = False
-    simple_1bit: bool = False
-    external_ready: bool = False
     one_shot: bool = False
     link_layers: bool = False
     fifo_go: bool = False
@@ -32,16 +30,6 @@ class LoweringOptions:
     init_tram: bool = False
     zero_memory: bool = False
     write_zero_registers: bool = False
-    wait_states: int = 0
-    wait_states_fifo: int = 0
-    wait_states_aon: int = 0
-    override_start: int | None = None
-    override_delta1: int | None = None
-    override_delta2: int | None = None
-    override_rollover: int | None = None
-    increase_start: int = 2
-    increase_delta1: int = 0
-    increase_delta2: int = 0
     max_verify_length: int | None = None
     known_answers: bool = True
     synthesized_input: SynthesizedInput | None = None

@@ -28,19 +28,12 @@ def initialise(context: Context) -> list[Step]:
     quadrants = context.mapping.quadrants
     steps: list[Step] = []
     if context.device is MAX78002:
-        control = _control(context, {"wait_states": context.options.wait_states})
+        control = _control(context, {})
         steps += [_write(context, "CTL", q, control) for q in quadrants]
-    steps.append(_aon(context, context.options.wait_states_aon))
+    steps.append(_aon(context, 0))
     if context.device.clear_registers is not None:
         steps += _clear_registers(context, context.device.clear_registers)
-    control = _control(
-        context,
-        {
-            "wait_states": context.options.wait_states,
-            "fifo": int(context.fifo),
-            "express": int(context.options.express),
-        },
-    )
+    control = _control(context, {"fifo": int(context.fifo), "express": int(context.options.express)})
     count = tables.registers(context.device)["LCNT"].encode(layer_count(context))
     for quadrant in quadrants:
         steps.append(_write(context, "CTL", quadrant, control))
@@ -99,13 +92,10 @@ def _start_fields(context: Context) -> dict[str, int]:
     start = mapping.start.layer
     fields = {
         "clock": 1,
-        "wait_states": 0 if context.pipeline else options.wait_states,
-        "external_ready": int(options.external_ready),
         "average_round": int(options.average_rounding),
         "stream": int(context.streams),
         "fifo_stream": int(context.fifo and context.streams),
         "express": int(options.express),
-        "simple_1bit": int(options.simple_1bit),
         "binary": int(any(m.layer.bits == BINARY for m in mapping.layers)),
         "quad": int(mapping.options.quad),
     }
@@ -146,7 +136,7 @@ def start(context: Context) -> tuple[list[Write], list[Write]]:
     if context.options.powerdown:
         unused = sum(1 << (12 + q) for q in range(QUADRANTS) if q not in context.mapping.quadrants)
         if unused:
-            before.append(_aon(context, unused | context.options.wait_states_aon))
+            before.append(_aon(context, unused))
     fifo = _fifo_fields(context, master) if feeds(context, master) else {}
     final = {**base, "run": 1, "sync": int(context.fifo), **fifo}
     return before, [_write(context, "CTL", master, encode(final))]

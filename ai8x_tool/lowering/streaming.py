@@ -14,6 +14,9 @@ from ai8x_tool.rule import require
 
 Fields = dict[str, int]
 
+_SAFETY_WORDS = 2
+"""Words that a streaming layer of the MAX78000 waits for beyond those of its first step."""
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -29,43 +32,37 @@ def stream_values(mapped: LayerMapping, context: Context) -> Stream:
     """Return the streaming values of a layer; all 0 for layers that neither stream nor read the FIFO."""
     old = context.device is MAX78000
     if context.is_start(mapped):
-        options = context.options
-        overridden = options.override_start is not None or options.override_delta1 is not None
-        if not context.fifo and not overridden:
+        if not context.fifo:
             return Stream()
-        return _first_max78000(mapped, context) if old else _first_max78002(mapped, context)
+        return _first_max78000(mapped) if old else _first_max78002(mapped, context)
     if not mapped.layer.streaming:
         return Stream()
     return _later_max78000(mapped, context) if old else _later_max78002(mapped, context)
 
 
-def _or(value: int | None, default: int) -> int:
-    return default if value is None else value
-
-
-def _first_max78000(mapped: LayerMapping, context: Context) -> Stream:
-    layer, options = mapped.layer, context.options
+def _first_max78000(mapped: LayerMapping) -> Stream:
+    layer = mapped.layer
     (rows, columns), pool, operands = mapped.view.in_size, layer.pool, layer.operands
     if layer.streaming:
         words = (pool[0] - 1) * columns + pool[1]
     else:
         words = ceil_div(rows * columns, 4) if layer.chw else rows * columns
-    start = _or(options.override_start, pool[0] * words)
+    start = pool[0] * words
     delta1 = (layer.pool_stride[1] - 1) * operands if layer.streaming else 0
     delta2 = (pool[0] - 1) * columns * operands if layer.streaming else 0
-    return Stream(start, start, _or(options.override_delta1, delta1), _or(options.override_delta2, delta2))
+    return Stream(start, start, delta1, delta2)
 
 
 def _later_max78000(mapped: LayerMapping, context: Context) -> Stream:
-    layer, options, previous = mapped.layer, context.options, context.previous(mapped)
+    layer, previous = mapped.layer, context.previous(mapped)
     assert previous is not None
     before = previous.view
     row = before.pooled_size[1] + 2 * before.pad[1]
     start = row * (before.kernel[0] - 1 + layer.pool[0] - 1) + before.kernel[1] - 1 + layer.pool[1]
     delta1 = layer.pool_stride[1] * layer.operands
     delta2 = (layer.pool_stride[0] - 1) * row + layer.pool[1] * layer.operands
-    start += options.increase_start
-    return Stream(start, start, delta1 + options.increase_delta1, delta2 + options.increase_delta2)
+    start += _SAFETY_WORDS
+    return Stream(start, start, delta1, delta2)
 
 
 def _extents(mapped: LayerMapping) -> tuple[int, int, int]:
@@ -77,7 +74,7 @@ def _extents(mapped: LayerMapping) -> tuple[int, int, int]:
 
 
 def _first_max78002(mapped: LayerMapping, context: Context) -> Stream:
-    layer, view, options = mapped.layer, mapped.view, context.options
+    layer, view = mapped.layer, mapped.view
     (rows, width), (stride_rows, stride_columns) = view.in_size, layer.pool_stride
     row_extent, column_extent, padded = _extents(mapped)
     single = stride_rows == 1 and layer.pool[0] == 1
@@ -93,22 +90,20 @@ def _first_max78002(mapped: LayerMapping, context: Context) -> Stream:
     else:
         start = (row_extent * padded + view.pad[1] + 2 * column_extent) * layer.operands
         start += stride_columns if layer.readahead else 0
-    base = _or(options.override_start, start)
-    divided = base if options.override_start is not None else ceil_div(base, quarter)
+    divided = ceil_div(start, quarter)
     if not layer.streaming:
-        return Stream(divided, base)
+        return Stream(divided, start)
     delta1 = stride_columns * layer.operands - int(single)
     delta2 = delta1 + skipped
     if stride_rows > 1:
         delta2 = (stride_rows - 1) * width + skipped + layer.pool[1] - 1
-    delta1 = _or(options.override_delta1, ceil_div(delta1, quarter))
     delta2 = ceil_div(delta2, quarter)
-    delta2 = _or(options.override_delta2, delta2 + int(context.pipeline and delta2 > 0))
-    return Stream(divided, base, delta1, delta2)
+    delta2 += int(context.pipeline and delta2 > 0)
+    return Stream(divided, start, ceil_div(delta1, quarter), delta2)
 
 
 def _later_max78002(mapped: LayerMapping, context: Context) -> Stream:
-    layer, view, options = mapped.layer, mapped.view, context.options
+    layer, view = mapped.layer, mapped.view
     width, (stride_rows, stride_columns) = view.in_size[1], layer.pool_stride
     row_extent, column_extent, padded = _extents(mapped)
     steps = width // column_extent
@@ -120,17 +115,15 @@ def _later_max78002(mapped: LayerMapping, context: Context) -> Stream:
     start = rows * padded + (row_extent * padded + view.pad[1] + 2 * column_extent) * layer.operands
     start += stride_columns if layer.readahead else 0
     start += adjust * stride_columns if last else 0
-    delta1 = stride_columns * layer.operands + options.increase_delta1
+    delta1 = stride_columns * layer.operands
     delta2 = delta1 + adjust if stride_rows == 1 else (stride_rows - 1) * width + adjust
-    return Stream(start, start, delta1, delta2 + options.increase_delta2)
+    return Stream(start, start, delta1, delta2)
 
 
 def rollover(mapped: LayerMapping, context: Context) -> int:
     """Return the length in words of a streaming layer's rolling buffer. spec: registers, 8.3 and 8.5."""
-    layer, view, options = mapped.layer, mapped.view, context.options
+    layer, view = mapped.layer, mapped.view
     passes = view.input_passes
-    if context.is_start(mapped) and options.override_rollover is not None:
-        return options.override_rollover
     stream, width = stream_values(mapped, context), view.in_size[1]
     if context.device is MAX78000:
         step = max(layer.stride[1], layer.pool_stride[1], layer.pool[1])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ai8x_tool.codegen import ProjectOptions
-from ai8x_tool.codegen.options import FileNames
+from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions

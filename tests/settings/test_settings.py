@@ -17,7 +17,7 @@ from ai8x_tool.nn import read_policy
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
 from ai8x_tool.training.schedule import read_schedule
-from ai8x_tool.training.session import build_untrained
+from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
 
 RECIPE = """

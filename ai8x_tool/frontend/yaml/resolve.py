@@ -46,7 +46,6 @@ class ResolveOptions:
     input_offset: int | None = None
     output_width: int | None = None
     ignore_streaming: bool = False
-    ignore_activation: bool = False
 
 
 def resolve(
@@ -77,12 +76,9 @@ def resolve(
 
 
 def _with_options(description: NetworkDescription, options: ResolveOptions) -> NetworkDescription:
-    layers = description.layers
-    if options.ignore_streaming:
-        layers = tuple(replace(layer, streaming=False) for layer in layers)
-    if options.ignore_activation:
-        layers = tuple(replace(layer, activation="none") for layer in layers)
-    return replace(description, layers=layers)
+    if not options.ignore_streaming:
+        return description
+    return replace(description, layers=tuple(replace(layer, streaming=False) for layer in description.layers))
 
 
 def _execution_order(
