@@ -114,7 +114,11 @@ def check_program(program: Program, tensors: LayerTensors, *, strict: bool = Fal
     device = VirtualDevice(program.mapping.device, strict=strict).load(program)
     for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
         device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
-    device.run()
+    return compare_run(program, tensors, device.run())
+
+
+def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
+    """Compare what a device computed, and holds now, with the engine's `tensors`."""
     kept = _kept_words(program, tensors)
     checks = [_check_layer(program, program.mapping.network[index], tensors, device, kept) for index in tensors.order]
     return HardwareCheck(tuple(checks), tuple(device.diagnostics))

@@ -1,4 +1,4 @@
-"""The virtual device: a bus, and what happens behind it. spec: execution, sections 2 and 3."""
+"""The virtual device: a bus, and what happens behind it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class VirtualDevice:
         self._pending.append((address, value, size))
 
     def read(self, address: int, size: int = 4) -> int:
-        """Return `size` bytes from `address`. spec: execution, section 2.2."""
+        """Return `size` bytes from `address`."""
         self._flush()
         self._check_aligned(address, size, "load from")
         word = self._load_word(address & ~3)
@@ -268,7 +268,7 @@ class VirtualDevice:
             self._control(quadrant, before, value)
 
     def _test(self, quadrant: int, code: int) -> None:
-        """Clear what a TEST code asks for. spec: execution, section 2.1; registers, 6.4."""
+        """Clear what a TEST code asks for."""
         machine = self._machine
         clears = self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers
         if code and not clears and all(code != test.start for test in self.device.tests):
@@ -290,7 +290,7 @@ class VirtualDevice:
                 machine.biases.clear(quadrant)
 
     def _control(self, quadrant: int, before: int, value: int) -> None:
-        """A store to CTL: start, continue, or plain storage. spec: execution, sections 3.1 and 3.4."""
+        """A store to CTL: start, continue, or plain storage."""
         table = self._machine.registers.table["CTL"]
         old, new = table.decode(before), table.decode(value)
         self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])

@@ -1,4 +1,4 @@
-"""FIFO input: queues and complete frames. spec: execution, section 9."""
+"""FIFO input: queues and complete frames."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class FrameInput:
 def frame_input(
     registers: RegisterFile, device: Device, quadrants: tuple[int, ...], master: int, diagnostics: Diagnostics
 ) -> FrameInput | None:
-    """Return what a run waits for; None without FIFO input. spec: execution, sections 9.1, 9.2 and 13.4."""
+    """Return what a run waits for; None without FIFO input."""
     control = {q: registers.fields("CTL", q) for q in quadrants}
     if not any(fields["fifo"] for fields in control.values()):
         return None

@@ -1,4 +1,4 @@
-"""The state of the accelerator and the execution of its layers. spec: execution, sections 3, 7 to 9."""
+"""The state of the accelerator and the execution of its layers."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Machine:
 
 
 class Run:
-    """One run: the sequence of layers from a start to its completion. spec: execution, sections 3.2 and 9."""
+    """One run: the sequence of layers from a start to its completion."""
 
     def __init__(self, machine: Machine, quadrants: tuple[int, ...], master: int, frame: FrameInput | None) -> None:
         self.machine, self.quadrants, self.master, self.frame = machine, quadrants, master, frame
@@ -172,7 +172,7 @@ class Run:
         return None if index == self.last else index + 1
 
     def _check_link(self, index: int) -> None:
-        """The stop bit and the last layer of LCNT agree. spec: execution, section 3.2."""
+        """The stop bit and the last layer of LCNT agree."""
         link = self.machine.registers.fields("NEXT", self.master, index)
         if not link:
             return
@@ -291,7 +291,7 @@ class Run:
             machine.diagnostics.report("warning", text, quadrant=self.master, register="CTL")
 
     def _check_group(self, layer: HardwareLayer) -> None:
-        """The fast FIFO feeds a group unless each quadrant has its first processor only. spec: registers, 8.6."""
+        """The fast FIFO feeds a group unless each quadrant has its first processor only."""
         control = {q: self.machine.registers.fields("CTL", q) for q in self.quadrants}
         processors = layer.processors.tolist()
         expected = processors == [0] or any(p in processors for p in (1, 2, 3))

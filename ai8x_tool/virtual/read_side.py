@@ -113,7 +113,7 @@ def _places(layer: HardwareLayer, pointer: int) -> tuple[Array, Array, Array]:
         # With this format there is one pass and one operand; others, by mistake, see the same.
         shape = (operands, geometry.passes, 1, *pixels.shape)
         place = LANES * pointer + pixels
-        return instance, np.broadcast_to(place // LANES, shape), place % LANES
+        return instance, np.broadcast_to(place // LANES, shape), place[None] % LANES
     inside = np.arange(geometry.passes) * operands + np.arange(operands)[:, None]
     word = (pointer + inside[..., None, None] + pixels * geometry.pitch)[:, :, None]
     return instance, word, (layer.processors % PROCESSORS_PER_INSTANCE)[:, None, None]
