@@ -40,6 +40,9 @@ def interleave(network: Network, device: Device, streamed: frozenset[str] = froz
         plain = [reader for reader in readers if not joining(network, reader).interleaved]
         if not groups or not isinstance(source, str) or source in streamed:
             continue
+        copied = len(set(groups)) > 1  # a copy for the other group reads the gaps, too
+        if copied and not (device.read_gap and passes(network[source].channels_out) == 1):
+            continue
         if all(_reads_gaps(device, reader) for reader in plain):
             chosen[source] = Counter(groups).most_common(1)[0][0]
     copies: list[tuple[str, str, int]] = []
