@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import types
 import typing
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ import yaml
 
 from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import expand, write_file
 
 Settings = TypeVar("Settings")
 
@@ -199,13 +199,7 @@ def resolve(
 def save(settings: Any, path: Path) -> None:
     """Write settings as YAML that ``--settings`` takes back."""
     content = {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Ai8xError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    write_file(yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode(), path)
 
 
 @dataclass(frozen=True)
@@ -293,7 +287,7 @@ def _convert_scalar(value: Any, kind: type, name: str, where: str | None) -> Any
             if kind is float or not isinstance(value, float) or value == number:
                 return number
         if kind in (str, Path) and isinstance(value, str | Path | int | float) and not isinstance(value, bool):
-            return Path(value).expanduser() if kind is Path and isinstance(value, str | Path) else kind(str(value))
+            return expand(value) if kind is Path and isinstance(value, str | Path) else kind(str(value))
     except ValueError:
         pass
     raise Ai8xError(f"{name}: {value!r} is not {words}", where=where)

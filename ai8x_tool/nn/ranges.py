@@ -6,7 +6,7 @@ spec: qatv2, sections 4.3 to 4.5 and 4.7.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from ai8x_tool.nn.dataflow import INPUT, Dataflow, Sources, trace_dataflow
 from ai8x_tool.nn.elementwise import Add, Elementwise, Sub
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.histogram import ActivationStatistics
+from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.policy import QatPolicy
 from ai8x_tool.nn.quantizers import MOST_SHIFT, output_shift
 
@@ -49,32 +50,26 @@ def measure_ranges(model: nn.Module, batches: Iterable[Tensor], policy: QatPolic
 def _collect(model: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[str, ActivationStatistics], Dataflow | None]:
     observed = {n: m for n, m in model.named_modules() if isinstance(m, FusedModule | Elementwise)}
     statistics = {name: ActivationStatistics() for name in observed}
-    flow, training = None, model.training
+
+    def add(call: Call[FusedModule | Elementwise], output: Tensor) -> None:
+        try:
+            statistics[call.name].add(output)
+        except ValueError as error:
+            message = f"activation ranges cannot be measured: {error} in the output of {call.name!r}"
+            raise Ai8xError(message, fix="try a smaller learning rate") from None
+
+    stream, training = iter(batches), model.training
+    first = next(stream, None)
+    if first is None:
+        return statistics, None
     try:
-        with ExitStack() as hooks:
-            for inputs in batches:
-                if flow is None:
-                    flow = trace_dataflow(model.eval(), inputs[:1].clone())
-                    for name, module in observed.items():
-                        handle = module.register_forward_hook(_observer(name, statistics[name]))
-                        hooks.callback(handle.remove)
+        flow = trace_dataflow(model.eval(), first[:1].clone())
+        with observed_calls(observed.items(), after=add):
+            for inputs in chain([first], stream):
                 model(inputs)
     finally:
         model.train(training)
     return statistics, flow
-
-
-def _observer(name: str, statistics: ActivationStatistics) -> Callable[[nn.Module, object, Tensor], None]:
-    def observe(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        try:
-            statistics.add(output)
-        except ValueError as error:
-            fix = "try a smaller learning rate"
-            raise Ai8xError(
-                f"activation ranges cannot be measured: {error} in the output of {name!r}", fix=fix
-            ) from None
-
-    return observe
 
 
 def consistent_exponents(model: nn.Module, measured: Mapping[str, int], flow: Dataflow, warn: Warn) -> dict[str, int]:

@@ -67,6 +67,19 @@ def _fuse(module: FusedModule) -> None:
     module.update()
 
 
+def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
+
+    This is what rebuilding it with the surviving state amounts to, and schedulers need not be told.
+    """
+    surviving = {id(parameter) for parameter in model.parameters()}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) not in surviving:
+                optimizer.state.pop(parameter, None)
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) in surviving]
+
+
 def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
     """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has.
 

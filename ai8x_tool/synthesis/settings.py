@@ -9,6 +9,7 @@ from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import expand
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
@@ -142,7 +143,7 @@ class SynthesizeSettings:
         """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
         if self.checkpoint is None:
             return None
-        given = Path(self.checkpoint).expanduser()
+        given = expand(self.checkpoint)
         if given.is_file():
             return given
         for folder in search_path("models/checkpoints"):
