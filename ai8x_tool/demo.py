@@ -66,7 +66,7 @@ class DemoResult:
 def run_demo(
     recipe: str, out_dir: Path, console: Console, *, data: Path = Path("data"), epochs: int | None = None
 ) -> DemoResult:
-    """Run all five stages of `recipe`; everything lands in `out_dir`, the data set's cache in `data`.
+    """Run all five stages of `recipe`; everything lands in `out_dir`, the dataset's cache in `data`.
 
     Raises Ai8xError where a stage fails, and where a link of the proof chain is broken.
     """

@@ -1,4 +1,4 @@
-"""What calibration needs beside the checkpoint: the model, float and simulated, and samples of its input."""
+"""Inputs of calibration in addition to the checkpoint: the model, float and simulated, and samples of its input."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ class CalibrationSettings:
         if self.count is not None and self.count < 1:
             raise Ai8xError(f"--calibrate {self.count} must be at least 1")
         if self.dataset is None and self.inputs is None:
-            fix = "name a recipe (--recipe), a data set (--dataset) or a file (--calibration-input)"
+            fix = "name a recipe (--recipe), a dataset (--dataset) or a file (--calibration-input)"
             raise Ai8xError("--calibrate needs samples", fix=fix)
 
 
 def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
-    """Return what chooses integers for :func:`quantize`. Reads the samples; raises Ai8xError if that is impossible."""
+    """Return a function that chooses integers for :func:`quantize`. Raises Ai8xError if there are no usable samples."""
     entry, samples = _samples(settings, console)
 
     def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Calibrated:
@@ -74,7 +74,7 @@ def _models(
     """Return the model as trained, with batch normalization folded, and the same in simulate mode."""
     name = settings.model or checkpoint.arch
     if name is None:
-        raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
+        raise Ai8xError("the checkpoint does not name its model", where=str(checkpoint.path), fix="pass --model")
     check_architecture(name, checkpoint)
 
     def build(*, simulate: bool) -> nn.Module:
@@ -131,14 +131,14 @@ def read_inputs(path: Path) -> Tensor:
 
 
 def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DatasetEntry:
-    """Stand in for a data set: its input is that of the samples, its classes those of the last layer."""
+    """Return an entry in place of a dataset's: input of the shape of the samples, classes of the last layer."""
     weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
     if not weights:
         raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
     classes = tuple(str(number) for number in range(len(weights[-1])))
 
     def load(_folder: Path, _console: Console) -> Dataset:
-        raise Ai8xError("these samples have no data set")
+        raise Ai8xError("these samples have no dataset")
 
     return DatasetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
 
