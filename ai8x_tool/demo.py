@@ -13,9 +13,11 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.project import synthesize_project
-from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.agreement import Agreement
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate

@@ -134,7 +134,8 @@ def evaluate(
     console = make_console(json=json, quiet=quiet, verbose=verbose)
 
     def work() -> None:
-        from ai8x_tool.settings import EvaluateSettings, resolve
+        from ai8x_tool.settings.evaluation import EvaluateSettings
+        from ai8x_tool.settings.resolve import resolve
 
         warn_without_effect(flags, _WITHOUT_EFFECT, console)
         chosen = {key: value for key, value in flags.items() if key not in _NOT_SETTINGS}

@@ -130,7 +130,7 @@ def _calibration(recipe: str | None, given: dict[str, Any], console: Console) ->
     """Return the part, which a recipe may name, and what chooses the integers."""
     from ai8x_tool.device import find_device
     from ai8x_tool.quantization.samples import CalibrationSettings, calibration
-    from ai8x_tool.settings import resolve
+    from ai8x_tool.settings.resolve import resolve
 
     settings = resolve(CalibrationSettings, "quantize", recipe, None, given)
     return find_device(settings.device), calibration(settings, console)

@@ -13,7 +13,7 @@ from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.synthesis.settings import SynthesizeSettings
+    from ai8x_tool.settings.synthesis import SynthesizeSettings
     from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.verify.chain import Proof
 
@@ -273,9 +273,9 @@ def _settings_flags(flags: dict[str, Any]) -> dict[str, Any]:
 def _synthesize(
     recipe: str | None, settings_file: Path | None, flags: dict[str, Any], extras: _Extras, console: Console
 ) -> None:
-    from ai8x_tool.settings import resolve
+    from ai8x_tool.settings.resolve import resolve
+    from ai8x_tool.settings.synthesis import SynthesizeSettings
     from ai8x_tool.synthesis.project import generate_checked, save_intermediate, save_output, write_synthesis
-    from ai8x_tool.synthesis.settings import SynthesizeSettings
     from ai8x_tool.synthesis.summary import checkpoint_table, synthesis_document, synthesis_table
 
     settings = resolve(SynthesizeSettings, "synthesize", recipe, settings_file, flags)

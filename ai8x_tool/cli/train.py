@@ -208,7 +208,8 @@ _NOT_SETTINGS = (
 
 def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any], console: Console) -> None:
     from ai8x_tool.errors import Ai8xError
-    from ai8x_tool.settings import TrainSettings, resolve
+    from ai8x_tool.settings.resolve import resolve
+    from ai8x_tool.settings.training import TrainSettings
 
     if flags["evaluate"]:
         raise Ai8xError("train does not evaluate", fix="use ai8x evaluate --model … --dataset … --checkpoint FILE")

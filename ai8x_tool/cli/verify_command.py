@@ -67,8 +67,8 @@ def verify(
 
     def work() -> None:
         from ai8x_tool.report.proof import show_proof
-        from ai8x_tool.settings import resolve
-        from ai8x_tool.synthesis.settings import SynthesizeSettings
+        from ai8x_tool.settings.resolve import resolve
+        from ai8x_tool.settings.synthesis import SynthesizeSettings
         from ai8x_tool.verify.run import VerifyOptions
         from ai8x_tool.verify.run import verify as verify_chain
 

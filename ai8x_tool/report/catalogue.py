@@ -27,15 +27,16 @@ Row = dict[str, str]
 
 def catalogue(kind: str, console: Console | None = None) -> list[Row]:
     """Return name, description and file of everything of one kind; `console` hears of files that are skipped."""
-    from ai8x_tool import resources, settings  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool import resources  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.plugins import find as plugins  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool.settings.files import list_recipes  # noqa: PLC0415  (each only where needed)
 
     if kind == "models":
         return [_row(x.name, x.description, x.file) for x in plugins.list_models(console)]
     if kind == "datasets":
         return [_row(x.name, x.description, x.file) for x in plugins.list_datasets(console)]
     if kind == "recipes":
-        return [_row(x.name, x.description, x.path) for x in settings.list_recipes()]
+        return [_row(x.name, x.description, x.path) for x in list_recipes()]
     if kind == "networks":
         return [_row(name, _first_comment(path), path) for name, path in resources.list_configs("networks").items()]
     if kind == "devices":

@@ -16,9 +16,9 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.hardware_check import check_program
 from ai8x_tool.synthesis.program_log import program_log
-from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 
 _PLACES = ("output", "test_dir", "overwrite", "check", "explain", "verify")

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool import settings as settings_files
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.files import save
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
@@ -121,7 +121,7 @@ class Trainer:
     def _introduce(self) -> None:
         session, log = self.session, self.log
         if self.world.is_first:
-            settings_files.save(self.settings, log.folder / "settings.yaml")
+            save(self.settings, log.folder / "settings.yaml")
         log.keep(*session.config_files)
         log.record(f"Settings: {asdict(self.settings)}")
         log.info(f"Training {session.arch} on {session.entry.name} for {self.settings.device}, seed {session.seed}")

@@ -14,9 +14,10 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.plugins.find import find_dataset, find_model
-from ai8x_tool.settings import EvaluateSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.project import generate
-from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.verify.chain import Proof, Samples, data_samples, model_settings, prove
 

@@ -13,7 +13,8 @@ import torch
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.batches import batches
 
 EVALUATE = EvaluateSettings("SQUARES", Path("x"))

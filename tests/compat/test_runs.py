@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.cli import evaluate, list_command, quantize, train
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.trainer import TrainResult
 from ai8x_tool.training.trainer import train as run_training
 

@@ -15,7 +15,11 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import read_policy
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import list_recipes, read_recipe, save
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.task import TaskSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.schedule import read_schedule
 from ai8x_tool.training.session import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task

@@ -15,7 +15,8 @@ def main() -> None:
     import torch
 
     from ai8x_tool.console import Console
-    from ai8x_tool.settings import TrainSettings, resolve
+    from ai8x_tool.settings.resolve import resolve
+    from ai8x_tool.settings.training import TrainSettings
     from ai8x_tool.training.trainer import Trainer, train
 
     Trainer._draw = lambda *_: None

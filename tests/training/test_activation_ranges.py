@@ -19,7 +19,8 @@ from ai8x_tool.model.build import build_model, load_weights
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.activation_ranges import with_measured_ranges
 from ai8x_tool.training.evaluation import evaluate

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.cli import evaluate, quantize, train
-from ai8x_tool.settings import EvaluateSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.training import trainer
 
 app = typer.Typer(pretty_exceptions_enable=False)

@@ -19,7 +19,8 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import load_weights
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 

@@ -24,7 +24,8 @@ from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.report.onnx_file import export_onnx, run_onnx
 from ai8x_tool.report.summaries import KINDS, summarize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 

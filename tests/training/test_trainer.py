@@ -18,7 +18,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training import trainer
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult

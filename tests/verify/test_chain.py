@@ -19,9 +19,9 @@ from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import resolve
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.project import generate
-from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.training.checkpoints import serialize
 from ai8x_tool.verify.models import compare_with_engine, distance, layer_outputs
 from ai8x_tool.verify.run import VerifyOptions, verify
