@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ai8x_tool.text import one_line
+
 
 class Ai8xError(Exception):
     """A condition the user can fix: one line saying what is wrong, where, which rule it breaks and what would fix it.
@@ -11,7 +13,7 @@ class Ai8xError(Exception):
 
     def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
         parts = f"{where}: {message}" if where else message
-        super().__init__(f"{parts} ({fix})" if fix else parts)
+        super().__init__(one_line(f"{parts} ({fix})" if fix else parts))
 
 
 def nearest(name: str, known: list[str]) -> str:

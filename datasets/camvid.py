@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.images import read_image
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.folding import fold
@@ -47,17 +47,17 @@ SMALL = Crops(80, 1, (20, 20), (20, 20))
 LARGE = Crops(352, 4, (168, 150), (0, 54))
 
 
-def load(data_dir: Path, console: Console, *, crops: Crops, few: bool) -> DataSet:
-    """Return the crops of both parts. Raises Ai8xError if files are missing or damaged."""
+def load(data_dir: Path, console: Console, *, crops: Crops, few: bool) -> Dataset:
+    """Return the crops of both splits. Raises Ai8xError if files are missing or damaged."""
     root = Path(data_dir) / "CamVid"
-    return DataSet(
-        train=_part(root, "train", crops.train, crops, few, console),
+    return Dataset(
+        train=_split(root, "train", crops.train, crops, few, console),
         validation=None,
-        test=_part(root, "test", crops.test, crops, few, console),
+        test=_split(root, "test", crops.test, crops, few, console),
     )
 
 
-def _part(root: Path, name: str, overlap: tuple[int, int], crops: Crops, few: bool, console: Console) -> Part:
+def _split(root: Path, name: str, overlap: tuple[int, int], crops: Crops, few: bool, console: Console) -> Split:
     images = sorted((root / name).glob("*.png"))
     if not images:
         raise Ai8xError("no images", where=str(root / name), fix="put the Kaggle data set 'camvid' there, unpacked")
@@ -83,7 +83,7 @@ def _part(root: Path, name: str, overlap: tuple[int, int], crops: Crops, few: bo
 
     key = {"version": VERSION, "side": side, "few": few, "overlap": overlap, "files": [path.name for path in images]}
     arrays = cached_arrays(root / "prepared", f"{name}-{side}", key, build)
-    return Part(arrays["raw"], arrays["targets"], partial(prepare, ratio=crops.fold_ratio))
+    return Split(arrays["raw"], arrays["targets"], partial(prepare, ratio=crops.fold_ratio))
 
 
 def read_colors(path: Path) -> NDArray[np.int64]:
@@ -126,9 +126,9 @@ def prepare(raw: Tensor, ratio: int) -> Tensor:
     return pixels if ratio == 1 else fold(pixels, ratio)
 
 
-def _entry(name: str, crops: Crops, few: bool, weights: tuple[float, ...] | None) -> DataSetEntry:
+def _entry(name: str, crops: Crops, few: bool, weights: tuple[float, ...] | None) -> DatasetEntry:
     sides = crops.side // crops.fold_ratio
-    return DataSetEntry(
+    return DatasetEntry(
         name=name,
         input=(3 * crops.fold_ratio**2, sides, sides),
         labels=(*FEW, "other") if few else NAMES,

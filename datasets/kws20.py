@@ -13,7 +13,7 @@ import torchaudio
 from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays, open_arrays
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.speech import (
     CLASS_WEIGHTS_20,
     LABELS_20,
@@ -23,7 +23,7 @@ from ai8x_tool.data.speech import (
     quantize_audio,
     shift_and_noise,
     shift_limits,
-    speech_part,
+    speech_split,
 )
 from ai8x_tool.data.speech_commands import (
     BENCHMARK,
@@ -50,7 +50,7 @@ _BATCH = 256
 _SEED = 20
 
 
-def load(data_dir: Path, console: Console) -> DataSet:
+def load(data_dir: Path, console: Console) -> Dataset:
     """Return KWS_20 from the cache in `data_dir`/KWS/processed; without one, build it from the recordings.
 
     Raises Ai8xError where they can be neither found nor downloaded.
@@ -60,15 +60,15 @@ def load(data_dir: Path, console: Console) -> DataSet:
     if arrays is None:
         arrays = _without_complete_cache(folder, console)
 
-    def part(name: str) -> Part:
+    def split(name: str) -> Split:
         # Silence, the last group, is not in the class list.
         count = int(torch.searchsorted(arrays[f"{name}-groups"].contiguous(), SILENCE_GROUP))
         numbers = torch.from_numpy(class_numbers(FOLDERS, LABELS_20))
         targets = numbers[arrays[f"{name}-words"][:count].long()]
         limits = arrays[f"{name}-limits"][:count] if name == "train" else None
-        return speech_part(arrays[f"{name}-samples"][:count], targets, limits)
+        return speech_split(arrays[f"{name}-samples"][:count], targets, limits)
 
-    return DataSet(part("train"), part("validation"), part("test"))
+    return Dataset(split("train"), split("validation"), split("test"))
 
 
 def _key(librispeech: bool) -> dict[str, object]:
@@ -108,16 +108,16 @@ def _find_librispeech(folder: Path, console: Console, download: bool) -> Path | 
 
 
 def _write(target: Path, sources: Sources, console: Console) -> None:
-    parts = list_words(sources)
-    total = sum(map(len, parts.values()))
+    splits = list_words(sources)
+    total = sum(map(len, splits.values()))
     console.info(f"preparing {total} recordings of Speech Commands (once, takes some minutes)")
     with console.progress("Preparing", total) as progress:
-        for name, words in parts.items():
-            _write_part(target, name, recordings(name, words, sources), progress)
+        for name, words in splits.items():
+            _write_split(target, name, recordings(name, words, sources), progress)
 
 
-def _write_part(target: Path, name: str, items: Iterator[Recording], progress: Progress) -> None:
-    """Write samples, words, groups and shift limits of one part, with speed variants except in the test part."""
+def _write_split(target: Path, name: str, items: Iterator[Recording], progress: Progress) -> None:
+    """Write samples, words, groups and shift limits of one split, with speed variants except in the test split."""
     speeds = SPEEDS[:1] if name == "test" else SPEEDS
     generator = torch.Generator().manual_seed(_SEED)
     with (
@@ -160,7 +160,7 @@ def quantized(batch: list[Recording], speed: float) -> tuple[Tensor, Tensor]:
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         name="KWS_20",
         input=(128, 128),
         labels=LABELS_20,

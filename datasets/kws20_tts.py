@@ -1,6 +1,6 @@
 """KWS_20_TTS: the keywords of KWS_20 spoken by eSpeak NG. Needs no download.
 
-Every voice belongs to exactly one part: training, validation and test results are about voices the others do not
+Every voice belongs to exactly one split: training, validation and test results are about voices the others do not
 have. Variants of one voice (edward and edward2; the klatt voices; steph, steph2 and steph3) stay together. The voices
 were drawn by the SHA-256 of their names, not by how well they are understood: in that order the first 23 are for the
 test, the next 10 for validation. Distorted voices (steph and Hugo with theirs, Andy, ian, travis, zac) serve training
@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from ai8x_tool.data.cache import cached_arrays
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.espeak import require_espeak
 from ai8x_tool.data.speech import (
     COMMAND_WORDS,
     LABELS_20,
     class_numbers,
     shift_limits,
-    speech_part,
+    speech_split,
 )
 from ai8x_tool.data.synthetic_speech import RECORDING, SpeechPlan, write_speech
 
@@ -60,7 +60,7 @@ CLASS_WEIGHTS = (1.0,) * (len(LABELS_20) - 1) + (0.5,)
 VERSION = 2
 
 
-def load(data_dir: Path, console: Console, plans: dict[str, SpeechPlan]) -> DataSet:
+def load(data_dir: Path, console: Console, plans: dict[str, SpeechPlan]) -> Dataset:
     """Return the set of `plans` (train, validation, test), spoken now unless it is cached below `data_dir`/KWS_TTS."""
 
     def build(folder: Path) -> None:
@@ -74,17 +74,17 @@ def load(data_dir: Path, console: Console, plans: dict[str, SpeechPlan]) -> Data
     key = {"version": VERSION, "plans": {name: repr(plan) for name, plan in plans.items()}}
     arrays = cached_arrays(Path(data_dir) / "KWS_TTS", "speech", key, build)
 
-    def part(name: str) -> Part:
+    def split(name: str) -> Split:
         raw = arrays[f"{name}-samples"]
         numbers = torch.from_numpy(class_numbers(plans[name].words, LABELS_20))
         limits = torch.tensor([shift_limits(RECORDING)], dtype=torch.int16).expand(len(raw), 2)
-        return speech_part(raw, numbers[arrays[f"{name}-words"]], limits if name == "train" else None)
+        return speech_split(raw, numbers[arrays[f"{name}-words"]], limits if name == "train" else None)
 
-    return DataSet(part("train"), part("validation"), part("test"))
+    return Dataset(split("train"), split("validation"), split("test"))
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         name="KWS_20_TTS",
         input=(128, 128),
         labels=LABELS_20,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.download import Download, fetch
 from ai8x_tool.errors import Ai8xError
 
@@ -35,17 +35,17 @@ SHEAR = radians(5)
 TRANSLATION = 0.1
 
 
-def load(data_dir: Path, console: Console) -> DataSet:
+def load(data_dir: Path, console: Console) -> Dataset:
     """Return MNIST from `data_dir`/MNIST/raw, where missing files are downloaded. Raises Ai8xError."""
     folder = Path(data_dir) / "MNIST" / "raw"
-    return DataSet(
-        train=_part(folder, "train", console, augmented=True),
+    return Dataset(
+        train=_split(folder, "train", console, augmented=True),
         validation=None,
-        test=_part(folder, "t10k", console, augmented=False),
+        test=_split(folder, "t10k", console, augmented=False),
     )
 
 
-def _part(folder: Path, prefix: str, console: Console, augmented: bool) -> Part:
+def _split(folder: Path, prefix: str, console: Console, augmented: bool) -> Split:
     images = read_idx(_file(folder, f"{prefix}-images-idx3-ubyte", console), (SIDE, SIDE))
     targets_path = _file(folder, f"{prefix}-labels-idx1-ubyte", console)
     targets = read_idx(targets_path, ())
@@ -54,7 +54,7 @@ def _part(folder: Path, prefix: str, console: Console, augmented: bool) -> Part:
     if targets.max(initial=0) > 9:
         raise Ai8xError(f"label {targets.max()} is not a digit", where=str(targets_path), fix=_AGAIN)
     raw = torch.from_numpy(images).unsqueeze(1)
-    return Part(raw, torch.from_numpy(targets).long(), normalize, augment if augmented else None)
+    return Split(raw, torch.from_numpy(targets).long(), normalize, augment if augmented else None)
 
 
 def _file(folder: Path, name: str, console: Console) -> Path:
@@ -121,7 +121,7 @@ def augment(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         name="MNIST",
         input=(1, SIDE, SIDE),
         labels=tuple("0123456789"),

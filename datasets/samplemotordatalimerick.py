@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ TRAINING_SHARE = 0.8
 Array = NDArray[np.float64]
 
 
-def load(data_dir: Path, _console: Console, *, faulty: bool) -> DataSet:
+def load(data_dir: Path, _console: Console, *, faulty: bool) -> Dataset:
     """Return healthy windows for training, other healthy ones for the test and, with `faulty`, all faulty ones.
 
     Raises Ai8xError if the recordings are missing or damaged.
@@ -64,10 +64,10 @@ def load(data_dir: Path, _console: Console, *, faulty: bool) -> DataSet:
 
     arrays = cached_arrays(root / "prepared", "spectra", {"version": VERSION, "files": sizes}, build)
     normal = torch.zeros(len(arrays["train"]), dtype=torch.int64)
-    return DataSet(
-        train=Part(arrays["train"], normal, Tensor.float),
+    return Dataset(
+        train=Split(arrays["train"], normal, Tensor.float),
         validation=None,
-        test=Part(arrays["test"], arrays["targets"], Tensor.float),
+        test=Split(arrays["test"], arrays["targets"], Tensor.float),
     )
 
 
@@ -139,7 +139,7 @@ def _filtered(signal: Array, sections: list[tuple[float, float]], gain: float) -
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         name="SampleMotorDataLimerick_ForTrain",
         input=(BINS, 3),
         labels=("normal",),
@@ -147,7 +147,7 @@ datasets = [
         description="vibration spectra of a healthy motor",
         task="reconstruction",
     ),
-    DataSetEntry(
+    DatasetEntry(
         name="SampleMotorDataLimerick_ForEvalWithSignal",
         input=(BINS, 3),
         labels=("normal", "anomaly"),
@@ -155,7 +155,7 @@ datasets = [
         description="vibration spectra of a healthy and a faulty motor",
         task="reconstruction",
     ),
-    DataSetEntry(
+    DatasetEntry(
         name="SampleMotorDataLimerick_ForEvalWithAnomalyLabel",
         input=(BINS, 3),
         labels=("normal", "anomaly"),

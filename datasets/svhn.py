@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.images import read_image, require_pillow, resized
 from ai8x_tool.errors import Ai8xError
 
@@ -36,15 +36,17 @@ class House:
     digits: NDArray[np.float64]
 
 
-def load(data_dir: Path, console: Console, *, simplified: bool) -> DataSet:
-    """Return the crops of both parts. Raises Ai8xError if files are missing or damaged."""
+def load(data_dir: Path, console: Console, *, simplified: bool) -> Dataset:
+    """Return the crops of both splits. Raises Ai8xError if files are missing or damaged."""
     root = Path(data_dir) / "SVHN"
-    return DataSet(
-        train=_part(root, "train", simplified, console), validation=None, test=_part(root, "test", simplified, console)
+    return Dataset(
+        train=_split(root, "train", simplified, console),
+        validation=None,
+        test=_split(root, "test", simplified, console),
     )
 
 
-def _part(root: Path, name: str, simplified: bool, console: Console) -> Part:
+def _split(root: Path, name: str, simplified: bool, console: Console) -> Split:
     index = root / name / "digitStruct.mat"
     if not index.is_file():
         fix = f"put {name}.tar.gz of the Street View House Numbers there, unpacked"
@@ -72,7 +74,7 @@ def _part(root: Path, name: str, simplified: bool, console: Console) -> Part:
     if simplified:
         targets = targets.clone()
         targets[..., 4] = (targets[..., 4] > 0).float()
-    return Part(arrays["raw"], targets, prepare)
+    return Split(arrays["raw"], targets, prepare)
 
 
 def read_index(path: Path) -> Iterator[House]:
@@ -137,7 +139,7 @@ def prepare(raw: Tensor) -> Tensor:
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         name="SVHN_74",
         input=(3, SIDE, SIDE),
         labels=tuple(str(digit) for digit in range(1, 11)),
@@ -145,7 +147,7 @@ datasets = [
         description="house numbers, digits to be detected, 74×74",
         task="detection",
     ),
-    DataSetEntry(
+    DatasetEntry(
         name="SVHN_74_simplified",
         input=(3, SIDE, SIDE),
         labels=("1",),

@@ -20,7 +20,7 @@ from ai8x_tool.quantization.samples import calibration
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.quantization import CalibrationSettings
 from ai8x_tool.training.evaluation import prepare_model
-from ai8x_tool.training.passes import Evaluator, Samples
+from ai8x_tool.training.passes import Evaluator, Selection
 
 METHODS = ("AVGMAX", "MAX", "STDDEV", "SCALE")
 PLAIN, CALIBRATED = "none (MAX_BIT_SHIFT)", "`--calibrate`"
@@ -48,7 +48,7 @@ class Bench:
         self.entry = find_dataset(options.dataset)
         test = self.entry.load(options.data, self.console).test
         order = torch.randperm(len(test), generator=torch.Generator().manual_seed(1))[: options.samples]
-        self.test = Samples(test, order.sort().values)
+        self.test = Selection(test, order.sort().values)
 
     def accuracy(self, checkpoint: Path, *, simulate: bool) -> float:
         """Return the percentage of test samples that are classified correctly."""

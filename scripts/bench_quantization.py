@@ -28,9 +28,9 @@ from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.passes import Samples
+from ai8x_tool.training.passes import Selection
 from ai8x_tool.training.results import TrainResult
-from ai8x_tool.training.session import prepare
+from ai8x_tool.training.setup import prepare
 from ai8x_tool.training.trainer import Trainer
 
 Scheme = Literal["fixed", "measured"]
@@ -108,10 +108,10 @@ def measure(recipe: str, scheme: Scheme, seed: int, arguments: argparse.Namespac
 
 
 def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
-    session, log = prepare(settings, QUIET), RunLog(settings.out_dir, settings.name, QUIET)
-    session.training = Samples(session.training.part, session.training.indices[:samples])
+    setup, log = prepare(settings, QUIET), RunLog(settings.out_dir, settings.name, QUIET)
+    setup.training = Selection(setup.training.split, setup.training.indices[:samples])
     try:
-        return Trainer(session, log).run()
+        return Trainer(setup, log).run()
     finally:
         log.close()
 

@@ -46,26 +46,26 @@ PLUGIN = f"""
 import torch
 from ai8x_tool.plugins.find import load_plugin
 from ai8x_tool.resources import shipped
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part, first_sample
-from ai8x_tool.data.speech import LABELS_20, SAMPLES, shift_limits, speech_part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
+from ai8x_tool.data.speech import LABELS_20, SAMPLES, shift_limits, speech_split
 
 COUNT = {BATCH * STEPS}
 
 def speech(*_):
     limits = torch.tensor([shift_limits(16000)], dtype=torch.int16).expand(COUNT, 2)
     raw = torch.randint(0, 256, (COUNT, SAMPLES), dtype=torch.uint8)
-    part = speech_part(raw, torch.randint(0, 21, (COUNT,)), limits)
-    return DataSet(part, first_sample(part), first_sample(part))
+    part = speech_split(raw, torch.randint(0, 21, (COUNT,)), limits)
+    return Dataset(part, first_sample(part), first_sample(part))
 
 def digits(*_):
     mnist = load_plugin(shipped("datasets") / "mnist.py")
     raw = torch.randint(0, 256, (COUNT, 1, 28, 28), dtype=torch.uint8)
-    part = Part(raw, torch.randint(0, 10, (COUNT,)), mnist.normalize, mnist.augment)
-    return DataSet(part, first_sample(part), first_sample(part))
+    part = Split(raw, torch.randint(0, 10, (COUNT,)), mnist.normalize, mnist.augment)
+    return Dataset(part, first_sample(part), first_sample(part))
 
 datasets = [
-    DataSetEntry(name="BenchSpeech", input=(128, 128), labels=LABELS_20, load=speech, description="random"),
-    DataSetEntry(name="BenchDigits", input=(1, 28, 28), labels=tuple("0123456789"), load=digits, description="random"),
+    DatasetEntry(name="BenchSpeech", input=(128, 128), labels=LABELS_20, load=speech, description="random"),
+    DatasetEntry(name="BenchDigits", input=(1, 28, 28), labels=tuple("0123456789"), load=digits, description="random"),
 ]
 """
 

@@ -21,7 +21,7 @@ class Kind(str, Enum):
     operators = "operators"
 
 
-def list_things(
+def list_resources(
     kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)], json: Json = False
 ) -> None:
     """List models, datasets, recipes, networks, devices or operators."""

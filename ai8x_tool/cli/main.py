@@ -17,7 +17,7 @@ from ai8x_tool.cli import (
     train,
     verify_command,
 )
-from ai8x_tool.cli.list_command import list_things
+from ai8x_tool.cli.list_command import list_resources
 
 app = typer.Typer(
     name="ai8x",
@@ -49,7 +49,7 @@ app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.command(epilog=verify_command.EPILOG)(verify_command.verify)
 app.command(epilog=run_command.EPILOG)(run_command.run)
-app.command("list")(list_things)
+app.command("list")(list_resources)
 app.command(epilog=demo_command.EPILOG)(demo_command.demo)
 
 

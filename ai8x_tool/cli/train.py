@@ -221,7 +221,7 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
         return
 
     from ai8x_tool.report.model_tables import clipping_table
-    from ai8x_tool.training.processes import launched, speaks
+    from ai8x_tool.training.processes import is_reporting_process, launched
     from ai8x_tool.training.results import TrainingInterruptedError
     from ai8x_tool.training.trainer import train as train_model
     from ai8x_tool.training.world import OtherFailedError
@@ -229,14 +229,14 @@ def _train(recipe: str | None, settings_file: Path | None, flags: dict[str, Any]
     try:
         result = train_model(settings, console)
     except TrainingInterruptedError as stop:
-        if speaks():
+        if is_reporting_process():
             console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
     except OtherFailedError:
         if not launched():
             raise
         raise typer.Exit(EXIT_FAILED) from None
-    if not speaks():
+    if not is_reporting_process():
         return
     if settings.clipping:
         console.show(clipping_table(result.clipping, f"{result.model}: clipping in the last pass"))

@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from ai8x_tool.codegen.file_names import FileNames, is_plain_name
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 
+_DEFINE = re.compile(r"""[A-Za-z_]\w*(=([\w.,:+/@=-]|\\")*)?""", re.ASCII)
+"""What compiler, shell and make take as it is: a name, and a value in which quotes are escaped for the shell."""
 
-@dataclass(frozen=True)
-class FileNames:
-    """Names of the generated files that can be chosen; `main` without ending."""
-
-    main: str = "main"
-    api: str = "cnn.c"
-    weights: str = "weights.h"
-    sample: str = "sampledata.h"
-    answers: str = "sampleoutput.h"
-    log: str = "log.txt"
-
-    def __post_init__(self) -> None:
-        for name in vars(self).values():
-            if not name or name.lower() == "none" or any(mark in name for mark in "/\\"):
-                fix = "give a plain name; merging files is not supported"
-                raise Ai8xError(f"{name!r} cannot be the name of a generated file", fix=fix)
-        names = [f"{self.main}.c", *(name for key, name in vars(self).items() if key != "main")]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise Ai8xError(f"{twice!r} is the name of two generated files", fix="choose different names")
+_MICROSECONDS = 0xFFFF_FFFF
+"""Delays are 32-bit numbers of microseconds."""
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
-    """spec: generated-c, sections 5 to 7 and 10. `boost` is (port, pin); `divider` None means automatic."""
+    """Options of the C project. `boost` is (port, pin); `divider` None means automatic; `debug_wait` is in seconds.
+
+    `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text and numbers that
+    compilers, make or the shell would not take as they are meant.
+    """
 
     name: str
     network: str
@@ -63,12 +54,37 @@ class ProjectOptions:
     defines: tuple[str, ...] = ()
     arm_defines: tuple[str, ...] = ("MXC_ASSERT_ENABLE", "ARM_MATH_CM4")
     riscv_defines: tuple[str, ...] = ("MXC_ASSERT_ENABLE", "RV32")
-    files: FileNames = FileNames()
+    files: FileNames = field(default_factory=FileNames)
+    templates: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or "\0" in self.name:
+            raise Ai8xError(f"{self.name!r} cannot be the name of a project", fix="add --prefix NAME")
+        if not is_plain_name(self.board):
+            raise Ai8xError(f"--board-name {self.board!r}: must be the name of a folder of boards in the SDK")
+        for text in (*self.defines, *self.arm_defines, *self.riscv_defines):
+            if not _DEFINE.fullmatch(text):
+                fix = "set PROJ_CFLAGS in project.mk for other values"
+                raise Ai8xError(f"--define {text!r}: must be NAME or NAME=VALUE without spaces and marks", fix=fix)
+        _require_range("--timer", self.timer, 5)
+        _require_range("--debugwait", self.debug_wait, _MICROSECONDS // 1_000_000, " seconds")
+        _require_range("--switch-delay", self.switch_delay, _MICROSECONDS // 1_000, " milliseconds")
+        if self.boost is not None:
+            _require_range("--boost PORT.PIN: port", self.boost[0], 3)
+            _require_range("--boost PORT.PIN: pin", self.boost[1], 31)
+        if self.divider not in (None, 1, 2, 4, 8, 16):
+            raise Ai8xError(f"--clock-divider {self.divider}: must be 1, 2, 4, 8 or 16")
+
+
+def _require_range(name: str, value: int | None, largest: int, unit: str = "") -> None:
+    """Raise Ai8xError for a number that does not fit what it becomes in the program."""
+    if value is not None and not 0 <= value <= largest:
+        raise Ai8xError(f"{name} {value}: must be 0 … {largest}{unit}")
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How the accelerator is clocked. spec: generated-c, section 6."""
+    """How the accelerator is clocked."""
 
     pll: bool
     enable_divider: int

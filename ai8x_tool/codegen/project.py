@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import partial
+from itertools import groupby
 from typing import Any
 
-import jinja2
-
 from ai8x_tool import __version__
+from ai8x_tool.codegen.environment import render
 from ai8x_tool.codegen.interface import interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
 from ai8x_tool.codegen.tables import (
@@ -23,26 +24,13 @@ from ai8x_tool.codegen.tables import (
     words_macro,
 )
 from ai8x_tool.codegen.unload import Placement, output_values, placements, unload_values, unloaded_words
+from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.program import Program, layer_region
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.mapping.statistics import Statistics, statistics
-from ai8x_tool.resources import search_path
-
-
-@cache
-def _environment() -> jinja2.Environment:
-    folders = [str(folder) for folder in search_path("templates")]
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folders),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
 
 
 def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str, str], Statistics]:
@@ -53,43 +41,38 @@ def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str,
     chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
     clock_mhz = accelerator_mhz(program.mapping.device, chosen)
     figures = statistics(program.mapping, clock_mhz=clock_mhz, pipeline=program.context.pipeline)
-    values, names = _values(program, options, figures), options.files
+    names, show = options.files, partial(render, values=_values(program, options, figures), folder=options.templates)
+    data = partial(_data, options)
     files = {
-        names.api: _render("cnn.c.j2", values),
-        "cnn.h": _render("cnn.h.j2", values),
-        names.weights: _data("Kernels and biases", _weight_macros(program)),
-        names.sample: _data("Sample input", _input_macros(program)),
-        "softmax.c": _render("softmax.c.j2", values),
-        "project.mk": _render("project.mk.j2", values),
+        names.api: show("cnn.c.j2"),
+        "cnn.h": show("cnn.h.j2"),
+        names.weights: data("Kernels and biases", _weight_macros(program)),
+        names.sample: data("Sample input", _input_macros(program)),
+        "softmax.c": show("softmax.c.j2"),
+        "project.mk": show("project.mk.j2"),
         "interface.json": interface_text(program, options, figures.microseconds),
-        ".vscode/settings.json": _render("vscode/settings.json.j2", values),
-        ".vscode/tasks.json": _render("vscode/tasks.json.j2", values),
+        ".vscode/settings.json": show("vscode/settings.json.j2"),
+        ".vscode/tasks.json": show("vscode/tasks.json.j2"),
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(program)))]
-        files[names.answers] = _data("Expected output for the sample input", macros)
-    if options.riscv:
-        files[f"{names.main}_riscv.c"] = _render("main.c.j2", values)
-        files[f"{names.main}.c"] = _render("wrapper.c.j2", values)
-        for name in ("Makefile", "Makefile.ARM", "Makefile.RISCV", "Makefile.common"):
-            template = "Makefile.driver.j2" if name == "Makefile" else f"{name}.j2"
-            files[name] = _render(template, values)
-    else:
-        files[f"{names.main}.c"] = _render("main.c.j2", values)
-        files["Makefile"] = _render("Makefile.j2", values)
+        files[names.answers] = data("Expected output for the sample input", macros)
+    files |= _programs(options, show)
     return files, figures
 
 
-_ASCII = str.maketrans({"→": "->", "×": "x", "±": "+/-", "µ": "u", "−": "-", "–": "-", "…": "...", "·": "*"})
+def _programs(options: ProjectOptions, show: Callable[[str], str]) -> dict[str, str]:
+    """Return the test program and the makefiles, for one core or for both."""
+    main = options.files.main
+    if not options.riscv:
+        return {f"{main}.c": show("main.c.j2"), "Makefile": show("Makefile.j2")}
+    makefiles = {name: show(f"{name}.j2") for name in ("Makefile.ARM", "Makefile.RISCV", "Makefile.common")}
+    programs = {f"{main}_riscv.c": show("main.c.j2"), f"{main}.c": show("wrapper.c.j2")}
+    return {**programs, "Makefile": show("Makefile.driver.j2"), **makefiles}
 
 
-def _render(template: str, values: dict[str, Any]) -> str:
-    """Render in plain ASCII: not every compiler and terminal is set to UTF-8."""
-    return _environment().get_template(template).render(values).translate(_ASCII)
-
-
-def _data(title: str, macros: list[tuple[str, str]]) -> str:
-    return _render("data.h.j2", {"title": title, "macros": macros})
+def _data(options: ProjectOptions, title: str, macros: list[tuple[str, str]]) -> str:
+    return render("data.h.j2", {"title": title, "macros": macros}, options.templates)
 
 
 def _weight_macros(program: Program) -> list[tuple[str, str]]:
@@ -111,8 +94,8 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
     return {
         "project": _project(program, options),
         "files": options.files,
-        "layer_lines": layer_lines(figures),
-        "statistics_lines": statistics_lines(figures),
+        "layer_lines": list(map(UserText, layer_lines(figures))),
+        "statistics_lines": list(map(UserText, statistics_lines(figures))),
         "controls": [device.quadrant(addresses.control, q) for q in mapping.quadrants],
         "interrupt_mask": program.interrupt_mask,
         "quadrant_mask": sum(1 << q for q in mapping.quadrants),
@@ -143,11 +126,11 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
 class _Project:
     """What templates may ask about the project."""
 
-    name: str
+    name: UserText
     device: str
     version: str
-    network: str
-    checkpoint: str
+    network: UserText
+    checkpoint: UserText
     board: str
     is_78002: bool
     riscv: bool
@@ -177,11 +160,11 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
     device = program.mapping.device
     chosen = clock(device, options, pipeline=program.context.pipeline)
     return _Project(
-        name=options.name,
+        name=UserText(options.name),
         device=device.name,
         version=__version__,
-        network=options.network,
-        checkpoint=options.checkpoint,
+        network=UserText(options.network),
+        checkpoint=UserText(options.checkpoint),
         board=options.board,
         is_78002=device is MAX78002,
         riscv=options.riscv,
@@ -235,16 +218,17 @@ def _step(program: Program, step: Step) -> dict[str, Any]:
 
 def _configure_groups(program: Program) -> list[dict[str, Any]]:
     """Return register writes grouped by layer and quadrant, for reading."""
-    groups: list[dict[str, Any]] = []
-    for write in program.configure:
-        if write.layer is None:
-            title = "Conditional execution" if write.register.startswith("SNP") else "Input FIFO"
-        else:
-            title = f"{program.mapping.network[write.layer].label.capitalize()}, quadrant {write.quadrant}"
-        if not groups or groups[-1]["title"] != title:
-            groups.append({"title": title, "writes": []})
-        groups[-1]["writes"].append(_write(program, write))
-    return groups
+    return [
+        {"title": UserText(title), "writes": [_write(program, write) for write in writes]}
+        for title, writes in groupby(program.configure, partial(_group_title, program))
+    ]
+
+
+def _group_title(program: Program, write: Write) -> str:
+    if write.layer is None:
+        return "Conditional execution" if write.register.startswith("SNP") else "Input FIFO"
+    label = program.mapping.network[write.layer].label
+    return f"{label[0].upper()}{label[1:]}, quadrant {write.quadrant}"
 
 
 def _final_scales(program: Program) -> str:

@@ -17,8 +17,8 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
-class Part:
-    """One part (training, validation or test) of a data set.
+class Split:
+    """One split (training, validation or test) of a data set.
 
     `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped. `targets` are, by task:
 
@@ -30,7 +30,7 @@ class Part:
 
     `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
-    positions in this part, for augmentation that depends on the sample. All random numbers come from `generator`.
+    positions in this split, for augmentation that depends on the sample. All random numbers come from `generator`.
     """
 
     raw: Tensor
@@ -49,27 +49,27 @@ class Part:
         return self.prepare(raw), self.targets[indices]
 
 
-def first_sample(part: Part) -> Part:
-    """Return the part reduced to its first sample."""
-    return replace(part, raw=part.raw[:1], targets=part.targets[:1])
+def first_sample(split: Split) -> Split:
+    """Return the split reduced to its first sample."""
+    return replace(split, raw=split.raw[:1], targets=split.targets[:1])
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """The parts of a loaded data set. `validation` is None where the set brings no validation list of its own."""
 
-    train: Part
-    validation: Part | None
-    test: Part
+    train: Split
+    validation: Split | None
+    test: Split
 
     @property
-    def held_back(self) -> Part:
-        """The training part as validation samples are taken from it."""
+    def held_back(self) -> Split:
+        """The training split as validation samples are taken from it."""
         return self.train
 
 
 @dataclass(frozen=True)
-class DataSetEntry:
+class DatasetEntry:
     """What a data set file lists in `datasets`.
 
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
@@ -82,7 +82,7 @@ class DataSetEntry:
     name: str
     input: tuple[int, ...]
     labels: Sequence[str]
-    load: Callable[[Path, Console], DataSet]
+    load: Callable[[Path, Console], Dataset]
     class_weights: Sequence[float] | None = None
     note: str | None = None
     description: str = ""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ai8x_tool.data.dataset import Part
+from ai8x_tool.data.dataset import Split
 
 SAMPLE_RATE = 16000
 SAMPLES = 16384
@@ -118,7 +118,7 @@ def shift_and_noise(raw: Tensor, limits: Tensor, generator: torch.Generator) -> 
 
 
 def training_augmentation(limits: Tensor) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
-    """Return the augmentation of a part whose items have the shift `limits` (N, 2)."""
+    """Return the augmentation of a split whose items have the shift `limits` (N, 2)."""
 
     def augment(raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         return shift_and_noise(raw, limits[indices], generator)
@@ -126,6 +126,6 @@ def training_augmentation(limits: Tensor) -> Callable[[Tensor, Tensor, torch.Gen
     return augment
 
 
-def speech_part(raw: Tensor, targets: Tensor, limits: Tensor | None = None) -> Part:
-    """Return a part of folded speech: `raw` (N, 16384) uint8, `targets` (N); augmented if `limits` (N, 2) are given."""
-    return Part(raw, targets, fold_audio, None if limits is None else training_augmentation(limits))
+def speech_split(raw: Tensor, targets: Tensor, limits: Tensor | None = None) -> Split:
+    """Return a split of folded speech: `raw` (N, 16384) uint8, `targets` (N); augmented with `limits` (N, 2)."""
+    return Split(raw, targets, fold_audio, None if limits is None else training_augmentation(limits))

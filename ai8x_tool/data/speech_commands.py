@@ -55,7 +55,7 @@ _BEFORE, _AFTER, _BLOCK = 3840, 12544, 128
 class Recording:
     """The `samples` (float32, −1…1, 16 kHz) of a word, named as its folder.
 
-    `group` orders the recordings of one part so that every data set is a contiguous range of it: LibriSpeech 0,
+    `group` orders the recordings of one split so that every data set is a contiguous range of it: LibriSpeech 0,
     words 1, silence 2 in training and validation; words 0, words of the official benchmark 1, silence 2 in the test.
     """
 
@@ -116,24 +116,24 @@ def read_wav(path: Path) -> NDArray[np.float32]:
 
 
 def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
-    """Return (word, group, file) of every word's recordings, sorted, for the parts train, validation and test."""
+    """Return (word, group, file) of every word's recordings, sorted, for the splits train, validation and test."""
     listed = {
         name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
         for name in ("testing", "validation")
     }
     benchmark = _benchmark_files(sources.benchmark)
-    parts: dict[str, list[tuple[str, int, Path]]] = {"train": [], "validation": [], "test": []}
+    splits: dict[str, list[tuple[str, int, Path]]] = {"train": [], "validation": [], "test": []}
     for word in COMMAND_WORDS:
         for path in sorted((sources.raw / word).glob("*.wav")):
             name = f"{word}/{path.name}"
             if name in benchmark:
-                parts["test"].append((word, 1, path))
+                splits["test"].append((word, 1, path))
             elif name in listed["testing"]:
-                parts["test"].append((word, 0, path))
+                splits["test"].append((word, 0, path))
             else:
-                parts["validation" if name in listed["validation"] else "train"].append((word, 1, path))
-    parts["test"].sort(key=lambda item: item[1])
-    return parts
+                splits["validation" if name in listed["validation"] else "train"].append((word, 1, path))
+    splits["test"].sort(key=lambda item: item[1])
+    return splits
 
 
 def _benchmark_files(folder: Path | None) -> set[str]:
@@ -145,17 +145,17 @@ def _benchmark_files(folder: Path | None) -> set[str]:
     return known | unknown
 
 
-def recordings(part: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
-    """Yield all recordings of `part` in the order of their group, read one by one."""
-    if part == "train" and sources.librispeech is not None:
+def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
+    """Yield all recordings of `split` in the order of their group, read one by one."""
+    if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))
     yield from (Recording(word, group, read_wav(path)) for word, group, path in words)
-    if part == "test":
+    if split == "test":
         silent = sorted((sources.benchmark / SILENCE).glob("*.wav")) if sources.benchmark else []
         yield from (Recording(SILENCE, 2, read_wav(path)) for path in silent)
     else:
         for number, samples in enumerate(_silences(sources.raw)):
-            if (number % 9 == 8) == (part == "validation"):
+            if (number % 9 == 8) == (split == "validation"):
                 yield Recording(SILENCE, 2, samples)
 
 

@@ -108,7 +108,7 @@ class Host(Session):
                 elif operation == _OUTPUT:
                     self._output.append(value)
                 elif operation == _CONSOLE:
-                    self._terminal.put(chr(value))
+                    self._terminal.put(value)
                 else:
                     fault = self._reply(bus, address, operation)
             if until == _ENDED and (self._terminal.failed or self._runs_forever):

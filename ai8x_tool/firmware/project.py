@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware.interface import Interface, read_interface
 
 _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.MULTILINE)
-_DEFINES = re.compile(r"-D(\w+(?:=\S+)?)")
+_DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
+"""A name and its value, quoted for the shell."""
+
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -70,5 +73,5 @@ def _defines(folder: Path) -> tuple[str, ...]:
         if path.is_file():
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             text = "\n".join(line.partition("#")[0] for line in lines)
-            names |= dict.fromkeys(_DEFINES.findall(text))
+            names |= {"".join(shlex.split(define)): None for define in _DEFINES.findall(text)}
     return tuple(name for name in names if not name.startswith("__"))

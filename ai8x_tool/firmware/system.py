@@ -29,38 +29,42 @@ _ACCELERATOR_CLOCK, _RISCV_CLOCK = 1 << 25, 1 << 31
 _WAKE_ARM = 1 << 0 | 1 << 16
 _CYCLES_PER_TICK = 2
 
+_LINE_FEED = 0x0A
 PASS, FAIL = "*** PASS ***", "*** FAIL ***"
 
 
 @dataclass
 class Terminal:
-    """The console: all text so far, and whether the program has said how it ends. `out` receives whole lines."""
+    """The console: all text so far, UTF-8, and whether the program has said how it ends. `out` receives whole lines."""
 
     out: Callable[[str], None] | None = None
     lines: list[str] = field(default_factory=list)
     passed: bool = False
     failed: bool = False
-    _line: str = ""
+    _line: bytearray = field(default_factory=bytearray)
 
     @property
     def text(self) -> str:
         """Everything that was printed."""
-        return "".join(self.lines) + self._line
+        return "".join(self.lines) + self._decoded()
 
-    def put(self, characters: str) -> None:
-        """Print `characters`."""
-        for line in (self._line + characters).splitlines(keepends=True):
-            self._line = line
-            if line.endswith("\n"):
-                self._end_line()
+    def put(self, byte: int) -> None:
+        """Print one byte."""
+        self._line.append(byte & 0xFF)
+        if byte & 0xFF == _LINE_FEED:
+            self._end_line()
 
     def close(self) -> None:
         """Hand out what was printed of a last line."""
         if self._line:
             self._end_line()
 
+    def _decoded(self) -> str:
+        return self._line.decode("utf-8", "backslashreplace")
+
     def _end_line(self) -> None:
-        line, self._line = self._line, ""
+        line = self._decoded()
+        self._line.clear()
         self.lines.append(line)
         self.passed |= PASS in line
         self.failed |= FAIL in line
@@ -119,7 +123,7 @@ class Peripherals:
     def write(self, address: int, value: int) -> None:
         """Store a word."""
         if address == _UART_FIFO:
-            self._terminal.put(chr(value & 0xFF))
+            self._terminal.put(value)
         elif address == _DELAY:
             self.wait(value)
         elif address in _TIMERS:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry
+from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.loading import fitting_state
@@ -21,7 +21,7 @@ from ai8x_tool.plugins.find import find_model
 
 def build_model(
     name: str,
-    entry: DataSetEntry,
+    entry: DatasetEntry,
     *,
     device: str,
     use_bias: bool = False,

@@ -19,7 +19,7 @@ from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.data.dataset import DataSetEntry
+    from ai8x_tool.data.dataset import DatasetEntry
     from ai8x_tool.settings.evaluation import EvaluateSettings
     from ai8x_tool.settings.training import TrainSettings
 
@@ -83,21 +83,21 @@ def find_model(name: str, console: Console | None = None) -> ModelEntry:
 
 def find_dataset(
     name: str, settings: TrainSettings | EvaluateSettings | None = None, console: Console | None = None
-) -> DataSetEntry:
+) -> DatasetEntry:
     """Return the data set called `name`. Raises Ai8xError naming the closest one, or the faulty file.
 
     Loaders written for the reference trainer are told the `settings`.
     """
-    from ai8x_tool.data.dataset import DataSetEntry  # noqa: PLC0415  (imports torch)
+    from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
 
     listing = _find("datasets", name, console, ignore_case=False)
     for entry in load_plugin(listing.file).datasets:
-        if isinstance(entry, DataSetEntry) and entry.name == name:
+        if isinstance(entry, DatasetEntry) and entry.name == name:
             return entry
         if isinstance(entry, dict) and entry.get("name") == name:
             return adapt_entry(entry, listing.file, settings)
-    raise Ai8xError(f"the entry of {name!r} is neither a DataSetEntry nor a dictionary", where=str(listing.file))
+    raise Ai8xError(f"the entry of {name!r} is neither a DatasetEntry nor a dictionary", where=str(listing.file))
 
 
 def _find(kind: str, name: str, console: Console | None, *, ignore_case: bool) -> Listing:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, default_collate, get_worker_info
+from torch.utils import data as torch_data
+from torch.utils.data import DataLoader, default_collate, get_worker_info
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import call_plugin
 from ai8x_tool.plugins.loader_args import loader_args
@@ -79,7 +80,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class TorchPart(Part):
+class TorchSplit(Split):
     """A part whose samples are made one by one; `raw` and `targets` hold positions in the torch data set."""
 
     source: Source = field(kw_only=True)
@@ -119,7 +120,7 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
 
 
-class _Stream(Dataset[Any]):
+class _Stream(torch_data.Dataset[Any]):
     """Batches by number; an error is returned, since it could not cross processes as one line otherwise."""
 
     def __init__(self, source: Source, chunks: list[list[int]], seed: int) -> None:
@@ -177,7 +178,7 @@ def _kept_random_state() -> Iterator[None]:
 
 def adapt_entry(
     entry: Mapping[str, Any], file: Path, settings: TrainSettings | EvaluateSettings | None
-) -> DataSetEntry:
+) -> DatasetEntry:
     """Return the entry of a data set written for the reference trainer. spec: training, section 1.2.
 
     Raises Ai8xError naming file and key for what is missing or mistyped.
@@ -197,12 +198,12 @@ def adapt_entry(
         raise Ai8xError(f"{len(weights)} weights for {len(labels)} labels", where=where)
     args = loader_args(settings)
 
-    def load(data_dir: Path, console: Console) -> TorchDataSet:
+    def load(data_dir: Path, console: Console) -> TorchDataset:
         folder = str(Path(data_dir).expanduser())
-        return TorchDataSet(_Loader(loader, folder, args, file, entry.get("collate")), console)
+        return TorchDataset(_Loader(loader, folder, args, file, entry.get("collate")), console)
 
     description = str(entry.get("description", ""))
-    return DataSetEntry(name, tuple(shape), labels, load, weights, description=description, task=_task(entry, labels))
+    return DatasetEntry(name, tuple(shape), labels, load, weights, description=description, task=_task(entry, labels))
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
@@ -235,7 +236,7 @@ class _Loader:
         return parts[0], parts[1]
 
 
-class TorchDataSet(DataSet):
+class TorchDataset(Dataset):
     """Parts that are loaded when they are asked for; in an evaluation the test part alone."""
 
     def __init__(self, loader: _Loader, console: Console) -> None:
@@ -251,40 +252,40 @@ class TorchDataSet(DataSet):
         loader: _Loader = self.__dict__["_loader"]
         return loader(train=False, test=True)[1] if loader.args.evaluate else self._both[1]
 
-    def _part(self, dataset: Any, positions: Tensor | None = None) -> TorchPart:
+    def _split(self, dataset: Any, positions: Tensor | None = None) -> TorchSplit:
         loader: _Loader = self.__dict__["_loader"]
         source = Source(
             dataset, loader.file, loader.collate or default_collate, loader.args.workers, self.__dict__["_warn"]
         )
         positions = torch.arange(len(dataset)) if positions is None else positions
-        return TorchPart(positions, positions, _unchanged, source=source)
+        return TorchSplit(positions, positions, _unchanged, source=source)
 
     @property
-    def train(self) -> Part:
+    def train(self) -> Split:
         """Training samples, without those of a validation list."""
         dataset = self._both[0]
         listed = _validation_positions(dataset)
         if listed is None:
-            return self._part(dataset)
+            return self._split(dataset)
         kept = torch.ones(len(dataset), dtype=torch.bool)
         kept[listed] = False
-        return self._part(dataset, kept.nonzero()[:, 0])
+        return self._split(dataset, kept.nonzero()[:, 0])
 
     @property
-    def validation(self) -> Part | None:
+    def validation(self) -> Split | None:
         """Validation samples, where the training set lists some; not augmented."""
         listed = _validation_positions(self._both[0])
-        return None if listed is None else self._part(self._plain_training_set(), listed)
+        return None if listed is None else self._split(self._plain_training_set(), listed)
 
     @property
-    def test(self) -> Part:
+    def test(self) -> Split:
         """Test samples."""
-        return self._part(self._test)
+        return self._split(self._test)
 
     @property
-    def held_back(self) -> Part:
+    def held_back(self) -> Split:
         """Training samples without augmentation."""
-        return self._part(self._plain_training_set())
+        return self._split(self._plain_training_set())
 
     def _plain_training_set(self) -> Any:
         """Return the training set with the transform of the test set, where both have one."""

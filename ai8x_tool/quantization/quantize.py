@@ -31,11 +31,11 @@ from ai8x_tool.quantization.state import (
     check_no_ranges,
     check_state,
     layer_of,
+    report_defaults,
+    report_values,
     stored_number,
-    tell_defaults,
-    tell_shared,
-    tell_unlimited,
-    tell_values,
+    warn_about_shared_scales,
+    warn_about_unmeasured_ranges,
     weight_keys,
 )
 
@@ -151,10 +151,10 @@ def quantize_checkpoint(
     check_state(state, where)
     widths = _widths(state, described, default_bits, where)
     console.detail(f"{where}: {', '.join(state)}")
-    tell_defaults(state, list(widths), console, where, trained=trained)
-    tell_shared(list(widths), console, where)
+    report_defaults(state, list(widths), console, where, trained=trained)
+    warn_about_shared_scales(list(widths), console, where)
     if calibration is None:
-        tell_unlimited(checkpoint, console)
+        warn_about_unmeasured_ranges(checkpoint, console)
         chosen = Calibrated()
     else:
         chosen = calibration(checkpoint, {layer_of(key): n for key, n in widths.items()})
@@ -166,7 +166,7 @@ def quantize_checkpoint(
         wide = key in layers and layers[key].output_width != 8
         said = f"{where}: {key!r}"
         listener = None if wide else console
-        tell_values(key, bits, state, console)
+        report_values(key, bits, state, console)
         reports.append(_quantize_layer(key, bits, state, done, clipping, chosen.layers, said, listener))
     quantized = _assemble(state, done)
     method = CALIBRATED if calibration else "MAX_BIT_SHIFT" if clipping is None else clipping.method

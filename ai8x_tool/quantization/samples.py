@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSet, DataSetEntry
+from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import build_model, check_architecture, load_weights
 from ai8x_tool.nn import fuse_batchnorm
@@ -45,7 +45,7 @@ def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
 
 
 def _models(
-    settings: CalibrationSettings, entry: DataSetEntry, checkpoint: Checkpoint, console: Console
+    settings: CalibrationSettings, entry: DatasetEntry, checkpoint: Checkpoint, console: Console
 ) -> tuple[nn.Module, nn.Module]:
     """Return the model as trained, with batch normalization folded, and the same in simulate mode."""
     name = settings.model or checkpoint.arch
@@ -68,7 +68,7 @@ def _models(
     return reference, build(simulate=True)
 
 
-def _samples(settings: CalibrationSettings, console: Console) -> tuple[DataSetEntry | None, Tensor]:
+def _samples(settings: CalibrationSettings, console: Console) -> tuple[DatasetEntry | None, Tensor]:
     entry = None if settings.dataset is None else find_dataset(settings.dataset)
     if settings.calibration_input is not None:
         samples = read_inputs(settings.calibration_input)[: settings.calibrate]
@@ -80,7 +80,7 @@ def _samples(settings: CalibrationSettings, console: Console) -> tuple[DataSetEn
     return entry, training_samples(entry.load(settings.data, console), settings.calibrate or DEFAULT_SAMPLES)
 
 
-def training_samples(data: DataSet, count: int) -> Tensor:
+def training_samples(data: Dataset, count: int) -> Tensor:
     """Return `count` training samples (all, if there are fewer) as integers in float32, always the same ones."""
     order = torch.randperm(len(data.train), generator=generator_for(0, 0, "calibration"))
     return data.train.batch(order[:count])[0]
@@ -106,17 +106,17 @@ def read_inputs(path: Path) -> Tensor:
     return torch.from_numpy(values.astype(np.float32))
 
 
-def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DataSetEntry:
+def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DatasetEntry:
     """Stand in for a data set: its input is that of the samples, its classes those of the last layer."""
     weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
     if not weights:
         raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
     classes = tuple(str(number) for number in range(len(weights[-1])))
 
-    def load(_folder: Path, _console: Console) -> DataSet:
+    def load(_folder: Path, _console: Console) -> Dataset:
         raise Ai8xError("these samples have no data set")
 
-    return DataSetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
+    return DatasetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
 
 
 def _by(shape: tuple[int, ...] | torch.Size) -> str:

@@ -22,7 +22,9 @@ def weight_keys(state: Mapping[str, Tensor]) -> list[str]:
     return [key for key in state if key.endswith(".weight")]
 
 
-def tell_defaults(state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool) -> None:
+def report_defaults(
+    state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool
+) -> None:
     """Say what the checkpoint does not, where it matters: in quantization by what training has left."""
     layers = [layer_of(key) for key in keys]
     if not trained or not layers:
@@ -35,7 +37,7 @@ def tell_defaults(state: Mapping[str, Tensor], keys: list[str], console: Console
         console.info(f"{where}: {text}", once=True)
 
 
-def tell_unlimited(checkpoint: Checkpoint, console: Console) -> None:
+def warn_about_unmeasured_ranges(checkpoint: Checkpoint, console: Console) -> None:
     """Warn where training has not found the ranges of activations yet: they saturate at ±1."""
     quantized = any(value.any() for key, value in checkpoint.state.items() if key.endswith(".weight_bits"))
     if checkpoint.measured_ranges and not quantized:
@@ -43,7 +45,7 @@ def tell_unlimited(checkpoint: Checkpoint, console: Console) -> None:
         console.warn(f"{checkpoint.path}: {text}")
 
 
-def tell_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
+def report_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
     """Say what there is to quantize: the measures that clip methods go by."""
     for name in (key, key.removesuffix("weight") + "bias"):
         if name in state:
@@ -52,7 +54,7 @@ def tell_values(key: str, bits: int, state: Mapping[str, Tensor], console: Conso
             console.detail(f"{name}: {measures}, mean {float(values.mean()):.4f}, {bits} bits")
 
 
-def tell_shared(keys: list[str], console: Console, where: str) -> None:
+def warn_about_shared_scales(keys: list[str], console: Console, where: str) -> None:
     """Name layers with several weights: shift and width are stored once for each layer."""
     counts = Counter(layer_of(key) for key in keys)
     for layer, count in counts.items():

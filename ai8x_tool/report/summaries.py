@@ -23,7 +23,7 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.evaluation import prepare_model
-from ai8x_tool.training.session import build_untrained
+from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
 
 _CHECKED = 8
@@ -40,7 +40,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Subject:
+class SummarizedModel:
     """A model in evaluation mode on the CPU, inputs for it, and what people should know about it."""
 
     name: str
@@ -63,14 +63,14 @@ def summarize(settings: TrainSettings | EvaluateSettings, kind: str, filename: s
     if kind not in KINDS:
         known = ", ".join(KINDS)
         raise Ai8xError(f"--summary {kind}: unknown{nearest(kind, list(KINDS))}", fix=f"choose one of {known}")
-    summary = KINDS[kind](_subject(settings, filename, console))
+    summary = KINDS[kind](_summarized_model(settings, filename, console))
     document = {"schema": "ai8x-summary/1", "summary": kind, **summary.document}
     if summary.file is not None:
         document["file"] = str(summary.file)
     return Summary(document, summary.view, summary.file)
 
 
-def _subject(settings: TrainSettings | EvaluateSettings, filename: str, console: Console) -> Subject:
+def _summarized_model(settings: TrainSettings | EvaluateSettings, filename: str, console: Console) -> SummarizedModel:
     entry = find_dataset(settings.dataset)
     simulate = isinstance(settings, EvaluateSettings) and settings.simulate
     if isinstance(settings, EvaluateSettings):
@@ -94,73 +94,73 @@ def _subject(settings: TrainSettings | EvaluateSettings, filename: str, console:
     }
     named = Path(filename)
     file = named.with_suffix("") if named.suffix in (".onnx", ".png", ".csv") else named
-    return Subject(name, model.cpu().eval(), inputs if simulate else inputs / 128, notes, file)
+    return SummarizedModel(name, model.cpu().eval(), inputs if simulate else inputs / 128, notes, file)
 
 
 # -- tables ---------------------------------------------------------------------------------------------------------
 
 
-def _model(subject: Subject) -> Summary:
-    text = str(subject.model)
-    return Summary({"model": subject.name, "text": text}, text)
+def _model(given: SummarizedModel) -> Summary:
+    text = str(given.model)
+    return Summary({"model": given.name, "text": text}, text)
 
 
-def _modules(subject: Subject) -> Summary:
-    rows = [(name, type(module).__name__) for name, module in layers(subject.model)]
-    document = {"model": subject.name, "modules": [{"name": name, "type": kind} for name, kind in rows]}
-    return Summary(document, modules_table(rows, f"{subject.name}: modules"))
+def _modules(given: SummarizedModel) -> Summary:
+    rows = [(name, type(module).__name__) for name, module in layers(given.model)]
+    document = {"model": given.name, "modules": [{"name": name, "type": kind} for name, kind in rows]}
+    return Summary(document, modules_table(rows, f"{given.name}: modules"))
 
 
-def _compute(subject: Subject) -> Summary:
-    rows = measure_work(subject.model, subject.inputs[:1])
+def _compute(given: SummarizedModel) -> Summary:
+    rows = measure_work(given.model, given.inputs[:1])
     keys = ("weights", "biases", "macs")
     total = {key: sum(getattr(row, key) for row in rows) for key in keys}
-    document = {"model": subject.name, "layers": [row.document() for row in rows], "total": total}
-    return Summary(document, work_table(rows, f"{subject.name}: one sample"))
+    document = {"model": given.name, "layers": [row.document() for row in rows], "total": total}
+    return Summary(document, work_table(rows, f"{given.name}: one sample"))
 
 
-def _sparsity(subject: Subject) -> Summary:
-    rows = weight_tensors(subject.model)
+def _sparsity(given: SummarizedModel) -> Summary:
+    rows = weight_tensors(given.model)
     file = Path("weights_sparsity.csv")
     write_file(weights_csv(rows).encode(), file)
-    document = {"model": subject.name, "weights": [row.document() for row in rows]}
-    return Summary(document, sparsity_table(rows, f"{subject.name}: weights"), file)
+    document = {"model": given.name, "weights": [row.document() for row in rows]}
+    return Summary(document, sparsity_table(rows, f"{given.name}: weights"), file)
 
 
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
-def _onnx(subject: Subject, *, simplified: bool) -> Summary:
-    content = export_onnx(subject.model, subject.inputs[:2], simplified=simplified, notes=subject.notes)
-    difference = largest_difference(subject.model, content, subject.inputs)
-    file = subject.output(".onnx")
+def _onnx(given: SummarizedModel, *, simplified: bool) -> Summary:
+    content = export_onnx(given.model, given.inputs[:2], simplified=simplified, notes=given.notes)
+    difference = largest_difference(given.model, content, given.inputs)
+    file = given.output(".onnx")
     write_onnx(content, file)
     found = f"largest difference of ONNX Runtime from torch on {_CHECKED} random inputs: {difference:g}"
-    return Summary({**subject.notes, "simplified": simplified, "largest_difference": difference}, found, file)
+    return Summary({**given.notes, "simplified": simplified, "largest_difference": difference}, found, file)
 
 
-def _png(subject: Subject, *, simplified: bool = False, parameters: bool = False) -> Summary:
+def _png(given: SummarizedModel, *, simplified: bool = False, parameters: bool = False) -> Summary:
     require_packages()
     if importlib.util.find_spec("matplotlib") is None:
         raise Ai8xError("pictures need matplotlib, which is not installed", fix="pip install 'ai8x-tool[plots]'")
     from ai8x_tool.report.graph_picture import draw_graph  # noqa: PLC0415
     from ai8x_tool.report.onnx_graph import graph_nodes  # noqa: PLC0415  (onnx and matplotlib are optional)
 
-    content = export_onnx(subject.model, subject.inputs[:2], simplified=simplified)
+    content = export_onnx(given.model, given.inputs[:2], simplified=simplified)
     nodes = graph_nodes(content, parameters=parameters)
-    file = subject.output(".png")
-    write_file(draw_graph(nodes, subject.name), file)
-    return Summary({"model": subject.name, "operators": len(nodes)}, f"{len(nodes)} boxes", file)
+    file = given.output(".png")
+    write_file(draw_graph(nodes, given.name), file)
+    return Summary({"model": given.name, "operators": len(nodes)}, f"{len(nodes)} boxes", file)
 
 
-KINDS: dict[str, Callable[[Subject], Summary]] = {
+KINDS: dict[str, Callable[[SummarizedModel], Summary]] = {
     "sparsity": _sparsity,
     "compute": _compute,
     "model": _model,
     "modules": _modules,
     "png": _png,
-    "png_simplified": lambda subject: _png(subject, simplified=True),
-    "png_w_params": lambda subject: _png(subject, parameters=True),
-    "onnx": lambda subject: _onnx(subject, simplified=False),
-    "onnx_simplified": lambda subject: _onnx(subject, simplified=True),
+    "png_simplified": lambda given: _png(given, simplified=True),
+    "png_w_params": lambda given: _png(given, parameters=True),
+    "onnx": lambda given: _onnx(given, simplified=False),
+    "onnx_simplified": lambda given: _onnx(given, simplified=True),
 }

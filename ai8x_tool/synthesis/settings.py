@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.codegen import ProjectOptions
-from ai8x_tool.codegen.options import FileNames
+from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions

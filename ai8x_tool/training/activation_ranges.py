@@ -20,7 +20,7 @@ from ai8x_tool.training.batches import batch_count, batches, generator_for
 
 if TYPE_CHECKING:
     from ai8x_tool.training.logs import RunLog
-    from ai8x_tool.training.session import Session
+    from ai8x_tool.training.setup import TrainingSetup
 
 
 def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> bool:
@@ -76,32 +76,32 @@ def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.dev
     trace_dataflow(model, torch.zeros(1, *shape, device=device))
 
 
-def set_ranges(session: Session, epoch: int, log: RunLog) -> None:
+def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
     """Measure activation ranges with the training set, as `epoch` would shuffle and augment it, and fold them.
 
     The optimizer's memory is of a network with other scales, and forgotten. spec: qatv2, section 4.6.
     """
-    policy, samples = session.policy, session.training
+    policy, samples = setup.policy, setup.training
     assert policy is not None
     log.info(f"Measuring activation ranges: {len(samples)} samples")
     if policy.outlier_removal_z_score is None:
         log.info(f"outlier_removal_z_score is not in the QAT policy: {DEFAULT_Z_SCORE:g} is used")
-    steps = batch_count(len(samples), session.settings.batch_size)
+    steps = batch_count(len(samples), setup.settings.batch_size)
     with log.console.progress("activation ranges", steps) as progress:
 
         def inputs() -> Iterator[Tensor]:
-            for batch in _training_inputs(session, epoch):
+            for batch in _training_inputs(setup, epoch):
                 yield batch
                 progress.advance()
 
-        exponents = measure_ranges(session.model, inputs(), policy, log.console.warn)
+        exponents = measure_ranges(setup.model, inputs(), policy, log.console.warn)
     log.info("Activation ranges: " + ", ".join(f"{name} ±{2.0**exponent:g}" for name, exponent in exponents.items()))
-    session.optimizer.state.clear()
+    setup.optimizer.state.clear()
 
 
-def _training_inputs(session: Session, epoch: int) -> Iterator[Tensor]:
-    samples, seed, size = session.training, session.seed, session.settings.batch_size
+def _training_inputs(setup: TrainingSetup, epoch: int) -> Iterator[Tensor]:
+    samples, seed, size = setup.training, setup.seed, setup.settings.batch_size
     order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "range order"))
     augmentation = generator_for(seed, epoch, "range augmentation")
-    stream = batches(samples.part, samples.indices[order], size, augmentation=augmentation, device=session.device)
+    stream = batches(samples.split, samples.indices[order], size, augmentation=augmentation, device=setup.device)
     return (inputs for inputs, _ in stream)

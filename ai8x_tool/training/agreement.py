@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import Part
+from ai8x_tool.data.dataset import Split
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.network import Network
@@ -49,8 +49,8 @@ class Agreement:
         return vars(self) | {"confusion": [list(row) for row in self.confusion]}
 
 
-def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Console) -> Agreement:
-    """Run all samples of `part` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
+def compare_outputs(network: Network, split: Split, outputs: Tensor, console: Console) -> Agreement:
+    """Run all samples of `split` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
 
     A 32-bit last layer gives the accumulator in both, which torch multiplies by its final scale. spec: quantization,
     section 3.2; qatv2, section 3.
@@ -58,10 +58,10 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
     classes, unscaled = int(outputs.shape[1]), 2.0**-network.final.final_scale
     confusion = np.zeros((classes, classes), np.int64)
     different, first = 0, None
-    with console.progress("integer engine", len(part)) as progress:
-        for start in range(0, len(part), _BATCH):
-            indices = torch.arange(start, min(start + _BATCH, len(part)))
-            inputs, targets = part.batch(indices)
+    with console.progress("integer engine", len(split)) as progress:
+        for start in range(0, len(split), _BATCH):
+            indices = torch.arange(start, min(start + _BATCH, len(split)))
+            inputs, targets = split.batch(indices)
             engine = run(network, _samples(network, inputs)).last
             expected = (outputs[indices].double() * unscaled).numpy().reshape(engine.shape)
             unequal = (engine != expected).reshape(len(indices), -1)
@@ -74,7 +74,7 @@ def compare_outputs(network: Network, part: Part, outputs: Tensor, console: Cons
                 np.add.at(confusion, (truth.reshape(-1), answers.reshape(-1)), 1)
             progress.advance(len(indices))
     return Agreement(
-        samples=len(part),
+        samples=len(split),
         values=outputs.numel(),
         different_samples=different,
         first=first,

@@ -1,4 +1,4 @@
-"""Batches of a data set part in a seeded order, the next one prepared while the current one is computed with."""
+"""Batches of a data set split in a seeded order, the next one prepared while the current one is computed with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ai8x_tool.data.dataset import Part
-from ai8x_tool.plugins.reference_data import TorchPart
+from ai8x_tool.data.dataset import Split
+from ai8x_tool.plugins.reference_data import TorchSplit
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]
@@ -39,7 +39,7 @@ def batch_total(samples: int, batch_size: int, step: int) -> int:
 
 
 def batches(
-    part: Part,
+    split: Split,
     indices: Tensor,
     batch_size: int,
     *,
@@ -48,7 +48,7 @@ def batches(
     device: torch.device | None = None,
     world: World = ALONE,
 ) -> Iterator[Batch]:
-    """Yield inputs and targets at `indices` of `part`, augmented if a generator is given.
+    """Yield inputs and targets at `indices` of `split`, augmented if a generator is given.
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
     background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
@@ -59,13 +59,13 @@ def batches(
         own = torch.Generator().manual_seed(augmentation.initial_seed() + world.rank)
 
     def prepare(chosen: Tensor) -> Batch:
-        inputs, targets = part.batch(world.share(chosen), own)
+        inputs, targets = split.batch(world.share(chosen), own)
         return (inputs if simulate else inputs.div_(128)), targets
 
     chunks = torch.split(indices, batch_size)
-    if isinstance(part, TorchPart):
+    if isinstance(split, TorchSplit):
         stream: Iterator[Batch] = (
-            (x if simulate else x / 128, y) for x, y in part.stream([world.share(c) for c in chunks], augmentation)
+            (x if simulate else x / 128, y) for x, y in split.stream([world.share(c) for c in chunks], augmentation)
         )
     else:
         stream = _one_ahead(prepare, chunks)

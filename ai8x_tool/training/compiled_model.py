@@ -18,7 +18,7 @@ from ai8x_tool.training.world import World
 
 
 @dataclass(frozen=True)
-class Network:
+class CompiledModel:
     """Computes outputs, always as float32."""
 
     compute: Callable[[Tensor], Any]
@@ -32,7 +32,9 @@ class Network:
         return _float32(output) if self.lower_precision else output
 
 
-def training_network(model: nn.Module, settings: TrainSettings, world: World, example: Tensor, *, qat: bool) -> Network:
+def compile_model(
+    model: nn.Module, settings: TrainSettings, world: World, example: Tensor, *, qat: bool
+) -> CompiledModel:
     """Wrap `model` as the options say. To be called again when its parameters or the way it computes have changed.
 
     `example` is a batch of one sample, where the model is.
@@ -43,7 +45,7 @@ def training_network(model: nn.Module, settings: TrainSettings, world: World, ex
     if world.size > 1:
         devices = [example.device] if example.is_cuda else None
         compute = DistributedDataParallel(compute, devices, find_unused_parameters=_has_unused(model, example))
-    return Network(compute, example.device, settings.precision == "bf16" and not qat)
+    return CompiledModel(compute, example.device, settings.precision == "bf16" and not qat)
 
 
 def _has_unused(model: nn.Module, example: Tensor) -> bool:

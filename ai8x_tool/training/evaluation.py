@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part, first_sample
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import (
@@ -34,7 +34,7 @@ from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
-from ai8x_tool.training.passes import Answers, Evaluator, whole
+from ai8x_tool.training.passes import BatchResult, Evaluator, whole
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 
@@ -92,7 +92,7 @@ class PreparedModel:
     task: Task
 
 
-def prepare_model(settings: EvaluateSettings, entry: DataSetEntry, console: Console) -> PreparedModel:
+def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Console) -> PreparedModel:
     """Build the model for the inputs of a data set, which is not loaded, and fill it from the checkpoint."""
     checkpoint = read_checkpoint(settings.checkpoint)
     name = settings.model or checkpoint.arch
@@ -152,11 +152,11 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
     engine = settings.simulate and settings.engine and settings.network is not None
-    answers: list[Answers] | None = [] if keep_outputs or engine else None
+    results: list[BatchResult] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
     with clipping.watching() if settings.clipping else contextlib.nullcontext():
-        score = _run_test(ready, data, test, settings, console, answers)
-    joined = _joined([outputs for outputs, _ in answers]) if answers else None
+        score = _run_test(ready, data, test, settings, console, results)
+    joined = _joined([result.outputs for result in results]) if results else None
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
@@ -169,7 +169,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         simulate=settings.simulate,
         task=ready.task.name,
         score=score,
-        headline=ready.task.figure.text(score),
+        headline=ready.task.main_metric.text(score),
         labels=tuple(entry.labels),
         note=entry.note,
         sample_file=sample,
@@ -182,18 +182,18 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
 
 def _run_test(
     ready: PreparedModel,
-    data: DataSet,
-    test: Part,
+    data: Dataset,
+    test: Split,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[Answers] | None,
+    keep: list[BatchResult] | None,
 ) -> Score:
     """Evaluate all samples; raw outputs and targets are added to `keep`."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console), line=console.detail, every=settings.print_freq
     )
-    ready.task.calibrate(data, evaluator.predict_part)
+    ready.task.calibrate(data, evaluator.predict_split)
     console.info("--- test ---------------------")
     console.info(f"{len(test)} samples ({size} per mini-batch)")
     score = evaluator.measure(whole(test), "test", keep)
@@ -210,7 +210,7 @@ def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
 
 
 def _compare_with_engine(
-    entry: DataSetEntry, test: Part, settings: EvaluateSettings, outputs: Any, console: Console
+    entry: DatasetEntry, test: Split, settings: EvaluateSettings, outputs: Any, console: Console
 ) -> Agreement | None:
     """Compare all 8-bit outputs with the integer engine."""
     assert settings.network is not None
@@ -231,7 +231,7 @@ def _compare_with_engine(
     return agreement
 
 
-def _save_sample(entry: DataSetEntry, test: Part, settings: EvaluateSettings) -> Path:
+def _save_sample(entry: DatasetEntry, test: Split, settings: EvaluateSettings) -> Path:
     """Write one input of the first batch as int64 C×H×W or C×L. spec: training, section 9.3."""
     index, size = settings.save_sample, min(settings.batch_size, len(test))
     assert index is not None

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import Part
+from ai8x_tool.data.dataset import Split
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.metrics import Examples, Score, progress_line
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World
 
-Predict = Callable[[Part], Iterator[tuple[Tensor, Any, Any]]]
-"""Gives, batch by batch, real outputs, targets and inputs of a part."""
+Predict = Callable[[Split], Iterator[tuple[Tensor, Any, Any]]]
+"""Gives, batch by batch, real outputs, targets and inputs of a split."""
 
-Answers = tuple[Any, Any]
-"""Raw outputs of a batch, one tensor or several, and its targets as the task takes them; on the CPU."""
+
+class BatchResult(NamedTuple):
+    """Raw outputs of a batch, one tensor or several, and its targets as the task takes them; on the CPU."""
+
+    outputs: Any
+    targets: Any
 
 
 _PICTURES, _EXAMPLES, _SHORT = 6, 256, 512
@@ -28,19 +32,19 @@ _PICTURES, _EXAMPLES, _SHORT = 6, 256, 512
 
 
 @dataclass(frozen=True)
-class Samples:
-    """A part of the data set and the positions in it that are used."""
+class Selection:
+    """A split of the data set and the positions in it that are used."""
 
-    part: Part
+    split: Split
     indices: Tensor
 
     def __len__(self) -> int:
         return len(self.indices)
 
 
-def whole(part: Part) -> Samples:
-    """Return all samples of `part` in its order."""
-    return Samples(part, torch.arange(len(part)))
+def whole(split: Split) -> Selection:
+    """Return all samples of `split` in its order."""
+    return Selection(split, torch.arange(len(split)))
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class Evaluator:
     world: World = ALONE
 
     @torch.no_grad()
-    def predict(self, samples: Samples) -> Iterator[tuple[Any, Tensor, Tensor]]:
+    def predict(self, samples: Selection) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Yield raw outputs, targets and inputs, batch by batch.
 
         In simulate mode raw inputs are integers −128…127 and outputs the integers of the last layer, both as floats;
@@ -66,27 +70,27 @@ class Evaluator:
         self.model.eval()
         task, simulate, world = self.task, self.task.context.simulate, self.world
         options: dict[str, Any] = {"simulate": simulate, "device": self.device, "world": world}
-        stream = batches(samples.part, samples.indices, self.batch_size, **options)
+        stream = batches(samples.split, samples.indices, self.batch_size, **options)
         for step, (inputs, targets) in enumerate(stream, 1):
             total = batch_total(len(samples), self.batch_size, step)
             shown = world.gather(inputs, total) if task.reads_inputs else inputs
             outputs, wanted = world.outputs(self.model, inputs, total), task.gathered_targets(targets, total, world)
             yield outputs, wanted, shown / 128 if simulate else shown
 
-    def predict_part(self, part: Part) -> Iterator[tuple[Any, Tensor, Tensor]]:
-        """Yield real outputs, targets and inputs of a whole part."""
-        for output, targets, inputs in self.predict(whole(part)):
+    def predict_split(self, split: Split) -> Iterator[tuple[Any, Tensor, Tensor]]:
+        """Yield real outputs, targets and inputs of a whole split."""
+        for output, targets, inputs in self.predict(whole(split)):
             yield self.task.real_outputs(output), targets, inputs
 
     @torch.no_grad()
-    def measure(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
+    def measure(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
         """Return the score; raw outputs and targets of all batches are added to `keep`."""
         task, meter = self.task, self.task.meter()
         steps = batch_count(len(samples), self.batch_size)
         with self.console.progress(title, steps) as progress:
             for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
                 if keep is not None:
-                    keep.append((_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
+                    keep.append(BatchResult(_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
                 reason = task.skip(targets)
                 if reason is None:
                     output = task.real_outputs(raw)

@@ -44,7 +44,7 @@ def launched(environment: Mapping[str, str] = os.environ) -> bool:
     return all(name in environment for name in _VARIABLES)
 
 
-def speaks(environment: Mapping[str, str] = os.environ) -> bool:
+def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Tell whether this process is to show results: the first of those that a launcher has started, or the only one."""
     return not launched(environment) or environment["RANK"] == "0"
 

@@ -26,8 +26,8 @@ from ai8x_tool.training.tasks.embeddings import Embeddings
 if TYPE_CHECKING:
     from ai8x_tool.training.clipping import LayerClipping
     from ai8x_tool.training.metrics import Score
-    from ai8x_tool.training.passes import Answers
-    from ai8x_tool.training.session import Session
+    from ai8x_tool.training.passes import BatchResult
+    from ai8x_tool.training.setup import TrainingSetup
 
 _NAMES = {"top1": "Top1", "top5": "Top5", "mse": "MSE", "map": "mAP"}
 _PROJECTED = 100
@@ -36,7 +36,7 @@ _CURVE_POINTS = 2**20
 """Positions of maps that a precision-recall curve is drawn from at most."""
 
 
-class Board:
+class Monitor:
     """Learns what happens in a run; this one keeps nothing."""
 
     wants_outputs = False
@@ -49,15 +49,15 @@ class Board:
         """Show the items of a progress line; `step` counts the batches of all epochs."""
 
     def validation(
-        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], answers: Sequence[Answers] | None
+        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
-        """Show an epoch's result; `answers` are those of the samples in their order, if they are wanted."""
+        """Show an epoch's result; `results` are those of the samples in their order, if they are wanted."""
 
     def close(self) -> None:
         """Finish writing."""
 
 
-def check_board(settings: TrainSettings, task: Task) -> None:
+def check_tensorboard_options(settings: TrainSettings, task: Task) -> None:
     """Refuse curves and projections of tasks that do not have them. spec: training, section 2.6."""
     if settings.pr_curves and not isinstance(task, Classification):
         raise Ai8xError(f"--pr-curves: {task.name} has no class probabilities", fix="leave it out")
@@ -65,31 +65,31 @@ def check_board(settings: TrainSettings, task: Task) -> None:
         raise Ai8xError(f"--embedding: {task.name} has no outputs to be projected", fix="leave it out")
 
 
-def open_board(session: Session, folder: Path, console: Console) -> Board:
+def open_monitor(setup: TrainingSetup, folder: Path, console: Console) -> Monitor:
     """Return what shows the run in TensorBoard: with ``--tensorboard``, if the package is there."""
-    settings = session.settings
-    if not session.world.is_first:
-        return Board()
+    settings = setup.settings
+    if not setup.world.is_first:
+        return Monitor()
     asked = [name for name in ("param_hist", "pr_curves", "embedding") if getattr(settings, name)]
     if not settings.tensorboard:
         if asked:
             words = ", ".join("--" + name.replace("_", "-") for name in asked)
             console.warn(f"without effect: {words} (they need --tensorboard)")
-        return Board()
+        return Monitor()
     if importlib.util.find_spec("tensorboard") is None:
         console.warn("no TensorBoard files: tensorboard is not installed (pip install 'ai8x-tool[tensorboard]')")
-        return Board()
-    return TensorBoard(session, folder)
+        return Monitor()
+    return TensorBoardLogger(setup, folder)
 
 
-class TensorBoard(Board):
+class TensorBoardLogger(Monitor):
     """Writes event files into the folder of the run."""
 
-    def __init__(self, session: Session, folder: Path) -> None:
+    def __init__(self, setup: TrainingSetup, folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415  (optional)
 
-        self._session, self._settings = session, session.settings
-        self._labels = [str(label) for label in session.entry.labels]
+        self._setup, self._settings = setup, setup.settings
+        self._labels = [str(label) for label in setup.entry.labels]
         self.wants_outputs = self._settings.pr_curves or self._settings.embedding
         self._writer: Any = SummaryWriter(str(folder))
 
@@ -97,14 +97,14 @@ class TensorBoard(Board):
         """Write the settings and the graph of the operators."""
         lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: as it stands
         self._writer.add_text("Command_line", "\n".join(lines))
-        sample = torch.zeros(1, *self._session.entry.input)
+        sample = torch.zeros(1, *self._setup.entry.input)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                self._writer.add_graph(plain_model(self._session.model), sample, use_strict_trace=False)
+                self._writer.add_graph(plain_model(self._setup.model), sample, use_strict_trace=False)
         except Exception as error:
             reason = str(error).strip().splitlines()[0]
-            self._session.task.context.console.warn(f"no graph in TensorBoard: {reason}")
+            self._setup.task.context.console.warn(f"no graph in TensorBoard: {reason}")
 
     def batch(self, step: int, items: Mapping[str, float | None]) -> None:
         """Write ``Performance/Training/…``."""
@@ -113,7 +113,7 @@ class TensorBoard(Board):
                 self._scalar(f"Performance/Training/{name}", value, step)
 
     def validation(
-        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], answers: Sequence[Answers] | None
+        self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
         """Write ``Performance/Validation/…``, clipping, and what else is asked for."""
         self._scalar("Performance/Validation/Loss", score.loss, epoch)
@@ -129,8 +129,8 @@ class TensorBoard(Board):
             self._confusion(score, epoch)
         if self._settings.param_hist:
             self._histograms(epoch)
-        if answers:
-            self._show_outputs(answers, epoch)
+        if results:
+            self._show_outputs(results, epoch)
         self._writer.flush()
 
     def close(self) -> None:
@@ -141,7 +141,7 @@ class TensorBoard(Board):
         self._writer.add_scalar(tag.replace(" ", "_"), value, step)
 
     def _histograms(self, epoch: int) -> None:
-        for name, value in self._session.model.named_parameters():
+        for name, value in self._setup.model.named_parameters():
             if name.rpartition(".")[2] == "weight":
                 self._writer.add_histogram(name.replace(".", "/"), value.detach().cpu(), epoch)
 
@@ -153,15 +153,15 @@ class TensorBoard(Board):
         picture = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
         self._writer.add_image("Validation/ConfusionMatrix", picture, epoch, dataformats="HWC")
 
-    def _show_outputs(self, answers: Sequence[Answers], epoch: int) -> None:
-        real = torch.cat([self._session.task.real_outputs(output) for output, _ in answers]).float()
-        targets = torch.cat([wanted for _, wanted in answers])
+    def _show_outputs(self, results: Sequence[BatchResult], epoch: int) -> None:
+        real = torch.cat([self._setup.task.real_outputs(result.outputs) for result in results]).float()
+        targets = torch.cat([result.targets for result in results])
         if self._settings.pr_curves:
             self._curves(real, targets, epoch)
         if self._settings.embedding and real.dim() == 2:
             self._embedding(real, targets, epoch)
         elif self._settings.embedding:
-            self._session.task.context.console.warn("--embedding is without effect: the outputs are maps")
+            self._setup.task.context.console.warn("--embedding is without effect: the outputs are maps")
 
     def _curves(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
         """Write a precision-recall curve for each class: its probability against the true class."""
@@ -175,9 +175,9 @@ class TensorBoard(Board):
 
     def _embedding(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
         """Write some outputs for the projector, with labels and, of square pictures, the inputs."""
-        samples = self._session.validation
+        samples = self._setup.validation
         chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(epoch))[:_PROJECTED].sort().values
-        inputs, _ = samples.part.batch(samples.indices[chosen])
+        inputs, _ = samples.split.batch(samples.indices[chosen])
         numbers = targets[chosen].tolist()
         names = [self._labels[number] if number < len(self._labels) else str(number) for number in numbers]
         square = inputs.dim() == 4 and inputs.shape[1] in (1, 3) and inputs.shape[2] == inputs.shape[3]

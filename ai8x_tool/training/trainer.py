@@ -25,16 +25,16 @@ from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
 from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
-from ai8x_tool.training.compiled_model import training_network
+from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
-from ai8x_tool.training.passes import Answers, Evaluator, Samples
+from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plots import plot_history
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.schedule import Schedule
-from ai8x_tool.training.session import Session, prepare
-from ai8x_tool.training.tensorboard import open_board
+from ai8x_tool.training.setup import TrainingSetup, prepare
+from ai8x_tool.training.tensorboard import open_monitor
 from ai8x_tool.training.world import World
 
 
@@ -52,13 +52,13 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
 
 def train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
     """Train as one of the processes of `world`; the first one writes the files."""
-    session = prepare(settings, console, world)
+    setup = prepare(settings, console, world)
     with _run_log(settings, console, world) as log, world.answered():
-        trainer = Trainer(session, log)
+        trainer = Trainer(setup, log)
         try:
             return trainer.run()
         finally:
-            trainer.board.close()
+            trainer.monitor.close()
 
 
 def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
@@ -74,18 +74,18 @@ def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
 class Trainer:
     """One training run in progress."""
 
-    def __init__(self, session: Session, log: RunLog) -> None:
-        self.session, self.log = session, log
-        self.settings, self.model, self.optimizer = session.settings, session.model, session.optimizer
-        self.task, self.world = session.task, session.world
+    def __init__(self, setup: TrainingSetup, log: RunLog) -> None:
+        self.setup, self.log = setup, log
+        self.settings, self.model, self.optimizer = setup.settings, setup.model, setup.optimizer
+        self.task, self.world = setup.task, setup.world
         self.evaluator = Evaluator(
-            *(self.model, self.task, session.device, self.settings.batch_size, log.console),
+            *(self.model, self.task, setup.device, self.settings.batch_size, log.console),
             line=self._batch_line,
             every=self.settings.print_freq,
             world=self.world,
         )
         self.schedule = Schedule(
-            *(session.schedule, self.optimizer, session.first_epoch),
+            *(setup.schedule, self.optimizer, setup.first_epoch),
             loss_optimizers=self.task.optimizers,
             warmup_epochs=self.settings.warmup_epochs,
         )
@@ -96,7 +96,7 @@ class Trainer:
         self._wrap()
         self.saved: Path | None = None
         self.clipping: list[LayerClipping] = []
-        self.board = open_board(session, log.folder, log.console)
+        self.monitor = open_monitor(setup, log.folder, log.console)
         self._take_over_best()
 
     # -- the run ----------------------------------------------------------------------------------------------------
@@ -105,11 +105,11 @@ class Trainer:
         """Train all epochs and evaluate the result."""
         started = time.monotonic()
         self._introduce()
-        self.board.start()
-        epoch = self.session.first_epoch
+        self.monitor.start()
+        epoch = self.setup.first_epoch
         beginning = (self._file("checkpoint"), self._checkpoint(epoch - 1, None))
         try:
-            for epoch in range(self.session.first_epoch, self.settings.epochs):
+            for epoch in range(self.setup.first_epoch, self.settings.epochs):
                 self._run_epoch(epoch)
             last, best = self._tests() if self.task.has_final_test else (None, None)
         except KeyboardInterrupt:
@@ -119,22 +119,22 @@ class Trainer:
         return result
 
     def _introduce(self) -> None:
-        session, log = self.session, self.log
+        setup, log = self.setup, self.log
         if self.world.is_first:
             save(self.settings, log.folder / "settings.yaml")
-        log.keep(*session.config_files)
+        log.keep(*setup.config_files)
         log.record(f"Settings: {asdict(self.settings)}")
-        log.info(f"Training {session.arch} on {session.entry.name} for {self.settings.device}, seed {session.seed}")
-        if session.entry.note:
-            log.info(f"note: {session.entry.note}")
+        log.info(f"Training {setup.arch} on {setup.entry.name} for {self.settings.device}, seed {setup.seed}")
+        if setup.entry.note:
+            log.info(f"note: {setup.entry.note}")
         group = {k: v for k, v in self.optimizer.param_groups[0].items() if k in ("lr", "momentum", "weight_decay")}
         log.info(f"Optimizer: {type(self.optimizer).__name__} {group}")
-        sizes = (("training", session.training), ("validation", session.validation), ("test", session.test))
+        sizes = (("training", setup.training), ("validation", setup.validation), ("test", setup.test))
         log.info("Dataset sizes:\n" + "\n".join(f"\t{name}={len(samples)}" for name, samples in sizes))
 
     def _run_epoch(self, epoch: int) -> None:
         started = time.monotonic()
-        policy = self.session.policy
+        policy = self.setup.policy
         if policy is not None and not self.qat and epoch >= policy.start_epoch:
             self._switch_to_qat(epoch)
         rate = float(self.optimizer.param_groups[0]["lr"])
@@ -156,27 +156,27 @@ class Trainer:
         self.schedule.end_epoch(epoch)
 
     def _switch_to_qat(self, epoch: int) -> None:
-        assert self.session.policy is not None
+        assert self.setup.policy is not None
         self.log.info("Initiating quantization aware training (QAT)...")
         fuse_batchnorm(self.model)
         drop_parameters(self.optimizer, self.model)
         if has_measured_ranges(self.model):
-            set_ranges(self.session, epoch, self.log)
+            set_ranges(self.setup, epoch, self.log)
             self.world.agree_on(self.model)
-        for name in start_qat(self.model, self.session.policy):
+        for name in start_qat(self.model, self.setup.policy):
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None
         self._wrap()
 
     def _wrap(self) -> None:
         """Take note of the model's parameters and of the way it computes from now on."""
-        example = torch.zeros(1, *self.session.entry.input, device=self.session.device)
-        self.network = training_network(self.model, self.settings, self.world, example, qat=self.qat)
+        example = torch.zeros(1, *self.setup.entry.input, device=self.setup.device)
+        self.compiled = compile_model(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
         """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
-        session, size = self.session, self.settings.batch_size
-        samples, seed = session.training, session.seed
+        setup, size = self.setup, self.settings.batch_size
+        samples, seed = setup.training, setup.seed
         self._seed_everything(epoch)
         order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "order"))
         augmentation = generator_for(seed, epoch, "augmentation")
@@ -185,8 +185,8 @@ class Trainer:
         self.model.train()
         meter = TrainingMeter(self.task.meter())
         started = time.monotonic()
-        options: dict[str, Any] = {"augmentation": augmentation, "device": session.device, "world": self.world}
-        stream = batches(samples.part, samples.indices[order], size, **options)
+        options: dict[str, Any] = {"augmentation": augmentation, "device": setup.device, "world": self.world}
+        stream = batches(samples.split, samples.indices[order], size, **options)
         title = f"epoch {epoch}"
         with self.log.console.progress(title, steps) as progress, self.schedule.epoch(epoch, steps) as begin:
             for step, (inputs, own_targets) in enumerate(stream, 1):
@@ -203,7 +203,7 @@ class Trainer:
                     seconds = (time.monotonic() - started) / step
                     items = self._training_items(meter, seconds, last=step == steps)
                     self._batch_line(progress_line(f"Epoch: [{epoch}]", step, steps, items))
-                    self.board.batch(steps * epoch + step, items)
+                    self.monitor.batch(steps * epoch + step, items)
         if not math.isfinite(mean(meter.overall)):
             self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
@@ -214,7 +214,7 @@ class Trainer:
         `inputs` are this process's, `targets` and outputs those of the whole batch of `total` samples, as `shown` where
         the task needs it.
         """
-        output = self.task.real_outputs(self.world.outputs(self.network, inputs, total))
+        output = self.task.real_outputs(self.world.outputs(self.compiled, inputs, total))
         loss = self.task.training_loss(output, targets, shown)
         optimizers = (self.optimizer, *self.task.optimizers)
         for optimizer in optimizers:
@@ -238,12 +238,12 @@ class Trainer:
         return items | {"LR": float(self.optimizer.param_groups[0]["lr"]), "Time": seconds}
 
     def _training_metrics(self, accuracy: Meter) -> dict[str, float | None]:
-        key = self.task.figure.key
+        key = self.task.main_metric.key
         return {key: accuracy.metrics()[key] if accuracy.samples else None}
 
     def _seed_everything(self, epoch: int) -> None:
         """Start all global generators anew: an epoch gives the same whether or not the run was resumed at it."""
-        seed = derived_seed(self.session.seed, epoch, self._own("model"))
+        seed = derived_seed(self.setup.seed, epoch, self._own("model"))
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
@@ -256,24 +256,24 @@ class Trainer:
 
     def _validate(self, epoch: int) -> Score:
         self.log.info(f"--- validate (epoch={epoch})-----------")
-        answers: list[Answers] | None = [] if self.board.wants_outputs else None
-        score = self._evaluate(self.session.validation, "validate", answers)
-        self.board.validation(epoch, score, self.clipping, answers)
+        results: list[BatchResult] | None = [] if self.monitor.wants_outputs else None
+        score = self._evaluate(self.setup.validation, "validate", results)
+        self.monitor.validation(epoch, score, self.clipping, results)
         return score
 
     def _tests(self) -> tuple[Score, Score]:
         """Test the last weights and those of the best epoch, if that is another. spec: qatv2, section 9."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
-        last = self._evaluate(self.session.test, "test")
-        if self.best.epoch == self.session.settings.epochs - 1:
+        last = self._evaluate(self.setup.test, "test")
+        if self.best.epoch == self.setup.settings.epochs - 1:
             self.log.info("The last epoch is the best one: there is no second test.")
             return last, last
         self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
         load_state(self.model, self.best_weights)
-        return last, self._evaluate(self.session.test, "test")
+        return last, self._evaluate(self.setup.test, "test")
 
-    def _evaluate(self, samples: Samples, title: str, keep: list[Answers] | None = None) -> Score:
+    def _evaluate(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
         clipping = ClippingMeter(self.model, self.world)
         with clipping.watching():
@@ -312,7 +312,7 @@ class Trainer:
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
         """Return the checkpoint's bytes. The first five extras are the reference's, which knows two metrics."""
-        best, key = self.best, self.task.figure.key
+        best, key = self.best, self.task.main_metric.key
         extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
         extras |= {
             f"current_{self.task.reference_key}": score.metrics[key] if score else 0.0,
@@ -320,17 +320,17 @@ class Trainer:
             "best_epoch": best.epoch if best else 0,
             "best_loss": best.loss if best else 0.0,
             "best_metrics": dict(best.metrics) if best else {},
-            "seed": self.session.seed,
+            "seed": self.setup.seed,
         }
         content = checkpoint_content(
-            self.model, self.optimizer, arch=self.session.arch, epoch=epoch, extras=extras | self.task.state()
+            self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras | self.task.state()
         )
         return serialize(content)
 
     def _take_over_best(self) -> None:
         """Continue the list of best epochs, so that the best file exists even if no later epoch is better."""
-        if self.session.resumed_best is not None:
-            self.best, source = self.session.resumed_best
+        if self.setup.resumed_best is not None:
+            self.best, source = self.setup.resumed_best
             stored = read_checkpoint(source)
             measured = has_measured_ranges(self.model)
             self.best_weights = (with_measured_ranges(stored, self.log.console) if measured else stored).state
@@ -341,7 +341,7 @@ class Trainer:
         if self.saved is None:
             self.log.write(beginning, path)
         path = self.saved or path
-        finished = self.session.first_epoch + len(self.history) == self.settings.epochs
+        finished = self.setup.first_epoch + len(self.history) == self.settings.epochs
         message = f"interrupted in epoch {epoch}; to continue: --resume-from {path}"
         if finished:
             message = f"interrupted in the final test; the trained model is {path}"
@@ -351,25 +351,25 @@ class Trainer:
     # -- result -----------------------------------------------------------------------------------------------------
 
     def _result(self, test: Score | None, test_of_best: Score | None, seconds: float) -> TrainResult:
-        session = self.session
+        setup = self.setup
         assert self.best is not None
         return TrainResult(
-            model=session.arch,
-            dataset=session.entry.name,
+            model=setup.arch,
+            dataset=setup.entry.name,
             task=self.task.name,
             folder=self.log.folder,
             checkpoint=self._file("checkpoint"),
             best_checkpoint=self._file("best"),
             best=self.best,
-            best_headline=self.task.figure.text(self.best),
+            best_headline=self.task.main_metric.text(self.best),
             history=tuple(self.history),
             test=test,
             test_of_best=test_of_best,
-            test_headline=None if test is None else self.task.figure.text(test),
-            test_of_best_headline=None if test_of_best is None else self.task.figure.text(test_of_best),
-            labels=tuple(session.entry.labels),
-            note=session.entry.note,
-            seed=session.seed,
+            test_headline=None if test is None else self.task.main_metric.text(test),
+            test_of_best_headline=None if test_of_best is None else self.task.main_metric.text(test_of_best),
+            labels=tuple(setup.entry.labels),
+            note=setup.entry.note,
+            seed=setup.seed,
             seconds=seconds,
             clipping=tuple(self.clipping),
         )
@@ -387,8 +387,8 @@ class Trainer:
             self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
             return
         title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
-        figure = self.task.figure
-        label = f"{figure.name} in {figure.unit}" if figure.unit else figure.name
-        plot_history(result.history, result.folder / "training.png", title, figure.key, label)
+        metric = self.task.main_metric
+        label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
+        plot_history(result.history, result.folder / "training.png", title, metric.key, label)
         if result.test_of_best is not None:
             self.task.draw(result.test_of_best, result.folder, f"{title}: test, epoch {result.best.epoch}")

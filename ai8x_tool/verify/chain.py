@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry
+from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower
@@ -180,7 +180,7 @@ def _model_outputs(
     return layer_outputs(ready.model, synthesis.network, scaled.to(ready.device))
 
 
-def _shape(entry: DataSetEntry, samples: Samples) -> tuple[int, ...]:
+def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
     if int(np.prod(entry.input)) != samples.values[0].size:
         have, want = ("×".join(map(str, shape)) for shape in (samples.values.shape[1:], entry.input))
         raise Ai8xError(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from importlib.resources import files as package_files
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+SHIM = package_files("ai8x_tool") / "firmware" / "shim"
 STUB = Path(__file__).parent / "stub"
 CASTS = ["-Wno-int-to-pointer-cast", "-Wno-pointer-to-int-cast"]
 """Addresses are 32 bits wide on the parts, pointers are 64 bits wide here."""
@@ -16,13 +18,14 @@ STRICT = ["-Wall", "-Wextra", "-Werror", *CASTS]
 
 
 class Toolchain:
-    """gcc with the stub headers."""
+    """gcc with the headers of the emulator's shim; programs that this machine runs are built with stub headers."""
 
     def __init__(self, folder):
         self.folder = folder
 
-    def _gcc(self, *arguments):
-        command = ["gcc", "-std=gnu11", f"-I{STUB}", f"-I{self.folder}", *map(str, arguments)]
+    def _gcc(self, *arguments, headers=(STUB,)):
+        include = [f"-I{folder}" for folder in (*headers, self.folder)]
+        command = ["gcc", "-std=gnu11", *include, *map(str, arguments)]
         result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         assert result.returncode == 0, result.stderr
 
@@ -36,8 +39,10 @@ class Toolchain:
         """Compile every C file of the project, without linking."""
         self.write(files)
         sources = [self.folder / name for name in files if name.endswith(".c")]
+        device = "MAX78002" if "= MAX78002" in files.get("Makefile.common", files["Makefile"]) else "MAX78000"
         # What only a RISC-V compiler understands: its kind of interrupt handlers.
-        self._gcc("-fsyntax-only", *STRICT, "-Dinterrupt(x)=used", *sources)
+        options = ["-fsyntax-only", *STRICT, "-Dinterrupt(x)=used", f"-DAI8X_{device}"]
+        self._gcc(*options, *sources, headers=[SHIM / "include" / part for part in ("libc", "sdk")])
 
     def build(self, files):
         """Return a function that runs the project on this machine: mode, {address: value} -> completed process."""

@@ -24,7 +24,7 @@ app = typer.Typer(pretty_exceptions_enable=False)
 app.command()(train.train)
 app.command()(quantize.quantize)
 app.command()(evaluate.evaluate)
-app.command("list")(list_command.list_things)
+app.command("list")(list_command.list_resources)
 
 COMMON = ["--optimizer", "Adam", "--lr", "0.01", "--wd", "0", "-b", "16", "--det", "--cpu", "--qat-policy", "second"]
 BROKEN_MODEL = "broken.py:2: needs torchvision_of_old, which is not installed (install it to use this file): skipped"

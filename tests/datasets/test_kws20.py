@@ -12,7 +12,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.data import speech_commands
-from ai8x_tool.data.dataset import DataSet
+from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.download import Download
 from ai8x_tool.data.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
 from ai8x_tool.errors import Ai8xError
@@ -63,11 +63,11 @@ def _few_silences_and_no_network(monkeypatch: pytest.MonkeyPatch, kws20: ModuleT
 
 
 @pytest.fixture
-def data(tree: Path, kws20: ModuleType, console: Console) -> DataSet:
+def data(tree: Path, kws20: ModuleType, console: Console) -> Dataset:
     return kws20.datasets[0].load(tree, console)
 
 
-def test_parts_labels_and_unknown_words(data: DataSet, kws20: ModuleType) -> None:
+def test_parts_labels_and_unknown_words(data: Dataset, kws20: ModuleType) -> None:
     (entry,) = kws20.datasets
     assert entry.input == (128, 128) and tuple(entry.labels) == LABELS_20
     assert tuple(entry.class_weights) == (1.0,) * 20 + (0.07,)
@@ -78,7 +78,7 @@ def test_parts_labels_and_unknown_words(data: DataSet, kws20: ModuleType) -> Non
         assert counts == [each] * 20 + [each * (len(COMMAND_WORDS) - len(KEYWORDS_20))]
 
 
-def test_samples_are_the_quantized_files(data: DataSet, tree: Path) -> None:
+def test_samples_are_the_quantized_files(data: Dataset, tree: Path) -> None:
     row = COMMAND_WORDS.index("zero")
     signal = speech_commands.read_wav(tree / "KWS/raw/zero" / FILES[3])
     expected = np.clip(np.round((signal + 1) * 128), 0, 255)
@@ -89,7 +89,7 @@ def test_samples_are_the_quantized_files(data: DataSet, tree: Path) -> None:
     assert inputs[0, 5, 2].item() == expected[128 * 2 + 5] - 128
 
 
-def test_speed_variants_change_pitch_and_limits(data: DataSet, tree: Path) -> None:
+def test_speed_variants_change_pitch_and_limits(data: Dataset, tree: Path) -> None:
     (folder,) = (tree / "KWS/processed").glob("speech-commands-*")
     words, limits = np.load(folder / "train-words.npy"), np.load(folder / "train-limits.npy")
     rows = np.flatnonzero(words == speech_commands.FOLDERS.index("yes"))
@@ -103,7 +103,7 @@ def test_speed_variants_change_pitch_and_limits(data: DataSet, tree: Path) -> No
     assert found[550] == {shift_limits(16000, 1.1), shift_limits(12000, 1.1)}
 
 
-def test_validation_is_stored_shifted_and_noisy(data: DataSet) -> None:
+def test_validation_is_stored_shifted_and_noisy(data: Dataset) -> None:
     assert data.validation is not None
     everything = torch.arange(len(data.validation))
     plain, _ = data.validation.batch(everything)
@@ -116,7 +116,7 @@ def test_validation_is_stored_shifted_and_noisy(data: DataSet) -> None:
     assert clean_tail.all() and not noisy_tail.any()
 
 
-def test_training_items_are_augmented(data: DataSet) -> None:
+def test_training_items_are_augmented(data: Dataset) -> None:
     indices = torch.arange(20)
     generator = torch.Generator().manual_seed(1)
     first, _ = data.train.batch(indices, generator)
@@ -125,14 +125,14 @@ def test_training_items_are_augmented(data: DataSet) -> None:
     assert torch.equal(first, data.train.batch(indices, torch.Generator().manual_seed(1))[0])
 
 
-def test_same_result_from_a_new_cache(data: DataSet, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
+def test_same_result_from_a_new_cache(data: Dataset, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
     shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
     again = kws20.datasets[0].load(tmp_path, Console(verbosity=-1))
     for old, new in ((data.train, again.train), (data.validation, again.validation), (data.test, again.test)):
         assert torch.equal(old.raw, new.raw) and torch.equal(old.targets, new.targets)
 
 
-def test_cache_needs_no_recordings(data: DataSet, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
+def test_cache_needs_no_recordings(data: Dataset, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
     shutil.copytree(tree / "KWS/processed", tmp_path / "KWS/processed")
     assert len(kws20.datasets[0].load(tmp_path, Console(verbosity=-1)).train) == len(data.train)
 
@@ -158,7 +158,7 @@ def test_benchmark_files_go_to_the_test(tree: Path, kws20: ModuleType, tmp_path:
     assert [counts[0][unknown].item(), counts[1][unknown].item()] == [15 * 6 - 3, 16]
 
 
-def test_pieces_of_librispeech_are_unknown_words(data: DataSet, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
+def test_pieces_of_librispeech_are_unknown_words(data: Dataset, tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
     console = Console(verbosity=-1)
     shutil.copytree(tree / "KWS", tmp_path / "KWS")  # with the cache made without LibriSpeech
     for number in range(3):
@@ -169,7 +169,7 @@ def test_pieces_of_librispeech_are_unknown_words(data: DataSet, tree: Path, kws2
     assert not any("LibriSpeech" in text for text in console.warnings)
 
 
-def test_unpacks_the_archive(tree: Path, data: DataSet, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
+def test_unpacks_the_archive(tree: Path, data: Dataset, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
     (tmp_path / "KWS").mkdir()
     with tarfile.open(tmp_path / "KWS/speech_commands_v0.02.tar.gz", "w:gz", compresslevel=1) as tar:
         tar.add(tree / "KWS/raw", arcname=".")
@@ -215,7 +215,7 @@ def test_damaged_recording_is_named_and_leaves_no_cache(
     assert not list((tmp_path / "KWS/processed").glob("*speech*/*.npy"))
 
 
-def test_silence_is_prepared_but_not_part_of_the_set(data: DataSet, tree: Path) -> None:
+def test_silence_is_prepared_but_not_part_of_the_set(data: Dataset, tree: Path) -> None:
     (folder,) = (tree / "KWS/processed").glob("speech-commands-*")
     words = {name: np.load(folder / f"{name}-words.npy") for name in ("train", "validation")}
     assert {name: int((array == 0).sum()) for name, array in words.items()} == {"train": 16 * 3, "validation": 2 * 3}

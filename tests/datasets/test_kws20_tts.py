@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSet
+from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.espeak import Espeak, Utterance, synthesize
 from ai8x_tool.data.speech import COMMAND_WORDS, LABELS_20, SAMPLES
 from ai8x_tool.errors import Ai8xError
@@ -34,12 +34,12 @@ def _plans(kws20_tts: ModuleType) -> dict[str, object]:
 
 
 @pytest.fixture(scope="module")
-def tiny(kws20_tts: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def tiny(kws20_tts: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return kws20_tts.load(tmp_path_factory.mktemp("tts"), Console(verbosity=-1), _plans(kws20_tts))
 
 
 @needs_espeak
-def test_targets_and_counts(tiny: DataSet) -> None:
+def test_targets_and_counts(tiny: Dataset) -> None:
     assert tiny.validation is not None
     assert [len(part) for part in (tiny.train, tiny.validation, tiny.test)] == [12, 6, 6]
     stop, seven, unknown = LABELS_20.index("stop"), LABELS_20.index("seven"), 20
@@ -49,7 +49,7 @@ def test_targets_and_counts(tiny: DataSet) -> None:
 
 
 @needs_espeak
-def test_recordings_look_like_speech_commands(tiny: DataSet) -> None:
+def test_recordings_look_like_speech_commands(tiny: Dataset) -> None:
     signal = tiny.test.raw.float() - 128
     assert (signal.abs().amax(dim=1) > 45).all()  # loud enough, at least −8 dB of full scale
     assert (signal[:, 16000:] == 0).all()  # one second of sound, the rest is padding
@@ -62,13 +62,13 @@ def test_recordings_look_like_speech_commands(tiny: DataSet) -> None:
 
 
 @needs_espeak
-def test_clips_of_a_word_differ(tiny: DataSet) -> None:
+def test_clips_of_a_word_differ(tiny: Dataset) -> None:
     rows = [tuple(row.tolist()) for row in tiny.train.raw]
     assert len(set(rows)) == len(rows)
 
 
 @needs_espeak
-def test_only_training_is_augmented(tiny: DataSet) -> None:
+def test_only_training_is_augmented(tiny: Dataset) -> None:
     indices = torch.arange(6)
     for part, changes in ((tiny.train, True), (tiny.validation, False), (tiny.test, False)):
         assert part is not None
@@ -78,7 +78,7 @@ def test_only_training_is_augmented(tiny: DataSet) -> None:
 
 @needs_espeak
 def test_same_samples_in_another_process(
-    tiny: DataSet, kws20_tts: ModuleType, tmp_path: Path, console: Console
+    tiny: Dataset, kws20_tts: ModuleType, tmp_path: Path, console: Console
 ) -> None:
     # Something else is spoken in this process first; every build speaks in a process of its own.
     Espeak().speak(Utterance("anything", "en+m1"))
@@ -107,7 +107,7 @@ def test_missing_espeak_names_the_extra(
     assert "\n" not in str(caught.value)
 
 
-def test_voices_are_in_exactly_one_part(kws20_tts: ModuleType) -> None:
+def test_voices_are_in_exactly_one_split(kws20_tts: ModuleType) -> None:
     parts = defaultdict(set)
     for name, plan in kws20_tts.PLANS.items():
         assert len(set(plan.voices)) == len(plan.voices)

@@ -13,7 +13,7 @@ from ai8x_tool.data.speech import (
     quantize_audio,
     shift,
     shift_limits,
-    speech_part,
+    speech_split,
 )
 from ai8x_tool.data.speech_commands import FOLDERS, voiced_pieces
 
@@ -91,7 +91,7 @@ def test_noise_clips_instead_of_wrapping() -> None:
 def test_training_part_augments_and_is_reproducible() -> None:
     raw = torch.randint(0, 256, (6, SAMPLES), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     limits = torch.tensor([[-1600, 1984]], dtype=torch.int16).expand(6, 2)
-    part = speech_part(raw, torch.arange(6), limits)
+    part = speech_split(raw, torch.arange(6), limits)
     indices = torch.tensor([4, 1])
     plain, targets = part.batch(indices)
     assert targets.tolist() == [4, 1]

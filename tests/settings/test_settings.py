@@ -21,7 +21,7 @@ from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.schedule import read_schedule
-from ai8x_tool.training.session import build_untrained
+from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
 
 RECIPE = """

@@ -41,7 +41,7 @@ models = [{"name": "tiny", "min_input": 1, "dim": 2}]
 DATASET = """
 import torch
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 
 
 def part(count, seed, augmented):
@@ -50,7 +50,7 @@ def part(count, seed, augmented):
     raw = torch.randint(0, 60, (count, 1, 8, 8), generator=generator, dtype=torch.uint8)
     for number in range(6):
         raw[targets == number, :, number : number + 2] += 150
-    return Part(raw, targets, lambda r: r.float() - 128, augment if augmented else None)
+    return Split(raw, targets, lambda r: r.float() - 128, augment if augmented else None)
 
 
 def augment(raw, indices, generator):
@@ -58,11 +58,11 @@ def augment(raw, indices, generator):
 
 
 def load(folder, console):
-    return DataSet(part(200, 1, True), None, part(60, 2, False))
+    return Dataset(part(200, 1, True), None, part(60, 2, False))
 
 
 datasets = [
-    DataSetEntry(
+    DatasetEntry(
         "Stripes", (1, 8, 8), list("abcdef"), load, class_weights=(1, 1, 1, 1, 1, 0.5), note="made up",
         description="Stripes",
     )

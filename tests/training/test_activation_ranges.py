@@ -25,7 +25,7 @@ from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.activation_ranges import with_measured_ranges
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.session import prepare
+from ai8x_tool.training.setup import prepare
 from ai8x_tool.training.trainer import Trainer, TrainResult, train
 
 OPTIONS: dict[str, Any] = {
@@ -163,18 +163,18 @@ def test_ranges_that_contradict_the_checkpoint_are_refused(workspace: Path, cons
 @RANGES
 def test_the_optimizer_starts_anew(workspace: Path, console: Console, ranges: str) -> None:
     """Section 4.6: measured ranges change all scales, so no momentum survives; the options of the groups do."""
-    session = prepare(TrainSettings(**OPTIONS, activation_ranges=ranges), console)  # type: ignore[arg-type]
+    setup = prepare(TrainSettings(**OPTIONS, activation_ranges=ranges), console)  # type: ignore[arg-type]
     log = RunLog(Path("logs"), None, console)
-    trainer = Trainer(session, log)
+    trainer = Trainer(setup, log)
     trainer._run_epoch(0)
-    assert session.optimizer.state
-    options = {k: v for k, v in session.optimizer.param_groups[0].items() if k != "params"}
+    assert setup.optimizer.state
+    options = {k: v for k, v in setup.optimizer.param_groups[0].items() if k != "params"}
     trainer._switch_to_qat(1)
     log.close()
-    assert bool(session.optimizer.state) == (ranges == "fixed")
-    assert {k: v for k, v in session.optimizer.param_groups[0].items() if k != "params"} == options
-    known = {id(parameter) for parameter in session.model.parameters()}
-    assert {id(parameter) for parameter in session.optimizer.param_groups[0]["params"]} == known
+    assert bool(setup.optimizer.state) == (ranges == "fixed")
+    assert {k: v for k, v in setup.optimizer.param_groups[0].items() if k != "params"} == options
+    known = {id(parameter) for parameter in setup.model.parameters()}
+    assert {id(parameter) for parameter in setup.optimizer.param_groups[0]["params"]} == known
 
 
 def test_messages(workspace: Path, console: Console) -> None:

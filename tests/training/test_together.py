@@ -91,7 +91,7 @@ def kinds() -> dict[str, TrainSettings]:
 def pupils(folder: Path, console: Console) -> dict[str, TrainSettings]:
     """Runs that learn from a teacher, who is trained here."""
     faces = folder / "datasets" / "faces.py"
-    edit(faces, "datasets = [", 'datasets = [\n    DataSetEntry("Faces", (3, SIDE, SIDE), IDENTITIES, load),')
+    edit(faces, "datasets = [", 'datasets = [\n    DatasetEntry("Faces", (3, SIDE, SIDE), IDENTITIES, load),')
     edit(folder / "models" / "tiny_embedder.py", "dimensionality=16", "dimensionality=4")
     teacher = {"model": "tinyteacher", "batch_size": 15, "qat_policy": None, "epochs": 1}
     near = train(settings(**{**FACES, **teacher}, out_dir=Path("teacher")), console)

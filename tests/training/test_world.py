@@ -17,7 +17,7 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.processes import joined_world, speaks
+from ai8x_tool.training.processes import is_reporting_process, joined_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
 from ai8x_tool.training.world import World
@@ -99,7 +99,8 @@ def test_a_world_of_one_changes_nothing() -> None:
     with joined_world(TrainSettings(model="tiny", dataset="Stripes"), {}) as joined:
         assert joined == world
     variables = {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
-    assert speaks({}) and speaks({**variables, "RANK": "0"}) and not speaks({**variables, "RANK": "1"})
+    assert is_reporting_process({}) and is_reporting_process({**variables, "RANK": "0"})
+    assert not is_reporting_process({**variables, "RANK": "1"})
 
 
 def test_shares_are_the_batch_and_never_empty() -> None:

@@ -38,24 +38,24 @@ models = [{"name": "smallnet", "min_input": 1, "dim": 2}]
 DATASET = '''
 import torch
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 
 
-def _part(count, seed):
+def _split(count, seed):
     generator = torch.Generator().manual_seed(seed)
     targets = torch.randint(0, 3, (count,), generator=generator)
     raw = torch.randint(96, 160, (count, 2, 8, 8), generator=generator).to(torch.uint8)
     for row, target in zip(raw, targets.tolist()):
         row[:, target * 2 : target * 2 + 2] += 90
-    return Part(raw, targets, lambda batch: batch.float() - 128)
+    return Split(raw, targets, lambda batch: batch.float() - 128)
 
 
 def load(data_dir, console):
     """Stripes at one of three heights."""
-    return DataSet(_part(400, 0), None, _part(100, 1))
+    return Dataset(_split(400, 0), None, _split(100, 1))
 
 
-datasets = [DataSetEntry("STRIPES", (2, 8, 8), ("low", "middle", "high"), load)]
+datasets = [DatasetEntry("STRIPES", (2, 8, 8), ("low", "middle", "high"), load)]
 '''
 
 RECIPE = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
+from ai8x_tool.training.tasks.base import BatchLoss, MetricFormat, Task, TaskContext
 from ai8x_tool.training.tasks.classification import Classification
 from ai8x_tool.training.tasks.detection import Detection
 from ai8x_tool.training.tasks.distillation import RelationDistillation, SoftTargets
@@ -53,4 +53,4 @@ def _name(context: TaskContext) -> str:
     return declared
 
 
-__all__ = ["TASKS", "BatchLoss", "Figure", "Task", "TaskContext", "choose_task"]
+__all__ = ["TASKS", "BatchLoss", "MetricFormat", "Task", "TaskContext", "choose_task"]

@@ -18,7 +18,7 @@ from ai8x_tool.training.metrics import Measured, Meter, Score
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.data.dataset import DataSet, DataSetEntry
+    from ai8x_tool.data.dataset import Dataset, DatasetEntry
     from ai8x_tool.settings.task import TaskSettings
     from ai8x_tool.training.passes import Predict
     from ai8x_tool.training.tasks.distillation import SoftTargets
@@ -33,7 +33,7 @@ class TaskContext:
     """
 
     settings: TaskSettings
-    entry: DataSetEntry
+    entry: DatasetEntry
     device: torch.device
     console: Console
     simulate: bool = False
@@ -50,7 +50,7 @@ class BatchLoss:
 
 
 @dataclass(frozen=True)
-class Figure:
+class MetricFormat:
     """A metric as people read it: its key, name, digits behind the point, and unit."""
 
     key: str
@@ -72,7 +72,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     """As a data set entry spells it."""
-    figure: ClassVar[Figure]
+    main_metric: ClassVar[MetricFormat]
     """The metric that plots and short messages show."""
     reference_key: ClassVar[str] = "top1"
     """What checkpoints of the reference call that metric in ``extras``."""
@@ -163,8 +163,8 @@ class Task(ABC):
     def meter(self) -> Meter:
         """Return a meter for one pass."""
 
-    def calibrate(self, data: DataSet, predict: Predict) -> None:  # noqa: B027
-        """Learn from the training part what an evaluation needs; `predict(part)` gives batches like the meter's."""
+    def calibrate(self, data: Dataset, predict: Predict) -> None:  # noqa: B027
+        """Learn from the training split what an evaluation needs; `predict(split)` gives batches like the meter's."""
 
     @abstractmethod
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:

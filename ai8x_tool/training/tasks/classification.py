@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.training.metrics import Counts, Measured, Meter, Score, confusion_lines
 from ai8x_tool.training.plots import plot_confusion
-from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.base import MetricFormat, Task, TaskContext, spaced
 
 
 class ClassMeter(Meter):
@@ -71,7 +71,7 @@ class Classification(Task):
     """One class per sample. spec: training, section 8.1."""
 
     name = "classification"
-    figure = Figure("top1", "Top1", 2, "%")
+    main_metric = MetricFormat("top1", "Top1", 2, "%")
     has_classes = True
 
     def __init__(self, context: TaskContext) -> None:

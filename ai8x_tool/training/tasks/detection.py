@@ -18,7 +18,7 @@ from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.resources import find_config
 from ai8x_tool.training.example_plots import displayable, plot_boxes
 from ai8x_tool.training.metrics import Measured, Meter, Score
-from ai8x_tool.training.tasks.base import Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.base import MetricFormat, Task, TaskContext, spaced
 from ai8x_tool.training.tasks.boxes import BACKGROUND, Detections, detect, pad_objects
 from ai8x_tool.training.tasks.multibox import MultiBoxLoss
 
@@ -60,7 +60,7 @@ class Detection(Task):
     """
 
     name = "detection"
-    figure = Figure("map", "mAP", 4)
+    main_metric = MetricFormat("map", "mAP", 4)
     reference_key = "mAP"
     measures_training = False
     ragged_targets = True

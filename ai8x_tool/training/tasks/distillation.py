@@ -12,7 +12,7 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import build_model, check_architecture, load_weights
 from ai8x_tool.training.metrics import Measured, Meter, mean
-from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext
+from ai8x_tool.training.tasks.base import BatchLoss, MetricFormat, Task, TaskContext
 from ai8x_tool.training.tasks.regression import shaped_like
 
 
@@ -82,7 +82,7 @@ class RelationDistillation(Task):
     """The teacher's outputs are the targets; a task of its own may add to the loss."""
 
     name = "relation-based distillation"
-    figure = Figure("overall_loss", "Overall Loss", 5)
+    main_metric = MetricFormat("overall_loss", "Overall Loss", 5)
     measures_training = False
 
     def __init__(self, context: TaskContext, inner: Task) -> None:

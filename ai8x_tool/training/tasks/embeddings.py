@@ -16,7 +16,7 @@ from ai8x_tool.training.checkpoints import tensors
 from ai8x_tool.training.example_plots import plot_embeddings
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
-from ai8x_tool.training.tasks.base import BatchLoss, Figure, Task, TaskContext, spaced
+from ai8x_tool.training.tasks.base import BatchLoss, MetricFormat, Task, TaskContext, spaced
 from ai8x_tool.training.tasks.classification import check_classes
 
 _CHUNK = 1024
@@ -56,7 +56,7 @@ class Embeddings(Task):
     """Dimensionality reduction: the head of a model learns embeddings by sub-centre ArcFace."""
 
     name = "embeddings"
-    figure = Figure("top1", "Precision at 1", 4)
+    main_metric = MetricFormat("top1", "Precision at 1", 4)
     measures_training = False
     has_final_test = False
 

@@ -19,7 +19,7 @@ from ai8x_tool.training.tasks.base import spaced
 from ai8x_tool.training.tasks.regression import Regression, draw_pairs, shaped_like
 
 if TYPE_CHECKING:
-    from ai8x_tool.data.dataset import DataSet
+    from ai8x_tool.data.dataset import Dataset
     from ai8x_tool.training.passes import Predict
 
 NORMAL = 0
@@ -58,7 +58,7 @@ class Reconstruction(Regression):
         """Return a meter of the error by sample."""
         return ReconstructionMeter(self.threshold)
 
-    def calibrate(self, data: DataSet, predict: Predict) -> None:
+    def calibrate(self, data: Dataset, predict: Predict) -> None:
         """Choose the threshold."""
         if len(self.context.entry.labels) < 2:
             return

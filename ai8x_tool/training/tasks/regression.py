@@ -12,7 +12,7 @@ from torch.nn.functional import mse_loss
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.training.example_plots import displayable, plot_curves, plot_numbers, plot_pictures
 from ai8x_tool.training.metrics import Measured, Meter, Score
-from ai8x_tool.training.tasks.base import Figure, Task, spaced
+from ai8x_tool.training.tasks.base import MetricFormat, Task, spaced
 
 
 class SquaredErrorMeter(Meter):
@@ -38,7 +38,7 @@ class Regression(Task):
     """Real numbers; targets are in the unit of the outputs, 1.0. spec: training, section 8.1."""
 
     name = "regression"
-    figure = Figure("mse", "MSE", 5)
+    main_metric = MetricFormat("mse", "MSE", 5)
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
         """Return the mean squared error."""

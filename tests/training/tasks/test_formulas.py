@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, smooth_l1_loss
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry
+from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.folding import fold, unfold
 from ai8x_tool.settings.task import TaskSettings
@@ -281,7 +281,7 @@ def test_choosing_a_task() -> None:
         pytest.importorskip(package)
 
     def choose(task: str | None, labels: int, **options: Any) -> Task:
-        entry = DataSetEntry("Set", (3, 8, 8), tuple("abcdefgh"[:labels]), lambda *_: pytest.fail(), task=task)
+        entry = DatasetEntry("Set", (3, 8, 8), tuple("abcdefgh"[:labels]), lambda *_: pytest.fail(), task=task)
         settings = TaskSettings(**options)
         return choose_task(TaskContext(settings, entry, torch.device("cpu"), Console()))
 

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry
+from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 
 def choose(task: str, **options: Any) -> Task:
-    entry = DataSetEntry("Set", (3, 8, 8), tuple("abc"), lambda *_: pytest.fail(), task=task)
+    entry = DatasetEntry("Set", (3, 8, 8), tuple("abc"), lambda *_: pytest.fail(), task=task)
     training = "dr" in options
     return choose_task(TaskContext(TaskSettings(**options), entry, torch.device("cpu"), Console(), training=training))
 
@@ -37,7 +37,7 @@ def test_classes(shape: tuple[int, ...], targets: list[Any], words: str) -> None
 
 
 def test_class_weights() -> None:
-    entry = DataSetEntry("Set", (3, 8, 8), ("a", "b"), lambda *_: pytest.fail(), class_weights=(1, 2))
+    entry = DatasetEntry("Set", (3, 8, 8), ("a", "b"), lambda *_: pytest.fail(), class_weights=(1, 2))
     task = choose_task(TaskContext(TaskSettings(), entry, torch.device("cpu"), Console()))
     with pytest.raises(Ai8xError, match="tells 3 classes apart, the data set has 2"):
         task.loss(torch.zeros(1, 3), torch.tensor([0]), torch.zeros(1))

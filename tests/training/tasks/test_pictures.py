@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry, Part
+from ai8x_tool.data.dataset import DatasetEntry, Split
 from ai8x_tool.nn.folding import fold
 from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training import example_plots
@@ -24,12 +24,12 @@ pytest.importorskip("matplotlib")
 
 
 def choose(task: str, **options: Any) -> Task:
-    entry = DataSetEntry("Set", (3, 8, 8), tuple("abc"), lambda *_: pytest.fail(), task=task)
+    entry = DatasetEntry("Set", (3, 8, 8), tuple("abc"), lambda *_: pytest.fail(), task=task)
     return choose_task(TaskContext(TaskSettings(**options), entry, torch.device("cpu"), Console()))
 
 
 def measure(task: Task, model: nn.Module, raw: Tensor, targets: Tensor) -> Score:
-    part = Part(raw, targets, lambda samples: samples.clone())
+    part = Split(raw, targets, lambda samples: samples.clone())
     evaluator = Evaluator(model, task, torch.device("cpu"), 4, Console(-1), line=lambda _: None)
     return evaluator.measure(whole(part), "test")
 

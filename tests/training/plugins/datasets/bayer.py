@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.images import read_image, resized
 
 SIDE = 32
@@ -11,13 +11,13 @@ SIDE = 32
 
 def load(folder, console):
     root = folder / "ImageNet"
-    return DataSet(part(root / "train"), None, part(root / "val"))
+    return Dataset(part(root / "train"), None, part(root / "val"))
 
 
 def part(folder):
     images = [resized(read_image(path), SIDE, SIDE).transpose(2, 0, 1) for path in sorted(folder.rglob("*.png"))]
     raw = torch.from_numpy(np.stack(images))
-    return Part(raw, normalize(raw) / 128, lambda pixels: mosaic(normalize(pixels)))
+    return Split(raw, normalize(raw) / 128, lambda pixels: mosaic(normalize(pixels)))
 
 
 def normalize(raw):
@@ -30,4 +30,4 @@ def mosaic(colors):
     return torch.stack(parts, dim=1)
 
 
-datasets = [DataSetEntry("ImageNet_Bayer", (4, SIDE // 2, SIDE // 2), ("rgb",), load)]
+datasets = [DatasetEntry("ImageNet_Bayer", (4, SIDE // 2, SIDE // 2), ("rgb",), load)]

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from ai8x_tool.data.dataset import DataSet, DataSetEntry, Part
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.images import read_image, resized
 
 SIDE = 16
@@ -11,7 +11,7 @@ SIDE = 16
 
 def load(folder, console):
     root = folder / "VGGFace-2"
-    return DataSet(part(root / "train"), None, part(root / "test"))
+    return Dataset(part(root / "train"), None, part(root / "test"))
 
 
 def part(folder):
@@ -20,21 +20,21 @@ def part(folder):
         for path in sorted(identity.glob("*.jpg")):
             raw.append(resized(read_image(path), SIDE, SIDE).transpose(2, 0, 1))
             targets.append(number)
-    return Part(torch.from_numpy(np.stack(raw)), torch.tensor(targets), lambda pixels: pixels.float() - 128)
+    return Split(torch.from_numpy(np.stack(raw)), torch.tensor(targets), lambda pixels: pixels.float() - 128)
 
 
 def load_pairs(folder, console):
     data = load(folder, console)
-    return DataSet(twice(data.train), None, twice(data.test))
+    return Dataset(twice(data.train), None, twice(data.test))
 
 
 def twice(part):
     """The network's image and the teacher's, six channels."""
-    return Part(part.raw, part.targets, lambda pixels: torch.cat([pixels, pixels], dim=1).float() - 128)
+    return Split(part.raw, part.targets, lambda pixels: torch.cat([pixels, pixels], dim=1).float() - 128)
 
 
 IDENTITIES = tuple(f"n{number:06d}" for number in range(1, 5))
 datasets = [
-    DataSetEntry("VGGFace2_FaceID_dr", (3, SIDE, SIDE), IDENTITIES, load, task="embeddings"),
-    DataSetEntry("VGGFace2_FaceID", (6, SIDE, SIDE), IDENTITIES, load_pairs, task="embeddings"),
+    DatasetEntry("VGGFace2_FaceID_dr", (3, SIDE, SIDE), IDENTITIES, load, task="embeddings"),
+    DatasetEntry("VGGFace2_FaceID", (6, SIDE, SIDE), IDENTITIES, load_pairs, task="embeddings"),
 ]

@@ -15,7 +15,7 @@ from torch import nn
 from ai8x_tool import resources
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DataSetEntry, first_sample
+from ai8x_tool.data.dataset import DatasetEntry, first_sample
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import (
     build_model,
@@ -32,12 +32,12 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
 from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.checkpoints import restore_optimizer
-from ai8x_tool.training.passes import Samples, whole
+from ai8x_tool.training.passes import Selection, whole
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.tensorboard import check_board
+from ai8x_tool.training.tensorboard import check_tensorboard_options
 from ai8x_tool.training.world import ALONE, World
 
 INITIAL = -1
@@ -45,12 +45,12 @@ INITIAL = -1
 
 
 @dataclass
-class Session:
+class TrainingSetup:
     """One training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
 
     settings: TrainSettings
     arch: str
-    entry: DataSetEntry
+    entry: DatasetEntry
     task: Task
     model: nn.Module
     optimizer: torch.optim.Optimizer
@@ -59,15 +59,15 @@ class Session:
     device: torch.device
     seed: int
     first_epoch: int
-    training: Samples
-    validation: Samples
-    test: Samples
+    training: Selection
+    validation: Selection
+    test: Selection
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
     world: World = ALONE
 
 
-def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> Session:
+def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
     """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
     policy, policy_file = _policy(settings)
@@ -81,7 +81,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
-    check_board(settings, task)
+    check_tensorboard_options(settings, task)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
@@ -97,7 +97,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     optimizer = _optimizer(settings, model, resumed, console)
     with world.first_alone():
         training, validation, test = _samples(settings, entry, seed, console)
-    return Session(
+    return TrainingSetup(
         settings,
         arch,
         entry,
@@ -118,7 +118,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     )
 
 
-def build_untrained(settings: TrainSettings, arch: str, entry: DataSetEntry, task: Task, console: Console) -> nn.Module:
+def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
     """Return the model with which a run would start, on the CPU."""
     torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
@@ -129,7 +129,7 @@ def build_untrained(settings: TrainSettings, arch: str, entry: DataSetEntry, tas
 def _build(
     settings: TrainSettings,
     arch: str,
-    entry: DataSetEntry,
+    entry: DatasetEntry,
     task: Task,
     checkpoint: Checkpoint | None,
     console: Console,
@@ -228,8 +228,8 @@ def _optimizer(
 
 
 def _samples(
-    settings: TrainSettings, entry: DataSetEntry, seed: int, console: Console
-) -> tuple[Samples, Samples, Samples]:
+    settings: TrainSettings, entry: DatasetEntry, seed: int, console: Console
+) -> tuple[Selection, Selection, Selection]:
     """Training, validation and test samples; validation samples are never augmented."""
     data = entry.load(settings.data, console)
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
@@ -238,8 +238,8 @@ def _samples(
     count = len(data.train)
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
     held_back = int(settings.validation_split * count)
-    training = Samples(data.train, order[held_back:])
-    return training, Samples(data.held_back, order[:held_back]) if held_back else test, test
+    training = Selection(data.train, order[held_back:])
+    return training, Selection(data.held_back, order[:held_back]) if held_back else test, test
 
 
 def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
@@ -249,7 +249,7 @@ def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | Non
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None
-    if not (task.figure.key in metrics and path.is_file()):
+    if not (task.main_metric.key in metrics and path.is_file()):
         return None
     try:
         return (Best(loss, metrics, epoch), path) if read_checkpoint(path).epoch == epoch else None

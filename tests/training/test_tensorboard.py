@@ -125,7 +125,7 @@ def test_maps_are_not_projected(workspace: Path, console: Console) -> None:
     model.write_text(
         model.read_text().replace("self.fc(self.conv2(self.drop(self.conv1(x))).flatten(1))", "self.conv1(x)[:, :6]")
     )
-    data.write_text(data.read_text().replace("return Part(raw, targets", "return Part(raw, raw[:, 0] // 64"))
+    data.write_text(data.read_text().replace("return Split(raw, targets", "return Split(raw, raw[:, 0] // 64"))
     folder = run(console, **{**ALL, "confusion": False, "epochs": 1, "validation_split": 0.0}).folder
     assert [text for text in console.warnings if "--embedding is without effect: the outputs are maps" in text]
     assert not list(folder.rglob("metadata.tsv"))

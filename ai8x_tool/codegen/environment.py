@@ -1,0 +1,63 @@
+"""The templates: those that ship with the tool, and in front of them those of a folder that the user names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from ai8x_tool.codegen.user_text import LANGUAGES, refuse_user_text
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import shipped
+
+_SUFFIX = ".j2"
+_ASCII = str.maketrans({"→": "->", "×": "x", "±": "+/-", "µ": "u", "−": "-", "–": "-", "…": "...", "·": "*"})
+
+
+def render(template: str, values: Mapping[str, Any], folder: Path | None = None) -> str:
+    """Return the text of a template with `values`; of the one in `folder` where that has one of this name.
+
+    Templates run in Jinja's sandbox. The tool's own words are plain ASCII: not every compiler and terminal is set to
+    UTF-8. Raises Ai8xError for what is wrong with a template in `folder`.
+    """
+    try:
+        return _environment(folder).get_template(template).render(values).translate(_ASCII)
+    except jinja2.TemplateSyntaxError as error:
+        where = f"{error.filename or template}:{error.lineno}"
+        raise Ai8xError(f"template: {error.message}", where=where) from None
+    except Exception as error:
+        if folder is None:
+            raise
+        raise Ai8xError(f"template: {type(error).__name__}: {error}", where=str(folder / template)) from None
+
+
+@cache
+def _environment(folder: Path | None) -> jinja2.Environment:
+    own = [] if folder is None else [str(_checked(folder))]
+    environment = ImmutableSandboxedEnvironment(
+        loader=jinja2.FileSystemLoader([*own, str(shipped("templates"))]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+        finalize=refuse_user_text,
+    )
+    environment.filters.update(LANGUAGES)
+    return environment
+
+
+def _checked(folder: Path) -> Path:
+    """Return `folder`. Raises Ai8xError if there is none, or no template in it that the tool knows."""
+    if not folder.is_dir():
+        raise Ai8xError("no such folder of templates", where=str(folder))
+    known = sorted(
+        path.relative_to(shipped("templates")).as_posix() for path in shipped("templates").rglob(f"*{_SUFFIX}")
+    )
+    if not any((folder / name).is_file() for name in known):
+        raise Ai8xError(f"holds none of the templates {', '.join(known)}", where=str(folder))
+    return folder
