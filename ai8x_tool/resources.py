@@ -64,3 +64,9 @@ def find_file(kind: str, name: str, what: str) -> Path:
     if found is None:
         raise Ai8xError(f"{what} not found", where=name)
     return found
+
+
+def list_names(kind: str) -> list[str]:
+    """Return the names of all files in the folders `kind`, those of configurations without ``.yaml``."""
+    found = {path.name.removesuffix(".yaml") for folder in search_path(kind) for path in folder.glob("*.*")}
+    return sorted(found)

@@ -55,6 +55,17 @@ class SummarySettings(Settings):
     summary_filename: str = option("model", "Name of the exported file, without its ending.", metavar="NAME")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RecipeSettings(Settings):
+    """A recipe, for commands whose arguments are files."""
+
+    panel: ClassVar[str] = "Calibration samples"
+
+    recipe: str | None = option(
+        None, "Recipe that names dataset and model.", metavar="FILE|NAME", named_in="configs/recipes"
+    )
+
+
 def make_console(messages: MessageSettings) -> Console:
     """Return the console that the output options ask for."""
     return Console(verbosity=-1 if messages.quiet else int(messages.verbose), json_output=messages.json)
@@ -98,11 +109,11 @@ def _out_of_memory(error: Exception) -> Ai8xError | None:
     return None
 
 
-def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str, console: Console) -> None:
+def show_summary(settings: TrainSettings | EvaluateSettings, wanted: SummarySettings, console: Console) -> None:
     """Do what ``--summary`` asks for."""
     from ai8x_tool.report.summaries import summarize
 
-    summary = summarize(settings, kind.lower(), filename, console)
+    summary = summarize(settings, str(wanted.summary).lower(), wanted.summary_filename, console)
     console.show(summary.view)
     if summary.file is not None:
         console.show(f"written: {summary.file}")

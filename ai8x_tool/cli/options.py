@@ -17,9 +17,9 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Legacy, Option, Settings, options_of
 
 S = TypeVar("S", bound=Settings)
-Completion = Callable[[click.Context, click.Parameter, str], "list[str]"]
+Completion = Callable[[click.Context, "list[str]", str], "list[str]"]
 
-_TYPES: dict[type, click.ParamType] = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.STRING}
+_TYPES: dict[type, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.STRING}
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 _WIDEST_CHOICE = 16
 
@@ -33,6 +33,16 @@ class Argument:
     metavar: str
     optional: bool = False
     named_in: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+RECIPE = Argument(
+    "recipe",
+    "Recipe: a file, or a name in configs/recipes (see `ai8x list recipes`).",
+    "[RECIPE]",
+    optional=True,
+    named_in="configs/recipes",
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,13 @@ class Given:
         """Return settings that take nothing from recipes and files."""
         return cls(**self.of(cls))
 
+    def resolved(self, cls: type[S], section: str, *, projects: bool = False) -> S:
+        """Return the settings that the recipe, the settings file and the command line ask for."""
+        from ai8x_tool.calls import chosen_settings
+
+        recipe, file = self.get("recipe"), self.get("settings")
+        return chosen_settings(cls, section, recipe, file, self.of(cls), projects=projects)
+
     def get(self, name: str) -> Any:
         """Return one value, None if it was not given."""
         return self.values.get(name)
@@ -58,9 +75,9 @@ class Given:
 class Command:
     """A command: what it does with what was given, and the settings that declare its options.
 
-    The first settings are those of the command's stage; they order the panels of ``--help`` and say which options of old
-    scripts are accepted. With `ignores_places` options that say where to write have no effect. `examples` end the help;
-    they work as they stand.
+    The first settings are those of the command's stage; they order the panels of ``--help`` and say which options of
+    old scripts are accepted. Options in `ignored` are accepted without effect. `examples` end the help; they work as
+    they stand.
     """
 
     run: Callable[[Given, Console], None]
@@ -69,7 +86,7 @@ class Command:
     details: str = ""
     examples: tuple[str, ...] = ()
     from_recipe: bool = True
-    ignores_places: bool = False
+    ignored: tuple[str, ...] = ()
 
     @property
     def stage(self) -> type[Settings]:
@@ -78,11 +95,9 @@ class Command:
 
     def options(self) -> list[Option]:
         """Return all options by panel, in the order of ``--help``."""
-        panels = [*self.stage.panels, MessageSettings.panel]
-        first = panels[0]
         found = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
-        order = {name: number for number, name in enumerate(dict.fromkeys([*panels, *(o.panel for o in found)]))}
-        return sorted(found, key=lambda option: order[option.panel or first])
+        order = list(dict.fromkeys([*self.stage.panels, *(o.panel for o in found if o.panel)]))
+        return sorted(found, key=lambda option: order.index(option.panel or order[0]))
 
     def build(self, name: str, summary: str) -> TyperCommand:
         """Return the command for click."""
@@ -97,8 +112,8 @@ class Command:
         )
 
     def _parameters(self, option: Option) -> Iterator[click.Parameter]:
-        panel = option.panel or self.stage.panels[0]
-        hidden = self.ignores_places and option.declaration.place
+        panel = option.panel or self.stage.panels[0]  # what all commands with a recipe have is shown first
+        hidden = option.name in self.ignored
         yield _option(option, panel, required=option.required and not self.from_recipe, hidden=hidden)
         if option.off and option.value.kind is not bool:
             text = f"Unset {option.names[0]}, which a recipe may set."
@@ -129,8 +144,7 @@ class Command:
                 raise Ai8xError(old.reason, fix=old.fix)
             if spelling is not None and not old.implied:
                 used.append(old.names[1] if spelling is False else old.names[0])
-        if self.ignores_places:
-            used += [o.names[0] for o in self.options() if o.declaration.place and o.name in given]
+        used += [option.names[0] for option in self.options() if option.name in self.ignored and option.name in given]
         if used and console.verbosity >= 0:
             console.warn(f"without effect: {', '.join(used)}")
 
@@ -166,23 +180,24 @@ def _option(option: Option, panel: str, *, required: bool, hidden: bool) -> clic
         metavar=None if flag else _metavar(option),
         hidden=hidden,
         rich_help_panel=panel,
-        shell_complete=_completion(option.value.choices, declaration.named_in),
+        autocompletion=_completion(option.value.choices, declaration.named_in),
     )
     made.declared = option
     return made
 
 
 def _argument(argument: Argument) -> click.Parameter:
-    return TyperArgument(
+    made = TyperArgument(
         param_decls=[argument.name],
-        type=click.STRING,
+        type=click.Choice(argument.choices) if argument.choices else click.STRING,
         required=not argument.optional,
         default=None,
-        help=argument.help,
         metavar=argument.metavar,
         show_default=False,
-        shell_complete=_completion((), argument.named_in),
+        autocompletion=_completion(argument.choices, argument.named_in),
     )
+    made.help = argument.help  # click 8.5 forgets the one that typer gives it
+    return made
 
 
 def _legacy(old: Legacy) -> click.Parameter:
@@ -227,11 +242,11 @@ def _as_shown(parameter: click.Parameter) -> click.Parameter:
 
 def _completion(choices: tuple[str, ...], named_in: str | None) -> Completion | None:
     if choices:
-        return lambda _context, _parameter, start: [choice for choice in choices if choice.startswith(start)]
+        return lambda _context, _arguments, start: [choice for choice in choices if choice.startswith(start)]
     if named_in is None:
         return None
 
-    def names(_context: click.Context, _parameter: click.Parameter, start: str) -> list[str]:
+    def names(_context: click.Context, _arguments: list[str], start: str) -> list[str]:
         from ai8x_tool.resources import list_names
 
         return [name for name in list_names(named_in) if name.startswith(start)]

@@ -12,6 +12,25 @@ from ai8x_tool.settings.task import TaskSettings
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainedModelSettings(Settings):
+    """The checkpoint, and the model that it belongs to."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    checkpoint: Path = required(
+        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from",), metavar="FILE"
+    )
+    model: str | None = option(
+        None,
+        "Name of the model; `ai8x list models` shows all.",
+        "--model",
+        "-a",
+        aliases=("--arch",),
+        default="that of the checkpoint",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SampleSettings(Settings):
     """Saving a sample for known-answer tests; in 8-bit mode only."""
 
@@ -58,10 +77,11 @@ class ModeSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateSettings(RunSettings, ComputerSettings, SampleSettings, ModeSettings, TaskSettings, DataSettings):
+class EvaluateSettings(
+    RunSettings, ComputerSettings, SampleSettings, ModeSettings, TaskSettings, DataSettings, TrainedModelSettings
+):
     """All options of ``ai8x evaluate``. Without `model` the checkpoint's own is built; `out_dir` None: no files."""
 
-    panel: ClassVar[str] = MODEL_AND_DATA
     panels: ClassVar[tuple[str, ...]] = (
         *(MODEL_AND_DATA, "Mode", OUTPUT, "Sample for known-answer tests", "Computer", "Kind of problem"),
         "Knowledge distillation",
@@ -79,17 +99,6 @@ class EvaluateSettings(RunSettings, ComputerSettings, SampleSettings, ModeSettin
         Legacy(("--embedding",)),
     )
 
-    checkpoint: Path = required(
-        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from",), metavar="FILE"
-    )
-    model: str | None = option(
-        None,
-        "Name of the model; `ai8x list models` shows all.",
-        "--model",
-        "-a",
-        aliases=("--arch",),
-        default="that of the checkpoint",
-    )
     out_dir: Path | None = option(
         Path("logs"),
         "Folder in which the run's folder is created, or none to write no files.",

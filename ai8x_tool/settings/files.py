@@ -15,6 +15,8 @@ from ai8x_tool.settings.values import typed
 
 COMMON_KEYS = ("model", "dataset", "device", "network")
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
+SETTINGS_FILE = "ai8x.yaml"
+"""Name of the file in a generated project that holds its settings."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ def device_option(**more: str) -> str:
 
 def data_option(**more: str) -> Path:
     """Declare the folder of the datasets."""
-    return option(Path("data"), "Folder that holds all datasets.", "--data", **more)
+    return option(Path("data"), "Folder that holds all datasets.", "--data", metavar="FOLDER", **more)
 
 
 def rounding_option(**more: str) -> bool:

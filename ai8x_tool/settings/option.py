@@ -131,7 +131,7 @@ class Option:
             *first, last = self.value.choices
             text = f"{text.removesuffix('.')}: {', '.join(first)} or {last}."
         if default:
-            text = f"{text.removesuffix('.')} (default {default})."
+            text = f"{text.removesuffix('.')} (default{':' if ' ' in default else ''} {default})."
         return f"{text} {devices} only." if devices else text
 
     def devices(self) -> str:

@@ -12,6 +12,7 @@ from ai8x_tool.settings.option import Settings, options_of
 from ai8x_tool.settings.values import typed
 
 S = TypeVar("S", bound=Settings)
+_RECIPE = "evaluation_recipe"
 
 
 def resolve(
@@ -30,6 +31,8 @@ def resolve(
     values: dict[str, Any] = {}
     if recipe is not None:
         values |= recipe_values(recipe, command, known)
+        if _RECIPE in known:
+            values.setdefault(_RECIPE, recipe)
     if settings_file is not None:
         values |= file_values(settings_file, known)
     values |= typed(given or {}, known, None)

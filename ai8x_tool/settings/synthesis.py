@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.resources import find_config, find_file
+from ai8x_tool.resources import find_config, find_file, locate
 from ai8x_tool.settings.model import device_option, rounding_option
 from ai8x_tool.settings.option import Legacy, Settings, option, options_of, required
 
@@ -44,6 +44,13 @@ class InputSettings(Settings):
         default="that of the checkpoint",
     )
     dataset: str | None = option(None, "Name of the dataset, for --verify.", default="that of the network description")
+    evaluation_recipe: str | None = option(
+        None,
+        "Recipe whose section `evaluate` says how the model is built, for --verify.",
+        metavar="FILE|NAME",
+        default="the recipe",
+        named_in="configs/recipes",
+    )
     checkpoint: str | None = option(
         None,
         "Quantized checkpoint: a file, or a name in models/checkpoints.",
@@ -74,16 +81,20 @@ class InputSettings(Settings):
         return None if self.checkpoint is None else find_file(CHECKPOINTS, self.checkpoint, "checkpoint")
 
     def sample_file(self, dataset: str) -> Path:
-        """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped."""
-        if self.sample_input is not None:
-            return find_file(CHECKPOINTS, str(self.sample_input), "sample file")
+        """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped.
+
+        Raises Ai8xError if there is none; a given one need not exist.
+        """
+        given = self.sample_input
+        if given is not None:
+            return given if given.is_file() else locate(CHECKPOINTS, str(given)) or given
         name = f"sample_{dataset.lower()}.npy"
-        found = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
-        try:
-            return found or find_file(CHECKPOINTS, name, "sample")
-        except Ai8xError:
+        here = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
+        found = here or locate(CHECKPOINTS, name)
+        if found is None:
             fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
-            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix) from None
+            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,12 +142,12 @@ class ProjectSettings(Settings):
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property
-    def folder(self) -> Path:
-        """The project's own folder. Raises Ai8xError if none was given."""
-        if self.output is not None:
+    def folder(self) -> Path | None:
+        """The folder that the project is written to; None if nothing is to be written."""
+        if self.check is not None or self.explain is not None:
+            return None
+        if self.output is not None or self.prefix is None:
             return self.output
-        if self.prefix is None:
-            raise Ai8xError("no output folder given", fix="add --output FOLDER")
         return (self.test_dir or Path("build")) / self.prefix
 
 
@@ -155,6 +166,9 @@ class FileNameSettings(Settings):
         False, "Add a log to the project: statistics and all register writes.", "--log", "-L", panel=CHECKS
     )
     log_filename: str = option("log.txt", "Name of the log.", metavar="NAME")
+    templates: Path | None = option(
+        None, "Folder of templates (.j2) that take the place of those of ai8x.", metavar="FOLDER", panel=PROGRAM
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -403,12 +417,8 @@ class SynthesizeSettings(
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        if self.timer is not None and not 0 <= self.timer <= 5:
-            raise Ai8xError(f"timer {self.timer}: the devices have timers 0 … 5")
         if self.output_width not in (None, 8, 32):
             raise Ai8xError(f"output width {self.output_width}: must be 8 or 32")
-        if self.clock_divider not in (None, 1, 2, 4, 8, 16):
-            raise Ai8xError(f"clock divider {self.clock_divider}: must be 1, 2, 4, 8 or 16")
         for choice in options_of(SynthesizeSettings).values():
             needs = choice.declaration.needs
             if needs is not None and getattr(self, choice.name) and not getattr(self.part, needs):

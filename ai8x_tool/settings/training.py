@@ -21,6 +21,15 @@ TRAINING = "Training"
 
 
 @dataclass(frozen=True, kw_only=True)
+class NewModelSettings(Settings):
+    """The model that is trained."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    model: str = required("Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",))
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
     """The optimizer. Without optimizer or learning rate a warning names the ones that are used."""
 
@@ -99,11 +108,12 @@ class QatSettings(Settings):
         "default",
         "Policy of quantization-aware training (QAT): a file, a name in configs/qat, or none.",
         metavar="FILE|NAME",
+        default="the one named default",
         named_in="configs/qat",
     )
     activation_ranges: Literal["measured", "fixed"] | None = option(
         None,
-        "Range of each layer's outputs in QAT, measured when QAT starts or fixed at ±1.",
+        "Ranges of the layers' outputs in QAT, ±1 or as measured when it starts.",
         default="that of the checkpoint to start from, otherwise measured",
     )
 
@@ -162,7 +172,7 @@ class CompilerSettings(Settings):
     precision: Literal["fp32", "bf16"] = option("fp32", "Arithmetic of the float epochs.")
     compile: bool = option(False, "Train with torch.compile.")
     compiler_mode: Literal["none", "default", "reduce-overhead", "max-autotune"] = option(
-        "default", "Mode of torch.compile."
+        "default", "Mode of torch.compile.", default="the mode default"
     )
     compiler_backend: str = option("inductor", "Back end of torch.compile.")
 
@@ -201,15 +211,15 @@ class TrainSettings(
     SeedSettings,
     StartSettings,
     QatSettings,
+    OptimizerSettings,
     BatchSettings,
     ScheduleSettings,
-    OptimizerSettings,
     TaskSettings,
     DataSettings,
+    NewModelSettings,
 ):
     """All options of ``ai8x train``. Functions ask for the part of them that they read."""
 
-    panel: ClassVar[str] = MODEL_AND_DATA
     panels: ClassVar[tuple[str, ...]] = (
         *(MODEL_AND_DATA, TRAINING, "Quantization", "Starting point", OUTPUT, "Computer", "Repeatability"),
         *("Kind of problem", "Knowledge distillation", "TensorBoard"),
@@ -225,5 +235,3 @@ class TrainSettings(
         Legacy(("--activation-stats", "--act-stats"), str),
         Legacy(("--kd-pretrained",)),
     )
-
-    model: str = required("Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",))

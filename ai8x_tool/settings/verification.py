@@ -8,21 +8,20 @@ from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import data_option
-from ai8x_tool.settings.option import option
-from ai8x_tool.settings.synthesis import INPUT, SynthesizeSettings
+from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 VERIFICATION = "Verification"
 
 
 @dataclass(frozen=True, kw_only=True)
-class VerifySettings(SynthesizeSettings):
-    """What to verify: `samples` test samples of the dataset in `data`, or the known-answer sample of the program.
+class ChainSettings(Settings):
+    """What to verify with: `samples` test samples of the dataset in `data`, or the program's known-answer sample.
 
     `trained` is the checkpoint before quantization. `firmware` None runs the compiled program where that is possible.
     """
 
     panel: ClassVar[str] = VERIFICATION
-    panels: ClassVar[tuple[str, ...]] = (VERIFICATION, INPUT, *SynthesizeSettings.panels)
 
     trained: Path | None = option(
         None, "Checkpoint before quantization; shows how far quantization moved each layer.", metavar="FILE"
@@ -47,3 +46,15 @@ class VerifySettings(SynthesizeSettings):
         """Raise Ai8xError for values that cannot be used."""
         if self.samples is not None and self.samples < 1:
             raise Ai8xError(f"samples {self.samples} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(ChainSettings, SynthesizeSettings):
+    """All options of ``ai8x verify``. Nothing is written; `check` is a project that must be what is verified."""
+
+    panels: ClassVar[tuple[str, ...]] = (VERIFICATION, *SynthesizeSettings.panels)
+
+    @property
+    def uses_riscv(self) -> bool:
+        """True if the project runs on the RISC-V core, which alone can write the fast FIFO."""
+        return self.riscv or self.riscv_debug or self.riscv_exclusive or self.fast_fifo or self.fast_fifo_quad

@@ -17,10 +17,8 @@ from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
 def project_name(settings: SynthesizeSettings) -> str:
     """Return the project's name: the given one, that of its folder, or, without a folder, the network's."""
-    if settings.prefix is not None:
-        return settings.prefix
     folder = settings.check or settings.output
-    return folder.resolve().name if folder is not None else settings.network_file().stem
+    return settings.prefix or (folder.resolve().name if folder is not None else settings.network_file().stem)
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
@@ -64,6 +62,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
             settings.sample_output_filename,
             settings.log_filename,
         ),
+        templates=settings.templates,
     )
 
 

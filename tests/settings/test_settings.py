@@ -43,7 +43,7 @@ def recipe(tmp_path: Path) -> str:
 def test_precedence(recipe: str, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text("epochs: 8\nseed: 3\n")
-    flags = {"seed": 4, "momentum": None, "gpus": "0,1"}
+    flags = {"seed": 4, "gpus": "0,1"}
     settings = resolve(TrainSettings, "train", recipe, file, flags)
     assert (settings.model, settings.epochs, settings.seed, settings.batch_size) == ("m1", 8, 4, 32)
     assert (settings.learning_rate, settings.momentum, settings.gpus) == (1e-3, 0.9, (0, 1))

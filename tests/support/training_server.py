@@ -25,7 +25,7 @@ def main() -> None:
         if child == 0:
             torch.set_num_threads(1)
             try:
-                train(resolve(TrainSettings, "train", flags=json.loads(line)), Console(verbosity=-1))
+                train(resolve(TrainSettings, "train", given=json.loads(line)), Console(verbosity=-1))
             except BaseException as error:  # reported by the status; the server's own code must not go on here
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
                 os._exit(1)

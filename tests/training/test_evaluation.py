@@ -39,7 +39,7 @@ def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -
 
 
 def settings(checkpoint: Path, **options: Any) -> EvaluateSettings:
-    return EvaluateSettings("Stripes", checkpoint, **{"cpu": True, **options})
+    return EvaluateSettings(dataset="Stripes", checkpoint=checkpoint, **{"cpu": True, **options})
 
 
 def test_8_bit_mode_is_the_trained_network(trained: Path, console: Console, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
         (settings(trained, model="ai85net5"), "a checkpoint of 'tiny', not of 'ai85net5'"),
         (settings(trained, use_bias=True), "1 of the model's .* tensors are missing: conv2.op.bias"),
         (settings(tmp_path / "anonymous.pth.tar", simulate=True), "pass --model"),
-        (EvaluateSettings("MNIST", trained), "fc.op.weight: shape|fc.op.bias: shape"),
+        (EvaluateSettings(dataset="MNIST", checkpoint=trained), "fc.op.weight: shape|fc.op.bias: shape"),
     ]
     for given, words in cases:
         with pytest.raises(Ai8xError, match=words) as caught:
