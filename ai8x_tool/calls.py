@@ -162,7 +162,7 @@ def quiet() -> Console:
 
 def _described(call: Any, function: Callable[..., Any], cls: Any) -> Any:
     """Return `call` with the name and the text of `function`, and the options of `cls` in its signature."""
-    functools.update_wrapper(call, function)
+    functools.update_wrapper(call, function, ("__module__", "__name__", "__qualname__", "__doc__"))
     own = [
         p
         for p in inspect.signature(call, follow_wrapped=False).parameters.values()

@@ -94,7 +94,7 @@ def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResul
     agreement = _complete_agreement(quantized_model)
     console.info(f"\n[4/5] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
     synthesis = api.synthesize(
-        *(recipe, None, console), checkpoint=str(quantized), sample_input=sample, output=project, overwrite=True
+        *(recipe, None, console), checkpoint=quantized, sample_input=sample, output=project, overwrite=True
     ).synthesis
     console.info(f"\n[5/5] ai8x verify {project} --trained {trained.best_checkpoint} --samples {_VERIFIED_SAMPLES}")
     proof = api.verify(project, None, console, trained=trained.best_checkpoint, samples=_VERIFIED_SAMPLES, data=data)

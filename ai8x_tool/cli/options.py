@@ -93,6 +93,11 @@ class Command:
         """The settings of the command's stage."""
         return self.settings[0] if self.settings else Settings
 
+    @property
+    def in_files(self) -> frozenset[str]:
+        """The names of the options that settings files, recipes and Python know, too."""
+        return frozenset(options_of(self.stage))
+
     def options(self) -> list[Option]:
         """Return all options by panel, in the order of ``--help``."""
         found = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
@@ -177,7 +182,7 @@ def _option(option: Option, panel: str, *, required: bool, hidden: bool) -> clic
         required=required,
         default=None,
         help=option.text(),
-        metavar=None if flag else _metavar(option),
+        metavar=None if flag else metavar(option),
         hidden=hidden,
         rich_help_panel=panel,
         autocompletion=_completion(option.value.choices, declaration.named_in),
@@ -218,7 +223,8 @@ def _unset(name: str) -> str:
     return f"unset_{name}"
 
 
-def _metavar(option: Option) -> str:
+def metavar(option: Option) -> str:
+    """Return what stands for the value of an option in help."""
     if option.declaration.metavar is not None:
         return option.declaration.metavar
     choices = "|".join(option.value.choices)
@@ -231,12 +237,9 @@ def _as_shown(parameter: click.Parameter) -> click.Parameter:
     """Return an option with the spellings to show: no aliases, and of flags the one that changes the default."""
     if not isinstance(parameter, _DeclaredOption):
         return parameter
-    shown, option = copy.copy(parameter), parameter.declared
-    shown.opts, shown.secondary_opts = list(option.names), list(option.off) if option.value.kind is bool else []
-    if option.default is True:
-        shown.opts, shown.secondary_opts = shown.secondary_opts, []
-    elif option.default is False and not option.declaration.off:
-        shown.secondary_opts = []
+    shown, names = copy.copy(parameter), parameter.declared.shown
+    shown.secondary_opts = [name for name in names if name in parameter.secondary_opts and len(names) > 1]
+    shown.opts = [name for name in names if name not in shown.secondary_opts]
     return shown
 
 

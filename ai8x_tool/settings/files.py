@@ -131,7 +131,7 @@ def path_text(path: Path, folder: Path, named_in: str | None = None) -> str:
     `folder`.
     """
     if named_in is not None:
-        found = path if path.is_file() else resources.locate(named_in, str(path))
+        found = path if path.is_file() else resources.locate(named_in, path)
         if found is None:
             return str(path)
         if found.resolve().parent == resources.shipped(named_in).resolve():

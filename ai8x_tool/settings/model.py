@@ -27,7 +27,7 @@ def data_option(**more: str) -> Path:
 
 def rounding_option(**more: str) -> bool:
     """Declare rounding in average pooling."""
-    text = "Round the result of average pooling to the nearest integer instead of rounding it towards zero."
+    text = "Round the results of average pooling instead of discarding their fractions."
     return option(False, text, "--avg-pool-rounding", **more)
 
 

@@ -120,6 +120,15 @@ class Option:
         return ("--no-" + self.names[0].removeprefix("--"),)
 
     @property
+    def shown(self) -> tuple[str, ...]:
+        """The spellings to show: of flags with a default, the one that changes it."""
+        if self.value.kind is not bool:
+            return self.names
+        if self.default is True:
+            return self.off
+        return self.names if self.default is False and not self.declaration.off else (*self.names, *self.off)
+
+    @property
     def is_path(self) -> bool:
         """True if the value is a file or a folder, or may be one."""
         return self.value.kind is Path or self.declaration.named_in is not None

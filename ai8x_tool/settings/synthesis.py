@@ -51,7 +51,7 @@ class InputSettings(Settings):
         default="the recipe",
         named_in="configs/recipes",
     )
-    checkpoint: str | None = option(
+    checkpoint: Path | None = option(
         None,
         "Quantized checkpoint: a file, or a name in models/checkpoints.",
         "--checkpoint",
@@ -87,7 +87,7 @@ class InputSettings(Settings):
         """
         given = self.sample_input
         if given is not None:
-            return given if given.is_file() else locate(CHECKPOINTS, str(given)) or given
+            return given if given.is_file() else locate(CHECKPOINTS, given) or given
         name = f"sample_{dataset.lower()}.npy"
         here = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
         found = here or locate(CHECKPOINTS, name)

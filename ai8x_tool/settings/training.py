@@ -53,11 +53,10 @@ class OptimizerSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings(Settings):
-    """How long training takes, and how the learning rate develops."""
+    """How the learning rate develops."""
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs.")
     compress: str | None = option(
         None,
         "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant.",
@@ -68,16 +67,16 @@ class ScheduleSettings(Settings):
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.epochs >= 1, "epochs", self.epochs, "at least 1")
         require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchSettings(Settings):
-    """How training samples are split and batched, and what is measured on them."""
+class EpochSettings(Settings):
+    """Number of epochs, how their samples are split and batched, and what is measured on them."""
 
     panel: ClassVar[str] = TRAINING
 
+    epochs: int = option(90, "Number of epochs.")
     batch_size: int = option(256, "Samples in a mini-batch, of all processes together.", "--batch-size", "-b")
     validation_split: float = option(
         0.1,
@@ -91,7 +90,8 @@ class BatchSettings(Settings):
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+        for key in ("epochs", "batch_size"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
         require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
 
 
@@ -211,9 +211,9 @@ class TrainSettings(
     SeedSettings,
     StartSettings,
     QatSettings,
-    OptimizerSettings,
-    BatchSettings,
     ScheduleSettings,
+    OptimizerSettings,
+    EpochSettings,
     TaskSettings,
     DataSettings,
     NewModelSettings,

@@ -31,8 +31,9 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
     """
     project, options = project_options(settings), synthesis_options(settings)
     found = _with_files(settings)
-    sample, checkpoint = load_sample(Path(str(found.sample_input))), settings.checkpoint_file()
-    result = synthesize(settings.network_file(), checkpoint, sample, settings.part, project, options, console)
+    assert found.sample_input is not None
+    sample = load_sample(found.sample_input)
+    result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
     extra = {SETTINGS_FILE: _settings_text(found)}
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
@@ -50,7 +51,7 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
     return replace(
         settings,
         network=str(settings.network_file()),
-        checkpoint=None if checkpoint is None else str(checkpoint),
+        checkpoint=checkpoint,
         sample_input=sample,
         prefix=project_name(settings),
     )

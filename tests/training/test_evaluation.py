@@ -33,7 +33,7 @@ def quantized_copy(path: Path, target: Path) -> Path:
 def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
     settings = TrainSettings(
-        "tiny", "Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
     )  # type: ignore[arg-type]
     return train(settings, console).checkpoint
 
@@ -95,8 +95,8 @@ def test_published_accuracy(console: Console, number: int) -> None:
     golden = json.loads((GOLDEN / "mnist.json").read_text())
     case = golden["cases"][number]
     given = EvaluateSettings(
-        golden["dataset"],
-        GOLDEN / case["checkpoint"],
+        dataset=golden["dataset"],
+        checkpoint=GOLDEN / case["checkpoint"],
         model=golden["model"],
         data=GOLDEN / golden["data"],
         simulate=case["simulate_8bit"],

@@ -72,7 +72,8 @@ def test_a_run_learns_and_leaves_everything(workspace: Path, console: Console) -
     assert Path("latest_log_dir").resolve() == folder.resolve() == Path("logs/latest").resolve()
     assert Path("latest_log_file").is_file()
     again = resolve(TrainSettings, "train", None, folder / "settings.yaml")
-    assert again == TrainSettings(**{**OPTIONS, "name": "demo", "confusion": True})
+    own = {"compress": "configs/schedules/halve.yaml", "qat_policy": "configs/qat/second.yaml"}
+    assert again == TrainSettings(**{**OPTIONS, **own, "name": "demo", "confusion": True})
     assert json.loads(json.dumps(result.document()))["schema"] == "ai8x-train/1"
 
 
