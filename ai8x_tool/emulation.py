@@ -12,7 +12,7 @@ import numpy.typing as npt
 from rich.markup import escape
 
 from ai8x_tool.console import Console
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.synthesis.synthesize import load_sample
@@ -80,7 +80,4 @@ def _save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:
     else:
         named: dict[str, Any] = {f"output_{number}": array for number, array in enumerate(arrays)}
         np.savez(buffer, **named)
-    try:
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    write_file(buffer.getvalue(), path)

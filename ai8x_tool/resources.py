@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import expand
 
 
 def shipped(kind: str) -> Path:
@@ -27,7 +28,7 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
     Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``.
     Raises Ai8xError naming the closest known file.
     """
-    given = Path(name).expanduser()
+    given = expand(name)
     if given.is_file():
         return given
     known = list_configs(kind, suffix)
@@ -59,7 +60,7 @@ def locate(kind: str, name: str | Path) -> Path | None:
 
 def find_file(kind: str, name: Path, what: str) -> Path:
     """Return the file called `name` (a path, or a name looked up in the folders `kind`); `what` is it in the error."""
-    given = name.expanduser()
+    given = expand(name)
     found = given if given.is_file() else locate(kind, name)
     if found is None:
         raise Ai8xError(f"{what} not found", where=str(name))

@@ -36,7 +36,7 @@ from ai8x_tool.device import find_device
 from ai8x_tool.nn import *  # noqa: F403  (whatever that package offers is offered here)
 from ai8x_tool.nn import BuildContext, Override, QatPolicy, folding, fuse_batchnorm, start_qat, update_model
 from ai8x_tool.nn.context import change_context, current_context
-from ai8x_tool.training.checkpoints import drop_parameters
+from ai8x_tool.nn.transform import drop_parameters
 
 __all__ = [
     "AvgPoolFloor",
@@ -91,7 +91,7 @@ def _dev() -> SimpleNamespace | None:
         WEIGHT_BITS=8,
         FULL_ACC_BITS=30,
         WIDE_LAYER_RESOLUTION_BITS=15,
-        MAX_AVG_POOL=16,
+        MAX_AVG_POOL=context.device.operators.pool_size,
         WEIGHT_INPUTS=256,
         WEIGHT_DEPTH=context.device.kernels_large,
     )

@@ -62,8 +62,9 @@ def _sram(device: Device, core: str, *, alone: bool) -> tuple[int, int]:
 def build(folder: Path, *, host: bool = False) -> Firmware:
     """Compile the project in `folder` for its part, or with `host` for this machine.
 
-    The folder is not written to. Raises Ai8xError if there is no compiler, or it reports errors: one line that names
-    the first one, and the file with everything the compiler said.
+    Nothing is written to the folder, but what a killed `ai8x synthesize` had begun there is completed. Raises Ai8xError
+    if there is no compiler, or it reports errors: one line that names the first one, and the file with everything the
+    compiler said.
     """
     project = read_project(folder)
     with tempfile.TemporaryDirectory(prefix="ai8x-") as name:

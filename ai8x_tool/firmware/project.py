@@ -10,6 +10,7 @@ from pathlib import Path
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware.interface import Interface, read_interface
+from ai8x_tool.folders import finish
 
 _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.MULTILINE)
 _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
@@ -37,6 +38,7 @@ def read_project(folder: Path) -> Project:
     """Read the project in `folder`. Raises Ai8xError if it is none."""
     if not folder.is_dir():
         raise Ai8xError("no such project folder", where=str(folder), fix="generate one with `ai8x synthesize`")
+    finish(folder)
     sources = sorted([*folder.glob("*.c"), *folder.glob("src/*.c")])
     test_programs = [path for path in sources if path.stem.endswith("_riscv")]
     if not (folder / "cnn.h").is_file() or not sources:

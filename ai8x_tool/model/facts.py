@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.hooks import Call, observed_calls
 
 Shape = tuple[int, ...]
 
@@ -39,14 +40,17 @@ class LayerWork:
 def measure_work(model: nn.Module, sample: Tensor) -> list[LayerWork]:
     """Run `sample` (B, …) through `model`; return the work of all its layers in the order of their calls."""
     rows: list[LayerWork] = []
-    handles = [module.register_forward_hook(_recorder(name, module, rows)) for name, module in layers(model)]
+
+    def add(call: Call[nn.Module], output: Any) -> None:
+        if call.args and isinstance(call.input, Tensor) and isinstance(output, Tensor):
+            rows.append(_work(call.name, call.module, tuple(call.input.shape[1:]), tuple(output.shape[1:])))
+
     training = model.training
     try:
-        model.eval()(sample)
+        with observed_calls(layers(model), after=add):
+            model.eval()(sample)
     finally:
         model.train(training)
-        for handle in handles:
-            handle.remove()
     return rows
 
 
@@ -63,18 +67,12 @@ def layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield name, module
 
 
-def _recorder(name: str, module: nn.Module, rows: list[LayerWork]) -> Any:
-    def record(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
-            return
-        op = getattr(module, "op", None) if isinstance(module, FusedModule) else module
-        weight, bias = getattr(op, "weight", None), getattr(op, "bias", None)
-        weights, biases = (value.numel() if isinstance(value, Tensor) else 0 for value in (weight, bias))
-        shapes = tuple(inputs[0].shape[1:]), tuple(output.shape[1:])
-        macs = _macs(op, *shapes, pooled=_pooled(module, shapes[0]))
-        rows.append(LayerWork(name, type(module).__name__, *shapes, weights, biases, macs))
-
-    return record
+def _work(name: str, module: nn.Module, before: Shape, after: Shape) -> LayerWork:
+    op = module.op if isinstance(module, FusedModule) else module
+    weight, bias = getattr(op, "weight", None), getattr(op, "bias", None)
+    weights, biases = (value.numel() if isinstance(value, Tensor) else 0 for value in (weight, bias))
+    macs = _macs(op, before, after, pooled=_pooled(module, before))
+    return LayerWork(name, type(module).__name__, before, after, weights, biases, macs)
 
 
 def _pooled(module: nn.Module, shape: Shape) -> Shape:

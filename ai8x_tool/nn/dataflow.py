@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.hooks import Call, observed_calls
 
 INPUT = "the network's input"
 Sources = frozenset[str]
@@ -60,6 +60,27 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         found = (self._sources.get(tensor.untyped_storage().data_ptr()) for tensor in _tensors(tensors))
         return frozenset().union(*(sources for sources in found if sources))
 
+    def enter(self, call: Call[nn.Module]) -> None:
+        """Note what arrives at a module that starts to run."""
+        self.running.append(call.name)
+        if not isinstance(call.module, FusedModule | Elementwise):
+            return
+        sources = self.of((call.args, call.kwargs))
+        if _computes(call.module):
+            if not sources:
+                message = f"the input of {call.name!r} does not depend on the network's input"
+                raise Ai8xError(message, fix="compute it in torch")
+            self.flow.inputs[call.name] = self.flow.inputs.get(call.name, frozenset()) | sources
+        self.flow.consumed |= sources
+        if isinstance(call.module, Elementwise):
+            self.flow.joins.append((call.name, sources))
+
+    def leave(self, call: Call[nn.Module], output: Any) -> None:
+        """Mark what a module has computed as its own."""
+        self.running.pop()
+        if _computes(call.module):
+            self.mark(output, frozenset([call.name]))
+
     def __torch_dispatch__(
         self, func: Any, types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -87,7 +108,8 @@ def trace_dataflow(model: nn.Module, inputs: Tensor) -> Dataflow:
     flow, training = Dataflow(), model.training
     tracker = _Tracker(flow)
     try:
-        with torch.no_grad(), tracker, _hooks(model.eval(), tracker):
+        modules = list(model.eval().named_modules())
+        with torch.no_grad(), tracker, observed_calls(modules, before=tracker.enter, after=tracker.leave):
             tracker.mark(inputs, frozenset([INPUT]))
             output = model(inputs)
     finally:
@@ -96,43 +118,8 @@ def trace_dataflow(model: nn.Module, inputs: Tensor) -> Dataflow:
     return flow
 
 
-@contextmanager
-def _hooks(model: nn.Module, tracker: _Tracker) -> Iterator[None]:
-    handles = []
-    for name, module in model.named_modules():
-        before, after = _observers(name, module, tracker)
-        handles.append(module.register_forward_pre_hook(before, with_kwargs=True))
-        handles.append(module.register_forward_hook(after))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _observers(name: str, module: nn.Module, tracker: _Tracker) -> tuple[Callable[..., None], Callable[..., None]]:
-    computes = isinstance(module, FusedModule) and module.op is not None
-    flow = tracker.flow
-
-    def before(_: nn.Module, args: Any, kwargs: Any) -> None:
-        tracker.running.append(name)
-        if not isinstance(module, FusedModule | Elementwise):
-            return
-        sources = tracker.of((args, kwargs))
-        if computes and not sources:
-            raise Ai8xError(f"the input of {name!r} does not depend on the network's input", fix="compute it in torch")
-        flow.consumed |= sources
-        if computes:
-            flow.inputs[name] = flow.inputs.get(name, frozenset()) | sources
-        if isinstance(module, Elementwise):
-            flow.joins.append((name, sources))
-
-    def after(_: nn.Module, _args: Any, output: Any) -> None:
-        tracker.running.pop()
-        if computes:
-            tracker.mark(output, frozenset([name]))
-
-    return before, after
+def _computes(module: nn.Module) -> bool:
+    return isinstance(module, FusedModule) and module.op is not None
 
 
 def _tensors(values: Any) -> list[Tensor]:

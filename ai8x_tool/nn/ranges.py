@@ -6,18 +6,20 @@ spec: qatv2, sections 4.3 to 4.5 and 4.7.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.device.limits import OUTPUT_SHIFT
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.dataflow import INPUT, Dataflow, Sources, trace_dataflow
 from ai8x_tool.nn.elementwise import Add, Elementwise, Sub
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.histogram import ActivationStatistics
+from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.policy import QatPolicy
-from ai8x_tool.nn.quantizers import MOST_SHIFT, output_shift
+from ai8x_tool.nn.quantizers import output_shift
 
 Warn = Callable[[str], None]
 
@@ -49,32 +51,26 @@ def measure_ranges(model: nn.Module, batches: Iterable[Tensor], policy: QatPolic
 def _collect(model: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[str, ActivationStatistics], Dataflow | None]:
     observed = {n: m for n, m in model.named_modules() if isinstance(m, FusedModule | Elementwise)}
     statistics = {name: ActivationStatistics() for name in observed}
-    flow, training = None, model.training
+
+    def add(call: Call[FusedModule | Elementwise], output: Tensor) -> None:
+        try:
+            statistics[call.name].add(output)
+        except ValueError as error:
+            message = f"activation ranges cannot be measured: {error} in the output of {call.name!r}"
+            raise Ai8xError(message, fix="try a smaller learning rate") from None
+
+    stream, training = iter(batches), model.training
+    first = next(stream, None)
+    if first is None:
+        return statistics, None
     try:
-        with ExitStack() as hooks:
-            for inputs in batches:
-                if flow is None:
-                    flow = trace_dataflow(model.eval(), inputs[:1].clone())
-                    for name, module in observed.items():
-                        handle = module.register_forward_hook(_observer(name, statistics[name]))
-                        hooks.callback(handle.remove)
+        flow = trace_dataflow(model.eval(), first[:1].clone())
+        with observed_calls(observed.items(), after=add):
+            for inputs in chain([first], stream):
                 model(inputs)
     finally:
         model.train(training)
     return statistics, flow
-
-
-def _observer(name: str, statistics: ActivationStatistics) -> Callable[[nn.Module, object, Tensor], None]:
-    def observe(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        try:
-            statistics.add(output)
-        except ValueError as error:
-            fix = "try a smaller learning rate"
-            raise Ai8xError(
-                f"activation ranges cannot be measured: {error} in the output of {name!r}", fix=fix
-            ) from None
-
-    return observe
 
 
 def consistent_exponents(model: nn.Module, measured: Mapping[str, int], flow: Dataflow, warn: Warn) -> dict[str, int]:
@@ -142,11 +138,11 @@ def _warn_about_limits(model: nn.Module, exponents: Mapping[str, int], policy: Q
     for name, exponent in exponents.items():
         module = model.get_submodule(name)
         assert isinstance(module, FusedModule) and module.op is not None
-        if abs(exponent) > MOST_SHIFT:
+        if abs(exponent) > OUTPUT_SHIFT:
             warn(f"the range of {name!r} is ±2^{exponent}, outside 2^−15 … 2^15")
         weight, bias = module.op.weight, module.op.bias
         assert isinstance(weight, Tensor)
         shift = output_shift(weight, bias if isinstance(bias, Tensor) else None, policy.choose(name)[1])
         shift -= int(module.activation_threshold)
-        if abs(shift) > MOST_SHIFT and not module.wide:
+        if abs(shift) > OUTPUT_SHIFT and not module.wide:
             warn(f"the output shift of {name!r} would be {shift}; it is limited to −15 … 15")

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
-from ai8x_tool.nn.policy import WEIGHT_BITS, QatPolicy
+from ai8x_tool.nn.policy import QatPolicy
 
 _DEFAULTS = {
     "output_shift": 0.0,
@@ -65,6 +66,19 @@ def _fuse(module: FusedModule) -> None:
     op.bias.sub_(bn.running_mean).mul_(factor).add_(offset)
     module.bn = None
     module.update()
+
+
+def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
+    """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
+
+    This is what rebuilding it with the surviving state amounts to, and schedulers need not be told.
+    """
+    surviving = {id(parameter) for parameter in model.parameters()}
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if id(parameter) not in surviving:
+                optimizer.state.pop(parameter, None)
+        group["params"] = [parameter for parameter in group["params"] if id(parameter) in surviving]
 
 
 def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:

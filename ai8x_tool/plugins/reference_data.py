@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, default_collate, get_worker_info
 
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import expand
 from ai8x_tool.plugins.load import call_plugin
 from ai8x_tool.plugins.loader_args import loader_args
 
@@ -199,7 +200,7 @@ def adapt_entry(
     args = loader_args(settings)
 
     def load(data_dir: Path, console: Console) -> TorchDataset:
-        folder = str(Path(data_dir).expanduser())
+        folder = str(expand(data_dir))
         return TorchDataset(_Loader(loader, folder, args, file, entry.get("collate")), console)
 
     description = str(entry.get("description", ""))

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +22,11 @@ from torch.func import functional_call
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import fuse_batchnorm, measure_ranges, named_fused_modules, update_model
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.policy import QatPolicy
 from ai8x_tool.nn.ranges import Warn
 from ai8x_tool.quantization.rounding import CompensatedRounding
-from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
+from ai8x_tool.quantization.rules import HIGHEST_SHIFT, LOWEST_SHIFT, QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
 """How far from the scale that clips nothing the candidates go, in powers of two."""
@@ -66,13 +65,14 @@ def calibrate(
     inputs = _first_inputs(reference, samples / 128)
     chosen: dict[str, QuantizedLayer] = {}
 
-    def choose(name: str, module: FusedModule, given: Tensor) -> None:
+    def choose(call: Call[FusedModule]) -> None:
+        name = call.name
         if name in bits and name in inputs and name not in chosen:
-            search = _Search(trained[name], module, inputs.pop(name), given, bits[name])
+            search = _Search(trained[name], call.module, inputs.pop(name), call.input, bits[name])
             chosen[name] = search.best()
-            _install(module, chosen[name], bits[name])
+            _install(call.module, chosen[name], bits[name])
 
-    with _before_each(simulated.eval(), choose):
+    with observed_calls(_operators(simulated.eval()), before=choose):
         simulated(samples)
     return _under_all_names(reference, chosen, bits)
 
@@ -104,25 +104,13 @@ def _enter_integer_mode(model: nn.Module) -> None:
 def _first_inputs(model: nn.Module, samples: Tensor) -> dict[str, Tensor]:
     """Return the input of every operator at its first use."""
     found: dict[str, Tensor] = {}
-    with _before_each(model, lambda name, _, given: found.setdefault(name, given)):
+    with observed_calls(_operators(model), before=lambda call: found.setdefault(call.name, call.input)):
         model(samples)
     return found
 
 
-@contextmanager
-def _before_each(model: nn.Module, action: Any) -> Iterator[None]:
-    """Call `action(name, module, input)` before every fused module with an operator runs."""
-
-    def hook_of(name: str) -> Any:
-        return lambda module, given: (action(name, module, given[0]), None)[1]
-
-    modules = [(name, module) for name, module in named_fused_modules(model) if module.op is not None]
-    handles = [module.register_forward_pre_hook(hook_of(name)) for name, module in modules]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+def _operators(model: nn.Module) -> list[tuple[str, FusedModule]]:
+    return [(name, module) for name, module in named_fused_modules(model) if module.op is not None]
 
 
 def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
@@ -159,7 +147,7 @@ class _Search:
         """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
         fitting = _fitting_exponent(self.weights, 1.0)
         both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
-        low, high = -7 - self.bits - self.range, 23 - self.bits - self.range
+        low, high = (-limit - self.bits - self.range for limit in (HIGHEST_SHIFT, LOWEST_SHIFT))
         return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
 
     def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 import torch
 
 from ai8x_tool.checkpoint import Checkpoint, ClassReference
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 
 _OF_TRAINING = ("optimizer_state_dict", "optimizer_type")
 
@@ -36,15 +35,7 @@ def _to_torch(value: Any) -> Any:
 
 
 def save_checkpoint(content: dict[str, Any], target: Path) -> None:
-    """Write a checkpoint file by way of a temporary sibling."""
+    """Write a checkpoint file completely or not at all."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(target)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        fix = "check space and permissions"
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(target), fix=fix) from None
+    write_file(buffer.getbuffer(), target)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
+from ai8x_tool.data.seeding import generator_for
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import build_model, check_architecture, load_weights
 from ai8x_tool.nn import fuse_batchnorm
@@ -20,7 +21,6 @@ from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.calibration import calibrate, limit_ranges
 from ai8x_tool.quantization.quantize import Calibrated, Chooser
 from ai8x_tool.settings.quantization import CalibrationSettings
-from ai8x_tool.training.batches import generator_for
 
 DEFAULT_SAMPLES = 128
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 from ai8x_tool.nn.plain import plain_model
-from ai8x_tool.training.checkpoints import write_file
 
 Array = npt.NDArray[Any]
 

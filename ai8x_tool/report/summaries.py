@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ai8x_tool import __version__
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import write_file
 from ai8x_tool.model.build import output_scale
 from ai8x_tool.model.facts import layers, measure_work, weight_tensors, weights_csv
 from ai8x_tool.plugins.find import find_dataset, find_model
@@ -21,7 +22,6 @@ from ai8x_tool.report.model_tables import modules_table, sparsity_table, work_ta
 from ai8x_tool.report.onnx_file import export_onnx, largest_difference, require_packages, write_onnx
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task

@@ -10,6 +10,7 @@ from typing import Any
 
 from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import write_file
 from ai8x_tool.settings.option import Option, Settings, options_of
 from ai8x_tool.settings.values import typed
 
@@ -92,14 +93,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
 
 def save(settings: Settings, path: Path) -> None:
     """Write settings as YAML that ``--settings`` takes back, from any folder."""
-    content = plain_values(settings, path.parent)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(yaml_text(content), encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Ai8xError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    write_file(yaml_text(plain_values(settings, path.parent)).encode(), path)
 
 
 def yaml_text(content: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import expand
 from ai8x_tool.settings.option import Option
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
@@ -53,7 +54,7 @@ def _scalar(value: Any, kind: type, name: str, where: str | None) -> Any:
             if kind is float or not isinstance(value, float) or value == number:
                 return number
         if kind in (str, Path) and isinstance(value, str | Path | int | float) and not isinstance(value, bool):
-            return Path(value).expanduser() if kind is Path and isinstance(value, str | Path) else kind(str(value))
+            return expand(value) if kind is Path and isinstance(value, str | Path) else kind(str(value))
     except ValueError:
         pass
     raise Ai8xError(f"{name}: {value!r} is not {_WORDS[kind]}", where=where)

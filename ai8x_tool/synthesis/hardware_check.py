@@ -1,6 +1,7 @@
 """What the integer engine computes against what the virtual device computes from the program's stores, layer by layer.
 
-Needs neither torch nor a compiler.
+Every layer is compared as it was written; outputs, and what a data buffer keeps for the next inference, also as data
+memory holds them at the end. Needs neither torch nor a compiler.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import layer_writes
-from ai8x_tool.lowering.outputs import output_slots
+from ai8x_tool.lowering.outputs import OutputSlot, output_slots
 from ai8x_tool.lowering.program import Program, layer_region
 from ai8x_tool.lowering.program_stores import step_stores
 from ai8x_tool.network.network import Layer
@@ -26,24 +28,33 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """The first element of a layer that differs; `actual` is None if the device never wrote it."""
+    """The first element of a layer that differs; `actual` is None if the device never wrote it.
+
+    `lost`: the device wrote the right value, but something replaced it; `actual` is what memory holds at the end.
+    """
 
     channel: int
     row: int
     column: int
     expected: int
     actual: int | None
+    lost: bool = False
 
     def text(self) -> str:
         """Return it as part of a line."""
         place = f"channel {self.channel}, row {self.row}, column {self.column}"
         actual = "never wrote it" if self.actual is None else f"has {self.actual}"
+        if self.lost:
+            actual = f"wrote it, but memory holds {self.actual} at the end"
         return f"{place}: the engine has {self.expected}, the device {actual}"
 
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """Comparison of one layer: how many values, how many differ, the first of them, and the layer's registers."""
+    """Comparison of one layer: how many values, how many differ, the first of them, and the layer's registers.
+
+    Values of outputs that memory no longer holds at the end differ, too.
+    """
 
     index: int
     label: str
@@ -68,7 +79,7 @@ class HardwareCheck:
 
     @property
     def equal(self) -> bool:
-        """True if every value of every layer is equal."""
+        """True if every value of every layer is equal, and every output is still there at the end."""
         return not any(layer.different for layer in self.layers)
 
     @property
@@ -103,31 +114,73 @@ def check_program(program: Program, tensors: LayerTensors, *, strict: bool = Fal
     device = VirtualDevice(program.mapping.device, strict=strict).load(program)
     for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
         device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
-    device.run()
-    checks = [_check_layer(program, program.mapping.network[index], tensors, device) for index in tensors.order]
+    return compare_run(program, tensors, device.run())
+
+
+def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
+    """Compare what a device computed, and holds now, with the engine's `tensors`."""
+    kept = _kept_words(program, tensors)
+    checks = [_check_layer(program, program.mapping.network[index], tensors, device, kept) for index in tensors.order]
     return HardwareCheck(tuple(checks), tuple(device.diagnostics))
 
 
-def _check_layer(program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice) -> LayerCheck:
+def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
+    """Return the layers whose data must be in memory at the end: outputs (None), layers that fill the data buffer.
+
+    Of the latter, (instances, words) tells which words no later one replaces.
+    """
+    network = program.mapping.network
+    layers = [network[index] for index in tensors.order]
+    buffered = [layer for layer in layers if layer.buffer_shift or layer.buffer_insert]
+    shape = PROCESSORS // PROCESSORS_PER_INSTANCE, program.mapping.device.instance_size // 4
+    owner = np.full(shape if buffered else 0, -1, np.int16)
+    for layer in buffered:
+        for slot in output_slots(layer_region(layer)):
+            owner[slot.instance, slot.offsets // 4] = layer.index
+    kept: dict[int, Array | None] = {layer.index: owner == layer.index for layer in buffered}
+    return kept | {layer.index: None for layer in layers if layer.output or layer is layers[-1]}
+
+
+def _check_layer(
+    program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice, kept: dict[int, Array | None]
+) -> LayerCheck:
     expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
     run = device.layers.get(program.mapping[layer.index].hardware_index)
     actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
+    held, looked = actual.copy(), np.zeros(expected.shape, bool)
     if run is not None:
         image = WrittenImage(run.written)
         for slot in output_slots(layer_region(layer)):
             for lane, channel in zip(slot.lanes, slot.channels, strict=True):
                 actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
+            if layer.index in kept:
+                words = kept[layer.index]
+                held[slot.channels, :] = _held(device, layer, slot)
+                looked[slot.channels, :] = True if words is None else words[slot.instance, slot.offsets // 4]
     wrong = ~written | (actual != expected)
-    first = _first(layer, expected, actual, written, wrong) if wrong.any() else None
+    lost = looked & ~wrong & (held != expected)
+    actual = np.where(lost, held, actual)
+    first = _first(layer, expected, actual, written, wrong, lost) if (wrong | lost).any() else None
     shown = _registers(program, layer) if first is not None else ""
-    return LayerCheck(layer.index, layer.label, expected.size, int(wrong.sum()), first, shown)
+    return LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
 
 
-def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array) -> Difference:
-    channel, pixel = np.argwhere(wrong)[0].tolist()
+def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> Array:
+    """Return what data memory holds of an output slot, (channels, pixels) of int32."""
+    base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
+    if layer.output_width == 32:
+        lanes = np.array(slot.lanes)[:, None]
+        return device.words(base + slot.offsets + 4 * lanes).view(np.int32)
+    words = np.ascontiguousarray(device.words(base + slot.offsets), "<u4")
+    return words.view(np.int8).reshape(len(words), -1)[:, slot.lanes].T.astype(np.int32)
+
+
+def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array, lost: Array) -> Difference:
+    channel, pixel = np.argwhere(wrong | lost)[0].tolist()
     row, column = divmod(pixel, layer.out_size[1])
     value = int(actual[channel, pixel]) if written[channel, pixel] else None
-    return Difference(channel, row, column, int(expected[channel, pixel]), value)
+    is_lost = bool(lost[channel, pixel])
+    return Difference(channel, row, column, int(expected[channel, pixel]), value, is_lost)
 
 
 def _registers(program: Program, layer: Layer) -> str:

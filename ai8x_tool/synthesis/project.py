@@ -14,6 +14,7 @@ from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
@@ -102,10 +103,6 @@ def save_output(result: Synthesis, path: Path) -> None:
 
 def save_intermediate(result: Synthesis, folder: Path) -> None:
     """Save weights, bias and output of every layer, int64, as ``layer<index>-<what>.npy`` in `folder`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(folder)) from None
     for index in result.tensors.order:
         layer = result.network[index]
         arrays = {"output": result.tensors.outputs[index][0]}
@@ -120,10 +117,7 @@ def save_intermediate(result: Synthesis, folder: Path) -> None:
 def _save_array(array: npt.NDArray[Any], path: Path) -> None:
     buffer = io.BytesIO()
     np.save(buffer, array.astype(np.int64), allow_pickle=False)
-    try:
-        path.write_bytes(buffer.getvalue())
-    except OSError as error:
-        raise Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    write_file(buffer.getvalue(), path)
 
 
 def differing_files(files: dict[str, str], folder: Path) -> list[str]:

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
+from ai8x_tool.data.seeding import generator_for
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import measure_ranges, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.batches import batch_count, batches, generator_for
+from ai8x_tool.training.batches import batch_count, batches
 
 if TYPE_CHECKING:
     from ai8x_tool.training.logs import RunLog

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,17 +14,6 @@ from ai8x_tool.plugins.reference_data import TorchSplit
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]
-
-
-def derived_seed(seed: int, epoch: int, purpose: str) -> int:
-    """Return the seed for one purpose of one epoch, so that an epoch does not depend on those before it."""
-    digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
-def generator_for(seed: int, epoch: int, purpose: str) -> torch.Generator:
-    """Return a generator started with :func:`derived_seed`."""
-    return torch.Generator().manual_seed(derived_seed(seed, epoch, purpose))
 
 
 def batch_count(samples: int, batch_size: int) -> int:

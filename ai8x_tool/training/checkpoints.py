@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import OrderedDict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, ClassReference
-from ai8x_tool.errors import Ai8xError
 
 OPTIMIZERS: dict[str, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
     "Adam": torch.optim.Adam,
@@ -41,23 +38,6 @@ def serialize(content: dict[str, Any]) -> bytes:
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
-
-
-def write_file(data: bytes, path: Path) -> None:
-    """Write `path` completely or not at all. Raises Ai8xError saying why it cannot."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise unwritable(path, error) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def unwritable(path: Path, error: OSError) -> Ai8xError:
-    """Return the error for a file or folder that cannot be written."""
-    return Ai8xError(f"cannot be written: {error.strerror or error}", where=str(path), fix="choose another place")
 
 
 def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.Optimizer | None:
@@ -91,16 +71,3 @@ def tensors(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: tensors(entry) for key, entry in value.items()}
     return [tensors(entry) for entry in value] if isinstance(value, list) else value
-
-
-def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
-
-    This is what rebuilding it with the surviving state amounts to, and schedulers need not be told.
-    """
-    surviving = {id(parameter) for parameter in model.parameters()}
-    for group in optimizer.param_groups:
-        for parameter in group["params"]:
-            if id(parameter) not in surviving:
-                optimizer.state.pop(parameter, None)
-        group["params"] = [parameter for parameter in group["params"] if id(parameter) in surviving]

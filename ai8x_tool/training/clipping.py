@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, WIDE_HIGH, WIDE_LOW, output_shift
 from ai8x_tool.training.world import ALONE, World
 
@@ -44,29 +44,19 @@ class ClippingMeter:
         self._at_limits: dict[str, Tensor | int] = dict.fromkeys(self._layers, 0)
         self._outputs = dict.fromkeys(self._layers, 0)
 
-    @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> AbstractContextManager[None]:
         """Count the outputs of all passes inside the block."""
-        handles = [module.register_forward_hook(self._hook(name)) for name, module in self._layers.items()]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        return observed_calls(self._layers.items(), after=self._count)
 
-    def _hook(self, name: str) -> Any:
-        low, high = output_limits(self._layers[name])
-
-        def count(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            if not self._world.counts:
-                return
-            extremes = torch.count_nonzero(output >= high)
-            if low < 0:
-                extremes = extremes + torch.count_nonzero(output <= low)
-            self._at_limits[name] = self._at_limits[name] + extremes.detach()
-            self._outputs[name] += output.numel()
-
-        return count
+    def _count(self, call: Call[FusedModule], output: Tensor) -> None:
+        if not self._world.counts:
+            return
+        low, high = output_limits(call.module)
+        extremes = torch.count_nonzero(output >= high)
+        if low < 0:
+            extremes = extremes + torch.count_nonzero(output <= low)
+        self._at_limits[call.name] = self._at_limits[call.name] + extremes.detach()
+        self._outputs[call.name] += output.numel()
 
     def result(self) -> list[LayerClipping]:
         """Return what was counted, and the weights as they are now."""

@@ -17,6 +17,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
@@ -31,7 +32,6 @@ from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
-from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole

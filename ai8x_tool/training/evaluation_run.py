@@ -8,9 +8,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ai8x_tool.console import Console, json_text
+from ai8x_tool.files import write_file
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.files import save
-from ai8x_tool.training.checkpoints import write_file
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.logs import RunLog
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.checkpoints import unwritable, write_file
+from ai8x_tool.files import unwritable, write_file
 
 
 class RunLog:

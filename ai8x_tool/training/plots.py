@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import write_file
 
 if TYPE_CHECKING:
     from ai8x_tool.training.results import EpochRecord
@@ -84,11 +83,4 @@ def png(figure: Any) -> bytes:
 
 def write_figure(figure: Any, path: Path) -> None:
     """Write a figure completely or not at all."""
-    picture = png(figure)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(picture)
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Ai8xError(f"cannot be written: {error.strerror}", where=str(path)) from None
+    write_file(png(figure), path)

@@ -16,6 +16,7 @@ from ai8x_tool import resources
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry, first_sample
+from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import (
     build_model,
@@ -30,7 +31,6 @@ from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
-from ai8x_tool.training.batches import derived_seed, generator_for
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.passes import Selection, whole
 from ai8x_tool.training.results import Best

@@ -17,13 +17,16 @@ from torch import Tensor
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
+from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
+from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
-from ai8x_tool.training.batches import batch_count, batch_total, batches, derived_seed, generator_for
-from ai8x_tool.training.checkpoints import checkpoint_content, drop_parameters, serialize, write_file
+from ai8x_tool.training.batches import batch_count, batch_total, batches
+from ai8x_tool.training.checkpoints import checkpoint_content, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.logs import RunLog, SilentLog

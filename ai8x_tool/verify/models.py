@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.network.network import Layer, Network
 from ai8x_tool.nn import FusedModule, named_fused_modules
+from ai8x_tool.nn.hooks import Call, observed_calls
 
 Array = npt.NDArray[Any]
 
@@ -49,20 +50,14 @@ def captured_outputs(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
 
     They are what the accelerator computes: without final scales.
     """
-    outputs: dict[str, list[Tensor]] = {}
-    handles = []
-    for name, module in named_fused_modules(model):
-        outputs[name] = []
+    modules = list(named_fused_modules(model))
+    outputs: dict[str, list[Tensor]] = {name: [] for name, _ in modules}
 
-        def keep(module: FusedModule, _inputs: Any, output: Tensor, name: str = name) -> None:
-            outputs[name].append(output.detach() * 2.0**-module.final_scale_exponent)
+    def keep(call: Call[FusedModule], output: Tensor) -> None:
+        outputs[call.name].append(output.detach() * 2.0**-call.module.final_scale_exponent)
 
-        handles.append(module.register_forward_hook(keep))
-    try:
+    with observed_calls(modules, after=keep):
         yield outputs
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @torch.no_grad()

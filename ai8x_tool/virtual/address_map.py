@@ -1,4 +1,4 @@
-"""Which register or memory an address belongs to. spec: memory, section 2; registers, section 6."""
+"""Which register or memory an address belongs to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sums, bias, shift, activation. spec: execution, section 7."""
+"""Sums, bias, shift, activation."""
 
 from __future__ import annotations
 
@@ -71,7 +71,6 @@ def output_bias(
 
     `used` tells the outputs whose kernels were stored, `nonzero` those with any weight but 0 (an unused one may share
     its last column with a used one). `late` is added to the entry: 1 for the streaming start layer of the MAX78000.
-    spec: execution, section 7.2.
     """
     total = np.zeros(len(used), np.int64)
     number = np.arange(len(used))
@@ -98,7 +97,7 @@ def output_bias(
 
 
 def processor_bias(layer: HardwareLayer, memory: BiasMemory, used: Array, diagnostics: Diagnostics) -> Array:
-    """Return 128 times the bias (passes, processors) of a depth-wise layer. spec: execution, section 7.2.
+    """Return 128 times the bias (passes, processors) of a depth-wise layer.
 
     `used`, of the same shape, is False for processors without a channel in that pass.
     """

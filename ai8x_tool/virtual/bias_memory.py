@@ -1,4 +1,4 @@
-"""Bias memory: signed bytes, one in each word of address space. spec: execution, sections 2.1 and 7.2."""
+"""Bias memory: signed bytes, one in each word of address space."""
 
 from __future__ import annotations
 

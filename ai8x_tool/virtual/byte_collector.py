@@ -1,4 +1,4 @@
-"""The port that collects one byte lane of four pixels. spec: execution, section 2.3."""
+"""The port that collects one byte lane of four pixels."""
 
 from __future__ import annotations
 

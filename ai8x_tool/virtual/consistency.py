@@ -1,4 +1,4 @@
-"""Register settings that contradict each other. spec: execution, section 12."""
+"""Register settings that contradict each other."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _check_pitch(layer: HardwareLayer, device: Device, diagnostics: Diagnostics)
 
 
 def _check_doubtful(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """What no known program does, or not with this result. spec: execution, section 13."""
+    """What no known program does, or not with the result that the network wants."""
 
     def doubt(register: str, text: str) -> None:
         diagnostics.report("warning", text, layer=layer.index, register=register)

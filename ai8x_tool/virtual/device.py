@@ -1,4 +1,4 @@
-"""The virtual device: a bus, and what happens behind it. spec: execution, sections 2 and 3."""
+"""The virtual device: a bus, and what happens behind it."""
 
 from __future__ import annotations
 
@@ -102,6 +102,8 @@ class VirtualDevice:
         elif self._run is None and not self._completed:
             self._diagnostics.report("error", "the accelerator was never started", register="CTL")
         else:
+            if self._run is not None:
+                self._run.close()
             for number, count in self._machine.fifos.waiting().items():
                 text = f"{fifo_name(number)} holds {count} words that no run took"
                 self._diagnostics.report("warning", text, register="CTL")
@@ -123,8 +125,9 @@ class VirtualDevice:
         self._pending.append((address, value, size))
 
     def read(self, address: int, size: int = 4) -> int:
-        """Return `size` bytes from `address`. spec: execution, section 2.2."""
+        """Return `size` bytes from `address`."""
         self._flush()
+        self._check_aligned(address, size, "load from")
         word = self._load_word(address & ~3)
         return word >> 8 * (address & 3) & ((1 << 8 * size) - 1)
 
@@ -144,6 +147,10 @@ class VirtualDevice:
 
     def _apply(self, stores: Stores) -> None:
         blocks, quadrants, offsets = classify(self.device, stores.addresses)
+        misaligned = stores.addresses & (stores.sizes.astype(np.int64) - 1)
+        if misaligned.any():
+            first = int(misaligned.argmax())
+            self._check_aligned(int(stores.addresses[first]), int(stores.sizes[first]), "store to")
         for part in _segments(self.device, blocks, quadrants, offsets, stores.sizes):
             block, quadrant = Block(int(blocks[part.start])), int(quadrants[part.start])
             values, sizes = stores.values[part], stores.sizes[part]
@@ -182,6 +189,11 @@ class VirtualDevice:
         if self._waiting:
             text = f"{name} memory is {access} while the accelerator runs"
             self._diagnostics.report("warning", text, quadrant=quadrant, address=address)
+
+    def _check_aligned(self, address: int, size: int, access: str) -> None:
+        if address % size:
+            text = f"a {8 * size}-bit {access} an address that is no multiple of {size}"
+            self._diagnostics.report("error", text, address=address)
 
     def _data_place(self, quadrants: Any, offsets: Array) -> tuple[Array, Array]:
         step = self.device.addresses.instance_stride
@@ -256,7 +268,7 @@ class VirtualDevice:
             self._control(quadrant, before, value)
 
     def _test(self, quadrant: int, code: int) -> None:
-        """Clear what a TEST code asks for. spec: execution, section 2.1; registers, 6.4."""
+        """Clear what a TEST code asks for."""
         machine = self._machine
         clears = self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers
         if code and not clears and all(code != test.start for test in self.device.tests):
@@ -278,7 +290,7 @@ class VirtualDevice:
                 machine.biases.clear(quadrant)
 
     def _control(self, quadrant: int, before: int, value: int) -> None:
-        """A store to CTL: start, continue, or plain storage. spec: execution, sections 3.1 and 3.4."""
+        """A store to CTL: start, continue, or plain storage."""
         table = self._machine.registers.table["CTL"]
         old, new = table.decode(before), table.decode(value)
         self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])
@@ -294,7 +306,9 @@ class VirtualDevice:
         registers = self._machine.registers
         quadrants = registers.running()
         check_start(registers, self.device, quadrants, master, self._diagnostics)
-        self._machine.data.begin_run()
+        if self._run is not None:
+            self._run.close()
+            self._machine.data.begin_run()
         frame = frame_input(registers, self.device, quadrants, master, self._diagnostics)
         self._run = Run(self._machine, quadrants, master, frame)
 
@@ -311,6 +325,8 @@ class VirtualDevice:
         run.step()
         while not run.finished and not one_shot:
             run.step()
+        if run.finished:
+            run.close()
         self._completed += run.finished
         for quadrant in run.quadrants:
             address = self._machine.registers.address("CTL", quadrant)

@@ -1,4 +1,4 @@
-"""What a board cannot tell: accesses that would hang, be lost or read nonsense. spec: execution, section 12."""
+"""What a board cannot tell: accesses that would hang, be lost or read nonsense."""
 
 from __future__ import annotations
 

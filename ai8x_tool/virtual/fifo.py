@@ -1,4 +1,4 @@
-"""FIFO input: queues and complete frames. spec: execution, section 9."""
+"""FIFO input: queues and complete frames."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from ai8x_tool.device.facts import QUADRANTS, Device
 from ai8x_tool.device.registers import FIFO_CONTROL
+from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.data_memory import HOST, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.registers import RegisterFile
@@ -19,7 +20,6 @@ Array = npt.NDArray[Any]
 FAST = QUADRANTS
 """Queue number of the fast FIFO; 0 … 3 are the standard ones."""
 _USED_LSB = 12
-_INSTANCES_PER_QUADRANT = 4
 
 
 class Fifos:
@@ -73,14 +73,14 @@ class FrameInput:
             values = fifos.take(number, self.words)
             place = np.arange(len(values))
             for quadrant in quadrants:
-                memory.store_words(np.array(_INSTANCES_PER_QUADRANT * quadrant), place, values, HOST)
+                memory.store_words(np.array(INSTANCES_PER_QUADRANT * quadrant), place, values, HOST)
         return memory
 
 
 def frame_input(
     registers: RegisterFile, device: Device, quadrants: tuple[int, ...], master: int, diagnostics: Diagnostics
 ) -> FrameInput | None:
-    """Return what a run waits for; None without FIFO input. spec: execution, sections 9.1, 9.2 and 13.4."""
+    """Return what a run waits for; None without FIFO input."""
     control = {q: registers.fields("CTL", q) for q in quadrants}
     if not any(fields["fifo"] for fields in control.values()):
         return None

@@ -1,4 +1,4 @@
-"""Sizes, windows and pitches of one hardware layer. spec: execution, sections 4.2 and 13.5."""
+"""Sizes, windows and pitches of one hardware layer."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def _kernel(fields: dict[str, dict[str, int]], size: Pair) -> Pair:
 
 
 def _pooled_transposed(fields: dict[str, dict[str, int]], decoded: Geometry, operands: int) -> Geometry:
-    """Recover the pool stride, which the registers of a transposed convolution lack. spec: execution, section 13.5."""
+    """Recover the pool stride, which the registers of a transposed convolution lack."""
     pointer = fields["TPTR"]
     wanted = (pointer["maximum"] - pointer["start"] + 3 - 2 * decoded.pad[1]) // 2
     columns = decoded.columns // 2

@@ -1,4 +1,4 @@
-"""Kernel memory: 72-bit columns, loaded packed or as four words. spec: execution, sections 2.1 and 6.1."""
+"""Kernel memory: 72-bit columns, loaded packed or as four words."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class KernelMemory:
         self.loaded[processor, first:last] = True
 
     def load_word(self, processor: int, offset: int) -> int:
-        """Return one of a column's four words. spec: execution, section 2.2."""
+        """Return one of a column's four words."""
         column, part = divmod(offset, _COLUMN_SPACE)
         if column >= self.columns[processor] or part >= 12:
             return 0

@@ -1,4 +1,4 @@
-"""Fetching a layer's kernels from kernel memory. spec: execution, section 6."""
+"""Fetching a layer's kernels from kernel memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PARALLEL = 4
 
 
 def output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
-    """Return how many outputs the layer computes, unused lanes included. spec: execution, section 6.2."""
+    """Return how many outputs the layer computes, unused lanes included."""
     kernels, passes = layer.kernels, layer.passes
     if kernels.bypass and kernels.output_count is not None:
         return kernels.output_count + 1
@@ -69,7 +69,7 @@ def fetch_kernels(
 
 
 def _kernel_numbers(layer: HardwareLayer, outputs: int) -> tuple[Array, Array]:
-    """Return (kernel, first column of its instance) for each output and pass. spec: execution, sections 6.2 to 6.4."""
+    """Return (kernel, first column of its instance) for each output and pass."""
     output, steps = np.arange(outputs)[:, None], np.arange(layer.passes)
     if not (layer.kernels.four_instances or layer.kernels.quad):
         return output * layer.passes + steps, np.zeros_like(output)
@@ -108,7 +108,7 @@ def _extend(data: Array, kernels: Kernels) -> Array:
 
 
 def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnostics: Diagnostics) -> None:
-    """Report outputs for which only some processors' kernels were stored. spec: execution, section 12.
+    """Report outputs for which only some processors' kernels were stored.
 
     `loaded` is (outputs, passes, processors), `concerned` (outputs, processors).
     """
@@ -133,7 +133,7 @@ def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnos
 
 
 def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Diagnostics) -> Array:
-    """Return the kernels of a depth-wise layer (passes, processors, taps). spec: execution, section 6.5."""
+    """Return the kernels of a depth-wise layer (passes, processors, taps)."""
     assert layer.kind is Kind.DEPTHWISE
     taps = layer.kernels.size[0] * layer.kernels.size[1]
     if layer.kernels.bypass:

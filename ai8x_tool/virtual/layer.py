@@ -1,4 +1,4 @@
-"""What one hardware layer does, decoded from its registers. spec: execution, sections 3.3 and 4."""
+"""What one hardware layer does, decoded from its registers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True)
 class Kernels:
-    """Which kernels a layer uses. spec: execution, section 6.
+    """Which kernels a layer uses.
 
     `start` and `end` are unit addresses of the first and last kernel, `offset` is a byte offset into the stream,
     `output_count` the OCHAN register (MAX78000: None).
@@ -47,7 +47,7 @@ class Kernels:
 
 @dataclass(frozen=True)
 class Write:
-    """Where a layer writes. spec: execution, section 8. `pointers` is the write pointer of each quadrant in use."""
+    """Where a layer writes. `pointers` is the write pointer of each quadrant in use."""
 
     pointers: dict[int, int]
     span: int
@@ -61,7 +61,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Operation:
-    """How values are combined and reduced. spec: execution, sections 5.2, 5.3 and 7."""
+    """How values are combined and reduced."""
 
     operands: int
     function: str
@@ -93,13 +93,13 @@ class HardwareLayer:
     write: Write
     bias: dict[int, int]
     sources: int
+    read_ahead: bool
 
     @property
     def resets(self) -> bool:
         """Whether this is the one-pixel copy that empties the accumulators before an average pooling (MAX78002).
 
         Its registers are written in the master quadrant only, and it copies a word that nobody uses.
-        spec: registers, section 7.19
         """
         single = self.kind is Kind.PASSTHROUGH and len(self.processors) == 1 and self.kernels.output_count == 0
         return single and self.geometry.pooled == (1, 1) and not self.operation.pool and not self.write.increment - 1
@@ -167,6 +167,7 @@ def decode_layer(
         ),
         bias=_bias(registers, index, quadrants),
         sources=layer["sources"],
+        read_ahead=bool(layer.get("readahead")),
     )
 
 
@@ -210,9 +211,10 @@ def _kernels(read: dict[str, dict[str, int]], control: dict[str, int], geometry:
 
 
 def _weight_bits(field: int, passes: int, start: int, end: int, span: int) -> int:
-    """Return the weight width; the pass count of very long flattened layers runs into its field.
+    """Return the weight width.
 
-    spec: execution, section 13.6.
+    The pass count of flattened layers with more than 256 words runs into its field, which then holds the code or the
+    count's high bits: taken is the largest width whose code fits and that divides the ranges of kernels and lanes.
     """
     high = (passes - 1) >> 8
     if not high:

@@ -1,4 +1,4 @@
-"""Finding again what a layer wrote. spec: execution, section 8."""
+"""Finding again what a layer wrote."""
 
 from __future__ import annotations
 

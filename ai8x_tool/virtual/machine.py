@@ -1,4 +1,4 @@
-"""The state of the accelerator and the execution of its layers. spec: execution, sections 3, 7 to 9."""
+"""The state of the accelerator and the execution of its layers."""
 
 from __future__ import annotations
 
@@ -11,27 +11,33 @@ import numpy.typing as npt
 
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, Device
 from ai8x_tool.virtual import arithmetic
+from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.bias_memory import BiasMemory
 from ai8x_tool.virtual.consistency import check_layer, check_power, exceeds_model, has_output
 from ai8x_tool.virtual.data_memory import HOST, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.fifo import Fifos, FrameInput
+from ai8x_tool.virtual.history import History, check_stream_input
 from ai8x_tool.virtual.kernel_memory import KernelMemory
 from ai8x_tool.virtual.kernels import fetch_depthwise, fetch_kernels, output_count
 from ai8x_tool.virtual.layer import HardwareLayer, Kind, decode_layer
-from ai8x_tool.virtual.read_side import read_input
+from ai8x_tool.virtual.own_input import check_own_input
+from ai8x_tool.virtual.read_ahead import check_read_ahead
+from ai8x_tool.virtual.read_side import Reading, read_input
 from ai8x_tool.virtual.redundancy import Place, check_redundant, tram_entries
 from ai8x_tool.virtual.registers import RegisterFile
+from ai8x_tool.virtual.rings import Ring, Rings
 from ai8x_tool.virtual.snoop import Verdict, snoop
 from ai8x_tool.virtual.stream_checks import Producer, Stream, check_frame, check_stream, check_unused_stream
 from ai8x_tool.virtual.write_side import (
     Written,
     highest_word,
+    inside,
     nothing_written,
     place_copies,
     place_depthwise,
     place_outputs,
-    write_back,
+    store,
 )
 
 Array = npt.NDArray[Any]
@@ -97,7 +103,7 @@ class Machine:
 
 
 class Run:
-    """One run: the sequence of layers from a start to its completion. spec: execution, sections 3.2 and 9."""
+    """One run: the sequence of layers from a start to its completion."""
 
     def __init__(self, machine: Machine, quadrants: tuple[int, ...], master: int, frame: FrameInput | None) -> None:
         self.machine, self.quadrants, self.master, self.frame = machine, quadrants, master, frame
@@ -108,6 +114,9 @@ class Run:
         self.position: int | None = self.first
         self.streaming = bool(machine.registers.fields("CTL", master)["stream"])
         self._side: DataMemory | None = None
+        self._history = History(machine.data, machine.diagnostics)
+        self._rings = Rings(machine.diagnostics)
+        self._fed: frozenset[int] = frozenset()
         self._executed = 0
         self._tram = 0
         self._passes = 0
@@ -146,6 +155,10 @@ class Run:
         if self.position is None:
             self._check_end()
 
+    def close(self) -> None:
+        """Report what can be said only when no layer follows."""
+        self._history.close()
+
     def _streams(self, index: int) -> bool:
         return self.streaming and (index == self.first or self.machine.registers.read("STR1", self.master, index) != 0)
 
@@ -159,7 +172,7 @@ class Run:
         return None if index == self.last else index + 1
 
     def _check_link(self, index: int) -> None:
-        """The stop bit and the last layer of LCNT agree. spec: execution, section 3.2."""
+        """The stop bit and the last layer of LCNT agree."""
         link = self.machine.registers.fields("NEXT", self.master, index)
         if not link:
             return
@@ -202,21 +215,46 @@ class Run:
         check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
         self._check_place(layer)
         source, pointer = self._source(layer)
-        written, work = self._compute(layer, source, pointer)
+        written, work, reading = self._compute(layer, source, pointer)
         check_power(machine.registers, machine.device, layer, written, machine.diagnostics)
-        successor = self._successor(index)
-        streams = self._streams(index)
-        self._producer = Producer.of(layer, written, machine.device, self.master) if streams else None
-        if streams and successor is not None and self._streams(successor):
-            self._side = target = DataMemory(max(1, highest_word(written)))
-        else:
-            target = machine.data
-        if streams:
-            self._forget_buffer(layer)
-        written = write_back(layer, written, target, machine.diagnostics)
+        target = self._target(layer, written)
+        written = inside(layer, written, target, machine.diagnostics)
+        if reading is not None:
+            self._check_reading(reading, written, source)
+        if target is machine.data:
+            self._history.writes(layer, written)
+        store(layer, written, target)
         for hook in machine.hooks:
             hook(LayerRun(layer, written, work))
         return written, target
+
+    def _target(self, layer: HardwareLayer, written: Written) -> DataMemory:
+        """Return the memory that a layer writes: data memory, or one as large as needed between streaming layers.
+
+        The part has a rolling buffer there, which destroys what was in data memory.
+        """
+        machine, index = self.machine, layer.index
+        streams = self._streams(index)
+        self._producer = Producer.of(layer, written, machine.device, self.master) if streams else None
+        if not streams:
+            return machine.data
+        self._add_ring(layer)
+        self._fed = frozenset(np.unique(written.instance).tolist())
+        successor = self._successor(index)
+        if successor is not None and self._streams(successor):
+            self._side = DataMemory(max(1, highest_word(written)))
+            return self._side
+        self._rings.check_output(index, written)
+        return machine.data
+
+    def _check_reading(self, reading: Reading, written: Written, source: DataMemory) -> None:
+        """Check where a layer's input came from, and what becomes of it while it is read."""
+        if source is not self.machine.data:
+            check_stream_input(reading, self.machine.diagnostics)
+            return
+        self._history.reads(reading)
+        check_own_input(reading, written, source, self.machine.diagnostics)
+        check_read_ahead(reading, written, self.machine.device, self.machine.diagnostics)
 
     def _check_place(self, layer: HardwareLayer) -> None:
         """Check what depends on the layers before, and count this one."""
@@ -253,7 +291,7 @@ class Run:
             machine.diagnostics.report("warning", text, quadrant=self.master, register="CTL")
 
     def _check_group(self, layer: HardwareLayer) -> None:
-        """The fast FIFO feeds a group unless each quadrant has its first processor only. spec: registers, 8.6."""
+        """The fast FIFO feeds a group unless each quadrant has its first processor only."""
         control = {q: self.machine.registers.fields("CTL", q) for q in self.quadrants}
         processors = layer.processors.tolist()
         expected = processors == [0] or any(p in processors for p in (1, 2, 3))
@@ -264,59 +302,63 @@ class Run:
                 self.machine.diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
 
     def _source(self, layer: HardwareLayer) -> tuple[DataMemory, int]:
-        """Return the memory that a layer reads, and its first word. spec: execution, sections 9.2 and 9.3."""
+        """Return the memory that a layer reads, and its first word.
+
+        Without streaming, FIFOs fill data memory from the first layer's read pointer on.
+        """
         machine = self.machine
         if layer.index == self.first and self.frame is not None:
             frame = self.frame.frame(machine.fifos)
+            fed = [INSTANCES_PER_QUADRANT * q for quadrants in self.frame.feeds.values() for q in quadrants]
+            self._fed = frozenset(fed)
             if self._streams(layer.index):
                 return frame, 0
             words = np.arange(layer.read_pointer, min(layer.read_pointer + frame.size, machine.data.size))
             if len(words) < frame.size:
                 text = f"the frame of {frame.size:#x} words from {layer.read_pointer:#x} leaves data memory"
                 machine.diagnostics.report("error", text, layer=layer.index, register="RPTR")
-            for quadrants in self.frame.feeds.values():
-                for instance in (4 * quadrant for quadrant in quadrants):
-                    values = frame.load_words(instance, words - layer.read_pointer)
-                    machine.data.store_words(np.array(instance), words, values, HOST)
+            for instance in fed:
+                values = frame.load_words(instance, words - layer.read_pointer)
+                machine.data.store_words(np.array(instance), words, values, HOST)
             return machine.data, layer.read_pointer
         if self._streams(layer.index) and self._side is not None:
             return self._side, layer.read_pointer
         return machine.data, layer.read_pointer
 
-    def _forget_buffer(self, layer: HardwareLayer) -> None:
-        """The rolling buffer of a streaming layer destroys what was there. spec: execution, section 9.3."""
+    def _add_ring(self, layer: HardwareLayer) -> None:
+        """Note the rolling buffer that a streaming layer reads."""
         length = self.machine.registers.read("FMAX", self.master, layer.index)
         if length == 0:
             return
+        first, end = layer.read_pointer, layer.read_pointer + length
         instances = np.unique(layer.processors // PROCESSORS_PER_INSTANCE)
-        self.machine.data.forget(instances, slice(layer.read_pointer, layer.read_pointer + length))
+        self._rings.add(Ring(layer.index, first, end, frozenset(instances.tolist()), self._fed))
+        self.machine.data.destroy(instances, slice(first, end))
 
-    def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> tuple[Written, Work]:
+    def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> tuple[Written, Work, Reading | None]:
+        """Return what a layer writes, what it computed with, and what it read, if it read anything."""
         machine, diagnostics = self.machine, self.machine.diagnostics
         if not len(layer.processors) or not has_output(layer) or exceeds_model(layer, diagnostics):
-            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8))
+            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8)), None
         if layer.kind is Kind.PASSTHROUGH:
-            everything = np.ones((layer.passes, len(layer.processors)), bool)
-            values = read_input(layer, source, pointer, everything, diagnostics)
-            return place_copies(layer, machine.device, values), Work(values)
+            values, reading = read_input(layer, source, pointer, None, diagnostics)
+            return place_copies(layer, machine.device, values), Work(values), reading
         if layer.kind is Kind.DEPTHWISE:
             weights = fetch_depthwise(layer, machine.kernels, diagnostics)
-            used = np.asarray(weights.any(axis=2))
-            x = read_input(layer, source, pointer, used, diagnostics)
+            x, reading = read_input(layer, source, pointer, weights, diagnostics)
             total = arithmetic.convolve_each(layer, x, weights)
-            total += arithmetic.processor_bias(layer, machine.biases, used, diagnostics)[..., None, None]
+            total += arithmetic.processor_bias(layer, machine.biases, reading.matters, diagnostics)[..., None, None]
             values = arithmetic.finish(layer, total, diagnostics)
-            return place_depthwise(layer, machine.device, values, self.master), Work(x, weights, total)
+            return place_depthwise(layer, machine.device, values, self.master), Work(x, weights, total), reading
         outputs = output_count(layer, diagnostics)
         if outputs < 1:
-            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8))
+            return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8)), None
         weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
-        matters = np.asarray(weights.any(axis=(0, 3)))
-        x = read_input(layer, source, pointer, matters, diagnostics)
+        x, reading = read_input(layer, source, pointer, weights, diagnostics)
         total = arithmetic.convolve(layer, x, weights)
         late = int(not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first)
         nonzero = np.asarray(weights.any(axis=(1, 2, 3)))
         bias = arithmetic.output_bias(layer, machine.biases, used, nonzero, late, diagnostics)
         total += bias[:, None, None]
         values = arithmetic.finish(layer, total, diagnostics)
-        return place_outputs(layer, machine.device, values, self.master), Work(x, weights, total)
+        return place_outputs(layer, machine.device, values, self.master), Work(x, weights, total), reading

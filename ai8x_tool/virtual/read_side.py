@@ -1,37 +1,95 @@
-"""From data memory to what the multipliers see: fetch, pooling, element-wise operators. spec: execution, section 5."""
+"""From data memory to what the multipliers see: fetch, pooling, element-wise operators."""
 
 from __future__ import annotations
 
-from functools import reduce
+from dataclasses import dataclass
+from functools import cached_property, reduce
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, PROCESSORS_PER_QUADRANT
-from ai8x_tool.virtual.data_memory import HOST, UNDEFINED, DataMemory
+from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE
+from ai8x_tool.virtual.data_memory import LANES, UNDEFINED, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
+from ai8x_tool.virtual.scan_order import NEVER, last_reads
 
 Array = npt.NDArray[Any]
 
+_SIDES = [0, 2, 3, 5, 6, 8]
+"""Taps of a 3×3 kernel outside its middle column."""
 _FUNCTIONS = {"sub": np.subtract, "add": np.add, "or": np.bitwise_or, "xor": np.bitwise_xor}
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """The input bytes of a layer: index arrays that broadcast to (operands, passes, processors, rows, columns).
+
+    `word` ascends along every axis. `weights` are the layer's, None for layers that look at everything; `origin` tells
+    who wrote the bytes that were read, in the full shape.
+    """
+
+    layer: HardwareLayer
+    instance: Array
+    word: Array
+    lane: Array
+    weights: Array | None
+    origin: Array
+
+    @property
+    def place(self) -> tuple[Array, Array, Array]:
+        """Index arrays (instance, word, lane) of all bytes."""
+        return self.instance, self.word, self.lane
+
+    @property
+    def words(self) -> tuple[int, int]:
+        """First and last word."""
+        return int(self.word.flat[0]), int(self.word.flat[-1])
+
+    @cached_property
+    def matters(self) -> Array:
+        """(passes, processors) of bool: False where no kernel looks at the data."""
+        if self.weights is None:
+            return np.ones(self.origin.shape[1:3], bool)
+        axes = (0, 3) if self.layer.kind is not Kind.DEPTHWISE else (2,)
+        return np.asarray(self.weights.any(axis=axes))
+
+    @cached_property
+    def needed(self) -> Array:
+        """Which bytes any window holds and any kernel looks at, in the full shape."""
+        held = self.matters[:, :, None, None] & (last_reads(self.layer) > NEVER)
+        return np.broadcast_to(held, self.origin.shape) & ~self._beyond
+
+    @property
+    def _beyond(self) -> Array:
+        """Which bytes lie behind the data of a widely dilated 1D convolution.
+
+        It arrives as a 3×3 convolution of which only the middle column is used, on data that are folded into rows of
+        one dilation each. The last row is as long as the others, whatever memory holds there.
+        """
+        beyond = np.zeros(self.origin.shape, bool)
+        folded = self.layer.geometry.kernel == (3, 3) and self.weights is not None
+        if folded and not self.weights[..., _SIDES].any():  # type: ignore[index]
+            last = self.origin[..., -1, :]
+            beyond[..., -1, :] = np.logical_or.accumulate(last != last[..., :1], axis=-1)
+        return beyond
+
+
 def read_input(
-    layer: HardwareLayer, memory: DataMemory, pointer: int, matters: Array, diagnostics: Diagnostics
-) -> Array:
+    layer: HardwareLayer, memory: DataMemory, pointer: int, weights: Array | None, diagnostics: Diagnostics
+) -> tuple[Array, Reading]:
     """Return the layer's input (passes, processors, rows, columns) as int8, pooled, combined, zeros inserted.
 
-    `pointer` is the first word; `matters` is (passes, processors), False where no kernel looks at the data.
+    `pointer` is the first word.
     """
-    fetched = _fetch(layer, memory, pointer, matters, diagnostics)
+    values, reading = _fetch(layer, memory, pointer, weights, diagnostics)
     operation = layer.operation
     if operation.operands > 1 and operation.pool and not operation.pool_first:
-        x = _pool(layer, _combine(layer, fetched))
+        x = _pool(layer, _combine(layer, values))
     else:
-        x = _combine(layer, _pool(layer, fetched))
-    return _insert_zeros(x) if layer.transposed else x
+        x = _combine(layer, _pool(layer, values))
+    return _insert_zeros(x) if layer.transposed else x, reading
 
 
 def _positions(layer: HardwareLayer, axis: int) -> Array:
@@ -42,90 +100,48 @@ def _positions(layer: HardwareLayer, axis: int) -> Array:
     return np.arange(geometry.pooled[axis]) * geometry.stride
 
 
-def _fetch(layer: HardwareLayer, memory: DataMemory, pointer: int, matters: Array, diagnostics: Diagnostics) -> Array:
-    """Return raw input as (operands, passes, processors, rows, columns) of int8. spec: execution, section 5.1."""
+def _places(layer: HardwareLayer, pointer: int) -> tuple[Array, Array, Array]:
+    """Return (instance, word, lane) of the raw input.
+
+    Operands lie next to each other, then passes, then columns, then rows, a word each; or four pixels of a channel in
+    each word (chw).
+    """
     geometry, operands = layer.geometry, layer.operation.operands
-    rows, columns = _positions(layer, 0), _positions(layer, 1)
-    pixels = rows[:, None] * geometry.columns + columns
-    instances = (layer.processors // PROCESSORS_PER_INSTANCE)[:, None, None]
+    pixels = _positions(layer, 0)[:, None] * geometry.columns + _positions(layer, 1)
+    instance = (layer.processors // PROCESSORS_PER_INSTANCE)[:, None, None]
     if layer.chw:
         # With this format there is one pass and one operand; others, by mistake, see the same.
         shape = (operands, geometry.passes, 1, *pixels.shape)
-        word = np.broadcast_to((4 * pointer + pixels) // 4, shape)
-        lanes = (4 * pointer + pixels) % 4
-    else:
-        inside = np.arange(geometry.passes) * operands + np.arange(operands)[:, None]
-        word = (pointer + inside[..., None, None] + pixels * geometry.pitch)[:, :, None]
-        lanes = (layer.processors % PROCESSORS_PER_INSTANCE)[:, None, None]
-    beyond = word >= memory.size
-    if beyond.any():
+        place = LANES * pointer + pixels
+        return instance, np.broadcast_to(place // LANES, shape), place[None] % LANES
+    inside = np.arange(geometry.passes) * operands + np.arange(operands)[:, None]
+    word = (pointer + inside[..., None, None] + pixels * geometry.pitch)[:, :, None]
+    return instance, word, (layer.processors % PROCESSORS_PER_INSTANCE)[:, None, None]
+
+
+def _fetch(
+    layer: HardwareLayer, memory: DataMemory, pointer: int, weights: Array | None, diagnostics: Diagnostics
+) -> tuple[Array, Reading]:
+    """Return raw input as (operands, passes, processors, rows, columns) of int8, and where it came from."""
+    instance, word, lane = _places(layer, pointer)
+    beyond = None
+    if int(word.flat[-1]) >= memory.size:
+        beyond = word >= memory.size
         diagnostics.report(
             "error",
             f"input is read up to word {int(word.max()):#x} of an instance, which has {memory.size:#x}",
             layer=layer.index,
             register="RPTR",
         )
-        word = np.where(beyond, 0, word)
-    values, origin = memory.fetch(instances, word, lanes)
-    if beyond.any():
+        word = np.minimum(word, memory.size - 1)
+    values, origin = memory.fetch(instance, word, lane)
+    if beyond is not None:
         values, origin = np.where(beyond, np.int8(0), values), np.where(beyond, UNDEFINED, origin)
-    _check_defined(layer, origin, matters, diagnostics)
-    _check_mixed(layer, memory.clobbered[instances, word, lanes], origin, matters, diagnostics)
-    return values
-
-
-def _check_defined(layer: HardwareLayer, origin: Array, matters: Array, diagnostics: Diagnostics) -> None:
-    """Report bytes that nobody wrote. spec: execution, section 12."""
-    undefined = origin == UNDEFINED
-    if not undefined.any():
-        return
-    planes = undefined.any(axis=(0, 3, 4)) & matters
-    if not planes.any():
-        return
-    step, rank = np.argwhere(planes)[0].tolist()
-    plane = undefined[:, step, rank]
-    processor = int(layer.processors[rank])
-    # Kernels of dilated 1D convolutions look at zero weights behind the data.
-    severe = not layer.resets and (plane.all() or layer.kind is Kind.PASSTHROUGH)
-    diagnostics.report(
-        "warning" if severe else "note",
-        f"processor {processor}, pass {step}: {int(plane.sum())} of {plane.size} input bytes were never written",
-        layer=layer.index,
-        quadrant=processor // PROCESSORS_PER_QUADRANT,
-        register="RPTR",
-    )
-
-
-def _check_mixed(
-    layer: HardwareLayer,
-    clobbered: Array,
-    origin: Array,
-    matters: Array,
-    diagnostics: Diagnostics,
-) -> None:
-    """Report input planes in which a layer replaced data that nothing had read: they were needed here."""
-    low = np.where(origin == UNDEFINED, np.iinfo(origin.dtype).max, origin).min(axis=(3, 4))
-    high = origin.max(axis=(3, 4))
-    mixed = (high > low).any(axis=0) & matters
-    if not mixed.any():
-        return
-    step, rank = np.argwhere(mixed)[0].tolist()
-    writers = sorted(set(np.unique(origin[:, step, rank]).tolist()) - {UNDEFINED})
-    names = " and ".join("the host" if writer == HOST else f"layer {writer}" for writer in writers)
-    replaced = (clobbered & mixed[:, :, None, None]).any()
-    processor = int(layer.processors[rank])
-    diagnostics.report(
-        "warning" if replaced else "note",
-        f"processor {processor}, pass {step}: the input was written by {names}"
-        + (", the later of which replaced data that nothing had read" if replaced else ""),
-        layer=layer.index,
-        quadrant=processor // PROCESSORS_PER_QUADRANT,
-        register="RPTR",
-    )
+    return values, Reading(layer, instance, word, lane, weights, origin)
 
 
 def _pool(layer: HardwareLayer, x: Array) -> Array:
-    """Pool the two last axes. spec: execution, section 5.2."""
+    """Pool the two last axes."""
     operation, geometry = layer.operation, layer.geometry
     if not operation.pool:
         return x
@@ -151,7 +167,7 @@ def _strided(x: Array, axis: int, start: int, stride: int, count: int) -> Array:
 
 
 def _combine(layer: HardwareLayer, x: Array) -> Array:
-    """Combine operands (first axis) from left to right, clamp once. spec: execution, section 5.3."""
+    """Combine operands (first axis) from left to right, clamp once."""
     if layer.operation.operands == 1:
         return x[0]
     combine = _FUNCTIONS[layer.operation.function]
@@ -159,7 +175,7 @@ def _combine(layer: HardwareLayer, x: Array) -> Array:
 
 
 def _insert_zeros(x: Array) -> Array:
-    """Double rows and columns; elements go to even places. spec: execution, section 5.4."""
+    """Double rows and columns; elements go to even places."""
     y = np.zeros((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]), np.int8)
     y[:, :, ::2, ::2] = x
     return y

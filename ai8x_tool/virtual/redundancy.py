@@ -1,4 +1,4 @@
-"""Register fields that follow from others, or have no effect here: what they should be. spec: registers, section 7.
+"""Register fields that follow from others, or have no effect here: what they should be.
 
 The model does not need these fields, the part does. A program in which they differ from what follows from the rest was
 not written on purpose.
@@ -80,7 +80,7 @@ def check_redundant(
 
 
 def time_slots(view: View) -> int:
-    """Return time slots minus 1. spec: registers, section 4.14."""
+    """Return time slots minus 1."""
     slots = 0
     for count in view.counts():
         if view.layer.kind is Kind.PASSTHROUGH and count:
@@ -91,7 +91,7 @@ def time_slots(view: View) -> int:
 
 
 def tram_entries(layer: HardwareLayer) -> int:
-    """Return how many TRAM entries a layer takes for each pass. spec: registers, section 4.10."""
+    """Return how many TRAM entries a layer takes for each pass."""
     if layer.kind is Kind.PASSTHROUGH:
         return 1
     columns = layer.geometry.pooled[1] * (2 if layer.transposed else 1)
@@ -168,7 +168,7 @@ def _write(view: View) -> Iterator[Rule]:
 
 
 def _pass_offset(view: View) -> int:
-    """Return the words between output passes. spec: registers, sections 7.9 and 7.12."""
+    """Return the words between output passes."""
     layer, write = view.layer, view.layer.write
     if layer.kind is Kind.PASSTHROUGH:
         emulated = view.device.eltwise_emulation and layer.operation.operands > 1 and write.pass_step > 0
@@ -217,7 +217,7 @@ def _layer_control(view: View) -> Iterator[Rule]:
 
 
 def _sources(view: View) -> int:
-    """Return the quadrants whose sums or bias the master collects. spec: registers, section 7.11."""
+    """Return the quadrants whose sums or bias the master collects."""
     layer = view.layer
     if not view.plain or layer.kernels.quad:
         return 0
@@ -226,7 +226,7 @@ def _sources(view: View) -> int:
 
 
 def _passes(view: View) -> Iterator[Rule]:
-    """Flattened layers spread their pass count over three registers. spec: registers, sections 7.12, 7.16, 7.17."""
+    """Flattened layers spread their pass count over three registers."""
     layer, post = view.layer, view.fields["POST"]
     if post["flatten"]:
         yield "LCTL2", "input_passes", layer.passes - 1 & 15, "the passes in TPTR"
@@ -286,7 +286,7 @@ def _parallel_end(view: View) -> int:
 
 
 def _tram(view: View) -> Iterator[Rule]:
-    """spec: registers, section 7.16."""
+    """The last column of a row that is kept for the kernel, and where earlier layers end."""
     layer = view.layer
     if view.fields["POST"]["flatten"] or (layer.transposed and layer.operation.pool):
         return

@@ -1,4 +1,4 @@
-"""Register content of all quadrants. spec: execution, section 2."""
+"""Register content of all quadrants."""
 
 from __future__ import annotations
 

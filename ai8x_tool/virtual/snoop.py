@@ -1,4 +1,4 @@
-"""Conditional execution: two units that watch what layers write (MAX78002). spec: execution, section 10."""
+"""Conditional execution: two units that watch what layers write (MAX78002)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be said of a program when it starts. spec: execution, sections 3.1, 12, 13.11; registers, section 9.4."""
+"""What can be said of a program when it starts."""
 
 from __future__ import annotations
 

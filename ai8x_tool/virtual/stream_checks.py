@@ -1,4 +1,4 @@
-"""FIFO input and layers that run concurrently: what would wait forever, or overrun. spec: execution, section 9."""
+"""FIFO input and layers that run concurrently: what would wait forever, or overrun."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where results go in data memory. spec: execution, section 8."""
+"""Where results go in data memory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, PROCESSORS_PER_QUADRANT, Device
-from ai8x_tool.virtual.data_memory import INSTANCES, DataMemory
+from ai8x_tool.virtual.data_memory import INSTANCES, LANES, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer
 
@@ -28,6 +28,13 @@ class Written:
     lane: Array | None
     values: Array
 
+    @property
+    def place(self) -> tuple[Array, Array, Array]:
+        """Index arrays (instance, word, lane) of all bytes."""
+        if self.lane is None:
+            return self.instance[..., None], self.word[..., None], np.arange(LANES)
+        return self.instance, self.word, self.lane
+
 
 def nothing_written() -> Written:
     """Return what a layer without outputs writes."""
@@ -41,7 +48,7 @@ def _pointer(device: Device, pointer: int) -> tuple[int, int]:
 
 
 def place_outputs(layer: HardwareLayer, device: Device, values: Array, master: int) -> Written:
-    """Place the outputs (outputs, rows, columns) of a convolution. spec: execution, section 8.1."""
+    """Place the outputs (outputs, rows, columns) of a convolution."""
     write = layer.write
     instance, word = _pointer(device, write.pointers[master])
     output = np.arange(len(values))[:, None]
@@ -56,7 +63,7 @@ def place_outputs(layer: HardwareLayer, device: Device, values: Array, master: i
 
 
 def place_copies(layer: HardwareLayer, device: Device, values: Array) -> Written:
-    """Place what a passthrough layer copies (passes, processors, rows, columns). spec: execution, section 8.2."""
+    """Place what a passthrough layer copies (passes, processors, rows, columns)."""
     instance, lane, base = _ranked(layer, device, layer.write.slot_step)
     passes = values.shape[0]
     flat = values.reshape(passes, len(layer.processors), -1)
@@ -66,7 +73,7 @@ def place_copies(layer: HardwareLayer, device: Device, values: Array) -> Written
 
 
 def place_depthwise(layer: HardwareLayer, device: Device, values: Array, master: int) -> Written:
-    """Place depth-wise outputs (passes, processors, rows, columns). spec: execution, section 8.3."""
+    """Place depth-wise outputs (passes, processors, rows, columns)."""
     write = layer.write
     if write.broadcast:
         first, word = _pointer(device, write.pointers[master])
@@ -91,22 +98,26 @@ def _ranked(layer: HardwareLayer, device: Device, step: int) -> tuple[Array, Arr
     return pointers[:, 0] + rank // PROCESSORS_PER_INSTANCE * step, rank % PROCESSORS_PER_INSTANCE, pointers[:, 1]
 
 
-def write_back(layer: HardwareLayer, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> Written:
-    """Store what `written` says; places outside the memory are reported and left out. Return what was stored."""
+def inside(layer: HardwareLayer, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> Written:
+    """Return what falls into the memory; places outside are reported."""
     if written.values.size == 0:
         return written
     low, high = int(written.instance.min()), int(written.instance.max())
     if low < 0 or high >= INSTANCES or int(written.word.max()) >= memory.size:
-        written = _inside(layer, written, memory, diagnostics)
+        return _clipped(layer, written, memory, diagnostics)
+    return written
+
+
+def store(layer: HardwareLayer, written: Written, memory: DataMemory) -> None:
+    """Store what a layer wrote, all of it inside the memory."""
     if written.lane is None:
         values = np.broadcast_to(written.values, np.broadcast_shapes(written.instance.shape, written.word.shape))
         memory.store_words(written.instance, written.word, values, layer.index)
     else:
         memory.store_bytes(written.instance, written.word, written.lane, written.values, layer.index)
-    return written
 
 
-def _inside(layer: HardwareLayer, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> Written:
+def _clipped(layer: HardwareLayer, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> Written:
     shape = written.values.shape
     instance, word = np.broadcast_to(written.instance, shape), np.broadcast_to(written.word, shape)
     good = (instance >= 0) & (instance < INSTANCES) & (word < memory.size)

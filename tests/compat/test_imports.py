@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from ai8x_tool.plugins import find as plugins
+from ai8x_tool.plugins.load import library_names
 
 NEIGHBOUR = "VALUE = {value}\n"
 USER = """
@@ -71,3 +74,31 @@ def test_a_model_file_that_chooses_a_device_does_so_for_itself(tmp_path: Path, m
     from ai8x_tool.compat import ai8x
 
     assert plugins.find_model("m").build().op.groups == 2 and ai8x.dev is None
+
+
+def test_modules_may_appear_while_names_are_put_in_place(tmp_path: Path) -> None:
+    class Late:
+        """Garbage that imports something when it is collected, as the remains of worker processes do."""
+
+        def __init__(self) -> None:
+            self.cycle = self
+
+        def __del__(self) -> None:
+            sys.modules[f"late_{next(numbers)}"] = sys
+
+    numbers, thresholds = count(), gc.get_threshold()
+    try:
+        for threshold in range(20, 1500, 20):
+            gc.collect()
+            gc.disable()
+            Late()
+            gc.set_threshold(threshold)
+            gc.enable()
+            with library_names(tmp_path / "models" / "mine.py"):
+                assert "ai8x" in sys.modules
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.enable()
+        for name in [name for name in sys.modules.copy() if name.startswith("late_")]:
+            del sys.modules[name]
+    assert next(numbers) > 50

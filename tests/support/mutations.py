@@ -361,7 +361,7 @@ def pool_at(layer, lanes, pointer, rank, e, i, j):
 
 
 def finished(operation, sums):
-    """spec: execution, section 7.3, in exact integers."""
+    """Shift with rounding, clamp, activate, in exact integers."""
     shift = 7 - operation.shift
     result = []
     for total in sums.ravel().tolist():
@@ -373,7 +373,7 @@ def finished(operation, sums):
 
 
 def weight_uses(layer, processor):
-    """Yield (stream byte, bit mask, pass, tap) of every weight that `layer` takes from `processor`. spec: 6.1."""
+    """Yield (stream byte, bit mask, pass, tap) of every weight that `layer` takes from `processor`."""
     kernels = layer.kernels
     if layer.kind is LayerKind.PASSTHROUGH or processor not in layer.processors.tolist():
         return
@@ -385,7 +385,7 @@ def weight_uses(layer, processor):
 
 
 def bias_entries(layer, quadrant, outputs):
-    """Return the entries of `quadrant` that a layer adds. spec: execution, section 7.2; no parallel kernels."""
+    """Return the entries of `quadrant` that a layer adds. No parallel kernels."""
     if quadrant not in layer.bias:
         return set()
     offset = layer.bias[quadrant]

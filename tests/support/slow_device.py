@@ -1,4 +1,4 @@
-"""Reading data memory and pooling with plain loops: what the virtual device does with arrays. spec: execution, 5."""
+"""Reading data memory and pooling with plain loops: what the virtual device does with arrays."""
 
 from __future__ import annotations
 

@@ -277,10 +277,10 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
 def test_a_full_disk_is_one_line_and_leaves_no_debris(
     workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(self: Path, data: bytes) -> int:
+    def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(Ai8xError, match="No space left on device"):
         run(console, epochs=1)
     assert not list(Path("logs").rglob("*.pth.tar*"))

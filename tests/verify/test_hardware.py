@@ -11,7 +11,7 @@ from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import run
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.synthesis.hardware_check import check_program
+from ai8x_tool.synthesis.hardware_check import check_program, compare_run
 from ai8x_tool.virtual import VirtualDevice
 
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
@@ -156,3 +156,76 @@ def test_every_value_counts():
         assert check.layers[1].different == 1
         first = check.layers[1].first
         assert (0, first.channel, first.row, first.column) == place
+
+
+# -- What memory holds at the end --------------------------------------------------------------------------------------
+
+
+def copying(*layers, device=MAX78000, shape=(4, 4, 4), weights=(), **top):
+    """Return program and tensors of layers that mostly copy four channels; nobody has checked where they write."""
+    base = {"op": "none", "processors": 0xF, "output_processors": 0xF}
+    network = build([{**base, **layer} for layer in layers], list(weights), shape, device, **top)
+    sample = random_sample(shape)
+    tensors = run(network, sample[None])
+    return lower(map_network(network, MappingOptions()), LoweringOptions(), sample, tensors), tensors
+
+
+OUTPUT = {"out_offset": 0x1000, "output": True}
+
+
+@DEVICES
+def test_output_that_a_later_layer_overwrites(device):
+    """Every layer computes what it should; of the first output, two rows are gone at the end."""
+    last = {"in_offset": 0x2000, "out_offset": 0x1020, "output": True}
+    check = check_program(*copying(OUTPUT, {"in_offset": 0x1000, "out_offset": 0x2000}, last, device=device))
+    assert not check.equal
+    assert [layer.different for layer in check.layers] == [32, 0, 0]
+    first = check.layers[0].first
+    assert (first.channel, first.row, first.column, first.lost) == (0, 2, 0, True)
+    assert "wrote it, but memory holds" in check.text()
+    assert check.document()["layers"][0]["first"]["lost"]
+
+
+@DEVICES
+@pytest.mark.parametrize("offset", [0x1040, 0xFC0])
+def test_output_that_is_kept(device, offset):
+    last = {"in_offset": 0x2000, "out_offset": offset, "output": True}
+    assert check_program(*copying(OUTPUT, {"in_offset": 0x1000, "out_offset": 0x2000}, last, device=device)).equal
+
+
+def test_data_that_are_no_output_may_go():
+    layers = ({**OUTPUT, "output": False}, {"in_offset": 0x1000, "out_offset": 0x2000})
+    assert check_program(*copying(*layers, {"in_offset": 0x2000, "out_offset": 0x1000})).equal
+
+
+@pytest.mark.parametrize("width", [8, 32])
+def test_last_byte_of_an_output(width):
+    """Whatever byte of a kept output changes after the run: exactly one value differs."""
+    program, tensors = lowered(MAX78000, width)
+    count = 0
+    for address in (block.address + 4 * i for block in program.answers for i in range(len(block.values))):
+        device = VirtualDevice(MAX78000).load(program)
+        device.write(address, device.read(address) ^ 0x80)
+        layers = compare_run(program, tensors, device).layers
+        count += sum(layer.different for layer in layers)
+        assert all(layer.first.lost for layer in layers if layer.different)
+    assert count == (2 if width == 8 else 7)
+
+
+def test_data_buffer_is_kept_for_the_next_inference():
+    """What the buffer's layers wrote must be there at the end, unless another of them replaced it."""
+    buffer = {"name": "past", "processors": 0xF, "channels": 4, "dim": 4, "offset": 0x100}
+    ring = {"in_sequences": "past", "in_channels": 4}
+    layers = [
+        {"out_offset": 0x800, "in_dim": [1, 1]},
+        {**ring, "in_dim": 3, "in_offset": 0x104, "out_offset": 0x100, "buffer_shift": 1},
+        {"in_sequences": [0], "in_offset": 0x800, "out_offset": 0x10C, "buffer_insert": 1},
+        {**ring, "op": "Conv1d", "kernel_size": 1, "pad": 0, "in_dim": 4, "in_offset": 0x100, "out_offset": 0x200},
+    ]
+    given = {"shape": (4, 1, 1), "weights": [(4, 4, 1, 1)], "data_buffer": [buffer]}
+    assert check_program(*copying(*layers, **given)).equal
+    sample = {"in_sequences": [0], "in_offset": 0x800, "in_dim": [1, 1]}
+    zeros = {"in_offset": 0x200, "in_dim": [4, 1]}
+    for last, lost in (({**sample, "out_offset": 0x104}, 1), ({**zeros, "out_offset": 0x10C}, 2)):
+        check = check_program(*copying(*layers, last, **given))
+        assert [(layer.index, layer.first.lost) for layer in check.layers if layer.different] == [(lost, True)]

@@ -1,4 +1,4 @@
-"""Stores and loads, start and completion. spec: execution, sections 2 and 3."""
+"""Stores and loads, start and completion."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_data_memory_of_other_quadrants(device):
 
 @BOTH
 def test_packed_kernels(device):
-    """Nine bytes make a column, byte 0 first; surplus bytes are dropped. spec: execution, section 2.1."""
+    """Nine bytes make a column, byte 0 first; surplus bytes are dropped."""
     board = Board(device)
     base = device.kernel_base(3)
     board.virtual.write(base + 4 * 5 + 1, 1, 1)
@@ -108,7 +108,7 @@ def test_registers_are_plain_storage(device):
 
 @BOTH
 def test_clear_functions(device):
-    """Each TEST code clears one memory of its quadrant, and says that it is done. spec: registers, section 6.4."""
+    """Each TEST code clears one memory of its quadrant, and says that it is done."""
     board = Board(device, (0, 1))
     memories = {
         "data": lambda q: board.out(4 * q, 5)[0],
@@ -146,7 +146,7 @@ def test_clearing_registers():
 
 @BOTH
 def test_byte_collector(device):
-    """Four pixels of one lane in each word, after a first load that says nothing. spec: execution, section 2.3."""
+    """Four pixels of one lane in each word, after a first load that says nothing."""
     board = Board(device)
     board.put("WPTR", 1 << device.write_instance_shift | 0x100)
     board.put("LCTL2", {"write_increment": 1})
@@ -211,7 +211,7 @@ def test_second_inference_keeps_everything_but_the_data(device):
 
 @BOTH
 def test_other_quadrants_do_not_start(device):
-    """Only the store to the master starts, and it counts who is enabled then. spec: execution, section 3.1."""
+    """Only the store to the master starts, and it counts who is enabled then."""
     board = copying(device, (0, 2))
     board.put("CTL", board.control | {"run": 1, "sync": 1, "master": 0}, 2)
     assert board.virtual.completed == 0
@@ -254,7 +254,7 @@ def test_start_layer_and_jumps():
 
 
 def test_sequence_that_ends_below_its_highest_layer():
-    """After a jump beyond `last`, execution goes on until `last` itself. spec: execution, section 3.2."""
+    """After a jump beyond `last`, execution goes on until `last` itself."""
     board = copying(MAX78002, layers=4)
     for n, fields in {0: {"target": 2, "link": 1}, 3: {"target": 1, "link": 1}}.items():
         board.put("NEXT", fields, 0, n)
@@ -265,7 +265,7 @@ def test_sequence_that_ends_below_its_highest_layer():
 
 
 def test_one_shot_executes_a_layer_for_each_start():
-    """spec: execution, section 3.4"""
+    """The handler clears the completion flag; each further store with the start bit executes the next layer."""
     board = copying(MAX78002, layers=3, one_shot=1)
     board.start(last=2)
     for executed in (1, 2, 3):

@@ -1,7 +1,4 @@
-"""Diagnostics of control, registers, sequence and FIFOs: a good program, one small change, one report.
-
-spec: execution, section 12.
-"""
+"""Diagnostics of control, registers, sequence and FIFOs: a good program, one small change, one report."""
 
 from __future__ import annotations
 
@@ -109,6 +106,13 @@ def test_control_that_differs_between_quadrants(good, field):
         quadrant=1,
         register="CTL",
     )
+
+
+@pytest.mark.parametrize("field", ["simple_1bit", "external_ready"])
+def test_options_that_are_not_modelled(good, field):
+    stores = good.fields("CTL", 0, **{field: 1})
+    message = rf"{field} = 1, but .* is not modelled"
+    expect(good.device, stores, "warning", message, only=False, quadrant=0, register="CTL")
 
 
 def test_layer_count_that_differs_between_quadrants(good):
@@ -363,7 +367,7 @@ def test_stream_that_is_read_elsewhere(stream):
 def test_rolling_buffer_that_leaves_memory(stream):
     size = stream.device.instance_size // 4
     stores = stream.fields("FMAX", layer=1, words=size)
-    expect(stream.device, stores, "error", "leaves data memory", layer=1, register="FMAX")
+    expect(stream.device, stores, "error", "leaves data memory", only=False, layer=1, register="FMAX")
 
 
 def test_rolling_buffer_that_is_too_small(stream):

@@ -1,4 +1,4 @@
-"""What layers compute, by hand and by plain loops. spec: execution, sections 4 to 10."""
+"""What layers compute, by hand and by plain loops."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_bias_of_all_quadrants_is_added():
 @BOTH
 @pytest.mark.parametrize(("bits", "code"), [(8, 0), (4, 3), (2, 2), (1, 1)])
 def test_narrow_weights_share_bytes(device, bits, code):
-    """Consecutive kernels take the next bits of a byte, lowest first. spec: execution, section 6.1."""
+    """Consecutive kernels take the next bits of a byte, lowest first."""
     board = Board(device)
     board.pixels([0], 0, [[1]])
     stream = [0xE4, 0x1B, 0x93, 0x5A, 0xC7, 0x38, 0x6D, 0xF0]
@@ -308,7 +308,7 @@ def test_channel_per_byte_stream(device):
 
 @BOTH
 def test_copies_close_holes_in_each_quadrant(device):
-    """spec: execution, section 14.2"""
+    """Four processors of quadrant 0 become lanes 0 to 3 of one instance, one of quadrant 1 lane 0 of another."""
     board = Board(device, (0, 1))
     processors = (0, 4, 8, 12, 16)
     x = signed((5, 6))
@@ -322,7 +322,7 @@ def test_copies_close_holes_in_each_quadrant(device):
 
 @BOTH
 def test_unused_lanes_are_preserved(device):
-    """spec: execution, sections 8.4 and 13.3"""
+    """Only the bytes of outputs change: nothing known tells whether the part clears the others."""
     board = Board(device)
     board.words(0, 0x800, [0x44332211])
     board.pixels([0, 1], 0, [[1], [2]])
@@ -333,7 +333,7 @@ def test_unused_lanes_are_preserved(device):
 
 @BOTH
 def test_output_passes_gaps_and_instances(device):
-    """Twelve outputs in two passes of six lanes, two words apart, from instance 2 on. spec: execution, section 8.1."""
+    """Twelve outputs in two passes of six lanes, two words apart, from instance 2 on."""
     board = Board(device)
     x = signed((5,))
     board.pixels([0], 0, [x])
@@ -350,7 +350,7 @@ def test_output_passes_gaps_and_instances(device):
 
 @BOTH
 def test_layer_reads_all_before_it_writes(device):
-    """A layer may overwrite its own input. spec: execution, section 8.4."""
+    """A layer may overwrite its own input."""
     board = Board(device)
     x = signed((8,))
     board.pixels([0], 0x10, [x])

@@ -29,8 +29,8 @@ COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 
 KNOWN = ("starts after", "powered down")
-"""A frame shorter than what the first streaming layer waits for (spec: registers, section 8.1, quirk); outputs that
-nothing reads in a quadrant that --powerdown switches off."""
+"""A frame shorter than what the first streaming layer waits for, as in programs of the reference; outputs that nothing
+reads in a quadrant that --powerdown switches off."""
 
 WRONG = (
     caution_binary_zeros,

@@ -1,0 +1,187 @@
+"""Layers whose output lies over their own input: the report against an execution in order, window by window."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hand_made import Board, copy
+from networks import MAPPING, build, program, random_sample
+from ordered_device import execute, in_order
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.errors import Ai8xError
+
+BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
+INPUT = 0x400
+
+
+def layer(op, outputs=0xF, processors=0xF, **keys):
+    base = {"processors": processors, "output_processors": outputs, "in_offset": INPUT, "activate": "None"}
+    return {"op": op, **base, **keys}
+
+
+def conv(kernel="3x3", pad=1, **keys):
+    return layer("Conv2d", kernel_size=kernel, pad=pad, **keys)
+
+
+POOL = {"max_pool": [2, 3], "pool_stride": 2}
+KINDS = {
+    # name: (layer, weights, shape, device)
+    "3x3": (conv(), [(4, 4, 3, 3)], (4, 5, 6), MAX78000),
+    "3x3 without padding": (conv(pad=0), [(4, 4, 3, 3)], (4, 5, 6), MAX78000),
+    "wide padding": (conv(pad=3), [(4, 4, 3, 3)], (4, 4, 3), MAX78002),
+    "1x1": (conv("1x1", 0), [(4, 4, 1, 1)], (4, 3, 5), MAX78000),
+    "pooling": (conv(**POOL), [(4, 4, 3, 3)], (4, 6, 7), MAX78000),
+    "sparse pooling": (conv("1x1", 0, max_pool=2, pool_stride=3), [(4, 4, 1, 1)], (4, 8, 8), MAX78000),
+    "pool dilation": (conv("1x1", 0, max_pool=2, pool_stride=1, pool_dilation=2), [(4, 4, 1, 1)], (4, 6, 5), MAX78002),
+    "stride": (layer("none", pool_stride=2), [], (4, 6, 6), MAX78002),
+    "operands": (conv("1x1", 0, eltwise="add", operands=2), [(4, 4, 1, 1)], (8, 4, 4), MAX78000),
+    "operands without kernels": (layer("add", operands=3), [], (12, 4, 3), MAX78002),
+    "emulated operator": (layer("sub", operands=3), [], (12, 4, 3), MAX78000),
+    "input passes": (conv(processors=(1 << 36) - 1), [(4, 70, 3, 3)], (70, 4, 4), MAX78000),
+    "output passes": (conv(outputs=(1 << 36) - 1), [(70, 4, 3, 3)], (4, 4, 4), MAX78000),
+    "passthrough of several passes": (layer("none", (1 << 36) - 1, (1 << 36) - 1), [], (70, 3, 4), MAX78000),
+    "gap": (conv(write_gap=2), [(4, 4, 3, 3)], (4, 4, 5), MAX78000),
+    "read gap": (conv(read_gap=1), [(4, 4, 3, 3)], (4, 4, 5), MAX78002),
+    "32 bits": (conv(output_width=32), [(4, 4, 3, 3)], (4, 4, 5), MAX78000),
+    "transposed": (layer("ConvTranspose2d", pad=1), [(4, 4, 3, 3)], (4, 4, 5), MAX78000),
+    "transposed, pad 0": (layer("ConvTranspose2d", pad=0), [(4, 4, 3, 3)], (4, 3, 3), MAX78002),
+    "depthwise": (conv(groups=4), [(4, 1, 3, 3)], (4, 5, 4), MAX78002),
+    "1D": (layer("Conv1d", kernel_size=4, pad=1, max_pool=2, pool_stride=2), [(4, 4, 4, 1)], (4, 20, 1), MAX78000),
+    "flatten": (layer("Linear", flatten=True), [(4, 4 * 12, 1, 1)], (4, 3, 4), MAX78000),
+    "channels side by side": (conv(processors=0x11, data_format="CHW"), [(4, 2, 3, 3)], (2, 6, 9), MAX78000),
+    "passthrough": (layer("none"), [], (4, 5, 5), MAX78002),
+    "other lanes": (conv("1x1", 0, processors=0x3, outputs=0xC), [(2, 2, 1, 1)], (2, 3, 4), MAX78000),
+}
+OFFSETS = (*range(-12, 28), *range(-150, 150, 20))
+
+
+def stores(first, weights, shape, device, offset, mapping=MAPPING):
+    network = build([{**first, "out_offset": INPUT + 4 * offset}], weights, shape, device)
+    return program(network, mapping, sample=random_sample(shape)).stores()
+
+
+def reported(virtual, index=0):
+    return [d for d in virtual.diagnostics if d.layer == index and "of its own input" in d.message]
+
+
+def check(virtual, snapshot, pixels=None):
+    """Compare the report on a layer with its execution in order; return the expected severity."""
+    expected = in_order(snapshot, pixels)
+    severity = "note" if expected.overwritten else None
+    if expected.conflicts:
+        severity = "error" if expected.differs else "warning"
+    found = reported(virtual, snapshot.run.layer.index)
+    assert [d.severity for d in found] == [severity] * (severity is not None)
+    for diagnostic in found:
+        assert diagnostic.register == "WPTR"
+        count = len(expected.conflicts or expected.overwritten)
+        assert int(re.search(r"(\d+) words", diagnostic.message)[1]) == count
+        if expected.conflicts:
+            word, instance = re.search(r"word (0x\w+) of instance (\d+)", diagnostic.message).groups()
+            assert (int(instance), int(word, 16)) in expected.conflicts
+    return severity
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_offset(kind):
+    """Reports agree at every distance between input and output; both kinds of overlap occur."""
+    *parts, device = KINDS[kind]
+    severities = set()
+    for offset in OFFSETS:
+        virtual, (snapshot, *_) = execute(device, stores(*parts, device, offset))
+        severities.add(check(virtual, snapshot))
+    assert "note" in severities
+    assert kind == "flatten" or severities & {"error", "warning"}
+
+
+@pytest.mark.parametrize("fast", [False, True], ids=["standard", "fast"])
+def test_frame_behind_a_fifo(fast):
+    """Without streaming, the frame lies in data memory, and the first layer may overwrite it too early."""
+    mapping = replace(MAPPING, fifo=True, fast_fifo=fast)
+    severities = set()
+    for offset in range(-24, 24):
+        first = conv(processors=0x7)
+        virtual, (snapshot,) = execute(MAX78000, stores(first, [(4, 3, 3, 3)], (3, 5, 6), MAX78000, offset, mapping))
+        severities.add(check(virtual, snapshot))
+    assert {"note", "error"} <= severities
+
+
+@BOTH
+def test_input_from_an_older_layer(device):
+    """Layer 2 reads what layer 0 wrote, and writes right behind the start of it."""
+    layers = [
+        {**layer("none"), "in_offset": 0, "out_offset": INPUT},
+        {**layer("none", 0xF0), "out_offset": 0x2000},
+        {**conv(in_sequences=[0]), "out_offset": INPUT + 4 * 8},
+    ]
+    network = build(layers, [(4, 4, 3, 3)], (4, 6, 6), device)
+    virtual, snapshots = execute(device, program(network).stores())
+    assert [check(virtual, s) for s in snapshots] == [None, None, "error"]
+
+
+def shifted(device, values, by, **options):
+    """Return a board on which a layer copies `values`, a pixel in each of 8 words, `by` words further."""
+    board = Board(device, **options)
+    board.pixels([0], 0x10, [values])
+    board.layer(**copy(device, 2, 4, RPTR=0x10, WPTR=0x10 + by))
+    return board.start()
+
+
+@BOTH
+def test_text(device):
+    (found,) = shifted(device, range(1, 9), 2).virtual.diagnostics
+    assert str(found) == (
+        "layer 0, WPTR: 6 words of its own input are overwritten before their last use, the first is word 0x12 of "
+        "instance 0: output pixel 0 is written after window (0, 0) was read, window (0, 2) (row, column) still reads it"
+    )
+    with pytest.raises(Ai8xError, match="6 words of its own input"):
+        assert shifted(device, range(1, 9), 2, strict=True).virtual.completed
+
+
+@BOTH
+def test_values_that_stay_the_same_are_a_warning(device):
+    (found,) = shifted(device, [7] * 8, 1).virtual.diagnostics
+    assert (found.severity, found.register) == ("warning", "WPTR")
+    assert "happens to keep its value" in found.message
+
+
+@BOTH
+@pytest.mark.parametrize("by", [0, -1, -7])
+def test_trailing_overlaps_are_notes(device, by):
+    (found,) = shifted(device, range(8), by, strict=True).virtual.diagnostics
+    assert (found.severity, found.message) == (
+        "note",
+        f"trailing overlap: {8 + by} words of its own input are overwritten after their last use",
+    )
+
+
+@BOTH
+@pytest.mark.parametrize("by", [8, -8])
+def test_neighbours_are_no_overlap(device, by):
+    assert shifted(device, range(8), by).virtual.diagnostics == []
+
+
+def test_data_that_meet_zero_weights_only_are_not_needed():
+    """Each pixel has two words, one for each pass; the output goes into the second word of the next pixel."""
+    kernels = np.ones((4, 70, 1, 1), np.int64)
+    first = conv("1x1", 0, processors=(1 << 36) - 1, write_gap=1)
+    for used, expected in ((70, "error"), (36, None)):
+        kernels[:, used:] = 0
+        virtual, (snapshot,) = execute(MAX78000, stores(first, [kernels], (70, 2, 4), MAX78000, 3))
+        assert check(virtual, snapshot) == expected
+
+
+@BOTH
+@pytest.mark.parametrize("kernel", [2, 3])
+def test_folded_convolutions_do_not_need_what_lies_behind_their_data(device, kernel):
+    """A widely dilated 1D convolution reads whole rows of ten pixels; of the last row, five are data."""
+    first = layer("Conv1d", kernel_size=kernel, dilation=10, pad=0)
+    skipped = 10 if kernel == 3 else 0
+    for begin, expected in ((25, None), (24, "error")):
+        virtual, (snapshot,) = execute(device, stores(first, [(4, 4, kernel, 1)], (4, 25, 1), device, begin + skipped))
+        assert in_order(snapshot).conflicts
+        assert check(virtual, snapshot, pixels=25) == expected
