@@ -297,6 +297,13 @@ CASES = {
             layer=2,
         )
     ],
+    "constraint_output_holes": [
+        one(point(0xF, output_processors=0x11), (4, 1, 1), [(2, 4, 1, 1)], values="output processor 4"),
+        one(point(0xF, output_processors=0x1111), (4, 4, 4), [(4, 4, 1, 1)], values="output processor 4"),
+        one(conv(output_processors=0xF0F), weights=[Weights((8, 3, 3, 3), range(8))], values="biases"),
+        one(conv(output_processors=0x5), weights=[Weights((2, 3, 3, 3), bits=4, shift=-4)], values="processor 2"),
+        one(conv(ALL >> 28, output_processors=0x33), (70, 8, 8), [(4, 70, 3, 3)], values="output processor 4"),
+    ],
     "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
     "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],
     "caution_unaligned_flatten": [
