@@ -223,10 +223,9 @@ def _time_slots(layer: Layer, processors: int, quadrants: tuple[int, ...], *, br
     return slots
 
 
-def _kernel_request(network: Network, layer: Layer, view: HardwareView, options: MappingOptions) -> KernelRequest:
-    assert view.kernels is not None
-    quad = options.quad and layer.index == network.start.index
-    shape = StreamShape(
+def stream_shape(layer: Layer, view: HardwareView) -> StreamShape:
+    """Return what the order of a layer's kernels depends on."""
+    return StreamShape(
         output_map=layer.output_map,
         inputs=layer.channels_in,
         outputs=layer.channels_out,
@@ -240,6 +239,12 @@ def _kernel_request(network: Network, layer: Layer, view: HardwareView, options:
         flatten=layer.flatten,
         depthwise=layer.depthwise,
     )
+
+
+def _kernel_request(network: Network, layer: Layer, view: HardwareView, options: MappingOptions) -> KernelRequest:
+    assert view.kernels is not None
+    quad = options.quad and layer.index == network.start.index
+    shape = stream_shape(layer, view)
     block = QUADRANTS * shape.per_byte if quad and shape.per_byte > 1 else 1
     for rule in STORED_RULES:
         require(rule, StoredLayer(layer, view.input_passes, view.inputs_per_pass, block))

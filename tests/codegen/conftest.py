@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from compilers import HEADERS, device_of, sources, write
+
+from tests.support.compilers import HEADERS, device_of, sources, write
 
 STUB = Path(__file__).parent / "stub"
 CASTS = ["-Wno-int-to-pointer-cast", "-Wno-pointer-to-int-cast"]

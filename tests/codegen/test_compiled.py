@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import build, program, random_sample
-from project_variants import UNLOADED, passing, project, two_outputs, variant_files, variants
-from projects import DEFAULT, DEVICES, classifier, conv, elements, expected_softmax, memory_after, rendered
 
 from ai8x_tool.device import MAX78000
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import build, program, random_sample
+from tests.support.project_variants import UNLOADED, passing, project, two_outputs, variant_files, variants
+from tests.support.small_projects import (
+    DEFAULT,
+    DEVICES,
+    classifier,
+    conv,
+    elements,
+    expected_softmax,
+    memory_after,
+    rendered,
+)
 
 
 @pytest.mark.parametrize(("name", "device", "options"), variants(), ids=lambda value: getattr(value, "name", None))

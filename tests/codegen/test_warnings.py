@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from compilers import COMPILERS, complaints, device_of, sources, write
-from networks import program
-from project_variants import UNLOADED, project, two_outputs, variant_files, variants
-from projects import DEFAULT, rendered
 
 from ai8x_tool.device import MAX78000, MAX78002
+from tests.support.compilers import COMPILERS, complaints, device_of, sources, write
+from tests.support.networks import program
+from tests.support.project_variants import UNLOADED, project, two_outputs, variant_files, variants
+from tests.support.small_projects import DEFAULT, rendered
 
 FEW = (
     *("default", "FIFO", "fast FIFO", "RISC-V debugging", "RISC-V without sleep", "verify kernels", "softmax, bytes"),

@@ -6,10 +6,10 @@ import re
 import subprocess
 
 import pytest
-from compilers import COMPILERS, complaints, write
-from golden_cases import entries, golden_folder, read_case
 
 from ai8x_tool.codegen import ProjectOptions, render_project
+from tests.support.compilers import COMPILERS, complaints, write
+from tests.support.golden_cases import entries, golden_folder, read_case
 
 pytestmark = [
     pytest.mark.golden,

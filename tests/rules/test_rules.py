@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from networks import Weights, build
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
@@ -15,6 +14,7 @@ from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.report.rule_catalogue import LAYER_PHASES
 from ai8x_tool.rule import check_rules, rule_text
+from tests.support.networks import Weights, build
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)
@@ -296,6 +296,13 @@ CASES = {
             (3, 8, 8),
             layer=2,
         )
+    ],
+    "constraint_output_holes": [
+        one(point(0xF, output_processors=0x11), (4, 1, 1), [(2, 4, 1, 1)], values="output processor 4"),
+        one(point(0xF, output_processors=0x1111), (4, 4, 4), [(4, 4, 1, 1)], values="output processor 4"),
+        one(conv(output_processors=0xF0F), weights=[Weights((8, 3, 3, 3), range(8))], values="biases"),
+        one(conv(output_processors=0x5), weights=[Weights((2, 3, 3, 3), bits=4, shift=-4)], values="processor 2"),
+        one(conv(ALL >> 28, output_processors=0x33), (70, 8, 8), [(4, 70, 3, 3)], values="output processor 4"),
     ],
     "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
     "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],

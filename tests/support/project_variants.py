@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from networks import build, program
-from projects import DEFAULT, classifier, conv, rendered
-
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import build, program
+from tests.support.small_projects import DEFAULT, classifier, conv, rendered
 
 
 def two_outputs(device=MAX78000):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
 from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT, STOP
+from ai8x_tool.mapping.kernel_stream import displaced_output
+from ai8x_tool.mapping.mapping import stream_shape
 from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.network.dimensions import passes, processors_per_pass
 from ai8x_tool.rule import Finding
@@ -114,6 +116,20 @@ def constraint_output_processors(s: Subject) -> Finding | None:
         return None
     channels = s.layer.channels_out
     return Finding(f"{s.layer.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
+
+
+def constraint_output_holes(s: Subject) -> Finding | None:
+    """Unused processors between output processors need kernels of a column each (3×3, one pass), and no bias."""
+    layer = s.layer
+    holes = ones(layer.output_map) != highest(layer.output_map) - lowest(layer.output_map) + 1
+    if not holes or layer.depthwise or layer.parameters is None:
+        return None
+    displaced = displaced_output(stream_shape(layer, s.view))
+    if displaced is None and layer.bias is None:
+        return None
+    what = "the biases behind a hole" if displaced is None else f"the kernels of output processor {displaced}"
+    text = f"output map {layer.output_map:#018x}: {what} are not stored where the part reads them"
+    return Finding(text, "use output_processors without holes")
 
 
 def constraint_padded_multi_pass(s: Subject) -> Finding | None:
@@ -399,6 +415,7 @@ ALLOCATION_RULES = (
     constraint_output_size,
     constraint_processors,
     constraint_output_processors,
+    constraint_output_holes,
     constraint_padded_multi_pass,
     constraint_eltwise_conv1d,
     constraint_pool_last,
