@@ -9,11 +9,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-import layer_tables as tables
 import numpy as np
 import pytest
-from golden_cases import entries, golden_folder, read_case
-from networks import QUIET, build
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
@@ -31,6 +28,9 @@ from ai8x_tool.mapping.cycles import (
 )
 from ai8x_tool.mapping.energy import ARM, RISC_V, estimate, inference_joules, input_words, kernel_words
 from ai8x_tool.mapping.statistics import layer_operations, statistics
+from tests.support import layer_tables as tables
+from tests.support.golden_cases import entries, golden_folder, read_case
+from tests.support.networks import QUIET, build
 
 FULL, LOADING = 200, 50
 """Clocks of the accelerator in MHz: with PLL and pipeline, and while weights are loaded."""

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 
-from networks import build
-
 from ai8x_tool.device import MAX78002
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.network.dimensions import map_for
+from tests.support.networks import build
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import LOWERING, MAPPING, Weights, build, random_kernels, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run
@@ -14,6 +13,7 @@ from ai8x_tool.mapping.hardware import hardware_view
 from ai8x_tool.mapping.rules.allocation_rules import constraint_output_holes
 from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.synthesis.hardware_check import check_program
+from tests.support.networks import LOWERING, MAPPING, Weights, build, random_kernels, random_sample
 
 MAPS = (0x5, 0x11, 0x1111, 0x33, 0xF0F, 0xFF00FF, 0xF00F, 0x30F0, 0x1D, 0x66, 0x10001, 0x77)
 KERNELS = (("Conv2d", 3), ("Conv2d", 1), ("Conv1d", 3), ("Conv1d", 9), ("ConvTranspose2d", 3), ("Linear", 1))

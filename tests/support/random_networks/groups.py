@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from network_draft import BUFFER, Draft, Place, Tensor, contiguous
-from network_operators import (
+from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from tests.support.random_networks.draft import BUFFER, Draft, Place, Tensor, contiguous
+from tests.support.random_networks.operators import (
     ACTIVATIONS,
     CHANNELS,
     activation,
@@ -17,8 +18,6 @@ from network_operators import (
     passthrough,
     pooling,
 )
-
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
 
 
 def part(d: Draft, tensor: Tensor, shape, place: Place):
