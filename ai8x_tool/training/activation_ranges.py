@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import measure_ranges, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.batches import batch_count, batches
 
 if TYPE_CHECKING:

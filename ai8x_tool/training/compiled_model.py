@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.world import World
 
 

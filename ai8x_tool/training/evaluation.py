@@ -29,7 +29,7 @@ from ai8x_tool.model.build import (
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping

@@ -26,7 +26,7 @@ import torch.distributed as dist
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import plugin_fault
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.world import ALONE, OtherFailedError, World
 

@@ -29,7 +29,7 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.passes import Selection, whole

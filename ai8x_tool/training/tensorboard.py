@@ -17,7 +17,7 @@ from torch import Tensor
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.plain import plain_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.plots import confusion_figure
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.tasks.classification import Classification

@@ -16,7 +16,7 @@ import torch
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.processes import is_reporting_process, joined_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
