@@ -1,4 +1,4 @@
-"""What ``--summary`` shows or writes of a model instead of training or evaluating. spec: training, section 10."""
+"""Summaries of a model: what ``--summary`` shows or writes instead of training or evaluating."""
 
 from __future__ import annotations
 

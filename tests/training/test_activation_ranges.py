@@ -1,4 +1,4 @@
-"""Old and new checkpoints, each as its row of the tables says. spec: qatv2, sections 4.1, 4.6 and 8."""
+"""Old and new checkpoints, each as its row of the tables says."""
 
 from __future__ import annotations
 
