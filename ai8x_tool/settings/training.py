@@ -147,7 +147,7 @@ class SeedSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DistributionSettings(Settings):
+class DistributionSettings(ComputerSettings):
     """Training in several processes."""
 
     panel: ClassVar[str] = "Computer"
@@ -207,7 +207,6 @@ class TrainSettings(
     OutputSettings,
     CompilerSettings,
     DistributionSettings,
-    ComputerSettings,
     SeedSettings,
     StartSettings,
     QatSettings,

@@ -205,7 +205,7 @@ def test_intermediate_data(workspace):
 
 
 def test_final_scale(workspace, states):
-    """spec: qatv2, section 7.1: applied, or not with the option, and only where the checkpoint has one."""
+    """Applied, or not with the option, and only where the checkpoint has one."""
     assert workspace.synthesize().exit_code == 0
     assert "scale" not in texts(workspace.output)["cnn.c"]
     state = states[1]

@@ -1,4 +1,4 @@
-"""Losses and metrics of the tasks against plain formulas of the specification."""
+"""Losses and metrics of the tasks against plain formulas."""
 
 from __future__ import annotations
 
