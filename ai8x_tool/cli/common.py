@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -71,7 +72,8 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
 def _failure(text: str, console: Console) -> typer.Exit:
     """Say what went wrong, also as the one document of ``--json``, and return how to end."""
     console.error(text)
-    console.result({"schema": "ai8x-error/1", "error": text})
+    with suppress(OSError):
+        console.result({"schema": "ai8x-error/1", "error": text})
     return typer.Exit(EXIT_FAILED)
 
 

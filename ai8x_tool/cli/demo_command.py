@@ -27,8 +27,6 @@ def demo(
     console = make_console(json=json, quiet=quiet, verbose=verbose)
 
     def work() -> None:
-        from rich.markup import escape
-
         from ai8x_tool.demo import demo_table, run_demo
         from ai8x_tool.report.proof import show_proof
 
@@ -36,7 +34,7 @@ def demo(
         show_proof(result.proof, console)
         console.show(demo_table(result))
         if result.proof.firmware is not None:
-            console.show(escape(f"The firmware's console:\n{result.proof.firmware.console}"))
+            console.show(f"The firmware's console:\n{result.proof.firmware.console}")
         console.result(result.document())
 
     run(console, work)

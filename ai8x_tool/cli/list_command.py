@@ -34,11 +34,11 @@ def list_resources(
 
         rows = catalogue(kind.value, console)
         table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(no_wrap=True)  # names are to be copied
+        table.add_column(no_wrap=True, style="bold")  # names are to be copied
         for _ in range(2):
             table.add_column(overflow="fold")
         for row in rows:
-            table.add_row(f"[bold]{row['name']}[/]", row["description"], row.get("file", ""))
+            table.add_row(row["name"], row["description"], row.get("file", ""))
         console.show(table)
         console.result({"schema": "ai8x-list/1", kind.value: rows})
 

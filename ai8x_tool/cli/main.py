@@ -18,6 +18,7 @@ from ai8x_tool.cli import (
     verify_command,
 )
 from ai8x_tool.cli.list_command import list_resources
+from ai8x_tool.streams import standard_streams
 
 app = typer.Typer(
     name="ai8x",
@@ -55,4 +56,5 @@ app.command(epilog=demo_command.EPILOG)(demo_command.demo)
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with standard_streams():
+        app()
