@@ -33,7 +33,7 @@ from ai8x_tool.device import MAX78000
 from ai8x_tool.model.build import channels_last
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.plugins.find import find_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.trainer import train
 
 Clock = Callable[[], float]

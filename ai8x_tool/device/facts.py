@@ -1,4 +1,4 @@
-"""What one part can do and how large it is. spec: registers, section 2; memory, section 1."""
+"""Capabilities and sizes of both devices. What they mean: docs/accelerator/index.md."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ class Device:
         return self.kernels_large if processor % PROCESSORS_PER_QUADRANT == 0 else self.kernels_small
 
     def default_divider(self, *, pipeline: bool, pll: bool) -> int:
-        """Clock divider of the accelerator during inference. spec: registers, section 2.5."""
+        """Clock divider of the accelerator during inference: without the pipeline its clock is at most 50 MHz."""
         if pipeline:
             return 1
         megahertz = self.pll_mhz if pll and self.pll_mhz else self.bus_mhz

@@ -1,4 +1,4 @@
-"""Running a network layer by layer. spec: arithmetic, sections 3, 4, 8 and 9."""
+"""Execution of a network in integers, layer by layer."""
 
 from __future__ import annotations
 

@@ -20,7 +20,8 @@ from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
     from ai8x_tool.data.dataset import DatasetEntry
-    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+    from ai8x_tool.settings.evaluation import EvaluateSettings
+    from ai8x_tool.settings.training import TrainSettings
 
 __all__ = [
     "Listing",

@@ -31,7 +31,8 @@ from ai8x_tool.plugins.loader_args import loader_args
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+    from ai8x_tool.settings.evaluation import EvaluateSettings
+    from ai8x_tool.settings.training import TrainSettings
 
 _TOLERATED = 1.01
 

@@ -1,4 +1,4 @@
-"""What ``--summary`` shows or writes of a model instead of training or evaluating. spec: training, section 10."""
+"""Summaries of a model: what ``--summary`` shows or writes instead of training or evaluating."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ai8x_tool.model.facts import layers, measure_work, weight_tensors, weights_
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.report.model_tables import modules_table, sparsity_table, work_table
 from ai8x_tool.report.onnx_file import export_onnx, largest_difference, require_packages, write_onnx
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task

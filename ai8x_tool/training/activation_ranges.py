@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import measure_ranges, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import QatSettings
 from ai8x_tool.training.batches import batch_count, batches
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.setup import TrainingSetup
 
 
-def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> bool:
+def chosen_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
     """Return whether activation ranges are measured: as asked for, as in the checkpoint, or else yes.
 
     Raises Ai8xError where the checkpoint cannot be continued so.
@@ -35,7 +35,7 @@ def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> boo
     if wanted is None:
         return checkpoint.measured_ranges
     stored = "measured" if checkpoint.measured_ranges else "fixed"
-    if wanted == stored or (wanted == "measured" and settings.resume_from is None):
+    if wanted == stored or (wanted == "measured" and not resumes):
         return wanted == "measured"
     fix = "leave out --activation-ranges"
     if wanted == "measured":

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import CompilerSettings
 from ai8x_tool.training.world import World
 
 
@@ -33,7 +33,7 @@ class CompiledModel:
 
 
 def compile_model(
-    model: nn.Module, settings: TrainSettings, world: World, example: Tensor, *, qat: bool
+    model: nn.Module, settings: CompilerSettings, world: World, example: Tensor, *, qat: bool
 ) -> CompiledModel:
     """Wrap `model` as the options say. To be called again when its parameters or the way it computes have changed.
 
@@ -58,7 +58,7 @@ def _has_unused(model: nn.Module, example: Tensor) -> bool:
     return any(gradient is None for gradient in torch.autograd.grad(total, parameters, allow_unused=True))
 
 
-def _compiled(model: nn.Module, settings: TrainSettings) -> nn.Module:
+def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
     mode = None if settings.compiler_mode == "default" else settings.compiler_mode
     options: dict[str, Any] = {"backend": settings.compiler_backend, "mode": mode}
     torch.compiler.reset()

@@ -29,7 +29,7 @@ from ai8x_tool.model.build import (
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
@@ -150,7 +150,8 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     ready = prepare_model(settings, entry, console)
     data = entry.load(settings.data, console)
     test = first_sample(data.test) if settings.truncate_testset else data.test
-    sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
+    saves = settings.simulate and settings.save_sample is not None
+    sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
     engine = settings.simulate and settings.engine and settings.network is not None
     results: list[BatchResult] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
@@ -231,9 +232,9 @@ def _compare_with_engine(
     return agreement
 
 
-def _save_sample(entry: DatasetEntry, test: Split, settings: EvaluateSettings) -> Path:
+def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:
     """Write one input of the first batch as int64 C×H×W or C×L. spec: training, section 9.3."""
-    index, size = settings.save_sample, min(settings.batch_size, len(test))
+    index, size = settings.save_sample, min(batch_size, len(test))
     assert index is not None
     if index >= size:
         raise Ai8xError(f"--save-sample {index}: the first batch has {size} samples", fix="raise --batch-size")

@@ -7,10 +7,10 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ai8x_tool import settings as settings_files
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.files import write_file
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import save
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.logs import RunLog
 
@@ -29,7 +29,7 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
     if settings.out_dir is None:
         return result
     with RunLog(settings.out_dir, settings.name, console, links=False) as log:
-        settings_files.save(settings, log.folder / "settings.yaml")
+        save(settings, log.folder / "settings.yaml")
         log.record(f"Settings: {asdict(settings)}")
         for moment, text in lines:
             log.record(text, moment)

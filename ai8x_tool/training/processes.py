@@ -26,7 +26,8 @@ import torch.distributed as dist
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import plugin_fault
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.model import ComputerSettings
+from ai8x_tool.settings.training import DistributionSettings, TrainSettings
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.world import ALONE, OtherFailedError, World
 
@@ -50,7 +51,9 @@ def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 @contextmanager
-def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+def joined_world(
+    settings: ComputerSettings, batch_size: int, environment: Mapping[str, str] = os.environ
+) -> Iterator[World]:
     """Join the processes that a launcher such as ``torchrun`` has started with this one; without one, be alone."""
     if not launched(environment) or environment["WORLD_SIZE"] == "1":
         yield ALONE
@@ -61,7 +64,7 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
     with _met():
         store, *_ = next(iter(rendezvous("env://")))
     try:
-        with _stopped_by_signal(), _group(World(rank, size, local), settings, store) as world:
+        with _stopped_by_signal(), _group(World(rank, size, local), settings, batch_size, store) as world:
             yield world
     except OtherFailedError:
         raise
@@ -75,9 +78,9 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
 
 
 @contextmanager
-def _group(world: World, settings: TrainSettings, store: Any) -> Iterator[World]:
+def _group(world: World, settings: ComputerSettings, batch_size: int, store: Any) -> Iterator[World]:
     accelerated = torch.cuda.is_available() and not settings.cpu
-    _check(settings, world.size, accelerated)
+    _check(batch_size, world.size, accelerated)
     joint = dist.PrefixStore("ai8x", store)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "timeout": _LONGEST_WAIT}
     with _met():
@@ -100,11 +103,11 @@ def _met() -> Iterator[None]:
         raise Ai8xError(f"the training processes do not find each other: {reason}") from None
 
 
-def _check(settings: TrainSettings, count: int, accelerated: bool) -> None:
+def _check(batch_size: int, count: int, accelerated: bool) -> None:
     if not dist.is_available() or not (dist.is_nccl_available() if accelerated else dist.is_gloo_available()):
         raise Ai8xError("this PyTorch cannot train in several processes", fix="leave out --distributed")
-    if settings.batch_size < count:
-        message = f"{count} processes cannot share a batch of {settings.batch_size}"
+    if batch_size < count:
+        message = f"{count} processes cannot share a batch of {batch_size}"
         raise Ai8xError(message, fix="raise --batch-size, or start fewer processes")
 
 
@@ -131,7 +134,7 @@ def _interrupt(*_: object) -> None:
 def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
     """Start a process for each GPU, or as many as wanted, run `job` in all and return the first one's result."""
     count = _process_count(settings)
-    _check(settings, count, torch.cuda.is_available() and not settings.cpu)
+    _check(settings.batch_size, count, torch.cuda.is_available() and not settings.cpu)
     with tempfile.TemporaryDirectory(prefix="ai8x-") as folder:
         context = multiprocessing.get_context("spawn")
         rest = (job, settings, (console.verbosity, console.json_output), folder, count)
@@ -144,7 +147,7 @@ def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
     return _verdict(outcomes, processes, interrupted=interrupted)
 
 
-def _process_count(settings: TrainSettings) -> int:
+def _process_count(settings: DistributionSettings) -> int:
     if settings.processes is not None:
         return settings.processes
     count = 0 if settings.cpu else len(settings.gpus or ()) or torch.cuda.device_count()
@@ -215,7 +218,7 @@ def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool
         if settings.cpu or not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         meeting = dist.FileStore(f"{folder}/meeting", count)  # type: ignore[attr-defined]
-        with _group(World(rank, count, rank), settings, meeting) as world:
+        with _group(World(rank, count, rank), settings, settings.batch_size, meeting) as world:
             outcome: object = job(settings, console, world)
     except (Ai8xError, TrainingInterruptedError) as error:
         outcome = error

@@ -17,7 +17,7 @@ from torch import Tensor
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.plain import plain_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TensorBoardSettings
 from ai8x_tool.training.plots import confusion_figure
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.tasks.classification import Classification
@@ -57,7 +57,7 @@ class Monitor:
         """Finish writing."""
 
 
-def check_tensorboard_options(settings: TrainSettings, task: Task) -> None:
+def check_tensorboard_options(settings: TensorBoardSettings, task: Task) -> None:
     """Refuse curves and projections of tasks that do not have them. spec: training, section 2.6."""
     if settings.pr_curves and not isinstance(task, Classification):
         raise Ai8xError(f"--pr-curves: {task.name} has no class probabilities", fix="leave it out")

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool import settings as settings_files
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.data.seeding import derived_seed, generator_for
@@ -23,7 +22,8 @@ from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.files import save
+from ai8x_tool.settings.training import OutputSettings, TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.checkpoints import checkpoint_content, serialize
@@ -49,7 +49,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     """
     if settings.distributed and not launched():
         return launch(train_in, settings, console)
-    with joined_world(settings) as world:
+    with joined_world(settings, settings.batch_size) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
@@ -64,7 +64,7 @@ def train_in(settings: TrainSettings, console: Console, world: World) -> TrainRe
             trainer.monitor.close()
 
 
-def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
+def _run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
     with world.first_alone():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
     if log is not None:
@@ -124,7 +124,7 @@ class Trainer:
     def _introduce(self) -> None:
         setup, log = self.setup, self.log
         if self.world.is_first:
-            settings_files.save(self.settings, log.folder / "settings.yaml")
+            save(self.settings, log.folder / "settings.yaml")
         log.keep(*setup.config_files)
         log.record(f"Settings: {asdict(self.settings)}")
         log.info(f"Training {setup.arch} on {setup.entry.name} for {self.settings.device}, seed {setup.seed}")

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,9 +11,12 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.plugins.find import find_dataset, find_model
-from ai8x_tool.settings import EvaluateSettings, resolve
-from ai8x_tool.synthesis.project import generate
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import SETTINGS_FILE
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.settings.verification import ChainSettings, VerifySettings
+from ai8x_tool.synthesis.project import build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.verify.chain import Proof, Samples, data_samples, model_settings, prove
 
@@ -24,48 +24,35 @@ _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of synthesis that mean the same in evaluation."""
 
 
-@dataclass(frozen=True)
-class VerifyOptions:
-    """What to verify: `samples` test samples of the data set in `data`, or the known-answer sample of the program.
+def verify(settings: VerifySettings, console: Console) -> Proof:
+    """Check the whole chain for what is synthesized with `settings`; nothing is written.
 
-    `trained` is the checkpoint before quantization. `firmware` None runs the compiled program where that is possible.
+    Raises Ai8xError for everything that is wrong with the inputs, and if the project in `settings.check` is another
+    one; broken links are part of the result.
     """
-
-    trained: Path | None = None
-    samples: int | None = None
-    data: Path = Path("data")
-    firmware: bool | None = None
-
-    def __post_init__(self) -> None:
-        if self.samples is not None and self.samples < 1:
-            raise Ai8xError(f"samples {self.samples} must be at least 1")
-
-
-def verify(recipe: str | None, settings: SynthesizeSettings, options: VerifyOptions, console: Console) -> Proof:
-    """Check the whole chain; the plain Python form of ``ai8x verify``.
-
-    Raises Ai8xError for everything that is wrong with the inputs; broken links are part of the result.
-    """
-    return verify_synthesis(recipe, settings, generate(settings, console), options, console)
+    synthesis = build_project(settings, console)
+    if settings.check is not None:
+        different = differing_files(synthesis.files, settings.check)
+        if different:
+            names = ", ".join(different)
+            fix = f"generate it again, or verify --settings {settings.check / SETTINGS_FILE} alone"
+            raise Ai8xError(f"not what its settings generate: {names}", where=str(settings.check), fix=fix)
+    return verify_synthesis(settings, synthesis, settings, console)
 
 
 def verify_synthesis(
-    recipe: str | None,
-    settings: SynthesizeSettings,
-    synthesis: Synthesis,
-    options: VerifyOptions,
-    console: Console,
+    settings: SynthesizeSettings, synthesis: Synthesis, chain: ChainSettings, console: Console
 ) -> Proof:
     """Check the whole chain for what was synthesized with `settings`."""
-    evaluation = evaluation_settings(recipe, settings, options, console)
-    if options.samples is None:
+    evaluation = evaluation_settings(settings, chain, console)
+    if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
     elif evaluation is not None:
-        samples = data_samples(evaluation, options.samples, console)
+        samples = data_samples(evaluation, chain.samples, console)
     else:
-        raise Ai8xError("no data set to take samples from", fix="name a recipe, or pass --dataset and --model")
-    models = {} if evaluation is None else model_settings(evaluation, evaluation.checkpoint, options.trained)
-    return prove(synthesis, samples, models, console, firmware=_can_run_firmware(options.firmware, console))
+        raise Ai8xError("no dataset to take samples from", fix="name a recipe, or pass --dataset and --model")
+    models = {} if evaluation is None else model_settings(evaluation, evaluation.checkpoint, chain.trained)
+    return prove(synthesis, samples, models, console, firmware=_can_run_firmware(chain.firmware, console))
 
 
 def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
@@ -77,21 +64,22 @@ def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
 
 
 def evaluation_settings(
-    recipe: str | None, settings: SynthesizeSettings, options: VerifyOptions, console: Console
+    settings: SynthesizeSettings, chain: ChainSettings, console: Console
 ) -> EvaluateSettings | None:
     """Return how to run the models in torch; None, with a message, where the model or its data set is not known."""
     checkpoint = settings.checkpoint_file()
     if checkpoint is None:
         console.info("no checkpoint: there is no model to compare the engine with")
         return None
-    flags: dict[str, Any] = {key: getattr(settings, key) for key in _SHARED}
-    flags |= {"checkpoint": checkpoint, "data": options.data, "simulate": True}
-    if recipe is None:
+    shared = {key: getattr(settings, key) for key in _SHARED}
+    given = {key: value for key, value in shared.items() if value is not None}
+    given |= {"checkpoint": checkpoint, "data": chain.data, "simulate": True}
+    if settings.evaluation_recipe is None and settings.dataset is None:
         muted = Console(verbosity=-1, muted=True)
-        flags["dataset"] = settings.dataset or read_description(settings.network_file(), settings.part, muted).dataset
-    wanted = options.trained is not None or options.samples is not None or settings.model is not None
+        given["dataset"] = read_description(settings.network_file(), settings.part, muted).dataset
+    wanted = chain.trained is not None or chain.samples is not None or settings.model is not None
     try:
-        chosen = resolve(EvaluateSettings, "evaluate", recipe, None, flags)
+        chosen = resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
         find_dataset(chosen.dataset, chosen)
         find_model(chosen.model or read_checkpoint(checkpoint).arch or "")
     except Ai8xError as error:

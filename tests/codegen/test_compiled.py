@@ -1,4 +1,4 @@
-"""Generated projects compile without warnings, and do on this machine what the specification says."""
+"""Generated projects compile without warnings, and do on this machine what they should."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_configuration_reads_back(toolchain):
 
 
 def kernel_image(lowered):
-    """Return kernel memory as it is read back: four words for each column. spec: memory, section 2.2."""
+    """Return kernel memory as it is read back: four words for each column."""
     memory, device = lowered.mapping.kernel_memory, lowered.mapping.device
     image = {}
     for processor in range(64):
@@ -124,7 +124,7 @@ def filled(network):
 @DEVICES
 @pytest.mark.parametrize("name", UNLOADED)
 def test_unloading_order(toolchain, device, name):
-    """spec: memory, section 7.3: channel, row, column; outputs one after the other without padding."""
+    """Channel, row, column; outputs one after the other without padding."""
     network = UNLOADED[name](device)
     sample = random_sample(network.input_shape)
     lowered = program(network, DEFAULT, sample=sample)
@@ -136,7 +136,6 @@ def test_unloading_order(toolchain, device, name):
 
 
 def test_listed_items_are_unloaded_in_their_order(toolchain):
-    """spec: network-yaml, section 1.3."""
     unload = [
         {"processors": 0xF0, "channels": 4, "dim": [2, 2], "offset": 0x100},
         {"processors": 0x0F, "channels": 3, "dim": 1, "offset": 0x200, "width": 32},
@@ -164,7 +163,7 @@ SOFTMAX = [
 
 
 def test_softmax(toolchain):
-    """spec: arithmetic, section 12: worked examples, and the shifted form changes its input."""
+    """Worked examples, and the shifted form changes its input."""
     run = toolchain.build(project(classifier()))
     generator = np.random.default_rng(0)
     cases = list(SOFTMAX)

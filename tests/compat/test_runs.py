@@ -10,21 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
-from ai8x_tool.cli import evaluate, list_command, quantize, train
+from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.trainer import TrainResult
 from ai8x_tool.training.trainer import train as run_training
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(train.train)
-app.command()(quantize.quantize)
-app.command()(evaluate.evaluate)
-app.command("list")(list_command.list_resources)
 
 COMMON = ["--optimizer", "Adam", "--lr", "0.01", "--wd", "0", "-b", "16", "--det", "--cpu", "--qat-policy", "second"]
 BROKEN_MODEL = "broken.py:2: needs torchvision_of_old, which is not installed (install it to use this file): skipped"

@@ -1,4 +1,4 @@
-"""Inserting an identity layer: what is written, and that it computes nothing. spec: quantization, section 7.3."""
+"""Inserting an identity layer: what is written, and that it computes nothing."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_the_source_is_never_overwritten(tmp_path):
 
 
 def test_it_is_not_quantized_again(inserted, tmp_path):
-    """Files that do not name a method are recognized by their weights. spec: qatv2, section 5.1."""
+    """Files that do not name a method are recognized by their weights."""
     inserted(quantized_state(measured=True))
     target = tmp_path / "again.pth.tar"
     for kind in (torch.float32, torch.float16, torch.int8):

@@ -1,4 +1,4 @@
-"""How one layer becomes integers. spec: quantization, sections 6.2 to 6.5."""
+"""How one layer becomes integers."""
 
 from __future__ import annotations
 

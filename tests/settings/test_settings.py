@@ -15,7 +15,11 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import read_policy
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import list_recipes, read_recipe, save
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.task import TaskSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.schedule import read_schedule
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
@@ -39,7 +43,7 @@ def recipe(tmp_path: Path) -> str:
 def test_precedence(recipe: str, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text("epochs: 8\nseed: 3\n")
-    flags = {"seed": 4, "momentum": None, "gpus": "0,1"}
+    flags = {"seed": 4, "gpus": "0,1"}
     settings = resolve(TrainSettings, "train", recipe, file, flags)
     assert (settings.model, settings.epochs, settings.seed, settings.batch_size) == ("m1", 8, 4, 32)
     assert (settings.learning_rate, settings.momentum, settings.gpus) == (1e-3, 0.9, (0, 1))

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 
 from ai8x_tool.device import find_device
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.settings import project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample, synthesize
 from tests.support.golden_cases import golden_folder
 from tests.support.networks import QUIET
@@ -41,15 +42,14 @@ def synthesized(folder, options):
     if "input_offset" in options:
         more["input_offset"] = int(options["input_offset"], 0)
     with tempfile.TemporaryDirectory() as output:
-        settings = SynthesizeSettings(
-            str(files["network"]), device, checkpoint=files["checkpoint"], output=Path(output) / "out", **more
-        )
+        place = {"network": str(files["network"]), "output": Path(output) / "out"}
+        settings = SynthesizeSettings(**place, device=device, checkpoint=files["checkpoint"], **more)
         return synthesize(
             files["network"],
             files["checkpoint"],
             load_sample(files["sample_input"]),
             find_device(device),
-            settings.project_options(),
-            settings.synthesis_options(),
+            project_options(settings),
+            synthesis_options(settings),
             QUIET,
         )

@@ -39,7 +39,7 @@ def memory_after(lowered):
 
 
 def expected_softmax(values, shift=0):
-    """spec: arithmetic, section 12."""
+    """Return the softmax of integers of Q17.14, in Q15: powers of two instead of exponentials."""
     x = [v << shift for v in values]
     base = max(x) - 262144
     active = [v > base for v in x]
@@ -50,7 +50,7 @@ def expected_softmax(values, shift=0):
 
 
 def elements(network):
-    """Yield (address, byte lane or None) of every output element, in unloading order. spec: memory, section 7.1."""
+    """Yield (address, byte lane or None) of every output element, in unloading order."""
     for layer in network.outputs():
         count, rounds = processors_per_pass(layer.channels_out), passes(layer.channels_out)
         used = [p for p in range(64) if layer.output_map >> p & 1]

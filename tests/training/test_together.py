@@ -20,7 +20,7 @@ import pytest
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.processes import launch
 from ai8x_tool.training.trainer import train
 from tests.support import dataset_layouts as layouts

@@ -19,7 +19,7 @@ from ai8x_tool.training.metrics import Measured, Meter, Score
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
     from ai8x_tool.data.dataset import Dataset, DatasetEntry
-    from ai8x_tool.settings import TaskSettings
+    from ai8x_tool.settings.task import TaskSettings
     from ai8x_tool.training.passes import Predict
     from ai8x_tool.training.tasks.distillation import SoftTargets
     from ai8x_tool.training.world import World

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ai8x_tool.frontend.yaml.keys import LAYER_KEYS
 from ai8x_tool.frontend.yaml.parser import GLOBAL_KEYS
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from tests.support.random_networks.choices import choices
 from tests.support.random_networks.drawn_network import DrawnNetwork
 
@@ -25,7 +25,7 @@ TEXTS = ("", "0", "1", "-1", "all", "x", "0x2580", "2.5", "1.2.3", "0,1", "none"
 DTYPES = (np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint8, np.bool_)
 _PATHS = {
     *("network", "device", "checkpoint", "sample_input", "output", "test_dir", "check", "explain", "weight_input"),
-    "bias_input",
+    *("bias_input", "templates"),
 }
 _OPTIONS = tuple(field for field in fields(SynthesizeSettings) if field.name not in _PATHS)
 

@@ -10,7 +10,7 @@ import torch
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TaskSettings
+from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 
