@@ -37,7 +37,7 @@ def _split(count, seed):
 
 def load(data_dir, console):
     """Bars at one of ten places."""
-    return Dataset(_split(1200, 0), None, _split(100, 1))
+    return Dataset(_split(400, 0), None, _split(100, 1))
 
 
 datasets = [DatasetEntry("MNIST", (1, 28, 28), tuple(map(str, range(10))), load)]
@@ -133,7 +133,7 @@ def test_none_is_a_value() -> None:
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: ai8x_tool.train(), "train needs a model"),
+        (ai8x_tool.train, "train needs a model"),
         (lambda: ai8x_tool.train("mnits"), "did you mean 'mnist'"),
         (lambda: ai8x_tool.train("mnist", epoch=3), "unknown option 'epoch'; did you mean 'epochs'"),
         (lambda: ai8x_tool.train("mnist", epochs="many"), "epochs: 'many' is not a whole number"),
