@@ -66,7 +66,7 @@ def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
 def evaluation_settings(
     settings: SynthesizeSettings, chain: ChainSettings, console: Console
 ) -> EvaluateSettings | None:
-    """Return how to run the models in torch; None, with a message, where the model or its data set is not known."""
+    """Return how to run the models in torch; None, with a message, where the model or its dataset is not known."""
     checkpoint = settings.checkpoint_file()
     if checkpoint is None:
         console.info("no checkpoint: there is no model to compare the engine with")
