@@ -5,7 +5,7 @@ Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-ti
 alternately in one run and with batches of 256,
 
 * a training step in float and in QAT next to one of the same network of torch.nn layers, without limits and rounding;
-* an epoch of QAT with the data set's augmentation next to as many steps on one batch;
+* an epoch of QAT with the dataset's augmentation next to as many steps on one batch;
 * a forward pass of the integer evaluation (-8) next to the plain network's.
 
 The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too. On a
@@ -166,7 +166,7 @@ def integers(name: str) -> nn.Module:
 def epochs_of_training(name: str) -> Callable[[], float]:
     """Return a function that trains on random samples and returns the seconds of its fastest epoch.
 
-    To be called in a folder that has a data set file of :data:`PLUGIN`.
+    To be called in a folder that has a dataset file of :data:`PLUGIN`.
     """
     settings = TrainSettings(
         model=name,

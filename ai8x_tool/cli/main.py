@@ -9,8 +9,8 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ai8x_tool import __version__
 from ai8x_tool.streams import standard_streams
+from ai8x_tool.version import __version__
 
 COMMANDS = {
     "train": ("train", "Train a model, first in floating point, then quantization-aware."),

@@ -1,4 +1,4 @@
-"""Building a model from its plugin and filling it from a checkpoint. spec: training, sections 1.1, 3 and 4.5."""
+"""Building a model from its plugin and filling it from a checkpoint."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def build_model(
     console: Console | None = None,
     measured_ranges: bool = False,
 ) -> nn.Module:
-    """Return the model `name` for the inputs of a data set; `arguments` are those that the task adds.
+    """Return the model `name` for the inputs of a dataset; `arguments` are those that the task adds.
 
-    Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
+    Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
     """
     model = find_model(name, console)
     if arguments and "dimensionality" in arguments and not model.dr:
@@ -89,7 +89,7 @@ def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
-    """Fill `model` from a checkpoint of any age; what had to be repaired for that is said."""
+    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported."""
     state = fitting_state(model, checkpoint, console)
     try:
         unexpected = load_state(model, state)
@@ -108,14 +108,14 @@ def check_architecture(name: str, checkpoint: Checkpoint) -> None:
 
 
 def require_trainable(checkpoint: Checkpoint) -> None:
-    """Refuse quantized weights, which are integers, where real numbers are to be learned."""
+    """Refuse quantized weights: they are integers, and training needs real numbers."""
     if checkpoint.is_quantized:
         fix = "use the checkpoint it was made from"
         raise Ai8xError("a quantized checkpoint cannot be trained", where=str(checkpoint.path), fix=fix)
 
 
 def in_qat(model: nn.Module) -> bool:
-    """Tell whether quantization-aware training has started."""
+    """Return whether quantization-aware training has started."""
     return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)
 
 
@@ -133,14 +133,14 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
 def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:
     """Warn where outputs that another layer reads have a final scale, which the accelerator ignores.
 
-    Some tools write such checkpoints where a layer is defined behind its consumer. spec: qatv2, section 4.5.
+    Some tools write such checkpoints where a layer is defined after the layer that reads it.
     """
     scaled = [name for name, module in named_fused_modules(model) if module.final_scale_exponent]
     if not scaled:
         return
     try:
         consumed = trace_dataflow(model, torch.zeros(1, *shape)).consumed
-    except Ai8xError:  # which layers read it cannot be told
+    except Ai8xError:  # the layers that read it are unknown
         return
     for name in scaled:
         if name in consumed:
