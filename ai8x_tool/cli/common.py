@@ -50,7 +50,8 @@ class SummarySettings(Settings):
 
     summary: str | None = option(
         None,
-        "Show or export the model instead: compute, model, modules, sparsity, onnx, onnx_simplified, png, …",
+        "Show or export the model instead of running it: compute, model, modules, sparsity, onnx, onnx_simplified, "
+        "png, png_simplified or png_w_params.",
         metavar="KIND",
     )
     summary_filename: str = option("model", "Name of the exported file, without its ending.", metavar="NAME")
