@@ -183,7 +183,7 @@ class TensorBoardSettings(Settings):
 
     panel: ClassVar[str] = "TensorBoard"
 
-    tensorboard: bool = option(False, "Write event files.", aliases=("--enable-tensorboard",))
+    tensorboard: bool = option(False, "Write event files for TensorBoard.", aliases=("--enable-tensorboard",))
     param_hist: bool = option(False, "Add histograms of all weights.")
     pr_curves: bool = option(False, "Add a precision-recall curve for each class.")
     embedding: bool = option(False, "Add outputs of the validation samples for the projector.")

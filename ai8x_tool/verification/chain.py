@@ -21,8 +21,8 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, check_program
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import prepare_model
-from ai8x_tool.verify.firmware import FirmwareCheck, check_firmware
-from ai8x_tool.verify.models import (
+from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
+from ai8x_tool.verification.models import (
     LayerDistance,
     LayerEquality,
     compare_with_engine,
