@@ -58,7 +58,12 @@ class _Commands(TyperGroup):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name, command, rest = super().resolve_command(ctx, args)
+        try:
+            name, command, rest = super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            text, *suggestions = error.message.split(" Did you mean ")  # by click and, once more, by typer
+            error.message = " Did you mean ".join([text, *suggestions[:1]])
+            raise
         return name, command if name is None else build_command(name), rest
 
 
