@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -98,7 +99,8 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
 def _failure(text: str, console: Console) -> typer.Exit:
     """Show what went wrong, also as the one document of ``--json``, and return how to end."""
     console.error(text)
-    console.result({"schema": "ai8x-error/1", "error": text})
+    with suppress(OSError):
+        console.result({"schema": "ai8x-error/1", "error": text})
     return typer.Exit(EXIT_FAILED)
 
 

@@ -26,7 +26,7 @@ class RunLog:
         self.folder = _create_folder(out_dir, name)
         self.file = self.folder / f"{self.folder.name}.log"
         with self._failures(self.file):
-            self._stream = self.file.open("a", encoding="utf-8")
+            self._stream = self.file.open("a", encoding="utf-8", errors="backslashreplace")
         console.log = self.record
         if links:
             _link(out_dir / "latest", Path(self.folder.name))
