@@ -9,7 +9,6 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
@@ -54,17 +53,13 @@ class _Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.suggest_commands = not hasattr(click.exceptions, "NoSuchCommand")  # newer versions of click do so
         self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()}
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            name, command, rest = super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            text, *suggestions = error.message.split(" Did you mean ")  # by click and, once more, by typer
-            error.message = " Did you mean ".join([text, *suggestions[:1]])
-            raise
+        name, command, rest = super().resolve_command(ctx, args)
         return name, command if name is None else build_command(name), rest
 
 
@@ -96,5 +91,4 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
-    with standard_streams():
-        app()
+    app()
