@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
-from ai8x_tool.model.build import channels_last
+from ai8x_tool.model.memory_format import channels_last
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.plugins.find import find_model
 from ai8x_tool.settings.training import TrainSettings

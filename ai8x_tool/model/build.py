@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
@@ -58,34 +58,6 @@ def build_model(
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
     return built
-
-
-def channels_last(inputs: Tensor) -> Tensor:
-    """Return (B, C, L) or (B, C, H, W) with the channels next to each other in memory.
-
-    CPU convolutions and poolings work in this order and keep it; it makes an epoch a quarter shorter.
-    """
-    if inputs.dim() == 3:
-        return inputs.transpose(1, 2).contiguous().transpose(1, 2)
-    if inputs.dim() == 4:  # with one channel, contiguous() would not change the strides, on which the order depends
-        return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
-    return inputs.contiguous()
-
-
-def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
-    """Let `model` compute with channels last, unless it reshapes data with ``view``, which needs the usual order.
-
-    To be called when the weights are loaded: it tries the model once.
-    """
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(channels_last(torch.zeros(2, *shape)))
-    except RuntimeError:
-        return
-    finally:
-        model.train(training)
-    model.register_forward_pre_hook(lambda _, inputs: (channels_last(inputs[0]), *inputs[1:]))
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:

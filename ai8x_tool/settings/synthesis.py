@@ -41,9 +41,12 @@ class InputSettings(Settings):
         "Name of the model, for --verify.",
         "--model",
         aliases=("--arch",),
+        metavar="MODEL",
         default="that of the checkpoint",
     )
-    dataset: str | None = option(None, "Name of the dataset, for --verify.", default="that of the network description")
+    dataset: str | None = option(
+        None, "Name of the dataset, for --verify.", metavar="DATASET", default="that of the network description"
+    )
     evaluation_recipe: str | None = option(
         None,
         "Recipe whose section `evaluate` says how the model is built, for --verify.",
@@ -63,7 +66,7 @@ class InputSettings(Settings):
         None,
         "Sample for the known-answer test (.npy, int64).",
         metavar="FILE",
-        default="sample_<dataset>.npy here, in tests/ or among those that ship with ai8x",
+        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x",
         named_in=CHECKPOINTS,
     )
 

@@ -23,9 +23,9 @@ from ai8x_tool.model.build import (
     check_architecture,
     compute_device,
     load_weights,
-    use_channels_last,
     warn_about_inner_scales,
 )
+from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
@@ -236,10 +236,13 @@ def _compare_with_engine(
 
 def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:
     """Write one input of the first batch as int64 (C, H, W) or (C, L)."""
-    index, size = settings.save_sample, min(batch_size, len(test))
+    index = settings.save_sample
     assert index is not None
-    if index >= size:
-        raise Ai8xError(f"--save-sample {index}: the first batch has {size} samples", fix="raise --batch-size")
+    if index >= len(test):
+        message = f"--save-sample {index}: the test split of {entry.name} has {len(test)} samples"
+        raise Ai8xError(message, fix=f"choose a number from 0 to {len(test) - 1}")
+    if index >= batch_size:
+        raise Ai8xError(f"--save-sample {index}: the first batch has {batch_size} samples", fix="raise --batch-size")
     inputs, _ = test.batch(torch.tensor([index]))
     values = inputs[0, :3] if settings.slice_sample else inputs[0]
     sample = np.clip(values.numpy().astype(np.int64), -128, 127)

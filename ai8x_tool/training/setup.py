@@ -22,8 +22,8 @@ from ai8x_tool.model.build import (
     in_qat,
     load_weights,
     require_trainable,
-    use_channels_last,
 )
+from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
