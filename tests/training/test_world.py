@@ -83,7 +83,7 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
 
 
 def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> None:
-    with pytest.raises(Ai8xError, match="say how many: --processes"):
+    with pytest.raises(Ai8xError, match="pass it: --processes"):
         run(console, distributed=True)
     with pytest.raises(Ai8xError, match="no dataset named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
