@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ai8x_tool.version import __version__
+
 if TYPE_CHECKING:
     from ai8x_tool.api import evaluate, list_resources, quantize, run, synthesize, train, verify
     from ai8x_tool.console import Console
     from ai8x_tool.errors import Ai8xError
     from ai8x_tool.virtual import VirtualDevice
 
-__version__ = "0.1.0"
 __all__ = [
     "Ai8xError",
     "Console",
     "VirtualDevice",
+    "__version__",
     "evaluate",
     "list_resources",
     "quantize",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.training.evaluation import EvaluateResult
     from ai8x_tool.training.results import TrainResult
-    from ai8x_tool.verify.chain import Proof
+    from ai8x_tool.verification.chain import Proof
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
 
 
 def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:
-    from ai8x_tool.verify.run import verify_synthesis
+    from ai8x_tool.verification.run import verify_synthesis
 
     proof = verify_synthesis(settings, synthesis, ChainSettings(), console)
     if not proof.complete:
@@ -135,7 +135,7 @@ def verify(settings: VerifySettings, console: Console) -> Proof:
     Takes what `synthesize` takes; in place of the recipe also the folder of a project, which must then be exactly what
     its settings generate. A broken link is part of the result.
     """
-    from ai8x_tool.verify.run import verify
+    from ai8x_tool.verification.run import verify
 
     return verify(settings, console)
 

@@ -19,7 +19,7 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.agreement import Agreement
 from ai8x_tool.training.evaluation import EvaluateResult
-from ai8x_tool.verify.chain import Proof
+from ai8x_tool.verification.chain import Proof
 
 _VERIFIED_SAMPLES = 20
 """Test samples that go through every link of the chain."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.markup import escape
 
 from ai8x_tool.console import Console
 from ai8x_tool.files import write_file
@@ -59,7 +58,7 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
     firmware = build(folder, host=settings.host)
     console.detail(f"compiled with {firmware.compiler}")
     device = VirtualDevice(firmware.device, strict=settings.strict)
-    with open_session(firmware, device, console_out=lambda line: console.show(escape(line.rstrip("\n")))) as session:
+    with open_session(firmware, device, console_out=lambda line: console.show(line.rstrip("\r\n"))) as session:
         run = session.run()
         outputs = tuple(session.infer(sample, str(path)) for path, sample in samples) if run.passed else ()
     found = tuple(str(diagnostic) for diagnostic in device.diagnostics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -49,7 +50,8 @@ class SummarySettings(Settings):
 
     summary: str | None = option(
         None,
-        "Show or export the model instead: compute, model, modules, sparsity, onnx, onnx_simplified, png, …",
+        "Show or export the model instead of running it: compute, model, modules, sparsity, onnx, onnx_simplified, "
+        "png, png_simplified or png_w_params.",
         metavar="KIND",
     )
     summary_filename: str = option("model", "Name of the exported file, without its ending.", metavar="NAME")
@@ -97,7 +99,8 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
 def _failure(text: str, console: Console) -> typer.Exit:
     """Show what went wrong, also as the one document of ``--json``, and return how to end."""
     console.error(text)
-    console.result({"schema": "ai8x-error/1", "error": text})
+    with suppress(OSError):
+        console.result({"schema": "ai8x-error/1", "error": text})
     return typer.Exit(EXIT_FAILED)
 
 

@@ -14,8 +14,6 @@ _RECIPE = "kws20_v3_tts"
 
 
 def _demo(given: Given, console: Console) -> None:
-    from rich.markup import escape
-
     from ai8x_tool.demo import demo_table, run_demo
     from ai8x_tool.report.proof import show_proof
     from ai8x_tool.settings.resolve import resolve
@@ -25,7 +23,7 @@ def _demo(given: Given, console: Console) -> None:
     show_proof(result.proof, console)
     console.show(demo_table(result))
     if result.proof.firmware is not None:
-        console.show(escape(f"The firmware's console:\n{result.proof.firmware.console}"))
+        console.show(f"The firmware's console:\n{result.proof.firmware.console}")
     console.result(result.document())
 
 

@@ -26,7 +26,7 @@ COMMAND = Command(
     _insert_identity,
     (IdentitySettings,),
     (
-        Argument("source", "Quantized checkpoint.", "INPUT"),
+        Argument("source", "Quantized checkpoint to insert a layer into.", "INPUT"),
         Argument("target", "Checkpoint to write.", "OUTPUT"),
     ),
     examples=(

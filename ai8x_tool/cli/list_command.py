@@ -20,12 +20,12 @@ def _list(given: Given, console: Console) -> None:
     kind = given.get("kind")
     resources = api.list_resources(kind, console)
     table = Table(box=None, show_header=False, pad_edge=False)
-    table.add_column(no_wrap=True)  # names are to be copied
+    table.add_column(no_wrap=True, style="bold")  # names are to be copied
     for _ in range(2):
         table.add_column(overflow="fold")
     for resource in resources:
         file = "" if resource.file is None else str(resource.file)
-        table.add_row(f"[bold]{resource.name}[/]", resource.description, file)
+        table.add_row(resource.name, resource.description, file)
     console.show(table)
     console.result({"schema": "ai8x-list/1", kind: [resource.document() for resource in resources]})
 

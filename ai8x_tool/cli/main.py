@@ -9,7 +9,7 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ai8x_tool import __version__
+from ai8x_tool.version import __version__
 
 COMMANDS = {
     "train": ("train", "Train a model, first in floating point, then quantization-aware."),
@@ -53,6 +53,7 @@ class _Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.suggest_commands = not hasattr(click.exceptions, "NoSuchCommand")  # newer versions of click do so
         self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()}
 
     def resolve_command(

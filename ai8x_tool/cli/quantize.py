@@ -43,7 +43,7 @@ COMMAND = Command(
     _quantize,
     (QuantizeSettings, RecipeSettings),
     (
-        Argument("source", "Trained checkpoint.", "INPUT"),
+        Argument("source", "Trained checkpoint to quantize.", "INPUT"),
         Argument("target", "Quantized checkpoint to write.", "OUTPUT"),
     ),
     examples=(

@@ -1,4 +1,4 @@
-"""The `args` that loaders of the reference trainer receive: its options by name. spec: training, section 2."""
+"""The `args` of loaders written for the reference trainer: its options by name."""
 
 from __future__ import annotations
 

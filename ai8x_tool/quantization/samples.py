@@ -1,4 +1,4 @@
-"""What calibration needs beside the checkpoint: the model, float and simulated, and samples of its input."""
+"""Inputs of calibration in addition to the checkpoint: the model, float and simulated, and samples of its input."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEFAULT_SAMPLES = 128
 
 
 def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
-    """Return what chooses integers for :func:`quantize`. Reads the samples; raises Ai8xError if that is impossible."""
+    """Return a function that chooses integers for :func:`quantize`. Raises Ai8xError if there are no usable samples."""
     entry, samples = _samples(settings, console)
 
     def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Calibrated:
@@ -50,7 +50,7 @@ def _models(
     """Return the model as trained, with batch normalization folded, and the same in simulate mode."""
     name = settings.model or checkpoint.arch
     if name is None:
-        raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
+        raise Ai8xError("the checkpoint does not name its model", where=str(checkpoint.path), fix="pass --model")
     check_architecture(name, checkpoint)
 
     def build(*, simulate: bool) -> nn.Module:
@@ -107,14 +107,14 @@ def read_inputs(path: Path) -> Tensor:
 
 
 def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DatasetEntry:
-    """Stand in for a data set: its input is that of the samples, its classes those of the last layer."""
+    """Return an entry in place of a dataset's: input of the shape of the samples, classes of the last layer."""
     weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
     if not weights:
         raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
     classes = tuple(str(number) for number in range(len(weights[-1])))
 
     def load(_folder: Path, _console: Console) -> Dataset:
-        raise Ai8xError("these samples have no data set")
+        raise Ai8xError("these samples have no dataset")
 
     return DatasetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
 

@@ -1,4 +1,4 @@
-"""A trained model as an ONNX file."""
+"""Export of a trained model as an ONNX file."""
 
 from __future__ import annotations
 

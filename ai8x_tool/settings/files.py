@@ -121,8 +121,8 @@ def _plain(value: Any, option: Option, folder: Path) -> Any:
 def path_text(path: Path, folder: Path, named_in: str | None = None) -> str:
     """Return how a settings file in `folder` refers to `path`, a file or a name in the resources `named_in`.
 
-    By name if it ships with the tool; as it is if it is absolute and outside the current folder; otherwise relative to
-    `folder`.
+    By name if it ships with the tool; as it is if it is absolute and has no folder in common with `folder`; otherwise
+    relative to `folder`.
     """
     if named_in is not None:
         found = path if path.is_file() else resources.locate(named_in, path)
@@ -131,7 +131,7 @@ def path_text(path: Path, folder: Path, named_in: str | None = None) -> str:
         if found.resolve().parent == resources.shipped(named_in).resolve():
             return path.name
         path = found
-    inside = Path(os.path.abspath(path)).is_relative_to(Path.cwd())  # noqa: PTH100  (symbolic links are kept)
-    if path.is_absolute() and not inside:
+    there, here = os.path.abspath(path), os.path.abspath(folder)  # noqa: PTH100  (symbolic links are kept)
+    if path.is_absolute() and os.path.commonpath([there, here]) == os.sep:
         return str(path)
-    return Path(os.path.relpath(path, folder)).as_posix()
+    return os.path.relpath(there, here)

@@ -27,7 +27,7 @@ class ProblemSettings(Settings):
     anomaly_percentile: float = option(
         99.0, "Percentage of the normal training samples whose error lies below the threshold of anomalies."
     )
-    obj_detection: bool = option(False, "Detect objects.", aliases=("--enable-obj-detection",))
+    obj_detection: bool = option(False, "Detect objects in images.", aliases=("--enable-obj-detection",))
     obj_detection_params: str | None = option(
         None,
         "Parameters of loss and suppression for object detection: a file, or a name in configs/detection.",

@@ -1,4 +1,4 @@
-"""The model as it computes training batches: compiled, distributed, in lower precision. spec: training, section 4.4."""
+"""Form of the model that computes training batches: compiled, distributed, in lower precision."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class CompiledModel:
 def compile_model(
     model: nn.Module, settings: CompilerSettings, world: World, example: Tensor, *, qat: bool
 ) -> CompiledModel:
-    """Wrap `model` as the options say. To be called again when its parameters or the way it computes have changed.
+    """Wrap `model` according to the options; call it again when the parameters or the computation have changed.
 
-    `example` is a batch of one sample, where the model is.
+    `example` is a batch of one sample, on the model's device.
 
     The lower precision ends where quantization starts: bfloat16 has no more digits than the quantized values.
     """
@@ -49,7 +49,7 @@ def compile_model(
 
 
 def _has_unused(model: nn.Module, example: Tensor) -> bool:
-    """Tell whether some parameters have no part in the outputs; in training they get no gradient."""
+    """Return whether some parameters do not affect the outputs; in training they get no gradient."""
     parameters, training = [p for p in model.parameters() if p.requires_grad], model.training
     with torch.enable_grad():
         outputs = tree_leaves(model.eval()(example))
@@ -65,7 +65,7 @@ def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its warnings are about speed
     try:
         torch.compile(lambda value: value * 2 + 1, **options)(torch.zeros(2))
-    except Exception as error:  # whatever the compiler behind it raises
+    except Exception as error:  # whatever the compiler raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Ai8xError(f"torch.compile does not work here: {reason}", fix="leave out --compile") from None
     return cast(nn.Module, torch.compile(model, **options))

@@ -1,4 +1,4 @@
-"""An evaluation as a run with a folder of its own, as training has one. spec: training, section 14."""
+"""Evaluation as a run with a folder of its own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from ai8x_tool.training.logs import RunLog
 
 
 def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> EvaluateResult:
-    """Evaluate, and keep log, settings, result and pictures in a folder below `settings.out_dir`, if there is one.
+    """Evaluate, and keep log, settings, result and plots in a folder below `settings.out_dir`, if there is one.
 
-    The folder is made when all is known: an evaluation that fails leaves none. ``latest`` stays the latest training.
+    The folder is created at the end: an evaluation that fails leaves none. ``latest`` stays the latest training.
     """
     lines: list[tuple[float, str]] = []
     console.log = lambda text: lines.append((time.time(), text))
@@ -41,7 +41,7 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
 
 
 def _draw(result: EvaluateResult, folder: Path) -> None:
-    """Draw what the task draws of a score, if matplotlib is there."""
+    """Draw the plots of the task, if matplotlib is installed."""
     if result.learned is None or importlib.util.find_spec("matplotlib") is None:
         return
     title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)

@@ -1,6 +1,6 @@
-"""Starting the processes of a training, joining those of a launcher such as torchrun, and what happens when one fails.
+"""Processes of a training: starting them, joining those of a launcher such as torchrun, ending all when one fails.
 
-Exactly one line says why: that of the process that failed first. The others notice by the broken connection and stop.
+Exactly one line gives the reason: that of the process that failed first. The others stop when its connection breaks.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ from ai8x_tool.training.world import ALONE, OtherFailedError, World
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _LONGEST_WAIT = timedelta(hours=12)
-"""So long may the first process download while the others wait."""
+"""Time that the first process may spend downloading while the others wait."""
 _PATIENCE = 20.0
-"""Seconds in which a process has to end when another one has failed."""
+"""Seconds that a process has to end after another one has failed."""
 
 Job = Callable[[TrainSettings, Console, World], TrainResult]
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a launcher has started this process."""
+    """Return whether a launcher has started this process."""
     return all(name in environment for name in _VARIABLES)
 
 
 def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether this process is to show results: the first of those that a launcher has started, or the only one."""
+    """Return whether this process shows results: the first of those that a launcher has started, or the only one."""
     return not launched(environment) or environment["RANK"] == "0"
 
 
@@ -72,7 +72,7 @@ def joined_world(
         fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
         if fault is None:
             raise
-        if store.add("ai8x/failures", 1) > 1:  # often all of them find the same
+        if store.add("ai8x/failures", 1) > 1:  # often all of them fail for the same reason
             raise OtherFailedError(str(fault)) from None
         raise fault from None
 
@@ -100,7 +100,7 @@ def _met() -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Ai8xError(f"the training processes do not find each other: {reason}") from None
+        raise Ai8xError(f"the training processes cannot connect to each other: {reason}") from None
 
 
 def _check(batch_size: int, count: int, accelerated: bool) -> None:
@@ -113,7 +113,7 @@ def _check(batch_size: int, count: int, accelerated: bool) -> None:
 
 @contextmanager
 def _stopped_by_signal() -> Iterator[None]:
-    """Let the signal by which launchers end processes do what Ctrl-C does: files are left whole."""
+    """Treat the signal by which launchers end processes like Ctrl-C: files stay complete."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -152,7 +152,7 @@ def _process_count(settings: DistributionSettings) -> int:
         return settings.processes
     count = 0 if settings.cpu else len(settings.gpus or ()) or torch.cuda.device_count()
     if count == 0:
-        raise Ai8xError("there is no GPU to give to each process", fix="say how many: --processes 2")
+        raise Ai8xError("there is no GPU, so the number of processes is unknown", fix="pass it: --processes 2")
     return count
 
 
@@ -180,7 +180,7 @@ def _wait(processes: Sequence[Any]) -> bool:
                     process.kill() if ended else process.terminate()
                 ended = True
         except KeyboardInterrupt:
-            # The first one says how to continue; the others end when it does. The second Ctrl-C ends all at once.
+            # The first one reports how to continue; the others end when it does. The second Ctrl-C ends all at once.
             for process in alive if interrupted else alive[:1]:
                 process.kill() if interrupted else process.terminate()
             interrupted = True
@@ -192,21 +192,21 @@ def _outcome(path: Path) -> object:
 
 
 def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupted: bool) -> TrainResult:
-    """Return the first process's result, or raise what says most about why there is none."""
+    """Return the first process's result, or raise the most informative of the errors."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
         if not isinstance(error, OtherFailedError) and not (interrupted and isinstance(error, RuntimeError)):
             raise error
     if isinstance(outcomes[0], TrainResult):
         return outcomes[0]
-    if interrupted:  # and the first process could not say where: an exchange with the others had failed before
+    if interrupted:  # and the first process could not report where: an exchange with the others had failed before
         message = "interrupted; to continue: --resume-from the last checkpoint in the newest log folder"
         raise TrainingInterruptedError(message)
     for rank, process in enumerate(processes):
         if process.exitcode < 0:
             name = signal.Signals(-process.exitcode).name
             raise Ai8xError(f"training process {rank} was ended by {name}", fix="is there enough memory?")
-    raise errors[0] if errors else Ai8xError("a training process has ended without a word")
+    raise errors[0] if errors else Ai8xError("a training process exited without an error message")
 
 
 def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool], folder: str, count: int) -> None:

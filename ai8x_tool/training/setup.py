@@ -1,7 +1,4 @@
-"""Everything a training run needs, checked and put together before the first epoch.
-
-spec: training, sections 3 and 5.
-"""
+"""Preparation of a training run: everything it needs is checked and created before the first epoch."""
 
 from __future__ import annotations
 
@@ -25,8 +22,8 @@ from ai8x_tool.model.build import (
     in_qat,
     load_weights,
     require_trainable,
-    use_channels_last,
 )
+from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
@@ -54,7 +51,7 @@ INITIAL = -1
 
 @dataclass
 class TrainingSetup:
-    """One training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
+    """Parts of one training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
 
     settings: TrainSettings
     arch: str
@@ -76,7 +73,7 @@ class TrainingSetup:
 
 
 def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
-    """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
+    """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
     policy, policy_file = _policy(settings)
     schedule, schedule_file = _schedule(settings)
@@ -127,7 +124,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
-    """Return the model with which a run would start, on the CPU."""
+    """Return the model as it is at the start of a run, on the CPU."""
     torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
@@ -188,10 +185,10 @@ def _first_epoch(settings: StartSettings, epochs: int, resumed: Checkpoint | Non
     if resumed is not None and not settings.reset_optimizer:
         if resumed.epoch is None:
             fix = "use --exp-load-weights-from, or --reset-optimizer"
-            raise Ai8xError("does not say after which epoch it was saved", where=str(resumed.path), fix=fix)
+            raise Ai8xError("the checkpoint does not contain its epoch", where=str(resumed.path), fix=fix)
         first = resumed.epoch + 1
     if first >= epochs:
-        raise Ai8xError(f"nothing to do: {first} epochs are done, {epochs} wanted", fix="raise --epochs")
+        raise Ai8xError(f"nothing to do: {first} epochs are done, {epochs} requested", fix="raise --epochs")
     return first
 
 
@@ -238,7 +235,7 @@ def _optimizer(
 def _samples(
     settings: DataSettings, validation_split: float, entry: DatasetEntry, seed: int, console: Console
 ) -> tuple[Selection, Selection, Selection]:
-    """Training, validation and test samples; validation samples are never augmented."""
+    """Return training, validation and test samples; validation samples are never augmented."""
     data = entry.load(settings.data, console)
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
     if data.validation is not None:
@@ -251,7 +248,7 @@ def _samples(
 
 
 def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
-    """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
+    """Return the best epoch of the run that is continued, if its file is still next to the checkpoint."""
     # Without links: `latest` will soon point elsewhere.
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar")).resolve()
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))

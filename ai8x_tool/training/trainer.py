@@ -1,4 +1,4 @@
-"""The training loop: float epochs, the switch to QAT, validation, checkpoints, test. spec: training, section 4."""
+"""Training loop: float epochs, the switch to QAT, validation, checkpoints, test."""
 
 from __future__ import annotations
 
@@ -172,12 +172,12 @@ class Trainer:
         self._wrap()
 
     def _wrap(self) -> None:
-        """Take note of the model's parameters and of the way it computes from now on."""
+        """Wrap the model again after its parameters or its way of computing have changed."""
         example = torch.zeros(1, *self.setup.entry.input, device=self.setup.device)
         self.compiled = compile_model(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
-        """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
+        """Train on all samples once; return the losses and, of the batches that count for it, the accuracy."""
         setup, size = self.setup, self.settings.batch_size
         samples, seed = setup.training, setup.seed
         self._seed_everything(epoch)
@@ -245,14 +245,14 @@ class Trainer:
         return {key: accuracy.metrics()[key] if accuracy.samples else None}
 
     def _seed_everything(self, epoch: int) -> None:
-        """Start all global generators anew: an epoch gives the same whether or not the run was resumed at it."""
+        """Seed all global generators: an epoch has the same result whether or not the run was resumed at it."""
         seed = derived_seed(self.setup.seed, epoch, self._own("model"))
         torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
 
     def _own(self, purpose: str) -> str:
-        """Tell this process's random numbers from those of the others."""
+        """Return the purpose for random numbers that differ from those of the other processes."""
         return purpose if self.world.is_first else f"{purpose}/{self.world.rank}"
 
     # -- evaluation -------------------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ class Trainer:
         return score
 
     def _tests(self) -> tuple[Score, Score]:
-        """Test the last weights and those of the best epoch, if that is another. spec: qatv2, section 9."""
+        """Test the last weights and those of the best epoch, if that is a different one."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
         last = self._evaluate(self.setup.test, "test")
@@ -314,7 +314,7 @@ class Trainer:
             self.log.write(data, self._file("best"))
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
-        """Return the checkpoint's bytes. The first five extras are the reference's, which knows two metrics."""
+        """Return the checkpoint's bytes. The first five extras are those of the reference, which has two metrics."""
         best, key = self.best, self.task.main_metric.key
         extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
         extras |= {

@@ -1,4 +1,4 @@
-"""Whole checkpoints of every age against the rules, written once more and key by key."""
+"""Whole checkpoints of all tool versions against the rules, implemented a second time, key by key."""
 
 from __future__ import annotations
 

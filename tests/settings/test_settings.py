@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -142,3 +142,34 @@ def test_the_original_recipe_is_the_original() -> None:
     schedule = yaml.safe_load(resources.find_config("schedules", str(settings.compress)).read_text())
     assert schedule["lr_schedulers"]["decay"]["milestones"] == [100, 140, 170]
     assert read_recipe("kws20_v3").common["dataset"] == "KWS_20"
+
+
+def test_saved_settings_mean_the_same_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here / "configs/schedules", here / "logs/run", there):
+        folder.mkdir(parents=True)
+    (here / "configs/schedules/own.yaml").write_text("")
+    monkeypatch.chdir(here)
+    given = {"model": "m", "dataset": "D", "compress": "own", "qat_policy": "mnist_short", "resume_from": "logs/run/c"}
+    settings = resolve(TrainSettings, "train", given=given)
+    save(settings, Path("logs/run/settings.yaml"))
+    saved = yaml.safe_load(Path("logs/run/settings.yaml").read_text())
+    assert (saved["data"], saved["out_dir"], saved["resume_from"]) == ("../../data", "..", "c")
+    assert (saved["compress"], saved["qat_policy"]) == ("../../configs/schedules/own.yaml", "mnist_short")
+    again = resolve(TrainSettings, "train", None, Path("logs/run/settings.yaml"))
+    assert again == replace(settings, compress="configs/schedules/own.yaml")
+    monkeypatch.chdir(there)
+    again = resolve(TrainSettings, "train", None, here / "logs/run/settings.yaml")
+    assert (again.data, again.out_dir, again.resume_from) == (here / "data", here / "logs", here / "logs/run/c")
+    assert (again.compress, again.qat_policy) == (str(here / "configs/schedules/own.yaml"), "mnist_short")
+
+
+def test_paths_of_older_files_are_found_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the file, or to the current folder where only that has such a file."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("logs", "data", "logs/data"):
+        Path(folder).mkdir()
+    Path("logs/settings.yaml").write_text("model: m\ndataset: D\ndata: data\n")
+    assert resolve(TrainSettings, "train", None, Path("logs/settings.yaml")).data == Path("logs/data")
+    Path("logs/data").rmdir()
+    assert resolve(TrainSettings, "train", None, Path("logs/settings.yaml")).data == Path("data")

@@ -1,4 +1,4 @@
-"""Old and new checkpoints, each as its row of the tables says."""
+"""Checkpoints with fixed and with measured activation ranges, in every combination with the options."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_conversion(workspace: Path, console: Console) -> None:
     converted = run(console, exp_load_weights_from=first.checkpoint, activation_ranges="measured")
     assert read_checkpoint(converted.checkpoint).measured_ranges and converted.test.metrics["top1"] > 90
     (state,) = [{k: v for k, v in old.state.items() if k != "conv1.bn.weight"}]
-    with pytest.raises(Ai8xError, match=r"'conv1\.bn' has no weights that could take up the division by 4"):
+    with pytest.raises(Ai8xError, match=r"'conv1\.bn' has no weights that can include the division by 4"):
         with_measured_ranges(replace(old, state=state), console)
 
 

@@ -66,6 +66,8 @@ def test_a_sample_is_saved(trained: Path, console: Console, tmp_path: Path) -> N
     assert np.array_equal(np.load("x.npy"), sample)
     with pytest.raises(Ai8xError, match="--save-sample 40: the first batch has 32 samples"):
         evaluate(settings(quantized, simulate=True, save_sample=40, batch_size=32), console)
+    with pytest.raises(Ai8xError, match=r"--save-sample 60: the test split of Stripes has 60 samples .*0 to 59"):
+        evaluate(settings(quantized, simulate=True, save_sample=60, batch_size=32), console)
     evaluate(settings(trained, save_sample=1), console)
     assert any("--save-sample" in text for text in console.warnings)
 

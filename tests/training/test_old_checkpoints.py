@@ -184,11 +184,11 @@ def test_batch_normalization_needs_a_bias_to_go_to(tmp_path: Path) -> None:
         load_weights(model, read_checkpoint(path), fresh())
 
 
-# -- calibration, from the data set to the integer checkpoint --------------------------------------------------------
+# -- calibration, from the dataset to the integer checkpoint --------------------------------------------------------
 
 
 def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
-    """It evaluates like the float model, from the data set's samples or from a file of samples."""
+    """It evaluates like the float model, from the dataset's samples or from a file of samples."""
     target, console = tmp_path / "q.pth.tar", fresh()
     chooser = calibration(CalibrationSettings(calibrate=64, dataset="Stripes"), console)
     result = quantize(unfolded, target, MAX78000, console, calibration=chooser, default_bits=4)

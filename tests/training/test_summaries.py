@@ -166,7 +166,7 @@ def test_a_model_for_single_samples(console: Console) -> None:
 
 @needs_onnx
 @pytest.mark.parametrize("kind", ["png", "png_w_params"])
-def test_pictures(workspace: Path, console: Console, kind: str) -> None:
+def test_plots(workspace: Path, console: Console, kind: str) -> None:
     pytest.importorskip("matplotlib")
     settings = TrainSettings(model="tiny", dataset="Stripes")
     summary = summarize(settings, kind, "graph", console)

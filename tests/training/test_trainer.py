@@ -1,4 +1,4 @@
-"""Whole training runs on a tiny data set."""
+"""Whole training runs on a tiny dataset."""
 
 from __future__ import annotations
 

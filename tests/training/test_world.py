@@ -85,9 +85,9 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
 
 @pytest.mark.slow
 def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> None:
-    with pytest.raises(Ai8xError, match="say how many: --processes"):
+    with pytest.raises(Ai8xError, match="pass it: --processes"):
         run(console, distributed=True)
-    with pytest.raises(Ai8xError, match="no data set named 'Stripe'; did you mean 'Stripes'") as caught:
+    with pytest.raises(Ai8xError, match="no dataset named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
     assert "\n" not in str(caught.value)
     with pytest.raises(Ai8xError, match=r"4 processes cannot share a batch of 3 .*raise --batch-size"):

@@ -18,7 +18,7 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 from ai8x_tool.synthesis.project import build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
-from ai8x_tool.verify.chain import Proof, Samples, data_samples, model_settings, prove
+from ai8x_tool.verification.chain import Proof, Samples, data_samples, model_settings, prove
 
 _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of synthesis that mean the same in evaluation."""
@@ -66,7 +66,7 @@ def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
 def evaluation_settings(
     settings: SynthesizeSettings, chain: ChainSettings, console: Console
 ) -> EvaluateSettings | None:
-    """Return how to run the models in torch; None, with a message, where the model or its data set is not known."""
+    """Return how to run the models in torch; None, with a message, where the model or its dataset is not known."""
     checkpoint = settings.checkpoint_file()
     if checkpoint is None:
         console.info("no checkpoint: there is no model to compare the engine with")

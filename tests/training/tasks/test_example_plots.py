@@ -116,7 +116,7 @@ def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert given[2][0].tolist() == [pytest.approx([0.3, 0.4, 0.7, 0.6, 2])]
 
 
-def test_inputs_become_pictures() -> None:
+def test_inputs_become_images() -> None:
     colors = torch.rand(3, 8, 12, generator=torch.Generator().manual_seed(2)) * 2 - 1
     expected = (colors.permute(1, 2, 0).numpy() + 1) / 2
     for ratio in (1, 2, 4):
