@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.bits import ceil_div, lowest
+from ai8x_tool.device.bits import bits_of, ceil_div, lowest
 from ai8x_tool.device.facts import COLUMN_BYTES
+from ai8x_tool.mapping.placed import PlacedLayer
 from ai8x_tool.network.layer import BINARY, IntArray
 
 Bytes = npt.NDArray[np.uint8]
@@ -47,6 +48,25 @@ class StreamShape:
     def in_first_instance(self) -> StreamShape:
         """Return the shape with its output map moved to the first processors: what its stream really depends on."""
         return replace(self, output_map=self.output_map >> (lowest(self.output_map) & ~3))
+
+
+def stream_shape(at: PlacedLayer) -> StreamShape:
+    """Return what the order of a layer's kernels depends on."""
+    layer, view = at.layer, at.view
+    return StreamShape(
+        output_map=at.output_map,
+        inputs=layer.channels_in,
+        outputs=layer.channels_out,
+        input_passes=view.input_passes,
+        output_passes=view.output_passes,
+        inputs_per_pass=view.inputs_per_pass,
+        outputs_per_pass=view.outputs_per_pass,
+        area=view.kernel_area,
+        bits=layer.bits,
+        pixels=layer.flat_pixels,
+        flatten=layer.flatten,
+        depthwise=layer.depthwise,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +127,32 @@ def _gaps(shape: StreamShape) -> list[int]:
             remaining >>= step
             gaps.append(skipped)
     return gaps
+
+
+def displaced_output(shape: StreamShape) -> int | None:
+    """Return the first output processor whose kernels are not stored where the part reads them, None if all are.
+
+    The part knows no map: its counter passes over unused lanes as over all others, each as long as an output's kernels.
+    In the stream, unused lanes take a column for as many of them as share a byte, and only where that many follow each
+    other. Both agree if an output takes one column, which is a 3×3 or length-9 kernel and a single pass.
+    """
+    if shape.depthwise:
+        return None
+    used, step = bits_of(shape.output_map), shape.per_byte
+    area, passes = (1, shape.pixels * shape.input_passes) if shape.flatten else (shape.area, shape.input_passes)
+    first = used[0] - shape.lead
+    span = used[-1] + 1 - first
+    position = shape.lead * area * (1 if shape.flatten else passes) // step
+    for group, gap in enumerate(_gaps(shape)):
+        if gap:
+            position = COLUMN_BYTES * (position // COLUMN_BYTES + gap)
+        for inside, output in enumerate(range(group * step, min((group + 1) * step, shape.outputs))):
+            turn, rank = divmod(output, shape.outputs_per_pass)
+            lane = turn * span + used[rank] - first - inside
+            if 8 * position != lane * area * passes * abs(shape.bits):
+                return used[rank]
+        position += area * passes
+    return None
 
 
 def _stored(weights: IntArray, bits: int) -> IntArray:

@@ -8,7 +8,7 @@ from ai8x_tool.device.bits import quadrant_bits
 from ai8x_tool.device.facts import QUADRANTS
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement, KernelRequest
-from ai8x_tool.mapping.kernel_stream import StreamShape
+from ai8x_tool.mapping.kernel_stream import stream_shape
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
 from ai8x_tool.network.layer import IntArray
@@ -47,20 +47,7 @@ def _biased(placed: PlacedLayer) -> bool:
 def _kernel_request(placed: PlacedNetwork, at: PlacedLayer) -> KernelRequest:
     layer, view = at.layer, at.view
     quad = placed.options.quad and at.layer is placed.start.layer
-    shape = StreamShape(
-        output_map=at.output_map,
-        inputs=layer.channels_in,
-        outputs=layer.channels_out,
-        input_passes=view.input_passes,
-        output_passes=view.output_passes,
-        inputs_per_pass=view.inputs_per_pass,
-        outputs_per_pass=view.outputs_per_pass,
-        area=view.kernel_area,
-        bits=layer.bits,
-        pixels=layer.flat_pixels,
-        flatten=layer.flatten,
-        depthwise=layer.depthwise,
-    )
+    shape = stream_shape(at)
     block = QUADRANTS * shape.per_byte if quad and shape.per_byte > 1 else 1
     for rule in STORED_RULES:
         require(rule, StoredLayer(layer, view.input_passes, view.inputs_per_pass, at.calcx4, block))

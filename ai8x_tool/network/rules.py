@@ -8,9 +8,6 @@ from typing import NamedTuple
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.rule import Finding
 
-_MAX_PAD = 2
-_MAX_FLATTEN = 256
-
 
 class NamedLayer(NamedTuple):
     """A layer with the names that its references may use (`names`) and those of the layers before it (`before`)."""
@@ -100,7 +97,9 @@ def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
 
 
 def constraint_source_channels(s: SourcedLayer) -> Finding | None:
-    """All operands of an element-wise layer have the same number of channels."""
+    """Operands of an element-wise layer, and inputs whose pixels are joined, have the same number of channels."""
+    if s.layer.eltwise is None and len(set(s.sizes)) == 1:
+        return None
     counts = {c for source, c in zip(s.layer.inputs, s.channels, strict=True) if source is not BUFFER}
     if len(counts) <= 1:
         return None
@@ -193,7 +192,7 @@ def constraint_output_channels(s: WeightedLayer) -> Finding | None:
     return Finding(values, "remove the key")
 
 
-def constraint_output_activation(s: Layer) -> Finding | None:
+def constraint_wide_output_activation(s: Layer) -> Finding | None:
     """A 32-bit output is written before the activation, so the layer can have none."""
     if s.output_width == 8 or s.activation == "none":
         return None
@@ -212,17 +211,6 @@ def constraint_stride(s: Layer) -> Finding | None:
     if s.operator == "convtranspose2d" or s.stride == (1, 1):
         return None
     return Finding(f"stride = {list(s.stride)}", "set stride to 1")
-
-
-def constraint_flatten_size(s: Layer) -> Finding | None:
-    """flatten takes at most 256 pixels per channel."""
-    pixels = s.flat_pixels
-    return Finding(f"{size_text(s.pooled_size)} = {pixels} pixels", "pool first") if pixels > _MAX_FLATTEN else None
-
-
-def constraint_pad_range(s: Layer) -> Finding | None:
-    """pad is at most 2."""
-    return Finding(f"pad = {s.pad[0]}") if max(s.pad) > _MAX_PAD else None
 
 
 def constraint_pad_passthrough(s: Layer) -> Finding | None:
@@ -260,11 +248,9 @@ SOURCE_RULES = (
 SIZE_RULES = (constraint_pooled_size, constraint_kernel_fits)
 WEIGHT_RULES = (constraint_flatten_pixels, constraint_input_channels, constraint_output_channels)
 LAYER_RULES = (
-    constraint_output_activation,
+    constraint_wide_output_activation,
     constraint_equal_strides,
     constraint_stride,
-    constraint_flatten_size,
-    constraint_pad_range,
     constraint_pad_passthrough,
     constraint_pad_kernel,
     constraint_passthrough_activation,

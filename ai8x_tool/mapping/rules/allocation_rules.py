@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
+from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
 from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
 from ai8x_tool.network.layer import BINARY
 from ai8x_tool.network.sizes import passes, processors_per_pass
@@ -114,6 +115,20 @@ def constraint_output_processors(s: LayerSubject) -> Finding | None:
         return None
     channels = s.layer.channels_out
     return Finding(f"{s.at.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
+
+
+def constraint_output_holes(s: LayerSubject) -> Finding | None:
+    """Unused processors between output processors need kernels of a column each (3×3, one pass), and no bias."""
+    outputs = s.at.output_map
+    holes = ones(outputs) != highest(outputs) - lowest(outputs) + 1
+    if not holes or s.layer.depthwise or not s.layer.has_weights:
+        return None
+    displaced = displaced_output(stream_shape(s.at))
+    if displaced is None and not s.layer.has_bias:
+        return None
+    what = "the biases behind a hole" if displaced is None else f"the kernels of output processor {displaced}"
+    text = f"output map {outputs:#018x}: {what} are not stored where the device reads them"
+    return Finding(text, "use output_processors without holes")
 
 
 def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
@@ -391,6 +406,7 @@ ALLOCATION_RULES = (
     constraint_output_size,
     constraint_processors,
     constraint_output_processors,
+    constraint_output_holes,
     constraint_padded_multi_pass,
     constraint_eltwise_conv1d,
     constraint_pool_last,
