@@ -109,6 +109,4 @@ def _unused(name: str, taken: dict[str, str] | set[str]) -> str:
 def listed(network: Network, layers: list[Layer]) -> Network:
     """Return a network of `layers` in this order; everything else is that of `network`."""
     numbered = [replace(layer, index=index) for index, layer in enumerate(layers)]
-    return build_network(
-        network.name, network.input_shape, numbered, buffer=network.buffer, has_bias=network.has_bias
-    )
+    return build_network(network.name, network.input_shape, numbered, buffer=network.buffer, has_bias=network.has_bias)

@@ -120,11 +120,11 @@ def _orders(groups: Sequence[Group], attempts: int) -> list[list[int]]:
         sorted(indices, key=lambda i: (-height[i] * (span[i] + 1), birth[i])),
         sorted(indices, key=lambda i: (-birth[i], -height[i])),
     ]
-    generator = random.Random(len(groups))  # noqa: S311  (a fixed sequence of orders)
+    generator = random.Random(len(groups))
     for _ in range(attempts):
         keys = {i: height[i] * (0.5 + generator.random()) for i in indices}
         orders.append(sorted(indices, key=lambda i: -keys[i]))
-    return [[i for i in order if groups[i].fixed is not None] + [i for i in order if groups[i].fixed is None] for order in orders]
+    return [sorted(order, key=lambda i: groups[i].fixed is None) for order in orders]
 
 
 def _neighbours(groups: Sequence[Group]) -> list[list[tuple[int, int, int]]]:
@@ -152,9 +152,7 @@ def _first_fit(
     peak = 0
     for index in order:
         group = groups[index]
-        forbidden = sorted(
-            (places[j] + low, places[j] + high, j) for j, low, high in neighbours[index] if j in places
-        )
+        forbidden = sorted((places[j] + low, places[j] + high, j) for j, low, high in neighbours[index] if j in places)
         place = group.lowest if group.fixed is None else group.fixed
         for low, high, j in forbidden:
             if low <= place <= high:

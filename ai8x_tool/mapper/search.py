@@ -31,7 +31,7 @@ class Found:
     """A placement that no rule objects to.
 
     `network` has copies that the given one does not have, `copies` are their names. `peak` are the bytes that the
-    fullest data-memory instance holds, `peak_bound` those that some instance must hold with this order and these copies.
+    fullest data-memory instance holds, `peak_bound` those that some instance must hold in this order with these copies.
     """
 
     network: Network

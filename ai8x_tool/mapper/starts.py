@@ -68,7 +68,7 @@ def assignments(
     weight = [sum(len(load.positions) * load.columns for load in each) for each in loads]
     order = sorted(range(len(classes)), key=lambda i: (i not in fixed, -weight[i], -classes[i].extent))
     seen: set[tuple[int, ...]] = set()
-    generator = random.Random(len(classes))  # noqa: S311  (a fixed sequence of attempts)
+    generator = random.Random(len(classes))
     for attempt in range(attempts):
         if attempt:
             keys = {i: weight[i] * (0.6 + 0.8 * generator.random()) for i in order}
