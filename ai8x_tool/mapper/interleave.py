@@ -40,7 +40,8 @@ def interleave(network: Network, device: Device, streamed: frozenset[str] = froz
         plain = [reader for reader in readers if not joining(network, reader).interleaved]
         if not groups or not isinstance(source, str) or source in streamed:
             continue
-        copied = len(set(groups)) > 1  # a copy for the other group reads the gaps, too
+        # A copy for another group, or another place in this one, reads the gaps, too.
+        copied = len(set(groups)) > 1 or any(group.count(source) > 1 for group in groups)
         if copied and not (device.read_gap and passes(network[source].channels_out) == 1):
             continue
         if all(_reads_gaps(device, reader) for reader in plain):

@@ -38,9 +38,14 @@ class InputPath:
 
 
 def input_paths(
-    network: Network, device: Device, options: MappingOptions | None, given: InputPath | None = None
+    network: Network,
+    device: Device,
+    options: MappingOptions | None,
+    given: InputPath | None = None,
+    *,
+    chw: bool = False,
 ) -> Iterator[InputPath]:
-    """Yield the ways that the network's input can take, those with fewer cycles first."""
+    """Yield the ways that the network's input can take, those with fewer cycles first; with `chw` only CHW input."""
     if given is not None:
         yield given
         return
@@ -49,14 +54,15 @@ def input_paths(
     alone = network.readers(INPUT) == [start] and start.inputs == (INPUT,) and start.operands == 1
     movable = alone and start.is_convolution and not start.depthwise
     if options is None or not options.fifo:
-        yield InputPath()
+        if not chw:
+            yield InputPath()
         if movable and channels <= _MOST_CHW:
             yield InputPath(chw=True, pattern=tuple(range(0, _LANES * channels, _LANES)))
     if not movable:
         return
     most = streaming_layers(network, device)
     for streams in range(1, most + 1):
-        if channels <= _FIFO_HWC:
+        if channels <= _FIFO_HWC and not chw:
             yield InputPath(fifo=True, streams=streams, pattern=fifo_pattern(channels, chw=False))
         if channels <= _FIFO_CHW:
             yield InputPath(chw=True, fifo=True, streams=streams, pattern=fifo_pattern(channels, chw=True))

@@ -74,16 +74,18 @@ def map_automatically(
     options: MappingOptions | None = None,
     *,
     path: InputPath | None = None,
+    chw: bool = False,
     seconds: float = 20.0,
 ) -> Found:
     """Return a placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
-    Raises UnmappableError if there is none, naming what stood in the way.
+    `path` is the way of the input, if it is given; with `chw` only those of CHW input are tried. Raises UnmappableError
+    if there is no placement, naming what stood in the way.
     """
     begin = time.monotonic()
     best: Found | None = None
     reasons: list[str] = []
-    for choice in input_paths(network, device, options, path):
+    for choice in input_paths(network, device, options, path, chw=chw):
         if best is not None and choice.streams > best.path.streams:
             break
         chosen = replace(options or MappingOptions(), fifo=choice.fifo)
