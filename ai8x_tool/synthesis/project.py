@@ -19,10 +19,10 @@ from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.synthesis import SynthesizeSettings
-from ai8x_tool.synthesis.hardware_check import check_program
 from ai8x_tool.synthesis.program_log import program_log
 from ai8x_tool.synthesis.settings import project_name, project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
+from ai8x_tool.synthesis.verified import verified
 
 
 def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
@@ -75,25 +75,13 @@ def build_verified_project(settings: SynthesizeSettings, console: Console) -> Sy
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
     result = build_project(settings, console)
-    if settings.verify is not False:
-        result = replace(result, check=check_program(result.program, result.tensors))
-        _report(result, console)
-    return result
+    return result if settings.verify is False else verified(result, console)
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
     """Write the project to its folder, if it has one."""
     if settings.folder is not None:
         write_project(result.files, settings.folder, overwrite=settings.overwrite)
-
-
-def _report(result: Synthesis, console: Console) -> None:
-    """Warn about what the virtual device noticed, and if it does not compute what the engine does."""
-    assert result.check is not None
-    for diagnostic in result.check.problems:
-        console.warn(f"virtual device: {diagnostic}")
-    if not result.check.equal:
-        console.warn(f"the program does not compute what the network does: {result.check.text()}")
 
 
 def save_output(result: Synthesis, path: Path) -> None:

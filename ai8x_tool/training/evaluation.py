@@ -221,14 +221,14 @@ def _compare_with_engine(
         console.warn("a model with several outputs is not compared with the integer engine")
         return None
     sizes = (*entry.input, 1)[:3]
-    network = load_network(
+    described = load_network(
         find_config("networks", settings.network),
         settings.checkpoint,
         (sizes[0], sizes[1], sizes[2]),
         find_device(settings.device),
         console,
     )
-    agreement = compare_outputs(network, test, outputs, console)
+    agreement = compare_outputs(described.network, test, outputs, console)
     report = console.info if agreement.complete else console.warn
     report(agreement.text())
     return agreement
