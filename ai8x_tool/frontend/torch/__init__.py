@@ -1,0 +1,5 @@
+"""From PyTorch models to networks."""
+
+from ai8x_tool.frontend.torch.trace import trace
+
+__all__ = ["trace"]
