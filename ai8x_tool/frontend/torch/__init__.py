@@ -1,5 +1,6 @@
 """From PyTorch models to networks."""
 
+from ai8x_tool.frontend.torch.bind import bind
 from ai8x_tool.frontend.torch.trace import trace
 
-__all__ = ["trace"]
+__all__ = ["bind", "trace"]
