@@ -1,6 +1,7 @@
 """From PyTorch models to networks."""
 
 from ai8x_tool.frontend.torch.bind import bind
+from ai8x_tool.frontend.torch.structure import structure_differences
 from ai8x_tool.frontend.torch.trace import trace
 
-__all__ = ["bind", "trace"]
+__all__ = ["bind", "structure_differences", "trace"]

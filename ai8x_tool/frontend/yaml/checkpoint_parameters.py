@@ -132,7 +132,7 @@ def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -
 
 
 def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
-    """Return the names of all weight tensors, in stored order. Raises Ai8xError if batch normalization is not folded."""
+    """Return the names of all weight tensors, in stored order. Raises Ai8xError if normalization is not folded."""
     keys = []
     _tell_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
