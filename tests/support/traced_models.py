@@ -102,7 +102,7 @@ def agree(model: nn.Module, shape: Sequence[int], device: Device = MAX78002, *, 
     compared = 0
     for name in network.evaluation_order():
         layer = network[name]
-        key = re.sub(r"_[0-9]+$", "", name)
+        key = name if name in outputs else re.sub(r"_[0-9]+$", "", name)
         if not outputs.get(key):
             continue
         expected = activated(layer, outputs[key].pop(0).numpy())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
+import torch.nn.functional as F
 from torch import Tensor
 
 from ai8x_tool.frontend.torch.copies import data_size, distinct_operands, distinct_sources, whole
 from ai8x_tool.frontend.torch.recorder import FunctionHandler, Recorder
-from ai8x_tool.frontend.torch.tags import TaggedTensor, plain
+from ai8x_tool.frontend.torch.tags import NOTHING, TaggedTensor, plain, tagged
 from ai8x_tool.network.layer import Activation, Eltwise, Layer, Pair
 from ai8x_tool.network.sizes import pooled_size
 
@@ -144,7 +145,16 @@ def _mean(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
         return NotImplemented
     size = tuple(x.shape[2:])
     pooled = pool(recorder, x, _axes(size, len(size)), (max(size), max(size) if len(size) > 1 else 1), average=True)
-    return pooled if keep else pooled.flatten(1)
+    return pooled if keep else tagged(plain(pooled).flatten(1), pooled.tags.flatten(1), recorder)
+
+
+def _pad(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Record padding with zeros, which a convolution behind it can do."""
+    given = {**dict(zip(("input", "pad", "mode", "value"), args, strict=False)), **kwargs}
+    if given.get("mode", "constant") != "constant" or given.get("value"):
+        return NotImplemented
+    x = given["input"]
+    return tagged(F.pad(plain(x), given["pad"]), F.pad(x.tags, given["pad"], value=NOTHING), recorder)
 
 
 def _axes(value: Any, count: int) -> Pair:
@@ -166,4 +176,5 @@ FUNCTIONS: dict[str, FunctionHandler] = {
     "avg_pool2d": _pooling(2, average=True),
     **dict.fromkeys(("adaptive_avg_pool1d", "adaptive_avg_pool2d"), _adaptive),
     "mean": _mean,
+    "pad": _pad,
 }

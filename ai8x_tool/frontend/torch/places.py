@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from traceback import walk_stack
 
 import torch
 
@@ -13,14 +15,15 @@ _TORCH = str(Path(torch.__file__).resolve().parent)
 
 def calling_line() -> str:
     """Return file:line of the innermost call that is neither in torch nor in this package; empty if there is none."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith((_PACKAGE, _TORCH, "<frozen")):
-            return f"{_shown(name)}:{frame.f_lineno}"
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
+    frames = walk_stack(sys._getframe(1))
+    return users_line((frame.f_code.co_filename, line) for frame, line in frames)
+
+
+def users_line(frames: Iterable[tuple[str, int]]) -> str:
+    """Return the first of `frames`, file and line, that is neither in torch nor in this package."""
+    for name, line in frames:
+        if not name.startswith((_PACKAGE, _TORCH, "<")):
+            return f"{_shown(name)}:{line}"
     return ""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from traceback import walk_tb
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.functions import FUNCTIONS, MOVEMENTS, UNCHANGED
 from ai8x_tool.frontend.torch.handlers import MODULES
 from ai8x_tool.frontend.torch.merge import Merger
+from ai8x_tool.frontend.torch.places import users_line
 from ai8x_tool.frontend.torch.recorder import Recorder
 from ai8x_tool.frontend.torch.steps import Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND, TaggedTensor, tagged_leaves
@@ -32,7 +34,14 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     Raises Ai8xError, naming module and line, for what the accelerator cannot do between layers.
     """
     recorder = Recorder(MODULES, FUNCTIONS, MOVEMENTS, UNCHANGED)
-    output = recorder.run(model, tuple(input_shape))
+    try:
+        output = recorder.run(model, tuple(input_shape))
+    except Ai8xError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        shape = "×".join(map(str, input_shape))
+        text = f"the model fails with an input of {shape}: {type(error).__name__}: {error}"
+        raise Ai8xError(text, where=_failing_line(error) or name) from error
     outputs = _output_steps(output, recorder)
     if not any(not step.is_input for step in outputs):
         fix = "use layers of ai8x_tool.nn"
@@ -41,6 +50,12 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     steps = merger.merge()
     layers = _layers(steps, set(merger.outputs))
     return build_network(name, recorder.steps[0].shape, layers)
+
+
+def _failing_line(error: Exception) -> str:
+    """Return file:line of the innermost call in the user's files that led to `error`."""
+    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
+    return users_line(reversed(frames))
 
 
 def _output_steps(output: Any, recorder: Recorder) -> list[Step]:
