@@ -147,6 +147,7 @@ def _build(
         round_avg=settings.avg_pool_rounding,
         arguments=task.model_arguments(),
         measured_ranges=measured,
+        console=console,
     )
     if checkpoint is not None:
         load_weights(model, checkpoint, console)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.frontend.torch.steps import Reading, Step
+from ai8x_tool.frontend.torch.steps import Reading, Shape, Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND
 
 Tags = npt.NDArray[np.int64]
@@ -41,8 +41,19 @@ def arrange(tags: Tags, steps: Sequence[Step]) -> Reading:
     return _image(tags if tags.ndim == 3 else tags[..., None], steps)
 
 
+def narrowed(tags: Tags, source: Step) -> tuple[Shape, int] | None:
+    """Return shape and first tag of the channels of `source` that `tags` are; None if they are something else."""
+    pixels = source.shape[1] * source.shape[2]
+    first, count = int(tags.flat[0]), tags.size // pixels
+    whole = count > 0 and tags.size % pixels == 0 and first % pixels == 0
+    if not whole or not np.array_equal(tags.ravel(), np.arange(first, first + tags.size)):
+        return None
+    within = source.first <= first and first + tags.size <= source.first + source.values
+    return ((count, *source.shape[1:]), first) if within else None
+
+
 def _source(tag: int, steps: Sequence[Step]) -> Step:
-    return steps[int(np.searchsorted([step.first for step in steps], tag, side="right")) - 1]
+    return steps[max(0, int(np.searchsorted([step.first for step in steps], tag, side="right")) - 1)]
 
 
 def _all_tags(step: Step) -> Tags:

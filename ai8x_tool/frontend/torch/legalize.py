@@ -153,7 +153,7 @@ class _Converter:
             around = Surroundings(found, activation, wide, before, self.scale)
             self._set(node, name, self._made(node, lambda: convert_layer(layer, around, self.context)))
             parts = [type(layer).__name__, "BatchNorm" if norm is not None else "", activation or ""]
-            self._note(node, name, " + ".join(p for p in parts if p), type(layer).__name__)
+            self._note(node, name, " + ".join(p for p in parts if p), f"one fused {type(layer).__name__}")
         if norm is not None:
             self._bypass(norm)
         if activation is not None and following is not None:

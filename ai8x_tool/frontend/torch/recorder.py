@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch.arrangement import ArrangementError, arrange, one_sample
+from ai8x_tool.frontend.torch.arrangement import ArrangementError, arrange, narrowed, one_sample
 from ai8x_tool.frontend.torch.places import calling_line
 from ai8x_tool.frontend.torch.steps import Reading, Shape, Step
 from ai8x_tool.frontend.torch.tags import (
@@ -46,6 +46,7 @@ class Recorder:
     ) -> None:
         self.modules, self.functions, self.movements, self.unchanged = modules, functions, movements, unchanged
         self.steps: list[Step] = []
+        self._next_tag = 0
         self._running: list[str] = []
         self._names: set[str] = set()
 
@@ -66,7 +67,7 @@ class Recorder:
         if not isinstance(x, TaggedTensor) or x.tags is None:
             return False
         try:
-            reading = arrange(one_sample(x.tags.numpy()), self.steps)
+            reading = self._arrange(x.tags)
         except ArrangementError:
             return False
         return all(step.layer is None or step.layer.output_width == 8 for step in reading.sources)
@@ -93,12 +94,28 @@ class Recorder:
             fix = "replace it by layers of the accelerator, or move it behind the last layer"
             raise self.refuse(f"{reader} reads the result of {what}", fix)
         try:
-            reading = arrange(one_sample(x.tags.numpy()), self.steps)
+            reading = self._arrange(x.tags)
         except ArrangementError as error:
             fix = "keep channels, rows and columns in their order, and parts whole"
             raise self.refuse(f"{reader} reads data that the accelerator cannot arrange: {error}", fix) from None
         self._check_widths(reading, reader)
         return reading
+
+    def _arrange(self, tags: Tensor) -> Reading:
+        """Return how `tags` are read. The first who reads the network's input may leave out some of its channels.
+
+        They are no part of the network then.
+        """
+        sample, source = one_sample(tags.numpy()), self.steps[0]
+        try:
+            return arrange(sample, self.steps)
+        except ArrangementError:
+            used = any(source in reading.sources for step in self.steps for reading in step.operands)
+            part = None if used else narrowed(sample, source)
+            if part is None:
+                raise
+            source.shape, source.first = part
+            return arrange(sample, self.steps)
 
     def _check_widths(self, reading: Reading, reader: str) -> None:
         for step in reading.sources:
@@ -119,8 +136,8 @@ class Recorder:
         self, layer: Layer, operands: list[Reading], shape: Shape, *, module: nn.Module | None = None, **more: bool
     ) -> Step:
         """Add a step with output `shape`."""
-        last = self.steps[-1]
-        step = Step(shape, last.first + last.values, layer, operands, module, **more)
+        step = Step(shape, self._next_tag, layer, operands, module, **more)
+        self._next_tag += step.values
         self.steps.append(step)
         return step
 
@@ -135,6 +152,7 @@ class Recorder:
         """Run `model` on a tagged batch of `input_shape`; return its output."""
         channels, rows, columns = (*input_shape, 1, 1)[:3]
         self.steps = [Step((channels, rows, columns), 0)]
+        self._next_tag = self.steps[0].values
         example = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
         data = torch.zeros((2, *input_shape), dtype=example.dtype, device=example.device)
         x = tagged(data, fresh_tags(0, input_shape), self)

@@ -27,6 +27,7 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     """Return what `model` computes, as a network without weights; the model's state does not change.
 
     `input_shape` is that of a sample without the batch: (channels, rows, columns), (channels, length) or (features,).
+    Channels that the model leaves out before its first layer are no part of the network's input.
     Layers are called like their modules; where a module is used again, the layer has a number behind its name and
     shares the weights of the first. What the model does behind its last layers is left to software. Steps are joined to
     layers as far as every device can do it; with `device`, as far as that one can.
@@ -71,7 +72,7 @@ def _output_steps(output: Any, recorder: Recorder) -> list[Step]:
         firsts = np.array([step.first for step in recorder.steps])
         tags = np.unique(tensor.tags.numpy())
         tags = tags[(tags != NOTHING) & (tags < SECOND)]
-        numbers = np.unique(np.searchsorted(firsts, tags, side="right") - 1)
+        numbers = np.unique(np.maximum(np.searchsorted(firsts, tags, side="right") - 1, 0))
         found |= dict.fromkeys(recorder.steps[int(number)] for number in numbers)
     return list(found)
 

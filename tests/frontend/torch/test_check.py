@@ -135,3 +135,12 @@ def test_the_model_is_left_as_it_was():
     assert model.training and all(module.training for module in model.modules())
     assert all(torch.equal(state[key], value) for key, value in model.state_dict().items())
     assert not any("forward" in module.__dict__ for module in model.modules())
+
+
+def test_channels_of_the_input_can_be_left_out():
+    """Data sets of face identification have the teacher's image behind the student's."""
+    model = Model(lambda m, x: m.b(m.a(x[:, 3:]) + m.c(x[:, 3:])), a=conv(3), b=conv(4), c=conv(3))
+    network = trace(model, (6, 8, 8), "net")
+    assert network.input_shape == (3, 8, 8)
+    both = Model(lambda m, x: m.b(m.a(x[:, 3:]) + m.c(x[:, :3])), a=conv(3), b=conv(4), c=conv(3))
+    assert "'c' reads data that the accelerator cannot arrange" in refusal(both, (6, 8, 8))

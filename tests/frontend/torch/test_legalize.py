@@ -132,10 +132,10 @@ def test_what_it_becomes_equals_the_engine(kind):
 def test_the_table_says_what_became_what():
     rows = legalize(ResNet(), (3, 16, 16), MEASURED)
     found = [(row.name, row.was, row.became) for row in rows]
-    assert found[0] == ("stem.0", "Conv2d + BatchNorm + ReLU", "Conv2d")
-    assert ("blocks.0.conv2", "Conv2d + BatchNorm", "Conv2d") in found
+    assert found[0] == ("stem.0", "Conv2d + BatchNorm + ReLU", "one fused Conv2d")
+    assert ("blocks.0.conv2", "Conv2d + BatchNorm", "one fused Conv2d") in found
     assert any(became.startswith("Conv2d 1×1 with the weights of an identity") for _, _, became in found)
-    assert found[-1] == ("fc", "Linear", "Linear")
+    assert found[-1] == ("fc", "Linear", "one fused Linear")
 
 
 def test_it_trains_and_copies():
