@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -93,6 +93,30 @@ def _convolution(layer: Any, family: str, around: Surroundings, context: BuildCo
     if norm is not None:
         _take_norm(result, norm, around)
     return result
+
+
+def needs_split(layer: nn.Module) -> bool:
+    """Tell whether a convolution has a large kernel in whose place there could be several small ones."""
+    square = isinstance(layer, nn.Conv2d) and layer.kernel_size in ((5, 5), (7, 7)) and layer.groups == 1
+    return square and layer.stride == layer.dilation == (1, 1)
+
+
+def split_layer(layer: Any, around: Surroundings, context: BuildContext) -> nn.Sequential:
+    """Return 3×3 convolutions that see what a 5×5 or 7×7 one does; but for the normalization they are untrained."""
+    count, left = (layer.kernel_size[0] - 1) // 2, _padding(layer)[0]
+    if left > count:
+        raise Ai8xError(f"padding {left} is more than {count} small convolutions have", fix="pad less")
+    parts = []
+    for number in range(count):
+        inputs = layer.out_channels if number else layer.in_channels
+        part = nn.Conv2d(inputs, layer.out_channels, 3, padding=1 if number < left else 0)
+        before = around.after if number else around.before
+        at = replace(around, before=before)
+        if number < count - 1:
+            at = replace(at, norm=None, activation="ReLU", wide=False)
+        part.to(layer.weight.device).train(layer.training)
+        parts.append(convert_layer(part, at, context))
+    return nn.Sequential(*parts)
 
 
 def _padding(layer: Any) -> tuple[int, ...]:

@@ -13,7 +13,14 @@ from torch.fx.passes.shape_prop import ShapeProp
 
 from ai8x_tool import nn as fused
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch.conversion import Norm, Surroundings, convert_layer, identity_layer
+from ai8x_tool.frontend.torch.conversion import (
+    Norm,
+    Surroundings,
+    convert_layer,
+    identity_layer,
+    needs_split,
+    split_layer,
+)
 from ai8x_tool.frontend.torch.places import users_line
 from ai8x_tool.frontend.torch.plain_kinds import (
     APPROXIMATED,
@@ -84,7 +91,7 @@ def legalize(
         raise Ai8xError(f"the plain model cannot be analyzed: {error}", where=type(model).__name__, fix=fix) from error
     finally:
         model.train(training)
-    chosen = scale if scale is not None else 1.0 if context.measured_ranges else 0.25
+    chosen = scale if scale is not None else 1.0 if context.measured_ranges or context.simulate else 0.25
     converter = _Converter(model, module, context, adapt=adapt, scale=chosen)
     converter.convert()
     graph.lint()
@@ -96,6 +103,10 @@ def legalize(
 def _example(model: nn.Module, shape: Sequence[int]) -> torch.Tensor:
     parameter = next(model.parameters())
     return torch.zeros((2, *shape), dtype=parameter.dtype, device=parameter.device)
+
+
+def _became(layer: nn.Module, *, split: bool) -> str:
+    return "several fused 3×3 convolutions, untrained" if split else f"one fused {type(layer).__name__}"
 
 
 class _Converter:
@@ -146,14 +157,19 @@ class _Converter:
             text = f"{name!r} is used with different layers behind it"
             raise self._refuse(node, text, "use a layer of its own for each place")
         before = self._input_scale(node)
-        if not isinstance(self.model.get_submodule(name), FusedModule):
+        if isinstance(self.model.get_submodule(name), LAYERS):
             wide = isinstance(layer, nn.Linear) and activation is None and self._is_output(end)
             found = None if norm is None else self._module(norm)
             assert found is None or isinstance(found, Norm)
             around = Surroundings(found, activation, wide, before, self.scale)
-            self._set(node, name, self._made(node, lambda: convert_layer(layer, around, self.context)))
+            split = needs_split(layer)
+            if split and not self.adapt:
+                fix = "use several 3×3 convolutions, or accept them, untrained, with adapt"
+                raise self._refuse(node, f"{name!r} has a large kernel: kernels are 1×1 or 3×3", fix)
+            convert = split_layer if split else convert_layer
+            self._set(node, name, self._made(node, lambda: convert(layer, around, self.context)))
             parts = [type(layer).__name__, "BatchNorm" if norm is not None else "", activation or ""]
-            self._note(node, name, " + ".join(p for p in parts if p), f"one fused {type(layer).__name__}")
+            self._note(node, name, " + ".join(p for p in parts if p), _became(layer, split=split), exact=not split)
         if norm is not None:
             self._bypass(norm)
         if activation is not None and following is not None:
@@ -234,7 +250,7 @@ class _Converter:
     def _input_scale(self, node: fx.Node) -> float:
         scales = {self._scales[source] for source in node.all_input_nodes if source in self._scales}
         if len(scales) > 1:
-            fix = "measure activation ranges, which need no scale"
+            fix = "measure activation ranges, or choose the scale 1"
             raise self._refuse(node, "the network's input and scaled activations meet", fix)
         return scales.pop() if scales else 1.0
 

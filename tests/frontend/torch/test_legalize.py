@@ -158,7 +158,7 @@ def test_fused_models_are_left_alone():
 
 
 REFUSED = {
-    "5×5": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 5)}, "kernel_size 5 must be 1 or 3"),
+    "5×5": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 5)}, "kernels are 1×1 or 3×3"),
     "ReLU6": (lambda m, x: F.relu6(m.a(x)), {"a": lambda: nn.Conv2d(1, 2, 3)}, "has no ReLU6"),
     "padded pooling": (
         lambda m, x: m.p(m.a(x)),
@@ -190,3 +190,15 @@ def test_inexact_remedies_are_listed():
     rows = legalize(model, (1, 14, 14), MEASURED, adapt=True)
     assert [(row.was, row.became) for row in rows if not row.exact] == [("ReLU6", "ReLU"), ("p", "MaxPool2d")]
     check_model(model, (1, 14, 14), MAX78000)
+
+
+@pytest.mark.parametrize(("kernel", "padding", "layers"), [(5, 2, 2), (5, 1, 2), (7, 3, 3), (7, 0, 3)])
+def test_large_kernels_become_small_ones_if_accepted(kernel, padding, layers):
+    modules = {"a": nn.Conv2d(1, 2, kernel, padding=padding, bias=False), "n": nn.BatchNorm2d(2)}
+    model = Model(lambda m, x: F.relu(m.n(m.a(x))), **modules)
+    (row,) = legalize(model, (1, 14, 14), MEASURED, adapt=True)
+    assert not row.exact and row.became == "several fused 3×3 convolutions, untrained"
+    network = trace(model, (1, 14, 14), "net")
+    assert [layer.name for layer in network.layers] == [f"a.{number}" for number in range(layers)]
+    assert network.layers[-1].out_size == (14 + 2 * padding - kernel + 1,) * 2
+    assert {layer.activation for layer in network.layers} == {"relu"}
