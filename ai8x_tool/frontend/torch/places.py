@@ -19,11 +19,14 @@ def calling_line() -> str:
     return users_line((frame.f_code.co_filename, line) for frame, line in frames)
 
 
-def users_line(frames: Iterable[tuple[str, int]]) -> str:
-    """Return the first of `frames`, file and line, that is neither in torch nor in this package."""
+def users_line(frames: Iterable[tuple[str, int]], *, whole: bool = False) -> str:
+    """Return the first of `frames`, file and line, that is neither in torch nor in this package.
+
+    The file's path is relative to the working folder if it is in there, unless the `whole` path is wanted.
+    """
     for name, line in frames:
         if not name.startswith((_PACKAGE, _TORCH, "<")):
-            return f"{_shown(name)}:{line}"
+            return f"{name if whole else _shown(name)}:{line}"
     return ""
 
 

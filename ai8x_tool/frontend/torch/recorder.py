@@ -240,9 +240,8 @@ class Recorder:
         return _marked(result, self, software)
 
 
-_DECISIONS = frozenset(
-    ("item", "tolist", "numpy", "equal", "allclose", "__bool__", "__float__", "__int__", "__index__")
-)
+_DECISIONS = frozenset(("equal", "allclose", "__bool__", "__int__", "__index__"))
+"""What makes a decision of Python from activations. Plain numbers are left to the software that asks for them."""
 
 
 def _marked(result: Any, recorder: Recorder, software: Software) -> Any:

@@ -41,8 +41,9 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
         raise
     except Exception as error:  # whatever the user's code raises
         shape = "×".join(map(str, input_shape))
-        text = f"the model fails with an input of {shape}: {type(error).__name__}: {error}"
-        raise Ai8xError(text, where=_failing_line(error) or name) from error
+        text = f"{type(error).__name__}: {error}"
+        fix = f"the model fails with an input of {shape}"
+        raise Ai8xError(text, where=_failing_line(error) or name, fix=fix) from error
     outputs = _output_steps(output, recorder)
     if not any(not step.is_input for step in outputs):
         fix = "use layers of ai8x_tool.nn"
@@ -56,7 +57,7 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
 def _failing_line(error: Exception) -> str:
     """Return file:line of the innermost call in the user's files that led to `error`."""
     frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    return users_line(reversed(frames))
+    return users_line(reversed(frames), whole=True)
 
 
 def _output_steps(output: Any, recorder: Recorder) -> list[Step]:

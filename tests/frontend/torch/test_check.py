@@ -85,7 +85,7 @@ def test_stride_becomes_subsampling():
         (lambda m, x: m.b(F.relu(m.b(m.a(x)) + m.a(x))), "the activation relu of .* stands alone"),
         (lambda m, x: m.b(torch.zeros(2, 4, 8, 8)), "does not come from a layer of the accelerator"),
         (lambda m, x: m.b(x), "'b' takes 4 input channels, its input has 1"),
-        (lambda m, x: m.nothing(x), "fails with an input of 1×8×8: AttributeError"),
+        (lambda m, x: m.nothing(x), "AttributeError: .*fails with an input of 1×8×8"),
         (lambda m, x: x, "does not come from a layer"),
         (lambda m, x: m.b(F.max_pool2d(m.a(x), 3, 2, 1)), "pooling with padding"),
     ],
