@@ -93,7 +93,8 @@ def test_nothing_in_it_is_trained(tmp_path):
         layers, _ = layer(7, 3)
         weights = np.random.default_rng(seed).integers(-128, 128, (8, 3, 3, 3))
         network = build(layers, [Weights(weights)], (3, 4, 2))
-        return render_project(program(network), ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
+        made = program(network)
+        return render_project(made.program, made.sample, ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
 
     first, second = files(1), files(2)
     assert {name for name in first if first[name] != second[name]} == {"weights.h", "sampleoutput.h"}
