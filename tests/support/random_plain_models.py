@@ -59,7 +59,7 @@ class RandomPlainModel(nn.Module):
         y = block["conv"](x)
         y = block["norm"](y) if "norm" in block else y
         y = y + x if plan["kind"] == "residual" else y
-        y = block["act"](y) if "act" in block else {"relu": F.relu, "abs": torch.abs}.get(plan["act"], nn.Identity())(y)
+        y = block["act"](y) if "act" in block else {"relu": F.relu, "abs": torch.abs}.get(plan["act"], lambda v: v)(y)
         y = torch.cat((block["drop"](y), x), 1) if plan["kind"] == "cat" else y
         pools = (F.max_pool1d, F.avg_pool1d) if self.flat else (F.max_pool2d, F.avg_pool2d)
         return pools[plan["pool"] == "avg"](y, 2) if plan["pool"] else y
