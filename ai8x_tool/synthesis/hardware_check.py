@@ -168,11 +168,13 @@ def _check_layer(
 def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> Array:
     """Return what data memory holds of an output slot, (channels, pixels) of int32."""
     base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
-    if layer.output_width == 32:
-        lanes = np.array(slot.lanes)[:, None]
-        return device.words(base + slot.offsets + 4 * lanes).view(np.int32)
-    words = np.ascontiguousarray(device.words(base + slot.offsets), "<u4")
-    return words.view(np.int8).reshape(len(words), -1)[:, slot.lanes].T.astype(np.int32)
+    wide = layer.output_width == 32
+    offsets = slot.offsets + 4 * np.array(slot.lanes)[:, None] if wide else slot.offsets
+    # What lies beyond the memory was never written, whatever is said of it here.
+    words = device.words(base + np.where(offsets < device.device.instance_size, offsets, 0))
+    if wide:
+        return words.view(np.int32)
+    return np.ascontiguousarray(words, "<u4").view(np.int8).reshape(len(words), -1)[:, slot.lanes].T.astype(np.int32)
 
 
 def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array, lost: Array) -> Difference:
