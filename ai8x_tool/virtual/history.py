@@ -240,8 +240,9 @@ def _check_undefined(reading: Reading, later: Array, diagnostics: Diagnostics) -
     if not planes.any():
         return
     layer = reading.layer
-    missing = (undefined & ~later & reading.needed).any(axis=(0, 3, 4)) & (not layer.resets)
-    state = planes & ~(undefined & ~later).any(axis=(0, 3, 4))
+    fresh = (reading.origin >= 0).any(axis=(0, 3, 4))
+    state = planes & ~fresh & ~(undefined & ~later).any(axis=(0, 3, 4))
+    missing = (undefined & reading.needed).any(axis=(0, 3, 4)) & ~state & (not layer.resets)
     reports: tuple[tuple[Array, Severity, str], ...] = (
         (missing, "warning", ""),
         (planes & ~missing & ~state, "note", ""),

@@ -131,11 +131,15 @@ class Replay:
         return np.concatenate([t.reshape(len(t), 1, -1) for t in tensors], axis=2)
 
     def execute(self, layer, previous):
+        expected = None
         if not layer.streaming:
             expected = self.operands(layer, self.collect(layer, previous))
             held = covered(layer.in_size[0], layer, 0)[:, None] & covered(layer.in_size[1], layer, 1)
             self.compare(self.input_places(layer), np.where(held, expected, ANY), f"input of layer {layer.index}")
-        self.tensors[layer.index] = labels = self.labels(layer.channels_out, *layer.out_size)
+        labels = self.labels(layer.channels_out, *layer.out_size)
+        if layer.operator == "none" and expected is not None and expected.shape == (1, *labels.shape):
+            labels = expected[0]  # a copy
+        self.tensors[layer.index] = labels
         following = self.network[layer.next] if layer.next in self.network and layer.next >= 0 else None
         if layer.streaming:
             for instance, word in self.rings.get(layer.index, ()):
@@ -176,6 +180,7 @@ class Replay:
         self.put(*self.buffer_places, self.buffer)
 
     def _keep_buffer(self, layer, labels):
+        """Shifting copies, so the state must be where the labels say, and nowhere else."""
         if layer.buffer_shift:
             rest = np.full((len(labels), layer.buffer_shift, 1), ANY)
             self.buffer = np.concatenate([labels, rest], axis=1)

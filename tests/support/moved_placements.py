@@ -19,14 +19,14 @@ _OTHER_PROGRAMS = ("one_shot", "energy", "forever")
 def unchecked(net, content=None):
     """Return `net` with the options that leave the placement unchecked, and with outputs of many different values.
 
-    Output shifts are such that few outputs are 0 or clamped: where all values are the same, nobody can tell that data
-    are the wrong ones.
+    There are no biases, and output shifts such that few outputs are 0 or clamped: where all values are the same, nobody
+    can tell that data are the wrong ones.
     """
     options = {key: value for key, value in net.options.items() if key not in _OTHER_PROGRAMS}
     content = copy.deepcopy(content or net.content)
     for layer in content["layers"]:
         layer.pop("output_shift", None)
-    state = dict(net.state)
+    state = {name: array for name, array in net.state.items() if not name.endswith(".bias")}
     for name in [name for name in state if name.endswith(".output_shift")]:
         weights = state[name.replace("output_shift", "op.weight")]
         terms = weights.size // weights.shape[0]

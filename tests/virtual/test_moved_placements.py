@@ -11,7 +11,6 @@ import os
 from collections import Counter
 from dataclasses import replace
 
-import pytest
 from hypothesis import Phase, given, seed, settings
 from label_replay import Replay
 from moved_placements import moved_placements, unchecked
@@ -38,8 +37,8 @@ def folded(layer):
 
 
 def in_order_of_layers(result, virtual, snapshots, counts):
-    """Compare each layer's report with its execution in order; return whether any of them is an error or warning."""
-    layers, alarmed = {m.hardware_index: m.layer for m in result.mapping.layers}, False
+    """Compare each layer's report with its execution in order; return {hardware layer: severity or None}."""
+    layers, severities = {m.hardware_index: m.layer for m in result.mapping.layers}, {}
     for snapshot in snapshots:
         run = snapshot.run
         window = run.layer.geometry.window[0] * run.layer.geometry.window[1]
@@ -49,11 +48,20 @@ def in_order_of_layers(result, virtual, snapshots, counts):
             counts["layers too large"] += 1
             continue
         layer = layers.get(run.layer.index)
-        pixels = layer.in_size[0] * layer.in_size[1] if layer is not None and folded(layer) else None
-        severity = check_report(virtual, snapshot, pixels)
-        counts[f"layers: {severity}"] += 1
-        alarmed |= severity in ("error", "warning")
-    return alarmed
+        pixels = None
+        if layer is not None and folded(layer):
+            if nowhere(virtual, run.layer):
+                continue  # the end of the data cannot be seen where there are none
+            pixels = layer.in_size[0] * layer.in_size[1]
+        severities[run.layer.index] = check_report(virtual, snapshot, pixels)
+        counts[f"layers: {severities[run.layer.index]}"] += 1
+    return severities
+
+
+def nowhere(virtual, layer):
+    """Whether the device said that a layer reads data that nobody wrote."""
+    found = [d for d in virtual.diagnostics if d.layer == layer.index and "never written" in d.message]
+    return any(d.severity == "warning" for d in found)
 
 
 def streams(virtual, layer):
@@ -82,7 +90,7 @@ def replayable(net, network):
 
 
 def examine(net, counts):
-    """Synthesize, execute and compare; return (program and comparison speak up, the replay sees a conflict)."""
+    """Synthesize, execute and compare; return (comparison, what the replay sees, reports that no layer explains)."""
     counts["tried"] += 1
     try:
         result = net.synthesize()
@@ -90,15 +98,17 @@ def examine(net, counts):
         counts["refused by a rule"] += 1
         return None
     virtual, snapshots = execute(net.device, result.program.stores())
-    alarmed = in_order_of_layers(result, virtual, snapshots, counts)
+    severities = in_order_of_layers(result, virtual, snapshots, counts)
     check = compare_run(result.program, result.tensors, virtual)
     if not replayable(net, result.network):
         counts["not replayed"] += 1
         return None
     conflicts = Replay(result.network, rings(result, virtual)).conflicts
     found = [d for d in check.problems if any(word in d.message for word in OURS)]
+    found = [d for d in found if "its own input" not in d.message]  # these were compared layer by layer
+    alarmed = not {"error", "warning"}.isdisjoint(severities.values())
     counts["conflicts"] += bool(conflicts or alarmed)
-    return check, conflicts, alarmed, found
+    return check, conflicts, found
 
 
 def run_examples(strategy, verdict):
@@ -119,14 +129,15 @@ def run_examples(strategy, verdict):
 
 
 def judge(net, outcome, counts):
-    check, conflicts, alarmed, found = outcome
+    check, conflicts, found = outcome
     if conflicts:
         counts["replay sees a conflict"] += 1
-        assert any(noticed(replace(net, seed=net.seed + n)) for n in range(SAMPLES)), conflicts
-    elif not alarmed:
-        assert found == [], [str(d) for d in found]
-        lost = [layer for layer in check.layers if layer.different and layer.first.lost]
-        assert lost == [], [layer.text() for layer in lost]
+        if not any(noticed(replace(net, seed=net.seed + n)) for n in range(SAMPLES)):
+            counts["unnoticed, results right"] += 1
+        return
+    assert found == [], [str(d) for d in found]
+    lost = [layer for layer in check.layers if layer.different and layer.first.lost]
+    assert lost == [], [layer.text() for layer in lost]
 
 
 def noticed(net):
@@ -137,17 +148,15 @@ def noticed(net):
 
 
 def test_moved_placements():
+    """A layer that finds other data than it should, with the same results for every sample, goes unnoticed."""
     counts = run_examples(moved_placements(), judge)
-    assert counts["conflicts"] > 0.1 * COUNT
+    assert counts["replay sees a conflict"] > 0.1 * COUNT
+    assert counts["unnoticed, results right"] <= 0.05 * counts["replay sees a conflict"]
+    assert counts["layers: error"]
+    assert counts["layers: note"]
 
 
 def test_legal_placements():
     counts = run_examples(legal_networks().map(unchecked), judge)
     assert counts["conflicts"] == 0
     assert counts["layers: None"] > COUNT
-
-
-@pytest.mark.parametrize("severity", ["error", "note"])
-def test_both_kinds_of_overlap_occur(severity):
-    counts = run_examples(moved_placements(), lambda *_: None)
-    assert counts[f"layers: {severity}"]
