@@ -1,4 +1,4 @@
-"""Fused 1D and 2D convolutions. spec: quantization, section 3.4."""
+"""Fused 1D and 2D convolutions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ai8x_tool.nn.fused import UNSET, FusedOperator, Unset
 
 
 class Conv2d(FusedOperator):
-    """2D convolution, optionally with pooling before it and batch normalization and activation behind it.
+    """2D convolution, optionally with pooling before it and batch normalization and activation after it.
 
     Pads by `padding` zeros, computes the pooling first. `pool_stride=None` means the size of the window. ``op`` may be
     'ConvTranspose2d' (stride 2, output padding 1). `batchnorm` is None, 'Affine' or 'NoAffine'; its output is divided
     by 4 unless activation ranges are measured. With `wide` the output has 32 bits and no activation. Raises
-    ConstraintError for what the part cannot do.
+    ConstraintError for what the device cannot do.
     """
 
     operator: ClassVar[str] = "2D convolution"
@@ -76,8 +76,8 @@ class Conv2d(FusedOperator):
         check_channels(in_channels, out_channels, groups, owner)
         transposed = op == "ConvTranspose2d"
         require(transposed or not self.fixed.transposed, owner, f"op is 'ConvTranspose2d' here, not {op!r}")
-        step = check_stride(stride, count=2, transposed=transposed, pooled=pool is not None, owner=owner)
-        kernel, pad = check_2d(kernel_size, padding, dilation, owner)
+        step = check_stride(stride, count=2, transposed=transposed, pooled=pool is not None, owner=owner, context=build)
+        kernel, pad = check_2d(kernel_size, padding, dilation, owner=owner, context=build)
         normalization = self._choose_batchnorm(batchnorm, bias)
         shape: dict[str, Any] = {"stride": step, "padding": pad, "bias": bias, "groups": groups}
         make = nn.ConvTranspose2d if transposed else nn.Conv2d
@@ -104,7 +104,7 @@ class Conv2d(FusedOperator):
 
 
 class Conv1d(FusedOperator):
-    """1D convolution, optionally with pooling before it and batch normalization and activation behind it.
+    """1D convolution, optionally with pooling before it and batch normalization and activation after it.
 
     Arguments as for :class:`Conv2d`, without ``op``.
     """
@@ -151,7 +151,7 @@ class Conv1d(FusedOperator):
         groups = _groups(groups, in_channels, self.fixed.depthwise)
         check_groups(groups, owner, build)
         check_channels(in_channels, out_channels, groups, owner)
-        step = check_stride(stride, count=1, transposed=False, pooled=pool is not None, owner=owner)
+        step = check_stride(stride, count=1, transposed=False, pooled=pool is not None, owner=owner, context=build)
         kernel, pad, stretch = check_1d(in_channels, kernel_size, padding, dilation, owner=owner, context=build)
         normalization = self._choose_batchnorm(batchnorm, bias)
         bn = nn.BatchNorm1d(out_channels, eps, momentum, normalization == "Affine") if normalization else None

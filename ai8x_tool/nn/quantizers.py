@@ -1,7 +1,4 @@
-"""Quantizers with straight-through gradients, made of as few passes over memory as possible.
-
-spec: quantization, sections 3.2 and 3.3.
-"""
+"""Quantizers with straight-through gradients, made of as few passes over memory as possible."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ai8x_tool.device.limits import OUTPUT_SHIFT
+
 ACTIVATION_LOW, ACTIVATION_HIGH = -1.0, 127 / 128
 """Range of an activation outside simulate mode."""
 WIDE_LOW, WIDE_HIGH = -(2.0**15), 2.0**15 - 1
 """Range of a 32-bit output outside simulate mode."""
-MOST_SHIFT = 15
 
 # A value is rounded up to 1.0 and thus clipped when it reaches 1.0 after adding 1/256. hardtanh_backward excludes both
 # ends, so the inclusive lower end is moved to the next smaller float.
@@ -27,7 +25,7 @@ HALF_STEP = 1 / 256
 def output_shift(weight: Tensor, bias: Tensor | None, quantile: float) -> int:
     """Return s such that 2^(−s) brings the given quantile of all |parameters| into (1/2, 1]; −15…15.
 
-    spec: quantization, section 3.3.
+    It is 0 for undefined parameters (NaN), and at a limit where all parameters are 0 or one is infinite.
     """
     with torch.no_grad():
         values = weight.detach().reshape(-1)
@@ -38,12 +36,12 @@ def output_shift(weight: Tensor, bias: Tensor | None, quantile: float) -> int:
         inverse = float(limit.reciprocal().log2())
     if math.isnan(inverse):
         return 0
-    return -clamped_shift(math.floor(inverse)) if math.isfinite(inverse) else (-15 if inverse > 0 else 15)
+    return -clamped_shift(math.floor(inverse) if math.isfinite(inverse) else inverse)
 
 
-def clamped_shift(shift: int) -> int:
-    """Return the output shift limited to what the accelerator can do."""
-    return max(-MOST_SHIFT, min(MOST_SHIFT, shift))
+def clamped_shift(shift: float) -> int:
+    """Return the output shift limited to what the accelerator supports."""
+    return int(max(-OUTPUT_SHIFT, min(OUTPUT_SHIFT, shift)))
 
 
 class _QuantizeParameter(torch.autograd.Function):

@@ -16,10 +16,10 @@ from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import layer_writes
-from ai8x_tool.lowering.outputs import OutputSlot, output_slots
-from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.program_stores import step_stores
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.regions import OutputSlot, layer_region, output_slots
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
 from ai8x_tool.virtual.lookup import WrittenImage
 
@@ -106,15 +106,39 @@ class HardwareCheck:
         }
 
 
-def check_program(program: Program, tensors: LayerTensors, *, strict: bool = False) -> HardwareCheck:
-    """Run the program's stores on a virtual device and compare every layer with the engine's `tensors`.
+class ProgramCheck:
+    """A program on a virtual device, which runs one sample after the other.
 
-    With `strict`, what the device notices raises Ai8xError.
+    With `strict`, what the device notices raises Ai8xError. A network with a rolling buffer starts afresh for each
+    sample, since its answers depend on the samples before.
     """
-    device = VirtualDevice(program.mapping.device, strict=strict).load(program)
-    for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
-        device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
-    return compare_run(program, tensors, device.run())
+
+    def __init__(self, program: Program, *, strict: bool = False) -> None:
+        self.program = program
+        self.strict = strict
+        self._device = self._loaded()
+
+    def _loaded(self) -> VirtualDevice:
+        return VirtualDevice(self.program.mapping.device, strict=self.strict).load(self.program.setup_stores())
+
+    def check(self, sample: ProgramSample, tensors: LayerTensors) -> HardwareCheck:
+        """Run `sample`, and compare every layer with the engine's `tensors`."""
+        program, device = self.program, self._device
+        device.load(program.run_stores(sample))
+        for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
+            device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge, then continue
+        device.run()
+        result = compare_run(program, tensors, device)
+        if program.mapping.network.buffer is not None:
+            self._device = self._loaded()
+        return result
+
+
+def check_program(
+    program: Program, sample: ProgramSample, tensors: LayerTensors, *, strict: bool = False
+) -> HardwareCheck:
+    """Run the program's stores for `sample` on a virtual device; compare every layer with the engine's `tensors`."""
+    return ProgramCheck(program, strict=strict).check(sample, tensors)
 
 
 def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
@@ -137,7 +161,7 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
     shape = PROCESSORS // PROCESSORS_PER_INSTANCE, program.mapping.device.instance_size // 4
     owner = np.full(shape if buffered else 0, -1, np.int16)
     for layer in buffered:
-        for slot in output_slots(layer_region(layer)):
+        for slot in output_slots(layer_region(program.mapping[layer.index])):
             owner[slot.instance, slot.offsets // 4] = layer.index
     kept: dict[int, Array | None] = {layer.index: owner == layer.index for layer in buffered}
     return kept | {layer.index: None for layer in layers if layer.output or layer is layers[-1]}
@@ -154,7 +178,7 @@ def _check_layer(
     held, replaced = actual.copy(), np.zeros(expected.shape, bool)
     if run is not None:
         image = WrittenImage(run.written)
-        for slot in output_slots(layer_region(layer)):
+        for slot in output_slots(layer_region(program.mapping[layer.index])):
             for lane, channel in zip(slot.lanes, slot.channels, strict=True):
                 actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
             if layer.index in kept:

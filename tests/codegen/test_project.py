@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from networks import Weights, build, program
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions, Write
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program
 
 MAPPING, LOWERING = MappingOptions(), LoweringOptions()
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
@@ -27,7 +27,9 @@ def lowered(device=MAX78000, mapping=MAPPING, lowering=LOWERING, width=8):
 
 
 def render(result, **options):
-    return render_project(result, ProjectOptions("demo", "net.yaml", "net-q.pth.tar", **options))[0]
+    return render_project(
+        result.program, result.sample, ProjectOptions("demo", "net.yaml", "net-q.pth.tar", **options)
+    )[0]
 
 
 @DEVICES
@@ -51,7 +53,6 @@ def test_no_places_and_dates(device, options):
 
 
 def test_files():
-    """spec: generated-c, section 1."""
     files = set(render(lowered()))
     assert {"cnn.c", "cnn.h", "main.c", "weights.h", "sampledata.h", "sampleoutput.h", "softmax.c"} <= files
     assert {"Makefile", "project.mk"} <= files
@@ -71,7 +72,6 @@ def macro(text, name):
 
 @pytest.mark.parametrize("express", [True, False])
 def test_data_macros(express):
-    """spec: memory, section 5.1 and 5.2."""
     result = lowered(lowering=LoweringOptions(express=express))
     files = render(result)
     words = macro(files["weights.h"], "KERNELS")

@@ -1,14 +1,14 @@
-"""Worked examples of the arithmetic specification, and conditions it calls errors."""
+"""Worked examples of the arithmetic, and what must be refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import Weights, build, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.engine import run, simulated_order
+from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
+from tests.support.networks import Weights, build, random_sample
 
 
 def conv(**keys):
@@ -284,7 +284,7 @@ def test_accumulator_range():
 
 
 def test_sums_beyond_float32_are_exact():
-    """The largest ordinary layer: 1024 channels, 3×3. spec: section 1."""
+    """The largest ordinary layer: 1024 channels, 3×3."""
     layer = conv(kernel_size="3x3", pad=1, processors=(1 << 64) - 1, output_width=32)
     kernels = np.full((1, 1024, 3, 3), -128)
     kernels[0, 0, 1, 1] = -127
@@ -319,9 +319,9 @@ def test_simulated_sequence():
     """Section 9: the simulation may leave the hardware's order."""
     layers = [passing(simulated_sequence=2), passing(), passing(simulated_sequence="stop"), passing()]
     network = build(layers, [], (1, 4, 4))
-    assert simulated_order(network) == (0, 2)
+    assert network.placement.simulated == ("0", "2")
     sample = random_sample((1, 4, 4))
-    result = run(network, sample[None])
+    result = run(network, sample[None], network.placement.simulated)
     assert set(result.outputs) == {0, 2}
     np.testing.assert_array_equal(result.last[0], sample)
 

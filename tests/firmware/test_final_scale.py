@@ -1,17 +1,17 @@
-"""Outputs with final scales, unloaded by the compiled program. spec: qatv2, sections 7.2 to 7.5."""
+"""Outputs with final scales, unloaded by the compiled program."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from firmware_case import NEEDS_EMULATOR
-from networks import Weights, build, program, random_sample
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, render_project, write_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run as engine
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.firmware_case import NEEDS_EMULATOR
+from tests.support.networks import Weights, build, program, random_sample
 
 pytestmark = NEEDS_EMULATOR
 
@@ -41,7 +41,8 @@ def test_values(tmp_path, device, mlator, scale_output):
     network = mixed([(8, 4, 2), (8, 5, 0), (32, 3, 2), (8, 3, -2), (8, 1, 0), (32, 1, -2)], device)
     sample = random_sample(network.input_shape)
     options = ProjectOptions("scaled", "n.yaml", "n.pth.tar", mlator=mlator, scale_output=scale_output)
-    files, _ = render_project(program(network, sample=sample), options)
+    made = program(network, sample=sample)
+    files, _ = render_project(made.program, made.sample, options)
     assert ("byte collector" in files["cnn.c"]) == mlator
     write_project(files, tmp_path, overwrite=True)
     with firmware.open_session(firmware.build(tmp_path), VirtualDevice(device)) as session:

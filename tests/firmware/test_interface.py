@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from networks import Weights, build, program, random_sample
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
@@ -15,6 +14,7 @@ from ai8x_tool.firmware.interface import read_interface
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program, random_sample
 
 MEMORY, FIFO = MappingOptions(), MappingOptions(fifo=True)
 FAST = MappingOptions(fifo=True, fast_fifo=True)
@@ -42,7 +42,9 @@ LAYOUTS = {
 
 
 def interface(lowered, folder, **options):
-    text = render_project(lowered, ProjectOptions("test", "net.yaml", "net.pth.tar", **options))[0]["interface.json"]
+    text = render_project(
+        lowered.program, lowered.sample, ProjectOptions("test", "net.yaml", "net.pth.tar", **options)
+    )[0]["interface.json"]
     (folder / "interface.json").write_text(text)
     return read_interface(folder)
 
@@ -91,7 +93,8 @@ def test_nothing_in_it_is_trained(tmp_path):
         layers, _ = layer(7, 3)
         weights = np.random.default_rng(seed).integers(-128, 128, (8, 3, 3, 3))
         network = build(layers, [Weights(weights)], (3, 4, 2))
-        return render_project(program(network), ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
+        made = program(network)
+        return render_project(made.program, made.sample, ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
 
     first, second = files(1), files(2)
     assert {name for name in first if first[name] != second[name]} == {"weights.h", "sampleoutput.h"}

@@ -1,15 +1,15 @@
-"""The cycle model and operation counts. spec: registers, section 11; arithmetic, section 11."""
+"""The cycle model and operation counts."""
 
 from __future__ import annotations
 
 import pytest
-from golden_cases import read_case
-from networks import build
 
 from ai8x_tool.device import MAX78002
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.cycles import layer_cycles
 from ai8x_tool.mapping.statistics import statistics
+from tests.support.golden_cases import read_case
+from tests.support.networks import build, mapped
 
 DEFAULT = MappingOptions()
 
@@ -37,7 +37,7 @@ def test_keyword_spotting(golden):
 
 
 def counted(layers, weights, shape, mapping=DEFAULT, device=MAX78002):
-    return statistics(map_network(build(layers, weights, shape, device), mapping))
+    return statistics(mapped(build(layers, weights, shape, device), mapping))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_operation_counts(layer, weights, channels, expected):
 
 
 def test_streaming_one_by_one_kernels_count_nine_taps():
-    """spec: arithmetic, section 11, quirks: 147,456 for 8 → 8 channels, 16×16."""
+    """147,456 for 8 → 8 channels, 16×16."""
     layers = [
         {"op": "Conv2d", "processors": 0x7, "out_offset": 0, "streaming": True, "output_processors": 0xFF},
         {"op": "Conv2d", "kernel_size": "1x1", "pad": 0, "processors": 0xFF, "out_offset": 0, "in_offset": 0x1000},

@@ -1,4 +1,4 @@
-"""Weights and biases from checkpoints. spec: quantization, section 7.2."""
+"""Weights and biases from checkpoints."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import describe, random_kernels
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
-from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
+from ai8x_tool.network.layer import BINARY
+from tests.support.networks import describe, random_kernels
 
 EVERYTHING = ParameterOptions()
 CONV = {"op": "Conv2d", "processors": 1, "out_offset": 0}
@@ -293,7 +293,7 @@ def test_output_shift_of_the_description_wins(load, fails):
 
 
 def scaled(threshold=0.0, scale=0.0, shift=0, name="conv"):
-    """State of a layer of the newer scheme. spec: qatv2, section 6."""
+    """State of a layer with measured ranges."""
     new = {f"{name}.activation_threshold": np.float32(threshold), f"{name}.final_scale": np.asarray(scale, np.float32)}
     old = state_of(random_kernels((3, 2, 3, 3), 4), bits=4, shift=shift, name=name)
     return {f"{name}.output_shift": old.pop(f"{name}.output_shift"), **new, **old}
@@ -326,7 +326,7 @@ def test_shared_weights_share_the_final_scale(console):
     state = scaled(scale=4.0)
     state["conv.op.weight"] = state["conv.op.weight"][:2]
     parameters = load_parameters(description, checkpoint(state), MAX78000, console)
-    network = resolve(description, parameters, (2, 4, 4), MAX78000, console, ResolveOptions())
+    network = resolve(description, parameters, (2, 4, 4), MAX78000, console, ResolveOptions()).network
     assert [layer.final_scale for layer in network.layers] == [4, 4]
 
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_modules import FLOAT, QAT, SIMULATE, Parameters, PlainModule, StraightThrough
 
 from ai8x_tool import nn
 from ai8x_tool.device import MAX78002
 from ai8x_tool.nn.fused import FusedModule, FusedOperator
 from ai8x_tool.nn.layers import Linear
+from tests.support.reference_modules import FLOAT, QAT, SIMULATE, Parameters, PlainModule, StraightThrough
 
 MODULES = sorted(
     {
@@ -136,7 +136,7 @@ def prepared(draw: Any, module: FusedModule, plain: PlainModule) -> PlainModule:
 
 
 def store_integers(module: FusedModule, bits: int, shift: int) -> None:
-    """Fill a module as a quantized checkpoint does. spec: quantization, section 6.4."""
+    """Fill a module as a quantized checkpoint does."""
     levels = 2 ** (bits - 1)
     for parameter, unit in ((module.op.weight, 1), (module.op.bias, levels)):
         if parameter is not None:

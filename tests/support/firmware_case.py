@@ -6,13 +6,13 @@ import importlib.util
 import shutil
 
 import pytest
-from networks import Weights, build, program, random_sample
-from recording_bus import RecordingBus
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, render_project, write_project
 from ai8x_tool.engine import run as engine
 from ai8x_tool.lowering import LoweringOptions
+from tests.support.networks import Weights, build, program, random_sample
+from tests.support.recording_bus import RecordingBus
 
 NEEDS_EMULATOR = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("unicorn", "ziglang", "elftools")),
@@ -36,7 +36,9 @@ class Case:
         self.folder, self.device, self._mapping = folder, device, mapping
         self.network = build(layers, weights, (3, 4, 4), device)
         self.program = self.lowered(random_sample(self.network.input_shape))
-        files, _ = render_project(self.program, ProjectOptions("small", "net.yaml", "net-q.pth.tar", **options))
+        files, _ = render_project(
+            self.program.program, self.program.sample, ProjectOptions("small", "net.yaml", "net-q.pth.tar", **options)
+        )
         write_project(files, folder, overwrite=False)
         self._built = {}
 

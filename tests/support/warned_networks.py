@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.hardware import hardware_view
+from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.rules.allocation_rules import (
     caution_binary_zeros,
     caution_depthwise_lanes,
@@ -12,7 +12,7 @@ from ai8x_tool.mapping.rules.allocation_rules import (
     caution_transposed_stride,
     caution_unaligned_flatten,
 )
-from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.mapping.rules.subject import LayerSubject
 
 WRONG = (
     caution_binary_zeros,
@@ -27,5 +27,6 @@ WRONG = (
 
 def warned(network):
     """Return whether one of them speaks up."""
-    subjects = [Subject(network, layer, hardware_view(network, layer), MappingOptions()) for layer in network.layers]
+    placed = place(network, network.placement, network.device, MappingOptions())
+    subjects = [LayerSubject(placed, at) for at in placed.layers]
     return any(rule(s) for s in subjects for rule in WRONG)

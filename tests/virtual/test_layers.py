@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import Board, copy, point_wise
-from slow_device import place, pooled
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import FIFO_CONTROL, FIFO_DATA
+from tests.support.reference_device import place, pooled
+from tests.support.register_programs import Board, copy, point_wise
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 
@@ -20,7 +20,7 @@ def signed(shape, seed=0):
 # -- Worked example 14.1 ----------------------------------------------------------------------------------------------
 
 
-def test_flattened_layer_of_the_specification():
+def test_flattened_layer():
     """All numbers are those of section 14.1: registers, input words, kernels, result."""
     board = Board(MAX78000)
     registers = {"WPTR": 0x800, "WTOFF": 1, "WMOFF": 0x2000, "LCTL": 0x920, "LCTL2": 0x803, "MCNT": 0x38}

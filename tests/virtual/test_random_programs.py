@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from drawn_networks import DrawnNetwork
 from hypothesis import Phase, given, seed, settings
-from network_strategies import legal_networks
-from warned_networks import warned
 
 from ai8x_tool.synthesis.hardware_check import check_program
+from tests.support.random_networks.drawn_network import DrawnNetwork
+from tests.support.random_networks.strategies import legal_networks
+from tests.support.warned_networks import warned
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
@@ -31,7 +31,7 @@ def test_engine_and_virtual_device_agree():
     @given(legal_networks())
     def agree(net: DrawnNetwork) -> None:
         result = net.synthesize()
-        check = check_program(result.program, result.tensors)
+        check = check_program(result.program, result.program_sample, result.tensors)
         quad = "fast_fifo_quad" in net.options and not net.device.depthwise  # the MAX78000 has no such mode
         if quad or warned(result.network):
             counts["warned"] += 1

@@ -1,4 +1,4 @@
-"""Weights and biases of hand-made networks (`arch: test`) from NumPy files. spec: arithmetic, section 10."""
+"""Weights and biases of hand-made networks (`arch: test`) from NumPy files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, NetworkDescription
+from ai8x_tool.frontend.yaml.checkpoint_parameters import described
+from ai8x_tool.frontend.yaml.description import NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     ParameterFile,
     Tensor,
@@ -20,7 +21,7 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     constraint_weight_shape,
     kernel_size,
 )
-from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.network.layer import BINARY, IntArray, Parameters
 from ai8x_tool.rule import require
 
 Array = npt.NDArray[Any]
@@ -38,7 +39,8 @@ def load_test_parameters(
     weights = _arrays(weight_file)
     if len(weights) == 1 and len(layers) > 1:
         weights = list(weights[0])
-    file = ParameterFile(str(weight_file), description, description.arch, len(weights), len(layers))
+    names = tuple(f"array {number}" for number in range(len(weights)))
+    file = ParameterFile(str(weight_file), description, description.arch, names, tuple(layers))
     require(constraint_parameter_count, file)
     biases: list[Array | None] = [*(_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
     result = {}
@@ -49,7 +51,8 @@ def load_test_parameters(
         stored = None if bias is None else bias.astype(np.int64).reshape(-1)
         key = f"{weight_file.name}[{position}]"
         result[layer.index] = Parameters(
-            key, _reduced(Tensor(where, kernels, layer, bits)), stored, bits, layer.output_shift or 0
+            *(key, _reduced(Tensor(where, kernels, layer, bits)), stored, bits, layer.output_shift or 0),
+            described=described(layer),
         )
     return result
 

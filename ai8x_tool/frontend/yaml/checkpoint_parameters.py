@@ -15,7 +15,7 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     Entry,
     ParameterFile,
@@ -38,12 +38,14 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     hint_zero_bias,
     kernel_size,
 )
-from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.network.layer import BINARY, IntArray, Parameters
 from ai8x_tool.rule import check_rules, remark, require
 
 Array = npt.NDArray[Any]
 
 _MAX_BITS = 8
+_MOST_NAMES = 5
+"""Modules that a message lists."""
 _WEIGHT_RULES = (
     caution_taken_as_binary,
     caution_zero_weights,
@@ -71,18 +73,52 @@ def load_parameters(
 ) -> dict[int, Parameters]:
     """Return the parameters of every layer that takes some, by layer index.
 
-    Entries are assigned in stored order; surplus entries are ignored. Raises Ai8xError for a foreign architecture,
-    missing entries, weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    Entries are assigned by name where every layer is called as a module of the checkpoint, in stored order elsewhere;
+    those that are left over are named. Raises Ai8xError for a foreign architecture, missing entries, weights that are
+    not quantized, do not fit their width or do not have the layer's kernel size.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
-    file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, 0, len(layers))
+    file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, (), tuple(layers))
     _check_file(file, checkpoint, console)
     keys = _weight_keys(checkpoint, options, console)
-    require(constraint_parameter_count, file._replace(tensors=len(keys)))
+    bound = _by_name(layers, keys) or _by_order(file, layers, keys)
+    _report_unused(file, keys, bound, console)
     return {
-        layer.index: _layer_parameters(description, layer, key, checkpoint, device, console, options)
-        for layer, key in zip(layers, keys, strict=False)
+        layer.index: _layer_parameters(description, layer, bound[layer.index], checkpoint, device, console, options)
+        for layer in layers
     }
+
+
+def _by_name(layers: list[LayerDescription], keys: list[str]) -> dict[int, str] | None:
+    """Return the keys of all layers by name; None unless every layer is called as its module in the checkpoint."""
+    modules: dict[str, str] = {}
+    for key in keys:
+        modules.setdefault(weight_module(key).lower(), key)
+    names = {layer.index: (layer.name or "").lower() for layer in layers}
+    if not layers or not all(name in modules for name in names.values()):
+        return None
+    return {index: modules[name] for index, name in names.items()}
+
+
+def _by_order(file: ParameterFile, layers: list[LayerDescription], keys: list[str]) -> dict[int, str]:
+    require(constraint_parameter_count, file._replace(tensors=tuple(keys)))
+    return {layer.index: key for layer, key in zip(layers, keys, strict=False)}
+
+
+def weight_module(key: str) -> str:
+    """Return the name of the module that a weight tensor belongs to: ``conv1`` for ``module.conv1.op.weight``."""
+    return key.removesuffix("weight").removesuffix(".").removesuffix(".op").removeprefix("module.")
+
+
+def _report_unused(file: ParameterFile, keys: list[str], bound: dict[int, str], console: Console) -> None:
+    """Name the tensors that no layer uses: the description is one of a part of the model."""
+    used = {weight_module(key) for key in bound.values()}
+    unused = list(dict.fromkeys(weight_module(key) for key in keys if weight_module(key) not in used))
+    if unused:
+        names = ", ".join(unused[:_MOST_NAMES]) + (
+            f" and {len(unused) - _MOST_NAMES} more" * (len(unused) > _MOST_NAMES)
+        )
+        console.info(f"{file.where}: no layer of {file.description.path.name} uses the weights of {names}")
 
 
 def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -> None:
@@ -139,7 +175,20 @@ def _layer_parameters(
             shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
     scale_key = f"{layer_name}.final_scale"
     final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
-    return Parameters(key, kernels, bias, bits, shift, final_scale)
+    return Parameters(
+        key, kernels, bias, bits, shift, final_scale, described(layer), _threshold(checkpoint, layer_name, where)
+    )
+
+
+def _threshold(checkpoint: Checkpoint, layer_name: str, where: str) -> int | None:
+    key = f"{layer_name}.activation_threshold"
+    return _scalar(checkpoint, key, where) if key in checkpoint.state else None
+
+
+def described(layer: LayerDescription) -> frozenset[str]:
+    """Return what the description decides about a layer's weights."""
+    given = {"bits": layer.quantization, "shift": layer.output_shift}
+    return frozenset(name for name, value in given.items() if value is not None)
 
 
 def _integers(tensor: Tensor) -> IntArray:

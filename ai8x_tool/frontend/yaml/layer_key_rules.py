@@ -1,4 +1,4 @@
-"""Rules about the keys of one layer, whatever its weights and sizes. spec: network-yaml, sections 2 and 4.1."""
+"""Rules about the keys of one layer, whatever its weights and sizes."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class _Converter:
 
 
 def read_yaml(path: Path) -> Entry:
-    """Read the YAML file at `path` (YAML 1.1 scalars). spec: network-yaml, section 1.1.
+    """Read the YAML file at `path` (YAML 1.1 scalars).
 
     Raises Ai8xError with file and line for syntax errors and duplicate keys.
     """

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import data_layouts as layouts
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.cli.main import app
+from tests.support import dataset_layouts as layouts
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 COMMON = ["--optimizer", "adam", "--det", "--cpu", "--qat-policy", "soon", "-j", "0", "--print-freq", "2"]
@@ -108,7 +108,10 @@ def test_regression() -> None:
     [
         ("ai85unetsmall", "CamVid_s80_c3", (80, 200), [], "measured"),
         # After so few steps the statistics of the large network's batch normalization are not those of its batches yet.
-        ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
+        pytest.param(
+            *("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_segmentation(

@@ -1,0 +1,198 @@
+"""The whole proof chain of one network: trained ≈ quantized ≡ engine ≡ virtual device ≡ firmware."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import DatasetEntry
+from ai8x_tool.engine import LayerTensors, run
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering import lower_sample
+from ai8x_tool.plugins.find import find_dataset
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
+from ai8x_tool.synthesis.synthesize import Synthesis
+from ai8x_tool.training.evaluation import prepare_model
+from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
+from ai8x_tool.verification.models import (
+    LayerDistance,
+    LayerEquality,
+    compare_with_engine,
+    distance,
+    layer_outputs,
+)
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LayerProof:
+    """What is known of one layer; None where a link was not checked."""
+
+    index: int
+    label: str
+    distance: LayerDistance | None
+    equality: LayerEquality | None
+    check: LayerCheck
+
+    @property
+    def equal(self) -> bool:
+        """True if all links that were checked hold."""
+        return not self.check.different and (self.equality is None or not self.equality.different)
+
+    def text(self) -> str:
+        """Return the first link that does not hold, as a line."""
+        if self.equality is not None and self.equality.different:
+            count = f"{self.equality.different:,} of {self.equality.values:,} values differ"
+            return f"{self.label}: the quantized model and the engine: {count}; first {self.equality.first}"
+        return self.check.text()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
+
+    `firmware` is None if the program was not compiled and run.
+    """
+
+    samples: int
+    source: str
+    layers: tuple[LayerProof, ...]
+    diagnostics: tuple[str, ...]
+    firmware: FirmwareCheck | None = None
+
+    @property
+    def complete(self) -> bool:
+        """True if no link that was checked is broken."""
+        return all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
+
+    def text(self) -> str:
+        """Return the first broken link as a line; only for incomplete proofs."""
+        broken = [layer.text() for layer in self.layers if not layer.equal]
+        if self.firmware is not None and not self.firmware.equal:
+            broken.append(self.firmware.text())
+        return broken[0]
+
+    def document(self) -> dict[str, Any]:
+        """Return the proof for JSON."""
+        return {
+            "samples": self.samples,
+            "source": self.source,
+            "complete": self.complete,
+            "layers": [
+                {
+                    "index": layer.index,
+                    "label": layer.label,
+                    "trained_vs_quantized": layer.distance and vars(layer.distance),
+                    "quantized_vs_engine": layer.equality and vars(layer.equality),
+                    "engine_vs_device": {"values": layer.check.values, "different": layer.check.different},
+                }
+                for layer in self.layers
+            ],
+            "diagnostics": list(self.diagnostics),
+            "firmware": self.firmware and self.firmware.document(),
+        }
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Integer samples (N, channels, rows, columns), −128 … 127, and where they are from."""
+
+    values: Array
+    source: str
+
+
+def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Samples:
+    """Return the first `count` samples of the dataset's test split."""
+    entry = find_dataset(settings.dataset, settings, console)
+    test = entry.load(settings.data, console).test
+    if not 0 < count <= len(test):
+        message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
+        raise Ai8xError(message, fix="choose fewer")
+    values = test.batch(torch.arange(count))[0].numpy()
+    values = values[..., None] if values.ndim == 3 else values
+    return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}")
+
+
+def prove(
+    synthesis: Synthesis,
+    samples: Samples,
+    models: Mapping[str, EvaluateSettings],
+    console: Console,
+    *,
+    firmware: bool,
+) -> Proof:
+    """Check every link for every sample.
+
+    `models` may hold settings for a "trained" and a "quantized" checkpoint; without the latter the first two links are
+    left out. Without `firmware`, the last one is.
+    """
+    network = synthesis.network
+    layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
+    tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
+    checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
+    outputs = {name: _model_outputs(settings, samples, synthesis, console) for name, settings in models.items()}
+    quantized, trained = outputs.get("quantized", {}), outputs.get("trained", {})
+    proofs = []
+    for index in tensors.order:
+        layer = network[index]
+        equality = compare_with_engine(layer, quantized[index], tensors) if index in quantized else None
+        both = index in quantized and index in trained
+        far = distance(layer, trained[index], quantized[index]) if both else None
+        proofs.append(LayerProof(index, layer.label, far, equality, checks[index]))
+    last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
+    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last)
+
+
+def _check_hardware(
+    synthesis: Synthesis, samples: Samples, tensors: LayerTensors, console: Console
+) -> tuple[dict[int, LayerCheck], tuple[str, ...]]:
+    """Run every sample's program on the virtual device; return the checks by layer, summed over samples."""
+    results: list[HardwareCheck] = []
+    program = synthesis.program
+    device = ProgramCheck(program)
+    with console.progress("virtual device", len(samples.values)) as progress:
+        for number, sample in enumerate(samples.values):
+            own = LayerTensors({i: x[number : number + 1] for i, x in tensors.outputs.items()}, tensors.order)
+            results.append(device.check(lower_sample(program, sample, own), own))
+            progress.advance()
+    diagnostics = dict.fromkeys(str(d) for result in results for d in result.problems)
+    return {c.index: _summed([r.layers[i] for r in results]) for i, c in enumerate(results[0].layers)}, (*diagnostics,)
+
+
+def _summed(checks: Sequence[LayerCheck]) -> LayerCheck:
+    shown = next((check for check in checks if check.different), checks[0])
+    return replace(shown, values=sum(c.values for c in checks), different=sum(c.different for c in checks))
+
+
+def _model_outputs(
+    settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
+) -> dict[int, torch.Tensor]:
+    entry = find_dataset(settings.dataset, settings, console)
+    ready = prepare_model(settings, entry, console)
+    inputs = torch.from_numpy(samples.values.astype(np.float32)).reshape(-1, *_shape(entry, samples))
+    scaled = inputs if settings.simulate else inputs / 128
+    return layer_outputs(ready.model, synthesis.network, scaled.to(ready.device))
+
+
+def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
+    if int(np.prod(entry.input)) != samples.values[0].size:
+        have, want = ("×".join(map(str, shape)) for shape in (samples.values.shape[1:], entry.input))
+        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="give the model's dataset with --dataset")
+    return tuple(entry.input)
+
+
+def model_settings(settings: EvaluateSettings, checkpoint: Path, trained: Path | None) -> dict[str, EvaluateSettings]:
+    """Return what :func:`prove` takes as `models`."""
+    models = {"quantized": replace(settings, checkpoint=checkpoint, simulate=True)}
+    if trained is not None:
+        models["trained"] = replace(settings, checkpoint=trained, simulate=False)
+    return models

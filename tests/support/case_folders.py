@@ -1,0 +1,60 @@
+"""Folders with a network, a checkpoint, a sample and a command, made into programs whatever the overlap check says."""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+from ai8x_tool.device import find_device
+from ai8x_tool.engine import run
+from ai8x_tool.lowering import lower, lower_sample
+from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.placed import place
+from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.synthesis.synthesize import load_network, load_sample
+from tests.support.golden_cases import golden_folder
+from tests.support.networks import QUIET
+
+_FILES = ("network", "checkpoint", "sample_input")
+
+
+def cases_folder():
+    """Return the folder of such cases; it need not exist."""
+    return golden_folder().parent / "cases"
+
+
+def command_options(folder):
+    """Return the options of ``ai8x synthesize`` in cmd.txt."""
+    words = shlex.split((folder / "cmd.txt").read_text())[2:]
+    options, name = {}, ""
+    for word in words:
+        if word.startswith("--"):
+            name = word[2:].replace("-", "_")
+            options[name] = True
+        else:
+            options[name] = word
+    return options
+
+
+def synthesized(folder, options):
+    """Return program, sample and tensors of a folder's network, whatever rules it breaks."""
+    files = {name: folder / options[name] for name in _FILES}
+    device = options.get("device", "MAX78000")
+    more = {"overlap_data": True, "error_stop": False, "fifo": options.get("fifo", False)}
+    if "input_offset" in options:
+        more["input_offset"] = int(options["input_offset"], 0)
+    with tempfile.TemporaryDirectory() as output:
+        settings = SynthesizeSettings(
+            str(files["network"]), device, checkpoint=files["checkpoint"], output=Path(output) / "out", **more
+        )
+        options = settings.synthesis_options()
+    sample = load_sample(files["sample_input"])
+    sample = sample if sample.ndim == 3 else sample[..., None]
+    network, placement = load_network(
+        files["network"], files["checkpoint"], sample.shape, find_device(device), QUIET, options
+    )
+    program = lower(fill(place(network, placement, find_device(device), options.mapping)), options.lowering)
+    tensors = run(network, sample[None], placement.order)
+    return SimpleNamespace(program=program, program_sample=lower_sample(program, sample, tensors), tensors=tensors)
