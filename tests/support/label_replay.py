@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.engine import simulated_order
+from ai8x_tool.network.layer import BUFFER, INPUT
 
-INPUT, BUFFER = -1, -2
 NOBODY, GARBAGE, ANY = -1, -2, -3
 LANES = np.arange(4)
 
@@ -42,25 +41,21 @@ def covered(size, layer, axis):
 class Replay:
     """`conflicts` are lines; empty if every layer finds what it should."""
 
-    def __init__(self, network, rings):
-        self.network, self.rings, self.conflicts = network, rings, []
-        words = network.device.instance_size // 4
-        self.owner = np.full((16, words, 4), NOBODY, np.int64)
+    def __init__(self, placed, order, rings):
+        self.placed, self.rings, self.conflicts = placed, rings, []
+        self.owner = np.full((16, placed.device.instance_size // 4, 4), NOBODY, np.int64)
         self.next = 0
-        start = network.start
-        self.tensors = {INPUT: self.labels(*network.input_shape)}
+        self.tensors = {INPUT: self.labels(*placed.network.input_shape)}
         self.buffer = None
-        if network.description.data_buffer is not None:
-            self._start_buffer(network.description.data_buffer)
-        if not start.streaming:
-            self.put(*self.input_places(start), self.operands(start, self.tensors[INPUT]))
-        order = simulated_order(network)
-        for index, previous in zip(order, (INPUT, *order), strict=False):
-            self.execute(network[index], previous)
-        for index in order:
-            layer = network[index]
-            if layer.output or index == order[-1]:
-                self.compare(self.output_places(layer), self.tensors[index], f"output of layer {index}")
+        if placed.network.buffer is not None:
+            self._start_buffer(placed.network.buffer, placed.placement.buffer)
+        if not placed.start.streaming:
+            self.put(*self.input_places(placed.start), self.operands(placed.start, self.tensors[INPUT]))
+        for name in order:
+            self.execute(placed[name])
+        for at in (placed[name] for name in order):
+            if at.layer.output or at.layer.name == order[-1]:
+                self.compare(self.output_places(at), self.tensors[at.layer.name], f"output of {at.layer.label}")
         if self.buffer is not None:
             self.compare(self.buffer_places, self.buffer, "rolling buffer")
 
@@ -83,31 +78,32 @@ class Replay:
 
     # -- Places, as index arrays of the shape of the labels ------------------------------------------------------------
 
-    def input_places(self, layer):
+    def input_places(self, at):
         """Return places for (operands, channels, rows, columns)."""
+        layer = at.layer
         passes, per_pass = rounds_of(layer.channels_in)
         channel = np.arange(layer.channels_in)[:, None, None]
-        processor = bits(layer.processors)[channel % per_pass]
+        processor = bits(at.processors)[channel % per_pass]
         rows, columns = layer.in_size
         pixel = np.arange(rows)[:, None] * columns + np.arange(columns)
         operand = np.arange(layer.operands)[:, None, None, None]
-        first = layer.input_offset // 4
-        if layer.chw:
-            place = layer.input_offset + pixel + 0 * channel + 0 * operand
+        if at.chw:
+            place = at.input_offset + pixel + 0 * channel + 0 * operand
             return np.broadcast_arrays(processor // 4, place // 4, place % 4)
-        pitch = layer.operands * passes * (layer.read_gap + 1)
-        word = first + pixel * pitch + channel // per_pass * layer.operands + operand
+        pitch = layer.operands * passes * (at.read_gap + 1)
+        word = at.input_offset // 4 + pixel * pitch + channel // per_pass * layer.operands + operand
         return np.broadcast_arrays(processor // 4, word, processor % 4)
 
-    def output_places(self, layer):
+    def output_places(self, at):
         """Return places for (channels, rows, columns), or (channels, rows, columns, 4) of 32-bit outputs."""
+        layer = at.layer
         passes, per_pass = rounds_of(layer.channels_out)
         channel = np.arange(layer.channels_out)[:, None, None]
-        processor = bits(layer.output_map)[channel % per_pass]
+        processor = bits(at.output_map)[channel % per_pass]
         rows, columns = layer.out_size
         pixel = np.arange(rows)[:, None] * columns + np.arange(columns)
         wide = layer.output_width // 8
-        word = layer.out_offset // 4 + (pixel * passes + channel // per_pass) * wide * (layer.write_gap + 1)
+        word = at.out_offset // 4 + (pixel * passes + channel // per_pass) * wide * (at.write_gap + 1)
         if wide == 1:
             return np.broadcast_arrays(processor // 4, word, processor % 4)
         word = word + processor % 4
@@ -115,49 +111,47 @@ class Replay:
 
     # -- Execution -----------------------------------------------------------------------------------------------------
 
-    def operands(self, layer, tensor):
+    def operands(self, at, tensor):
         """Return labels (operands, channels, rows, columns) as the layer sees its joined sources."""
+        layer = at.layer
         parts = np.split(tensor, layer.operands)
         first, last = layer.in_crop
         return np.stack([p[:, first : p.shape[1] - last].reshape(-1, *layer.in_size) for p in parts])
 
-    def collect(self, layer, previous):
-        sources = (previous,) if layer.in_sequences is None else layer.in_sequences
-        if sources == (BUFFER,):
+    def collect(self, layer):
+        if layer.inputs == (BUFFER,):
             return self.buffer[:, layer.buffer_shift :] if layer.buffer_shift else self.buffer
-        tensors = [self.tensors[source] for source in sources]
+        tensors = [self.tensors[source] for source in layer.inputs]
         if len({t.shape[1:] for t in tensors}) == 1:
             return np.concatenate(tensors)
         return np.concatenate([t.reshape(len(t), 1, -1) for t in tensors], axis=2)
 
-    def execute(self, layer, previous):
-        expected = None
-        if not layer.streaming:
-            expected = self.operands(layer, self.collect(layer, previous))
+    def execute(self, at):
+        layer, expected = at.layer, None
+        if not at.streaming:
+            expected = self.operands(at, self.collect(layer))
             held = covered(layer.in_size[0], layer, 0)[:, None] & covered(layer.in_size[1], layer, 1)
-            self.compare(self.input_places(layer), np.where(held, expected, ANY), f"input of layer {layer.index}")
+            self.compare(self.input_places(at), np.where(held, expected, ANY), f"input of {layer.label}")
         labels = self.labels(layer.channels_out, *layer.out_size)
         if layer.operator == "none" and expected is not None and expected.shape == (1, *labels.shape):
             labels = expected[0]  # a copy
-        self.tensors[layer.index] = labels
-        following = self.network[layer.next] if layer.next in self.network and layer.next >= 0 else None
-        if layer.streaming:
-            for instance, word in self.rings.get(layer.index, ()):
-                self.owner[instance, word] = GARBAGE
-        if layer.streaming and following is not None and following.streaming:
+        self.tensors[layer.name] = labels
+        for instance, word in self.rings.get(layer.index, ()):
+            self.owner[instance, word] = GARBAGE
+        if at.streaming and at.next is not None and self.placed[at.next].streaming:
             return
-        places = self.output_places(layer)
-        if layer.streaming:
+        places = self.output_places(at)
+        if at.streaming:
             self._check_rings(layer, places)
-        self._spoil(layer, places)
+        self._spoil(at, places)
         self.put(*places, labels[..., None] if len(places[0].shape) > labels.ndim else labels)
         self._keep_buffer(layer, labels)
 
-    def _spoil(self, layer, places):
+    def _spoil(self, at, places):
         """Unused lanes below the first output are written, too."""
-        if layer.operator == "none" or layer.depthwise or layer.output_width == 32:
+        if at.layer.operator == "none" or at.layer.depthwise or at.layer.output_width == 32:
             return
-        first = int(bits(layer.output_map)[0])
+        first = int(bits(at.output_map)[0])
         here = places[0] == first // 4
         for lane in range(first % 4):
             self.owner[places[0][here], places[1][here], lane] = GARBAGE
@@ -166,16 +160,16 @@ class Replay:
         written = set(zip(*(x.ravel().tolist() for x in places[:2]), strict=True))
         for index, words in self.rings.items():
             if written & words:
-                self.conflicts.append(f"layer {layer.index} writes into the ring of layer {index}")
+                self.conflicts.append(f"{layer.label} writes into the ring of layer {index}")
 
     # -- Rolling buffer ------------------------------------------------------------------------------------------------
 
-    def _start_buffer(self, buffer):
-        length = buffer.dim[0]
+    def _start_buffer(self, buffer, where):
+        length = buffer.size[0]
         self.buffer = self.labels(buffer.channels, length, 1)
         channel = np.arange(buffer.channels)[:, None, None]
-        processor = bits(buffer.processors)[channel]
-        word = buffer.offset // 4 + np.arange(length)[:, None]
+        processor = bits(where.processors)[channel]
+        word = where.offset // 4 + np.arange(length)[:, None]
         self.buffer_places = np.broadcast_arrays(processor // 4, word, processor % 4)
         self.put(*self.buffer_places, self.buffer)
 

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from hypothesis import strategies as st
-from network_choices import choices
-from network_strategies import legal_networks
+
+from ai8x_tool.engine import run
+from ai8x_tool.lowering import lower, lower_sample
+from ai8x_tool.mapping.check import layer_violations
+from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.placed import place
+from tests.support.random_networks.choices import choices
+from tests.support.random_networks.strategies import legal_networks
 
 STEPS = (0, 1, 2, 3, 5, 8, 13, 17, 33, 64, 100, -1, -2, -5, -20, -60)
-UNCHECKED = {"overlap_data": True, "error_stop": False}
-"""Options with which outputs may overwrite anything."""
 _OTHER_PROGRAMS = ("one_shot", "energy", "forever")
 
 
-def unchecked(net, content=None):
-    """Return `net` with the options that leave the placement unchecked, and with outputs of many different values.
+def lively(net, content=None):
+    """Return `net`, or one with other `content`, with outputs of many different values.
 
     There are no biases, and output shifts such that few outputs are 0 or clamped: where all values are the same, nobody
     can tell that data are the wrong ones.
@@ -31,7 +35,7 @@ def unchecked(net, content=None):
         weights = state[name.replace("output_shift", "op.weight")]
         terms = weights.size // weights.shape[0]
         state[name] = np.array([-round(np.log2(terms) / 2)])
-    return replace(net, content=content, state=state, options=options | UNCHECKED)
+    return replace(net, content=content, state=state, options=options)
 
 
 @st.composite
@@ -54,7 +58,7 @@ def moved_placements(draw):
         layer[r.pick(("write_gap", "read_gap"))] = r.number(0, 3)
     else:
         _move_map(r, layer)
-    return unchecked(net, content)
+    return lively(net, content)
 
 
 def _move_map(r, layer):
@@ -62,3 +66,26 @@ def _move_map(r, layer):
     if isinstance(layer.get(key), int):
         up, down = layer[key] << 4 & (1 << 64) - 1, layer[key] >> 4
         layer[key] = r.pick([m for m in (up, down) if m.bit_count() == layer[key].bit_count()] or [layer[key]])
+
+
+@dataclass(frozen=True, eq=False)
+class Unjudged:
+    """A network in its places and its program with a sample, whatever overwrites what in data memory."""
+
+    placed: object
+    order: tuple
+    program: object
+    sample: object
+    tensors: object
+
+
+def unjudged(net):
+    """Return the program of a drawn network. Raises Ai8xError for what is wrong elsewhere than in data memory."""
+    network, chosen, _ = net.resolved()
+    placed = place(network, network.placement, network.device, chosen.mapping)
+    for violation in layer_violations(placed, errors_only=True):
+        raise violation.error()
+    order = network.simulated
+    tensors = run(network, net.sample[None], order, average_rounding=chosen.lowering.average_rounding)
+    program = lower(fill(placed), chosen.lowering)
+    return Unjudged(placed, order, program, lower_sample(program, net.sample, tensors), tensors)

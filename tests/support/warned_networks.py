@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.rules.allocation_rules import (
     caution_binary_zeros,
     caution_depthwise_lanes,
@@ -25,8 +23,7 @@ WRONG = (
 """Rules that say that the program's results are, or may be, wrong."""
 
 
-def warned(network):
-    """Return whether one of them speaks up."""
-    placed = place(network, network.placement, network.device, MappingOptions())
+def warned(placed):
+    """Return whether one of them speaks up about a network in its places."""
     subjects = [LayerSubject(placed, at) for at in placed.layers]
     return any(rule(s) for s in subjects for rule in WRONG)

@@ -12,14 +12,14 @@ from collections import Counter
 from dataclasses import replace
 
 from hypothesis import Phase, given, seed, settings
-from label_replay import Replay
-from moved_placements import moved_placements, unchecked
-from network_strategies import legal_networks
-from ordered_device import check_report, execute
-from warned_networks import warned
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.synthesis.hardware_check import check_program, compare_run
+from tests.support.label_replay import Replay
+from tests.support.moved_placements import lively, moved_placements, unjudged
+from tests.support.random_networks.strategies import legal_networks
+from tests.support.reference_order import check_report, execute
+from tests.support.warned_networks import warned
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "40"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
@@ -27,7 +27,7 @@ SAMPLES = 4
 """Other data may by chance give the same results; so many samples do not."""
 LARGE = 20_000
 """Input values of layers that are too large for an execution in order."""
-OURS = ("of its own input", "replaced", "of the state", "rolling buffer", "destroyed")
+OURS = ("replaced", "of the state", "rolling buffer", "destroyed")
 """Words of the reports on data that are lost."""
 
 
@@ -38,7 +38,7 @@ def folded(layer):
 
 def in_order_of_layers(result, virtual, snapshots, counts):
     """Compare each layer's report with its execution in order; return {hardware layer: severity or None}."""
-    layers, severities = {m.hardware_index: m.layer for m in result.mapping.layers}, {}
+    layers, severities = {m.hardware_index: m.layer for m in result.program.mapping.layers}, {}
     for snapshot in snapshots:
         run = snapshot.run
         window = run.layer.geometry.window[0] * run.layer.geometry.window[1]
@@ -74,38 +74,41 @@ def streams(virtual, layer):
 def rings(result, virtual):
     """Return {layer: set of (instance, word)} of the rolling buffers."""
     found = {}
-    for mapped in result.mapping.layers:
-        if mapped.layer.streaming:
-            words = virtual._machine.registers.read("FMAX", 0, mapped.hardware_index)
-            first = mapped.layer.input_offset // 4
-            instances = {p // 4 for p in range(64) if mapped.processors >> p & 1}
-            found[mapped.layer.index] = {(i, w) for i in instances for w in range(first, first + words)}
+    for at in result.placed.layers:
+        if at.streaming:
+            hardware = result.program.mapping[at.layer.index].hardware_index
+            words = virtual._machine.registers.read("FMAX", 0, hardware)
+            first = at.input_offset // 4
+            instances = {p // 4 for p in range(64) if at.processors >> p & 1}
+            found[at.layer.index] = {(i, w) for i in instances for w in range(first, first + words)}
     return found
 
 
-def replayable(net, network):
+def replayable(net, placed):
     """Whether the replay knows all that the network does."""
     strange = "snoop" in net.content or "fast_fifo_quad" in net.options or net.options.get("start_layer")
-    return not strange and not warned(network) and not any(folded(layer) for layer in network.layers)
+    return not strange and not warned(placed) and not any(folded(layer) for layer in placed.network.layers)
 
 
 def examine(net, counts):
-    """Synthesize, execute and compare; return (comparison, what the replay sees, reports that no layer explains)."""
+    """Make the program, execute and compare; return (comparison, what the replay sees, reports on lost data).
+
+    Reports on a layer's own input are compared here, with an execution in order.
+    """
     counts["tried"] += 1
     try:
-        result = net.synthesize()
+        result = unjudged(net)
     except Ai8xError:
         counts["refused by a rule"] += 1
         return None
-    virtual, snapshots = execute(net.device, result.program.stores())
+    virtual, snapshots = execute(net.device, result.program.stores(result.sample))
     severities = in_order_of_layers(result, virtual, snapshots, counts)
     check = compare_run(result.program, result.tensors, virtual)
-    if not replayable(net, result.network):
+    if not replayable(net, result.placed):
         counts["not replayed"] += 1
         return None
-    conflicts = Replay(result.network, rings(result, virtual)).conflicts
+    conflicts = Replay(result.placed, result.order, rings(result, virtual)).conflicts
     found = [d for d in check.problems if any(word in d.message for word in OURS)]
-    found = [d for d in found if "its own input" not in d.message]  # these were compared layer by layer
     alarmed = not {"error", "warning"}.isdisjoint(severities.values())
     counts["conflicts"] += bool(conflicts or alarmed)
     return check, conflicts, found
@@ -142,8 +145,8 @@ def judge(net, outcome, counts):
 
 def noticed(net):
     """Whether the device reports something, or the comparison finds a difference."""
-    result = net.synthesize()
-    check = check_program(result.program, result.tensors)
+    result = unjudged(net)
+    check = check_program(result.program, result.sample, result.tensors)
     return not check.equal or bool(check.problems)
 
 
@@ -157,6 +160,6 @@ def test_moved_placements():
 
 
 def test_legal_placements():
-    counts = run_examples(legal_networks().map(unchecked), judge)
+    counts = run_examples(legal_networks().map(lively), judge)
     assert counts["conflicts"] == 0
     assert counts["layers: None"] > COUNT

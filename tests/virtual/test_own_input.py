@@ -31,7 +31,7 @@ KINDS = {
     # name: (layer, weights, shape, device)
     "3x3": (conv(), [(4, 4, 3, 3)], (4, 5, 6), MAX78000),
     "3x3 without padding": (conv(pad=0), [(4, 4, 3, 3)], (4, 5, 6), MAX78000),
-    "wide padding": (conv(pad=3), [(4, 4, 3, 3)], (4, 4, 3), MAX78002),
+    "wide padding": (conv(pad=2), [(4, 4, 3, 3)], (4, 4, 3), MAX78002),
     "1x1": (conv("1x1", 0), [(4, 4, 1, 1)], (4, 3, 5), MAX78000),
     "pooling": (conv(**POOL), [(4, 4, 3, 3)], (4, 6, 7), MAX78000),
     "sparse pooling": (conv("1x1", 0, max_pool=2, pool_stride=3), [(4, 4, 1, 1)], (4, 8, 8), MAX78000),
