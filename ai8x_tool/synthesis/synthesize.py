@@ -9,18 +9,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
-from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
-from ai8x_tool.frontend.yaml.description import NetworkDescription
-from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions, resolve
+from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, lower_sample
 from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.program import listed_scales
@@ -49,20 +45,15 @@ Sample = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SynthesisOptions:
+class SynthesisOptions(LoadOptions):
     """Everything that can be chosen beside the inputs, by stage.
 
     `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings.
     """
 
-    parameters: ParameterOptions = field(default_factory=ParameterOptions)
-    network: ResolveOptions = field(default_factory=ResolveOptions)
     mapping: MappingOptions = field(default_factory=MappingOptions)
     lowering: LoweringOptions = field(default_factory=LoweringOptions)
     accept_wrong_data: bool = False
-    skip_yaml_layers: int = 0
-    weight_input: Path | None = None
-    bias_input: Path | None = None
     warn_zero: bool = True
 
 
@@ -88,33 +79,6 @@ class Synthesis:
     def network(self) -> Network:
         """What is computed."""
         return self.mapping.network
-
-
-def load_network(
-    description: Path,
-    checkpoint: Path | None,
-    input_shape: tuple[int, int, int],
-    device: Device,
-    console: Console,
-    options: SynthesisOptions | None = None,
-) -> PlacedDescription:
-    """Return network and placement of a description and a quantized checkpoint. `input_shape` is (C, H, W)."""
-    chosen = options or SynthesisOptions()
-    parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
-    if parsed.is_test:
-        parameters = load_test_parameters(parsed, *_test_files(parsed, chosen))
-    elif checkpoint is None:
-        raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
-    else:
-        parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
-    return resolve(parsed, parameters, input_shape, device, console, chosen.network)
-
-
-def _test_files(description: NetworkDescription, options: SynthesisOptions) -> tuple[Path, Path | None]:
-    """Return the files with weights and biases: the given ones, or those in tests/ that the description names."""
-    weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
-    bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None
-    return options.weight_input or weights, options.bias_input or bias
 
 
 def synthesize(
