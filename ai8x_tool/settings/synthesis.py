@@ -155,10 +155,10 @@ class ProjectSettings(Settings):
     )
     verify: bool | None = option(
         None,
-        "Verify the whole chain from model to firmware, or not even run the program on the virtual device.",
+        "Verify the whole chain from model to firmware, or do not even run the program on the virtual device.",
         "--verify",
         panel=CHECKS,
-        default="run it on the virtual device",
+        default="run it on the virtual device, and write nothing if it computes something else than the network",
         place=True,
     )
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")

@@ -15,6 +15,7 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
+from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
@@ -31,8 +32,8 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
 
     Raises Ai8xError for everything that is wrong with the inputs.
     """
-    project, options = project_options(settings), synthesis_options(settings)
     found = _with_files(settings)
+    project, options = project_options(found), synthesis_options(found)
     assert found.sample_input is not None
     sample = load_sample(found.sample_input)
     result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
@@ -52,18 +53,19 @@ def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
 
 def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
     """Return the settings with the files that were found for names and for what was left out."""
-    sample, checkpoint = settings.sample_input, settings.checkpoint_file()
-    if sample is None:
-        silent = Console(verbosity=-1, muted=True)
-        sample = settings.sample_file(read_description(settings.network_file(), settings.part, silent).dataset)
-    else:
-        sample = settings.sample_file("")
+    network, silent = settings.network_file(), Console(verbosity=-1, muted=True)
+    description = read_description(network, settings.part, silent, skip_layers=settings.skip_yaml_layers)
+    weights, biases = settings.weight_input, settings.bias_input
+    if description.is_test:
+        weights, biases = array_files(description, synthesis_options(settings))
     return replace(
         settings,
-        network=str(settings.network_file()),
-        checkpoint=checkpoint,
-        sample_input=sample,
+        network=str(network),
+        checkpoint=settings.checkpoint_file(),
+        sample_input=settings.sample_file(description.dataset),
         prefix=project_name(settings),
+        weight_input=weights,
+        bias_input=biases,
     )
 
 
