@@ -41,11 +41,18 @@ class InputSettings(Settings):
     panel: ClassVar[str] = INPUT
 
     network: str = required(
-        "Network description: a YAML file, or a name in configs/networks.",
+        "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
+        "placement is found automatically.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
         named_in="configs/networks",
+    )
+    write_network: Path | None = option(
+        None,
+        "Write the network description with its placement, also one that was found automatically, to this file.",
+        metavar="FILE",
+        place=True,
     )
     device: str = device_option()
     model: str | None = option(

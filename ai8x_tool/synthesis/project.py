@@ -17,6 +17,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -40,6 +41,14 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
     return replace(result, files=result.files | extra)
+
+
+def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
+    """Return the network's description with its placement, as it is now."""
+    silent = Console(verbosity=-1, muted=True)
+    dataset = read_description(settings.network_file(), settings.part, silent).dataset
+    mapping = result.mapping
+    return write_description(mapping.network, mapping.placement, mapping.device, dataset=dataset)
 
 
 def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
@@ -81,7 +90,9 @@ def build_verified_project(settings: SynthesizeSettings, console: Console) -> Sy
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one."""
+    """Write the project to its folder, if it has one, and the network's description, if it was asked for."""
+    if settings.write_network is not None:
+        write_file(_description(result, settings).encode(), settings.write_network)
     if settings.folder is not None:
         write_project(result.files, settings.folder, overwrite=settings.overwrite)
 
