@@ -90,7 +90,7 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
         ),
         (
             "lr_schedulers: {b: {class: ConstantLR}}\n"
-            "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 0, ending_epoch: 10000000000, frequency: 1}]",
+            "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 0, ending_epoch: 1000000000, frequency: 1}]",
             "≤ 100,000",
         ),
         ("policies: [{lr_scheduler: {instance_name: [b]}, epochs: [1]}]", "undefined scheduler"),
