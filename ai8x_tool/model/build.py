@@ -78,9 +78,13 @@ def _tell(table: Sequence[Replacement], console: Console) -> None:
         console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
 
 
-def has_biases(checkpoint: Checkpoint) -> bool:
-    """Return whether any layer of the checkpoint has a bias."""
-    return any(key.endswith(".op.bias") for key in checkpoint.state)
+def build_for_checkpoint(name: str, entry: DatasetEntry, checkpoint: Checkpoint, **options: Any) -> nn.Module:
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without."""
+    plain = build_model(name, entry, **options)
+    known = plain.state_dict()
+    if options.get("use_bias") or all(key in known for key in checkpoint.state if key.endswith(".op.bias")):
+        return plain
+    return build_model(name, entry, **(options | {"use_bias": True}))
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, complete: bool = False) -> None:
