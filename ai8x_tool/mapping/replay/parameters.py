@@ -122,8 +122,8 @@ def walk_biases(mapping: Mapping) -> Iterator[Conflict]:
     """Yield the layers that read other biases than their own."""
     size = mapping.device.bias_size
     memory = np.zeros((4, size), np.int64)
-    for quadrant, values in mapping.bias_bytes.items():
-        memory[quadrant, : len(values)] = np.array(values, np.uint8).astype(np.int8)
+    for number, values in mapping.bias_bytes.items():
+        memory[number, : len(values)] = np.array(values, np.uint8).astype(np.int8)
     for at in mapping.layers:
         if at.layer.bias is None:
             continue
