@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-sys.path.insert(0, str(Path(__file__).parent / "support"))
-
-from golden_cases import golden_folder
-
 from ai8x_tool.console import Console
+from tests.support.golden_cases import golden_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -91,7 +91,7 @@ def _dev() -> SimpleNamespace | None:
         WEIGHT_BITS=8,
         FULL_ACC_BITS=30,
         WIDE_LAYER_RESOLUTION_BITS=15,
-        MAX_AVG_POOL=16,
+        MAX_AVG_POOL=context.device.operators.pool_size,
         WEIGHT_INPUTS=256,
         WEIGHT_DEPTH=context.device.kernels_large,
     )

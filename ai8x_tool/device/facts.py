@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ai8x_tool.device.limits import OperatorLimits
 from ai8x_tool.errors import Ai8xError
 
 PROCESSORS = 64
@@ -107,6 +108,7 @@ class Device:
     fifo_complete_flag: bool
     tram_pointer_limit: int
     frame_size_limit: int
+    operators: OperatorLimits = field(default_factory=OperatorLimits)
 
     def quadrant(self, address: int, quadrant: int) -> int:
         """Absolute byte address in `quadrant` of a block whose address in quadrant 0 is `address`."""

@@ -1,40 +1,142 @@
-"""The cycle-count model of the MAX78000, and its calibration for the MAX78002. spec: registers, section 11."""
+"""How many cycles of the accelerator a layer takes. The model, its constants and its errors: docs/estimates.md."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78002, Device
-from ai8x_tool.mapping.mapping import LayerMapping
+from dataclasses import dataclass
 
+from ai8x_tool.device import Device
+from ai8x_tool.device.bits import ceil_div, ones
+from ai8x_tool.device.facts import QUADRANTS
+from ai8x_tool.mapping.hardware import HardwareView
+from ai8x_tool.mapping.mapping import LayerMapping
+from ai8x_tool.network.layer import Layer
+
+START_UP_CYCLES = 1
+"""Cycles before the first layer."""
+PIPELINE_CYCLES = 11
+"""Length of the pipeline. It runs empty after every pixel of every pass, except between the independent channels of
+depth-wise layers."""
+FIFO_WORD_CYCLES = 5
+"""Cycles that a streaming network spends on taking one word of input out of the FIFO."""
+_PARALLEL = 4
+"""Outputs that a layer with calcx4 computes at a time."""
+_LANES = 4
+"""Bytes that a quadrant writes in one time slot."""
 _LONG_FLATTEN = 16
 _PIPELINE_FACTOR = 1.2
-"""Cycles per cycle of the model with the MAX78002's pipeline: published measurements of five networks give 1.14 … 1.46;
-without the pipeline they give 0.99."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedWork:
+    """What a placement contributes to a layer's time.
+
+    `outputs` are computed one after the other for each pixel and input pass; a layer without kernels writes in `slots`
+    time slots instead. `column` is the first kernel column.
+    """
+
+    outputs: int
+    slots: int = 1
+    column: int = 0
 
 
 def cycle_factor(device: Device, *, pipeline: bool) -> float:
-    """Return what the model's cycles are multiplied with."""
-    return _PIPELINE_FACTOR if device is MAX78002 and pipeline else 1.0
+    """Return what `layer_cycles` are multiplied with in generated projects; `estimated_cycles` are more exact."""
+    return _PIPELINE_FACTOR if device.pipeline and pipeline else 1.0
 
 
 def cycle_basis(device: Device, *, pipeline: bool, streams: bool) -> str:
-    """Return how far the estimate can be trusted, as a remark."""
-    if device is MAX78002 and pipeline:
+    """Return how far the figure in generated projects can be trusted, as a remark."""
+    if device.pipeline and pipeline:
         return "calibrated estimate, ±25 %"
     return "estimate: streaming layers wait for their input" if streams else "model, ±1 % of measured networks"
 
 
-def start_up_cycles() -> int:
-    """Return the cycles before the first layer."""
-    return 1
-
-
 def layer_cycles(mapped: LayerMapping) -> int:
-    """Return the estimated accelerator cycles of one layer."""
+    """Return the cycles of one layer on the MAX78000, those of streaming layers times 1.5 for waiting."""
     layer, view = mapped.layer, mapped.view
-    operands, window = layer.operands, layer.pool[0] * layer.pool[1]
+    work = PlacedWork(_stored_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
+    cycles = _work_cycles(layer, view, work) + _column_cycles(layer, view, work.column)
+    return (15 * cycles + 9) // 10 if mapped.streaming else cycles
+
+
+def estimated_cycles(mapped: LayerMapping, *, pipeline: bool) -> int:
+    """Return the cycles of one layer on the device it is mapped to, without waiting for input.
+
+    Read-ahead is not taken into account: no measurement of it is known.
+    """
+    work = PlacedWork(_parallel_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
+    return _device_cycles(mapped.layer, mapped.view, work, pipeline=pipeline)
+
+
+def minimum_cycles(layer: Layer, view: HardwareView, *, pipeline: bool, calcx4: bool = False) -> int:
+    """Return a lower bound of `estimated_cycles` over all placements of `layer`.
+
+    `view` is the layer as it is executed without streaming. `calcx4` allows placements with that key. The quad mode of
+    the fast FIFO, which shares the first layer among the quadrants, is not covered.
+    """
+    work = PlacedWork(_fewest_outputs(layer, view, calcx4=calcx4), _fewest_slots(layer, view))
+    return _device_cycles(layer, view, work, pipeline=pipeline)
+
+
+def kernel_reads(mapped: LayerMapping) -> int:
+    """Return how often a processor reads one kernel of its kernel memory, over all processors."""
+    if mapped.view.operator == "none":
+        return 0
+    return _stored_outputs(mapped) * _pixel_passes(mapped.layer, mapped.view) * ones(mapped.processors)
+
+
+def _device_cycles(layer: Layer, view: HardwareView, work: PlacedWork, *, pipeline: bool) -> int:
+    cycles = _work_cycles(layer, view, work) + max(0, _column_cycles(layer, view, work.column))
+    return cycles + PIPELINE_CYCLES * _pixel_passes(layer, view) if pipeline and not layer.depthwise else cycles
+
+
+def _stored_outputs(mapped: LayerMapping) -> int:
+    """Outputs of one pixel and pass by the kernels in memory, those of unused processors between used ones included."""
+    return mapped.kernels.count // (mapped.view.input_passes * mapped.layer.flat_pixels)
+
+
+def _parallel_outputs(mapped: LayerMapping) -> int:
+    layer = mapped.layer
+    if layer.depthwise:
+        return mapped.time_slots + 1
+    if layer.bypass:
+        return layer.channels_out
+    return ceil_div(_stored_outputs(mapped), _PARALLEL) if mapped.calcx4 else _stored_outputs(mapped)
+
+
+def _fewest_outputs(layer: Layer, view: HardwareView, *, calcx4: bool) -> int:
+    if layer.depthwise:
+        return _fewest_slots(layer, view)
+    outputs = view.output_passes * view.outputs_per_pass
+    outputs = layer.channels_out if layer.flatten or layer.bypass else max(outputs, layer.channels_out)
+    return ceil_div(outputs, _PARALLEL) if calcx4 and not layer.bypass else outputs
+
+
+def _fewest_slots(layer: Layer, view: HardwareView) -> int:
+    """Time slots of the fullest quadrant if the channels are spread evenly."""
+    channels, width = ceil_div(view.inputs_per_pass, QUADRANTS), layer.output_width // 8
+    if layer.depthwise:
+        return min(channels, _LANES) * width
+    return ceil_div(channels * width, _LANES)
+
+
+def _pixel_passes(layer: Layer, view: HardwareView) -> int:
+    """Pixels for which outputs are computed, once for each input pass."""
+    rows, columns = view.pooled_size if layer.flatten else view.out_size
+    return rows * columns * view.input_passes
+
+
+def _rows_and_columns(layer: Layer, view: HardwareView) -> tuple[int, int]:
     rows, columns = view.pooled_size
     if view.operator == "convtranspose2d":
-        rows, columns = rows * layer.stride[0], columns * layer.stride[1]
+        return rows * layer.stride[0], columns * layer.stride[1]
+    return rows, columns
+
+
+def _work_cycles(layer: Layer, view: HardwareView, work: PlacedWork) -> int:
+    """Cycles of reading pixels into the window, and of computing and writing outputs."""
+    operands, window = layer.operands, layer.pool[0] * layer.pool[1]
+    rows, columns = _rows_and_columns(layer, view)
     passes = view.input_passes
     if view.operator == "none" and view.output_passes > 1 and layer.has_pool:
         passes = 2 * passes - 1
@@ -43,27 +145,21 @@ def layer_cycles(mapped: LayerMapping) -> int:
     else:
         step, pooled_step, repeat = 2 * passes, passes * (operands * window + 1), passes
     if view.operator == "none":
-        slots = (mapped.time_slots + 1) * (rows * columns if layer.flatten else 1)
-        return _streaming(mapped.streaming, rows * columns * (pooled_step + passes * slots))
-    return _streaming(mapped.streaming, _convolution(mapped, rows, columns, passes, step, pooled_step, repeat))
+        slots = work.slots * (rows * columns if layer.flatten else 1)
+        return rows * columns * (pooled_step + passes * slots)
+    return _convolution_cycles(layer, view, work.outputs, passes, step, pooled_step, repeat)
 
 
-def _streaming(streaming: bool, cycles: int) -> int:
-    return (15 * cycles + 9) // 10 if streaming else cycles
-
-
-def _convolution(
-    mapped: LayerMapping, rows: int, columns: int, passes: int, step: int, pooled_step: int, repeat: int
+def _convolution_cycles(
+    layer: Layer, view: HardwareView, outputs: int, passes: int, step: int, pooled_step: int, repeat: int
 ) -> int:
-    layer, view = mapped.layer, mapped.view
+    """Cycles of the rows of a convolution: those above the image, those that fill the window, the others, those below.
+
+    A pixel takes `step` cycles of reading in the padding and `pooled_step` in the image, and one cycle per output.
+    """
     (kernel_rows, kernel_columns), (pad_rows, pad_columns) = view.kernel, view.pad
+    rows, columns = _rows_and_columns(layer, view)
     out_columns = view.out_size[1] * (columns if layer.flatten else 1)
-    outputs = mapped.kernels.count // (view.input_passes * (rows * columns if layer.flatten else 1))
-    before = 0
-    if not layer.pool_first and (passes > 1 or layer.operands > 1):
-        vertical = (rows + 2 * pad_rows - kernel_columns + 1) * pad_columns
-        horizontal = (columns + 2 * pad_columns - kernel_rows + 1) * pad_rows
-        before = (vertical + horizontal - pad_rows * pad_columns) * mapped.kernels.offset
     inner = kernel_columns - 1 - pad_columns
     top = 2 * pad_columns * (step + 1) + repeat * columns * (step + 1)
     fill = 2 * pad_columns * (step + 1) + repeat * columns * (pooled_step + 1)
@@ -72,11 +168,22 @@ def _convolution(
     bottom = edge + repeat * inner * (step + 1) + repeat * (out_columns - pad_columns) * step
     out = passes * out_columns * outputs + (outputs if outputs == 1 and passes == 1 else 0)
     first_rows = kernel_rows - 1 - pad_rows
+    long_flatten = layer.flatten and view.input_passes * rows * columns > _LONG_FLATTEN
     return (
-        int(mapped.flat_product >= _LONG_FLATTEN)
-        + before
+        int(long_flatten)
         + pad_rows * top
         + first_rows * fill
         + (row + out) * (rows - first_rows)
         + pad_rows * (bottom + out)
     )
+
+
+def _column_cycles(layer: Layer, view: HardwareView, column: int) -> int:
+    """Cycles that depend on where the kernels lie: layers of several passes or operands that pool last."""
+    if view.operator == "none" or layer.pool_first or (view.input_passes == 1 and layer.operands == 1):
+        return 0
+    (kernel_rows, kernel_columns), (pad_rows, pad_columns) = view.kernel, view.pad
+    rows, columns = _rows_and_columns(layer, view)
+    vertical = (rows + 2 * pad_rows - kernel_columns + 1) * pad_columns
+    horizontal = (columns + 2 * pad_columns - kernel_rows + 1) * pad_rows
+    return (vertical + horizontal - pad_rows * pad_columns) * column

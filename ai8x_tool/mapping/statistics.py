@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ai8x_tool.mapping.cycles import cycle_basis, cycle_factor, layer_cycles, start_up_cycles
+from ai8x_tool.mapping.cycles import START_UP_CYCLES, cycle_basis, cycle_factor, layer_cycles
+from ai8x_tool.mapping.energy import Estimate, estimate
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
 from ai8x_tool.mapping.regions import OutputRegion, layer_region
 from ai8x_tool.network.layer import Layer
@@ -49,7 +50,8 @@ class LayerStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of a mapped network. `cycle_basis` says how far `cycles` and `microseconds` can be trusted."""
+    """Figures of a mapped network. `cycle_basis` says how far `cycles` and `microseconds` can be trusted; `estimate`
+    holds the more exact ones."""
 
     layers: tuple[LayerStatistics, ...]
     operations: Operations
@@ -60,6 +62,7 @@ class Statistics:
     cycles: int
     microseconds: float
     cycle_basis: str
+    estimate: Estimate
 
     def document(self) -> dict[str, Any]:
         """Return the figures for JSON."""
@@ -73,7 +76,7 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = Fa
     factor = cycle_factor(mapping.device, pipeline=pipeline)
     layers = tuple(_layer_statistics(mapping, mapped, factor) for mapped in mapping.layers)
     operations = sum((layer.operations for layer in layers), Operations())
-    cycles = start_up_cycles() + sum(layer.cycles for layer in layers)
+    cycles = START_UP_CYCLES + sum(layer.cycles for layer in layers)
     streams = any(mapped.streaming for mapped in mapping.layers)
     return Statistics(
         layers=layers,
@@ -85,6 +88,7 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = Fa
         cycles=cycles,
         microseconds=cycles / clock_mhz,
         cycle_basis=cycle_basis(mapping.device, pipeline=pipeline, streams=streams),
+        estimate=estimate(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
     )
 
 

@@ -8,13 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ai8x_tool.device.facts import PROCESSORS
+from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.nn.context import BuildContext, ConstraintError
-from ai8x_tool.nn.policy import WEIGHT_BITS
 from ai8x_tool.nn.pooling import Pooling
-
-MAX_POOL = 16
-MAX_LINEAR_FEATURES = 1024
-DEPTHWISE_DEVICE = "MAX78002"
 
 
 def require(condition: bool, owner: str, message: str, fix: str | None = None) -> None:
@@ -61,9 +58,9 @@ def pooling_of(
     dilations = axes(dilation, count, "pool_dilation", owner)
     if kind is None:
         return None
-    limits = f"must be 1 to {MAX_POOL}"
-    require(all(1 <= s <= MAX_POOL for s in sizes), owner, f"pool_size {size} {limits}")
-    require(all(1 <= s <= MAX_POOL for s in strides), owner, f"pool_stride {strides} {limits}")
+    most = context.device.operators.pool_size
+    require(all(1 <= s <= most for s in sizes), owner, f"pool_size {size} must be 1 to {most}")
+    require(all(1 <= s <= most for s in strides), owner, f"pool_stride {strides} must be 1 to {most}")
     require(len(set(strides)) == 1, owner, f"pool_stride {strides} must be the same on both axes")
     require(all(d >= 1 for d in dilations), owner, f"pool_dilation {dilation} must be at least 1")
     if any(d > 1 for d in dilations):
@@ -75,18 +72,20 @@ def pooling_of(
 
 
 def check_groups(groups: int, owner: str, context: BuildContext) -> None:
-    """Depthwise convolutions exist on the MAX78002 only."""
+    """Refuse depthwise convolutions on devices that do not have them."""
     good = groups == 1 or context.device.depthwise
     require(good, owner, f"groups={groups}: {context.device.name} has no depthwise convolutions", "use groups=1")
 
 
-def check_stride(stride: Any, *, count: int, transposed: bool, pooled: bool, owner: str) -> int:
+def check_stride(stride: Any, *, count: int, transposed: bool, pooled: bool, owner: str, context: BuildContext) -> int:
     """Return the stride of a convolution, equal on all axes."""
     strides = axes(stride, count, "stride", owner)
     require(len(set(strides)) == 1, owner, f"stride {stride} must be the same on both axes")
     value = strides[0]
     if transposed:
-        require(value == 2, owner, f"stride {value}: a transposed convolution has stride 2", "pass stride=2")
+        only = context.device.operators.transposed_stride
+        rule = f"a transposed convolution has stride {only}"
+        require(value == only, owner, f"stride {value}: {rule}", f"pass stride={only}")
     elif pooled:
         require(value == 1, owner, f"stride {value}: a convolution with pooling has stride 1", "use pool_stride")
     elif count == 2:
@@ -96,13 +95,16 @@ def check_stride(stride: Any, *, count: int, transposed: bool, pooled: bool, own
     return value
 
 
-def check_2d(kernel_size: Any, padding: Any, dilation: Any, owner: str) -> tuple[int, int]:
+def check_2d(kernel_size: Any, padding: Any, dilation: Any, *, owner: str, context: BuildContext) -> tuple[int, int]:
     """Return kernel size and padding of a 2D convolution."""
+    limits = context.device.operators
     kernel = axes(kernel_size, 2, "kernel_size", owner)
     require(len(set(kernel)) == 1, owner, f"kernel_size {kernel} must be square")
-    require(kernel[0] in (1, 3), owner, f"kernel_size {kernel[0]} must be 1 or 3")
+    known = " or ".join(map(str, limits.conv2d_kernels))
+    require(kernel[0] in limits.conv2d_kernels, owner, f"kernel_size {kernel[0]} must be {known}")
     pads = axes(padding, 2, "padding", owner)
-    require(len(set(pads)) == 1 and 0 <= pads[0] <= 2, owner, f"padding {padding} must be 0, 1 or 2")
+    same = len(set(pads)) == 1
+    require(same and 0 <= pads[0] <= limits.padding, owner, f"padding {padding} must be 0 to {limits.padding}")
     require(set(axes(dilation, 2, "dilation", owner)) == {1}, owner, f"dilation {dilation} must be 1 in two dimensions")
     return kernel[0], pads[0]
 
@@ -113,13 +115,15 @@ def check_1d(
     """Return kernel size, padding and dilation of a 1D convolution."""
     kernel, pad = axes(kernel_size, 1, "kernel_size", owner)[0], axes(padding, 1, "padding", owner)[0]
     stretch = axes(dilation, 1, "dilation", owner)[0]
-    require(1 <= kernel <= 9, owner, f"kernel_size {kernel} must be 1 to 9")
-    require(0 <= pad <= 2, owner, f"padding {pad} must be 0, 1 or 2")
+    limits = context.device.operators
+    require(1 <= kernel <= limits.conv1d_kernel, owner, f"kernel_size {kernel} must be 1 to {limits.conv1d_kernel}")
+    require(0 <= pad <= limits.padding, owner, f"padding {pad} must be 0 to {limits.padding}")
     require(stretch >= 1, owner, f"dilation {stretch} must be at least 1")
-    fits = (kernel - 1) * stretch < 9 or (pad == 0 and kernel <= 3)
-    require(fits, owner, f"kernel_size {kernel} with dilation {stretch} needs padding 0 and a kernel of at most 3")
-    padded = pad == 0 or in_channels <= 64 or context.device.padded_multi_pass_conv1d
-    limit = f"{context.device.name} pads 1D data of at most 64 channels"
+    near, far = (kernel - 1) * stretch < limits.conv1d_kernel, pad == 0 and kernel <= limits.far_kernel
+    needs = f"needs padding 0 and a kernel of at most {limits.far_kernel}"
+    require(near or far, owner, f"kernel_size {kernel} with dilation {stretch} {needs}")
+    padded = pad == 0 or in_channels <= PROCESSORS or context.device.padded_multi_pass_conv1d
+    limit = f"{context.device.name} pads 1D data of at most {PROCESSORS} channels"
     message = f"padding {pad} with {in_channels} input channels: {limit}"
     require(padded, owner, message, "use padding=0")
     return kernel, pad, stretch

@@ -76,8 +76,8 @@ class Conv2d(FusedOperator):
         check_channels(in_channels, out_channels, groups, owner)
         transposed = op == "ConvTranspose2d"
         require(transposed or not self.fixed.transposed, owner, f"op is 'ConvTranspose2d' here, not {op!r}")
-        step = check_stride(stride, count=2, transposed=transposed, pooled=pool is not None, owner=owner)
-        kernel, pad = check_2d(kernel_size, padding, dilation, owner)
+        step = check_stride(stride, count=2, transposed=transposed, pooled=pool is not None, owner=owner, context=build)
+        kernel, pad = check_2d(kernel_size, padding, dilation, owner=owner, context=build)
         normalization = self._choose_batchnorm(batchnorm, bias)
         shape: dict[str, Any] = {"stride": step, "padding": pad, "bias": bias, "groups": groups}
         make = nn.ConvTranspose2d if transposed else nn.Conv2d
@@ -151,7 +151,7 @@ class Conv1d(FusedOperator):
         groups = _groups(groups, in_channels, self.fixed.depthwise)
         check_groups(groups, owner, build)
         check_channels(in_channels, out_channels, groups, owner)
-        step = check_stride(stride, count=1, transposed=False, pooled=pool is not None, owner=owner)
+        step = check_stride(stride, count=1, transposed=False, pooled=pool is not None, owner=owner, context=build)
         kernel, pad, stretch = check_1d(in_channels, kernel_size, padding, dilation, owner=owner, context=build)
         normalization = self._choose_batchnorm(batchnorm, bias)
         bn = nn.BatchNorm1d(out_channels, eps, momentum, normalization == "Affine") if normalization else None

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ai8x_tool.nn.constraints import MAX_LINEAR_FEATURES, pooling_of, require
+from ai8x_tool.nn.constraints import pooling_of, require
 from ai8x_tool.nn.context import BuildContext, resolve_context
 from ai8x_tool.nn.convolution import Conv1d, Conv2d
 from ai8x_tool.nn.fused import FusedModule, FusedOperator
@@ -106,18 +106,19 @@ class Linear(FusedOperator):
         *,
         context: BuildContext | None = None,
     ) -> None:
-        owner = type(self).__name__
+        owner, build = type(self).__name__, resolve_context(context, type(self).__name__)
         super().__init__(
             activation=self._choose("activation", activation),
             wide=wide,
             weight_bits=weight_bits,
             bias_bits=bias_bits,
             quantize_activation=quantize_activation,
-            context=context,
+            context=build,
         )
+        most = build.device.operators.linear_features
         for name, value in (("in_features", in_features), ("out_features", out_features)):
-            good = isinstance(value, int) and 1 <= value <= MAX_LINEAR_FEATURES
-            require(good, owner, f"{name} {value!r} must be 1 to {MAX_LINEAR_FEATURES}")
+            good = isinstance(value, int) and 1 <= value <= most
+            require(good, owner, f"{name} {value!r} must be 1 to {most}")
         require(pooling is None, owner, "a linear layer has no pooling", "use a pooling module before it")
         require(batchnorm is None, owner, "a linear layer has no batch normalization")
         self._attach(nn.Linear(in_features, out_features, bias is True))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError, nearest
 
-WEIGHT_BITS = (1, 2, 4, 8)
 DEFAULT_Z_SCORE = 8.0
 
 

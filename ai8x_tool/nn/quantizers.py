@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from ai8x_tool.device.limits import OUTPUT_SHIFT
+
 ACTIVATION_LOW, ACTIVATION_HIGH = -1.0, 127 / 128
 """Range of an activation outside simulate mode."""
 WIDE_LOW, WIDE_HIGH = -(2.0**15), 2.0**15 - 1
 """Range of a 32-bit output outside simulate mode."""
-MOST_SHIFT = 15
 
 # A value is rounded up to 1.0 and thus clipped when it reaches 1.0 after adding 1/256. hardtanh_backward excludes both
 # ends, so the inclusive lower end is moved to the next smaller float.
@@ -38,12 +39,12 @@ def output_shift(weight: Tensor, bias: Tensor | None, quantile: float) -> int:
         inverse = float(limit.reciprocal().log2())
     if math.isnan(inverse):
         return 0
-    return -clamped_shift(math.floor(inverse)) if math.isfinite(inverse) else (-15 if inverse > 0 else 15)
+    return -clamped_shift(math.floor(inverse) if math.isfinite(inverse) else inverse)
 
 
-def clamped_shift(shift: int) -> int:
+def clamped_shift(shift: float) -> int:
     """Return the output shift limited to what the accelerator can do."""
-    return max(-MOST_SHIFT, min(MOST_SHIFT, shift))
+    return int(max(-OUTPUT_SHIFT, min(OUTPUT_SHIFT, shift)))
 
 
 class _QuantizeParameter(torch.autograd.Function):

@@ -11,6 +11,7 @@ from itertools import chain
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.device.limits import OUTPUT_SHIFT
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.dataflow import INPUT, Dataflow, Sources, trace_dataflow
 from ai8x_tool.nn.elementwise import Add, Elementwise, Sub
@@ -18,7 +19,7 @@ from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.histogram import ActivationStatistics
 from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.policy import QatPolicy
-from ai8x_tool.nn.quantizers import MOST_SHIFT, output_shift
+from ai8x_tool.nn.quantizers import output_shift
 
 Warn = Callable[[str], None]
 
@@ -137,11 +138,11 @@ def _warn_about_limits(model: nn.Module, exponents: Mapping[str, int], policy: Q
     for name, exponent in exponents.items():
         module = model.get_submodule(name)
         assert isinstance(module, FusedModule) and module.op is not None
-        if abs(exponent) > MOST_SHIFT:
+        if abs(exponent) > OUTPUT_SHIFT:
             warn(f"the range of {name!r} is ±2^{exponent}, outside 2^−15 … 2^15")
         weight, bias = module.op.weight, module.op.bias
         assert isinstance(weight, Tensor)
         shift = output_shift(weight, bias if isinstance(bias, Tensor) else None, policy.choose(name)[1])
         shift -= int(module.activation_threshold)
-        if abs(shift) > MOST_SHIFT and not module.wide:
+        if abs(shift) > OUTPUT_SHIFT and not module.wide:
             warn(f"the output shift of {name!r} would be {shift}; it is limited to −15 … 15")

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
-from ai8x_tool.nn.policy import WEIGHT_BITS, QatPolicy
+from ai8x_tool.nn.policy import QatPolicy
 
 _DEFAULTS = {
     "output_shift": 0.0,

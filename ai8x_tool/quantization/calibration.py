@@ -26,7 +26,7 @@ from ai8x_tool.nn.hooks import Call, observed_calls
 from ai8x_tool.nn.policy import QatPolicy
 from ai8x_tool.nn.ranges import Warn
 from ai8x_tool.quantization.rounding import CompensatedRounding
-from ai8x_tool.quantization.rules import QuantizedLayer, quantize_trained, to_integers
+from ai8x_tool.quantization.rules import HIGHEST_SHIFT, LOWEST_SHIFT, QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
 """How far from the scale that clips nothing the candidates go, in powers of two."""
@@ -147,7 +147,7 @@ class _Search:
         """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
         fitting = _fitting_exponent(self.weights, 1.0)
         both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
-        low, high = -7 - self.bits - self.range, 23 - self.bits - self.range
+        low, high = (-limit - self.bits - self.range for limit in (HIGHEST_SHIFT, LOWEST_SHIFT))
         return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
 
     def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
+from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 
-_MOST_CHANNELS = 1024
+_MOST_CHANNELS = max(device.channels for device in DEVICES)
 _PARALLEL = "module"
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint, repair_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
+from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.frontend.yaml.parser import read_description
@@ -40,7 +41,6 @@ from ai8x_tool.quantization.state import (
     weight_keys,
 )
 
-_WIDTHS = (1, 2, 4, 8)
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
 CALIBRATED = "CALIBRATED"
 """The method's name in checkpoints."""
@@ -99,7 +99,7 @@ def quantize(
     """
     if clipping is not None and calibration is not None:
         raise Ai8xError("--clip-method and --calibrate exclude each other", fix="give one of them")
-    if default_bits is not None and default_bits not in _WIDTHS:
+    if default_bits is not None and default_bits not in WEIGHT_BITS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
     checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
     if target.exists() and (not overwrite or target.resolve() == source.resolve()):
@@ -215,7 +215,7 @@ def _widths(
     for key, wanted in zip(keys, given, strict=False):
         layer = layer_of(key)
         bits = wanted or int(stored_number(state, f"{layer}.weight_bits", 0)) or default_bits or 8
-        if bits not in _WIDTHS:
+        if bits not in WEIGHT_BITS:
             raise Ai8xError(f"{layer}.weight_bits = {bits} is not 1, 2, 4 or 8", where=where)
         widths[key] = bits
     return widths

@@ -8,13 +8,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ai8x_tool.device.limits import OUTPUT_SHIFT
 from ai8x_tool.errors import Ai8xError
 
 ClipMethod = Literal["AVGMAX", "MAX", "STDDEV", "SCALE"]
 
 _LARGEST_QUANTILE_INPUT = 16_000_000
-_LOWEST_SHIFT, _HIGHEST_SHIFT = -23, 7
-"""Output shifts that the accelerator knows, plus the weight bits."""
+LOWEST_SHIFT, HIGHEST_SHIFT = -OUTPUT_SHIFT - 8, OUTPUT_SHIFT - 8
+"""Limits of output shifts minus the weight bits: the accelerator shifts by 8 minus these bits more."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: flo
     """Quantize a layer of a QAT checkpoint: the `level`-quantile of all its parameters sets the output shift."""
     parameters = [weights.flatten()] if bias is None else [weights.flatten(), bias.flatten()]
     limit = quantile(torch.cat(parameters).abs(), level)
-    exponent = torch.floor(torch.log2(1 / limit)).clamp(-7 - bits, 23 - bits)
+    exponent = torch.floor(torch.log2(1 / limit)).clamp(-HIGHEST_SHIFT - bits, -LOWEST_SHIFT - bits)
     factor = 2 ** (bits - 1) * torch.exp2(exponent)
     return QuantizedLayer(
         weights=to_integers(weights, factor, bits),
@@ -77,8 +78,8 @@ class FoldedShift:
 def fold_range(output_shift: float, exponent: int, bits: int) -> FoldedShift:
     """Return the output shift of a layer whose outputs are divided by 2^exponent more than its inputs."""
     wanted = int(output_shift) - exponent
-    shift = max(-7 - bits, min(23 - bits, wanted))
-    low, high = _LOWEST_SHIFT + bits, _HIGHEST_SHIFT + bits
+    shift = max(-HIGHEST_SHIFT - bits, min(-LOWEST_SHIFT - bits, wanted))
+    low, high = LOWEST_SHIFT + bits, HIGHEST_SHIFT + bits
     if shift != wanted:
         return FoldedShift(shift, f"the output shift {wanted} is limited to {shift}")
     if not low <= shift <= high:

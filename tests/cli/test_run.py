@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from firmware_case import NEEDS_CC, NEEDS_EMULATOR
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as engine
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, load_network
+from tests.support.firmware_case import NEEDS_CC, NEEDS_EMULATOR
 
 SHAPE = (3, 4, 4)
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import build, program, random_sample
-from projects import DEFAULT, DEVICES, classifier, conv, elements, expected_softmax, memory_after, rendered
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import build, program, random_sample
+from tests.support.small_projects import (
+    DEFAULT,
+    DEVICES,
+    classifier,
+    conv,
+    elements,
+    expected_softmax,
+    memory_after,
+    rendered,
+)
 
 
 def two_outputs(device=MAX78000):

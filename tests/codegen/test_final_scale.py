@@ -8,16 +8,24 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from ai8x_tool.lowering.outputs import OutputRegion
-from networks import Weights, build, program, random_sample
-from projects import DEFAULT, DEVICES, classifier, elements, expected_softmax, memory_after, rendered
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as run_engine
+from ai8x_tool.lowering.outputs import OutputRegion
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
+from tests.support.networks import Weights, build, program, random_sample
+from tests.support.small_projects import (
+    DEFAULT,
+    DEVICES,
+    classifier,
+    elements,
+    expected_softmax,
+    memory_after,
+    rendered,
+)
 
 TYPES = {8: "<i1", 16: "<i2", 32: "<i4"}
 

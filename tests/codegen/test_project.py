@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from networks import Weights, build, program
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions, Write
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program
 
 MAPPING, LOWERING = MappingOptions(), LoweringOptions()
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)

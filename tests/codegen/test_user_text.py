@@ -7,13 +7,13 @@ import shutil
 import subprocess
 
 import pytest
-from networks import Weights, build, program
-from projects import conv, memory_after, rendered
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.codegen.user_text import UserText, c_comment, c_string, file_word, printf_format
 from ai8x_tool.errors import Ai8xError
+from tests.support.networks import Weights, build, program
+from tests.support.small_projects import conv, memory_after, rendered
 
 HOSTILE = {
     "comment": "x */ int injected; /* y",

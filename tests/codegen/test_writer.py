@@ -9,13 +9,13 @@ import stat
 from pathlib import Path
 
 import pytest
-from killed import killed_at_each_step
 
 from ai8x_tool import folders
 from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import temporary_folder
+from tests.support.killed_processes import killed_at_each_step
 
 FILES = {
     "cnn.c": "int a;\n",

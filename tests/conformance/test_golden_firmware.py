@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from firmware_case import NEEDS_CC, NEEDS_EMULATOR
-from golden_cases import entries, golden_folder, read_case
-from networks import QUIET
-from recording_bus import RecordingBus
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, write_project
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize
+from tests.support.firmware_case import NEEDS_CC, NEEDS_EMULATOR
+from tests.support.golden_cases import entries, golden_folder, read_case
+from tests.support.networks import QUIET
+from tests.support.recording_bus import RecordingBus
 
 pytestmark = pytest.mark.golden
 

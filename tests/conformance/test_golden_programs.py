@@ -6,13 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from ai8x_tool.mapping.check_data_memory import OverlapOptions
-from golden_cases import ENABLE, entries, golden_folder, read_case
-from networks import QUIET
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.check_data_memory import OverlapOptions
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize
+from tests.support.golden_cases import ENABLE, entries, golden_folder, read_case
+from tests.support.networks import QUIET
 
 pytestmark = pytest.mark.golden
 

@@ -6,10 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from golden_cases import golden_folder
 from typer.testing import CliRunner
 
 from ai8x_tool.cli.main import app
+from tests.support.golden_cases import golden_folder
 
 CASE = golden_folder().parent / "cases" / "trust" / "inject-layer-name"
 

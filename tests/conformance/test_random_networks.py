@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from drawn_networks import DrawnNetwork
 from hypothesis import Phase, Verbosity, given, note, seed, settings
 from hypothesis import strategies as st
-from network_features import EVERY, features
-from network_mutations import mutations
-from network_reference import compare_with_reference
-from network_strategies import legal_networks
 
 from ai8x_tool.errors import Ai8xError
+from tests.support.random_networks.drawn_network import DrawnNetwork
+from tests.support.random_networks.features import EVERY, features
+from tests.support.random_networks.mutations import mutations
+from tests.support.random_networks.strategies import legal_networks
+from tests.support.reference_comparison import compare_with_reference
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import data_layouts as layouts
 import numpy as np
 import pytest
 import torch
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins import find as plugins
+from tests.support import dataset_layouts as layouts
 
 camvid = plugins.load_plugin(Path(__file__).resolve().parents[2] / "datasets" / "camvid.py")
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import slow_engine as slow
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from networks import Weights, build, random_kernels
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
+from tests.support import reference_engine as reference
+from tests.support.networks import Weights, build, random_kernels
 
 ACTIVATIONS = st.sampled_from(["None", "ReLU", "Abs"])
 BITS = st.sampled_from([8, 4, 2, 1, -1])
@@ -41,7 +41,7 @@ def compare(keys, weights, sample, rounding=False):
     except Ai8xError as error:
         assume("would be empty" not in str(error))
         raise
-    expected = slow.layer_output(network.start, sample.tolist(), rounding)
+    expected = reference.layer_output(network.start, sample.tolist(), rounding)
     batch = np.stack([sample, sample[::-1], 0 * sample])
     if expected is None:
         try:

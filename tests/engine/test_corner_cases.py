@@ -1,11 +1,11 @@
 """Corner cases of the engine."""
 
 import numpy as np
-import slow_engine as slow
-from networks import build, random_kernels, random_sample
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.engine import run
+from tests.support import reference_engine as reference
+from tests.support.networks import build, random_kernels, random_sample
 
 
 def test_depthwise_transposed():
@@ -22,7 +22,7 @@ def test_depthwise_transposed():
     sample = random_sample((3, 4, 5))
     network = build([layer], [kernels], sample.shape, MAX78002)
     assert (network.start.channels_in, network.start.channels_out) == (3, 3)
-    expected = slow.convolve_transposed(sample.tolist(), kernels.transpose(1, 0, 2, 3).tolist(), None, 1, True)
+    expected = reference.convolve_transposed(sample.tolist(), kernels.transpose(1, 0, 2, 3).tolist(), None, 1, True)
     np.testing.assert_array_equal(run(network, sample[None]).last[0], expected)
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import Weights, build, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run, simulated_order
 from ai8x_tool.errors import Ai8xError
+from tests.support.networks import Weights, build, random_sample
 
 
 def conv(**keys):

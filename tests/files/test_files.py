@@ -8,11 +8,11 @@ import stat
 from pathlib import Path
 
 import pytest
-from killed import killed_at_each_step
 
 from ai8x_tool import files
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import expand, remove_leftovers, remove_tree, temporary_folder, write_file
+from tests.support.killed_processes import killed_at_each_step
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from firmware_case import Case
-from recording_bus import RecordingBus
 
 from ai8x_tool import firmware
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.mapping import MappingOptions
+from tests.support.firmware_case import Case
+from tests.support.recording_bus import RecordingBus
 
 
 @pytest.fixture(scope="session")

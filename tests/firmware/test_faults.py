@@ -6,10 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
-from firmware_case import NEEDS_EMULATOR
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware import build
+from tests.support.firmware_case import NEEDS_EMULATOR
 
 pytestmark = NEEDS_EMULATOR
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from firmware_case import NEEDS_EMULATOR
-from networks import Weights, build, program, random_sample
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, render_project, write_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run as engine
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.firmware_case import NEEDS_EMULATOR
+from tests.support.networks import Weights, build, program, random_sample
 
 pytestmark = NEEDS_EMULATOR
 

@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-from networks import Weights, build, program, random_sample
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
@@ -15,6 +14,7 @@ from ai8x_tool.firmware.interface import read_interface
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program, random_sample
 
 MEMORY, FIFO = MappingOptions(), MappingOptions(fifo=True)
 FAST = MappingOptions(fifo=True, fast_fifo=True)

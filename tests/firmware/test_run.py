@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from firmware_case import NEEDS_EMULATOR
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware import open_session, run
+from tests.support.firmware_case import NEEDS_EMULATOR
 
 pytestmark = NEEDS_EMULATOR
 

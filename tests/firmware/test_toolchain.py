@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from firmware_case import NEEDS_EMULATOR
 
 from ai8x_tool import firmware
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware import toolchain
+from tests.support.firmware_case import NEEDS_EMULATOR
 
 
 @pytest.fixture

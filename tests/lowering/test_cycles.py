@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from golden_cases import read_case
-from networks import build
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.cycles import layer_cycles
 from ai8x_tool.mapping.statistics import statistics
+from tests.support.golden_cases import read_case
+from tests.support.networks import build
 
 DEFAULT = MappingOptions()
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
-from ai8x_tool.network.dimensions import passes, processors_per_pass
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import build, program, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.network.dimensions import passes, processors_per_pass
+from tests.support.networks import build, program, random_sample
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

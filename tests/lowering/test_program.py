@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from networks import Weights, build, program
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import registers
@@ -11,6 +10,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import LoweringOptions, Wait, Write
 from ai8x_tool.lowering.steps import ClearTram
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from networks import Weights, build, program, random_kernels
-from register_examples import CONTROL, REGISTERS
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import registers
@@ -14,6 +12,8 @@ from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import Write
 from ai8x_tool.lowering.configure import LAYER_REGISTERS
 from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import Weights, build, program, random_kernels
+from tests.support.register_examples import CONTROL, REGISTERS
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import Weights, build, random_kernels
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasRequest
+from tests.support.networks import Weights, build, random_kernels
 
 ALL = (1 << 64) - 1
 BROADCAST = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from golden_cases import read_case
-from networks import Weights, build, program, random_kernels
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping import MappingOptions, map_network
+from tests.support.golden_cases import read_case
+from tests.support.networks import Weights, build, program, random_kernels
 
 ALL = (1 << 64) - 1
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import slow_kernels as slow
-from ai8x_tool.network.dimensions import passes, processors_per_pass
 from hypothesis import given
 from hypothesis import strategies as st
-from networks import random_kernels
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
+from ai8x_tool.network.dimensions import passes, processors_per_pass
+from tests.support import reference_kernel_streams as reference
+from tests.support.networks import random_kernels
 
 WIDTHS = [8, 4, 2, 1, -1]
 
@@ -23,7 +23,7 @@ def layer_of(mi, mo, inputs, outputs, taps=9, bits=8, pixels=0, groups=1):
     layer = {"Mi": mi, "Mo": mo, "I": inputs, "O": outputs, "K": taps, "q": bits, "X": pixels, "g": groups}
     layer |= {"P": passes(inputs), "T": processors_per_pass(inputs)}
     layer |= {"R": passes(outputs), "U": processors_per_pass(outputs)}
-    layer["len"], layer["count"], layer["ochan"] = slow.counts(layer)
+    layer["len"], layer["count"], layer["ochan"] = reference.counts(layer)
     return layer
 
 
@@ -54,7 +54,7 @@ def request_of(layer, weights, index=0):
 def expected_streams(layer, weights):
     stored = np.where(weights == 1, 0, weights) if layer["q"] == -1 else weights
     rows = stored.reshape(layer["O"], -1) if layer["X"] else stored.reshape(-1, layer["K"])
-    return slow.streams(layer, rows.tolist())
+    return reference.streams(layer, rows.tolist())
 
 
 def image_of(memory, processor):
@@ -138,7 +138,7 @@ def test_every_weight_can_be_located(data):
     memory = KernelMemory(MAX78000)
     start = memory.place_all([request_of(layer, weights)], deduplicate=True)[0].offset
     lead = shift % 4
-    for c, processor in enumerate(slow.bits(mi)):
+    for c, processor in enumerate(reference.bits(mi)):
         image = image_of(memory, processor)
         for o in range(outputs):
             for e in range(layer["P"]):
@@ -148,7 +148,7 @@ def test_every_weight_can_be_located(data):
                 kernel = weights[o, channel, :, 0]
                 kernel = (kernel == -1) * 1 if bits == -1 else kernel % 2 ** abs(bits)
                 entry = (o + lead) * layer["P"] + e
-                assert slow.locate(layer, image, start, processor, entry) == kernel.tolist()
+                assert reference.locate(layer, image, start, processor, entry) == kernel.tolist()
 
 
 @st.composite
@@ -181,11 +181,11 @@ def place_slowly(device, stack, all_weights):
     order += [i for i, x in enumerate(stack) if x["Mi"] != (1 << 64) - 1]
     for i in order:
         layer, start = stack[i], None
-        processors = slow.bits(layer["Mi"])
+        processors = reference.bits(layer["Mi"])
         if device is MAX78002 and all(p % 16 == 0 for p in processors):
-            start = slow.backward(layer, used, device.kernels_large)
+            start = reference.backward(layer, used, device.kernels_large)
         if start is None:
-            search = slow.forward_depthwise if layer["g"] > 1 and device is MAX78002 else slow.forward
+            search = reference.forward_depthwise if layer["g"] > 1 and device is MAX78002 else reference.forward
             start = search(layer, used, device.kernel_columns)
         if start is None or start + layer["len"] > device.kernel_columns(processors[-1]):
             return None

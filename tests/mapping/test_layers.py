@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from networks import build
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping import MappingOptions, map_network
+from tests.support.networks import build
 
 ALL = (1 << 64) - 1
 DEFAULT = MappingOptions()

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from networks import QUIET, build, describe, program
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
@@ -12,6 +11,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.quantization import quantize
+from tests.support.networks import QUIET, build, describe, program
 
 
 def passing(p=0xF, **k):

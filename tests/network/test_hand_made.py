@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from networks import describe
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
+from tests.support.networks import describe
 
 LAYERS = [
     {"op": "Conv2d", "pad": 1, "processors": 3, "out_offset": 0x1000, "quantization": 4, "output_shift": -2},

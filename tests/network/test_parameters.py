@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import describe, random_kernels
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
@@ -14,6 +13,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
 from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
+from tests.support.networks import describe, random_kernels
 
 EVERYTHING = ParameterOptions()
 CONV = {"op": "Conv2d", "processors": 1, "out_offset": 0}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from networks import Weights, build
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.network.network import Layer
+from tests.support.networks import Weights, build
 
 
 def conv(inputs, **keys):

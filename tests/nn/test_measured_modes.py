@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import measured
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from measured import concatenated, network, residual, sequential, shared
 
 from ai8x_tool import nn
 from ai8x_tool.checkpoint import read_checkpoint
@@ -19,6 +17,8 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.quantizers import output_shift
 from ai8x_tool.quantization import quantize
+from tests.support import measured_range_networks as measured
+from tests.support.measured_range_networks import concatenated, network, residual, sequential, shared
 
 FLOAT = nn.BuildContext(MAX78002, measured_ranges=True)
 SIMULATE = nn.BuildContext(MAX78002, simulate=True, measured_ranges=True)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plain_modules import FLOAT, QAT, SIMULATE, Parameters, PlainModule, StraightThrough
 
 from ai8x_tool import nn
 from ai8x_tool.device import MAX78002
 from ai8x_tool.nn.fused import FusedModule, FusedOperator
 from ai8x_tool.nn.layers import Linear
+from tests.support.reference_modules import FLOAT, QAT, SIMULATE, Parameters, PlainModule, StraightThrough
 
 MODULES = sorted(
     {

@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import measured
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from measured import chain, concatenated, exclusive, joined_input, network, residual, sequential, shared
 
 from ai8x_tool import nn
 from ai8x_tool.device import MAX78000
@@ -20,6 +18,17 @@ from ai8x_tool.nn import histogram as histograms
 from ai8x_tool.nn.dataflow import INPUT, trace_dataflow
 from ai8x_tool.nn.histogram import ActivationStatistics
 from ai8x_tool.nn.ranges import connected, consistent_exponents, fold_ranges, measure_ranges
+from tests.support import measured_range_networks as measured
+from tests.support.measured_range_networks import (
+    chain,
+    concatenated,
+    exclusive,
+    joined_input,
+    network,
+    residual,
+    sequential,
+    shared,
+)
 
 POLICY = nn.QatPolicy(1, 8)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
-from networks import build
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import simulated_order
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.options import Context, LoweringOptions
 from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
+from tests.support.networks import build
 
 DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
 

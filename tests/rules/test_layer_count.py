@@ -1,12 +1,12 @@
 """Hidden layers count towards the layers of the MAX78002. spec: network-yaml, sections 4.2 and 4.3 (D12)."""
 
 import pytest
-from networks import QUIET, build, random_sample
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
+from tests.support.networks import QUIET, build, random_sample
 
 
 @pytest.mark.parametrize("layers", [127, 128])

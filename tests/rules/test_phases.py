@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import Weights, random_kernels, random_sample
-from rule_cases import arrays, conv, conv1, loads, makes, maps, passing, point, read, resolves, stores
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78002
@@ -18,6 +16,8 @@ from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.lowering.options import LoweringOptions, SynthesizedInput
 from ai8x_tool.report.rule_catalogue import CATALOGUE, LAYER_PHASES
 from ai8x_tool.rule import rule_kind, rule_text
+from tests.support.networks import Weights, random_kernels, random_sample
+from tests.support.rule_cases import arrays, conv, conv1, loads, makes, maps, passing, point, read, resolves, stores
 
 ALL = (1 << 64) - 1
 EARLIER = {rule.__name__ for phase in LAYER_PHASES for rule in phase.rules}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from networks import Weights, build
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
@@ -15,6 +14,7 @@ from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.report.rule_catalogue import LAYER_PHASES
 from ai8x_tool.rule import check_rules, rule_text
+from tests.support.networks import Weights, build
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from networks import LOWERING, MAPPING, QUIET, Weights, build, program, random_sample
-from program_stores import replaced
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import registers
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.networks import LOWERING, MAPPING, QUIET, Weights, build, program, random_sample
+from tests.support.program_stores import replaced
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 FIFO = replace(MAPPING, fifo=True)

@@ -6,13 +6,13 @@ import importlib.util
 import shutil
 
 import pytest
-from networks import Weights, build, program, random_sample
-from recording_bus import RecordingBus
 
 from ai8x_tool import firmware
 from ai8x_tool.codegen import ProjectOptions, render_project, write_project
 from ai8x_tool.engine import run as engine
 from ai8x_tool.lowering import LoweringOptions
+from tests.support.networks import Weights, build, program, random_sample
+from tests.support.recording_bus import RecordingBus
 
 NEEDS_EMULATOR = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("unicorn", "ziglang", "elftools")),

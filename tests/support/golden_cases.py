@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from networks import QUIET
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import find_device
@@ -18,6 +17,7 @@ from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
 from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
+from tests.support.networks import QUIET
 
 INIT, WEIGHTS, BIAS, CONFIGURE, INPUT, START, ENABLE = range(1, 8)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from networks import build, describe, random_kernels, random_sample
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.codegen import ProjectOptions
@@ -22,6 +21,7 @@ from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
+from tests.support.networks import build, describe, random_kernels, random_sample
 
 
 @dataclass(frozen=True)

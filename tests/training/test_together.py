@@ -15,17 +15,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import data_layouts as layouts
 import numpy as np
 import pytest
-import ragged_objects
-from many_trainings import train_all
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.settings import TrainSettings
 from ai8x_tool.training.processes import launch
 from ai8x_tool.training.trainer import train
+from tests.support import dataset_layouts as layouts
+from tests.support import detection_dataset as ragged_objects
+from tests.support.consecutive_trainings import train_all
 
 PLUGINS = Path(__file__).parent / "plugins"
 COMMON: dict[str, Any] = {

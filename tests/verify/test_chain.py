@@ -151,7 +151,7 @@ def test_a_module_that_is_used_twice():
     with build_context(MAX78000, simulate=True):
         model = Twice()
     model.conv.op.weight.data.fill_(64)
-    from networks import build
+    from tests.support.networks import build
 
     layers = [
         {"name": "a", "op": "Conv2d", "kernel_size": "1x1", "pad": 0, "processors": 1, "out_offset": 0x2000},

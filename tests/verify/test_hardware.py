@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from networks import Weights, build, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import registers
@@ -13,6 +12,7 @@ from ai8x_tool.lowering import LoweringOptions, lower
 from ai8x_tool.mapping import MappingOptions, map_network
 from ai8x_tool.synthesis.hardware_check import check_program, compare_run
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.networks import Weights, build, random_sample
 
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 

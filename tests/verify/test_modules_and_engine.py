@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 import torch
-from networks import Weights, build
 
 from ai8x_tool import nn
 from ai8x_tool.device import MAX78002
 from ai8x_tool.engine import run
 from ai8x_tool.nn import build_context
+from tests.support.networks import Weights, build
 
 ACTIVATIONS = {"": "None", "ReLU": "ReLU", "Abs": "Abs"}
 POOLS = {"": {}, "MaxPool": {"max_pool": 2, "pool_stride": 2}, "AvgPool": {"avg_pool": 2, "pool_stride": 2}}

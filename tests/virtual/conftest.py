@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from diagnosed_programs import FIFO, STREAM, STREAM_WEIGHTS, Good
 
 from ai8x_tool.device import MAX78000, MAX78002
+from tests.support.diagnosed_programs import FIFO, STREAM, STREAM_WEIGHTS, Good
 
 
 @pytest.fixture(scope="module", params=[MAX78000, MAX78002], ids=lambda device: device.name)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import Board, copy, point_wise
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import FAST_FIFO_STATUS, FIFO_STATUS
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.register_programs import Board, copy, point_wise
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diagnosed_programs import (
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.device.registers import AON_CONTROL, FIFO_DATA, registers
+from ai8x_tool.device.stores import Stores
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.virtual import VirtualDevice
+from tests.support.diagnosed_programs import (
     BOTH,
     FIFO,
     STREAM,
@@ -15,14 +21,8 @@ from diagnosed_programs import (
     expect,
     with_stores,
 )
-from hand_made import Board
-from program_stores import replaced
-
-from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.device.registers import AON_CONTROL, FIFO_DATA, registers
-from ai8x_tool.device.stores import Stores
-from ai8x_tool.errors import Ai8xError
-from ai8x_tool.virtual import VirtualDevice
+from tests.support.program_stores import replaced
+from tests.support.register_programs import Board
 
 # -- Start, clock, power -----------------------------------------------------------------------------------------------
 

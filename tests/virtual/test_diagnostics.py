@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diagnosed_programs import (
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.device.stores import Stores
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.virtual import Diagnostic, VirtualDevice
+from tests.support.diagnosed_programs import (
     BOTH,
     Good,
     columns,
     expect,
     with_stores,
 )
-from hand_made import Board, copy, point_wise
-
-from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.device.stores import Stores
-from ai8x_tool.errors import Ai8xError
-from ai8x_tool.virtual import Diagnostic, VirtualDevice
+from tests.support.register_programs import Board, copy, point_wise
 
 # -- The reports themselves --------------------------------------------------------------------------------------------
 

@@ -8,13 +8,13 @@ from functools import cache
 import numpy as np
 import pytest
 import yaml
-from golden_cases import entries, golden_folder
-from program_stores import golden_stores, mismatches
 
 from ai8x_tool.device import DEVICES
 from ai8x_tool.device.registers import registers
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.golden_cases import entries, golden_folder
+from tests.support.program_stores import golden_stores, mismatches
 
 pytestmark = pytest.mark.golden
 

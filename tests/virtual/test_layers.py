@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import Board, copy, point_wise
-from slow_device import place, pooled
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.registers import FIFO_CONTROL, FIFO_DATA
+from tests.support.reference_device import place, pooled
+from tests.support.register_programs import Board, copy, point_wise
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from diagnosed_programs import BOTH, FIFO, conv
-from hand_made import Board, copy
-from networks import build, program
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.diagnosed_programs import BOTH, FIFO, conv
+from tests.support.networks import build, program
+from tests.support.register_programs import Board, copy
 
 
 def copying(device, *moves, pixels=4, before=()):

@@ -10,9 +10,10 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from golden_cases import golden_folder
-from mutations import Mutation, Program
-from program_stores import golden_stores
+
+from tests.support.golden_cases import golden_folder
+from tests.support.program_mutations import Mutation, Program
+from tests.support.program_stores import golden_stores
 
 pytestmark = pytest.mark.golden
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hand_made import Board, copy
-from networks import MAPPING, build, program, random_sample
-from ordered_device import execute, in_order
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from tests.support.networks import MAPPING, build, program, random_sample
+from tests.support.reference_order import execute, in_order
+from tests.support.register_programs import Board, copy
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 INPUT = 0x400

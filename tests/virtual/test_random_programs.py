@@ -8,9 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 
-from drawn_networks import DrawnNetwork
 from hypothesis import Phase, given, seed, settings
-from network_strategies import legal_networks
 
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.hardware import hardware_view
@@ -24,6 +22,8 @@ from ai8x_tool.mapping.rules.allocation_rules import (
 )
 from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.synthesis.hardware_check import check_program
+from tests.support.random_networks.drawn_network import DrawnNetwork
+from tests.support.random_networks.strategies import legal_networks
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))

@@ -6,10 +6,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from networks import LOWERING, MAPPING, QUIET, RESOLVE, Weights, build, program, random_kernels, random_sample
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.virtual import VirtualDevice
+from tests.support.networks import (
+    LOWERING,
+    MAPPING,
+    QUIET,
+    RESOLVE,
+    Weights,
+    build,
+    program,
+    random_kernels,
+    random_sample,
+)
 
 BOTH = (MAX78000, MAX78002)
 FIFO, FAST = replace(MAPPING, fifo=True), replace(MAPPING, fifo=True, fast_fifo=True)

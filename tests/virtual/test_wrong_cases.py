@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from wrong_cases import cases_folder, command_options, synthesized
 
 from ai8x_tool.synthesis.hardware_check import check_program
+from tests.support.case_folders import cases_folder, command_options, synthesized
 
 REPORTED = {
     "after-stream-in-place": (2, "WPTR", "its own input"),

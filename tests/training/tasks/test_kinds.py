@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import data_layouts as layouts
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.cli.main import app
+from tests.support import dataset_layouts as layouts
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
 COMMON = ["--optimizer", "adam", "--det", "--cpu", "--qat-policy", "soon", "-j", "0", "--print-freq", "2"]

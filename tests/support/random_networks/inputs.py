@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
-from network_draft import INPUT, Draft, Place, Tensor, lowest
-from network_operators import ACTIVATIONS, CHANNELS, finish, pooling, same_quadrants
+from tests.support.random_networks.draft import INPUT, Draft, Place, Tensor, lowest
+from tests.support.random_networks.operators import ACTIVATIONS, CHANNELS, finish, pooling, same_quadrants
 
 _ALL_CHANNELS = (64, 128, 64, 192)
 _MOST_PASSES = 15

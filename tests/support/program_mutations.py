@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from program_stores import replaced
-from slow_device import place, places_read, pooled
 
 from ai8x_tool.device.registers import FAST_FIFO_DATA, FIFO_DATA, registers
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual import VirtualDevice
 from ai8x_tool.virtual.address_map import Block, classify, find_register
 from ai8x_tool.virtual.layer import Kind as LayerKind
+from tests.support.program_stores import replaced
+from tests.support.reference_device import place, places_read, pooled
 
 CATEGORIES = {
     "register": (Block.REGISTER, Block.COMMON),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from networks import QUIET
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.engine import LayerTensors
@@ -18,6 +17,7 @@ from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
 from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import synthesize_network
+from tests.support.networks import QUIET
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import slow_engine as slow
 
 from ai8x_tool.frontend.yaml.description import BUFFER, INPUT
 from ai8x_tool.lowering.input_data import synthesize_sample
+from tests.support import reference_engine as reference
 
 _WORK = 20_000
 """Multiplications and comparisons per layer up to which the loops are run."""
@@ -27,7 +27,7 @@ def compare_with_reference(result, sample, *, rounding, counts):
         if layer.buffer_shift or BUFFER in sources or work(layer) > _WORK:
             continue
         data = [sample if s == INPUT else tensors.outputs[s][0] for s in sources]
-        expected = slow.layer_output(layer, collected(layer, data).tolist(), rounding)
+        expected = reference.layer_output(layer, collected(layer, data).tolist(), rounding)
         np.testing.assert_array_equal(tensors.outputs[index][0], expected, err_msg=layer.where)
         counts["layers compared with the reference"] += 1
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from drawn_networks import DrawnNetwork
-
 from ai8x_tool.device import MAX78000
 from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT
+from tests.support.random_networks.drawn_network import DrawnNetwork
 
 _BOTH = """
 conv1d conv2d convtranspose2d linear none add sub or xor relu abs no-activation bias bias-group flatten

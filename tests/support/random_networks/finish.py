@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from drawn_networks import DrawnNetwork
-from network_draft import BUFFER, INPUT, Draft
+
+from tests.support.random_networks.draft import BUFFER, INPUT, Draft
+from tests.support.random_networks.drawn_network import DrawnNetwork
 
 
 def finished(d: Draft, shape):

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from slow_device import place, window
 
 from ai8x_tool.virtual import VirtualDevice
 from ai8x_tool.virtual.layer import Kind
+from tests.support.reference_device import place, window
 
 
 @dataclass

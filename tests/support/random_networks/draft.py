@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
-from network_choices import Choices
-from networks import Weights, random_kernels
 
 from ai8x_tool.device import MAX78000
+from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from tests.support.networks import Weights, random_kernels
+from tests.support.random_networks.choices import Choices
 
 INPUT, BUFFER = -1, -2
 _LARGE = 0x1_0001_0001_0001

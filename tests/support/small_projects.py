@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from ai8x_tool.network.dimensions import passes, processors_per_pass
-from networks import Weights, build
 
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.network.dimensions import passes, processors_per_pass
+from tests.support.networks import Weights, build
 
 DEFAULT = MappingOptions()
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)

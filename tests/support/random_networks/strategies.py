@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import network_groups as groups
-import network_operators as operators
-import network_streams as begin
 from hypothesis import strategies as st
-from network_choices import choices
-from network_draft import Draft
-from network_finish import finished
 
 from ai8x_tool.device import DEVICES
+from tests.support.random_networks import groups, operators
+from tests.support.random_networks import inputs as begin
+from tests.support.random_networks.choices import choices
+from tests.support.random_networks.draft import Draft
+from tests.support.random_networks.finish import finished
 
 _PLAIN = (operators.convolution, operators.convolution, operators.convolution_1d, operators.passthrough)
 _OTHERS = (

@@ -6,12 +6,11 @@ import shlex
 import tempfile
 from pathlib import Path
 
-from golden_cases import golden_folder
-from networks import QUIET
-
 from ai8x_tool.device import find_device
 from ai8x_tool.synthesis.settings import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import load_sample, synthesize
+from tests.support.golden_cases import golden_folder
+from tests.support.networks import QUIET
 
 _FILES = ("network", "checkpoint", "sample_input")
 

@@ -6,13 +6,13 @@ import copy
 from dataclasses import fields, replace
 
 import numpy as np
-from drawn_networks import DrawnNetwork
 from hypothesis import strategies as st
-from network_choices import choices
 
 from ai8x_tool.frontend.yaml.keys import LAYER_KEYS
 from ai8x_tool.frontend.yaml.parser import GLOBAL_KEYS
 from ai8x_tool.synthesis.settings import SynthesizeSettings
+from tests.support.random_networks.choices import choices
+from tests.support.random_networks.drawn_network import DrawnNetwork
 
 VALUES = (
     *(None, True, False, -1, 0, 1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 64, 65, 1000, 1024, 2048, 0x2000, 0x7FFC),

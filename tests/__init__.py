@@ -1,0 +1,1 @@
+"""The tests of ai8x; `tests.support` holds what several of them share."""
