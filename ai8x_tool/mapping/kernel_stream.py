@@ -142,7 +142,8 @@ def displaced_output(shape: StreamShape) -> int | None:
     area, passes = (1, shape.pixels * shape.input_passes) if shape.flatten else (shape.area, shape.input_passes)
     first = used[0] - shape.lead
     span = used[-1] + 1 - first
-    position = shape.lead * area * (1 if shape.flatten else passes) // step
+    column, surplus = divmod(shape.lead * area * (1 if shape.flatten else passes), COLUMN_BYTES)
+    position = COLUMN_BYTES * column + surplus // step
     for group, gap in enumerate(_gaps(shape)):
         if gap:
             position = COLUMN_BYTES * (position // COLUMN_BYTES + gap)

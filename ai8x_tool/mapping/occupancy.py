@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.streaming import ends_stream, rollover
-from ai8x_tool.mapping.words import Words, input_words, instances_of, output_words
+from ai8x_tool.mapping.words import Words, instances_of, output_words, stored_words, written_words
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 
 ALWAYS = 1 << 30
@@ -42,10 +42,14 @@ def steps(placed: PlacedNetwork) -> dict[str, int]:
 def rings(placed: PlacedNetwork) -> list[Ring]:
     """Return the rolling buffers of all streaming layers."""
     found = []
+    fed = 0
     for at in placed.layers:
         if at.streaming:
-            count = rollover(at, placed)
-            found.append(Ring(at, Words(instances_of(at.processors), at.input_offset // 4, 1, count)))
+            instances = instances_of(at.processors) | fed
+            found.append(Ring(at, Words(instances, at.input_offset // 4, 1, rollover(at, placed))))
+            fed = 0
+            for words in written_words(at):
+                fed |= words.instances
     return found
 
 
@@ -65,8 +69,11 @@ def values(placed: PlacedNetwork) -> list[Value]:
 
 
 def _is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
+    """Return whether the host unloads what the layer, as the last one, writes to its place."""
     place = (at.out_offset, at.output_map)
-    return any((item.offset, item.processors) == place for item in placed.placement.unload)
+    if not any((item.offset, item.processors) == place for item in placed.placement.unload):
+        return False
+    return [x for x in placed.executed() if (x.out_offset, x.output_map) == place][-1] is at
 
 
 def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
@@ -74,7 +81,8 @@ def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
     if start.streaming:
         return []
     readers = [when[reader.name] for reader in placed.network.readers(INPUT)]
-    return [Value(INPUT, "input data", [input_words(start)], -1, max(readers, default=0))]
+    words = stored_words(start, fifo=placed.options.fifo)
+    return [Value(INPUT, "input data", [words], -1, max(readers, default=0))]
 
 
 def _buffer_value(placed: PlacedNetwork) -> list[Value]:

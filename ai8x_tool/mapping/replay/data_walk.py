@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from ai8x_tool.mapping.replay.places import (
     writing,
 )
 from ai8x_tool.mapping.streaming import rollover
-from ai8x_tool.network.layer import INPUT, Source
+from ai8x_tool.network.layer import BINARY, INPUT, Source
 from ai8x_tool.network.sizes import processors_per_pass
 
 
@@ -53,6 +54,7 @@ class DataWalk:
         self.memory = Memory(mapping.device.instance_size // 4)
         self.side: Memory | None = None
         self.rings: list[tuple[LayerMapping, Array]] = []
+        self.zero: Labels = np.zeros(1, np.int32)
 
     def run(self) -> Iterator[Conflict]:
         """Yield what goes wrong."""
@@ -85,8 +87,11 @@ class DataWalk:
         places = self._fed(at, target, first) if fifo else self._stored(at, first)
         if places.shape == labels.shape:
             labels, places = labels[places >= 0], places[places >= 0]
-            target.words[places // LANES] = self.register.new("an unused byte of the input")
-            target.bytes[places] = labels
+            self.zero = unused = self.register.new("an unused byte of the input")
+            for quadrant in range(4 if self.mapping.options.quad else 1):
+                here = places + 4 * quadrant * target.size * LANES
+                target.words[here // LANES] = unused
+                target.bytes[here] = labels
         if streams:
             yield from self._start_rings()
 
@@ -209,6 +214,18 @@ class DataWalk:
         if wrong.any():
             wrong &= expected != ANYTHING
             yield from self._different("read", at, expected[wrong], found[wrong], read.places[wrong])
+        if at.layer.bits == BINARY and not at.layer.depthwise:
+            yield from self._surplus(at, source)
+
+    def _surplus(self, at: LayerMapping, source: Memory) -> Iterator[Conflict]:
+        """Yield what processors read in a pass for which they have no channel, but a weight, since none is 0."""
+        first, channels = at.input_offset // 4, at.layer.channels_in
+        every = replace(at.layer, channels_in=at.view.input_passes * at.view.inputs_per_pass)
+        places = reading(replace(at, layer=every), source.size, first).places[:, channels:]
+        wrong = source.bytes[places] != self.zero
+        if wrong.any():
+            found = self.register.name(int(source.bytes[places][wrong][0]))
+            yield self._conflict("read", at, "zeros for unused processors", int(places[wrong][0]), found=found)
 
     def _own_input(self, at: LayerMapping, read: Reading, written: Writing) -> Iterator[Conflict]:
         """Yield words that a layer changes before it has read them last."""

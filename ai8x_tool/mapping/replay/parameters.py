@@ -72,6 +72,8 @@ def _wrong_kernels(at: LayerMapping, image: Bytes, processors: Array, address: A
     if abs(at.layer.bits) < 8:
         found = found >> bit.astype(np.uint8)[..., None] & (1 << abs(at.layer.bits)) - 1
     wrong = found != expected
+    if at.layer.bits == BINARY and at.view.kernels is not None:
+        wrong |= _without_value(at)  # there is no ±1 for a weight of 0
     if wrong.any():
         rank, output, step, tap = np.argwhere(wrong)[0].tolist()
         processor = int(np.broadcast_to(processors, wrong.shape[:2])[rank, output])
@@ -81,12 +83,20 @@ def _wrong_kernels(at: LayerMapping, image: Bytes, processors: Array, address: A
 
 def _expected(at: LayerMapping) -> Bytes:
     """Return the bits of a layer's kernels as (processors, outputs, passes, taps); where there is no channel, 0."""
+    assert at.view.kernels is not None
+    values = np.where(at.view.kernels > 0, 0, at.view.kernels) if at.layer.bits == BINARY else at.view.kernels
+    return _ordered(at, (values & (1 << abs(at.layer.bits)) - 1).astype(np.uint8))
+
+
+def _without_value(at: LayerMapping) -> npt.NDArray[np.bool_]:
+    assert at.view.kernels is not None
+    return _ordered(at, (at.view.kernels == 0).astype(np.uint8)).astype(bool)
+
+
+def _ordered(at: LayerMapping, kernels: Bytes) -> Bytes:
+    """Return `kernels` (out, in/groups, rows, columns) as (processors, outputs, passes, taps)."""
     layer, view = at.layer, at.view
-    assert view.kernels is not None
     passes, ranks, area = view.input_passes, view.inputs_per_pass, view.kernel_area
-    bits = abs(layer.bits)
-    values = np.where(view.kernels > 0, 0, view.kernels) if layer.bits == BINARY else view.kernels
-    kernels = (values & (1 << bits) - 1).astype(np.uint8)
     outputs = 1 if layer.depthwise else layer.channels_out
     pixels = layer.flat_pixels
     by_channel = kernels.reshape(outputs, layer.channels_in, pixels, area)

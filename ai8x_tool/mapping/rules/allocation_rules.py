@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
-from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
 from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
 from ai8x_tool.network.layer import BINARY
 from ai8x_tool.network.sizes import passes, processors_per_pass
@@ -115,20 +114,6 @@ def constraint_output_processors(s: LayerSubject) -> Finding | None:
         return None
     channels = s.layer.channels_out
     return Finding(f"{s.at.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
-
-
-def constraint_output_holes(s: LayerSubject) -> Finding | None:
-    """Unused processors between output processors need kernels of a column each (3×3, one pass), and no bias."""
-    outputs = s.at.output_map
-    holes = ones(outputs) != highest(outputs) - lowest(outputs) + 1
-    if not holes or s.layer.depthwise or not s.layer.has_weights:
-        return None
-    displaced = displaced_output(stream_shape(s.at))
-    if displaced is None and not s.layer.has_bias:
-        return None
-    what = "the biases behind a hole" if displaced is None else f"the kernels of output processor {displaced}"
-    text = f"output map {outputs:#018x}: {what} are not stored where the device reads them"
-    return Finding(text, "use output_processors without holes")
 
 
 def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
@@ -321,64 +306,10 @@ def caution_source_processors(s: LayerSubject) -> Finding | None:
     return Finding(f"processors = {s.at.own_processors:#018x}, the sources write to {union:#018x}")
 
 
-def caution_unaligned_narrow(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits may not work with output processors that do not start at a multiple of 4."""
-    layer = s.layer
-    narrow = layer.has_weights and abs(layer.bits) < 8 and lowest(s.at.output_map) % 4
-    return Finding(f"first output processor {lowest(s.at.output_map)}, {abs(layer.bits)} bits") if narrow else None
-
-
-def caution_unaligned_flatten(s: LayerSubject) -> Finding | None:
-    """With flatten, output_processors start at a multiple of 4: else the kernels of the last outputs are not stored."""
-    first = lowest(s.at.output_map)
-    wrong = s.layer.flatten and s.layer.flat_pixels > 1 and first % 4
-    return Finding(f"first output processor {first}: the program's results will be wrong") if wrong else None
-
-
-def caution_passthrough_lane(s: LayerSubject) -> Finding | None:
-    """A layer without convolution writes from the first of four processors on; its outputs start at a multiple of 4."""
-    if s.layer.is_convolution:
-        return None
-    maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
-    wrong = [q for q, bits in maps if bits and lowest(bits) % 4]
-    values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
-    return Finding(f"{values}: the program's results may be wrong", "use other output_processors") if wrong else None
-
-
-def caution_depthwise_lanes(s: LayerSubject) -> Finding | None:
-    """Depth-wise layers that read from a processor in the midst of four, or move to a map with holes, may fail."""
-    layer = s.layer
-    moves = s.at.processors != s.at.output_map
-    holes = ones(s.at.output_map) != highest(s.at.output_map) - lowest(s.at.output_map) + 1
-    if not layer.depthwise or not (lowest(s.at.processors) % 4 or (moves and holes)):
-        return None
-    return Finding(f"processors = {s.at.processors:#018x}, output map {s.at.output_map:#018x}")
-
-
 def caution_transposed_stride(s: LayerSubject) -> Finding | None:
     """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
     doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
     return Finding(f"pool_stride = {list(s.layer.pool_stride)}", "pool in a layer of its own") if doubtful else None
-
-
-def caution_incomplete_pass(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits need input channels that fill the processors of all passes."""
-    layer, view = s.layer, s.view
-    narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
-    capacity = view.input_passes * view.inputs_per_pass
-    if not narrow or view.input_passes == 1 or layer.channels_in == capacity:
-        return None
-    values = f"{layer.channels_in} channels leave processors without kernel in the last of {view.input_passes} passes"
-    return Finding(f"{values}: the program's results will be wrong", f"use 8 bits, or {capacity} channels")
-
-
-def caution_binary_zeros(s: LayerSubject) -> Finding | None:
-    """Binary weights cannot be 0, which stretched (dilation) or widened (streaming) kernels are filled with."""
-    kernels = s.view.kernels
-    if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
-        return None
-    size = "×".join(map(str, s.view.kernel))
-    return Finding(f"the part runs the kernel as {size}: the program's results will be wrong", "use 1 or 2 bits")
 
 
 def caution_wide_alignment(s: LayerSubject) -> Finding | None:
@@ -406,7 +337,6 @@ ALLOCATION_RULES = (
     constraint_output_size,
     constraint_processors,
     constraint_output_processors,
-    constraint_output_holes,
     constraint_padded_multi_pass,
     constraint_eltwise_conv1d,
     constraint_pool_last,
@@ -428,13 +358,7 @@ ALLOCATION_RULES = (
     constraint_readahead,
     constraint_operand_maps,
     caution_source_processors,
-    caution_unaligned_narrow,
-    caution_unaligned_flatten,
-    caution_passthrough_lane,
-    caution_depthwise_lanes,
     caution_transposed_stride,
-    caution_incomplete_pass,
-    caution_binary_zeros,
     caution_wide_alignment,
     hint_channel_multiple,
 )

@@ -16,8 +16,7 @@ from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
 from ai8x_tool.synthesis.settings import SynthesizeSettings
-from ai8x_tool.synthesis.synthesize import synthesize_network
-from tests.support.networks import QUIET
+from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,15 +61,15 @@ class DrawnNetwork:
             chosen, project = settings.synthesis_options(), settings.project_options()
             description = read_description(path, self.device, QUIET, skip_layers=chosen.skip_yaml_layers)
         parameters = load_parameters(description, self.checkpoint(), self.device, QUIET, chosen.parameters)
-        network = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)
-        return network, chosen, project
+        described = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)
+        return with_placement(described, self.device), chosen, project
 
     def synthesize(self):
         """Return everything that ``ai8x synthesize`` makes; Ai8xError as it would raise it."""
         network, chosen, project = self.resolved()
-        return synthesize_network(network, self.sample, project, chosen, QUIET)
+        return synthesized(network, self.sample, project, chosen, QUIET)
 
     def program(self) -> tuple[Program, LayerTensors]:
         """Return the program, and what the integer engine computes for its sample."""
         result = self.synthesize()
-        return result.program, result.tensors
+        return SampledProgram(result.program, result.program_sample), result.tensors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
 from tests.support.random_networks.draft import INPUT, Draft, Place, Tensor, lowest
 from tests.support.random_networks.operators import ACTIVATIONS, CHANNELS, finish, pooling, same_quadrants
 
@@ -65,7 +65,7 @@ def fifo_input(d: Draft):
     if rows < 3 or columns < 3:
         rows, columns = 3, 3
     tensor = Tensor((INPUT,), channels, rows, columns, processors, 0, 0, 0)
-    return replace(tensor, end=4 * rolling_words(tensor, chw=d.chw) + 8)
+    return replace(tensor, end=4 * max(rolling_words(tensor, chw=d.chw), tensor.pixels) + 8)
 
 
 def quad_layer(d: Draft, tensor: Tensor, *, streaming=False):
@@ -77,7 +77,8 @@ def quad_layer(d: Draft, tensor: Tensor, *, streaming=False):
     if streaming:
         keys["streaming"] = True
         return _stored(d, keys, tensor, shape, (channels, tensor.channels, 3, 3))
-    return finish(d, keys, tensor, shape, (channels, tensor.channels, 3, 3), area=9)
+    kernels = (channels, tensor.channels, 3, 3)
+    return finish(d, keys, tensor, shape, kernels, area=9, processors=d.processor_map(channels))
 
 
 def streams(d: Draft, tensor: Tensor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
 from tests.support.random_networks.draft import Draft, Tensor, contiguous, kernel_columns, lowest, reshaped
 
 CHANNELS = (4, 1, 8, 16, 2, 12, 20, 32, 60, 64, 72, 100, 128, 192, 256)
@@ -48,6 +48,12 @@ def _pool_dilation(d, window, size):
     return d.number(1, min(16, *(15 // (p - 1) for p in window), *reach))
 
 
+def aligned_copies(processors):
+    """Whether a layer that copies finds its outputs in the lanes of its inputs: they start at a multiple of four."""
+    quadrants = [processors >> 16 * q & 0xFFFF for q in range(4)]
+    return all(lowest(bits) % 4 == 0 for bits in quadrants if bits)
+
+
 def output_map(d: Draft, channels, *, aligned=True):
     """Return a map for an output; one that does not start at a multiple of four ends the network."""
     processors = d.processor_map(channels)
@@ -68,7 +74,7 @@ def activation(d: Draft, keys):
 
 def finish(d: Draft, keys, tensor, shape, kernels, *, area, groups=1, pixels=1, processors=None, extra=0, skipped=0):
     """Choose the place, draw kernels of the shape `kernels`, and append the layer; None if something does not fit."""
-    free = groups == 1 and "calcx4" not in keys and not d.large(tensor.processors)
+    free = groups == 1 and pixels == 1 and "calcx4" not in keys and not d.large(tensor.processors)
     processors = processors or output_map(d, shape[0], aligned=not free)
     wide = keys.get("output_width", 8)
     if lowest(processors) % 4 and wide != 8:
@@ -232,6 +238,8 @@ def passthrough(d: Draft, tensor: Tensor):
     """Pooling or copying without convolution."""
     keys = {"op": d.pick(("none", "passthrough"))}
     size = tensor.size
+    if not aligned_copies(same_quadrants(d, tensor)):
+        return None
     if d.new or tensor.passes == 1 or d.rarely():
         size = pooling(d, keys, tensor.size)
     if not d.new and tensor.passes > 1 and size != (1, 1):

@@ -44,8 +44,7 @@ def _begin(d: Draft):
     fed = d.rarely()
     tensor, count = (begin.fifo_input(d), 1) if fed else begin.memory_input(d)
     shape = tensor.channels * count, tensor.rows, tensor.columns
-    if not fed:
-        d.used.append((tensor.start, tensor.end))
+    d.used.append((tensor.start, tensor.end))
     d.latest = tensor
     if not fed and d.chw is False and count == 1:
         d.tensors.append(tensor)
