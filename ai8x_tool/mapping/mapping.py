@@ -113,20 +113,16 @@ def map_network(
     placement: Placement,
     device: Device,
     options: MappingOptions | None = None,
-    *,
-    accept_wrong_data: bool = False,
 ) -> Mapping:
     """Return the mapping. Raises Ai8xError for the first violation: no mapping has any.
 
-    With `accept_wrong_data`, layers may overwrite data that are still needed, and read from wrong places.
 
     Layers whose weights are not known get their place in kernel memory, filled with zeros.
     """
     placed = place(network, placement, device, options or MappingOptions())
     raise_first(layer_violations(placed, errors_only=True))
     mapping = fill(placed)
-    if not accept_wrong_data:
-        raise_first(data_violations(placed))
+    raise_first(data_violations(placed))
     return mapping
 
 

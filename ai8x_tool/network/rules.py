@@ -100,7 +100,9 @@ def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
 
 
 def constraint_source_channels(s: SourcedLayer) -> Finding | None:
-    """All operands of an element-wise layer have the same number of channels."""
+    """Operands of an element-wise layer, and inputs whose pixels are joined, have the same number of channels."""
+    if s.layer.eltwise is None and len(set(s.sizes)) == 1:
+        return None
     counts = {c for source, c in zip(s.layer.inputs, s.channels, strict=True) if source is not BUFFER}
     if len(counts) <= 1:
         return None
@@ -193,7 +195,7 @@ def constraint_output_channels(s: WeightedLayer) -> Finding | None:
     return Finding(values, "remove the key")
 
 
-def constraint_output_activation(s: Layer) -> Finding | None:
+def constraint_wide_output_activation(s: Layer) -> Finding | None:
     """A 32-bit output is written before the activation, so the layer can have none."""
     if s.output_width == 8 or s.activation == "none":
         return None
@@ -260,7 +262,7 @@ SOURCE_RULES = (
 SIZE_RULES = (constraint_pooled_size, constraint_kernel_fits)
 WEIGHT_RULES = (constraint_flatten_pixels, constraint_input_channels, constraint_output_channels)
 LAYER_RULES = (
-    constraint_output_activation,
+    constraint_wide_output_activation,
     constraint_equal_strides,
     constraint_stride,
     constraint_flatten_size,

@@ -25,22 +25,24 @@ from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, l
 from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.program import listed_scales
 from ai8x_tool.lowering.program_rules import (
+    SYNTHESIZED_RULES,
     FinalOutput,
     SampleInput,
     caution_mlator,
     caution_softmax_width,
     caution_zero_output,
     constraint_sample_shape,
-    constraint_synthesized_fifo,
 )
-from ai8x_tool.mapping import Mapping, MappingOptions, map_network
+from ai8x_tool.mapping import Mapping, MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
+from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.scales import output_exponents
-from ai8x_tool.rule import check_rules, remark, report, require
+from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
 Sample = npt.NDArray[Any]
@@ -172,20 +174,24 @@ def map_checked(
     pattern = options.lowering.synthesized_input
     words = None if pattern is None else pattern.words
     start = SampleInput(placed.start, shape, options.mapping.fifo, words)
-    require(constraint_synthesized_fifo, start)
+    for rule in SYNTHESIZED_RULES:
+        require(rule, start)
     for violation in layer_violations(placed):
-        if violation.severity == "error":
-            break
-        report(violation, console)
-    accepted = options.accept_wrong_data
-    mapping = map_network(*described, device, options.mapping, accept_wrong_data=accepted)
+        _raise_or_report(violation, console)
     require(constraint_sample_shape, start)
+    mapping = fill(placed)
     for violation in data_violations(placed):
-        if violation.severity == "remark":
-            console.info(f"{violation.where}: {violation.message}")
-        else:
-            report(violation, console)
+        _raise_or_report(violation, console, accepted=options.accept_wrong_data)
     return mapping
+
+
+def _raise_or_report(violation: Violation, console: Console, *, accepted: bool = False) -> None:
+    if violation.severity == "error" and not accepted:
+        raise BrokenRuleError(violation)
+    if violation.rule == hint_trailing_overlap.__name__:
+        console.info(f"{violation.where}: {violation.message}")
+    else:
+        report(violation, console)
 
 
 def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) -> None:

@@ -32,7 +32,9 @@ def samples(workspace):
     for path, array in zip(paths, arrays, strict=True):
         np.save(path, array)
     options = SynthesisOptions(network=ResolveOptions())
-    network = load_network(workspace.network, workspace.checkpoint, SHAPE, MAX78000, Console(verbosity=-1), options)
+    network = load_network(
+        workspace.network, workspace.checkpoint, SHAPE, MAX78000, Console(verbosity=-1), options
+    ).network
     return paths, [engine(network, array[None]).last[0] for array in arrays]
 
 

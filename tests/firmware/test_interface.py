@@ -42,7 +42,9 @@ LAYOUTS = {
 
 
 def interface(lowered, folder, **options):
-    text = render_project(lowered, ProjectOptions("test", "net.yaml", "net.pth.tar", **options))[0]["interface.json"]
+    text = render_project(
+        lowered.program, lowered.sample, ProjectOptions("test", "net.yaml", "net.pth.tar", **options)
+    )[0]["interface.json"]
     (folder / "interface.json").write_text(text)
     return read_interface(folder)
 

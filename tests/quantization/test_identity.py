@@ -111,7 +111,7 @@ def test_it_computes_what_a_passthrough_does(tmp_path, console, device, measured
     results, scales = [], []
     for file, operator in ((source, PASSTHROUGH), (target, CONVOLUTION)):
         (tmp_path / "net.yaml").write_text(DESCRIPTION % operator)
-        network = load_network(tmp_path / "net.yaml", file, (3, 5, 7), device, console)
+        network = load_network(tmp_path / "net.yaml", file, (3, 5, 7), device, console).network
         results.append(run_engine(network, sample))
         scales.append(network.layers[-1].final_scale)
     for index in range(3):

@@ -225,7 +225,7 @@ def test_the_way_to_the_accelerator(workspace: Path, console: Console, ranges: s
     assert result.score.metrics["top1"] == qat.score.metrics["top1"] and result.score.loss == pytest.approx(
         qat.score.loss, abs=0.01
     )
-    network = load_network(Path("net.yaml"), file, (1, 8, 8), MAX78000, console)
+    network = load_network(Path("net.yaml"), file, (1, 8, 8), MAX78000, console).network
     scale = int(state["fc.final_scale"]) if ranges == "measured" else 0
     assert [layer.final_scale for layer in network.layers] == [0, 0, scale]
     stored = [layer.parameters and layer.parameters.final_scale for layer in network.layers]

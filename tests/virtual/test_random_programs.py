@@ -11,7 +11,7 @@ from collections import Counter
 from hypothesis import Phase, given, seed, settings
 
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.hardware import hardware_view
+from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.rules.allocation_rules import (
     caution_binary_zeros,
     caution_depthwise_lanes,
@@ -20,7 +20,7 @@ from ai8x_tool.mapping.rules.allocation_rules import (
     caution_transposed_stride,
     caution_unaligned_flatten,
 )
-from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.synthesis.hardware_check import check_program
 from tests.support.random_networks.drawn_network import DrawnNetwork
 from tests.support.random_networks.strategies import legal_networks
@@ -45,7 +45,8 @@ WRONG = (
 
 def warned(network):
     """Return whether one of them speaks up."""
-    subjects = [Subject(network, layer, hardware_view(network, layer), MappingOptions()) for layer in network.layers]
+    placed = place(network, network.placement, network.device, MappingOptions())
+    subjects = [LayerSubject(placed, at) for at in placed.layers]
     return any(rule(s) for s in subjects for rule in WRONG)
 
 
@@ -57,7 +58,7 @@ def test_engine_and_virtual_device_agree():
     @given(legal_networks())
     def agree(net: DrawnNetwork) -> None:
         result = net.synthesize()
-        check = check_program(result.program, result.tensors)
+        check = check_program(result.program, result.program_sample, result.tensors)
         quad = "fast_fifo_quad" in net.options and not net.device.depthwise  # the MAX78000 has no such mode
         if quad or warned(result.network):
             counts["warned"] += 1

@@ -38,7 +38,7 @@ def cases():
 
 def checked(folder, options=None):
     result = synthesized(folder, options or command_options(folder))
-    return check_program(result.program, result.tensors)
+    return check_program(result.program, result.program_sample, result.tensors)
 
 
 def test_every_case_is_tried(cases):

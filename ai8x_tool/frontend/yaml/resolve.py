@@ -17,6 +17,7 @@ from ai8x_tool.frontend.yaml.resolve_rules import (
     SourcedLayer,
     WeightedLayer,
     caution_no_successor,
+    constraint_chw_first_layer,
     constraint_endless_order,
     constraint_executed,
     constraint_executed_sources,
@@ -85,6 +86,7 @@ def _execution_order(
     while index != STOP:
         ordered = OrderedLayer(description.where(layers[index]), layers[index], device, len(layers), tuple(order))
         require(constraint_endless_order, ordered)
+        require(constraint_chw_first_layer, ordered)
         order.append(index)
         index = STOP if index == options.stop_after else _successor(ordered, console)
     return order

@@ -130,6 +130,11 @@ def constraint_joined_channels(s: SourcedLayer) -> Finding | None:
     return Finding(f"different channel counts: {values}", "check in_sequences")
 
 
+def constraint_chw_first_layer(s: OrderedLayer) -> Finding | None:
+    """CHW is a format of the network's input; data between layers are always HWC."""
+    return Finding("data_format = CHW", "remove data_format") if s.layer.chw and s.executed else None
+
+
 CHOICE_RULES = (constraint_start_layer, constraint_stop_layer)
 RESOLVE_RULES = (
     *CHOICE_RULES,
@@ -138,6 +143,7 @@ RESOLVE_RULES = (
     caution_no_successor,
     constraint_weight_source,
     constraint_shared_kernel,
+    constraint_chw_first_layer,
     constraint_executed_sources,
     constraint_joined_channels,
     constraint_executed,

@@ -20,7 +20,7 @@ def constraint_output_offset(s: LayerSubject) -> Finding | None:
     return Finding(f"out_offset = {offset:#x}, the {s.device.name} has 0 … {limit - 4:#x}")
 
 
-def constraint_word_offsets(s: LayerSubject) -> Finding | None:
+def constraint_aligned_offsets(s: LayerSubject) -> Finding | None:
     """Offsets are multiples of 4 bytes, because data memory is written in words."""
     for key, offset in (("in_offset", s.at.input_offset), ("out_offset", s.at.out_offset)):
         if offset % 4 or offset < 0:
@@ -39,15 +39,15 @@ def hint_input_pooling(s: LayerSubject) -> Finding | None:
     return Finding("the first layer pools") if s.is_start and s.layer.has_pool else None
 
 
-def constraint_executed_sources(s: LayerSubject) -> Finding | None:
-    """A layer reads layers that are executed before it."""
+def constraint_sources_before(s: LayerSubject) -> Finding | None:
+    """In the order of execution, each layer comes after those that it reads."""
     order = s.placed.placement.order
     late = [x for x in _source_layers(s) if order.index(x.name) >= order.index(s.layer.name)]
     return Finding(f"it reads {late[0].label}, which is executed later") if late else None
 
 
-def constraint_list_order(s: LayerSubject) -> Finding | None:
-    """Execution in another order than that of the list (next_sequence) needs a MAX78002."""
+def constraint_execution_order(s: LayerSubject) -> Finding | None:
+    """A MAX78000 executes the layers in the order of the list."""
     if s.device.next_layer or s.next is None or s.next.layer.index == s.layer.index + 1:
         return None
     values = f"layer {s.next.layer.index} is to follow: the {s.device.name} executes layers in list order"
@@ -109,8 +109,8 @@ PLACED_NETWORK_RULES = (
     constraint_output_offset,
     caution_last_output,
     hint_input_pooling,
-    constraint_list_order,
-    constraint_executed_sources,
+    constraint_execution_order,
+    constraint_sources_before,
     constraint_streaming_prefix,
     constraint_streaming_source,
     caution_wide_intermediate,
@@ -118,5 +118,5 @@ PLACED_NETWORK_RULES = (
     caution_read_gap,
     caution_flatten_single,
     constraint_dimensions,
-    constraint_word_offsets,
+    constraint_aligned_offsets,
 )
