@@ -42,8 +42,17 @@ class BiasRequest:
     known: bool = True
 
     def same_values(self, other: BiasRequest) -> bool:
-        """True if both layers can share storage."""
-        return self.known and other.known and np.array_equal(self.values, other.values)
+        """True if both layers can share storage: they read equal values from the same places."""
+        return (
+            self.known and other.known and self._layout == other._layout and np.array_equal(self.values, other.values)
+        )
+
+    @property
+    def _layout(self) -> tuple[int | bool, ...]:
+        """What the place of each value, counted from the layer's offset, depends on."""
+        if self.depthwise:
+            return self.depthwise, self.processors, self.output_passes, self.broadcast
+        return self.depthwise, self.quad, self.calcx4, self.lead, self.spare
 
     @property
     def bound_to_processors(self) -> bool:

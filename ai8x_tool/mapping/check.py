@@ -12,7 +12,7 @@ from ai8x_tool.mapping.check_data import data_violations
 from ai8x_tool.mapping.kernel_memory import KernelMemory
 from ai8x_tool.mapping.memories import fill_bias_memory, fill_kernel_memory, used_quadrants
 from ai8x_tool.mapping.options import MappingOptions
-from ai8x_tool.mapping.placed import PlacedNetwork, place
+from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork, place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.mapping.rules.allocation_rules import ALLOCATION_RULES
 from ai8x_tool.mapping.rules.device_rules import DEVICE_RULES
@@ -70,8 +70,15 @@ def examine(
         yield as_violation(error)
         return
     yield from layer_violations(placed, errors_only=errors_only)
-    yield from memory_violations(placed)
-    yield from data_violations(placed)
+    if all(_has_maps(at) for at in placed.layers):
+        yield from memory_violations(placed)
+        yield from data_violations(placed)
+
+
+def _has_maps(at: PlacedLayer) -> bool:
+    """Return whether a layer's maps have a processor for each channel; else nothing can be said of its memories."""
+    inputs, outputs = at.view.inputs_per_pass, at.view.outputs_per_pass
+    return (at.own_processors.bit_count(), at.output_map.bit_count()) == (inputs, outputs)
 
 
 def as_violation(error: Ai8xError) -> Violation:

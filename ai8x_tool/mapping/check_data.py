@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ai8x_tool.mapping.occupancy import ALWAYS, Ring, Value, rings, steps, values
+from ai8x_tool.mapping.occupancy import ALWAYS, Ring, Value, input_storage, is_unloaded, rings, steps, values
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.reads import wrong_read
 from ai8x_tool.mapping.rules.data_rules import (
     BufferUse,
     Extent,
+    Kept,
     Neighbours,
     Overwriting,
     Placed,
@@ -23,6 +24,7 @@ from ai8x_tool.mapping.rules.data_rules import (
     constraint_buffers_apart,
     constraint_buffers_readahead,
     constraint_input_memory,
+    constraint_output_kept,
     constraint_output_memory,
     constraint_overwriting,
     constraint_reads_source,
@@ -38,7 +40,6 @@ from ai8x_tool.mapping.words import (
     first_common,
     input_words,
     reading_times,
-    stored_words,
     writing_times,
     written_words,
 )
@@ -64,6 +65,8 @@ def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
         yield from _buffer_use(placed, at)
         if not at.streaming or ends_stream(at, placed):
             yield from _written(placed, at, alive, when[at.layer.name])
+        elif at.layer.output or is_unloaded(placed, at):
+            yield from _present(find(constraint_output_kept, Kept(at, streams_on=True)))
 
 
 def _present(*violations: Violation | None) -> Iterator[Violation]:
@@ -100,7 +103,7 @@ def _loaded(placed: PlacedNetwork, alive: list[Value]) -> Iterator[Violation]:
     start = placed.start
     if start.streaming:
         return
-    words = stored_words(start, fifo=placed.options.fifo)
+    words = input_storage(placed)
     yield from _destroyed(_extent(start, [words]), words, alive, "the input")
 
 

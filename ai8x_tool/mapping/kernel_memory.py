@@ -131,6 +131,8 @@ class KernelMemory:
     def _place(self, request: KernelRequest) -> KernelPlacement:
         placement = reserve(request)
         active = bits_of(request.processors & 0xFFFF if request.quad else request.processors)
+        if not active:
+            return placement  # other rules object to the map
         offset = self._search(request, active, placement.length)
         self._require_space(request, active, placement, offset)
         assert offset is not None

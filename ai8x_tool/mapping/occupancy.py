@@ -63,17 +63,24 @@ def values(placed: PlacedNetwork) -> list[Value]:
             continue
         born = when[layer.name]
         readers = [when[reader.name] for reader in placed.network.readers(layer.name)]
-        dies = ALWAYS if layer.output or _is_unloaded(placed, at) else max(readers, default=born)
+        dies = ALWAYS if layer.output or is_unloaded(placed, at) else max(readers, default=born)
         found.append(Value(layer.name, f"output of {layer.label}", output_words(at), born, dies, layer))
     return found
 
 
-def _is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
+def is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
     """Return whether the host unloads what the layer, as the last one, writes to its place."""
-    place = (at.out_offset, at.output_map)
-    if not any((item.offset, item.processors) == place for item in placed.placement.unload):
+    place = (at.out_offset, at.output_map, at.layer.channels_out)
+    if not any((item.offset, item.processors, item.channels) == place for item in placed.placement.unload):
         return False
-    return [x for x in placed.executed() if (x.out_offset, x.output_map) == place][-1] is at
+    same = [x for x in placed.executed() if (x.out_offset, x.output_map, x.layer.channels_out) == place]
+    return same[-1] is at
+
+
+def input_storage(placed: PlacedNetwork) -> Words:
+    """Return the words of data memory in which the input is stored, by the host or through a FIFO."""
+    shape = placed.network.input_shape
+    return stored_words(placed.start, shape[1] * shape[2], fifo=placed.options.fifo)
 
 
 def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
@@ -81,7 +88,7 @@ def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
     if start.streaming:
         return []
     readers = [when[reader.name] for reader in placed.network.readers(INPUT)]
-    words = stored_words(start, fifo=placed.options.fifo)
+    words = input_storage(placed)
     return [Value(INPUT, "input data", [words], -1, max(readers, default=0))]
 
 

@@ -104,7 +104,8 @@ def _stored_plane(placed: PlacedNetwork) -> Plane | None:
     """Return where the host stores the input: for each pixel its passes, and for each of them its operands."""
     at = placed.start
     layer, unit = at.layer, at.layer.operands
-    one = _plane(at.own_processors, layer.channels_in, at.input_offset // 4, unit, layer.in_size, "the input")
+    size = placed.network.input_shape[1:]
+    one = _plane(at.own_processors, layer.channels_in, at.input_offset // 4, unit, size, "the input")
     if one is None:
         return None
     if at.chw:
@@ -116,7 +117,7 @@ def _stored_plane(placed: PlacedNetwork) -> Plane | None:
 def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
     """Return where FIFOs put the input: each feeds the first processors of its quadrant, four channels or (CHW) one."""
     at = placed.start
-    layer, lanes = at.layer, 1 if at.chw else _LANES
+    lanes = 1 if at.chw else _LANES
     channel = np.arange(placed.network.input_shape[0])
     quadrants = [q for q in range(4) if at.own_processors >> 16 * q & 0xF] or [0]
     if placed.options.fast_fifo:
@@ -125,8 +126,8 @@ def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
     processors = 16 * np.array(quadrants)[number % len(quadrants)] + channel % lanes
     processors[number >= len(quadrants)] = -1
     words = np.full(len(channel), at.input_offset // 4)
-    pixels, columns = layer.in_size[0] * layer.in_size[1], layer.in_size[1]
-    plane = Plane(processors, words, 1, pixels, columns, "the input")
+    rows, columns = placed.network.input_shape[1:]
+    plane = Plane(processors, words, 1, rows * columns, columns, "the input")
     if reader is not at and (at.streaming or at.chw):
         return plane._replace(
             why="it streams and is not kept" if at.streaming else "it arrives channel by channel (CHW)"

@@ -238,10 +238,9 @@ def _output_times(at: PlacedLayer) -> Times:
 # -- Reading -----------------------------------------------------------------------------------------------------------
 
 
-def stored_words(start: PlacedLayer, *, fifo: bool) -> Words:
-    """Return the words that the input takes in data memory, where `start`, the first layer, reads it."""
-    layer, pixels = start.layer, start.layer.in_size[0] * start.layer.in_size[1]
-    per_pixel = 1 if fifo else start.view.input_passes * layer.operands
+def stored_words(start: PlacedLayer, pixels: int, *, fifo: bool) -> Words:
+    """Return the words that the input, of so many pixels, takes where `start`, the first layer, reads it."""
+    per_pixel = 1 if fifo else start.view.input_passes * start.layer.operands
     length = ceil_div(pixels, LANES) if start.chw else pixels * per_pixel
     return Words(instances_of(start.processors), start.input_offset // 4, 1, length)
 
@@ -283,3 +282,29 @@ def _last_windows(at: PlacedLayer, axis: int) -> Times:
     place = np.arange(layer.in_size[axis])[:, None] - dilation * np.arange(window)
     number = np.where(place % stride == 0, place // stride, NEVER)
     return np.where((number >= 0) & (number < layer.pooled_size[axis]), number, NEVER).max(axis=1)
+
+
+def block_read_ahead(at: PlacedLayer, block: int) -> int | None:
+    """Return the first block of `block` words that a layer writes while it reads, ahead, the next window there."""
+    layer, (rows, columns) = at.layer, (1, 1) if at.layer.flatten else at.layer.pooled_size
+    reach = [(p - 1) * d if layer.has_pool else 0 for p, d in zip(layer.pool, layer.pool_dilation, strict=True)]
+    read, run = input_words(at), at.view.input_passes * layer.operands
+    first = (np.arange(rows)[:, None] * layer.pool_stride[0] * layer.in_size[1]) + np.arange(columns) * (
+        layer.pool_stride[1]
+    )
+    last = first + reach[0] * layer.in_size[1] + reach[1]
+    if at.chw:
+        low, high = read.first + first // LANES, read.first + last // LANES
+    else:
+        step = run if layer.flatten else run * (at.read_gap + 1)
+        low, high = read.first + step * first, read.first + step * last + run * layer.flat_pixels - 1
+    low, high = low.reshape(-1) // block, high.reshape(-1) // block
+    for words, times in writing_times(at):
+        if not words.instances & read.instances:
+            continue
+        ahead = np.minimum(times + 1, len(low) - 1)
+        written = words.positions() // block
+        meets = (written >= low[ahead]) & (written <= high[ahead]) & (times + 1 < len(low))
+        if meets.any():
+            return int(written[meets][0])
+    return None

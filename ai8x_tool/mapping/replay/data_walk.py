@@ -171,6 +171,8 @@ class DataWalk:
             source, first = self.side, 0 if at is self.layers[0] else first
         read = reading(at, source.size, first)
         expected = self.tensors.expected(at.layer, before)
+        if at.processors != at.own_processors:
+            expected = np.tile(expected, (4, 1, 1))
         inside = read.top < source.size
         if inside:
             yield from self._read(at, read, expected, source)
@@ -283,7 +285,8 @@ class DataWalk:
         return any(self._last_writer(item) is at for item in self.mapping.placement.unload)
 
     def _last_writer(self, item: UnloadItem) -> LayerMapping | None:
-        same = [at for at in self.layers if (at.out_offset, at.output_map) == (item.offset, item.processors)]
+        place = item.offset, item.processors, item.channels
+        same = [at for at in self.layers if (at.out_offset, at.output_map, at.layer.channels_out) == place]
         return same[-1] if same else None
 
     # -- Conflicts -----------------------------------------------------------------------------------------------------

@@ -109,6 +109,8 @@ def reading(at: LayerMapping, size: int, first: int) -> Reading:
     word = number * operands + np.arange(operands)[:, None]
     base = LANES * (processor // LANES * size + first + word) + processor % LANES
     places = base[..., None] + LANES * pitch * np.arange(pixels)
+    if at.processors != at.own_processors:  # each quadrant reads the same
+        places = np.concatenate([places + 4 * quadrant * size * LANES for quadrant in range(4)])
     top = first + operands * passes - 1 + pitch * (pixels - 1)
     if layer.flatten:
         return Reading(places, np.zeros(1, np.int64), top)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
 from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
+from ai8x_tool.mapping.words import block_read_ahead, input_words, written_words
 from ai8x_tool.network.layer import BINARY
 from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import Finding
@@ -204,7 +205,8 @@ def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
     if lowest(s.at.output_map) % 4:
         return Finding(f"first output processor {lowest(s.at.output_map)}")
     first = lowest(s.at.processors)
-    return Finding(f"first processor {first}") if first % 4 and s.at.processors >> first >= 1 << 16 else None
+    spans = s.at.processors >> max(first, 0) >= 1 << 16
+    return Finding(f"first processor {first}") if first % 4 and spans else None
 
 
 def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
@@ -267,20 +269,17 @@ def constraint_bias_group(s: LayerSubject) -> Finding | None:
 
 
 def constraint_readahead(s: LayerSubject) -> Finding | None:
-    """With readahead, input and output begin, and end, in different memory blocks of 16 KiB."""
-    layer, view, block = s.layer, s.view, s.device.sub_instance_size
+    """With readahead, input and output begin, and end, in different memory blocks of 16 KiB, and never share one."""
     if not s.at.readahead:
         return None
-    pixels = view.in_size[0] * view.in_size[1]
-    read = s.at.input_offset + 4 * layer.operands * view.input_passes * pixels - 1
-    rows, columns = layer.out_size
-    written = s.at.out_offset + 4 * view.output_passes * (rows * columns + view.extra_words) - 1
-    same = s.at.input_offset // block == s.at.out_offset // block or read // block == written // block
-    return (
-        Finding(f"input {s.at.input_offset:#x} … {read:#x}, output {s.at.out_offset:#x} … {written:#x}")
-        if (same)
-        else None
-    )
+    block, read, written = s.device.sub_instance_size // 4, input_words(s.at), written_words(s.at)
+    first, last = min(words.first for words in written), max(words.last for words in written)
+    same = read.first // block == first // block or read.last // block == last // block
+    shared = None if same else block_read_ahead(s.at, block)
+    if not same and shared is None:
+        return None
+    values = f"input {4 * read.first:#x} … {4 * read.last + 3:#x}, output {4 * first:#x} … {4 * last + 3:#x}"
+    return Finding(values if shared is None else f"{values}: block {shared} is read and written at the same time")
 
 
 def _source_maps(s: LayerSubject) -> list[int]:

@@ -74,6 +74,18 @@ class Overwriting(NamedTuple):
         return self.output.at.where
 
 
+class Kept(NamedTuple):
+    """A layer whose output the host reads at the end; `streams_on`: into the next layer."""
+
+    at: PlacedLayer
+    streams_on: bool
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.at.where
+
+
 class BufferUse(NamedTuple):
     """A layer that shifts the rolling buffer `name`, or inserts into it, and the byte at which that begins."""
 
@@ -201,6 +213,11 @@ def constraint_overwriting(s: Overwriting) -> Finding | None:
     return Finding(values, choice if s.free is None else f"out_offset: {s.free:#x} is free for it")
 
 
+def constraint_output_kept(s: Kept) -> Finding | None:
+    """An output is kept in data memory: its layer does not stream into the next one."""
+    return Finding("the next layer streams", "end streaming here, or unload another layer") if s.streams_on else None
+
+
 def constraint_buffer_use(s: BufferUse) -> Finding | None:
     """A layer that shifts the rolling buffer, or inserts into it, writes to its place there, channel for channel."""
     if s.at.layer.channels_out != s.channels:
@@ -234,6 +251,7 @@ DATA_RULES = (
     constraint_input_memory,
     constraint_reads_source,
     constraint_overwriting,
+    constraint_output_kept,
     constraint_buffer_use,
     constraint_trailing_overlap,
     hint_trailing_overlap,

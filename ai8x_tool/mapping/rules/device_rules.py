@@ -49,6 +49,8 @@ def constraint_fast_fifo(s: LayerSubject) -> Finding | None:
     if not (s.options.fast_fifo and s.is_start):
         return None
     layer, limit = s.layer, 1 if s.at.chw else 4
+    if s.options.quad and s.at.own_processors > 0xF:
+        return Finding(f"processors = {s.at.own_processors:#018x}", "quad mode feeds processors 0 … 3")
     if layer.channels_in * layer.operands > limit:
         fix = "use --fifo, or fold less"
         return Finding(f"{layer.channels_in} channels {'CHW' if s.at.chw else 'HWC'}", fix)

@@ -237,7 +237,7 @@ class Draft:
         widths = [8, 8, 4, 2, self.narrow] if lowest(processors) % 4 == 0 and whole else [8]
         bits = self.pick(widths)
         if bits == -1 and area > shape[2] * shape[3]:
-            bits = 1
+            bits = 2
         backward = self.large(tensor.processors)
         if backward and self.backward:
             return None
