@@ -305,12 +305,6 @@ def caution_source_processors(s: LayerSubject) -> Finding | None:
     return Finding(f"processors = {s.at.own_processors:#018x}, the sources write to {union:#018x}")
 
 
-def caution_transposed_stride(s: LayerSubject) -> Finding | None:
-    """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
-    doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
-    return Finding(f"pool_stride = {list(s.layer.pool_stride)}", "pool in a layer of its own") if doubtful else None
-
-
 def caution_wide_alignment(s: LayerSubject) -> Finding | None:
     """32-bit outputs need output processors that start at a multiple of 4 and have no holes."""
     layer = s.layer
@@ -357,7 +351,6 @@ ALLOCATION_RULES = (
     constraint_readahead,
     constraint_operand_maps,
     caution_source_processors,
-    caution_transposed_stride,
     caution_wide_alignment,
     hint_channel_multiple,
 )

@@ -95,6 +95,21 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
     return Finding(f"the part runs the kernel as {size}", "use 1 or 2 bits")
 
 
+def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
+    """A transposed convolution has no registers for pool_stride and pool_dilation: it pools with 1 only."""
+    layer = s.layer
+    if layer.operator != "convtranspose2d" or max(*layer.pool_stride, *layer.pool_dilation) == 1:
+        return None
+    values = f"pool_stride = {list(layer.pool_stride)}, pool_dilation = {list(layer.pool_dilation)}"
+    return Finding(values, "pool in a layer of its own")
+
+
+def constraint_quad_device(s: LayerSubject) -> Finding | None:
+    """The fast FIFO feeds all four quadrants (quad mode) of a MAX78002 only."""
+    wrong = s.is_start and s.options.quad and not s.device.next_layer
+    return Finding(f"quad mode on the {s.device.name}", "use the fast FIFO alone") if wrong else None
+
+
 def constraint_dilation_gap(s: LayerSubject) -> Finding | None:
     """A widely dilated Conv1d that writes in front of out_offset has no write_gap."""
     wrong = s.view.skipped_bytes and s.at.write_gap
@@ -108,5 +123,7 @@ RESULT_RULES = (
     constraint_depthwise_lanes,
     constraint_incomplete_pass,
     constraint_binary_zeros,
+    constraint_transposed_pooling,
+    constraint_quad_device,
     constraint_dilation_gap,
 )

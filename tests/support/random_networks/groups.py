@@ -112,7 +112,7 @@ def combine(d: Draft, tensor: Tensor, count):
 def _fused(d, tensor, keys, size):
     channels = d.pick(CHANNELS[:13])
     activation(d, keys)
-    if d.pick((True, True, False)) or max(size) > 12:
+    if d.pick((True, True, False)) or max(size) > 12 or keys.get("pool_stride", 1) != 1 or "pool_dilation" in keys:
         kernel = 3 if min(size) > 2 else 1
         keys |= {"op": "Conv2d", "kernel_size": f"{kernel}x{kernel}", "pad": kernel // 2}
         return finish(d, keys, tensor, (channels, *size), (channels, tensor.channels, kernel, kernel), area=9)

@@ -52,7 +52,7 @@ def fifo_input(d: Draft):
     """The input comes through FIFOs. Return the tensor; options say which FIFO."""
     rows, columns = (max(size, 3) for size in input_size(d))
     rows = min(rows, 60)
-    kind = d.pick(("fifo", "fast_fifo", "fast_fifo_quad"))
+    kind = d.pick(("fifo", "fast_fifo", "fast_fifo_quad") if d.new else ("fifo", "fast_fifo"))
     d.options[kind] = True
     if kind != "fifo":
         d.options["riscv"] = True

@@ -12,13 +12,13 @@ ACTIVATIONS = ("ReLU", "Abs", "None")
 _LARGEST = 40
 
 
-def pooling(d: Draft, keys, size):
-    """Add pooling keys, or none; return the size behind them."""
+def pooling(d: Draft, keys, size, *, plain=False):
+    """Add pooling keys, or none; return the size behind them. `plain`: neither strides nor dilation."""
     choice = d.pick(("none", "max_pool", "avg_pool", "none", "subsample"))
     flat = size[1] == 1
     if choice == "none":
         return size
-    stride = d.number(1, min(16, *(size if not flat else size[:1])) if d.rarely() else 3)
+    stride = 1 if plain else d.number(1, min(16, *(size if not flat else size[:1])) if d.rarely() else 3)
     if choice == "subsample":
         if stride == 1:
             return size
@@ -27,7 +27,7 @@ def pooling(d: Draft, keys, size):
     largest = 16 if d.rarely() else 3
     least = 2 if d.new and min(size) >= 4 and d.flag() else 1
     window = [d.number(least, min(largest, n)) for n in size]
-    dilation = _pool_dilation(d, window, size)
+    dilation = 1 if plain else _pool_dilation(d, window, size)
     pooled = tuple((n + stride - p - dilation + 1) // stride for n, p in zip(size, window, strict=True))
     fits = all(
         out >= 1 and (out - 1) * stride + (p - 1) * dilation < n for out, p, n in zip(pooled, window, size, strict=True)
@@ -184,7 +184,7 @@ def _folded(d, tensor):
 def transposed(d: Draft, tensor: Tensor):
     """ConvTranspose2d, depth-wise now and then."""
     keys = {"op": "ConvTranspose2d", "kernel_size": "3x3"}
-    rows, columns = pooling(d, keys, tensor.size)
+    rows, columns = pooling(d, keys, tensor.size, plain=True)
     pad = d.number(0, 2)
     out = 2 * rows + 2 - 2 * pad, 2 * columns + 2 - 2 * pad
     if min(out) < 1 or max(out) > _LARGEST:
