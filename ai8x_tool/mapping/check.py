@@ -9,7 +9,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bias_memory import BiasMemory
 from ai8x_tool.mapping.check_data import data_violations
-from ai8x_tool.mapping.kernel_memory import KernelMemory
+from ai8x_tool.mapping.kernel_allocation import KernelAllocation
 from ai8x_tool.mapping.memories import fill_bias_memory, fill_kernel_memory, used_quadrants
 from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork, place
@@ -103,7 +103,7 @@ def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:
     """Yield the first kernels, and the first bias, for which there is no space."""
     try:
         quadrants = used_quadrants(placed)
-        fill_kernel_memory(placed, KernelMemory(placed.device, placed.options.weight_start))
+        fill_kernel_memory(placed, KernelAllocation(placed.device, placed.options.weight_start))
         fill_bias_memory(placed, BiasMemory(placed.device), quadrants)
     except Ai8xError as error:
         yield as_violation(error)

@@ -238,7 +238,8 @@ class DataWalk:
         early = last > written.windows
         if early.any():
             word = int(written.words[early].min())
-            victim = self.register.name(int(self.memory.words[word].max()))
+            lanes = self.memory.words[word]
+            victim = self.register.name(int(min(lanes[lanes > 0], default=0)))
             yield self._conflict("early", at, victim, LANES * word, count=int(early.sum()))
         if at.readahead:
             yield from self._read_ahead(at, read, written)
