@@ -43,6 +43,9 @@ LAYER_PHASES = (
 )
 """Phases whose rules see layers in their places; each rule is checked on all layers before the next rule."""
 
+_RULES = tuple(rule for phase in LAYER_PHASES for rule in phase.rules)
+_CONSTRAINTS = tuple(rule for rule in _RULES if rule_kind(rule) == "constraint")
+
 
 def violations(
     network: Network, placement: Placement, device: Device, options: MappingOptions | None = None
@@ -89,14 +92,12 @@ def as_violation(error: Ai8xError) -> Violation:
 def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Iterator[Violation]:
     """Yield what the rules about single layers object to."""
     subjects = [LayerSubject(placed, at) for at in placed.layers]
-    for phase in LAYER_PHASES:
-        for rule in phase.rules:
-            if errors_only and rule_kind(rule) != "constraint":
-                continue
-            for subject in subjects:
+    for rule in _CONSTRAINTS if errors_only else _RULES:
+        for subject in subjects:
+            if rule(subject) is not None:
                 violation = find(rule, subject)
-                if violation is not None:
-                    yield violation
+                assert violation is not None
+                yield violation
 
 
 def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:

@@ -5,7 +5,6 @@ Columns are bits of integers here. Only shapes count, so that a placement can be
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,6 +121,7 @@ class KernelAllocation:
         self.sizes = [device.kernel_columns(p) for p in range(PROCESSORS)]
         self.reserved = [0] * PROCESSORS
         self.stored = [0] * PROCESSORS
+        self._parallel = False
         self._owners: list[tuple[int, dict[int, int]]] = []
 
     def place_all(self, requests: list[KernelRequest], *, deduplicate: bool) -> dict[int, KernelPlacement]:
@@ -140,9 +140,9 @@ class KernelAllocation:
             return placement  # other rules object to the map
         stored = stored_columns(request.shape, placement.length, len(active), quad=request.quad)
         offset = self._search(request, active, placement.length)
-        ordinary = not (request.quad or request.calcx4)
-        if ordinary and (offset is None or not self._is_free(active, stored, offset)):
-            longest = max(columns.bit_length() for columns in stored)
+        ordinary, longest = not (request.quad or request.calcx4), max(map(int.bit_length, stored))
+        beyond = longest > placement.length or self._parallel
+        if ordinary and (offset is None or (beyond and not self._is_free(active, stored, offset))):
             offset = self._search(request, active, longest) if longest > placement.length else offset
         self._require_space(request, active, placement, offset)
         assert offset is not None
@@ -173,23 +173,25 @@ class KernelAllocation:
         require(constraint_kernel_memory, space)
 
     def _store(self, request: KernelRequest, placement: KernelPlacement, stored: list[int]) -> None:
-        taken: dict[int, int] = {}
-        for at, columns in zip(request.active, stored, strict=True):
-            physical = dict(physical_columns(request, placement.offset, at, columns))
-            for processor, held in physical.items():
-                if held.bit_length() > self.sizes[processor]:
-                    self._require_space(request, [at], placement, None)
-                self._require_free(request, processor, held)
-                self.stored[processor] |= held
-                self.reserved[processor] |= columns << placement.offset if request.calcx4 else held
-                taken[processor] = taken.get(processor, 0) | held
+        shifted = {columns: columns << placement.offset for columns in set(stored)}
+        searched = taken = {at: shifted[columns] for at, columns in zip(request.active, stored, strict=True)}
+        if request.quad or request.calcx4:
+            taken = _physical(request, placement.offset, dict(zip(request.active, stored, strict=True)))
+            searched = searched if request.calcx4 else taken
+            self._parallel |= request.calcx4
+        for processor, columns in taken.items():
+            if columns.bit_length() > self.sizes[processor]:
+                self._require_space(request, [processor], placement, None)
+            if self.stored[processor] & columns:
+                self._refuse(request, processor, columns)
+            self.stored[processor] |= columns
+            self.reserved[processor] |= searched[processor]
         self._owners.append((request.index, taken))
 
-    def _require_free(self, request: KernelRequest, processor: int, columns: int) -> None:
+    def _refuse(self, request: KernelRequest, processor: int, columns: int) -> None:
         common = self.stored[processor] & columns
-        if common:
-            owner = max((index for index, taken in self._owners if taken.get(processor, 0) & common), default=0)
-            require(constraint_kernel_conflict, KernelColumns(request.where, processor, lowest(common), owner))
+        owner = max((index for index, taken in self._owners if taken.get(processor, 0) & common), default=0)
+        require(constraint_kernel_conflict, KernelColumns(request.where, processor, lowest(common), owner))
 
     # -- Search --------------------------------------------------------------------------------------------------------
 
@@ -216,7 +218,8 @@ class KernelAllocation:
             taken = used >> offset & window
             if not taken:
                 return offset
-            offset = ceil4(offset + lowest(taken) + 1)
+            offset += lowest(taken)
+            offset = ceil4(offset + lowest(~(used >> offset)))
         return None
 
     def _forward_depthwise(self, active: list[int], length: int) -> int | None:
@@ -291,17 +294,18 @@ def _originals(requests: list[KernelRequest]) -> tuple[list[KernelRequest], dict
     return originals, copies
 
 
-def physical_columns(request: KernelRequest, offset: int, processor: int, columns: int) -> Iterator[tuple[int, int]]:
-    """Yield (processor, columns) where `columns` of a layer that starts at `offset` really are."""
-    if request.quad:
+def _physical(request: KernelRequest, offset: int, stored: dict[int, int]) -> dict[int, int]:
+    """Return where the columns of a layer that starts at `offset` really are, in quad mode or with calcx4."""
+    taken: dict[int, int] = {}
+    for processor, columns in stored.items():
+        if request.calcx4:
+            taken[processor] = _parallel_columns(request, processor, offset, columns)
+            continue
         for quadrant in range(QUADRANTS):
             spread = sum(1 << column // QUADRANTS for column in bits_of(columns) if column % QUADRANTS == quadrant)
             if spread:
-                yield processor + PROCESSORS_PER_QUADRANT * quadrant, spread << offset
-    elif request.calcx4:
-        yield processor, _parallel_columns(request, processor, offset, columns)
-    else:
-        yield processor, columns << offset
+                taken[processor + PROCESSORS_PER_QUADRANT * quadrant] = spread << offset
+    return taken
 
 
 def parallel_quarter(shape: StreamShape) -> int:

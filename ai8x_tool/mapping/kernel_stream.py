@@ -160,11 +160,14 @@ def stored_columns(shape: StreamShape, length: int, processors: int, *, quad: bo
 
     Behind the kernels, zeros fill what is left of `length` reserved columns, except in quad mode.
     """
-    gaps = _gaps(shape)
+    gaps, split = _gaps(shape), _whole_ranks(shape)
     known: dict[bool, tuple[int, int]] = {}
-    result = []
+    result: list[int] = []
     for rank in range(processors):
-        whole = rank < _whole_ranks(shape)
+        whole = rank < split
+        if rank and whole and not (shape.flatten and shape.lead):
+            result.append(result[0])
+            continue
         if whole not in known:
             runs, end = _runs(shape, gaps, _sizes(shape, len(gaps), whole=whole))
             known[whole] = sum(((1 << run.columns) - 1) << run.start for run in runs), end

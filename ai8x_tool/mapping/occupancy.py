@@ -56,14 +56,16 @@ def rings(placed: PlacedNetwork) -> list[Ring]:
 def values(placed: PlacedNetwork) -> list[Value]:
     """Return everything that lies in data memory for some time, by the step in which it is born."""
     when = steps(placed)
-    found = [*_input_value(placed, when), *_buffer_value(placed)]
+    last = {
+        source: step for at, step in zip(placed.executed(), when.values(), strict=True) for source in at.layer.inputs
+    }
+    found = [*_input_value(placed, last), *_buffer_value(placed)]
     for at in placed.executed():
         layer = at.layer
         if at.streaming and not ends_stream(at, placed):
             continue
         born = when[layer.name]
-        readers = [when[reader.name] for reader in placed.network.readers(layer.name)]
-        dies = ALWAYS if layer.output or is_unloaded(placed, at) else max(readers, default=born)
+        dies = ALWAYS if layer.output or is_unloaded(placed, at) else last.get(layer.name, born)
         found.append(Value(layer.name, f"output of {layer.label}", output_words(at), born, dies, layer))
     return found
 
@@ -83,13 +85,12 @@ def input_storage(placed: PlacedNetwork) -> Words:
     return stored_words(placed.start, shape[1] * shape[2], fifo=placed.options.fifo)
 
 
-def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
+def _input_value(placed: PlacedNetwork, last: dict[Source, int]) -> list[Value]:
     start = placed.start
     if start.streaming:
         return []
-    readers = [when[reader.name] for reader in placed.network.readers(INPUT)]
     words = input_storage(placed)
-    return [Value(INPUT, "input data", [words], -1, max(readers, default=0))]
+    return [Value(INPUT, "input data", [words], -1, last.get(INPUT, 0))]
 
 
 def _buffer_value(placed: PlacedNetwork) -> list[Value]:

@@ -17,8 +17,8 @@ _TRANSPOSED_PADS = (0, 1, 2)
 
 def constraint_weight_width_mix(s: LayerSubject) -> Finding | None:
     """1-bit and binary weights cannot be mixed in one network."""
-    widths = {layer.bits for layer in s.network.layers}
-    return Finding("both occur") if s.layer.bits == BINARY and 1 in widths else None
+    mixed = s.layer.bits == BINARY and any(layer.bits == 1 for layer in s.network.layers)
+    return Finding("both occur") if mixed else None
 
 
 def constraint_output_shift(s: LayerSubject) -> Finding | None:

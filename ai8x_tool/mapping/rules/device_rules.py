@@ -18,7 +18,7 @@ def _needs(s: LayerSubject, wanted: bool, available: bool, what: str) -> Finding
 
 def constraint_layer_count(s: LayerSubject) -> Finding | None:
     """The network must fit the part's layer registers, hidden layers included."""
-    hidden = sum(s.placed.resets_accumulator(x) for x in s.placed.layers if x.layer.index <= s.layer.index)
+    hidden = s.placed.hidden[s.layer.index - s.network.first]
     if s.layer.index + hidden < s.device.layers:
         return None
     return Finding(f"{hidden} hidden layers before it, the {s.device.name} has {s.device.layers} layers")
