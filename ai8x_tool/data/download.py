@@ -1,4 +1,4 @@
-"""Files from the network: checked, resumed where they broke off, unpacked without trusting their content."""
+"""Downloads: verified, resumed where they broke off, unpacked without trusting their content."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def fetch(download: Download, folder: Path, console: Console) -> Path:
     """Return the path of `download` in `folder`; a file that is there is returned as it is, without any access.
 
     What has arrived is kept in ``<name>.part``, where the next try continues, and becomes ``<name>`` only when it is
-    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file by hand.
+    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file.
     """
     path = folder / download.name
     if path.is_file():
@@ -147,7 +147,7 @@ def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, cons
             _extract_member(tar, member, folder)
             progress.advance(archive.tell() - position)
             position = archive.tell()
-    # The checksum of the compressed data stands behind the last member.
+    # The checksum of the compressed data follows the last member.
     while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
         pass
 

@@ -1,4 +1,4 @@
-"""The recordings of Speech Commands v0.02 and what goes with them: background noise cut to pieces, LibriSpeech."""
+"""Recordings of Speech Commands v0.02, with pieces of background noise and LibriSpeech."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SILENCE, LIBRISPEECH = "_silence_", "librispeech"
 NOISE = "_background_noise_"
-# Position = class number of a folder (model zoo 4.6, 3).
+# Position = class number of a folder.
 FOLDERS = tuple(sorted((*COMMAND_WORDS, SILENCE, LIBRISPEECH)))
 
 _SERVER = "http://download.tensorflow.org/data/"
@@ -55,7 +55,7 @@ _BEFORE, _AFTER, _BLOCK = 3840, 12544, 128
 class Recording:
     """The `samples` (float32, −1…1, 16 kHz) of a word, named as its folder.
 
-    `group` orders the recordings of one split so that every data set is a contiguous range of it: LibriSpeech 0,
+    `group` orders the recordings of one split so that every dataset is a contiguous range of it: LibriSpeech 0,
     words 1, silence 2 in training and validation; words 0, words of the official benchmark 1, silence 2 in the test.
     """
 
@@ -65,7 +65,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Sources:
+class RecordingFolders:
     """Where the files are: the folder of Speech Commands, the benchmark set and LibriSpeech where present."""
 
     raw: Path
@@ -115,7 +115,7 @@ def read_wav(path: Path) -> NDArray[np.float32]:
     return samples
 
 
-def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
+def list_words(sources: RecordingFolders) -> dict[str, list[tuple[str, int, Path]]]:
     """Return (word, group, file) of every word's recordings, sorted, for the splits train, validation and test."""
     listed = {
         name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
@@ -145,7 +145,7 @@ def _benchmark_files(folder: Path | None) -> set[str]:
     return known | unknown
 
 
-def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
+def recordings(split: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> Iterator[Recording]:
     """Yield all recordings of `split` in the order of their group, read one by one."""
     if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))
@@ -160,7 +160,7 @@ def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources)
 
 
 def _silences(raw: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield 560 random pieces of every background noise, always the same (model zoo 4.6, 1)."""
+    """Yield 560 random pieces of every background noise, always the same."""
     random = np.random.default_rng(_SILENCE_SEED)
     for path in sorted((raw / NOISE).glob("*.wav")):
         noise = read_wav(path)
@@ -188,7 +188,7 @@ def _read_flac(path: Path) -> NDArray[np.float32]:
 
 
 def voiced_pieces(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in (model zoo 4.6, 2).
+    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in.
 
     The signal is scaled to peak 1. A voice sets in at a block of 128 samples with a mean magnitude above 0.03 that
     3840 samples precede; the search goes on 12544 samples later and stops when fewer than that remain.

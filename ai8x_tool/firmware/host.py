@@ -1,4 +1,4 @@
-"""Running a project that was compiled for this machine. spec: generated-c, section 9.2.
+"""Execution of a project that was compiled for this machine.
 
 The program is a process of its own; its accesses to the accelerator come through a pipe, loads wait for the answer.
 """
@@ -81,7 +81,7 @@ class Host(Session):
         interface = self.firmware.project.interface
         microseconds = max(1, round(interface.estimated_us)) if interface else 1
         self._records, writing = os.pipe()
-        command = [str(self.firmware.host), str(writing), str(microseconds)]
+        command = [str(self.firmware.host), str(writing), str(microseconds), str(os.getpid())]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,))
         finally:
@@ -111,6 +111,8 @@ class Host(Session):
                     self._terminal.put(value)
                 else:
                     fault = self._reply(bus, address, operation)
+            if self._terminal.endless and fault is None:
+                fault = self._stop("the program prints without end")
             if until == _ENDED and (self._terminal.failed or self._runs_forever):
                 return int(self._terminal.failed), self._stop("")  # an endless loop follows
             if fault is not None:

@@ -1,7 +1,4 @@
-"""The QAT policy: when quantization-aware training starts, and with how many bits.
-
-spec: quantization, section 4.1; qatv2, section 4.8.
-"""
+"""The QAT policy: when quantization-aware training starts, and with how many bits."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ DEFAULT_Z_SCORE = 8.0
 
 @dataclass(frozen=True)
 class Override:
-    """What one module has instead of the policy's values; None where it has the same."""
+    """Values of one module that replace those of the policy; None where it has the same."""
 
     weight_bits: int | None = None
     shift_quantile: float | None = None
@@ -27,7 +24,7 @@ class Override:
 
 @dataclass(frozen=True)
 class QatPolicy:
-    """Start epoch, weight bits and shift quantile; `overrides` gives single modules (by dotted name) others.
+    """Start epoch, weight bits and shift quantile; `overrides` has those of single modules, by dotted name.
 
     Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard
     deviations do not count; None means :data:`DEFAULT_Z_SCORE`.
@@ -68,12 +65,9 @@ _KEYS = ["start_epoch", "weight_bits", "shift_quantile", "overrides", "outlier_r
 
 def read_policy(path: Path) -> QatPolicy:
     """Read a policy file; unreadable, incomplete or mistyped content raises Ai8xError naming the file and the key."""
-    import yaml  # noqa: PLC0415  (models are built without it)
+    from ai8x_tool.readers.yaml_file import read_plain  # noqa: PLC0415  (models are built without it)
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+    content = read_plain(path)
     if not isinstance(content, dict):
         raise Ai8xError("a QAT policy is a mapping with start_epoch and weight_bits", where=str(path))
     for key in ("start_epoch", "weight_bits"):

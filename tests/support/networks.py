@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +177,11 @@ def synthesized(network, sample, project, options, console):
     """Return the project of a built network, as ``ai8x synthesize`` makes it."""
     described = PlacedDescription(network, network.placement)
     return synthesize_placed(described, sample, network.device, project, options, console)
+
+
+def changed(program, **values):
+    """Return a sampled program with other values of the program."""
+    return replace(program, program=replace(program.program, **values))
 
 
 def checked(program, tensors, **keys):

@@ -15,7 +15,8 @@ from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.settings import project_options, synthesis_options
 from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement
 
 
@@ -57,8 +58,9 @@ class DrawnNetwork:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.yaml"
             path.write_text(yaml.safe_dump(self.content, sort_keys=False))
-            settings = SynthesizeSettings(str(path), self.device.name, output=Path(folder) / "out", **self.options)
-            chosen, project = settings.synthesis_options(), settings.project_options()
+            place = {"network": str(path), "device": self.device.name, "output": Path(folder) / "out"}
+            settings = SynthesizeSettings(**place, **self.options)
+            chosen, project = synthesis_options(settings), project_options(settings)
             description = read_description(path, self.device, QUIET, skip_layers=chosen.skip_yaml_layers)
         parameters = load_parameters(description, self.checkpoint(), self.device, QUIET, chosen.parameters)
         described = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)

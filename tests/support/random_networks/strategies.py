@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from ai8x_tool.device import DEVICES
@@ -50,6 +52,9 @@ def _begin(d: Draft):
         d.tensors.append(tensor)
     if fed and d.flag() and begin.streams(d, tensor) is not None:
         return shape
+    if fed:  # the whole frame lies in data memory
+        tensor = d.latest = replace(tensor, end=max(tensor.end, 4 * tensor.pixels))
+        d.used.append((tensor.start, tensor.end))
     if "fast_fifo_quad" in d.options:
         output = begin.quad_layer(d, tensor)
     elif count > 1:

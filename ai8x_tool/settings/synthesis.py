@@ -1,0 +1,274 @@
+"""Options of ``ai8x synthesize``, by concern; spelled as people know them from the reference tools.
+
+A project's own settings file lists them in the order of their declaration: each base of `SynthesizeSettings` adds its
+options after those of the bases to its right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.device import Device, find_device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import find_config, find_file, locate
+from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
+from ai8x_tool.settings.model import device_option
+from ai8x_tool.settings.option import Legacy, Settings, option, options_of, required
+from ai8x_tool.settings.program import (
+    CHECKS,
+    FIFO,
+    NAMES,
+    PROGRAM,
+    RISCV,
+    FifoSettings,
+    FileNameSettings,
+    PatternSettings,
+    ProgramSettings,
+    RepetitionSettings,
+    RiscvSettings,
+)
+
+INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
+CHECKPOINTS = "models/checkpoints"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputSettings(Settings):
+    """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
+
+    panel: ClassVar[str] = INPUT
+
+    network: str = required(
+        "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
+        "placement is found automatically.",
+        "--network",
+        aliases=("--config-file",),
+        metavar="FILE|NAME",
+        named_in="configs/networks",
+    )
+    write_network: Path | None = option(
+        None,
+        "Write the network description with its placement, also one that was found automatically, to this file.",
+        metavar="FILE",
+        place=True,
+    )
+    device: str = device_option()
+    model: str | None = option(
+        None,
+        "Name of the model, for --verify.",
+        "--model",
+        aliases=("--arch",),
+        metavar="MODEL",
+        default="that of the checkpoint",
+    )
+    dataset: str | None = option(
+        None, "Name of the dataset, for --verify.", metavar="DATASET", default="that of the network description"
+    )
+    evaluation_recipe: str | None = option(
+        None,
+        "Recipe whose section `evaluate` says how the model is built, for --verify.",
+        metavar="FILE|NAME",
+        default="the recipe",
+        named_in="configs/recipes",
+    )
+    checkpoint: Path | None = option(
+        None,
+        "Quantized checkpoint: a file, or a name in models/checkpoints.",
+        "--checkpoint",
+        aliases=("--checkpoint-file",),
+        metavar="FILE|NAME",
+        named_in=CHECKPOINTS,
+    )
+    sample_input: Path | None = option(
+        None,
+        "Sample for the known-answer test (.npy, int64).",
+        metavar="FILE",
+        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x",
+        named_in=CHECKPOINTS,
+    )
+
+    @property
+    def part(self) -> Device:
+        """The device."""
+        return find_device(self.device)
+
+    def network_file(self) -> Path:
+        """Return the network description's file."""
+        return find_config("networks", self.network)
+
+    def checkpoint_file(self) -> Path | None:
+        """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
+        return None if self.checkpoint is None else find_file(CHECKPOINTS, self.checkpoint, "checkpoint")
+
+    def sample_file(self, dataset: str) -> Path:
+        """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped.
+
+        Raises Ai8xError if there is none; a given one need not exist.
+        """
+        given = self.sample_input
+        if given is not None:
+            return given if given.is_file() else locate(CHECKPOINTS, given) or given
+        name = f"sample_{dataset.lower()}.npy"
+        here = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
+        found = here or locate(CHECKPOINTS, name)
+        if found is None:
+            fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
+            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProjectSettings(Settings):
+    """Where the project is written. `output` is its own folder; without it the folder is `test_dir` / `prefix`."""
+
+    panel: ClassVar[str] = PROJECT
+
+    output: Path | None = option(None, "Folder of the project.", "--output", "-o", metavar="FOLDER", place=True)
+    test_dir: Path | None = option(
+        None,
+        "Folder in which a folder with the project's name is created, without --output.",
+        metavar="FOLDER",
+        default="build",
+        place=True,
+    )
+    prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="that of its folder")
+    overwrite: bool = option(
+        False,
+        "Replace generated files in an existing folder; other files there, project.mk and .vscode are kept.",
+        place=True,
+    )
+    check: Path | None = option(
+        None,
+        "Write nothing, but compare with the project in this folder; the exit status is 1 if they differ.",
+        metavar="FOLDER",
+        panel=CHECKS,
+        place=True,
+    )
+    explain: str | None = option(
+        None,
+        "Write nothing, but show every register of this layer with all fields: a number or a name.",
+        metavar="LAYER",
+        panel=CHECKS,
+        place=True,
+    )
+    verify: bool | None = option(
+        None,
+        "Verify the whole chain from model to firmware, or do not even run the program on the virtual device.",
+        "--verify",
+        panel=CHECKS,
+        default="run it on the virtual device, and write nothing if it computes something else than the network",
+        place=True,
+    )
+    board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the project is written to; None if nothing is to be written."""
+        if self.check is not None or self.explain is not None:
+            return None
+        if self.output is not None or self.prefix is None:
+            return self.output
+        return (self.test_dir or Path("build")) / self.prefix
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToleranceSettings(Settings):
+    """Checks that can be switched off."""
+
+    panel: ClassVar[str] = CHECKS
+
+    overlap_data: bool = option(False, "Let layers overwrite data before everything that reads it has done so.")
+    error_stop: bool = option(True, "Report conflicts in data memory as warnings.")
+    warn_zero: bool = option(True, "Do not warn about outputs that are all 0 for the sample.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExcerptSettings(Settings):
+    """Parts of the network, of the checkpoint and of the description that are used, and values that replace theirs."""
+
+    panel: ClassVar[str] = NETWORK
+
+    start_layer: int = option(0, "Number of the layer that is executed first.", metavar="N", needs="pipeline")
+    stop_after: int | None = option(None, "Number of the last layer; the ones after it are left out.", metavar="N")
+    input_offset: int | None = option(
+        None, "Offset of the input in data memory in bytes, instead of the first layer's in_offset.", metavar="BYTES"
+    )
+    output_width: int | None = option(
+        None, "Bits of the last layer's output: 8 or 32.", metavar="BITS", default="as described"
+    )
+    weight_start: int = option(0, "First column of kernel memory to use, so that two networks fit.", metavar="COLUMN")
+    skip_checkpoint_layers: int = option(
+        0, "Number of layers at the start of the checkpoint that are ignored.", metavar="N"
+    )
+    skip_yaml_layers: int = option(0, "Number of layers at the start of the description that are ignored.", metavar="N")
+    weight_input: Path | None = option(
+        None, "File (.npy) with the weights of a network without checkpoint (`arch: test`).", metavar="FILE"
+    )
+    bias_input: Path | None = option(
+        None, "File (.npy) with the biases of a network without checkpoint (`arch: test`).", metavar="FILE"
+    )
+    ignore_bn: bool = option(False, "Ignore batch normalization in the checkpoint that is not folded into weights.")
+    ignore_bias_groups: bool = option(False, "Store biases in any quadrant, not only in those that the layer uses.")
+    ignore_streaming: bool = option(False, "Ignore all `streaming` keys.")
+    no_bias: str | None = option(
+        None, "Numbers of the layers whose biases are ignored, separated by commas, or all.", metavar="N,…|all"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesizeSettings(
+    ExcerptSettings,
+    ToleranceSettings,
+    ExecutionSettings,
+    ReadBackSettings,
+    HardwareSettings,
+    PatternSettings,
+    RepetitionSettings,
+    RiscvSettings,
+    FifoSettings,
+    ProgramSettings,
+    FileNameSettings,
+    ProjectSettings,
+    InputSettings,
+):
+    """All options of ``ai8x synthesize``. Raises Ai8xError for options that contradict each other or the device."""
+
+    panels: ClassVar[tuple[str, ...]] = (
+        *(INPUT, PROJECT, PROGRAM, CHECKS, HARDWARE, FIFO, RISCV, NETWORK, NAMES, DEBUGGING),
+    )
+    legacy: ClassVar[tuple[Legacy, ...]] = (
+        Legacy(("--compact-data", "--no-compact-data")),
+        Legacy(("--compact-weights",)),
+        Legacy(("--embedded-code", "-e")),
+        Legacy(("--new-kernel-loader",)),
+        Legacy(("--no-version-check",)),
+        Legacy(("--version-check-interval",), int),
+        Legacy(("--upstream",), str),
+        Legacy(("--short-log", "--log-last-only", "--verbose-all")),
+        Legacy(("--no-progress",)),
+        Legacy(("--yamllint",), str),
+        Legacy(("--unroll-mlator",), int),
+        Legacy(("--unroll-8bit",), int),
+        Legacy(("--unroll-wide",), int),
+        Legacy(("--ignore-energy-warning",)),
+        Legacy(("--ignore-mlator-warning",)),
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        if self.output_width not in (None, 8, 32):
+            raise Ai8xError(f"output width {self.output_width}: must be 8 or 32")
+        for choice in options_of(SynthesizeSettings).values():
+            needs = choice.declaration.needs
+            if needs is not None and getattr(self, choice.name) and not getattr(self.part, needs):
+                raise Ai8xError(f"{choice.names[0]} needs a {choice.devices()}", fix="leave it out")
+        if self.max_speed and self.pll is False:
+            raise Ai8xError("--max-speed needs the PLL", fix="leave out --no-pll")
+        if (self.fast_fifo or self.fast_fifo_quad) and not self.uses_riscv:
+            raise Ai8xError("the fast FIFO can only be written by the RISC-V core", fix="add --riscv")
+        if self.deepsleep and not self.uses_riscv:
+            raise Ai8xError("--deepsleep is for the Arm core while the RISC-V core works", fix="add --riscv")
+        if self.one_shot and self.timer is not None:
+            raise Ai8xError("--one-shot and --timer exclude each other", fix="leave one of them out")
