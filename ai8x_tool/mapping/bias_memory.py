@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from ai8x_tool.device import Device
 from ai8x_tool.device.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
@@ -41,9 +39,13 @@ class BiasRequest:
     spare: int = 0
     known: bool = True
 
-    def same_values(self, other: BiasRequest) -> bool:
-        """True if both layers can share storage."""
-        return self.known and other.known and np.array_equal(self.values, other.values)
+    @property
+    def content(self) -> tuple[object, ...]:
+        """What layers have in common that share storage: equal values, which they read from the same places."""
+        layout: tuple[object, ...] = self.quad, self.calcx4, self.lead, self.spare
+        if self.depthwise:
+            layout = self.processors, self.output_passes, self.broadcast
+        return self.depthwise, layout, self.values.tobytes()
 
     @property
     def bound_to_processors(self) -> bool:
@@ -73,12 +75,13 @@ class BiasMemory:
         placed: dict[int, BiasPlacement] = {}
         originals: list[BiasRequest] = []
         copies: dict[int, int] = {}
+        known: dict[tuple[object, ...], int] = {}
         for request in requests:
-            original = next((o for o in originals if o.same_values(request)), None)
-            if original is None:
+            original = known.setdefault(request.content, request.index) if request.known else request.index
+            if original == request.index:
                 originals.append(request)
             else:
-                copies[request.index] = original.index
+                copies[request.index] = original
         for request in originals:
             if request.bound_to_processors:
                 placed[request.index] = self._place_bound(request)

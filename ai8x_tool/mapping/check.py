@@ -9,10 +9,10 @@ from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.bias_memory import BiasMemory
 from ai8x_tool.mapping.check_data import data_violations
-from ai8x_tool.mapping.kernel_memory import KernelMemory
+from ai8x_tool.mapping.kernel_allocation import KernelAllocation
 from ai8x_tool.mapping.memories import fill_bias_memory, fill_kernel_memory, used_quadrants
 from ai8x_tool.mapping.options import MappingOptions
-from ai8x_tool.mapping.placed import PlacedNetwork, place
+from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork, place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.mapping.rules.allocation_rules import ALLOCATION_RULES
 from ai8x_tool.mapping.rules.device_rules import DEVICE_RULES
@@ -43,6 +43,9 @@ LAYER_PHASES = (
 )
 """Phases whose rules see layers in their places; each rule is checked on all layers before the next rule."""
 
+_RULES = tuple(rule for phase in LAYER_PHASES for rule in phase.rules)
+_CONSTRAINTS = tuple(rule for rule in _RULES if rule_kind(rule) == "constraint")
+
 
 def violations(
     network: Network, placement: Placement, device: Device, options: MappingOptions | None = None
@@ -70,8 +73,15 @@ def examine(
         yield as_violation(error)
         return
     yield from layer_violations(placed, errors_only=errors_only)
-    yield from memory_violations(placed)
-    yield from data_violations(placed)
+    if all(_has_maps(at) for at in placed.layers):
+        yield from memory_violations(placed)
+        yield from data_violations(placed)
+
+
+def _has_maps(at: PlacedLayer) -> bool:
+    """Return whether a layer's maps have a processor for each channel; else nothing can be said of its memories."""
+    inputs, outputs = at.view.inputs_per_pass, at.view.outputs_per_pass
+    return (at.own_processors.bit_count(), at.output_map.bit_count()) == (inputs, outputs)
 
 
 def as_violation(error: Ai8xError) -> Violation:
@@ -82,21 +92,19 @@ def as_violation(error: Ai8xError) -> Violation:
 def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Iterator[Violation]:
     """Yield what the rules about single layers object to."""
     subjects = [LayerSubject(placed, at) for at in placed.layers]
-    for phase in LAYER_PHASES:
-        for rule in phase.rules:
-            if errors_only and rule_kind(rule) != "constraint":
-                continue
-            for subject in subjects:
+    for rule in _CONSTRAINTS if errors_only else _RULES:
+        for subject in subjects:
+            if rule(subject) is not None:
                 violation = find(rule, subject)
-                if violation is not None:
-                    yield violation
+                assert violation is not None
+                yield violation
 
 
 def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:
     """Yield the first kernels, and the first bias, for which there is no space."""
     try:
         quadrants = used_quadrants(placed)
-        fill_kernel_memory(placed, KernelMemory(placed.device, placed.options.weight_start))
+        fill_kernel_memory(placed, KernelAllocation(placed.device, placed.options.weight_start))
         fill_bias_memory(placed, BiasMemory(placed.device), quadrants)
     except Ai8xError as error:
         yield as_violation(error)

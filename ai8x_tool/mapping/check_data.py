@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ai8x_tool.mapping.occupancy import ALWAYS, Ring, Value, rings, steps, values
+from ai8x_tool.mapping.occupancy import ALWAYS, Ring, Value, input_storage, is_unloaded, rings, steps, values
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.reads import wrong_read
 from ai8x_tool.mapping.rules.data_rules import (
+    BufferUse,
     Extent,
+    Kept,
     Neighbours,
     Overwriting,
     Placed,
@@ -18,9 +20,11 @@ from ai8x_tool.mapping.rules.data_rules import (
     Trailing,
     constraint_buffer_memory,
     constraint_buffer_output,
+    constraint_buffer_use,
     constraint_buffers_apart,
     constraint_buffers_readahead,
     constraint_input_memory,
+    constraint_output_kept,
     constraint_output_memory,
     constraint_overwriting,
     constraint_reads_source,
@@ -28,32 +32,49 @@ from ai8x_tool.mapping.rules.data_rules import (
     constraint_trailing_overlap,
     hint_trailing_overlap,
 )
+from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
+from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.mapping.streaming import ends_stream
-from ai8x_tool.mapping.words import Words, first_common, input_words, reading_times, writing_times, written_words
-from ai8x_tool.network.layer import BUFFER, INPUT
+from ai8x_tool.mapping.words import (
+    Words,
+    first_common,
+    input_words,
+    reading_times,
+    writing_times,
+    written_words,
+)
+from ai8x_tool.network.layer import BUFFER
 from ai8x_tool.rule import Violation, find
 
 
 def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
     """Yield everything that is wrong with data memory: streaming layers first, then layer by layer as executed."""
     found = rings(placed)
+    alive = values(placed)
     if placed.options.fifo:
         yield from _streaming(placed, found)
-    alive = values(placed)
+    yield from _loaded(placed, alive)
+    for ring in found:
+        yield from _ring(ring, alive)
     when = steps(placed)
     for at in placed.executed():
+        subject = LayerSubject(placed, at)
+        yield from _present(*(find(rule, subject) for rule in RESULT_RULES))
         yield from _within_memory(placed, at)
-        reading = find(constraint_reads_source, Reading(at, wrong_read(placed, at)))
-        if reading is not None:
-            yield reading
+        yield from _present(find(constraint_reads_source, Reading(at, wrong_read(placed, at))))
+        yield from _buffer_use(placed, at)
         if not at.streaming or ends_stream(at, placed):
             yield from _written(placed, at, alive, when[at.layer.name])
-    for ring in found:
-        yield from _ring(placed, ring, alive)
+        elif at.layer.output or is_unloaded(placed, at):
+            yield from _present(find(constraint_output_kept, Kept(at, streams_on=True)))
 
 
 def _present(*violations: Violation | None) -> Iterator[Violation]:
     yield from (violation for violation in violations if violation is not None)
+
+
+def _written_by(placed: PlacedNetwork, at: PlacedLayer) -> list[Words]:
+    return written_words(at, resets=placed.resets_accumulator(at))
 
 
 def _extent(at: PlacedLayer, written: list[Words]) -> Extent:
@@ -67,12 +88,37 @@ def _extent(at: PlacedLayer, written: list[Words]) -> Extent:
 
 def _within_memory(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
     if not at.streaming:
-        words = input_words(at)
-        extent = Extent(at, 4 * words.first, 4 * words.last + 3, words.instances)
+        extent = _extent(at, [input_words(at)])
         yield from _present(find(constraint_input_memory, Placed(placed.device, extent)))
     if not at.streaming or ends_stream(at, placed):
         extent = _extent(at, written_words(at))
         yield from _present(find(constraint_output_memory, Placed(placed.device, extent)))
+
+
+# -- Before the first layer: the input, rolling buffers ----------------------------------------------------------------
+
+
+def _loaded(placed: PlacedNetwork, alive: list[Value]) -> Iterator[Violation]:
+    """Yield what the input overwrites when it is stored: what the inference before left for this one."""
+    start = placed.start
+    if start.streaming:
+        return
+    words = input_storage(placed)
+    yield from _destroyed(_extent(start, [words]), words, alive, "the input")
+
+
+def _ring(ring: Ring, alive: list[Value]) -> Iterator[Violation]:
+    """Yield data that a rolling buffer destroys: what lives while layers stream, and is not written by them."""
+    yield from _destroyed(_extent(ring.at, [ring.words]), ring.words, alive, "its rolling buffer")
+
+
+def _destroyed(extent: Extent, words: Words, alive: list[Value], what: str) -> Iterator[Violation]:
+    for value in alive:
+        common = first_common([words], value.words) if value.source is BUFFER else None
+        if common is not None:
+            place = common[0], 4 * common[1]
+            subject = Overwriting(extent, value.label, "that the next inference reads", *place, what=what)
+            yield from _present(find(constraint_overwriting, subject))
 
 
 def _streaming(placed: PlacedNetwork, found: list[Ring]) -> Iterator[Violation]:
@@ -106,22 +152,25 @@ def _own_output(at: PlacedLayer, words: int) -> Extent:
     return Extent(at, at.out_offset - view.skipped_bytes, at.out_offset + 4 * size)
 
 
-def _ring(placed: PlacedNetwork, ring: Ring, alive: list[Value]) -> Iterator[Violation]:
-    """Yield data that a rolling buffer destroys: what lives while layers stream, and is not written by them."""
-    extent = Extent(ring.at, 4 * ring.words.first, 4 * ring.words.last + 3, ring.words.instances)
-    for value in alive:
-        if value.born >= 0 or value.source is INPUT:
-            continue
-        common = first_common([ring.words], value.words)
-        if common is not None:
-            instance, word = common
-            subject = Overwriting(extent, value.label, "that the next inference reads", instance, 4 * word)
-            yield from _present(find(constraint_overwriting, subject))
+# -- Layers ------------------------------------------------------------------------------------------------------------
+
+
+def _buffer_use(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
+    """Yield a layer that changes the rolling buffer elsewhere than it should."""
+    buffer, where, layer = placed.network.buffer, placed.placement.buffer, at.layer
+    if buffer is None or where is None or not (layer.buffer_shift or layer.buffer_insert):
+        return
+    position = 4 * buffer.size[1] * -(-buffer.channels // 64)
+    offset = where.offset
+    if not layer.buffer_shift:
+        offset += (buffer.size[0] - layer.buffer_insert) * position
+    subject = BufferUse(at, f"the rolling buffer {buffer.name}", where.processors, offset, buffer.channels)
+    yield from _present(find(constraint_buffer_use, subject))
 
 
 def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[Value], step: int) -> Iterator[Violation]:
     """Yield the data that a layer's output overwrites although they are still needed."""
-    written = written_words(at)
+    written = _written_by(placed, at)
     extent = _extent(at, written)
     for value in alive:
         if value.born >= step or value.dies < step or _belongs(at, value):
@@ -129,11 +178,10 @@ def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[Value], step: i
         common = first_common(written, value.words)
         if common is None:
             continue
-        reads = value.source in at.layer.inputs
-        if reads and value.dies == step:
-            yield from _own_input(placed, at, value, extent, common)
+        if value.source in at.layer.inputs and value.dies == step:
+            yield from _own_input(placed, at, value, extent, alive)
             continue
-        why = _reason(placed, value, step)
+        why = _reason(placed, value)
         free = _free_offset(placed, extent, alive, step)
         subject = Overwriting(extent, value.label, why, common[0], 4 * common[1], free)
         yield from _present(find(constraint_overwriting, subject))
@@ -144,7 +192,7 @@ def _belongs(at: PlacedLayer, value: Value) -> bool:
     return value.source is BUFFER and bool(at.layer.buffer_shift or at.layer.buffer_insert)
 
 
-def _reason(placed: PlacedNetwork, value: Value, step: int) -> str:
+def _reason(placed: PlacedNetwork, value: Value) -> str:
     if value.dies == ALWAYS:
         return "that the next inference reads" if value.source is BUFFER else "that is unloaded at the end"
     reader = placed[placed.placement.order[value.dies]]
@@ -152,11 +200,11 @@ def _reason(placed: PlacedNetwork, value: Value, step: int) -> str:
 
 
 def _own_input(
-    placed: PlacedNetwork, at: PlacedLayer, value: Value, extent: Extent, common: tuple[int, int]
+    placed: PlacedNetwork, at: PlacedLayer, value: Value, extent: Extent, alive: list[Value]
 ) -> Iterator[Violation]:
-    early = _changed_early(at)
+    early = _changed_early(placed, at)
     if early is not None:
-        free = _free_offset(placed, extent, values(placed), steps(placed)[at.layer.name])
+        free = _free_offset(placed, extent, alive, steps(placed)[at.layer.name])
         subject = Overwriting(extent, value.label, "that the layer has yet to read", early[0], 4 * early[1], free)
         yield from _present(find(constraint_overwriting, subject))
         return
@@ -167,12 +215,12 @@ def _own_input(
     yield from _present(refused or find(hint_trailing_overlap, subject_))
 
 
-def _changed_early(at: PlacedLayer) -> tuple[int, int] | None:
+def _changed_early(placed: PlacedNetwork, at: PlacedLayer) -> tuple[int, int] | None:
     """Return (instance, word) of an input word that the layer changes before it has read it last."""
     read = input_words(at)
     last = np.full(read.last + 1, -1, np.int64)
     last[read.positions()] = reading_times(at)
-    for words, times in writing_times(at):
+    for words, times in writing_times(at, resets=placed.resets_accumulator(at)):
         instances = words.instances & read.instances
         if not instances:
             continue
@@ -186,15 +234,16 @@ def _changed_early(at: PlacedLayer) -> tuple[int, int] | None:
 
 def _free_offset(placed: PlacedNetwork, output: Extent, alive: list[Value], step: int) -> int | None:
     """Return the lowest offset from which `output` would overwrite nothing that is needed in `step`."""
-    size = placed.device.instance_size // 4
-    used = np.zeros(size, bool)
-    for value in alive:
-        if value.born < step <= value.dies:
-            for words in value.words:
-                if words.instances & output.instances:
-                    positions = words.positions()
-                    used[positions[(positions >= 0) & (positions < size)]] = True
-    breaks = np.flatnonzero(np.concatenate([[True], used, [True]]))
-    needed = (output.last - output.first + 1) // 4
-    starts = breaks[:-1][np.diff(breaks) > needed]
-    return 4 * int(starts[0]) if len(starts) else None
+    busy = [
+        (words.first, words.last)
+        for value in alive
+        if value.born < step <= value.dies
+        for words in value.words
+        if words.instances & output.instances
+    ]
+    needed, offset = (output.last + 1 - output.first) // 4, 0
+    for first, last in sorted(busy):
+        if first - offset >= needed:
+            break
+        offset = max(offset, last + 1)
+    return 4 * offset if offset + needed <= placed.device.instance_size // 4 else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -71,54 +73,38 @@ def stream_shape(at: PlacedLayer) -> StreamShape:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A run of columns: `data` is (columns, 9) with byte 0 first, `start` relative to the layer's first column."""
+    """A run of columns: `data` is (processors, columns, 9) with byte 0 first; `start` counts from the layer's first."""
 
     start: int
     data: Bytes
 
 
-class _Cursor:
-    """Puts byte strings into columns, each filled from byte 8 towards byte 0."""
+class Run(NamedTuple):
+    """Bytes that are put without a gap, from column `start` on: `lead` zeros, then groups `first` up to `end`."""
 
-    def __init__(self, column: int) -> None:
-        self.column = column
-        self.runs: list[tuple[int, list[Bytes]]] = []
-        self.filled = 0
-        self.open = False
+    start: int
+    lead: int
+    first: int
+    end: int
+    size: int
 
-    def skip(self, columns: int) -> None:
-        """Leave the current column and go `columns` further; what is partly filled stays so."""
-        if columns:
-            self.column += columns
-            self.filled, self.open = 0, False
-
-    def put(self, data: Bytes) -> None:
-        if not len(data):
-            return
-        if not self.open:
-            self.runs.append((self.column, []))
-            self.open = True
-        self.runs[-1][1].append(data)
-        full, self.filled = divmod(self.filled + len(data), COLUMN_BYTES)
-        self.column += full
-
-    def columns(self) -> list[Columns]:
-        result = []
-        for start, parts in self.runs:
-            stream = np.concatenate(parts)
-            padded = np.zeros(ceil_div(len(stream), COLUMN_BYTES) * COLUMN_BYTES, np.uint8)
-            padded[: len(stream)] = stream
-            result.append(Columns(start, np.ascontiguousarray(padded.reshape(-1, COLUMN_BYTES)[:, ::-1])))
-        return result
+    @property
+    def columns(self) -> int:
+        """Columns that the bytes take."""
+        return ceil_div(self.size, COLUMN_BYTES)
 
 
 def _gaps(shape: StreamShape) -> list[int]:
     """Return, for each group of outputs in stream order, how many columns are skipped before it."""
     step = shape.per_byte
+    rounds = 1 if shape.depthwise else ceil_div(shape.outputs_per_pass, 1 if shape.flatten else step)
+    turns = 1 if shape.depthwise else shape.output_passes
+    packed = shape.output_map >> lowest(shape.output_map)
+    if not packed & packed + 1:  # no holes
+        return [0] * rounds * turns
     gaps = []
-    for _ in range(1 if shape.depthwise else shape.output_passes):
-        remaining = shape.output_map >> lowest(shape.output_map)
-        rounds = 1 if shape.depthwise else ceil_div(shape.outputs_per_pass, 1 if shape.flatten else step)
+    for _ in range(turns):
+        remaining = packed
         for _ in range(rounds):
             skipped = 0
             while remaining and not remaining & ((1 << step) - 1):
@@ -127,6 +113,73 @@ def _gaps(shape: StreamShape) -> list[int]:
             remaining >>= step
             gaps.append(skipped)
     return gaps
+
+
+def _sizes(shape: StreamShape, groups: int, *, whole: bool) -> list[int]:
+    """Return how many bytes each group of outputs takes; `whole`: for processors with a channel in every pass.
+
+    Where there is no channel, or no output, a kernel takes area/per_byte zero bytes.
+    """
+    step, passes = shape.per_byte, shape.input_passes
+    if shape.flatten:
+        length = shape.pixels * passes
+        full, rest = divmod(shape.outputs, step)
+        sizes = [length] * full + ([ceil_div(rest * length, step)] if rest else [])
+        return (sizes + [1 // step] * groups)[:groups]
+    present = min(groups, 1 if shape.depthwise else ceil_div(shape.outputs, step))
+    short = shape.area // step
+    kernels = passes * shape.area if whole else (passes - 1) * shape.area + short
+    return [kernels] * present + [passes * short] * (groups - present)
+
+
+def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[Run], int]:
+    """Return where the groups are put, and the first column behind them; the lead-in for unaligned outputs counts."""
+    column, surplus = divmod(shape.lead * shape.area * (1 if shape.flatten else shape.input_passes), COLUMN_BYTES)
+    lead = surplus // shape.per_byte
+    starts = [0, *(number for number, gap in enumerate(gaps) if gap and number), len(gaps)]
+    runs, filled = [], 0
+    for first, end in pairwise(starts):
+        if first:
+            column, filled, lead = column + gaps[first], 0, 0
+        size = lead + sum(sizes[first:end])
+        if size:
+            runs.append(Run(column, lead, first, end, size))
+        column, filled = column + size // COLUMN_BYTES, size % COLUMN_BYTES
+    return runs, column + (1 if filled else 0)
+
+
+def _whole_ranks(shape: StreamShape) -> int:
+    """Return how many processors have a channel in every pass; of narrow weights, others store less."""
+    if shape.per_byte == 1 or shape.flatten:
+        return shape.inputs_per_pass
+    return min(shape.inputs_per_pass, shape.inputs - (shape.input_passes - 1) * shape.inputs_per_pass)
+
+
+def stored_columns(shape: StreamShape, length: int, processors: int, *, quad: bool = False) -> list[int]:
+    """Return which columns each processor stores, as 1 bits, counted from the layer's first column.
+
+    Behind the kernels, zeros fill what is left of `length` reserved columns, except in quad mode.
+    """
+    gaps, split = _gaps(shape), _whole_ranks(shape)
+    known: dict[bool, tuple[int, int]] = {}
+    result: list[int] = []
+    for rank in range(processors):
+        whole = rank < split
+        if rank and whole and not (shape.flatten and shape.lead):
+            result.append(result[0])
+            continue
+        if whole not in known:
+            runs, end = _runs(shape, gaps, _sizes(shape, len(gaps), whole=whole))
+            known[whole] = sum(((1 << run.columns) - 1) << run.start for run in runs), end
+        columns, end = known[whole]
+        tail = 0 if quad else length + shape.lead - end
+        if tail > 0:
+            columns |= ((1 << tail) - 1) << end
+            end += tail
+        if shape.flatten:
+            length = end  # as the reference does: with a lead-in, each processor stores more than the one before
+        result.append(columns)
+    return result
 
 
 def displaced_output(shape: StreamShape) -> int | None:
@@ -142,7 +195,8 @@ def displaced_output(shape: StreamShape) -> int | None:
     area, passes = (1, shape.pixels * shape.input_passes) if shape.flatten else (shape.area, shape.input_passes)
     first = used[0] - shape.lead
     span = used[-1] + 1 - first
-    position = shape.lead * area * (1 if shape.flatten else passes) // step
+    column, surplus = divmod(shape.lead * area * (1 if shape.flatten else passes), COLUMN_BYTES)
+    position = COLUMN_BYTES * column + surplus // step
     for group, gap in enumerate(_gaps(shape)):
         if gap:
             position = COLUMN_BYTES * (position // COLUMN_BYTES + gap)
@@ -182,93 +236,56 @@ def _kernel_bytes(kernels: IntArray, shape: StreamShape, groups: int, rank: npt.
     return _merge(np.moveaxis(taken, 3, -1), shape.bits)[..., ::-1]
 
 
-def _present(shape: StreamShape, count: int, groups: int, rank: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """Return (rank, group, pass): whether the processor has a channel and a kernel there."""
-    c = rank.reshape(-1, 1, 1)
-    m = (np.arange(groups) * shape.per_byte).reshape(1, -1, 1)
-    e = np.arange(shape.input_passes).reshape(1, 1, -1)
-    present: npt.NDArray[np.bool_] = (e * shape.inputs_per_pass + c < shape.inputs) & (c + m * shape.inputs < count)
-    return present
+def _flat_bytes(stored: IntArray, shape: StreamShape, ranks: npt.NDArray[np.int64]) -> Bytes:
+    """Return the bytes (rank, all outputs) of a flattened layer: output by output, pixel by pixel, pass by pass."""
+    cube = stored.reshape(shape.outputs, shape.input_passes, shape.inputs_per_pass, shape.pixels)[:, :, ranks]
+    rows = cube.transpose(2, 0, 3, 1).reshape(len(ranks), -1)
+    padded = np.zeros((len(ranks), ceil_div(rows.shape[1], shape.per_byte) * shape.per_byte), np.int64)
+    padded[:, : rows.shape[1]] = rows
+    return _merge(padded.reshape(len(ranks), -1, shape.per_byte), shape.bits)
 
 
-def _flat_rows(weights: IntArray, shape: StreamShape, rank: int) -> IntArray:
-    """Return the rows (outputs, pixels·passes) of one processor of a flattened layer, pass fastest."""
-    cube = weights.reshape(shape.outputs, shape.input_passes, shape.inputs_per_pass, shape.pixels)
-    return cube[:, :, rank].transpose(0, 2, 1).reshape(shape.outputs, -1)
+def _group_bytes(stored: IntArray, shape: StreamShape, ranks: npt.NDArray[np.int64], sizes: list[int]) -> Bytes:
+    """Return the bytes (rank, all groups), as many as `sizes` say; where there is no kernel, zeros."""
+    total = np.zeros((len(ranks), sum(sizes)), np.uint8)
+    if shape.flatten:
+        data = _flat_bytes(stored, shape, ranks)
+    else:
+        present = 1 if shape.depthwise else ceil_div(shape.outputs, shape.per_byte)
+        merged = _kernel_bytes(stored.reshape(-1, shape.area), shape, min(present, len(sizes)), ranks)
+        channel = np.arange(shape.input_passes) * shape.inputs_per_pass + ranks[:, None]
+        if int(channel.max()) >= shape.inputs:
+            merged = merged * (channel < shape.inputs)[:, None, :, None]
+        data = merged.reshape(*merged.shape[:2], -1)[:, :, : sizes[0]].reshape(len(ranks), -1)
+    size = min(data.shape[1], total.shape[1])
+    total[:, :size] = data[:, :size]
+    return total
 
 
-def _flat_groups(weights: IntArray, shape: StreamShape, rank: int, groups: int) -> list[Bytes]:
-    rows, per_byte = _flat_rows(weights, shape, rank), shape.per_byte
-    result = []
-    for group in range(groups):
-        part = rows[group * per_byte : (group + 1) * per_byte].reshape(-1)
-        if not len(part):
-            result.append(np.zeros(1 // per_byte, np.uint8))
-            continue
-        padded = np.zeros(ceil_div(len(part), per_byte) * per_byte, np.int64)
-        padded[: len(part)] = part
-        result.append(_merge(padded.reshape(-1, per_byte), shape.bits))
-    return result
-
-
-def empty_streams(shape: StreamShape, processors: int) -> list[tuple[list[Columns], int, int]]:
-    """Return what :func:`layer_streams` does, with zeros instead of weights, at a fraction of the cost."""
-    regular = not any(_gaps(shape)) and not shape.flatten
-    if not regular or (shape.per_byte > 1 and shape.inputs < shape.input_passes * shape.inputs_per_pass):
-        count = shape.outputs * shape.inputs * (shape.pixels if shape.flatten else shape.area)
-        weights = np.zeros(count // (shape.inputs if shape.depthwise else 1), np.int64)
-        flat = (shape.outputs, -1) if shape.flatten else (-1, shape.area)
-        return layer_streams(weights.reshape(flat), shape, processors)
-    column, surplus = divmod(shape.lead * shape.area * shape.input_passes, COLUMN_BYTES)
-    count = surplus // shape.per_byte + len(_gaps(shape)) * shape.input_passes * shape.area
-    full, filled = divmod(count, COLUMN_BYTES)
-    data = np.zeros((ceil_div(count, COLUMN_BYTES), COLUMN_BYTES), np.uint8)
-    return [([Columns(column, data)] if count else [], column + full, filled) for _ in range(processors)]
-
-
-def layer_streams(weights: IntArray, shape: StreamShape, processors: int) -> list[tuple[list[Columns], int, int]]:
-    """Return, for each processor rank, its columns, the cursor column after the last kernel, and bytes put there.
+def layer_streams(
+    weights: IntArray, shape: StreamShape, processors: int
+) -> list[tuple[npt.NDArray[np.int64], list[Columns]]]:
+    """Return the columns of all processor ranks, those together that store equally much.
 
     `weights` is (out, in/groups, rows, columns). The lead-in for unaligned outputs is included, the padding at the end
     is not.
     """
-    gaps = _gaps(shape)
-    stored = _stored(weights, shape.bits)
-    passes = 1 if shape.flatten else shape.input_passes
-    column, surplus = divmod(shape.lead * shape.area * passes, COLUMN_BYTES)
-    rank = np.arange(processors)
-    groups: list[list[Bytes]]
-    if shape.flatten:
-        groups = [_flat_groups(stored, shape, c, len(gaps)) for c in range(processors)]
-    else:
-        kernels = stored.reshape(-1, shape.area)
-        merged = _kernel_bytes(kernels, shape, len(gaps), rank)
-        present = _present(shape, len(kernels), len(gaps), rank)
-        groups = [_group_bytes(merged[c], present[c], shape) for c in range(processors)]
+    gaps, stored = _gaps(shape), _stored(weights, shape.bits)
+    split = _whole_ranks(shape)
     result = []
-    for parts in groups:
-        cursor = _Cursor(column)
-        cursor.put(np.zeros(surplus // shape.per_byte, np.uint8))
-        for data, gap in _joined(parts, gaps):
-            cursor.skip(gap)
-            cursor.put(data)
-        result.append((cursor.columns(), cursor.column, cursor.filled))
+    for ranks, whole in ((np.arange(min(split, processors)), True), (np.arange(split, processors), False)):
+        if not len(ranks):
+            continue
+        sizes = _sizes(shape, len(gaps), whole=whole)
+        data = _group_bytes(stored, shape, ranks, sizes)
+        places = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])
+        runs, _ = _runs(shape, gaps, sizes)
+        result.append((ranks, [_columns(run, data[:, places[run.first] : places[run.end]]) for run in runs]))
     return result
 
 
-def _group_bytes(merged: Bytes, present: npt.NDArray[np.bool_], shape: StreamShape) -> list[Bytes]:
-    """Return the bytes of each group; absent kernels take area/per_byte zero bytes."""
-    if present.all() or shape.per_byte == 1:
-        data = merged * present[..., None]
-        return list(data.astype(np.uint8).reshape(len(data), -1))
-    short = np.zeros(shape.area // shape.per_byte, np.uint8)
-    return [
-        np.concatenate([kernel if there else short for kernel, there in zip(group, flags, strict=True)])
-        for group, flags in zip(merged, present, strict=True)
-    ]
-
-
-def _joined(parts: list[Bytes], gaps: list[int]) -> list[tuple[Bytes, int]]:
-    """Join neighbouring groups that no gap separates: (bytes, columns skipped before)."""
-    starts = [i for i, gap in enumerate(gaps) if gap or i == 0]
-    return [(np.concatenate(parts[i:j]), gaps[i]) for i, j in zip(starts, [*starts[1:], len(parts)], strict=True)]
+def _columns(run: Run, data: Bytes) -> Columns:
+    """Put the bytes of a run into columns, each filled from byte 8 towards byte 0."""
+    stream = np.zeros((len(data), run.columns * COLUMN_BYTES), np.uint8)
+    stream[:, run.lead : run.size] = data
+    return Columns(run.start, stream.reshape(len(data), run.columns, COLUMN_BYTES)[:, :, ::-1])

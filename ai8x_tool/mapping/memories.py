@@ -7,7 +7,8 @@ import numpy as np
 from ai8x_tool.device.bits import quadrant_bits
 from ai8x_tool.device.facts import QUADRANTS
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
-from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement, KernelRequest
+from ai8x_tool.mapping.kernel_allocation import KernelAllocation, KernelPlacement, KernelRequest
+from ai8x_tool.mapping.kernel_memory import KernelMemory
 from ai8x_tool.mapping.kernel_stream import stream_shape
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
@@ -28,7 +29,7 @@ def used_quadrants(placed: PlacedNetwork) -> tuple[int, ...]:
     return quadrants
 
 
-def fill_kernel_memory(placed: PlacedNetwork, memory: KernelMemory) -> dict[int, KernelPlacement]:
+def fill_kernel_memory(placed: PlacedNetwork, memory: KernelMemory | KernelAllocation) -> dict[int, KernelPlacement]:
     """Place the kernels of all layers; return where they are, by layer index. Raises Ai8xError if there is no space."""
     requests = [_kernel_request(placed, layer) for layer in placed.layers if layer.layer.has_weights]
     return memory.place_all(requests, deduplicate=placed.options.deduplicate)

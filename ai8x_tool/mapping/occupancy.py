@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.streaming import ends_stream, rollover
-from ai8x_tool.mapping.words import Words, input_words, instances_of, output_words
+from ai8x_tool.mapping.words import Words, instances_of, output_words, stored_words, written_words
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 
 ALWAYS = 1 << 30
@@ -42,39 +42,55 @@ def steps(placed: PlacedNetwork) -> dict[str, int]:
 def rings(placed: PlacedNetwork) -> list[Ring]:
     """Return the rolling buffers of all streaming layers."""
     found = []
+    fed = 0
     for at in placed.layers:
         if at.streaming:
-            count = rollover(at, placed)
-            found.append(Ring(at, Words(instances_of(at.processors), at.input_offset // 4, 1, count)))
+            instances = instances_of(at.processors) | fed
+            found.append(Ring(at, Words(instances, at.input_offset // 4, 1, rollover(at, placed))))
+            fed = 0
+            for words in written_words(at):
+                fed |= words.instances
     return found
 
 
 def values(placed: PlacedNetwork) -> list[Value]:
     """Return everything that lies in data memory for some time, by the step in which it is born."""
     when = steps(placed)
-    found = [*_input_value(placed, when), *_buffer_value(placed)]
+    last = {
+        source: step for at, step in zip(placed.executed(), when.values(), strict=True) for source in at.layer.inputs
+    }
+    found = [*_input_value(placed, last), *_buffer_value(placed)]
     for at in placed.executed():
         layer = at.layer
         if at.streaming and not ends_stream(at, placed):
             continue
         born = when[layer.name]
-        readers = [when[reader.name] for reader in placed.network.readers(layer.name)]
-        dies = ALWAYS if layer.output or _is_unloaded(placed, at) else max(readers, default=born)
+        dies = ALWAYS if layer.output or is_unloaded(placed, at) else last.get(layer.name, born)
         found.append(Value(layer.name, f"output of {layer.label}", output_words(at), born, dies, layer))
     return found
 
 
-def _is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
-    place = (at.out_offset, at.output_map)
-    return any((item.offset, item.processors) == place for item in placed.placement.unload)
+def is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
+    """Return whether the host unloads what the layer, as the last one, writes to its place."""
+    place = (at.out_offset, at.output_map, at.layer.channels_out)
+    if not any((item.offset, item.processors, item.channels) == place for item in placed.placement.unload):
+        return False
+    same = [x for x in placed.executed() if (x.out_offset, x.output_map, x.layer.channels_out) == place]
+    return same[-1] is at
 
 
-def _input_value(placed: PlacedNetwork, when: dict[str, int]) -> list[Value]:
+def input_storage(placed: PlacedNetwork) -> Words:
+    """Return the words of data memory in which the input is stored, by the host or through a FIFO."""
+    shape = placed.network.input_shape
+    return stored_words(placed.start, shape[1] * shape[2], fifo=placed.options.fifo)
+
+
+def _input_value(placed: PlacedNetwork, last: dict[Source, int]) -> list[Value]:
     start = placed.start
     if start.streaming:
         return []
-    readers = [when[reader.name] for reader in placed.network.readers(INPUT)]
-    return [Value(INPUT, "input data", [input_words(start)], -1, max(readers, default=0))]
+    words = input_storage(placed)
+    return [Value(INPUT, "input data", [words], -1, last.get(INPUT, 0))]
 
 
 def _buffer_value(placed: PlacedNetwork) -> list[Value]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 
 from ai8x_tool.device.facts import QUADRANTS, Device
 from ai8x_tool.errors import Ai8xError
@@ -80,6 +82,11 @@ class PlacedNetwork:
     def executed(self) -> list[PlacedLayer]:
         """Return the layers as executed."""
         return [self[name] for name in self.placement.order]
+
+    @cached_property
+    def hidden(self) -> tuple[int, ...]:
+        """Number of hidden layers up to each layer, by index."""
+        return tuple(accumulate(int(self.resets_accumulator(at)) for at in self.layers))
 
     def resets_accumulator(self, placed: PlacedLayer) -> bool:
         """Return whether the device needs a hidden layer before `placed` that clears the pooling accumulator."""

@@ -14,6 +14,7 @@ from ai8x_tool.network.layer import BUFFER, INPUT, Source
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
 Indices = npt.NDArray[np.int64]
+_LANES = 4
 
 
 @lru_cache(maxsize=4096)
@@ -24,15 +25,20 @@ def _processors(processors: int) -> Indices:
 class Plane(NamedTuple):
     """Where the channels of a value lie: for each its processor and the word of its first pixel, then `step` words on.
 
-    `stored` is False for values that are not in data memory, with the reason in `why`.
+    `columns` are those of the value's rows. `why` is the reason why it is not there for others to read, empty if it is.
     """
 
     processors: Indices
     words: Indices
     step: int
     pixels: int
+    columns: int
     label: str
     why: str = ""
+
+    def without(self, before: int, after: int) -> Plane:
+        """Return the plane without some pixels at both ends."""
+        return self._replace(words=self.words + before * self.step, pixels=self.pixels - before - after)
 
 
 class WrongRead(NamedTuple):
@@ -44,49 +50,10 @@ class WrongRead(NamedTuple):
     lies: str
 
 
-def _plane(processors: int, channels: int, first: int, unit: int, pixels: int, label: str) -> Plane:
-    """Return the plane of a value whose passes follow each other `unit` words apart."""
-    rounds, per_pass = passes(channels), processors_per_pass(channels)
-    number, rank = np.divmod(np.arange(channels), per_pass)
-    return Plane(_processors(processors)[rank], first + number * unit, rounds * unit, pixels, label)
-
-
-def _source_plane(placed: PlacedNetwork, source: Source, reader: PlacedLayer) -> Plane | None:
-    """Return where a source lies; None for the rolling buffer, whose layers say themselves where they read."""
-    if source is BUFFER:
-        return None
-    if source is INPUT:
-        return _input_plane(placed)
-    at = placed[str(source)]
-    layer = at.layer
-    pixels = layer.out_size[0] * layer.out_size[1]
-    if layer.channels_out > passes(layer.channels_out) * len(_processors(at.output_map)):
-        return None
-    unit = layer.output_width // 8 * (at.write_gap + 1)
-    plane = _plane(at.output_map, layer.channels_out, at.out_offset // 4, unit, pixels, layer.label)
-    if at.streaming and at.next is not None and placed[at.next].streaming and at.next != reader.layer.index:
-        return plane._replace(why="it streams into the next layer and is not kept")
-    if layer.output_width != 8:
-        return plane._replace(why="it is 32 bits wide")
-    return plane
-
-
-def _input_plane(placed: PlacedNetwork) -> Plane:
-    at = placed.start
-    layer, pixels = at.layer, at.layer.in_size[0] * at.layer.in_size[1]
-    unit = layer.operands
-    one = _plane(at.own_processors, layer.channels_in, at.input_offset // 4, unit, pixels, "the input")
-    operand = np.repeat(np.arange(unit), layer.channels_in)
-    plane = one._replace(processors=np.tile(one.processors, unit), words=np.tile(one.words, unit) + operand)
-    if at.chw:
-        return plane._replace(why="it is stored channel by channel (CHW)")
-    return plane._replace(why="it streams and is not kept") if at.streaming else plane
-
-
 def wrong_read(placed: PlacedNetwork, at: PlacedLayer) -> WrongRead | None:
     """Return the first channel that the layer reads from somewhere else than where it was written."""
     layer = at.layer
-    if at.layer is placed.start.layer and layer.inputs == (INPUT,):
+    if at.chw and layer.inputs == (INPUT,) and not placed.options.fifo:
         return None
     planes = [_source_plane(placed, source, at) for source in layer.inputs]
     if any(plane is None for plane in planes):
@@ -95,18 +62,111 @@ def wrong_read(placed: PlacedNetwork, at: PlacedLayer) -> WrongRead | None:
     absent = next((plane for plane in sources if plane.why), None)
     if absent is not None:
         return WrongRead(absent.label, 0, "data memory", absent.why)
+    first, last = layer.in_crop
+    if first or last:
+        sources = [plane.without(first * plane.columns, last * plane.columns) for plane in sources]
     return _compare(at, sources)
 
 
+# -- Where values lie --------------------------------------------------------------------------------------------------
+
+
+def _plane(processors: int, channels: int, first: int, unit: int, size: tuple[int, int], label: str) -> Plane | None:
+    """Return the plane of a value whose passes follow each other `unit` words apart, None if the map is too small."""
+    rounds, per_pass = passes(channels), processors_per_pass(channels)
+    used = _processors(processors)
+    if len(used) < per_pass:
+        return None
+    number, rank = np.divmod(np.arange(channels), per_pass)
+    return Plane(used[rank], first + number * unit, rounds * unit, size[0] * size[1], size[1], label)
+
+
+def _source_plane(placed: PlacedNetwork, source: Source, reader: PlacedLayer) -> Plane | None:
+    """Return where a source lies; None if it has no place, which other rules object to."""
+    if source is BUFFER:
+        return _buffer_plane(placed, reader)
+    if source is INPUT:
+        return _fed_plane(placed, reader) if placed.options.fifo else _stored_plane(placed)
+    at = placed[str(source)]
+    layer = at.layer
+    unit = layer.output_width // 8 * (at.write_gap + 1)
+    plane = _plane(at.output_map, layer.channels_out, at.out_offset // 4, unit, layer.out_size, layer.label)
+    if plane is None:
+        return None
+    if at.streaming and at.next is not None and placed[at.next].streaming and at.next != reader.layer.index:
+        return plane._replace(why="it streams into the next layer and is not kept")
+    if layer.output_width != 8:
+        return plane._replace(why="it is 32 bits wide")
+    return plane
+
+
+def _stored_plane(placed: PlacedNetwork) -> Plane | None:
+    """Return where the host stores the input: for each pixel its passes, and for each of them its operands."""
+    at = placed.start
+    layer, unit = at.layer, at.layer.operands
+    size = placed.network.input_shape[1:]
+    one = _plane(at.own_processors, layer.channels_in, at.input_offset // 4, unit, size, "the input")
+    if one is None:
+        return None
+    if at.chw:
+        return one._replace(why="it is stored channel by channel (CHW)")
+    operand = np.repeat(np.arange(unit), layer.channels_in)
+    return one._replace(processors=np.tile(one.processors, unit), words=np.tile(one.words, unit) + operand)
+
+
+def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
+    """Return where FIFOs put the input: each feeds the first processors of its quadrant, four channels or (CHW) one."""
+    at = placed.start
+    lanes = 1 if at.chw else _LANES
+    channel = np.arange(placed.network.input_shape[0])
+    quadrants = [q for q in range(4) if at.own_processors >> 16 * q & 0xF] or [0]
+    if placed.options.fast_fifo:
+        quadrants = quadrants[:1]
+    number = channel // lanes
+    processors = 16 * np.array(quadrants)[number % len(quadrants)] + channel % lanes
+    processors[number >= len(quadrants)] = -1
+    words = np.full(len(channel), at.input_offset // 4)
+    rows, columns = placed.network.input_shape[1:]
+    plane = Plane(processors, words, 1, rows * columns, columns, "the input")
+    if reader is not at and (at.streaming or at.chw):
+        return plane._replace(
+            why="it streams and is not kept" if at.streaming else "it arrives channel by channel (CHW)"
+        )
+    return plane
+
+
+def _buffer_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane | None:
+    buffer, where = placed.network.buffer, placed.placement.buffer
+    if buffer is None or where is None:
+        return None
+    plane = _plane(
+        where.processors, buffer.channels, where.offset // 4, 1, buffer.size, f"rolling buffer {buffer.name}"
+    )
+    if plane is None:
+        return None
+    if reader.layer.buffer_shift:
+        return plane.without(reader.layer.buffer_shift * plane.columns, 0)
+    if reader.layer.operator != "conv1d":
+        return plane._replace(why="only a Conv1d reads it, or a layer that shifts it")
+    return plane if buffer.size[1] == 1 else plane._replace(why="a Conv1d reads a single column")
+
+
+# -- Where layers read -------------------------------------------------------------------------------------------------
+
+
 def _reading_plane(at: PlacedLayer) -> tuple[Indices, Indices, int]:
-    """Return processors and first words of all channels, operand by operand, and the words from pixel to pixel."""
+    """Return processors and first words of all channels, operand by operand, and the words from pixel to pixel.
+
+    The passes of a pixel follow each other, in each of them its operands; a gap is left behind all of them.
+    """
     layer, view = at.layer, at.view
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)
-    gap, operands = at.read_gap + 1, layer.operands
-    words = at.input_offset // 4 + number * operands * gap
+    operands = layer.operands
     processors = _processors(at.own_processors)[rank]
-    shifts = np.repeat(np.arange(operands) * gap, layer.channels_in)
-    return np.tile(processors, operands), np.tile(words, operands) + shifts, view.input_passes * operands * gap
+    words = at.input_offset // 4 + number * operands
+    shifts = np.repeat(np.arange(operands), layer.channels_in)
+    step = view.input_passes * operands * (1 if layer.flatten else at.read_gap + 1)
+    return np.tile(processors, operands), np.tile(words, operands) + shifts, 1 if at.chw else step
 
 
 def _compare(at: PlacedLayer, sources: list[Plane]) -> WrongRead | None:
@@ -114,17 +174,15 @@ def _compare(at: PlacedLayer, sources: list[Plane]) -> WrongRead | None:
     if len(_processors(at.own_processors)) < at.view.inputs_per_pass:
         return None
     processors, words, step = _reading_plane(at)
-    rows, columns = layer.in_size
-    cropped = sum(layer.in_crop) * columns
+    pixels = layer.in_size[0] * layer.in_size[1]
     if len(sources) > 1 and len({source.pixels for source in sources}) > 1:
         return _compare_stacked(sources, processors, words, step)
-    if sources[0].pixels != rows * columns + cropped:
+    if sources[0].pixels != pixels:
         return _compare_reshaped(at, sources, processors, words, step)
-    first, skipped = 0, layer.in_crop[0] * columns
+    first = 0
     for source in sources:
         part = slice(first, first + len(source.words))
-        begin = source._replace(words=source.words + skipped * source.step)
-        wrong = _differing(begin, processors[part], words[part], step, 0)
+        wrong = _differing(source, processors[part], words[part], step)
         if wrong is not None:
             return wrong
         first += len(source.words)
@@ -136,7 +194,7 @@ def _compare_stacked(sources: list[Plane], processors: Indices, words: Indices, 
     before = 0
     for source in sources:
         count = min(len(words), len(source.words))
-        wrong = _differing(source, processors[:count], words[:count] + before * step, step, before)
+        wrong = _differing(source, processors[:count], words[:count] + before * step, step)
         if wrong is not None:
             return wrong
         before += source.pixels
@@ -152,8 +210,10 @@ def _compare_reshaped(
     have_processors = np.concatenate([np.repeat(s.processors, s.pixels) for s in sources])
     want_words = (words[:, None] + step * np.arange(pixels)).reshape(-1)
     want_processors = np.repeat(processors, pixels)
-    count = min(len(have_words), len(want_words))
-    wrong = (have_words[:count] != want_words[:count]) | (have_processors[:count] != want_processors[:count])
+    if len(have_words) != len(want_words):
+        have, want = len(have_words) // len(sources[0].words), pixels
+        return WrongRead(sources[0].label, 0, f"{want} pixels", f"it has {have} in as many channels")
+    wrong = (have_words != want_words) | (have_processors != want_processors)
     if not wrong.any():
         return None
     index = int(wrong.argmax())
@@ -162,7 +222,7 @@ def _compare_reshaped(
     return WrongRead(sources[0].label, index // pixels, reads, lies)
 
 
-def _differing(source: Plane, processors: Indices, words: Indices, step: int, before: int) -> WrongRead | None:
+def _differing(source: Plane, processors: Indices, words: Indices, step: int) -> WrongRead | None:
     wrong = (source.processors[: len(words)] != processors) | (source.words[: len(words)] != words)
     if wrong.any():
         channel = int(wrong.argmax())
@@ -174,4 +234,4 @@ def _differing(source: Plane, processors: Indices, words: Indices, step: int, be
 
 
 def _place(processor: int, word: int) -> str:
-    return f"processor {processor}, offset {4 * word:#x}"
+    return f"processor {processor}, offset {4 * word:#x}" if processor >= 0 else "no FIFO"

@@ -11,6 +11,7 @@ from ai8x_tool.mapping.check import LAYER_PHASES, Phase
 from ai8x_tool.mapping.rules.data_rules import DATA_RULES
 from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES
 from ai8x_tool.mapping.rules.memory_rules import MEMORY_RULES
+from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
 from ai8x_tool.network.rules import NETWORK_RULES
 
 CATALOGUE = (
@@ -23,6 +24,7 @@ CATALOGUE = (
     *LAYER_PHASES,
     Phase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),
     Phase("Kernel and bias memory", "While layers are placed one after the other.", MEMORY_RULES),
+    Phase("Results", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", RESULT_RULES),
     Phase("Data memory", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", DATA_RULES),
     Phase("Program", "What is computed from the placed network.", PROGRAM_RULES),
 )

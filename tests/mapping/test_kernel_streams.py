@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -197,6 +199,22 @@ def place_slowly(device, stack, all_weights):
     return starts, images
 
 
+def compare_another_placement(memory, stack, all_weights, requests):
+    """What the search as written does not place is refused, or lies where a longer search has found room."""
+    try:
+        placed = memory.place_all(requests, deduplicate=False)
+    except Ai8xError as error:
+        assert re.search(r"layer \d: .*kernel memory (conflict|exhausted)", str(error))
+        return
+    images = {p: {} for p in range(64)}
+    for i, placement in placed.items():
+        for processor, columns in moved(expected_streams(stack[i], all_weights[i]), placement.offset).items():
+            assert not set(columns) & set(images[processor])
+            images[processor] |= columns
+    for processor in range(64):
+        assert image_of(memory, processor) == images[processor]
+
+
 def compare_placement(device, stack):
     all_weights = [weights_of(layer, i) for i, layer in enumerate(stack)]
     requests = [
@@ -205,8 +223,7 @@ def compare_placement(device, stack):
     memory = KernelMemory(device)
     expected = place_slowly(device, stack, all_weights)
     if expected is None:
-        with pytest.raises(Ai8xError, match=r"layer \d: .*kernel memory (conflict|exhausted)"):
-            memory.place_all(requests, deduplicate=False)
+        compare_another_placement(memory, stack, all_weights, requests)
         return
     placed = memory.place_all(requests, deduplicate=False)
     assert {i: placement.offset for i, placement in placed.items()} == expected[0]

@@ -19,7 +19,7 @@ from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering.options import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.check import LAYER_PHASES
-from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
+from ai8x_tool.mapping.kernel_allocation import KernelAllocation, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
 from ai8x_tool.mapping.rules.streaming_rules import STREAMING_RULES
 from ai8x_tool.network.network import build_network
@@ -150,9 +150,9 @@ def stores(processor, outputs, weights, words="", **keys):
             flatten=False,
             depthwise=False,
         )
-        memory = KernelMemory(MAX78002)
-        memory.reserved[processor, :] = keys.get("reserved", False)
-        memory.owner[processor, :] = keys.get("owner", -1)
+        memory = KernelAllocation(MAX78002)
+        memory.reserved[processor] = keys.get("reserved", 0)
+        memory.stored[processor] = keys.get("stored", 0)
         request = KernelRequest(
             1, "net.yaml:9: layer 1", 1 << processor, shape, random_kernels(weights), **keys["flags"]
         )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
-from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
 from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
+from ai8x_tool.mapping.words import block_read_ahead, input_words, written_words
 from ai8x_tool.network.layer import BINARY
 from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import Finding
@@ -17,8 +17,8 @@ _TRANSPOSED_PADS = (0, 1, 2)
 
 def constraint_weight_width_mix(s: LayerSubject) -> Finding | None:
     """1-bit and binary weights cannot be mixed in one network."""
-    widths = {layer.bits for layer in s.network.layers}
-    return Finding("both occur") if s.layer.bits == BINARY and 1 in widths else None
+    mixed = s.layer.bits == BINARY and any(layer.bits == 1 for layer in s.network.layers)
+    return Finding("both occur") if mixed else None
 
 
 def constraint_output_shift(s: LayerSubject) -> Finding | None:
@@ -117,20 +117,6 @@ def constraint_output_processors(s: LayerSubject) -> Finding | None:
     return Finding(f"{s.at.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
 
 
-def constraint_output_holes(s: LayerSubject) -> Finding | None:
-    """Unused processors between output processors need kernels of a column each (3×3, one pass), and no bias."""
-    outputs = s.at.output_map
-    holes = ones(outputs) != highest(outputs) - lowest(outputs) + 1
-    if not holes or s.layer.depthwise or not s.layer.has_weights:
-        return None
-    displaced = displaced_output(stream_shape(s.at))
-    if displaced is None and not s.layer.has_bias:
-        return None
-    what = "the biases behind a hole" if displaced is None else f"the kernels of output processor {displaced}"
-    text = f"output map {outputs:#018x}: {what} are not stored where the device reads them"
-    return Finding(text, "use output_processors without holes")
-
-
 def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
     """On the MAX78002 a Conv1d with more than 64 input channels cannot pad."""
     if s.device.padded_multi_pass_conv1d or s.layer.operator != "conv1d":
@@ -219,7 +205,8 @@ def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
     if lowest(s.at.output_map) % 4:
         return Finding(f"first output processor {lowest(s.at.output_map)}")
     first = lowest(s.at.processors)
-    return Finding(f"first processor {first}") if first % 4 and s.at.processors >> first >= 1 << 16 else None
+    spans = s.at.processors >> max(first, 0) >= 1 << 16
+    return Finding(f"first processor {first}") if first % 4 and spans else None
 
 
 def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
@@ -282,20 +269,17 @@ def constraint_bias_group(s: LayerSubject) -> Finding | None:
 
 
 def constraint_readahead(s: LayerSubject) -> Finding | None:
-    """With readahead, input and output begin, and end, in different memory blocks of 16 KiB."""
-    layer, view, block = s.layer, s.view, s.device.sub_instance_size
+    """With readahead, input and output begin, and end, in different memory blocks of 16 KiB, and never share one."""
     if not s.at.readahead:
         return None
-    pixels = view.in_size[0] * view.in_size[1]
-    read = s.at.input_offset + 4 * layer.operands * view.input_passes * pixels - 1
-    rows, columns = layer.out_size
-    written = s.at.out_offset + 4 * view.output_passes * (rows * columns + view.extra_words) - 1
-    same = s.at.input_offset // block == s.at.out_offset // block or read // block == written // block
-    return (
-        Finding(f"input {s.at.input_offset:#x} … {read:#x}, output {s.at.out_offset:#x} … {written:#x}")
-        if (same)
-        else None
-    )
+    block, read, written = s.device.sub_instance_size // 4, input_words(s.at), written_words(s.at)
+    first, last = min(words.first for words in written), max(words.last for words in written)
+    same = read.first // block == first // block or read.last // block == last // block
+    shared = None if same else block_read_ahead(s.at, block)
+    if not same and shared is None:
+        return None
+    values = f"input {4 * read.first:#x} … {4 * read.last + 3:#x}, output {4 * first:#x} … {4 * last + 3:#x}"
+    return Finding(values if shared is None else f"{values}: block {shared} is read and written at the same time")
 
 
 def _source_maps(s: LayerSubject) -> list[int]:
@@ -319,66 +303,6 @@ def caution_source_processors(s: LayerSubject) -> Finding | None:
     if not union or union == s.at.own_processors:
         return None
     return Finding(f"processors = {s.at.own_processors:#018x}, the sources write to {union:#018x}")
-
-
-def caution_unaligned_narrow(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits may not work with output processors that do not start at a multiple of 4."""
-    layer = s.layer
-    narrow = layer.has_weights and abs(layer.bits) < 8 and lowest(s.at.output_map) % 4
-    return Finding(f"first output processor {lowest(s.at.output_map)}, {abs(layer.bits)} bits") if narrow else None
-
-
-def caution_unaligned_flatten(s: LayerSubject) -> Finding | None:
-    """With flatten, output_processors start at a multiple of 4: else the kernels of the last outputs are not stored."""
-    first = lowest(s.at.output_map)
-    wrong = s.layer.flatten and s.layer.flat_pixels > 1 and first % 4
-    return Finding(f"first output processor {first}: the program's results will be wrong") if wrong else None
-
-
-def caution_passthrough_lane(s: LayerSubject) -> Finding | None:
-    """A layer without convolution writes from the first of four processors on; its outputs start at a multiple of 4."""
-    if s.layer.is_convolution:
-        return None
-    maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
-    wrong = [q for q, bits in maps if bits and lowest(bits) % 4]
-    values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
-    return Finding(f"{values}: the program's results may be wrong", "use other output_processors") if wrong else None
-
-
-def caution_depthwise_lanes(s: LayerSubject) -> Finding | None:
-    """Depth-wise layers that read from a processor in the midst of four, or move to a map with holes, may fail."""
-    layer = s.layer
-    moves = s.at.processors != s.at.output_map
-    holes = ones(s.at.output_map) != highest(s.at.output_map) - lowest(s.at.output_map) + 1
-    if not layer.depthwise or not (lowest(s.at.processors) % 4 or (moves and holes)):
-        return None
-    return Finding(f"processors = {s.at.processors:#018x}, output map {s.at.output_map:#018x}")
-
-
-def caution_transposed_stride(s: LayerSubject) -> Finding | None:
-    """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
-    doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
-    return Finding(f"pool_stride = {list(s.layer.pool_stride)}", "pool in a layer of its own") if doubtful else None
-
-
-def caution_incomplete_pass(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits need input channels that fill the processors of all passes."""
-    layer, view = s.layer, s.view
-    narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
-    capacity = view.input_passes * view.inputs_per_pass
-    if not narrow or view.input_passes == 1 or layer.channels_in == capacity:
-        return None
-    values = f"{layer.channels_in} channels leave processors without kernel in the last of {view.input_passes} passes"
-    return Finding(f"{values}: the program's results will be wrong", f"use 8 bits, or {capacity} channels")
-
-
-def caution_binary_zeros(s: LayerSubject) -> Finding | None:
-    """Binary weights cannot be 0, which stretched (dilation) or widened (streaming) kernels are filled with."""
-    kernels = s.view.kernels
-    if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
-        return None
-    size = "×".join(map(str, s.view.kernel))
-    return Finding(f"the part runs the kernel as {size}: the program's results will be wrong", "use 1 or 2 bits")
 
 
 def caution_wide_alignment(s: LayerSubject) -> Finding | None:
@@ -406,7 +330,6 @@ ALLOCATION_RULES = (
     constraint_output_size,
     constraint_processors,
     constraint_output_processors,
-    constraint_output_holes,
     constraint_padded_multi_pass,
     constraint_eltwise_conv1d,
     constraint_pool_last,
@@ -428,13 +351,6 @@ ALLOCATION_RULES = (
     constraint_readahead,
     constraint_operand_maps,
     caution_source_processors,
-    caution_unaligned_narrow,
-    caution_unaligned_flatten,
-    caution_passthrough_lane,
-    caution_depthwise_lanes,
-    caution_transposed_stride,
-    caution_incomplete_pass,
-    caution_binary_zeros,
     caution_wide_alignment,
     hint_channel_multiple,
 )

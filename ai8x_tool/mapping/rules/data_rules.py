@@ -57,6 +57,7 @@ class Overwriting(NamedTuple):
     """A layer's `output` overwrites a word at `offset` of `instance` that holds `victim` (None: nothing does).
 
     `why` says why that matters; `free` is an offset at which the output would overwrite nothing, None if unknown.
+    `what` is what overwrites, where it is not an output.
     """
 
     output: Extent
@@ -65,11 +66,39 @@ class Overwriting(NamedTuple):
     instance: int = 0
     offset: int = 0
     free: int | None = None
+    what: str = "the output"
 
     @property
     def where(self) -> str:
         """File, line and layer."""
         return self.output.at.where
+
+
+class Kept(NamedTuple):
+    """A layer whose output the host reads at the end; `streams_on`: into the next layer."""
+
+    at: PlacedLayer
+    streams_on: bool
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.at.where
+
+
+class BufferUse(NamedTuple):
+    """A layer that shifts the rolling buffer `name`, or inserts into it, and the byte at which that begins."""
+
+    at: PlacedLayer
+    name: str
+    processors: int
+    offset: int
+    channels: int
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.at.where
 
 
 class Trailing(NamedTuple):
@@ -171,20 +200,32 @@ def constraint_reads_source(s: Reading) -> Finding | None:
     return Finding(values, "check processors, in_offset, out_offset and the gaps of both layers")
 
 
-def _meeting(s: Overwriting | Trailing, why: str, instance: int, offset: int) -> str:
-    first = PROCESSORS_PER_INSTANCE * instance
-    return (
-        f"the output overwrites {s.victim} {why}: offset {offset:#x} in the data memory of processors "
-        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it takes {s.output} there"
-    )
-
-
 def constraint_overwriting(s: Overwriting) -> Finding | None:
     """An output overwrites neither itself nor data that a layer or the host still reads."""
     if s.victim is None:
         return None
-    choice = "choose another out_offset" if s.free is None else f"out_offset: {s.free:#x} is free for it"
-    return Finding(_meeting(s, s.why, s.instance, s.offset), choice)
+    first = PROCESSORS_PER_INSTANCE * s.instance
+    values = (
+        f"{s.what} overwrites {s.victim} {s.why}: offset {s.offset:#x} in the data memory of processors "
+        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it takes {s.output} there"
+    )
+    choice = "choose another offset" if s.what != "the output" else "choose another out_offset"
+    return Finding(values, choice if s.free is None else f"out_offset: {s.free:#x} is free for it")
+
+
+def constraint_output_kept(s: Kept) -> Finding | None:
+    """An output is kept in data memory: its layer does not stream into the next one."""
+    return Finding("the next layer streams", "end streaming here, or unload another layer") if s.streams_on else None
+
+
+def constraint_buffer_use(s: BufferUse) -> Finding | None:
+    """A layer that shifts the rolling buffer, or inserts into it, writes to its place there, channel for channel."""
+    if s.at.layer.channels_out != s.channels:
+        return Finding(f"{s.at.layer.channels_out} channels, {s.name} has {s.channels}")
+    if (s.at.output_map, s.at.out_offset, s.at.write_gap) == (s.processors, s.offset, 0):
+        return None
+    values = f"out_offset = {s.at.out_offset:#x}, output map {s.at.output_map:#018x}, write_gap = {s.at.write_gap}"
+    return Finding(values, f"out_offset: {s.offset:#x}, output_processors: {s.processors:#018x}")
 
 
 def constraint_trailing_overlap(s: Trailing) -> Finding | None:
@@ -210,6 +251,8 @@ DATA_RULES = (
     constraint_input_memory,
     constraint_reads_source,
     constraint_overwriting,
+    constraint_output_kept,
+    constraint_buffer_use,
     constraint_trailing_overlap,
     hint_trailing_overlap,
 )

@@ -18,7 +18,7 @@ def _needs(s: LayerSubject, wanted: bool, available: bool, what: str) -> Finding
 
 def constraint_layer_count(s: LayerSubject) -> Finding | None:
     """The network must fit the part's layer registers, hidden layers included."""
-    hidden = sum(s.placed.resets_accumulator(x) for x in s.placed.layers if x.layer.index <= s.layer.index)
+    hidden = s.placed.hidden[s.layer.index - s.network.first]
     if s.layer.index + hidden < s.device.layers:
         return None
     return Finding(f"{hidden} hidden layers before it, the {s.device.name} has {s.device.layers} layers")
@@ -49,6 +49,8 @@ def constraint_fast_fifo(s: LayerSubject) -> Finding | None:
     if not (s.options.fast_fifo and s.is_start):
         return None
     layer, limit = s.layer, 1 if s.at.chw else 4
+    if s.options.quad and s.at.own_processors > 0xF:
+        return Finding(f"processors = {s.at.own_processors:#018x}", "quad mode feeds processors 0 … 3")
     if layer.channels_in * layer.operands > limit:
         fix = "use --fifo, or fold less"
         return Finding(f"{layer.channels_in} channels {'CHW' if s.at.chw else 'HWC'}", fix)

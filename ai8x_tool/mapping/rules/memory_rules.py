@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
-import numpy.typing as npt
+from typing import NamedTuple
 
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.network.layer import Layer
@@ -41,7 +38,7 @@ class StoredLayer(NamedTuple):
 class KernelSpace(NamedTuple):
     """The `length` columns that a layer needs in each of `processors`, at `offset` (None: no place was found).
 
-    `kernels` of `area` weights make that length. `reserved` is (processor, column), `sizes` the columns by processor.
+    `kernels` of `area` weights make that length. By processor: `reserved` columns, as 1 bits, and `sizes` in columns.
     """
 
     where: str
@@ -51,28 +48,28 @@ class KernelSpace(NamedTuple):
     area: int
     bits: int
     offset: int | None
-    reserved: npt.NDArray[np.bool_]
-    sizes: npt.NDArray[Any]
+    reserved: Sequence[int]
+    sizes: Sequence[int]
 
     def free(self) -> tuple[int, int]:
         """Return the free columns of the fullest processor, and its size."""
-        counts = [(int((~self.reserved[p, : self.sizes[p]]).sum()), int(self.sizes[p])) for p in self.processors]
-        return min(counts)
+        return min((self.sizes[p] - self.reserved[p].bit_count(), self.sizes[p]) for p in self.processors)
 
     def longest_run(self) -> int:
         """Return how many successive columns are free in all processors."""
-        used = self.reserved[list(self.processors), : int(self.sizes[list(self.processors)].min())].any(axis=0)
-        breaks = np.flatnonzero(np.concatenate([[True], used, [True]]))
-        return int(np.diff(breaks).max()) - 1
+        used, size = 0, min(self.sizes[p] for p in self.processors)
+        for processor in self.processors:
+            used |= self.reserved[processor]
+        return max(len(run) for run in f"{used & (1 << size) - 1:0{size}b}".split("1"))
 
 
 class KernelColumns(NamedTuple):
-    """`columns` of one processor that a layer is about to fill; `owners` are the layers they belong to, −1 for none."""
+    """A column of one processor that a layer is about to fill, although it holds kernels of the layer `owner`."""
 
     where: str
     processor: int
-    columns: npt.NDArray[Any]
-    owners: npt.NDArray[Any]
+    column: int
+    owner: int
 
 
 class ParallelColumns(NamedTuple):
@@ -145,12 +142,9 @@ def constraint_kernel_memory(s: KernelSpace) -> Finding | None:
 
 def constraint_kernel_conflict(s: KernelColumns) -> Finding | None:
     """A column of kernel memory holds the kernels of one layer."""
-    if not (s.owners >= 0).any():
-        return None
-    first, owner = int(s.columns[s.owners >= 0].min()), int(s.owners.max())
     values = (
-        f"kernel memory conflict: columns of processor {s.processor} from {first} on already hold kernels of layer "
-        f"{owner}"
+        f"kernel memory conflict: columns of processor {s.processor} from {s.column} on already hold kernels of layer "
+        f"{s.owner}"
     )
     fix = "give one of the two layers another processor map, or output_processors that start at a multiple of 4"
     return Finding(values, fix)

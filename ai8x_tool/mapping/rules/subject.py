@@ -12,37 +12,20 @@ from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 
 
-@dataclass(frozen=True, eq=False)
 class LayerSubject:
-    """One layer in its place (`at`), in its network."""
+    """One layer in its place (`at`), in its network.
 
-    placed: PlacedNetwork
-    at: PlacedLayer
+    `network` and `layer` are what is computed, `view` is the layer as the hardware executes it, `options` say how the
+    input arrives.
+    """
 
-    @property
-    def network(self) -> Network:
-        """What is computed."""
-        return self.placed.network
-
-    @property
-    def layer(self) -> Layer:
-        """The layer as defined."""
-        return self.at.layer
-
-    @property
-    def view(self) -> HardwareView:
-        """The layer as the hardware executes it."""
-        return self.at.view
-
-    @property
-    def options(self) -> MappingOptions:
-        """How the input arrives."""
-        return self.placed.options
-
-    @property
-    def device(self) -> Device:
-        """The device that is mapped to."""
-        return self.placed.device
+    def __init__(self, placed: PlacedNetwork, at: PlacedLayer) -> None:
+        self.placed, self.at = placed, at
+        self.network: Network = placed.network
+        self.layer: Layer = at.layer
+        self.view: HardwareView = at.view
+        self.options: MappingOptions = placed.options
+        self.device: Device = placed.device
 
     @property
     def where(self) -> str:

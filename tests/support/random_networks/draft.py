@@ -230,10 +230,14 @@ class Draft:
     def kernels(self, shape, tensor, processors, *, area, groups=1, pixels=1, bias=True):
         """Draw weights of `shape`, as (keys, Weights); None if kernel memory has no room for them.
 
-        `area` are the taps the hardware stores, `pixels` those of a flattened input.
+        `area` are the taps the hardware stores, `pixels` those of a flattened input. Where they are more than the
+        kernel has, zeros are stored between, which binary weights do not have.
         """
-        widths = [8, 8, 4, 2, self.narrow] if lowest(processors) % 4 == 0 else [8]
+        whole = tensor.channels == tensor.passes * processors_per_pass(tensor.channels) or groups > 1
+        widths = [8, 8, 4, 2, self.narrow] if lowest(processors) % 4 == 0 and whole else [8]
         bits = self.pick(widths)
+        if bits == -1 and area > shape[2] * shape[3]:
+            bits = 2
         backward = self.large(tensor.processors)
         if backward and self.backward:
             return None

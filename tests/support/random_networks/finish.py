@@ -92,7 +92,7 @@ def _top(d, layers, executed):
         top["output_map"] = _map(d, last["output_processors"])
         if d.flag():
             del last["output_processors"]
-    known = [t for t in d.tensors if len(t.sources) == 1 and t.sources[0] >= 0 and not any(t.crop)]
+    known = [t for t in d.tensors if len(t.sources) == 1 and 0 <= t.sources[0] < executed and not any(t.crop)]
     if known and d.rarely():
         chosen = [d.pick(known) for _ in range(d.number(1, 2))]
         top["unload"] = [_unload(d, t) for t in chosen]

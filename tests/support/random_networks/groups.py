@@ -10,6 +10,7 @@ from tests.support.random_networks.operators import (
     ACTIVATIONS,
     CHANNELS,
     activation,
+    aligned_copies,
     convolution,
     convolution_1d,
     depthwise,
@@ -22,7 +23,7 @@ from tests.support.random_networks.operators import (
 
 def part(d: Draft, tensor: Tensor, shape, place: Place):
     """Write an output of `shape` to `place`, by convolution or by copying; None if kernel memory is full."""
-    same = contiguous(tensor.processors) and tensor.processors == place.processors
+    same = contiguous(tensor.processors) and tensor.processors == place.processors and aligned_copies(place.processors)
     rows = tensor.rows - shape[1] + 1
     pool = {"max_pool": [rows, 1], "pool_stride": 1} if rows > 1 else {}
     if same and tensor.channels == shape[0] and tensor.size == shape[1:] and d.flag():
@@ -101,6 +102,8 @@ def combine(d: Draft, tensor: Tensor, count):
     keys["op"] = {"or": d.pick(("or", "bitwise_or")), "xor": d.pick(("xor", "BitwiseXor"))}.get(function, function)
     if not d.new and rounds > 1 and not emulated and pooled and size != (1, 1):
         return None  # pooling without convolution takes one pass
+    if not aligned_copies(tensor.processors):
+        return None
     shape = (tensor.channels, *size)
     place = d.place(shape, [tensor], tensor.processors)
     return None if place is None else d.add(reading | keys, shape, place)
@@ -109,7 +112,7 @@ def combine(d: Draft, tensor: Tensor, count):
 def _fused(d, tensor, keys, size):
     channels = d.pick(CHANNELS[:13])
     activation(d, keys)
-    if d.pick((True, True, False)) or max(size) > 12:
+    if d.pick((True, True, False)) or max(size) > 12 or keys.get("pool_stride", 1) != 1 or "pool_dilation" in keys:
         kernel = 3 if min(size) > 2 else 1
         keys |= {"op": "Conv2d", "kernel_size": f"{kernel}x{kernel}", "pad": kernel // 2}
         return finish(d, keys, tensor, (channels, *size), (channels, tensor.channels, kernel, kernel), area=9)

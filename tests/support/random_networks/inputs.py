@@ -52,7 +52,7 @@ def fifo_input(d: Draft):
     """The input comes through FIFOs. Return the tensor; options say which FIFO."""
     rows, columns = (max(size, 3) for size in input_size(d))
     rows = min(rows, 60)
-    kind = d.pick(("fifo", "fast_fifo", "fast_fifo_quad"))
+    kind = d.pick(("fifo", "fast_fifo", "fast_fifo_quad") if d.new else ("fifo", "fast_fifo"))
     d.options[kind] = True
     if kind != "fifo":
         d.options["riscv"] = True
@@ -65,7 +65,7 @@ def fifo_input(d: Draft):
     if rows < 3 or columns < 3:
         rows, columns = 3, 3
     tensor = Tensor((INPUT,), channels, rows, columns, processors, 0, 0, 0)
-    return replace(tensor, end=4 * rolling_words(tensor, chw=d.chw) + 8)
+    return replace(tensor, end=4 * max(rolling_words(tensor, chw=d.chw), tensor.pixels) + 8)
 
 
 def quad_layer(d: Draft, tensor: Tensor, *, streaming=False):
@@ -77,7 +77,8 @@ def quad_layer(d: Draft, tensor: Tensor, *, streaming=False):
     if streaming:
         keys["streaming"] = True
         return _stored(d, keys, tensor, shape, (channels, tensor.channels, 3, 3))
-    return finish(d, keys, tensor, shape, (channels, tensor.channels, 3, 3), area=9)
+    kernels = (channels, tensor.channels, 3, 3)
+    return finish(d, keys, tensor, shape, kernels, area=9, processors=d.processor_map(channels))
 
 
 def streams(d: Draft, tensor: Tensor):

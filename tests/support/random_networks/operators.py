@@ -12,13 +12,13 @@ ACTIVATIONS = ("ReLU", "Abs", "None")
 _LARGEST = 40
 
 
-def pooling(d: Draft, keys, size):
-    """Add pooling keys, or none; return the size behind them."""
+def pooling(d: Draft, keys, size, *, plain=False):
+    """Add pooling keys, or none; return the size behind them. `plain`: neither strides nor dilation."""
     choice = d.pick(("none", "max_pool", "avg_pool", "none", "subsample"))
     flat = size[1] == 1
     if choice == "none":
         return size
-    stride = d.number(1, min(16, *(size if not flat else size[:1])) if d.rarely() else 3)
+    stride = 1 if plain else d.number(1, min(16, *(size if not flat else size[:1])) if d.rarely() else 3)
     if choice == "subsample":
         if stride == 1:
             return size
@@ -27,7 +27,7 @@ def pooling(d: Draft, keys, size):
     largest = 16 if d.rarely() else 3
     least = 2 if d.new and min(size) >= 4 and d.flag() else 1
     window = [d.number(least, min(largest, n)) for n in size]
-    dilation = _pool_dilation(d, window, size)
+    dilation = 1 if plain else _pool_dilation(d, window, size)
     pooled = tuple((n + stride - p - dilation + 1) // stride for n, p in zip(size, window, strict=True))
     fits = all(
         out >= 1 and (out - 1) * stride + (p - 1) * dilation < n for out, p, n in zip(pooled, window, size, strict=True)
@@ -46,6 +46,12 @@ def _pool_dilation(d, window, size):
         return 1
     reach = [(n - 1) // (p - 1) for p, n in zip(window, size, strict=True)]
     return d.number(1, min(16, *(15 // (p - 1) for p in window), *reach))
+
+
+def aligned_copies(processors):
+    """Whether a layer that copies finds its outputs in the lanes of its inputs: they start at a multiple of four."""
+    quadrants = [processors >> 16 * q & 0xFFFF for q in range(4)]
+    return all(lowest(bits) % 4 == 0 for bits in quadrants if bits)
 
 
 def output_map(d: Draft, channels, *, aligned=True):
@@ -68,7 +74,7 @@ def activation(d: Draft, keys):
 
 def finish(d: Draft, keys, tensor, shape, kernels, *, area, groups=1, pixels=1, processors=None, extra=0, skipped=0):
     """Choose the place, draw kernels of the shape `kernels`, and append the layer; None if something does not fit."""
-    free = groups == 1 and "calcx4" not in keys and not d.large(tensor.processors)
+    free = groups == 1 and pixels == 1 and "calcx4" not in keys and not d.large(tensor.processors)
     processors = processors or output_map(d, shape[0], aligned=not free)
     wide = keys.get("output_width", 8)
     if lowest(processors) % 4 and wide != 8:
@@ -178,7 +184,7 @@ def _folded(d, tensor):
 def transposed(d: Draft, tensor: Tensor):
     """ConvTranspose2d, depth-wise now and then."""
     keys = {"op": "ConvTranspose2d", "kernel_size": "3x3"}
-    rows, columns = pooling(d, keys, tensor.size)
+    rows, columns = pooling(d, keys, tensor.size, plain=True)
     pad = d.number(0, 2)
     out = 2 * rows + 2 - 2 * pad, 2 * columns + 2 - 2 * pad
     if min(out) < 1 or max(out) > _LARGEST:
@@ -232,6 +238,8 @@ def passthrough(d: Draft, tensor: Tensor):
     """Pooling or copying without convolution."""
     keys = {"op": d.pick(("none", "passthrough"))}
     size = tensor.size
+    if not aligned_copies(same_quadrants(d, tensor)):
+        return None
     if d.new or tensor.passes == 1 or d.rarely():
         size = pooling(d, keys, tensor.size)
     if not d.new and tensor.passes > 1 and size != (1, 1):

@@ -1,0 +1,25 @@
+"""An independent walk over every read and write of a mapped network's execution.
+
+It shares no code with the judge of placements or with any allocator: what the network says that a layer reads must be
+what lies there when the layer reads it.
+"""
+
+from __future__ import annotations
+
+from ai8x_tool.mapping.mapping import Mapping
+from ai8x_tool.mapping.replay.conflict import Conflict
+from ai8x_tool.mapping.replay.data_walk import DataWalk
+from ai8x_tool.mapping.replay.parameters import walk_biases, walk_kernels
+
+__all__ = ["Conflict", "replay"]
+
+
+def replay(mapping: Mapping) -> list[Conflict]:
+    """Return everything that goes wrong when the layers run: data, kernels and biases that are not where they are read.
+
+    Layers run in the order of the placement, and in that of the known-answer test if it is another.
+    """
+    placement = mapping.placement
+    orders = {placement.order, placement.simulated or placement.order}
+    found = [conflict for order in sorted(orders, key=len) for conflict in DataWalk(mapping, order).run()]
+    return list(dict.fromkeys([*found, *walk_kernels(mapping), *walk_biases(mapping)]))
