@@ -1,4 +1,4 @@
-"""What a command says while it works: messages on standard error, results on standard output."""
+"""Console output of commands: messages on standard error, results on standard output."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from rich.console import Console as RichConsole
-from rich.markup import escape
+from rich.text import Text
+
+from ai8x_tool.text import one_line, printable
 
 
 class Progress(Protocol):
@@ -54,12 +56,34 @@ class _Bar:
         self.progress.advance(self.task, steps)
 
 
+class PlainText(RichConsole):
+    """A console for which text is text: no markup, no codes of emoji, no control characters, in tables neither."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return `text` as rich shows it; everything that is shown comes through here."""
+        return super().render_str(printable(text), **options)
+
+
+@contextmanager
+def _named_output() -> Iterator[None]:
+    """Let errors in writing results say what it is that cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from None
+
+
 _PLAIN_WIDTH = 120
 
 
 def _for_results() -> RichConsole:
-    console = RichConsole(highlight=False)
-    return console if console.is_terminal else RichConsole(highlight=False, width=_PLAIN_WIDTH)
+    console = PlainText()
+    return console if console.is_terminal else PlainText(width=_PLAIN_WIDTH)
 
 
 @dataclass
@@ -74,7 +98,7 @@ class Console:
     json_output: bool = False
     muted: bool = False
     out: RichConsole = field(default_factory=_for_results)
-    err: RichConsole = field(default_factory=lambda: RichConsole(stderr=True, highlight=False))
+    err: RichConsole = field(default_factory=lambda: PlainText(stderr=True))
     warnings: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
     log: Callable[[str], None] | None = None
@@ -86,24 +110,29 @@ class Console:
         self.said.add(text)
         self._record(text)
         if self.verbosity >= 0:
-            self.err.print(escape(text), soft_wrap=True)
+            self._print(text)
 
     def detail(self, text: str) -> None:
         """Say more, for those who asked with -v."""
         self._record(text)
         if self.verbosity >= 1:
-            self.err.print(escape(text), soft_wrap=True, style="dim")
+            self._print(text, style="dim")
 
     def warn(self, text: str) -> None:
         """Warn once about something that works but is probably not meant."""
         if text not in self.warnings and not self.muted:
             self.warnings.append(text)
             self._record(f"warning: {text}")
-            self.err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True)
+            self._print(Text.assemble(("warning:", "yellow"), f" {one_line(text)}"))
 
     def error(self, text: str) -> None:
         """Print the one line that explains a failure."""
-        self.err.print(f"[bold red]error:[/] {escape(text)}", soft_wrap=True)
+        self._print(Text.assemble(("error:", "bold red"), f" {one_line(text)}"))
+
+    def _print(self, text: str | Text, style: str | None = None) -> None:
+        """Print a message. One that cannot be written is lost; the results are what counts."""
+        with suppress(OSError):
+            self.err.print(text, soft_wrap=True, style=style)
 
     def _record(self, text: str) -> None:
         if self.log is not None:
@@ -112,12 +141,15 @@ class Console:
     def show(self, renderable: Any) -> None:
         """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
         if not self.json_output and self.verbosity >= 0:
-            self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+            with _named_output():
+                self.out.print(renderable, soft_wrap=isinstance(renderable, str))
 
     def result(self, document: dict[str, Any]) -> None:
         """Print the machine-readable result where `--json` was given."""
         if self.json_output:
-            sys.stdout.write(json_text(document))
+            with _named_output():
+                sys.stdout.write(json_text(document))
+                sys.stdout.flush()
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Progress]:
@@ -134,11 +166,11 @@ class Console:
         from rich.progress import Progress as RichProgress  # noqa: PLC0415
 
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
         )
         with RichProgress(*columns, console=self.err, transient=True) as bar:
             yield _Bar(bar, bar.add_task(title, total=total, note=""))

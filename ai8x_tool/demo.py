@@ -9,22 +9,20 @@ from typing import Any
 
 from rich.table import Table
 
+from ai8x_tool import api
 from ai8x_tool.console import Console
-from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
-from ai8x_tool.synthesis.project import synthesize_project
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.project import DemoSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.agreement import Agreement
-from ai8x_tool.training.evaluation import EvaluateResult, evaluate
-from ai8x_tool.training.trainer import train
-from ai8x_tool.verify.chain import Proof
-from ai8x_tool.verify.run import VerifyOptions, verify_synthesis
+from ai8x_tool.training.evaluation import EvaluateResult
+from ai8x_tool.verification.chain import Proof
 
-_PROVED_SAMPLES = 20
-"""Test samples that go through every link of the proof chain."""
+_VERIFIED_SAMPLES = 20
+"""Test samples that go through every link of the chain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,39 +61,43 @@ class DemoResult:
         }
 
 
-def run_demo(
-    recipe: str, out_dir: Path, console: Console, *, data: Path = Path("data"), epochs: int | None = None
-) -> DemoResult:
-    """Run all five stages of `recipe`; everything lands in `out_dir`, the data set's cache in `data`.
+def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResult:
+    """Run all five stages of `recipe`; everything lands in `settings.output`, the dataset's cache in `settings.data`.
 
-    Raises Ai8xError where a stage fails, and where a link of the proof chain is broken.
+    Raises Ai8xError where a stage fails, and where a link of the chain is broken.
     """
-    began = time.monotonic()
-    flags: dict[str, Any] = {"data": data, "out_dir": out_dir / "logs", "epochs": epochs}
-    settings = resolve(TrainSettings, "train", recipe, None, flags)
-    _project_settings(recipe, Path("later"), Path("later"), out_dir)  # a recipe without network ends here
-    console.info(f"\n[1/5] ai8x train {recipe} --out-dir {out_dir / 'logs'}")
-    trained = train(settings, console)
+    began, data, project = time.monotonic(), settings.data, settings.output / "project"
+    options: dict[str, Any] = {"data": data, "out_dir": settings.output / "logs"}
+    options |= {} if settings.epochs is None else {"epochs": settings.epochs}
+    training = resolve(TrainSettings, "train", recipe, given=options)
+    resolve(SynthesizeSettings, "synthesize", recipe)  # a recipe without network ends here
+    console.info(f"\n[1/5] ai8x train {recipe} --out-dir {training.out_dir}")
+    trained = api.train(training, console=console)
     quantized = trained.folder / "qat_best-q.pth.tar"
     console.info(f"\n[2/5] ai8x quantize {trained.best_checkpoint} {quantized}")
-    quantize(trained.best_checkpoint, quantized, find_device(settings.device), console)
+    api.quantize(trained.best_checkpoint, quantized, console=console, device=training.device)
     console.info(f"\n[3/5] ai8x evaluate {recipe} --checkpoint {quantized} --8bit")
-    float_model = _evaluate(recipe, trained.folder / "best.pth.tar", data, console, simulate=False)
-    qat_model = _evaluate(recipe, trained.best_checkpoint, data, console, simulate=False)
-    sample = trained.folder / f"sample_{settings.dataset.lower()}.npy"
-    quantized_model = _evaluate(recipe, quantized, data, console, simulate=True, sample=sample)
-    agreement = quantized_model.agreement
-    if agreement is None or not agreement.complete:
-        detail = "it has no network description" if agreement is None else agreement.text()
-        raise Ai8xError(f"the quantized model and the integer engine were not found equal: {detail}")
-    project = out_dir / "project"
+    float_model, qat_model = (
+        api.evaluate(recipe, None, console, checkpoint=checkpoint, data=data, out_dir=None)
+        for checkpoint in (trained.folder / "best.pth.tar", trained.best_checkpoint)
+    )
+    sample = trained.folder / f"sample_{training.dataset.lower()}.npy"
+    quantized_model = api.evaluate(
+        *(recipe, None, console),
+        checkpoint=quantized,
+        data=data,
+        simulate=True,
+        save_sample=0,
+        save_sample_file=sample,
+        out_dir=None,
+    )
+    agreement = _complete_agreement(quantized_model)
     console.info(f"\n[4/5] ai8x synthesize {recipe} --checkpoint {quantized} --output {project}")
-    options = VerifyOptions(trained.best_checkpoint, _PROVED_SAMPLES, data)
-    settings_of_project = _project_settings(recipe, quantized, sample, project)
-    synthesis = synthesize_project(settings_of_project, console)
-    given = f"--checkpoint {quantized} --trained {options.trained} --samples {options.samples}"
-    console.info(f"\n[5/5] ai8x verify {recipe} {given}")
-    proof = verify_synthesis(recipe, settings_of_project, synthesis, options, console)
+    synthesis = api.synthesize(
+        *(recipe, None, console), checkpoint=quantized, sample_input=sample, output=project, overwrite=True
+    ).synthesis
+    console.info(f"\n[5/5] ai8x verify {project} --trained {trained.best_checkpoint} --samples {_VERIFIED_SAMPLES}")
+    proof = api.verify(project, None, console, trained=trained.best_checkpoint, samples=_VERIFIED_SAMPLES, data=data)
     if not proof.complete:
         raise Ai8xError(proof.text())
     return DemoResult(
@@ -113,18 +115,13 @@ def run_demo(
     )
 
 
-def _evaluate(
-    recipe: str, checkpoint: Path, data: Path, console: Console, *, simulate: bool, sample: Path | None = None
-) -> EvaluateResult:
-    flags: dict[str, Any] = {"checkpoint": checkpoint, "data": data, "simulate": simulate}
-    if sample is not None:
-        flags |= {"save_sample": 0, "save_sample_file": sample}
-    return evaluate(resolve(EvaluateSettings, "evaluate", recipe, None, flags), console)
-
-
-def _project_settings(recipe: str, checkpoint: Path, sample: Path, project: Path) -> SynthesizeSettings:
-    flags = {"checkpoint": str(checkpoint), "sample_input": sample, "output": project, "overwrite": True}
-    return resolve(SynthesizeSettings, "synthesize", recipe, None, flags)
+def _complete_agreement(result: EvaluateResult) -> Agreement:
+    """Return what the comparison with the integer engine found; raises Ai8xError unless all outputs were equal."""
+    agreement = result.agreement
+    if agreement is None or not agreement.complete:
+        detail = "it has no network description" if agreement is None else agreement.text()
+        raise Ai8xError(f"the quantized model and the integer engine were not found equal: {detail}")
+    return agreement
 
 
 def demo_table(result: DemoResult) -> Table:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from rich.markup import escape
 
 from ai8x_tool.console import Console
 from ai8x_tool.files import write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
+from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
 
@@ -48,26 +48,26 @@ class ProjectRun:
         }
 
 
-def run_project(
-    folder: Path, inputs: tuple[Path, ...], console: Console, *, host: bool = False, strict: bool = False
-) -> ProjectRun:
-    """Compile the project in `folder` unchanged and run it, then its functions with the samples in `inputs`.
+def run_project(folder: Path, settings: RunProjectSettings, console: Console) -> ProjectRun:
+    """Compile the project in `folder` unchanged and run it, then its functions with the samples in `settings.input`.
 
-    `host` compiles for this machine; `strict` makes an error of what the accelerator finds suspicious. Raises Ai8xError
-    if the project does not compile, or an input does not fit it.
+    Raises Ai8xError if the project does not compile, or an input does not fit it.
     """
+    inputs = settings.input
     samples = [(path, load_sample(path)) for path in inputs]
-    firmware = build(folder, host=host)
+    firmware = build(folder, host=settings.host)
     console.detail(f"compiled with {firmware.compiler}")
-    device = VirtualDevice(firmware.device, strict=strict)
-    with open_session(firmware, device, console_out=lambda line: console.show(escape(line.rstrip("\n")))) as session:
+    device = VirtualDevice(firmware.device, strict=settings.strict)
+    with open_session(firmware, device, console_out=lambda line: console.show(line.rstrip("\r\n"))) as session:
         run = session.run()
         outputs = tuple(session.infer(sample, str(path)) for path, sample in samples) if run.passed else ()
     found = tuple(str(diagnostic) for diagnostic in device.diagnostics)
+    if settings.output_file is not None and outputs:
+        _save_outputs(outputs, settings.output_file)
     return ProjectRun(firmware, run, inputs[: len(outputs)], outputs, found)
 
 
-def save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:
+def _save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:
     """Save the outputs for one sample as ``.npy`` file (channels, rows, columns), for several with one axis more.
 
     Networks with several outputs make an ``.npz`` file: ``output_0`` and so on.

@@ -50,3 +50,24 @@ def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
         for path in sorted(folder.glob(f"*{suffix}")):
             found.setdefault(path.stem, path)
     return found
+
+
+def locate(kind: str, name: str | Path) -> Path | None:
+    """Return the file called `name`, with or without ``.yaml``, in the folders `kind`; None if there is none."""
+    candidates = (folder / text for folder in search_path(kind) for text in (name, f"{name}.yaml"))
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def find_file(kind: str, name: Path, what: str) -> Path:
+    """Return the file called `name` (a path, or a name looked up in the folders `kind`); `what` is it in the error."""
+    given = expand(name)
+    found = given if given.is_file() else locate(kind, name)
+    if found is None:
+        raise Ai8xError(f"{what} not found", where=str(name))
+    return found
+
+
+def list_names(kind: str) -> list[str]:
+    """Return the names of all files in the folders `kind`, those of configurations without ``.yaml``."""
+    found = {path.name.removesuffix(".yaml") for folder in search_path(kind) for path in folder.glob("*.*")}
+    return sorted(found)

@@ -1,6 +1,30 @@
-"""Text from outside in messages: names, paths and the words of other programs, kept on one line."""
+"""Text from outside in messages: names, paths and the words of other programs."""
 
 from __future__ import annotations
+
+import re
+
+ASCII = str.maketrans(
+    {
+        **{"→": "->", "×": "x", "±": "+/-", "µ": "u", "−": "-", "–": "-", "…": "...", "·": "*"},
+        **{"≡": "=", "≈": "~", "≤": "<=", "≥": ">="},
+    }
+)
+"""For ``str.translate()``: the signs of the tool's own texts in plain ASCII."""
+
+
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Surrogates that stand for no byte."""
+
+
+def utf8(text: str) -> bytes:
+    """Return `text` in UTF-8. Bytes of names that Python holds as surrogates become themselves again."""
+    return _NO_BYTES.sub("\ufffd", text).encode("utf-8", "surrogateescape")
+
+
+def whole(text: str) -> str:
+    """Return `text` with UTF-8 characters in the place of their bytes, which a system with another encoding gives."""
+    return text if text.isascii() else utf8(text).decode("utf-8", "surrogateescape")
 
 
 def one_line(text: str) -> str:
@@ -11,4 +35,9 @@ def one_line(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in whole(text))
+
+
+def printable(text: str) -> str:
+    """Return `text` with the same done to each of its lines; tabs stay."""
+    return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""CamVid: street scenes with a class for every pixel. To be put in place by hand (Kaggle data set "camvid")."""
+"""CamVid: street scenes with a class for every pixel. The files (Kaggle: "camvid") must be put in place manually."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def load(data_dir: Path, console: Console, *, crops: Crops, few: bool) -> Datase
 def _split(root: Path, name: str, overlap: tuple[int, int], crops: Crops, few: bool, console: Console) -> Split:
     images = sorted((root / name).glob("*.png"))
     if not images:
-        raise Ai8xError("no images", where=str(root / name), fix="put the Kaggle data set 'camvid' there, unpacked")
+        raise Ai8xError("no images", where=str(root / name), fix="put the Kaggle dataset 'camvid' there, unpacked")
     side = crops.side
 
     def build(folder: Path) -> None:

@@ -66,7 +66,7 @@ def load(data_dir: Path, console: Console, plans: dict[str, SpeechPlan]) -> Data
     def build(folder: Path) -> None:
         require_espeak()
         total = sum(map(len, plans.values()))
-        console.info(f"speaking {total} words with eSpeak NG for the data set KWS_20_TTS (once, less than a minute)")
+        console.info(f"speaking {total} words with eSpeak NG for the dataset KWS_20_TTS (once, less than a minute)")
         with console.progress("Speaking", total) as progress:
             for name, plan in plans.items():
                 write_speech(folder, name, plan, progress)

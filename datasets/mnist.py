@@ -92,12 +92,12 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def normalize(raw: Tensor) -> Tensor:
-    """Return bytes as float32 integers −128…127 by ``clamp(round(p·256/255 − 128))``, half to even (model zoo 1)."""
+    """Return bytes as float32 integers −128…127 by ``clamp(round(p·256/255 − 128))``, half to even."""
     return ((raw.to(torch.float32) / 255 - 0.5) * 256).round().clamp(-128, 127)
 
 
 def augment(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor:
-    """Return digits (B, 1, 28, 28) randomly cropped, rotated, moved and sheared (model zoo 4.2).
+    """Return digits (B, 1, 28, 28) randomly cropped, rotated, moved and sheared.
 
     The crop of 28×28 from the image padded by 4 is a move by whole pixels −4…4. Rotation ±20°, move ±10 % per axis
     and shear ±5° follow, to the nearest pixel, about the center; what comes from outside is 0.

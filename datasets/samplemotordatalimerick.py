@@ -1,4 +1,4 @@
-"""Vibration spectra of a motor, healthy and faulty, for autoencoders. To be put in place by hand."""
+"""Vibration spectra of a motor, healthy and faulty, for autoencoders. The files must be put in place manually."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def read_recording(path: Path) -> Array:
 
 
 def spectra(acceleration: Array) -> NDArray[np.int8]:
-    """Return the samples (windows, 256, 3) of one recording (model zoo 4.16)."""
+    """Return the samples (windows, 256, 3) of one recording."""
     slow = decimate(acceleration)
     windows = np.lib.stride_tricks.sliding_window_view(slow, WINDOW, axis=0)[::STEP]
     magnitude = np.abs(np.fft.fft(windows, axis=2))[..., :BINS]

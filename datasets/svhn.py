@@ -1,4 +1,4 @@
-"""Street View House Numbers: digits to be detected. To be put in place by hand ("format 1")."""
+"""Street View House Numbers: detection of digits. The files ("format 1") must be put in place manually."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _BOX = ("left", "top", "width", "height", "label")
 
 @dataclass(frozen=True)
 class House:
-    """One picture: its file name and, for every digit, left, top, right, bottom in pixels and label 1 … 10."""
+    """One image: its file name and, for every digit, left, top, right, bottom in pixels and label 1 … 10."""
 
     file: str
     digits: NDArray[np.float64]
@@ -78,7 +78,7 @@ def _split(root: Path, name: str, simplified: bool, console: Console) -> Split:
 
 
 def read_index(path: Path) -> Iterator[House]:
-    """Yield what ``digitStruct.mat`` (HDF5) says. Raises Ai8xError if it cannot be read."""
+    """Yield the entries of ``digitStruct.mat`` (HDF5). Raises Ai8xError if it cannot be read."""
     try:
         import h5py  # noqa: PLC0415  (optional)
     except ImportError:
@@ -107,9 +107,9 @@ def _numbers(file: Any, values: Any) -> NDArray[np.float64]:
 def crop(
     pixels: NDArray[np.uint8], digits: NDArray[np.float64], random: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
-    """Return a square around all digits, 74×74, and objects (6, 5) relative to it; None if it leaves the picture.
+    """Return a square around all digits, 74×74, and objects (6, 5) relative to it; None if it leaves the image.
 
-    Where along its shorter side the digits lie in it is random (model zoo 4.11).
+    Where along its shorter side the digits lie in it is random.
     """
     corner, far = digits[:, :2].min(axis=0), digits[:, 2:4].max(axis=0)
     if corner.min() < 0 or len(digits) > MOST:

@@ -12,7 +12,7 @@ from ai8x_tool import nn as ai8x
 
 
 class _UNet(nn.Module, ABC):
-    """Three levels down, three up; each level up also sees the one beside it.
+    """Three levels down, three up; each level up also sees the level down of the same size.
 
     Layers are named as in the reference's checkpoints, and defined in the order of computation.
     """

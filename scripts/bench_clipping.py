@@ -16,8 +16,9 @@ from ai8x_tool.device import find_device
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.rules import Clipping
-from ai8x_tool.quantization.samples import CalibrationSettings, calibration
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.quantization.samples import calibration
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.quantization import CalibrationSettings
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.training.passes import Evaluator, Selection
 
@@ -69,7 +70,9 @@ class Bench:
         options, device = self.options, find_device(self.options.device)
         chooser = None
         if method == CALIBRATED:
-            wanted = CalibrationSettings(options.calibrate, options.dataset, device=options.device, data=options.data)
+            wanted = CalibrationSettings(
+                calibrate=options.calibrate, dataset=options.dataset, device=options.device, data=options.data
+            )
             chooser = calibration(wanted, self.console)
         clipping = Clipping(method) if method in METHODS else None  # type: ignore[arg-type]
         with tempfile.TemporaryDirectory() as folder:

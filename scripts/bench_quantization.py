@@ -23,7 +23,9 @@ from ai8x_tool.device import find_device
 from ai8x_tool.nn import read_policy
 from ai8x_tool.quantization import quantize
 from ai8x_tool.resources import find_config
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog
 from ai8x_tool.training.passes import Selection
@@ -70,7 +72,7 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="+")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the data sets")
+    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of the datasets")
     parser.add_argument("--bits", type=int, nargs="+", default=[8, 4, 2])
     parser.add_argument("--epochs", type=int, help="all epochs (the recipe's)")
     parser.add_argument("--start", type=int, help="first QAT epoch (the recipe's)")
@@ -82,8 +84,9 @@ def _arguments() -> argparse.Namespace:
 
 def measure(recipe: str, scheme: Scheme, seed: int, arguments: argparse.Namespace, folder: Path) -> Iterator[Row]:
     """Train `recipe` with one scheme and yield a row for every width."""
-    flags = {"data": arguments.data, "epochs": arguments.epochs, "out_dir": folder / scheme, "seed": seed}
-    settings = resolve(TrainSettings, "train", recipe, None, {**flags, "activation_ranges": scheme})
+    given = {"data": arguments.data, "out_dir": folder / scheme, "seed": seed, "activation_ranges": scheme}
+    given |= {} if arguments.epochs is None else {"epochs": arguments.epochs}
+    settings = resolve(TrainSettings, "train", recipe, None, given)
     policy = read_policy(find_config("qat", str(settings.qat_policy)))
     start = policy.start_epoch if arguments.start is None else arguments.start
     z_score = policy.z_score if arguments.z_score is None else arguments.z_score
@@ -114,8 +117,16 @@ def _train(settings: TrainSettings, samples: int | None) -> TrainResult:
 
 
 def _accuracy(settings: TrainSettings, checkpoint: Path, *, simulate: bool = False) -> float:
-    flags = {"device": settings.device, "data": settings.data, "simulate": simulate, "engine": False, "cpu": True}
-    options = EvaluateSettings(settings.dataset, checkpoint, settings.model, **flags)  # type: ignore[arg-type]
+    options = EvaluateSettings(
+        dataset=settings.dataset,
+        checkpoint=checkpoint,
+        model=settings.model,
+        device=settings.device,
+        data=settings.data,
+        simulate=simulate,
+        engine=False,
+        cpu=True,
+    )
     return evaluate(options, QUIET).score.metrics["top1"]
 
 

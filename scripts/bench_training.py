@@ -5,7 +5,7 @@ Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-ti
 alternately in one run and with batches of 256,
 
 * a training step in float and in QAT next to one of the same network of torch.nn layers, without limits and rounding;
-* an epoch of QAT with the data set's augmentation next to as many steps on one batch;
+* an epoch of QAT with the dataset's augmentation next to as many steps on one batch;
 * a forward pass of the integer evaluation (-8) next to the plain network's.
 
 The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too. On a
@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
-from ai8x_tool.model.build import channels_last
+from ai8x_tool.model.memory_format import channels_last
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.plugins.find import find_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.trainer import train
 
 Clock = Callable[[], float]
@@ -166,7 +166,7 @@ def integers(name: str) -> nn.Module:
 def epochs_of_training(name: str) -> Callable[[], float]:
     """Return a function that trains on random samples and returns the seconds of its fastest epoch.
 
-    To be called in a folder that has a data set file of :data:`PLUGIN`.
+    To be called in a folder that has a dataset file of :data:`PLUGIN`.
     """
     settings = TrainSettings(
         model=name,

@@ -37,7 +37,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Content of a checkpoint file. spec: quantization, section 7.1.
+    """Content of a checkpoint file.
 
     `state` maps parameter names to arrays, in stored order. `content` is the whole file with tensors as arrays and
     classes of torch.optim as :class:`ClassReference`.
@@ -52,7 +52,7 @@ class Checkpoint:
 
     @property
     def measured_ranges(self) -> bool:
-        """Whether the model was trained with measured activation ranges. spec: qatv2, section 2.3.
+        """Whether the model was trained with measured activation ranges.
 
         A trainer that measures ranges may have completed an older file: then all the new keys are at the end, and 0.
         """

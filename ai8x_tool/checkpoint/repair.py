@@ -1,6 +1,6 @@
-"""Checkpoints of every age made alike: names, pruning masks, remains of batch normalization. Each repair is said once.
+"""Normalization of checkpoints from all tool versions: names, pruning masks, remains of batch normalization.
 
-spec: quantization, sections 4.2 and 7.1; training, section 4.5.
+Each repair is reported once. docs/post-training-quantization.md lists them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BOOKKEEPING = (
     "adjust_output_shift",
     "shift_quantile",
 )
-"""The one-element tensors of a layer, in their usual order. spec: quantization, section 3.1."""
+"""The one-element tensors of a layer, in their usual order."""
 _COMPILER, _PARALLEL = "_orig_mod", "module"
 _OLD_OPERATORS = ("conv2d", "conv1d")
 

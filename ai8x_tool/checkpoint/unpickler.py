@@ -149,7 +149,7 @@ _GLOBALS: dict[str, Any] = {
 
 
 class CheckpointUnpickler(pickle.Unpickler):
-    """Unpickles one object; storages come from `load_storage(type, key, numel)`. spec: quantization, section 8."""
+    """Unpickles one object; storages come from `load_storage(type, key, numel)`."""
 
     def __init__(self, file: IO[bytes], load_storage: Callable[[StorageType, str, int], Storage]) -> None:
         super().__init__(file, encoding="latin1")

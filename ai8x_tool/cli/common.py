@@ -3,52 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.option import Settings, option
 
 if TYPE_CHECKING:
-    from ai8x_tool.settings import EvaluateSettings, TrainSettings
-
-OUTPUT_PANEL = "Messages"
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document on standard output.", rich_help_panel=OUTPUT_PANEL)
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only what is wrong.", rich_help_panel=OUTPUT_PANEL)]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.", rich_help_panel=OUTPUT_PANEL)]
+    from ai8x_tool.settings.evaluation import EvaluateSettings
+    from ai8x_tool.settings.training import TrainSettings
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
 
-Result = TypeVar("Result")
+
+@dataclass(frozen=True, kw_only=True)
+class MessageSettings(Settings):
+    """What a command prints."""
+
+    panel: ClassVar[str] = "Messages"
+
+    json: bool = option(False, "Print one JSON document on standard output.")
+    quiet: bool = option(False, "Show errors and warnings only.", "--quiet", "-q")
+    verbose: bool = option(False, "Show detailed messages.", "--verbose", "-v")
 
 
-def option(*names: str, panel: str, help: str) -> Any:  # noqa: A002  (typer's name)
-    """Return an option of `panel` whose default is decided later, by recipe and settings."""
-    return typer.Option(*names, rich_help_panel=panel, help=help, show_default=False)
+@dataclass(frozen=True, kw_only=True)
+class FileSettings(Settings):
+    """A file of options; it comes after the recipe and before the command line."""
+
+    settings: Path | None = option(
+        None, "File of options, for example the settings that an earlier run or a project saved.", metavar="FILE"
+    )
 
 
-def make_console(*, json: bool, quiet: bool, verbose: bool) -> Console:
+@dataclass(frozen=True, kw_only=True)
+class SummarySettings(Settings):
+    """Showing or exporting the model instead of running it."""
+
+    panel: ClassVar[str] = "Output"
+
+    summary: str | None = option(
+        None,
+        "Show or export the model instead of running it: compute, model, modules, sparsity, onnx, onnx_simplified, "
+        "png, png_simplified or png_w_params.",
+        metavar="KIND",
+    )
+    summary_filename: str = option("model", "Name of the exported file, without its ending.", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSettings(Settings):
+    """A recipe, for commands whose arguments are files."""
+
+    panel: ClassVar[str] = "Calibration samples"
+
+    recipe: str | None = option(
+        None, "Recipe that names dataset and model.", metavar="FILE|NAME", named_in="configs/recipes"
+    )
+
+
+def make_console(messages: MessageSettings) -> Console:
     """Return the console that the output options ask for."""
-    return Console(verbosity=-1 if quiet else int(verbose), json_output=json)
+    return Console(verbosity=-1 if messages.quiet else int(messages.verbose), json_output=messages.json)
 
 
-def warn_without_effect(flags: dict[str, Any], names: tuple[str, ...], console: Console) -> None:
-    """Name in one warning the given options that do nothing; scripts that are quiet know."""
-    given = [name for name in names if flags.get(name) is not None]
-    shown = [("--no-" if flags[name] is False else "--") + name.replace("_", "-") for name in given]
-    if shown and console.verbosity >= 0:
-        console.warn(f"without effect: {', '.join(shown)}")
-
-
-def run(console: Console, function: Callable[[], Result]) -> Result:
+def guarded(console: Console, function: Callable[[], None]) -> None:
     """Call `function`; a user's error becomes one line and exit status 1, Ctrl-C one line and 130."""
     try:
-        return function()
+        function()
     except Ai8xError as error:
         raise _failure(str(error), console) from None
     except KeyboardInterrupt as stop:
@@ -69,9 +97,10 @@ def run(console: Console, function: Callable[[], Result]) -> Result:
 
 
 def _failure(text: str, console: Console) -> typer.Exit:
-    """Say what went wrong, also as the one document of ``--json``, and return how to end."""
+    """Show what went wrong, also as the one document of ``--json``, and return how to end."""
     console.error(text)
-    console.result({"schema": "ai8x-error/1", "error": text})
+    with suppress(OSError):
+        console.result({"schema": "ai8x-error/1", "error": text})
     return typer.Exit(EXIT_FAILED)
 
 
@@ -83,11 +112,11 @@ def _out_of_memory(error: Exception) -> Ai8xError | None:
     return None
 
 
-def show_summary(settings: TrainSettings | EvaluateSettings, kind: str, filename: str | None, console: Console) -> None:
+def show_summary(settings: TrainSettings | EvaluateSettings, wanted: SummarySettings, console: Console) -> None:
     """Do what ``--summary`` asks for."""
     from ai8x_tool.report.summaries import summarize
 
-    summary = summarize(settings, kind.lower(), filename or "model", console)
+    summary = summarize(settings, str(wanted.summary).lower(), wanted.summary_filename, console)
     console.show(summary.view)
     if summary.file is not None:
         console.show(f"written: {summary.file}")

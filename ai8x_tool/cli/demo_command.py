@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.settings.project import DemoSettings
 
-from ai8x_tool.cli.common import Json, Quiet, Verbose, make_console, run
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
 
-EPILOG = "Example:  [bold]ai8x demo[/]  (about six minutes on two cores)"
+_RECIPE = "kws20_v3_tts"
 
 
-def demo(
-    recipe: Annotated[str, typer.Argument(help="A recipe with a network description.")] = "kws20_v3_tts",
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for everything that is made.")] = Path(
-        "build/demo"
+def _demo(given: Given, console: Console) -> None:
+    from ai8x_tool.demo import demo_table, run_demo
+    from ai8x_tool.report.proof import show_proof
+    from ai8x_tool.settings.resolve import resolve
+
+    settings = resolve(DemoSettings, "demo", given=given.of(DemoSettings))
+    result = run_demo(given.get("recipe") or _RECIPE, settings, console)
+    show_proof(result.proof, console)
+    console.show(demo_table(result))
+    if result.proof.firmware is not None:
+        console.show(f"The firmware's console:\n{result.proof.firmware.console}")
+    console.result(result.document())
+
+
+COMMAND = Command(
+    _demo,
+    (DemoSettings,),
+    (
+        Argument(
+            "recipe",
+            f"Recipe that has a network description (default {_RECIPE}).",
+            "[RECIPE]",
+            optional=True,
+            named_in="configs/recipes",
+        ),
     ),
-    data: Annotated[Path, typer.Option("--data", help="Folder of the data sets.")] = Path("data"),
-    epochs: Annotated[int | None, typer.Option("--epochs", help="Train for another number of epochs.")] = None,
-    json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
-    """Train, quantize, evaluate, synthesize and verify a network, and show what came out."""
-    console = make_console(json=json, quiet=quiet, verbose=verbose)
-
-    def work() -> None:
-        from rich.markup import escape
-
-        from ai8x_tool.demo import demo_table, run_demo
-        from ai8x_tool.report.proof import show_proof
-
-        result = run_demo(recipe, output, console, data=data, epochs=epochs)
-        show_proof(result.proof, console)
-        console.show(demo_table(result))
-        if result.proof.firmware is not None:
-            console.show(escape(f"The firmware's console:\n{result.proof.firmware.console}"))
-        console.result(result.document())
-
-    run(console, work)
+    details="Takes about six minutes on two cores.",
+    examples=("ai8x demo",),
+)

@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from ai8x_tool.cli.options import Argument, Command, Given
 
-from ai8x_tool.cli.common import Json, make_console, run
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
 
-
-class Kind(str, Enum):
-    """What can be listed."""
-
-    models = "models"
-    datasets = "datasets"
-    recipes = "recipes"
-    networks = "networks"
-    devices = "devices"
-    operators = "operators"
+KINDS = ("models", "datasets", "recipes", "networks", "devices", "operators")
 
 
-def list_resources(
-    kind: Annotated[Kind, typer.Argument(help="What to list.", show_default=False)], json: Json = False
-) -> None:
-    """List models, datasets, recipes, networks, devices or operators."""
-    console = make_console(json=json, quiet=False, verbose=False)
+def _list(given: Given, console: Console) -> None:
+    from rich.table import Table
 
-    def show() -> None:
-        from rich.table import Table
+    from ai8x_tool import api
 
-        from ai8x_tool.report.catalogue import catalogue
+    kind = given.get("kind")
+    resources = api.list_resources(kind, console)
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column(no_wrap=True, style="bold")  # names are to be copied
+    for _ in range(2):
+        table.add_column(overflow="fold")
+    for resource in resources:
+        file = "" if resource.file is None else str(resource.file)
+        table.add_row(resource.name, resource.description, file)
+    console.show(table)
+    console.result({"schema": "ai8x-list/1", kind: [resource.document() for resource in resources]})
 
-        rows = catalogue(kind.value, console)
-        table = Table(box=None, show_header=False, pad_edge=False)
-        table.add_column(no_wrap=True)  # names are to be copied
-        for _ in range(2):
-            table.add_column(overflow="fold")
-        for row in rows:
-            table.add_row(f"[bold]{row['name']}[/]", row["description"], row.get("file", ""))
-        console.show(table)
-        console.result({"schema": "ai8x-list/1", kind.value: rows})
 
-    run(console, show)
+COMMAND = Command(
+    _list,
+    arguments=(Argument("kind", f"What to list: {', '.join(KINDS[:-1])} or {KINDS[-1]}.", "KIND", choices=KINDS),),
+    examples=("ai8x list recipes", "ai8x list models --json"),
+)

@@ -2,25 +2,70 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import importlib
+from typing import Annotated, Any
 
+import click
 import typer
+from typer.core import TyperCommand, TyperGroup
 
-from ai8x_tool import __version__
-from ai8x_tool.cli import (
-    demo_command,
-    evaluate,
-    insert_identity,
-    quantize,
-    run_command,
-    synthesize,
-    train,
-    verify_command,
-)
-from ai8x_tool.cli.list_command import list_resources
+from ai8x_tool.streams import standard_streams
+from ai8x_tool.version import __version__
+
+COMMANDS = {
+    "train": ("train", "Train a model, first in floating point, then quantization-aware."),
+    "quantize": (
+        "quantize",
+        "Quantize a trained checkpoint to integers; batch normalization of float checkpoints is folded.",
+    ),
+    "insert-identity": (
+        "insert_identity",
+        "Insert a 1×1 convolution that passes its input on, where a network description has one that the model does "
+        "not contain.",
+    ),
+    "evaluate": ("evaluate", "Evaluate a trained or, with --8bit, a quantized checkpoint on the test split."),
+    "synthesize": (
+        "synthesize",
+        "Turn a network description and a quantized checkpoint into a C project for the accelerator.",
+    ),
+    "verify": (
+        "verify_command",
+        "Verify that a program computes what was trained: every link, every layer, every value.",
+    ),
+    "run": (
+        "run_command",
+        "Run a project without hardware: its C code, compiled unchanged, on an emulated core and the virtual device.",
+    ),
+    "list": ("list_command", "List models, datasets, recipes, networks, devices or operators."),
+    "demo": ("demo_command", "Train, quantize, evaluate, synthesize and verify a network, and show what came out."),
+}
+"""The commands: module that holds `COMMAND`, and what the command does."""
+
+
+def build_command(name: str) -> TyperCommand:
+    """Return a command with all its options."""
+    module, summary = COMMANDS[name]
+    command: TyperCommand = importlib.import_module(f"ai8x_tool.cli.{module}").COMMAND.build(name, summary)
+    return command
+
+
+class _Commands(TyperGroup):
+    """Commands whose modules are imported when they are called; the list of all needs none of them."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()}
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else build_command(name), rest
+
 
 app = typer.Typer(
     name="ai8x",
+    cls=_Commands,
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -37,22 +82,14 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
 ) -> None:
     """Neural networks for the MAX78000 and MAX78002: train → quantize → evaluate → synthesize."""
 
 
-app.command(epilog=train.EPILOG)(train.train)
-app.command(epilog=quantize.EPILOG)(quantize.quantize)
-app.command(epilog=insert_identity.EPILOG)(insert_identity.insert_identity)
-app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
-app.command(epilog=verify_command.EPILOG)(verify_command.verify)
-app.command(epilog=run_command.EPILOG)(run_command.run)
-app.command("list")(list_resources)
-app.command(epilog=demo_command.EPILOG)(demo_command.demo)
-
-
 def main() -> None:
     """Run the command line."""
-    app()
+    with standard_streams():
+        app()

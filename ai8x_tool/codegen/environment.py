@@ -13,9 +13,9 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from ai8x_tool.codegen.user_text import LANGUAGES, refuse_user_text
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import shipped
+from ai8x_tool.text import ASCII
 
 _SUFFIX = ".j2"
-_ASCII = str.maketrans({"→": "->", "×": "x", "±": "+/-", "µ": "u", "−": "-", "–": "-", "…": "...", "·": "*"})
 
 
 def render(template: str, values: Mapping[str, Any], folder: Path | None = None) -> str:
@@ -25,7 +25,7 @@ def render(template: str, values: Mapping[str, Any], folder: Path | None = None)
     UTF-8. Raises Ai8xError for what is wrong with a template in `folder`.
     """
     try:
-        return _environment(folder).get_template(template).render(values).translate(_ASCII)
+        return _environment(folder).get_template(template).render(values).translate(ASCII)
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or template}:{error.lineno}"
         raise Ai8xError(f"template: {error.message}", where=where) from None

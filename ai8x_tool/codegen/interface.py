@@ -1,6 +1,6 @@
-"""What a project needs to know to run samples other than its own: ``interface.json``. Nothing in it is trained.
+"""What a project needs to know to run samples other than its own: ``interface.json``.
 
-spec: memory, sections 6 (input) and 7.3 (output); generated-c, section 1: only some files change with new weights.
+Nothing in it depends on weights: it does not change when the network is retrained.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rendering of the C project. spec: generated-c."""
+"""Rendering of the C project."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from ai8x_tool import __version__
 from ai8x_tool.codegen.environment import render
 from ai8x_tool.codegen.interface import interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
@@ -32,6 +31,7 @@ from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.mapping.regions import layer_region
 from ai8x_tool.mapping.statistics import Statistics, statistics
+from ai8x_tool.version import __version__
 
 
 def render_project(

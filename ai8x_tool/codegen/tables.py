@@ -1,4 +1,4 @@
-"""Arrays as C macros, and comments. spec: memory, section 5.1; generated-c, section 1.1."""
+"""Arrays as C macros, and comments."""
 
 from __future__ import annotations
 

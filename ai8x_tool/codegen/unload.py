@@ -1,7 +1,4 @@
-"""What ``cnn_unload()`` copies, as entries for the template.
-
-spec: generated-c, section 4.10; memory, 7.3 and 7.4; qatv2, section 7.
-"""
+"""What ``cnn_unload()`` copies, as entries for the template; the layout: docs/accelerator/memory-layout.md."""
 
 from __future__ import annotations
 

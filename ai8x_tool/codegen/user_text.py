@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from ai8x_tool.text import one_line
+from ai8x_tool.text import one_line, utf8, whole
 
 _LAST_ASCII = 0x7E
 
@@ -18,7 +18,7 @@ class UserText:
     """Text that must not enter a generated file as it is."""
 
     def __init__(self, raw: str) -> None:
-        self._raw = raw  # templates are sandboxed: they see no attribute that begins with an underscore
+        self._raw = whole(raw)  # templates are sandboxed: they see no attribute that begins with an underscore
 
     def __str__(self) -> str:
         raise TypeError(f"text of the user needs one of the filters {', '.join(LANGUAGES)}")
@@ -32,7 +32,7 @@ def c_comment(text: UserText) -> str:
 
 def c_string(text: UserText) -> str:
     """Return `text` for a string literal in C, without the quotes; the program gets the bytes of its UTF-8 form."""
-    literal = "".join(map(_c_character, text._raw.encode("utf-8", "surrogateescape")))
+    literal = "".join(map(_c_character, utf8(text._raw)))
     return re.sub(r"(?<=\?)\?", r"\\?", literal)  # two question marks may begin a trigraph
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import unwritable
 from ai8x_tool.folders import FolderContent, finish, write_folder
+from ai8x_tool.text import utf8
 
 KEPT_FILES = ("project.mk", ".vscode/settings.json", ".vscode/tasks.json")
 """Files of the user's own: written once, never replaced."""
@@ -22,7 +23,7 @@ def write_project(files: dict[str, str], folder: Path, *, overwrite: bool) -> No
     An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay.
     """
     check_folder(folder, overwrite=overwrite)
-    encoded = {name: text.encode("utf-8", "surrogateescape") for name, text in files.items()}
+    encoded = {name: utf8(text) for name, text in files.items()}
     write_folder(FolderContent(encoded, KEPT_FILES, _FORMER_FILES), folder)
 
 

@@ -1,8 +1,7 @@
-"""The module that model and data set files import as ``ai8x``.
+"""The module that model and dataset files import as ``ai8x``.
 
 All modules of :mod:`ai8x_tool.nn`, and the functions around them under the names of the reference. There is no state
 here: what :func:`set_device` chooses is the context of the surrounding build, and ``ai8x.dev`` is a view of it.
-spec: quantization, sections 1 to 4; training, section 5.
 """
 
 from __future__ import annotations
@@ -70,15 +69,12 @@ __all__ += _fused.__all__
 
 
 def set_device(device: int | str, simulate: bool, round_avg: bool, verbose: bool = True) -> None:
-    """Build what follows for `device` (85 or 87, or a name), to the end of the surrounding build.
-
-    spec: quantization, section 1.
-    """
+    """Build what follows for `device` (85 or 87, or a name), to the end of the surrounding build."""
     change_context(BuildContext(find_device(str(device)), bool(simulate), bool(round_avg)))
 
 
 def _dev() -> SimpleNamespace | None:
-    """Return device and mode of the surrounding build with the constants of spec quantization, section 1."""
+    """Return device and mode of the surrounding build, with the constants that the reference has beside them."""
     context = current_context()
     if context is None:
         return None
@@ -104,8 +100,8 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'ai8x' has no attribute {name!r}")
 
 
-class normalize:  # noqa: N801  (the name that data set files use)
-    """Transform from [0, 1] to multiples of 1/128 in [−1, 127/128], or to integers. spec: quantization, section 2.1."""
+class normalize:  # noqa: N801  (the name that dataset files use)
+    """Transform from [0, 1] to multiples of 1/128 in [−1, 127/128], or to the integers −128 … 127."""
 
     def __init__(self, args: Any) -> None:
         self.args = args
@@ -117,7 +113,7 @@ class normalize:  # noqa: N801  (the name that data set files use)
 
 
 class fold:  # noqa: N801
-    """Transform that folds an image (C, H, W). spec: quantization, section 2.2."""
+    """Transform that folds an image (C, H, W)."""
 
     def __init__(self, fold_ratio: int) -> None:
         self.fold_ratio = fold_ratio
@@ -144,12 +140,12 @@ def unfold_batch(img_batch: Tensor, fold_ratio: int) -> Tensor:
 
 
 def fuse_bn_layers(m: nn.Module) -> None:
-    """Fold batch normalization into weights and biases. spec: quantization, section 4.2."""
+    """Fold batch normalization into weights and biases."""
     fuse_batchnorm(m)
 
 
 def initiate_qat(m: nn.Module, qat_policy: QatPolicy | Mapping[str, Any]) -> None:
-    """Switch a model to quantization-aware training as a policy says. spec: quantization, section 4.1."""
+    """Switch a model to quantization-aware training according to a policy."""
     if not isinstance(qat_policy, QatPolicy):
         given = (qat_policy.get("overrides") or {}).items()
         overrides = {name: Override(values.get("weight_bits"), values.get("shift_quantile")) for name, values in given}

@@ -24,7 +24,7 @@ class QuantizationAwareModule(FusedModule, metaclass=ABCMeta):
 
     `pooling` is 'Max', 'Avg' or None, `pool` the torch module that does it; `op` is a Conv1d, Conv2d, ConvTranspose2d
     or Linear of torch, `func` its function (``F.conv2d``), which is looked up if not given. All fused modules count as
-    instances. spec: quantization, sections 3.1 and 3.2.
+    instances.
     """
 
     def __init__(

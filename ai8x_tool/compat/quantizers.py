@@ -1,6 +1,6 @@
 """Quantizers and clamps as single modules, for layers that users put together themselves.
 
-All have straight-through gradients. spec: quantization, section 3.2.
+All have straight-through gradients.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def quantize_clamp(wide: bool, quantize_activation: bool = False, weight_bits: i
 
 
 def quantize_clamp_pool(pooling: str | None, quantize_activation: bool = False) -> tuple[nn.Module, nn.Module]:
-    """Return the quantizer and the clamp behind a pooling ('Max', 'Avg' or None)."""
+    """Return the quantizer and the clamp after a pooling ('Max', 'Avg' or None)."""
     context = resolve_context(None, "quantize_clamp_pool")
     choice(pooling, (None, "Max", "Avg"), "pooling", "quantize_clamp_pool")
     if pooling != "Avg":

@@ -1,4 +1,4 @@
-"""Prepared data sets on disk: folders of memory-mapped arrays that exist completely or not at all."""
+"""Cache of prepared datasets: folders of memory-mapped arrays that exist completely or not at all."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def cached_arrays(
     """Return the arrays of the cache `name` below `parent`, memory-mapped, by file name without suffix.
 
     `key` holds everything the content depends on (a version, parameters); another key is another folder. Where there
-    is no complete cache, `build(folder)` writes ``.npy`` files to a temporary folder beside it, which is then moved
+    is no complete cache, `build(folder)` writes ``.npy`` files to a temporary folder next to it, which is then moved
     into place: an interrupted build is never taken for a complete one. Only building writes. The tensors are backed by
     read-only memory: index them, do not change them in place.
 
@@ -90,7 +90,7 @@ def cached_arrays(
                 arrays = _open(folder, key) or _build(folder, key, build)
         except OSError as error:
             fix = "free some disk space, or use --data with a folder that can be written"
-            raise Ai8xError(f"cannot write the prepared data set: {error}", where=str(folder), fix=fix) from error
+            raise Ai8xError(f"cannot write the prepared dataset: {error}", where=str(folder), fix=fix) from error
     return arrays
 
 

@@ -1,4 +1,4 @@
-"""Data sets as tensors that are prepared once, and whose augmentation works on whole batches."""
+"""Datasets as tensors that are prepared once, and whose augmentation works on whole batches."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Split:
-    """One split (training, validation or test) of a data set.
+    """One split (training, validation or test) of a dataset.
 
     `raw` holds N stored samples of any shape, usually uint8 and possibly memory-mapped. `targets` are, by task:
 
     * classification, embeddings: N class numbers (int64);
     * segmentation: class numbers (N, H, W) of any integer type;
-    * regression: real numbers (N, …) in the shape of the outputs, in their unit (1.0 is 128 steps);
+    * regression: real numbers (N, …) in the shape and unit of the outputs (1.0 is 128 steps);
     * reconstruction: N zeros, other numbers for anomalies (the network's target is its input);
-    * detection: objects (N, M, 4 + 2K + 1), see :mod:`ai8x_tool.training.tasks.boxes`.
+    * detection: objects (N, M, 4 + 2K + 1): boxes, key points, label.
 
     `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
@@ -56,7 +56,7 @@ def first_sample(split: Split) -> Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The parts of a loaded data set. `validation` is None where the set brings no validation list of its own."""
+    """The splits of a loaded dataset. `validation` is None where the dataset does not define one."""
 
     train: Split
     validation: Split | None
@@ -64,19 +64,19 @@ class Dataset:
 
     @property
     def held_back(self) -> Split:
-        """The training split as validation samples are taken from it."""
+        """The training split in the form from which validation samples are taken."""
         return self.train
 
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """What a data set file lists in `datasets`.
+    """Entry of a dataset file's list `datasets`.
 
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
-    downloaded. `note` must be shown wherever a result on this set is shown (for example: synthetic speech). `task`
-    names the kind of learning problem (see :mod:`ai8x_tool.training.tasks`); None is classification.
+    downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
+    names the kind of learning problem (docs/tasks.md); None is classification.
     """
 
     name: str

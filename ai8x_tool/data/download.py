@@ -1,4 +1,4 @@
-"""Files from the network: checked, resumed where they broke off, unpacked without trusting their content."""
+"""Downloads: verified, resumed where they broke off, unpacked without trusting their content."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, cons
             _extract_member(tar, member, folder)
             progress.advance(archive.tell() - position)
             position = archive.tell()
-    # The checksum of the compressed data stands behind the last member.
+    # The checksum of the compressed data follows the last member.
     while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
         pass
 

@@ -1,4 +1,4 @@
-"""Speech from eSpeak NG, which the package ``espeakng_loader`` brings along.
+"""Speech synthesis by eSpeak NG, which the package ``espeakng_loader`` contains.
 
 The C library keeps its state (the phase of the voice, noise) from one utterance to the next, and has one instance per
 process. :func:`synthesize` therefore runs it in a process of its own: the same list of utterances always gives the same
@@ -63,7 +63,7 @@ class Espeak:
         self._library.espeak_Initialize.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_int]
         self._library.espeak_ng_SetRandSeed.argtypes = [ctypes.c_long]
         data = Path(espeakng_loader.get_data_path())
-        # A variant that does not exist would be ignored without a word.
+        # eSpeak NG silently ignores a variant that does not exist.
         self._variants = {path.name for path in (data / "voices" / "!v").iterdir()}
         self.sample_rate: int = self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _DO_NOT_EXIT)
         if self.sample_rate <= 0:
@@ -91,7 +91,7 @@ class Espeak:
         self._chunks.clear()
         status = self._library.espeak_Synth(text, len(text), 0, 1, 0, _UTF8_TO_END_OF_CLAUSE, None, None)
         if status != 0 or not self._chunks:
-            raise Ai8xError(f"eSpeak NG does not say {utterance.text!r}: status {status}")
+            raise Ai8xError(f"eSpeak NG cannot speak {utterance.text!r}: status {status}")
         return np.concatenate(self._chunks)
 
 

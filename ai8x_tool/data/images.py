@@ -1,4 +1,4 @@
-"""Reading image files for data sets."""
+"""Image files of datasets."""
 
 from __future__ import annotations
 

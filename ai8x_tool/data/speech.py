@@ -1,4 +1,4 @@
-"""Speech as the keyword spotting networks see it: quantized, folded, shifted and noisy, always whole batches."""
+"""Speech as input of keyword spotting networks: quantized, folded, shifted and noisy, in whole batches."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def class_numbers(words: Sequence[str], labels: Sequence[str]) -> NDArray[np.int
 
 
 def quantize_audio(signal: Tensor) -> Tensor:
-    """Return −1…1 as unsigned 8 bit, ``clip(round((x + 1)·128), 0, 255)`` rounding half to even (model zoo 4.6, 7)."""
+    """Return −1…1 as unsigned 8 bit, ``clip(round((x + 1)·128), 0, 255)`` rounding half to even."""
     return ((signal + 1) * 128).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -54,7 +54,7 @@ def fold_audio(raw: Tensor) -> Tensor:
 
 
 def shift_limits(length: int, speed: float = 1.0) -> tuple[int, int]:
-    """Return the range [low, high) of circular shifts, in samples, that keeps the voice inside (model zoo 4.6, 6).
+    """Return the range [low, high) of circular shifts, in samples, that keeps the voice inside.
 
     `length` is that of the recording in samples before its change by the factor `speed`. The voice is taken to lie
     between 0.1 s and 0.1 s before the end, both scaled by `speed`.
@@ -113,7 +113,7 @@ def _deviation(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def shift_and_noise(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
-    """Return `raw` (B, 16384) with the random shift and noise of the training items (model zoo 4.6, access)."""
+    """Return `raw` (B, 16384) with the random shift and noise of the training samples."""
     return add_white_noise(shift(raw, limits, generator), generator)
 
 

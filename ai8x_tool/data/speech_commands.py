@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SILENCE, LIBRISPEECH = "_silence_", "librispeech"
 NOISE = "_background_noise_"
-# Position = class number of a folder (model zoo 4.6, 3).
+# Position = class number of a folder.
 FOLDERS = tuple(sorted((*COMMAND_WORDS, SILENCE, LIBRISPEECH)))
 
 _SERVER = "http://download.tensorflow.org/data/"
@@ -55,7 +55,7 @@ _BEFORE, _AFTER, _BLOCK = 3840, 12544, 128
 class Recording:
     """The `samples` (float32, −1…1, 16 kHz) of a word, named as its folder.
 
-    `group` orders the recordings of one split so that every data set is a contiguous range of it: LibriSpeech 0,
+    `group` orders the recordings of one split so that every dataset is a contiguous range of it: LibriSpeech 0,
     words 1, silence 2 in training and validation; words 0, words of the official benchmark 1, silence 2 in the test.
     """
 
@@ -160,7 +160,7 @@ def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources)
 
 
 def _silences(raw: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield 560 random pieces of every background noise, always the same (model zoo 4.6, 1)."""
+    """Yield 560 random pieces of every background noise, always the same."""
     random = np.random.default_rng(_SILENCE_SEED)
     for path in sorted((raw / NOISE).glob("*.wav")):
         noise = read_wav(path)
@@ -188,7 +188,7 @@ def _read_flac(path: Path) -> NDArray[np.float32]:
 
 
 def voiced_pieces(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in (model zoo 4.6, 2).
+    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in.
 
     The signal is scaled to peak 1. A voice sets in at a block of 128 samples with a mean magnitude above 0.03 that
     3840 samples precede; the search goes on 12544 samples later and stops when fewer than that remain.

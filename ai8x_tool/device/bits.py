@@ -1,4 +1,4 @@
-"""Small integer functions that the hardware's rules are written in. spec: registers, section 1."""
+"""Small integer functions that the hardware's rules are written in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one part can do and how large it is. spec: registers, section 2; memory, section 1."""
+"""Capabilities and sizes of both devices. What they mean: docs/accelerator/index.md."""
 
 from __future__ import annotations
 

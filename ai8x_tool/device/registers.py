@@ -1,4 +1,4 @@
-"""Every control register of both parts: address rule and fields. spec: registers, section 6.
+"""Every control register of both parts: address rule and fields.
 
 This table is the only place with register addresses and bit positions; `lowering` encodes through it.
 """

@@ -1,4 +1,4 @@
-"""Integer operators on tensors of shape (channels, batch, rows, columns). spec: arithmetic, sections 5 and 6."""
+"""Integer operators on tensors of shape (channels, batch, rows, columns)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ def saturate(values: Array) -> Array:
 
 
 def eltwise(function: str, operands: list[Array]) -> Array:
-    """Combine operands from left to right and saturate once at the end. spec: arithmetic, section 5.1."""
+    """Combine operands from left to right and saturate once, after the last."""
     functions = {"add": np.add, "sub": np.subtract, "or": np.bitwise_or, "xor": np.bitwise_xor}
     return saturate(reduce(functions[function], [x.astype(np.int32) for x in operands]))
 
 
 def pool(x: Array, size: Pair, stride: Pair, dilation: Pair, out: Pair, *, average: bool, rounding: bool) -> Array:
-    """Pool windows of `size`; returns (channels, batch, *out). spec: arithmetic, section 5.2.
+    """Pool windows of `size`; returns (channels, batch, *out).
 
+    Averages truncate towards zero or, with `rounding`, round half away from zero.
     ValueError if the last window reaches beyond the data.
     """
     combine = np.add if average else np.maximum
@@ -59,7 +60,7 @@ def _strided(x: Array, axis: int, start: int, stride: int, count: int) -> Array:
 
 
 def insert_zeros(x: Array) -> Array:
-    """Put one zero between neighbouring samples of both axes (fractional stride 2). spec: arithmetic, section 5.5."""
+    """Put one zero between neighbouring samples of both axes (fractional stride 2)."""
     y = np.zeros((*x.shape[:2], 2 * x.shape[2] - 1, 2 * x.shape[3] - 1), x.dtype)
     y[:, :, ::2, ::2] = x
     return y
@@ -73,10 +74,7 @@ def pad_zeros(x: Array, before: Pair, after: Pair) -> Array:
 
 
 def convolve(x: Array, weights: Array, dilation: Pair, *, depthwise: bool) -> Array:
-    """Cross-correlate padded input with `weights` (out, in/groups, rows, columns); exact int64 sums.
-
-    spec: arithmetic, sections 5.3 and 5.4.
-    """
+    """Cross-correlate padded input with `weights` (out, in/groups, rows, columns); exact int64 sums."""
     rows = x.shape[2] - dilation[0] * (weights.shape[2] - 1)
     columns = x.shape[3] - dilation[1] * (weights.shape[3] - 1)
     peak = max(128, int(np.abs(x.astype(np.int64)).max(initial=0))) if x.dtype != np.int8 else 128
@@ -110,7 +108,7 @@ def _taps(
 
 
 def reduce_to_8_bits(total: Array, shift: int, activation: Activation) -> Array:
-    """Shift, round half up, saturate, then activate. spec: arithmetic, section 6."""
+    """Multiply by 2^(shift − 7), round half up, saturate to −128 … 127, then activate."""
     right = 7 - shift
     y = (total + (1 << (right - 1))) >> right if right > 0 else total << -right
     y = np.clip(y, -128, 127)

@@ -1,4 +1,4 @@
-"""Compiling a project, unchanged, against the shim. spec: generated-c, section 9."""
+"""Compilation of a project, unchanged, against the shim."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two cores: Cortex-M4 and RV32IMC. spec: generated-c, sections 8.1 and 9.3."""
+"""The two cores: Cortex-M4 and RV32IMC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Running a project that was compiled for this machine. spec: generated-c, section 9.2.
+"""Execution of a project that was compiled for this machine.
 
 The program is a process of its own; its accesses to the accelerator come through a pipe, loads wait for the answer.
 """

@@ -1,7 +1,4 @@
-"""One core, executing a program on its bus. What differs between the cores is in :mod:`ai8x_tool.firmware.cores`.
-
-spec: generated-c, section 9.3.
-"""
+"""One core, executing a program on its bus. What differs between the cores is in :mod:`ai8x_tool.firmware.cores`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a project's folder says about itself. spec: generated-c, sections 1 and 7."""
+"""Facts that a generated project's folder states about itself."""
 
 from __future__ import annotations
 

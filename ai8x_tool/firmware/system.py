@@ -1,7 +1,7 @@
-"""What lies around a core beside the accelerator: console, time, and the part's other registers.
+"""Peripherals other than the accelerator: console, time, and the device's other registers.
 
-spec: generated-c, section 8. Only what programs wait for, or what tells the state of power and clocks, is modelled;
-all other registers keep what is written to them.
+Only what programs wait for, and the state of power and clocks, is modelled; all other registers keep what is written to
+them.
 """
 
 from __future__ import annotations

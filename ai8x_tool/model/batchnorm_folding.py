@@ -1,4 +1,4 @@
-"""Folding batch normalization in a state dict, without the model. spec: quantization, sections 4.2 and 5."""
+"""Folding of batch normalization in a state dict, without the model."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _MEAN = ".bn.running_mean"
 
 @dataclass(frozen=True)
 class NormFacts:
-    """What a state dict does not say about its batch normalization.
+    """Facts about batch normalization that a state dict does not contain.
 
     `eps` by layer (others have torch's 1e-5), `transposed` by layer whether its operator is a transposed convolution
-    (others: as the shapes say), `factor` what its result is multiplied by.
+    (others: judged by shape), `factor` what its result is multiplied by.
     """
 
     eps: Mapping[str, float] = field(default_factory=dict)
@@ -39,7 +39,7 @@ def fold_batchnorm(
 ) -> OrderedDict[str, Tensor]:
     """Return `state` with the batch normalization of `layers` (and its division by 4) in weights and biases.
 
-    A missing bias is created behind the weights. Raises Ai8xError for shapes that do not fit each other.
+    A missing bias is created after the weights. Raises Ai8xError for shapes that do not fit each other.
     """
     done: dict[str, Tensor] = {}
     for layer in layers:
@@ -81,7 +81,7 @@ def _fold(state: Mapping[str, Tensor], layer: str, facts: NormFacts, where: str)
 
 
 def _is_transposed(weight: Tensor, channels: int, known: bool | None) -> bool:
-    """Tell whether the second axis is that of the outputs: by shape only where nothing else is known."""
+    """Return whether the second axis is that of the outputs: by shape only where nothing else is known."""
     return weight.shape[0] != channels if known is None else known
 
 
@@ -102,7 +102,7 @@ def _by_output(factor: Tensor, weight: Tensor, transposed: bool, layer: str, whe
 def _warn_undecided(
     state: Mapping[str, Tensor], layers: list[str], facts: NormFacts, console: Console, where: str
 ) -> None:
-    """Name the layers that shapes alone cannot tell from transposed convolutions, where the file has any of those."""
+    """Name the layers that may be transposed convolutions by their shape, where the file has any of those."""
     unknown = [layer for layer in layers if layer not in facts.transposed]
     shapes = {layer: state[f"{layer}.op.weight"].shape for layer in unknown}
     if not any(shape[0] != len(state[f"{layer}{_MEAN}"]) for layer, shape in shapes.items()):

@@ -1,4 +1,4 @@
-"""Building a model from its plugin and filling it from a checkpoint. spec: training, sections 1.1, 3 and 4.5."""
+"""Building a model from its plugin and filling it from a checkpoint."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
@@ -31,9 +31,9 @@ def build_model(
     console: Console | None = None,
     measured_ranges: bool = False,
 ) -> nn.Module:
-    """Return the model `name` for the inputs of a data set; `arguments` are those that the task adds.
+    """Return the model `name` for the inputs of a dataset; `arguments` are those that the task adds.
 
-    Raises Ai8xError naming the model file and its line for what the model or the part cannot do.
+    Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
     """
     model = find_model(name, console)
     if arguments and "dimensionality" in arguments and not model.dr:
@@ -60,36 +60,8 @@ def build_model(
     return built
 
 
-def channels_last(inputs: Tensor) -> Tensor:
-    """Return (B, C, L) or (B, C, H, W) with the channels next to each other in memory.
-
-    CPU convolutions and poolings work in this order and keep it; it makes an epoch a quarter shorter.
-    """
-    if inputs.dim() == 3:
-        return inputs.transpose(1, 2).contiguous().transpose(1, 2)
-    if inputs.dim() == 4:  # with one channel, contiguous() would not change the strides, on which the order depends
-        return torch.empty_like(inputs, memory_format=torch.channels_last).copy_(inputs)
-    return inputs.contiguous()
-
-
-def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
-    """Let `model` compute with channels last, unless it reshapes data with ``view``, which needs the usual order.
-
-    To be called when the weights are loaded: it tries the model once.
-    """
-    training = model.training
-    try:
-        with torch.no_grad():
-            model.eval()(channels_last(torch.zeros(2, *shape)))
-    except RuntimeError:
-        return
-    finally:
-        model.train(training)
-    model.register_forward_pre_hook(lambda _, inputs: (channels_last(inputs[0]), *inputs[1:]))
-
-
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
-    """Fill `model` from a checkpoint of any age; what had to be repaired for that is said."""
+    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported."""
     state = fitting_state(model, checkpoint, console)
     try:
         unexpected = load_state(model, state)
@@ -108,14 +80,14 @@ def check_architecture(name: str, checkpoint: Checkpoint) -> None:
 
 
 def require_trainable(checkpoint: Checkpoint) -> None:
-    """Refuse quantized weights, which are integers, where real numbers are to be learned."""
+    """Refuse quantized weights: they are integers, and training needs real numbers."""
     if checkpoint.is_quantized:
         fix = "use the checkpoint it was made from"
         raise Ai8xError("a quantized checkpoint cannot be trained", where=str(checkpoint.path), fix=fix)
 
 
 def in_qat(model: nn.Module) -> bool:
-    """Tell whether quantization-aware training has started."""
+    """Return whether quantization-aware training has started."""
     return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)
 
 
@@ -133,14 +105,14 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
 def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:
     """Warn where outputs that another layer reads have a final scale, which the accelerator ignores.
 
-    Some tools write such checkpoints where a layer is defined behind its consumer. spec: qatv2, section 4.5.
+    Some tools write such checkpoints where a layer is defined after the layer that reads it.
     """
     scaled = [name for name, module in named_fused_modules(model) if module.final_scale_exponent]
     if not scaled:
         return
     try:
         consumed = trace_dataflow(model, torch.zeros(1, *shape)).consumed
-    except Ai8xError:  # which layers read it cannot be told
+    except Ai8xError:  # the layers that read it are unknown
         return
     for name in scaled:
         if name in consumed:

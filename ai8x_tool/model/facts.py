@@ -1,4 +1,4 @@
-"""What a model consists of: shapes, parameters and operations of its layers, and its weight tensors."""
+"""Facts about a model: shapes, parameters and operations of its layers, and its weight tensors."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _work(name: str, module: nn.Module, before: Shape, after: Shape) -> LayerWor
 
 
 def _pooled(module: nn.Module, shape: Shape) -> Shape:
-    """Return the shape of the data behind a fused module's pooling."""
+    """Return the shape of the data after a fused module's pooling."""
     pooling = module.pooling if isinstance(module, FusedModule) else None
     if pooling is None:
         return shape
@@ -85,7 +85,7 @@ def _pooled(module: nn.Module, shape: Shape) -> Shape:
 
 
 def _macs(op: Any, before: Shape, after: Shape, pooled: Shape) -> int:
-    """Multiplications that an operator does; a transposed convolution does them once for every input."""
+    """Return the number of multiplications; a transposed convolution does them once for every input."""
     if isinstance(op, nn.ConvTranspose1d | nn.ConvTranspose2d):
         return math.prod(pooled) * op.out_channels // op.groups * math.prod(op.kernel_size)
     if isinstance(op, nn.Conv1d | nn.Conv2d):

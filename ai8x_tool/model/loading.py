@@ -1,4 +1,4 @@
-"""Fitting stored weights and a model to each other. spec: quantization, section 4.2; training, section 4.5."""
+"""Fitting of stored weights and a model to each other."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) ->
 
 
 def norm_facts(model: nn.Module) -> NormFacts:
-    """Return what a model knows about its batch normalizations and a state dict does not."""
+    """Return the facts about its batch normalizations that a model has and a state dict lacks."""
     modules = dict(named_fused_modules(model))
     norms = {name: module.bn for name, module in modules.items()}
     eps = {name: bn.eps for name, bn in norms.items() if isinstance(bn, nn.BatchNorm1d | nn.BatchNorm2d)}

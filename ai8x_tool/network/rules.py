@@ -8,9 +8,6 @@ from typing import NamedTuple
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.rule import Finding
 
-_MAX_PAD = 2
-_MAX_FLATTEN = 256
-
 
 class NamedLayer(NamedTuple):
     """A layer with the names that its references may use (`names`) and those of the layers before it (`before`)."""
@@ -216,17 +213,6 @@ def constraint_stride(s: Layer) -> Finding | None:
     return Finding(f"stride = {list(s.stride)}", "set stride to 1")
 
 
-def constraint_flatten_size(s: Layer) -> Finding | None:
-    """flatten takes at most 256 pixels per channel."""
-    pixels = s.flat_pixels
-    return Finding(f"{size_text(s.pooled_size)} = {pixels} pixels", "pool first") if pixels > _MAX_FLATTEN else None
-
-
-def constraint_pad_range(s: Layer) -> Finding | None:
-    """pad is at most 2."""
-    return Finding(f"pad = {s.pad[0]}") if max(s.pad) > _MAX_PAD else None
-
-
 def constraint_pad_passthrough(s: Layer) -> Finding | None:
     """A layer without convolution cannot pad."""
     wrong = not s.is_convolution and any(s.pad)
@@ -265,8 +251,6 @@ LAYER_RULES = (
     constraint_wide_output_activation,
     constraint_equal_strides,
     constraint_stride,
-    constraint_flatten_size,
-    constraint_pad_range,
     constraint_pad_passthrough,
     constraint_pad_kernel,
     constraint_passthrough_activation,

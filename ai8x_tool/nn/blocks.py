@@ -1,4 +1,4 @@
-"""Composite blocks. spec: quantization, section 3.6."""
+"""Blocks of several fused modules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the accelerator demands of a fused module. spec: quantization, section 3.4.
+"""Checks of a fused module's arguments against the device.
 
 Each function returns the normalized argument or raises ConstraintError; `owner` names the module for the message.
 """
@@ -38,7 +38,7 @@ def axes(value: Any, count: int, name: str, owner: str) -> tuple[int, ...]:
 
 
 def check_bits(weight_bits: int | None, bias_bits: int | None, quantize: bool, owner: str) -> None:
-    """Check the combination of the three quantization arguments. spec: quantization, section 3.1."""
+    """Check that the three quantization arguments are all set or all unset, and the widths supported."""
     for name, bits in (("weight_bits", weight_bits), ("bias_bits", bias_bits)):
         good = bits is None or bits in WEIGHT_BITS
         require(good, owner, f"{name} must be None, 1, 2, 4 or 8, not {bits!r}")
@@ -51,7 +51,7 @@ def check_bits(weight_bits: int | None, bias_bits: int | None, quantize: bool, o
 def pooling_of(
     kind: str | None, size: Any, stride: Any, dilation: Any, *, count: int, owner: str, context: BuildContext
 ) -> Pooling | None:
-    """Return the pooling in front of an operator with `count` axes, or None."""
+    """Return the pooling before an operator with `count` axes, or None."""
     choice(kind, (None, "Max", "Avg"), "pooling", owner)
     sizes = axes(size, count, "pool_size", owner)
     strides = sizes if stride is None else axes(stride, count, "pool_stride", owner)

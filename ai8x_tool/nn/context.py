@@ -1,4 +1,4 @@
-"""What a fused module must know when it is built: the part, and whether it simulates the part's integers."""
+"""Context in which fused modules are built: the device, and whether they simulate its integer arithmetic."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class ConstraintError(Ai8xError, ValueError):
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Conditions under which fused modules are built. spec: quantization, section 1.
+    """Conditions under which fused modules are built.
 
     With `simulate` the modules compute with the integers of the accelerator (evaluation only); with `round_avg` average
     pooling rounds to the nearest integer instead of towards zero. `measured_ranges` chooses how activations get into
     the range of 8 bits: False, every output is clipped to it from the beginning; True, nothing is clipped until QAT
-    starts, which then scales every layer by a power of two (spec: qatv2).
+    starts, which then scales every layer by a power of two.
     """
 
     device: Device

@@ -1,4 +1,4 @@
-"""Fused 1D and 2D convolutions. spec: quantization, section 3.4."""
+"""Fused 1D and 2D convolutions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ai8x_tool.nn.fused import UNSET, FusedOperator, Unset
 
 
 class Conv2d(FusedOperator):
-    """2D convolution, optionally with pooling before it and batch normalization and activation behind it.
+    """2D convolution, optionally with pooling before it and batch normalization and activation after it.
 
     Pads by `padding` zeros, computes the pooling first. `pool_stride=None` means the size of the window. ``op`` may be
     'ConvTranspose2d' (stride 2, output padding 1). `batchnorm` is None, 'Affine' or 'NoAffine'; its output is divided
     by 4 unless activation ranges are measured. With `wide` the output has 32 bits and no activation. Raises
-    ConstraintError for what the part cannot do.
+    ConstraintError for what the device cannot do.
     """
 
     operator: ClassVar[str] = "2D convolution"
@@ -104,7 +104,7 @@ class Conv2d(FusedOperator):
 
 
 class Conv1d(FusedOperator):
-    """1D convolution, optionally with pooling before it and batch normalization and activation behind it.
+    """1D convolution, optionally with pooling before it and batch normalization and activation after it.
 
     Arguments as for :class:`Conv2d`, without ``op``.
     """

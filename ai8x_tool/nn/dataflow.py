@@ -1,4 +1,4 @@
-"""Which layers a layer's input comes from, found by running the model once. spec: qatv2, section 4.5."""
+"""Data flow between the layers of a model, found by running it once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Modules without weights: element-wise operators, the no-op, dropout.
-
-spec: quantization, section 3.5; qatv2, sections 2.2 and 3.
-"""
+"""Modules without weights: element-wise operators, the no-op, dropout."""
 
 from __future__ import annotations
 

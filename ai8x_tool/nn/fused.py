@@ -1,7 +1,4 @@
-"""The fused module: pooling, one operator, batch normalization, activation, in float, QAT and simulate mode.
-
-spec: quantization, sections 3.1 to 3.3; qatv2, sections 2 and 3.
-"""
+"""The fused module: pooling, one operator, batch normalization, activation, in float, QAT and simulate mode."""
 
 from __future__ import annotations
 
@@ -38,12 +35,12 @@ Parameters = tuple[Tensor, Tensor | None, int]
 
 
 def scalar_parameter() -> nn.Parameter:
-    """Return a zero-dimensional number that is saved with the model and not trained."""
+    """Return a zero-dimensional parameter that is saved with the model but not trained."""
     return nn.Parameter(torch.tensor(0.0), requires_grad=False)
 
 
 class FusedModule(nn.Module):
-    """Base of all fused modules. One-element parameters, saved with the model, say how the module computes:
+    """Base of all fused modules. One-element parameters, saved with the model, set how the module computes:
 
     ``output_shift``, ``weight_bits``, ``bias_bits``, ``quantize_activation``, ``adjust_output_shift``,
     ``shift_quantile``; with measured ranges also ``activation_threshold`` R (the output is divided by 2^R more than the
@@ -98,7 +95,7 @@ class FusedModule(nn.Module):
         self.shift_quantile = entry(1.0, torch.float32)
 
     def _attach(self, op: nn.Module, batchnorm: nn.Module | None = None) -> None:
-        """Register the operator and, behind it, the batch normalization (their order is the state dict's)."""
+        """Register the operator and, after it, the batch normalization (their order is that of the state dict)."""
         del self.op, self.bn
         self.op, self.bn = op, batchnorm
 
@@ -163,7 +160,7 @@ class FusedModule(nn.Module):
 
     @property
     def batchnorm_factor(self) -> float:
-        """What the output of batch normalization is multiplied with. spec: qatv2, section 1."""
+        """Factor of the output of batch normalization: 1/4 keeps it in range where ranges are fixed."""
         return 1.0 if self.measured_ranges else 0.25
 
     @property
@@ -243,8 +240,8 @@ class FusedModule(nn.Module):
     def constant_parameters(self) -> tuple[Tensor, Tensor | None, int, bool]:
         """Return what the operator computes with in evaluation mode: weight, bias, and the exponent of what follows.
 
-        The last value tells whether the bias contains the half step that rounds the result. In simulate mode float64
-        weights say that sums may leave the integers of float32.
+        The last value is True if the bias contains the half step that rounds the result. In simulate mode weights are
+        float64 where sums may exceed the integers that float32 represents.
         """
         assert self.op is not None and isinstance(self.op.weight, Tensor)
         assert self.op.bias is None or isinstance(self.op.bias, Tensor)
@@ -287,7 +284,7 @@ class FusedModule(nn.Module):
     def _derive_simulate(self, weight: Tensor, bias: Tensor | None) -> Parameters:
         """Integer weights of n bits and the bias in units of the accumulator; float64 where float32 is not exact.
 
-        The document's formulas scale both to 8-bit weights and the result back; the integers are the same.
+        The reference scales both to 8-bit weights and the result back; the integers are the same.
         """
         weight = weight.detach().add(0.5).floor_()
         bias = None if bias is None else (bias.detach() * 2.0 ** (8 - self._bits)).add_(0.5).floor_()

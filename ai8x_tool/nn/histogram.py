@@ -1,4 +1,4 @@
-"""The range of a layer's activations, from histograms of what it put out. spec: qatv2, sections 4.3 and 4.4."""
+"""Range of a layer's activations, from histograms of its outputs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 BINS = 2048
 _CANDIDATES = 5
 _CALLS_KEPT = 1024
-"""So many histograms are merged at once; it bounds the memory for data sets of more batches."""
+"""Number of histograms that are merged at once; it bounds the memory for datasets of more batches."""
 _EXACT_COUNTS = 2**24
 """torch.histc counts in float32."""
 
@@ -37,7 +37,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class MeasuredRange:
-    """Activations fit best into ±2^exponent. `problem` says what was unusual, None if nothing was."""
+    """Activations fit best into ±2^exponent. `problem` describes what was unusual; None if nothing was."""
 
     exponent: int
     problem: str | None = None

@@ -1,7 +1,4 @@
-"""The named fused modules. Each class statement says what its name fixes; the documentation follows from it.
-
-spec: quantization, section 3.4.
-"""
+"""Named fused modules. Each class statement lists what the name fixes; the documentation is made from that."""
 
 # ruff: noqa: D101
 from __future__ import annotations

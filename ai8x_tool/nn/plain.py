@@ -1,7 +1,4 @@
-"""A model made of standard operators with constant parameters: what other programs can read.
-
-spec: quantization, section 4.4; training, section 10.
-"""
+"""Conversion of a model to standard operators with constant parameters, which other programs can read."""
 
 from __future__ import annotations
 
@@ -24,9 +21,9 @@ _BASES = (256, 16, 8, 4, 2)
 def plain_model(model: nn.Module, *, simplified: bool = False) -> nn.Module:
     """Return a copy of `model`, on the CPU and in evaluation mode, that computes the same with standard operators.
 
-    Quantized weights and output shifts are constants in it. A simplified model does not round data: what is left
-    are the usual operators of networks, and outputs that differ by a few steps. It saturates all the same, since a
-    trained network relies on that (without, one MNIST digit in sixty changes its class).
+    Quantized weights and output shifts are constants in it. A simplified model does not round data: it consists of the
+    usual operators of networks, and its outputs differ by a few steps. It saturates nevertheless, since a trained
+    network relies on that (without it, one MNIST digit in sixty changes its class).
     """
     result = copy.deepcopy(model).cpu().eval().requires_grad_(False)
     result._forward_pre_hooks.clear()  # the memory format is not part of the computation

@@ -1,7 +1,4 @@
-"""The QAT policy: when quantization-aware training starts, and with how many bits.
-
-spec: quantization, section 4.1; qatv2, section 4.8.
-"""
+"""The QAT policy: when quantization-aware training starts, and with how many bits."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ DEFAULT_Z_SCORE = 8.0
 
 @dataclass(frozen=True)
 class Override:
-    """What one module has instead of the policy's values; None where it has the same."""
+    """Values of one module that replace those of the policy; None where it has the same."""
 
     weight_bits: int | None = None
     shift_quantile: float | None = None
@@ -27,7 +24,7 @@ class Override:
 
 @dataclass(frozen=True)
 class QatPolicy:
-    """Start epoch, weight bits and shift quantile; `overrides` gives single modules (by dotted name) others.
+    """Start epoch, weight bits and shift quantile; `overrides` has those of single modules, by dotted name.
 
     Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard
     deviations do not count; None means :data:`DEFAULT_Z_SCORE`.

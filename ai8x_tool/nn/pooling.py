@@ -1,4 +1,4 @@
-"""Pooling in front of an operator, exact in the integer modes. spec: quantization, section 3.2."""
+"""Pooling before an operator, exact in the integer modes."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Pooling:
     dilation: tuple[int, ...]
 
     def __call__(self, value: Tensor, *, quantize: bool, simulate: bool, nearest: bool, clamps: bool) -> Tensor:
-        """Pool (B, C, L) or (B, C, H, W); averages become integers of the accelerator where `quantize` says so.
+        """Pool (B, C, L) or (B, C, H, W); averages become integers of the accelerator with `quantize`.
 
-        Without `quantize`, averages are limited to the range of activations where `clamps` says so.
+        Without `quantize`, averages are limited to the range of activations if `clamps`.
         """
         if self.kind == "Max":
             pool = F.max_pool1d if len(self.size) == 1 else F.max_pool2d

@@ -1,7 +1,4 @@
-"""Quantizers with straight-through gradients, made of as few passes over memory as possible.
-
-spec: quantization, sections 3.2 and 3.3.
-"""
+"""Quantizers with straight-through gradients, made of as few passes over memory as possible."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ HALF_STEP = 1 / 256
 def output_shift(weight: Tensor, bias: Tensor | None, quantile: float) -> int:
     """Return s such that 2^(−s) brings the given quantile of all |parameters| into (1/2, 1]; −15…15.
 
-    spec: quantization, section 3.3.
+    It is 0 for undefined parameters (NaN), and at a limit where all parameters are 0 or one is infinite.
     """
     with torch.no_grad():
         values = weight.detach().reshape(-1)
@@ -43,7 +40,7 @@ def output_shift(weight: Tensor, bias: Tensor | None, quantile: float) -> int:
 
 
 def clamped_shift(shift: float) -> int:
-    """Return the output shift limited to what the accelerator can do."""
+    """Return the output shift limited to what the accelerator supports."""
     return int(max(-OUTPUT_SHIFT, min(OUTPUT_SHIFT, shift)))
 
 

@@ -1,7 +1,4 @@
-"""What happens at the start of QAT where activation ranges are measured: statistics, consistency, folding.
-
-spec: qatv2, sections 4.3 to 4.5 and 4.7.
-"""
+"""Activation ranges at the start of QAT: statistics, consistency between layers, folding into parameters."""
 
 from __future__ import annotations
 

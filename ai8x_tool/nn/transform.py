@@ -1,7 +1,4 @@
-"""What happens to a whole model: folding batch normalization, starting QAT, taking over stored parameters, loading.
-
-spec: quantization, section 4.2; training, section 4.5; qatv2, sections 4.1, 4.2 and 8.
-"""
+"""Transformations of a whole model: folding batch normalization, starting QAT, loading and checking parameters."""
 
 from __future__ import annotations
 
@@ -42,7 +39,7 @@ def named_fused_modules(model: nn.Module) -> Iterator[tuple[str, FusedModule]]:
 
 
 def fuse_batchnorm(model: nn.Module) -> None:
-    """Fold every batch normalization (and the factor behind it) into weight and bias, and remove it."""
+    """Fold every batch normalization (and the factor after it) into weight and bias, and remove it."""
     for _, module in named_fused_modules(model):
         if module.bn is not None:
             _fuse(module)
@@ -71,7 +68,7 @@ def _fuse(module: FusedModule) -> None:
 def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
     """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
 
-    This is what rebuilding it with the surviving state amounts to, and schedulers need not be told.
+    The effect is that of rebuilding it with the surviving state, but schedulers can stay as they are.
     """
     surviving = {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
@@ -112,18 +109,18 @@ def _overriding_name(name: str, names: list[str], policy: QatPolicy) -> str:
 
 
 def update_model(model: nn.Module) -> None:
-    """Make every module take over its stored parameters (needed after changing them by hand)."""
+    """Make every module read its stored parameters again (needed after changing them directly)."""
     clamps = False
     for _, module in named_fused_modules(model):
         module.update()
         clamps = clamps or module.clamps
     for joint in model.modules():
-        if isinstance(joint, Elementwise) and joint.measured_ranges:  # which does not save whether it clamps
+        if isinstance(joint, Elementwise) and joint.measured_ranges:  # does not save whether it clamps
             joint.clamps = joint.simulate or clamps
 
 
 def check_quantized(model: nn.Module) -> None:
-    """Refuse weights that their bits do not hold, and biases that bias memory does not. spec: quantization, 7.2."""
+    """Refuse weights that do not fit their bits, and biases that do not fit bias memory. Raises Ai8xError."""
     for name, module in named_fused_modules(model):
         if module.op is None:
             continue
@@ -142,7 +139,7 @@ def check_quantized(model: nn.Module) -> None:
 def round_stored_biases(model: nn.Module) -> list[str]:
     """Round the biases of a quantized model down to what bias memory holds: multiples of 2^(weight bits − 1).
 
-    Returns the names of the modules that change; only files of older tools have such. spec: quantization, section 7.2.
+    Returns the names of the modules that change; only files of older tools contain such biases.
     """
     changed = []
     for name, module in named_fused_modules(model):
@@ -170,7 +167,7 @@ def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
         name = key if key in own else _without_module(key)
         if name in own:
             chosen[name] = torch.as_tensor(np.array(value)) if not isinstance(value, Tensor) else value
-        elif key.rpartition(".")[2] not in _OF_MEASURED_RANGES:  # without meaning here: see Checkpoint.measured_ranges
+        elif key.rpartition(".")[2] not in _OF_MEASURED_RANGES:  # no meaning here: see Checkpoint.measured_ranges
             unexpected.append(key)
     _add_defaults(own, chosen)
     _check(own, chosen)
@@ -202,7 +199,7 @@ def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
     for name, value in chosen.items():
         if value.shape != own[name].shape and value.numel() + own[name].numel() > 2:
             shapes = f"{tuple(value.shape)} in the checkpoint, {tuple(own[name].shape)} in the model"
-            raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or data set?")
+            raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or dataset?")
         _check_number(name, value)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise Ai8xError(f"{name} holds infinite or undefined values", fix="use a checkpoint from before")
@@ -214,6 +211,8 @@ def _check_number(name: str, value: Tensor) -> None:
     if parameter in ("weight_bits", "bias_bits") and float(value) not in (0, *WEIGHT_BITS):
         raise Ai8xError(f"{name} = {float(value):g} is not 1, 2, 4 or 8")
     if parameter in ("activation_threshold", "final_scale") and not float(value).is_integer():
-        raise Ai8xError(f"{name} = {float(value)} is not a whole number", fix="train it again: a layer was dead")
+        raise Ai8xError(
+            f"{name} = {float(value)} is not a whole number", fix="train it again: all outputs of a layer were 0"
+        )
     if parameter in _EXPONENTS and abs(float(value)) > _LARGEST_EXPONENT:
         raise Ai8xError(f"{name} = {float(value):g} is not within ±{_LARGEST_EXPONENT}")

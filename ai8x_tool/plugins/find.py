@@ -1,4 +1,4 @@
-"""Models and data sets: Python files in ``models`` and ``datasets`` folders, found by path, the user's own first.
+"""Search for models and datasets: Python files in ``models`` and ``datasets`` folders, the user's own first.
 
 A file that cannot be used does not disable the others: it is skipped, and named in one warning.
 """
@@ -20,7 +20,8 @@ from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
     from ai8x_tool.data.dataset import DatasetEntry
-    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+    from ai8x_tool.settings.evaluation import EvaluateSettings
+    from ai8x_tool.settings.training import TrainSettings
 
 __all__ = [
     "Listing",
@@ -36,9 +37,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that can be built. spec: training, section 1.1. `dim` is 1 for (C, L) inputs, 2 for (C, H, W).
+    """A model that can be built, as its file lists it.
 
-    With `dr` it takes the length of an embedding, as `dimensionality`.
+    Inputs have at least `min_input` columns (narrower ones are padded); `dim` is 1 for (C, L), 2 for (C, H, W). With
+    `dr` the model takes the length of an embedding, as `dimensionality`.
     """
 
     name: str
@@ -64,7 +66,7 @@ def list_models(console: Console | None = None) -> list[Listing]:
 
 
 def list_datasets(console: Console | None = None) -> list[Listing]:
-    """Return all data sets, like :func:`list_models`."""
+    """Return all datasets, like :func:`list_models`."""
     return _listings("datasets", console)[0]
 
 
@@ -83,9 +85,9 @@ def find_model(name: str, console: Console | None = None) -> ModelEntry:
 def find_dataset(
     name: str, settings: TrainSettings | EvaluateSettings | None = None, console: Console | None = None
 ) -> DatasetEntry:
-    """Return the data set called `name`. Raises Ai8xError naming the closest one, or the faulty file.
+    """Return the dataset called `name`. Raises Ai8xError naming the closest one, or the faulty file.
 
-    Loaders written for the reference trainer are told the `settings`.
+    Loaders written for the reference trainer receive the `settings`.
     """
     from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
@@ -108,7 +110,7 @@ def _find(kind: str, name: str, console: Console | None, *, ignore_case: bool) -
     for fault in faults:
         if not hint or _mentions(fault.file, name):
             raise fault.error
-    thing = {"models": "model", "datasets": "data set"}[kind]
+    thing = {"models": "model", "datasets": "dataset"}[kind]
     raise Ai8xError(f"no {thing} named {name!r}{hint}", fix=f"ai8x list {kind}")
 
 

@@ -1,4 +1,4 @@
-"""Reading what a plugin file offers from its text, without executing it."""
+"""Contents of plugin files, read from their text without executing it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.plugins.load import LIBRARY_NAMES, load_plugin, plugin_error
 
 @dataclass(frozen=True)
 class Listing:
-    """What ``ai8x list`` says about one model or data set."""
+    """Entry of ``ai8x list`` for one model or dataset."""
 
     name: str
     file: Path

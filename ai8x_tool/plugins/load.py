@@ -1,9 +1,9 @@
-"""Executing plugin files: what they import under the names of the reference, and what they may leave behind.
+"""Execution of plugin files, with the imports that they expect and without traces afterwards.
 
-While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` give our modules, and its neighbours can be imported as
-they can where the file comes from: ``from datasets.mine import X``, ``from .mine import X``, ``import helper`` beside
-the folder. Installed libraries come first, except that ``models.X`` and ``datasets.X`` are neighbours where there are
-such files. Afterwards none of these names is left.
+While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` find the modules of this package, and its neighbours can
+be imported as in the reference trainer: ``from datasets.mine import X``, ``from .mine import X``, ``import helper`` for
+files next to the folder. Installed libraries come first, except that ``models.X`` and ``datasets.X`` are neighbours
+where there are such files. Afterwards none of these names is left.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FOLDERS = ("models", "datasets")
 LIBRARY_NAMES = ("ai8x", "ai8x_blocks")
 
 _PACKAGES = "ai8x_plugins_"
-"""What the names of the packages begin with, in which plugins are modules."""
+"""Prefix of the names of the packages whose modules plugins are."""
 
 
 def load_plugin(path: Path) -> ModuleType:
@@ -56,21 +56,21 @@ def load_plugin(path: Path) -> ModuleType:
 def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
     """Call a function of the plugin file `path`. What it prints goes to standard error.
 
-    An exception becomes an Ai8xError of one line with file and line number; so does the end of the process.
+    An exception becomes an Ai8xError of one line with file and line number; so does ``sys.exit()``.
     """
     try:
         with library_names(path), redirect_stdout(sys.stderr):
             return copy_context().run(function, *args, **kwargs)
     except SystemExit as stop:
         said = f": {stop.code}" if isinstance(stop.code, str) else ""
-        ended = Ai8xError(f"the file ends the program{said}").with_traceback(stop.__traceback__)
+        ended = Ai8xError(f"the file called sys.exit(){said}").with_traceback(stop.__traceback__)
         raise plugin_error(ended, path) from None
     except Exception as error:
         raise plugin_error(error, path) from None
 
 
 def plugin_error(error: Exception, path: Path) -> Ai8xError:
-    """Turn an exception out of a plugin file into one line with file and line number."""
+    """Turn an exception raised in a plugin file into one line with file and line number."""
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:
@@ -171,7 +171,7 @@ def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
 
 
 def _is_inside(module: ModuleType, root: Path) -> bool:
-    """Tell whether a module is a file in a plugin folder of `root`, or such a folder itself."""
+    """Return whether a module is a file in a plugin folder of `root`, or such a folder itself."""
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
     folders = {root / folder for folder in FOLDERS}
     return any(place and ({Path(place), Path(place).parent} & folders) for place in places)

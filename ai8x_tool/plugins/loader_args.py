@@ -1,4 +1,4 @@
-"""The `args` that loaders of the reference trainer receive: its options by name. spec: training, section 2."""
+"""The `args` of loaders written for the reference trainer: its options by name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from ai8x_tool.device import find_device
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 
 _OTHER_OPTIONS: dict[str, Any] = {
     "act_mode_8bit": False,  # inputs stay real numbers; the 8-bit mode multiplies them by 128
@@ -41,9 +42,10 @@ _OTHER_NAMES = {
 def loader_args(settings: TrainSettings | EvaluateSettings | None) -> SimpleNamespace:
     """Return the options as the reference names them; `device` is the number of the die, paths are text."""
     evaluate = isinstance(settings, EvaluateSettings)
-    chosen = settings or TrainSettings("", "")
+    defaults = TrainSettings(model="", dataset="")
+    chosen = settings or defaults
     values = dict(_OTHER_OPTIONS)
-    for base in (TrainSettings("", ""), chosen):
+    for base in (defaults, chosen):
         values |= vars(base)
     for name, others in _OTHER_NAMES.items():
         values |= dict.fromkeys(others, values[name])

@@ -1,6 +1,6 @@
-"""Data sets written for the reference trainer: a dictionary with a loader that returns torch data sets.
+"""Datasets written for the reference trainer: a dictionary with a loader that returns torch datasets.
 
-spec: training, sections 1.2 and 5. Their items are (input, target, …), inputs normalized to [−1, 127/128].
+Their items are (input, target, …), with inputs normalized to [−1, 127/128].
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from ai8x_tool.plugins.loader_args import loader_args
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.settings import EvaluateSettings, TrainSettings
+    from ai8x_tool.settings.evaluation import EvaluateSettings
+    from ai8x_tool.settings.training import TrainSettings
 
 _TOLERATED = 1.01
 
 
 @dataclass(frozen=True)
 class Source:
-    """A torch data set: how its items become batches, and the plugin file it is from.
+    """A torch dataset, how its items become batches, and the plugin file that it comes from.
 
     A batch is (inputs, targets, clipped): integers −128…127 as float32, whatever the collate function makes of the
     targets, and whether inputs had to be clipped.
@@ -54,7 +55,7 @@ class Source:
         """Return the batch of the items at `positions`. Random numbers depend on `seed` and position only."""
         batch = call_plugin(self.file, self._collated, positions, seed)
         if not isinstance(batch, tuple | list) or len(batch) < 2:
-            raise Ai8xError("an item of the data set must be a tuple (input, target)", where=str(self.file))
+            raise Ai8xError("an item of the dataset must be a tuple (input, target)", where=str(self.file))
         try:
             inputs = torch.as_tensor(batch[0]).to(torch.float32)
         except (TypeError, ValueError, RuntimeError):
@@ -81,7 +82,7 @@ class Source:
 
 @dataclass(frozen=True)
 class TorchSplit(Split):
-    """A part whose samples are made one by one; `raw` and `targets` hold positions in the torch data set."""
+    """A split whose samples are made one by one; `raw` and `targets` hold positions in the torch dataset."""
 
     source: Source = field(kw_only=True)
 
@@ -121,7 +122,7 @@ def _processors() -> int:
 
 
 class _Stream(torch_data.Dataset[Any]):
-    """Batches by number; an error is returned, since it could not cross processes as one line otherwise."""
+    """Batches by number; errors are returned, since exceptions would cross processes as tracebacks."""
 
     def __init__(self, source: Source, chunks: list[list[int]], seed: int) -> None:
         self.source, self.chunks, self.seed = source, chunks, seed
@@ -160,7 +161,7 @@ def _seed(seed: int, position: int) -> None:
 
 @contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Put the global generators back afterwards; in a worker process nobody else needs them."""
+    """Restore the global generators afterwards; in a worker process nothing else uses them."""
     if get_worker_info() is not None:
         yield
         return
@@ -179,11 +180,11 @@ def _kept_random_state() -> Iterator[None]:
 def adapt_entry(
     entry: Mapping[str, Any], file: Path, settings: TrainSettings | EvaluateSettings | None
 ) -> DatasetEntry:
-    """Return the entry of a data set written for the reference trainer. spec: training, section 1.2.
+    """Return the entry of a dataset written for the reference trainer.
 
     Raises Ai8xError naming file and key for what is missing or mistyped.
     """
-    name, where = str(entry["name"]), f"{file}: data set {entry['name']!r}"
+    name, where = str(entry["name"]), f"{file}: dataset {entry['name']!r}"
     for key in ("input", "output", "loader"):
         if key not in entry:
             raise Ai8xError(f"the entry has no {key!r}", where=where)
@@ -207,7 +208,7 @@ def adapt_entry(
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
-    if entry.get("task") is not None:  # our own key, for kinds that the reference does not tell apart
+    if entry.get("task") is not None:  # a key of this tool, for kinds that the reference does not distinguish
         return str(entry["task"])
     if entry.get("regression"):
         return "regression"
@@ -229,7 +230,7 @@ class _Loader:
     def __call__(self, *, train: bool, test: bool) -> tuple[Any, Any]:
         parts = call_plugin(self.file, self.function, (self.data_dir, self.args), load_train=train, load_test=test)
         if not isinstance(parts, tuple | list) or len(parts) != 2:
-            raise Ai8xError("the loader must return two data sets (train, test)", where=str(self.file))
+            raise Ai8xError("the loader must return two datasets (train, test)", where=str(self.file))
         for part, name, wanted in zip(parts, ("training", "test"), (train, test), strict=True):
             if wanted and not (hasattr(part, "__getitem__") and hasattr(part, "__len__") and len(part)):
                 raise Ai8xError(f"the loader returned no {name} samples", where=str(self.file))
@@ -237,7 +238,7 @@ class _Loader:
 
 
 class TorchDataset(Dataset):
-    """Parts that are loaded when they are asked for; in an evaluation the test part alone."""
+    """Splits that are loaded when they are first used; in an evaluation only the test split."""
 
     def __init__(self, loader: _Loader, console: Console) -> None:
         self.__dict__.update(_loader=loader, _warn=console.warn)

@@ -2,12 +2,12 @@
 
 A layer's weights can be scaled by powers of two only, because the output shift has to undo it. The scale decides how
 much of the weights is clipped and how coarse the steps are. For each candidate the layer is run as the accelerator
-would run it, on what the layers before it, already quantized, make of the samples; the error is that of its output
-against the model as it was trained. The bias takes up the mean error of each channel and has all 8 bits of bias memory
-whatever the width of the weights.
+would run it, on the outputs that the layers before it, already quantized, have for the samples; the error is that of
+its output against the model as it was trained. The bias compensates the mean error of each channel and uses all 8 bits
+of bias memory whatever the width of the weights.
 
-A float model of measured activation ranges has none yet; the samples give them, as the training set does when QAT
-starts.
+A float model with measured activation ranges has none yet; they are measured with the samples, as with the training set
+when QAT starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ai8x_tool.quantization.rounding import CompensatedRounding
 from ai8x_tool.quantization.rules import HIGHEST_SHIFT, LOWEST_SHIFT, QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
-"""How far from the scale that clips nothing the candidates go, in powers of two."""
+"""Distance of the candidates from the scale that clips nothing, in powers of two."""
 _RANGE_ENTRIES = ("activation_threshold", "final_scale", "clamp_activation")
 
 
@@ -38,7 +38,7 @@ def limit_ranges(model: nn.Module, samples: Tensor, warn: Warn) -> dict[str, Ten
     """Limit the activations of a model of measured ranges; measure what `samples` need where it has none yet.
 
     `model` is a trained one with batch normalization folded, `samples` are integers −128…127 as float32. Returns the
-    entries of the state dict that say the ranges. spec: qatv2, sections 4.3 to 4.5.
+    entries of the state dict that hold the ranges.
     """
     modules = [module for _, module in named_fused_modules(model)]
     if not any(module.clamps for module in modules):
@@ -180,7 +180,7 @@ def _fitting_exponent(values: Tensor, limit: float) -> int:
 
 
 def _pooled(module: FusedModule, given: Tensor) -> Tensor:
-    """Return what the operator of a module works on."""
+    """Return the input of a module's operator, after pooling."""
     if module.pooling is None:
         return given
     quantize = bool(module.quantize_activation)
@@ -206,7 +206,7 @@ def _tensors(module: FusedModule) -> tuple[Tensor, Tensor | None]:
 
 
 def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
-    """Return weights and bias that the trained module computes with, and the scale 2^s its wide output lacks."""
+    """Return weights and bias that the trained module computes with, and the scale 2^s that its wide output lacks."""
     weights, bias = _tensors(module)
     bits, shift = int(module.weight_bits), int(module.output_shift)
     if bits:
@@ -220,5 +220,5 @@ def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
 
 
 def _stored_bias(bias: Tensor, scale: float, bits: int) -> Tensor:
-    """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1). spec: quantization, 7.2."""
+    """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1)."""
     return to_integers(bias, scale, 8) * 2 ** (bits - 1)

@@ -1,4 +1,4 @@
-"""What checkpoint files hold beside weights, and writing them."""
+"""Contents of checkpoint files in addition to weights, and writing the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_TRAINING = ("optimizer_state_dict", "optimizer_type")
 
 
 def other_content(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return what a quantized file keeps of `checkpoint`, without the state dict."""
+    """Return the contents of `checkpoint` that a quantized file keeps, without the state dict."""
     dropped = ("state_dict", *_OF_TRAINING)
     return {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
 

@@ -1,4 +1,4 @@
-"""Inserting a layer that passes its input on, for networks whose description has one. spec: quantization, section 7.3.
+"""Insertion of a layer that passes its input on, for networks whose description has one.
 
 A passthrough layer only moves data. As a convolution it can do so with processors, offsets and output channels of its
 own choice.
@@ -24,7 +24,7 @@ _PARALLEL = "module"
 
 @dataclass(frozen=True)
 class IdentityLayer:
-    """A 1×1 convolution of `channels` that computes y = x, in front of the layer `before`.
+    """A 1×1 convolution of `channels` that computes y = x, before the layer `before`.
 
     With `low_memory` its weights have 2 bits instead of 8.
     """
@@ -36,7 +36,7 @@ class IdentityLayer:
 
     def __post_init__(self) -> None:
         if not all(self.name.split(".")) or not self.name.isprintable():
-            raise Ai8xError(f"{self.name!r} is no name of a layer")
+            raise Ai8xError(f"{self.name!r} is not a valid layer name")
         if not 1 <= self.channels <= _MOST_CHANNELS:
             raise Ai8xError(f"{self.channels} channels of {self.name!r}: there must be 1 to {_MOST_CHANNELS}")
 
@@ -53,7 +53,7 @@ class IdentityLayer:
 def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
     """Write the quantized checkpoint `source` with `layer` to `target`, without prefixes ``module``.
 
-    Raises Ai8xError if it is not quantized, has a layer of that name, or has no layer to stand in front of; then
+    Raises Ai8xError if it is not quantized, has a layer of that name, or has no layer `before`; then
     nothing is written.
     """
     checkpoint = read_checkpoint(source)
@@ -64,13 +64,13 @@ def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
 
 
 def state_with_identity(checkpoint: Checkpoint, layer: IdentityLayer) -> OrderedDict[str, Tensor]:
-    """Return the state dict with the entries of `layer` in front of the first one of the layer that follows."""
+    """Return the state dict with the entries of `layer` before the first one of the layer that follows."""
     where = str(checkpoint.path)
     if not checkpoint.is_quantized:
         raise Ai8xError("this checkpoint is not quantized", where=where, fix="run `ai8x quantize` on it first")
     state = {_without_module(key): torch.from_numpy(value) for key, value in checkpoint.state.items()}
     if any(_belongs(key, layer.name) for key in state):
-        raise Ai8xError(f"there is a layer {layer.name!r} already", where=where, fix="choose another name")
+        raise Ai8xError(f"the checkpoint already has a layer {layer.name!r}", where=where, fix="choose another name")
     place = next((number for number, key in enumerate(state) if _belongs(key, layer.before)), None)
     if place is None:
         names = [key.rpartition(".")[0] for key in state if key.endswith(".output_shift")]

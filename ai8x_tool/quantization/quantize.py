@@ -1,4 +1,4 @@
-"""The quantize step: a checkpoint in, an integer checkpoint out. spec: quantization, section 6; qatv2, section 5."""
+"""Quantization of a checkpoint to an integer checkpoint."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ CALIBRATED = "CALIBRATED"
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """Integers by layer, and the entries of the state that say the activation ranges they were chosen for."""
+    """Integers by layer, and the entries of the state dict with the activation ranges that they were chosen for."""
 
     layers: Mapping[str, QuantizedLayer] = field(default_factory=dict)
     ranges: Mapping[str, Tensor] = field(default_factory=dict)
@@ -60,7 +60,7 @@ Chooser = Callable[[Checkpoint, Mapping[str, int]], Calibrated]
 
 @dataclass(frozen=True)
 class LayerReport:
-    """What happened to one layer. `saturated` is the share of weights at the ends of the range."""
+    """Quantization of one layer. `saturated` is the share of weights at the ends of the range."""
 
     key: str
     bits: int
@@ -93,7 +93,7 @@ def quantize(
     """Quantize the checkpoint `source` into `target`.
 
     `network` is a description whose `quantization` keys override the checkpoint's widths; `default_bits` apply where
-    neither says anything; `clipping` ignores QAT information; `calibration` chooses the integers (see
+    neither has a width; `clipping` ignores QAT information; `calibration` chooses the integers (see
     quantization.samples); `compact` stores integers and leaves out what only training needs. Batch normalization of a
     float checkpoint is folded. Raises Ai8xError naming file and key; then nothing is written.
     """
@@ -176,7 +176,7 @@ def quantize_checkpoint(
 
 
 def _holds_integers(checkpoint: Checkpoint) -> bool:
-    """Tell quantized weights in files that do not say so; weights of 0 and ±1 alone could be anything."""
+    """Recognize quantized weights in files without a method's name; weights of 0 and ±1 alone could be anything."""
     return checkpoint.is_quantized and any(value.max() > 1 or value.min() < -1 for _, value in checkpoint.weights())
 
 
@@ -189,9 +189,9 @@ def _folded(
     trained: bool,
     factor: float,
 ) -> dict[str, Tensor]:
-    """Return the state with batch normalization folded, which must not have been trained with quantization behind it.
+    """Return the state with batch normalization folded, which must not have been trained with quantization after it.
 
-    There the integers of the folded weights are not those that the model was trained with.
+    Otherwise the integers of the folded weights are not those that the model was trained with.
     """
     layers = normalized_layers(state)
     quantized = [layer for layer in layers if stored_number(state, f"{layer}.weight_bits", 0)]
@@ -231,7 +231,7 @@ def _quantize_layer(
     where: str,
     console: Console | None,
 ) -> LayerReport:
-    """Quantize one layer into `done`. `console` hears about final scales, None for outputs that may have one."""
+    """Quantize one layer into `done`. `console` receives warnings about its range; None for outputs with a scale."""
     layer, bias_key = layer_of(key), key.removesuffix("weight") + "bias"
     stored = int(stored_number(state, f"{layer}.weight_bits", 0))
     weights = state[key].float()
@@ -261,7 +261,7 @@ def _quantize_layer(
 def _with_range(
     result: QuantizedLayer, layer: str, bits: int, state: Mapping[str, Tensor], where: str, console: Console | None
 ) -> QuantizedLayer:
-    """Fold the layer's activation range into its output shift, if it has one; tell `console` what does not fit."""
+    """Fold the layer's activation range into its output shift, if it has one; warn about what does not fit."""
     if f"{layer}.activation_threshold" not in state:
         return result
     assert result.output_shift is not None

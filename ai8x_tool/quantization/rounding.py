@@ -1,4 +1,4 @@
-"""Rounding weights one input at a time, each rounding error made up for by the weights that are still to come.
+"""Rounding of weights one input at a time, each error compensated by the weights that are still to be rounded.
 
 This is what GPTQ does (Frantar et al., 2022), for the convolutions and linear layers of the accelerator.
 """
@@ -16,14 +16,14 @@ _DAMPING = 0.01
 
 
 class CompensatedRounding:
-    """Rounds the weights of one operator. `given` are its real inputs, behind pooling: (B, C, …)."""
+    """Rounds the weights of one operator. `given` are its real inputs, after pooling: (B, C, …)."""
 
     def __init__(self, op: nn.Module, given: Tensor) -> None:
         rows = _rows(op, given)
         self._factor = None if rows is None or rows.shape[1] > _LARGEST else _inverse_factor(rows)
 
     def __call__(self, weights: Tensor, scale: float, bits: int) -> Tensor | None:
-        """Return `weights`·`scale` as integers of `bits` bits; None where errors cannot be made up for."""
+        """Return `weights`·`scale` as integers of `bits` bits; None where errors cannot be compensated."""
         if self._factor is None:
             return None
         levels = 2 ** (bits - 1)
@@ -37,7 +37,7 @@ class CompensatedRounding:
 
 
 def _rows(op: nn.Module, given: Tensor) -> Tensor | None:
-    """Return what the weights of one output are multiplied by, (samples and positions, weights); None if it depends."""
+    """Return the factors of one output's weights, (samples and positions, weights); None if they differ by output."""
     if isinstance(op, nn.Linear):
         return given.flatten(0, -2)
     if not isinstance(op, nn.Conv1d | nn.Conv2d) or op.groups > 1:

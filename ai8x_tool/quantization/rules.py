@@ -1,4 +1,4 @@
-"""How one layer's weights become integers. spec: quantization, sections 6.3 and 6.4; qatv2, section 5."""
+"""Conversion of one layer's weights to integers."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: flo
 
 @dataclass(frozen=True)
 class FoldedShift:
-    """An output shift with the activation range in it. `problem` says what the range did not allow, or is None."""
+    """An output shift that includes the activation range. `problem` describes a range that does not fit, or is None."""
 
     shift: int
     problem: str | None
@@ -112,7 +112,7 @@ def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
         return average_maximum(weights)
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
-    # In float32, as everything here: the last bit of the factor decides about some of 100,000 weights.
+    # In float32, like everything here: the last bit of the factor affects some of 100,000 weights.
     reach = clipping.deviations * (weights.std() if weights.numel() > 1 else torch.zeros(()))
     low = torch.maximum(weights.min(), weights.mean() - reach)
     high = torch.minimum(weights.max(), weights.mean() + reach)

@@ -1,9 +1,8 @@
-"""What calibration needs beside the checkpoint: the model, float and simulated, and samples of its input."""
+"""Inputs of calibration in addition to the checkpoint: the model, float and simulated, and samples of its input."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +20,13 @@ from ai8x_tool.nn import fuse_batchnorm
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.calibration import calibrate, limit_ranges
 from ai8x_tool.quantization.quantize import Calibrated, Chooser
+from ai8x_tool.settings.quantization import CalibrationSettings
 
 DEFAULT_SAMPLES = 128
 
 
-@dataclass(frozen=True)
-class CalibrationSettings:
-    """Where calibration takes its samples from: `count` training samples of `dataset`, found in `data`, or `inputs`.
-
-    `inputs` is a ``.npy`` file of integers −128…127, (N, C, H, W) or (N, C, L), of which the first `count` are used.
-    Without `model` the checkpoint's own is built.
-    """
-
-    count: int | None = None
-    dataset: str | None = None
-    model: str | None = None
-    device: str = "MAX78000"
-    data: Path = Path("data")
-    inputs: Path | None = None
-    avg_pool_rounding: bool = False
-
-    def __post_init__(self) -> None:
-        if self.count is not None and self.count < 1:
-            raise Ai8xError(f"--calibrate {self.count} must be at least 1")
-        if self.dataset is None and self.inputs is None:
-            fix = "name a recipe (--recipe), a data set (--dataset) or a file (--calibration-input)"
-            raise Ai8xError("--calibrate needs samples", fix=fix)
-
-
 def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
-    """Return what chooses integers for :func:`quantize`. Reads the samples; raises Ai8xError if that is impossible."""
+    """Return a function that chooses integers for :func:`quantize`. Raises Ai8xError if there are no usable samples."""
     entry, samples = _samples(settings, console)
 
     def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Calibrated:
@@ -74,7 +50,7 @@ def _models(
     """Return the model as trained, with batch normalization folded, and the same in simulate mode."""
     name = settings.model or checkpoint.arch
     if name is None:
-        raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
+        raise Ai8xError("the checkpoint does not name its model", where=str(checkpoint.path), fix="pass --model")
     check_architecture(name, checkpoint)
 
     def build(*, simulate: bool) -> nn.Module:
@@ -94,14 +70,14 @@ def _models(
 
 def _samples(settings: CalibrationSettings, console: Console) -> tuple[DatasetEntry | None, Tensor]:
     entry = None if settings.dataset is None else find_dataset(settings.dataset)
-    if settings.inputs is not None:
-        samples = read_inputs(settings.inputs)[: settings.count]
+    if settings.calibration_input is not None:
+        samples = read_inputs(settings.calibration_input)[: settings.calibrate]
         if entry is not None and tuple(samples.shape[1:]) != tuple(entry.input):
             shapes = f"{_by(samples.shape[1:])}, those of {entry.name} {_by(entry.input)}"
-            raise Ai8xError(f"the samples are {shapes}", where=str(settings.inputs))
+            raise Ai8xError(f"the samples are {shapes}", where=str(settings.calibration_input))
         return entry, samples
     assert entry is not None
-    return entry, training_samples(entry.load(settings.data, console), settings.count or DEFAULT_SAMPLES)
+    return entry, training_samples(entry.load(settings.data, console), settings.calibrate or DEFAULT_SAMPLES)
 
 
 def training_samples(data: Dataset, count: int) -> Tensor:
@@ -131,14 +107,14 @@ def read_inputs(path: Path) -> Tensor:
 
 
 def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DatasetEntry:
-    """Stand in for a data set: its input is that of the samples, its classes those of the last layer."""
+    """Return an entry in place of a dataset's: input of the shape of the samples, classes of the last layer."""
     weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
     if not weights:
         raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
     classes = tuple(str(number) for number in range(len(weights[-1])))
 
     def load(_folder: Path, _console: Console) -> Dataset:
-        raise Ai8xError("these samples have no data set")
+        raise Ai8xError("these samples have no dataset")
 
     return DatasetEntry("calibration samples", tuple(samples.shape[1:]), classes, load)
 

@@ -1,4 +1,4 @@
-"""What the state dict of a checkpoint says, what is wrong with it, and what users should know about it."""
+"""Checks of a checkpoint's state dict, and remarks about it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def weight_keys(state: Mapping[str, Tensor]) -> list[str]:
 def report_defaults(
     state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool
 ) -> None:
-    """Say what the checkpoint does not, where it matters: in quantization by what training has left."""
+    """Report values that the checkpoint lacks and that quantization by the results of training needs."""
     layers = [layer_of(key) for key in keys]
     if not trained or not layers:
         return
@@ -38,7 +38,7 @@ def report_defaults(
 
 
 def warn_about_unmeasured_ranges(checkpoint: Checkpoint, console: Console) -> None:
-    """Warn where training has not found the ranges of activations yet: they saturate at ±1."""
+    """Warn if the ranges of activations have not been measured yet: they saturate at ±1."""
     quantized = any(value.any() for key, value in checkpoint.state.items() if key.endswith(".weight_bits"))
     if checkpoint.measured_ranges and not quantized:
         text = "activation ranges were not measured yet, so activations beyond ±1 saturate; --calibrate measures them"
@@ -46,7 +46,7 @@ def warn_about_unmeasured_ranges(checkpoint: Checkpoint, console: Console) -> No
 
 
 def report_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
-    """Say what there is to quantize: the measures that clip methods go by."""
+    """Report the measures on which the clip methods are based."""
     for name in (key, key.removesuffix("weight") + "bias"):
         if name in state:
             values = state[name].float()
@@ -55,7 +55,7 @@ def report_values(key: str, bits: int, state: Mapping[str, Tensor], console: Con
 
 
 def warn_about_shared_scales(keys: list[str], console: Console, where: str) -> None:
-    """Name layers with several weights: shift and width are stored once for each layer."""
+    """Warn about layers with several weights: shift and width are stored once for each layer."""
     counts = Counter(layer_of(key) for key in keys)
     for layer, count in counts.items():
         if count > 1:
@@ -68,7 +68,7 @@ def check_state(state: Mapping[str, Tensor], where: str) -> None:
     for key, value in state.items():
         name = key.rpartition(".")[2]
         if key.endswith(".bn.weight") or key.endswith(".bn.running_mean"):
-            message = f"{key!r}: batch normalization was not folded, for its statistics are not in the file"
+            message = f"{key!r}: batch normalization cannot be folded, because its statistics are not in the file"
             raise Ai8xError(message, where=where, fix="save the whole model again")
         if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
             raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
@@ -85,7 +85,7 @@ def check_state(state: Mapping[str, Tensor], where: str) -> None:
 
 
 def check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
-    """Refuse activation ranges. Raises Ai8xError naming the key. spec: qatv2, section 5.2."""
+    """Refuse activation ranges. Raises Ai8xError naming the key."""
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
             shown = ", ".join(f"{number:g}" for number in value.flatten().tolist()[:4])

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ai8x_tool.device import DEVICES
+from ai8x_tool.device import DEVICES, Device
 from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
@@ -22,31 +23,43 @@ OPERATORS = {
 }
 """Operators of the accelerator."""
 
-Row = dict[str, str]
+KINDS = ("models", "datasets", "recipes", "networks", "devices", "operators")
+"""What can be listed."""
 
 
-def catalogue(kind: str, console: Console | None = None) -> list[Row]:
-    """Return name, description and file of everything of one kind; `console` hears of files that are skipped."""
-    from ai8x_tool import resources, settings  # noqa: PLC0415  (each only where needed)
+@dataclass(frozen=True)
+class Resource:
+    """Something that the tool offers: its name, what it is, and its file, where it has one."""
+
+    name: str
+    description: str
+    file: Path | None = None
+
+    def document(self) -> dict[str, str]:
+        """Return it for JSON."""
+        named = {"name": self.name, "description": self.description}
+        return named if self.file is None else {**named, "file": str(self.file)}
+
+
+def catalogue(kind: str, console: Console | None = None) -> list[Resource]:
+    """Return everything of one kind; files that are skipped are reported on `console`."""
+    from ai8x_tool import resources  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.plugins import find as plugins  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool.settings.files import list_recipes  # noqa: PLC0415  (each only where needed)
 
     if kind == "models":
-        return [_row(x.name, x.description, x.file) for x in plugins.list_models(console)]
+        return [Resource(x.name, x.description, x.file) for x in plugins.list_models(console)]
     if kind == "datasets":
-        return [_row(x.name, x.description, x.file) for x in plugins.list_datasets(console)]
+        return [Resource(x.name, x.description, x.file) for x in plugins.list_datasets(console)]
     if kind == "recipes":
-        return [_row(x.name, x.description, x.path) for x in settings.list_recipes()]
+        return [Resource(x.name, x.description, x.path) for x in list_recipes()]
     if kind == "networks":
-        return [_row(name, _first_comment(path), path) for name, path in resources.list_configs("networks").items()]
+        return [Resource(name, _first_comment(path), path) for name, path in resources.list_configs("networks").items()]
     if kind == "devices":
-        return [{"name": d.name, "description": _device_text(d.name)} for d in DEVICES]
+        return [Resource(device.name, _device_text(device)) for device in DEVICES]
     if kind == "operators":
-        return [{"name": name, "description": text} for name, text in OPERATORS.items()]
-    raise Ai8xError(f"nothing of kind {kind!r} to list")
-
-
-def _row(name: str, description: str, file: Path) -> Row:
-    return {"name": name, "description": description, "file": str(file)}
+        return [Resource(name, text) for name, text in OPERATORS.items()]
+    raise Ai8xError(f"nothing of kind {kind!r} to list", fix=f"choose one of {', '.join(KINDS)}")
 
 
 def _first_comment(path: Path) -> str:
@@ -54,7 +67,6 @@ def _first_comment(path: Path) -> str:
     return next((line.lstrip("# ") for line in lines if line.startswith("#")), "")
 
 
-def _device_text(name: str) -> str:
-    device = next(d for d in DEVICES if d.name == name)
+def _device_text(device: Device) -> str:
     data = 16 * device.instance_size // 1024
     return f"{device.layers} layers, {device.weight_bytes // 1024} KiB of weights, {data} KiB of data memory"

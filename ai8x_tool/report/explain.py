@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from ai8x_tool.device.registers import registers
 from ai8x_tool.errors import Ai8xError, nearest
@@ -66,7 +67,7 @@ def explain_table(program: Program, layer: Layer) -> Table:
         value = f"{row['value']:08x}" + ("" if row["written"] else " (not written)")
         quadrants = ", ".join(map(str, row["quadrants"]))
         address = f"{row['address']:08x}"
-        table.add_row(f"[bold]{row['register']}[/]", quadrants, address, value, "", f"{row['title']} – {row['source']}")
+        table.add_row(Text(row["register"], "bold"), quadrants, address, value, "", f"{row['title']} – {row['source']}")
         for field in row["fields"]:
             if field["value"]:
                 table.add_row("", "", "", "", f"{field['name']} = {field['value']}", field["meaning"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
-from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ def work_table(rows: Sequence[LayerWork], title: str) -> Table:
     table = _table(title, ("layer", "type"), ("input", "output", "weights", "biases", "MACs"))
     for row in rows:
         numbers = (f"{value:,}" for value in (row.weights, row.biases, row.macs))
-        table.add_row(escape(row.name), row.kind, _shape(row.input), _shape(row.output), *numbers)
+        table.add_row(row.name, row.kind, _shape(row.input), _shape(row.output), *numbers)
     sums = (sum(getattr(row, key) for row in rows) for key in ("weights", "biases", "macs"))
     table.add_section()
     table.add_row("total", "", "", "", *(f"{value:,}" for value in sums))
@@ -30,7 +29,7 @@ def modules_table(rows: Sequence[tuple[str, str]], title: str) -> Table:
     """Return names and types of modules."""
     table = _table(title, ("module", "type"), ())
     for name, kind in rows:
-        table.add_row(escape(name), kind)
+        table.add_row(name, kind)
     return table
 
 
@@ -39,7 +38,7 @@ def sparsity_table(rows: Sequence[WeightTensor], title: str) -> Table:
     table = _table(title, ("weights",), ("shape", "elements", "zeros", "std", "mean", "mean |w|"))
     for row in rows:
         spread = (f"{value:.5f}" for value in (row.deviation, row.mean, row.magnitude))
-        table.add_row(escape(row.name), _shape(row.shape), f"{row.elements:,}", _percent(row.sparsity), *spread)
+        table.add_row(row.name, _shape(row.shape), f"{row.elements:,}", _percent(row.sparsity), *spread)
     elements = sum(row.elements for row in rows)
     zeros = sum(row.sparsity * row.elements for row in rows) / max(1, elements)
     table.add_section()
@@ -53,7 +52,7 @@ def clipping_table(rows: Sequence[LayerClipping], title: str) -> Table:
     for row in rows:
         shares = (row.weights_clipped, row.weights_at_limits, row.outputs_at_limits)
         bits = "" if row.weight_bits is None else str(row.weight_bits)
-        table.add_row(escape(row.name), bits, *("" if share is None else _percent(share) for share in shares))
+        table.add_row(row.name, bits, *("" if share is None else _percent(share) for share in shares))
     return table
 
 

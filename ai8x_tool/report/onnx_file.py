@@ -1,4 +1,4 @@
-"""A trained model as an ONNX file. spec: training, section 10; quantization, section 4.4."""
+"""Export of a trained model as an ONNX file."""
 
 from __future__ import annotations
 

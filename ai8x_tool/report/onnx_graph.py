@@ -1,4 +1,4 @@
-"""The operators of an ONNX file as boxes for a picture; it needs the package onnx."""
+"""Operators of an ONNX file as boxes of a plot; it needs the package onnx."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from ai8x_tool.report.graph_picture import GraphNode
+from ai8x_tool.report.graph_plot import GraphNode
 
 
 def graph_nodes(content: bytes, *, parameters: bool = False) -> list[GraphNode]:

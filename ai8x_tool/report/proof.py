@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ai8x_tool.console import Console
-from ai8x_tool.verify.chain import LayerProof, Proof
+from ai8x_tool.verification.chain import LayerProof, Proof
 
 _NOT_CHECKED = "–"
 

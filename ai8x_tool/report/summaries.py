@@ -1,4 +1,4 @@
-"""What ``--summary`` shows or writes of a model instead of training or evaluating. spec: training, section 10."""
+"""Summaries of a model, which ``--summary`` shows or writes instead of training or evaluating."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ai8x_tool import __version__
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.files import write_file
@@ -20,10 +19,12 @@ from ai8x_tool.model.facts import layers, measure_work, weight_tensors, weights_
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.report.model_tables import modules_table, sparsity_table, work_table
 from ai8x_tool.report.onnx_file import export_onnx, largest_difference, require_packages, write_onnx
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
+from ai8x_tool.version import __version__
 
 _CHECKED = 8
 """Random samples on which an ONNX file is compared with its model."""
@@ -31,7 +32,7 @@ _CHECKED = 8
 
 @dataclass(frozen=True)
 class Summary:
-    """What was found out: plain values for JSON, something to show, and the file that was written."""
+    """A summary: plain values for JSON, something to show, and the file that was written."""
 
     document: dict[str, Any]
     view: Any
@@ -40,7 +41,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class SummarizedModel:
-    """A model in evaluation mode on the CPU, inputs for it, and what people should know about it."""
+    """A model in evaluation mode on the CPU, inputs for it, and notes about it."""
 
     name: str
     model: nn.Module
@@ -55,7 +56,7 @@ class SummarizedModel:
 
 
 def summarize(settings: TrainSettings | EvaluateSettings, kind: str, filename: str, console: Console) -> Summary:
-    """Do what ``--summary kind`` asks for; `filename` has no extension. The data set is not loaded.
+    """Do what ``--summary kind`` asks for; `filename` has no extension. The dataset is not loaded.
 
     Raises Ai8xError for unknown kinds and where a package is missing.
     """
@@ -141,8 +142,8 @@ def _onnx(given: SummarizedModel, *, simplified: bool) -> Summary:
 def _png(given: SummarizedModel, *, simplified: bool = False, parameters: bool = False) -> Summary:
     require_packages()
     if importlib.util.find_spec("matplotlib") is None:
-        raise Ai8xError("pictures need matplotlib, which is not installed", fix="pip install 'ai8x-tool[plots]'")
-    from ai8x_tool.report.graph_picture import draw_graph  # noqa: PLC0415
+        raise Ai8xError("plots need matplotlib, which is not installed", fix="pip install 'ai8x-tool[plots]'")
+    from ai8x_tool.report.graph_plot import draw_graph  # noqa: PLC0415
     from ai8x_tool.report.onnx_graph import graph_nodes  # noqa: PLC0415  (onnx and matplotlib are optional)
 
     content = export_onnx(given.model, given.inputs[:2], simplified=simplified)

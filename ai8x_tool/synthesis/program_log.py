@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.lowering.steps import Step, Write
 from ai8x_tool.mapping.statistics import Statistics
+from ai8x_tool.text import one_line
 
 
 def program_log(program: Program, figures: Statistics) -> str:
@@ -18,8 +19,9 @@ def _statistics(program: Program, figures: Statistics) -> Iterator[str]:
     yield f"{program.mapping.device.name}, {len(figures.layers)} layers"
     for layer in figures.layers:
         shapes = f"{'×'.join(map(str, layer.input_shape))} → {'×'.join(map(str, layer.output_shape))}"
+        name = one_line(layer.name or "")
         yield (
-            f"layer {layer.index} {layer.name or ''}: {layer.operator}, {shapes}, {layer.operations.macc} MACs, "
+            f"layer {layer.index} {name}: {layer.operator}, {shapes}, {layer.operations.macc} MACs, "
             f"{layer.cycles} cycles, {layer.weight_bytes} bytes of weights, {layer.bias_bytes} of bias"
         )
     yield f"{figures.operations.total} operations, {figures.operations.macc} MACs"

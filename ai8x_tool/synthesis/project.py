@@ -1,4 +1,4 @@
-"""Synthesis with everything around it: finding the inputs, writing or comparing the project."""
+"""From settings to a project: finding the inputs, checking on the virtual device, comparing and saving."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import yaml
 
 from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
@@ -18,49 +17,54 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.synthesis.program_log import program_log
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.synthesis.settings import project_name, project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
-_PLACES = ("output", "test_dir", "overwrite", "check", "explain", "verify")
-"""Settings that say where to, not what."""
 
-
-def generate(settings: SynthesizeSettings, console: Console) -> Synthesis:
-    """Generate the project that `settings` describe, in memory.
+def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+    """Generate the project that `settings` describe, in memory, without running it.
 
     Raises Ai8xError for everything that is wrong with the inputs.
     """
-    project, options = settings.project_options(), settings.synthesis_options()
-    network_file, sample_file = settings.network_file(), settings.sample_input
-    if sample_file is None:
-        dataset = read_description(network_file, settings.part, Console(verbosity=-1, muted=True)).dataset
-        sample_file = settings.sample_file(dataset)
-    sample = load_sample(sample_file)
-    result = synthesize(network_file, settings.checkpoint_file(), sample, settings.part, project, options, console)
-    extra = {"ai8x.yaml": _resolved(settings, sample_file)}
+    project, options = project_options(settings), synthesis_options(settings)
+    found = _with_files(settings)
+    assert found.sample_input is not None
+    sample = load_sample(found.sample_input)
+    result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
+    extra = {SETTINGS_FILE: _settings_text(found)}
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
     return replace(result, files=result.files | extra)
 
 
-def _resolved(settings: SynthesizeSettings, sample_file: Path) -> str:
-    """Return the resolved settings for ``--settings``: files by name only, so that no path gets into a project."""
-    values = {key: value for key, value in vars(settings).items() if key not in _PLACES and value is not None}
-    names = {"network": settings.network_file(), "checkpoint": settings.checkpoint_file(), "sample_input": sample_file}
-    names |= {"weight_input": settings.weight_input, "bias_input": settings.bias_input}
-    values |= {key: path.name for key, path in names.items() if path is not None}
-    return "# Settings of this project, for ai8x synthesize --settings\n" + yaml.safe_dump(values, sort_keys=False)
+def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
+    """Return the settings with the files that were found for names and for what was left out."""
+    sample, checkpoint = settings.sample_input, settings.checkpoint_file()
+    if sample is None:
+        silent = Console(verbosity=-1, muted=True)
+        sample = settings.sample_file(read_description(settings.network_file(), settings.part, silent).dataset)
+    else:
+        sample = settings.sample_file("")
+    return replace(
+        settings,
+        network=str(settings.network_file()),
+        checkpoint=checkpoint,
+        sample_input=sample,
+        prefix=project_name(settings),
+    )
 
 
-def synthesize_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
-    """Generate the project and write it to its folder; where anything is wrong, nothing is written."""
-    result = generate_checked(settings, console)
-    write_synthesis(result, settings)
-    return result
+def _settings_text(settings: SynthesizeSettings) -> str:
+    """Return the project's own settings file, which rebuilds it from any folder."""
+    project = settings.check or settings.folder or Path()
+    options = options_of(SynthesizeSettings)
+    values = {key: value for key, value in plain_values(settings, project).items() if value is not None}
+    kept = {key: value for key, value in values.items() if key in options and not options[key].declaration.place}
+    return "# Settings of this project, for ai8x synthesize --settings\n" + yaml_text(kept)
 
 
-def generate_checked(settings: SynthesizeSettings, console: Console) -> Synthesis:
+def build_verified_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
     """Generate the project in memory and, unless told not to, run it on the virtual device.
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the folder could not be written.
@@ -71,8 +75,9 @@ def generate_checked(settings: SynthesizeSettings, console: Console) -> Synthesi
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder."""
-    write_project(result.files, settings.folder, overwrite=settings.overwrite)
+    """Write the project to its folder, if it has one."""
+    if settings.folder is not None:
+        write_project(result.files, settings.folder, overwrite=settings.overwrite)
 
 
 def save_output(result: Synthesis, path: Path) -> None:

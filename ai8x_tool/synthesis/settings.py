@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
-from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import expand
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
@@ -19,105 +14,56 @@ from ai8x_tool.resources import find_config, search_path
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
 
-@dataclass(frozen=True)
-class SynthesizeSettings:
-    """Options of ``ai8x synthesize``. `output` is the project's own folder; else it is `test_dir` / `prefix`.
+def project_name(settings: SynthesizeSettings) -> str:
+    """Return the project's name: the given one, that of its folder, or, without a folder, the network's."""
+    folder = settings.check or settings.output
+    return settings.prefix or (folder.resolve().name if folder is not None else settings.network_file().stem)
 
-    `network` is a description file or a name in ``configs/networks``, `checkpoint` a file or a name in
-    ``models/checkpoints``.
-    """
 
-    network: str
-    device: str = "MAX78000"
-    model: str | None = None
-    dataset: str | None = None
-    checkpoint: str | None = None
-    sample_input: Path | None = None
-    output: Path | None = None
-    test_dir: Path | None = None
-    prefix: str | None = None
-    overwrite: bool = False
-    check: Path | None = None
-    explain: str | None = None
-    verify: bool | None = None
-    board_name: str = "EvKit_V1"
-    c_filename: str = "main"
-    api_filename: str = "cnn.c"
-    weight_filename: str = "weights.h"
-    sample_filename: str = "sampledata.h"
-    sample_output_filename: str = "sampleoutput.h"
-    log: bool = False
-    log_filename: str = "log.txt"
-    timer: int | None = None
-    softmax: bool = False
-    unload: bool = True
-    scale_output: bool = True
-    mlator: bool = False
-    kat: bool = True
-    max_verify_length: int | None = None
-    debugwait: int = 2
-    wfi: bool = True
-    boost: str | None = None
-    define: str | None = None
-    define_default_arm: str = "MXC_ASSERT_ENABLE ARM_MATH_CM4"
-    define_default_riscv: str = "MXC_ASSERT_ENABLE RV32"
-    fifo: bool = False
-    fast_fifo: bool = False
-    fast_fifo_quad: bool = False
-    fifo_wait: bool = True
-    fifo_go: bool = False
-    riscv: bool = False
-    riscv_flash: bool = True
-    riscv_debug: bool = False
-    riscv_exclusive: bool = False
-    deepsleep: bool = False
-    energy: bool = False
-    forever: bool = False
-    synthesize_input: str | None = None
-    synthesize_words: int = 8
-    pipeline: bool | None = None
-    pll: bool | None = None
-    max_speed: bool = False
-    clock_divider: int | None = None
-    switch_delay: int | None = None
-    avg_pool_rounding: bool = False
-    mexpress: bool = True
-    deduplicate_weights: bool = True
-    verify_writes: bool = False
-    verify_kernels: bool = False
-    write_zero_registers: bool = False
-    zero_sram: bool = False
-    init_tram: bool = False
-    powerdown: bool = False
-    one_shot: bool = False
-    link_layer: bool = False
-    overlap_data: bool = False
-    error_stop: bool = True
-    warn_zero: bool = True
-    start_layer: int = 0
-    stop_after: int | None = None
-    input_offset: int | None = None
-    output_width: int | None = None
-    weight_start: int = 0
-    skip_checkpoint_layers: int = 0
-    skip_yaml_layers: int = 0
-    weight_input: Path | None = None
-    bias_input: Path | None = None
-    ignore_bn: bool = False
-    ignore_bias_groups: bool = False
-    ignore_streaming: bool = False
-    no_bias: str | None = None
+def project_options(settings: SynthesizeSettings) -> ProjectOptions:
+    """Return the options of the C project."""
+    source = settings.checkpoint_file() or settings.weight_input
+    return ProjectOptions(
+        name=project_name(settings),
+        network=settings.network_file().name,
+        checkpoint=source.name if source else "test arrays",
+        board=settings.board_name,
+        timer=settings.timer,
+        softmax=settings.softmax,
+        unload=settings.unload or settings.softmax,
+        scale_output=settings.scale_output,
+        mlator=settings.mlator,
+        debug_wait=settings.debugwait,
+        no_wfi=not settings.wfi,
+        fifo_wait=settings.fifo_wait,
+        boost=_port_and_pin(settings.boost),
+        riscv=settings.uses_riscv,
+        riscv_flash=settings.riscv_flash,
+        riscv_debug=settings.riscv_debug,
+        riscv_exclusive=settings.riscv_exclusive,
+        deepsleep=settings.deepsleep,
+        energy=settings.energy,
+        forever=settings.forever,
+        verify_writes=settings.verify_writes,
+        verify_kernels=settings.verify_kernels,
+        pll=settings.pll is not False,
+        balance_speed=not settings.max_speed,
+        divider=settings.clock_divider,
+        switch_delay=settings.switch_delay,
+        defines=tuple((settings.define or "").split()),
+        arm_defines=tuple(settings.define_default_arm.split()),
+        riscv_defines=tuple(settings.define_default_riscv.split()),
+        files=FileNames(
+            settings.c_filename.removesuffix(".c"),
+            settings.api_filename,
+            settings.weight_filename,
+            settings.sample_filename,
+            settings.sample_output_filename,
+            settings.log_filename,
+        ),
+        templates=settings.templates,
+    )
 
-    def __post_init__(self) -> None:
-        if self.timer is not None and not 0 <= self.timer <= 5:
-            raise Ai8xError(f"timer {self.timer}: the parts have timers 0 … 5")
-        if self.output_width not in (None, 8, 32):
-            raise Ai8xError(f"output width {self.output_width}: must be 8 or 32")
-        if self.clock_divider not in (None, 1, 2, 4, 8, 16):
-            raise Ai8xError(f"clock divider {self.clock_divider}: must be 1, 2, 4, 8 or 16")
-        writes = self.check is None and self.explain is None
-        if writes and self.output is None and self.prefix is None:
-            raise Ai8xError("no output folder given", fix="add --output FOLDER")
 
     @property
     def part(self) -> Device:

@@ -13,8 +13,10 @@ from ai8x_tool.device import Device
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.synthesis.synthesize import Synthesis
+from ai8x_tool.text import one_line
 
 SCHEMA = "ai8x-synthesize/1"
+_LONGEST_NAME = 32
 
 
 def synthesis_table(result: Synthesis, device: Device) -> Group:
@@ -22,12 +24,12 @@ def synthesis_table(result: Synthesis, device: Device) -> Group:
     figures = result.statistics
     title = f"{device.name}: {len(figures.layers)} layers"
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("layer", no_wrap=True)
+    table.add_column("layer", no_wrap=True, max_width=_LONGEST_NAME)
     table.add_column("operator", min_width=14)
     for heading in ("input", "output", "MACs", "cycles", "weights", "bias", "data in", "data out"):
         table.add_column(heading, justify="right", no_wrap=True)
     for layer in figures.layers:
-        name = f"{layer.index} {layer.name}" if layer.name else str(layer.index)
+        name = f"{layer.index} {one_line(layer.name)}" if layer.name else str(layer.index)
         table.add_row(
             name,
             layer.operator,

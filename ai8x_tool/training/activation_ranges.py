@@ -1,4 +1,4 @@
-"""Fixed or measured activation ranges: which, and measuring them when QAT starts. spec: qatv2, sections 4 and 8.2."""
+"""Fixed or measured activation ranges: the choice, and the measurement when QAT starts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import measure_ranges, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.nn.policy import DEFAULT_Z_SCORE
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import QatSettings
 from ai8x_tool.training.batches import batch_count, batches
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ai8x_tool.training.setup import TrainingSetup
 
 
-def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> bool:
-    """Return whether activation ranges are measured: as asked for, as in the checkpoint, or else yes.
+def chosen_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
+    """Return whether activation ranges are measured: as requested, as in the checkpoint, or else yes.
 
-    Raises Ai8xError where the checkpoint cannot be continued so.
+    Raises Ai8xError if the checkpoint cannot be continued that way.
     """
     wanted = settings.activation_ranges
     if checkpoint is None:
@@ -35,7 +35,7 @@ def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> boo
     if wanted is None:
         return checkpoint.measured_ranges
     stored = "measured" if checkpoint.measured_ranges else "fixed"
-    if wanted == stored or (wanted == "measured" and settings.resume_from is None):
+    if wanted == stored or (wanted == "measured" and not resumes):
         return wanted == "measured"
     fix = "leave out --activation-ranges"
     if wanted == "measured":
@@ -44,9 +44,9 @@ def chosen_ranges(settings: TrainSettings, checkpoint: Checkpoint | None) -> boo
 
 
 def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint:
-    """Return a checkpoint of fixed ranges as one that can be trained on with measured ranges; others as they are.
+    """Return a checkpoint with fixed ranges as one that can be trained with measured ranges; others unchanged.
 
-    The division by 4 behind every batch normalization becomes part of its weights.
+    The division by 4 after every batch normalization becomes part of its weights.
     """
     if checkpoint.measured_ranges:
         return checkpoint
@@ -56,7 +56,7 @@ def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint
             continue
         owner = key.removesuffix("running_mean")
         if f"{owner}weight" not in state or f"{owner}bias" not in state:
-            message = f"{owner.rstrip('.')!r} has no weights that could take up the division by 4"
+            message = f"{owner.rstrip('.')!r} has no weights that can include the division by 4"
             raise Ai8xError(message, where=str(checkpoint.path), fix="use --activation-ranges fixed")
         for name in ("weight", "bias"):
             state[f"{owner}{name}"] = state[f"{owner}{name}"] / 4
@@ -65,12 +65,12 @@ def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint
 
 
 def has_measured_ranges(model: nn.Module) -> bool:
-    """Tell whether the model was built for measured activation ranges."""
+    """Return whether the model was built for measured activation ranges."""
     return any(module.measured_ranges for _, module in named_fused_modules(model))
 
 
 def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
-    """Find out before the first epoch whether ranges can be measured when QAT starts; `shape` is that of a sample.
+    """Check before the first epoch that ranges can be measured when QAT starts; `shape` is that of a sample.
 
     Raises Ai8xError naming the module that prevents it.
     """
@@ -80,7 +80,7 @@ def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.dev
 def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
     """Measure activation ranges with the training set, as `epoch` would shuffle and augment it, and fold them.
 
-    The optimizer's memory is of a network with other scales, and forgotten. spec: qatv2, section 4.6.
+    The optimizer forgets its state, which belongs to a network with other scales.
     """
     policy, samples = setup.policy, setup.training
     assert policy is not None

@@ -1,4 +1,4 @@
-"""The quantized model in torch against the integer engine, sample by sample, value by value."""
+"""Comparison of the quantized model in torch with the integer engine, sample by sample, value by value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _BATCH = 128
 class Agreement:
     """Result of comparing `samples` samples with `values` outputs in all.
 
-    `different_samples` should be 0; `first` then is None, else it tells the first difference. `confusion` counts the
-    engine's own answers, rows are true classes; where targets are not one class per answer, there are none.
+    `different_samples` should be 0; `first` then is None, otherwise it describes the first difference. `confusion`
+    counts the engine's own results, rows are true classes; it stays empty where targets are not one class per result.
     """
 
     samples: int
@@ -52,8 +52,7 @@ class Agreement:
 def compare_outputs(network: Network, split: Split, outputs: Tensor, console: Console) -> Agreement:
     """Run all samples of `split` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
 
-    A 32-bit last layer gives the accumulator in both, which torch multiplies by its final scale. spec: quantization,
-    section 3.2; qatv2, section 3.
+    The output of a 32-bit last layer is the accumulator in both; torch multiplies it by its final scale.
     """
     classes, unscaled = int(outputs.shape[1]), 2.0 ** -network.outputs()[-1].final_scale
     confusion = np.zeros((classes, classes), np.int64)

@@ -1,4 +1,4 @@
-"""Batches of a data set split in a seeded order, the next one prepared while the current one is computed with."""
+"""Batches of a split in a seeded order, each prepared while the one before is computed with."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def batches(
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
     background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
-    share, with random numbers of its own unless those of a sample do not depend on the others.
+    share, with random numbers of its own, unless those of a sample are independent of the other samples.
     """
     own = augmentation
     if augmentation is not None and world.rank > 0:

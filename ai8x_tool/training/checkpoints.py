@@ -1,4 +1,4 @@
-"""Writing checkpoints that other tools read too, and continuing from them. spec: training, section 4.5."""
+"""Checkpoints of a training run, which other tools can read, and continuation from them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OPTIMIZERS: dict[str, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
 def checkpoint_content(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, arch: str, epoch: int, extras: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return what a checkpoint file holds. `epoch` is the completed one, −1 for an untrained model."""
+    """Return the content of a checkpoint file. `epoch` is the completed one, −1 for an untrained model."""
     return {
         "epoch": epoch,
         "arch": arch,

@@ -1,4 +1,4 @@
-"""How each layer uses its number range: clipped weights and saturated outputs."""
+"""Use of the number range by each layer: clipped weights and saturated outputs."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from ai8x_tool.training.world import ALONE, World
 
 @dataclass(frozen=True)
 class LayerClipping:
-    """How much of a layer is clipped: shares 0…1.
+    """Shares (0…1) of a layer's values that are clipped.
 
-    `weights_clipped` counts weights that quantization cuts off; a quantized model cannot tell. `weights_at_limits`
-    counts quantized weights at an end of their range, `outputs_at_limits` output values at one, where larger ones end
-    up too. None stands where there are no such values.
+    `weights_clipped` are weights that quantization cuts off, which is unknown for a quantized model,
+    `weights_at_limits` quantized weights at an end of their range, `outputs_at_limits` output values at an end,
+    including larger ones that were clipped to it. None means that there are no such values.
     """
 
     name: str
@@ -76,7 +76,7 @@ class ClippingMeter:
 
 
 def output_limits(module: FusedModule) -> tuple[float, float]:
-    """Return the smallest and the largest output of a module, 0 for the smallest where that is not clipping."""
+    """Return the smallest and the largest output of a module, 0 for the smallest where reaching it is not clipping."""
     if module.wide:
         return (-(2.0**29), 2.0**29 - 1) if module.simulate else (WIDE_LOW, WIDE_HIGH)
     low, high = (-128.0, 127.0) if module.simulate else (ACTIVATION_LOW, ACTIVATION_HIGH)

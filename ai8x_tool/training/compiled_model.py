@@ -1,4 +1,4 @@
-"""The model as it computes training batches: compiled, distributed, in lower precision. spec: training, section 4.4."""
+"""Form of the model that computes training batches: compiled, distributed, in lower precision."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils._pytree import tree_leaves
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import CompilerSettings
 from ai8x_tool.training.world import World
 
 
@@ -33,11 +33,11 @@ class CompiledModel:
 
 
 def compile_model(
-    model: nn.Module, settings: TrainSettings, world: World, example: Tensor, *, qat: bool
+    model: nn.Module, settings: CompilerSettings, world: World, example: Tensor, *, qat: bool
 ) -> CompiledModel:
-    """Wrap `model` as the options say. To be called again when its parameters or the way it computes have changed.
+    """Wrap `model` according to the options; call it again when the parameters or the computation have changed.
 
-    `example` is a batch of one sample, where the model is.
+    `example` is a batch of one sample, on the model's device.
 
     The lower precision ends where quantization starts: bfloat16 has no more digits than the quantized values.
     """
@@ -49,7 +49,7 @@ def compile_model(
 
 
 def _has_unused(model: nn.Module, example: Tensor) -> bool:
-    """Tell whether some parameters have no part in the outputs; in training they get no gradient."""
+    """Return whether some parameters do not affect the outputs; in training they get no gradient."""
     parameters, training = [p for p in model.parameters() if p.requires_grad], model.training
     with torch.enable_grad():
         outputs = tree_leaves(model.eval()(example))
@@ -58,7 +58,7 @@ def _has_unused(model: nn.Module, example: Tensor) -> bool:
     return any(gradient is None for gradient in torch.autograd.grad(total, parameters, allow_unused=True))
 
 
-def _compiled(model: nn.Module, settings: TrainSettings) -> nn.Module:
+def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
     mode = None if settings.compiler_mode == "default" else settings.compiler_mode
     options: dict[str, Any] = {"backend": settings.compiler_backend, "mode": mode}
     torch.compiler.reset()

@@ -1,4 +1,4 @@
-"""Evaluation: the test set through a float, QAT or integer model. spec: training, section 9."""
+"""Evaluation of a float, QAT or integer model on a test set."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from ai8x_tool.model.build import (
     check_architecture,
     compute_device,
     load_weights,
-    use_channels_last,
     warn_about_inner_scales,
 )
+from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
@@ -42,8 +42,8 @@ from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 class EvaluateResult:
     """Score of a checkpoint on a test set.
 
-    `outputs` (N, …), raw and in file order, are kept only if asked for; a model may have several. `folder` is where the
-    run left its files, if it did; `learned` is the task, which can draw the score.
+    `outputs` (N, …), raw and in file order, are kept only on request; a model may have several. `folder` holds the
+    files of the run, if there are any; `learned` is the task, which can draw the score.
     """
 
     model: str
@@ -83,7 +83,7 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model filled from a checkpoint, in evaluation mode, and the task it is meant for."""
+    """A model filled from a checkpoint, in evaluation mode, and its task."""
 
     name: str
     model: nn.Module
@@ -93,11 +93,11 @@ class PreparedModel:
 
 
 def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Console) -> PreparedModel:
-    """Build the model for the inputs of a data set, which is not loaded, and fill it from the checkpoint."""
+    """Build the model for the inputs of a dataset, which is not loaded, and fill it from the checkpoint."""
     checkpoint = read_checkpoint(settings.checkpoint)
     name = settings.model or checkpoint.arch
     if name is None:
-        raise Ai8xError("does not say which model it is of", where=str(checkpoint.path), fix="pass --model")
+        raise Ai8xError("the checkpoint does not name its model", where=str(checkpoint.path), fix="pass --model")
     check_architecture(name, checkpoint)
     _check_mode(checkpoint, settings.simulate)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
@@ -121,7 +121,9 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
-        console.warn(f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to what bias memory holds")
+        console.warn(
+            f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to values that bias memory can hold"
+        )
     use_channels_last(model, entry.input)
     task.attach(model)
     return PreparedModel(name, model.to(device).eval(), checkpoint, device, task)
@@ -143,14 +145,15 @@ def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:
 
 
 def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool = False) -> EvaluateResult:
-    """Evaluate a checkpoint on the test set of a data set; the plain Python form of ``ai8x evaluate``."""
+    """Evaluate a checkpoint on the test set of a dataset; the plain Python form of ``ai8x evaluate``."""
     if settings.save_sample is not None and not settings.simulate:
         console.warn("--save-sample works in 8-bit mode only and is ignored")
     entry = find_dataset(settings.dataset, settings, console)
     ready = prepare_model(settings, entry, console)
     data = entry.load(settings.data, console)
     test = first_sample(data.test) if settings.truncate_testset else data.test
-    sample = _save_sample(entry, test, settings) if settings.simulate and settings.save_sample is not None else None
+    saves = settings.simulate and settings.save_sample is not None
+    sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
     engine = settings.simulate and settings.engine and settings.network is not None
     results: list[BatchResult] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
@@ -203,7 +206,7 @@ def _run_test(
 
 
 def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
-    """Put batches of outputs together."""
+    """Concatenate batches of outputs."""
     if isinstance(outputs[0], Tensor):
         return torch.cat(outputs)
     return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
@@ -231,12 +234,15 @@ def _compare_with_engine(
     return agreement
 
 
-def _save_sample(entry: DatasetEntry, test: Split, settings: EvaluateSettings) -> Path:
-    """Write one input of the first batch as int64 C×H×W or C×L. spec: training, section 9.3."""
-    index, size = settings.save_sample, min(settings.batch_size, len(test))
+def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:
+    """Write one input of the first batch as int64 (C, H, W) or (C, L)."""
+    index = settings.save_sample
     assert index is not None
-    if index >= size:
-        raise Ai8xError(f"--save-sample {index}: the first batch has {size} samples", fix="raise --batch-size")
+    if index >= len(test):
+        message = f"--save-sample {index}: the test split of {entry.name} has {len(test)} samples"
+        raise Ai8xError(message, fix=f"choose a number from 0 to {len(test) - 1}")
+    if index >= batch_size:
+        raise Ai8xError(f"--save-sample {index}: the first batch has {batch_size} samples", fix="raise --batch-size")
     inputs, _ = test.batch(torch.tensor([index]))
     values = inputs[0, :3] if settings.slice_sample else inputs[0]
     sample = np.clip(values.numpy().astype(np.int64), -128, 127)

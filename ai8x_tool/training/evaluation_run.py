@@ -1,4 +1,4 @@
-"""An evaluation as a run with a folder of its own, as training has one. spec: training, section 14."""
+"""Evaluation as a run with a folder of its own."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ai8x_tool import settings as settings_files
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.files import write_file
-from ai8x_tool.settings import EvaluateSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import save
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.logs import RunLog
 
 
 def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> EvaluateResult:
-    """Evaluate, and keep log, settings, result and pictures in a folder below `settings.out_dir`, if there is one.
+    """Evaluate, and keep log, settings, result and plots in a folder below `settings.out_dir`, if there is one.
 
-    The folder is made when all is known: an evaluation that fails leaves none. ``latest`` stays the latest training.
+    The folder is created at the end: an evaluation that fails leaves none. ``latest`` stays the latest training.
     """
     lines: list[tuple[float, str]] = []
     console.log = lambda text: lines.append((time.time(), text))
@@ -29,7 +29,7 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
     if settings.out_dir is None:
         return result
     with RunLog(settings.out_dir, settings.name, console, links=False) as log:
-        settings_files.save(settings, log.folder / "settings.yaml")
+        save(settings, log.folder / "settings.yaml")
         log.record(f"Settings: {asdict(settings)}")
         for moment, text in lines:
             log.record(text, moment)
@@ -41,7 +41,7 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
 
 
 def _draw(result: EvaluateResult, folder: Path) -> None:
-    """Draw what the task draws of a score, if matplotlib is there."""
+    """Draw the plots of the task, if matplotlib is installed."""
     if result.learned is None or importlib.util.find_spec("matplotlib") is None:
         return
     title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)

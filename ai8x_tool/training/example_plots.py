@@ -1,4 +1,4 @@
-"""Pictures of some samples of a pass: what was wanted beside what was found. They need matplotlib (optional)."""
+"""Plots of some samples of a pass: targets and outputs side by side. They need matplotlib (optional)."""
 
 from __future__ import annotations
 
@@ -15,51 +15,51 @@ from ai8x_tool.training.plots import figure_grid, write_figure
 Array = NDArray[Any]
 
 _SIDE = 2.4
-"""Of a picture, in inches."""
+"""Width and height of an image, in inches."""
 _SHOWN = 6
 
 
 def displayable(inputs: Array) -> Array:
-    """Return inputs (C, H, W), −1 … 1, as a picture: 3·r² channels are colors folded by r, others become gray."""
+    """Return inputs (C, H, W), −1 … 1, as an image: 3·r² channels are colors folded by r, others become gray."""
     channels, height, width = inputs.shape
     ratio = math.isqrt(channels // 3)
     if channels == 3 * ratio**2:
         parts = inputs.reshape(ratio, ratio, 3, height, width).transpose(3, 0, 4, 1, 2)
-        picture = parts.reshape(height * ratio, width * ratio, 3)
+        image = parts.reshape(height * ratio, width * ratio, 3)
     else:
-        picture = np.repeat(inputs.mean(axis=0)[:, :, None], 3, axis=2)
-    return np.clip((picture + 1) / 2, 0, 1)
+        image = np.repeat(inputs.mean(axis=0)[:, :, None], 3, axis=2)
+    return np.clip((image + 1) / 2, 0, 1)
 
 
-def plot_pictures(
+def plot_images(
     columns: Sequence[tuple[str, Sequence[Array]]], path: Path, title: str, classes: int | None = None
 ) -> None:
-    """Draw one row per sample, one column per name; what has two axes is a map of `classes`."""
+    """Draw one row per sample, one column per name; images with two axes are maps of `classes`."""
     rows = min(_SHOWN, len(columns[0][1]))
     figure, axes = figure_grid(len(columns) * _SIDE, rows * _SIDE + 0.6, rows, len(columns))
     figure.suptitle(title)
-    for column, (name, pictures) in enumerate(columns):
+    for column, (name, images) in enumerate(columns):
         axes[0, column].set_title(name)
         for row in range(rows):
-            _show(axes[row, column], pictures[row], classes)
+            _show(axes[row, column], images[row], classes)
     write_figure(figure, path)
 
 
-def _show(axes: Any, picture: Array, classes: int | None = None) -> None:
+def _show(axes: Any, image: Array, classes: int | None = None) -> None:
     axes.set_axis_off()
-    if picture.ndim == 2:
-        axes.imshow(picture, cmap="tab20", vmin=0, vmax=max(1, (classes or 20) - 1), interpolation="nearest")
+    if image.ndim == 2:
+        axes.imshow(image, cmap="tab20", vmin=0, vmax=max(1, (classes or 20) - 1), interpolation="nearest")
     else:
-        axes.imshow(picture)
+        axes.imshow(image)
 
 
 def plot_curves(wanted: Array, found: Array, path: Path, title: str) -> None:
-    """Draw curves (N, C, L), or (N, L, C) if those are longer: the wanted ones solid, the found ones dashed."""
+    """Draw curves (N, C, L), or (N, L, C) if those are longer: targets solid, outputs dashed."""
     if wanted.shape[1] > wanted.shape[2]:
         wanted, found = wanted.swapaxes(1, 2), found.swapaxes(1, 2)
     rows = min(_SHOWN, len(wanted))
     figure, axes = figure_grid(8, rows * 1.6 + 0.6, rows, 1)
-    figure.suptitle(f"{title}\nsolid: wanted, dashed: found")
+    figure.suptitle(f"{title}\nsolid: target, dashed: output")
     for row in range(rows):
         for number in range(min(_SHOWN, wanted.shape[1])):
             color = f"C{number}"
@@ -70,21 +70,21 @@ def plot_curves(wanted: Array, found: Array, path: Path, title: str) -> None:
 
 
 def plot_numbers(wanted: Array, found: Array, path: Path, title: str) -> None:
-    """Draw numbers (N, K) that were found against those that were wanted."""
+    """Draw outputs (N, K) against targets."""
     figure, ((axes,),) = figure_grid(6, 6, 1, 1)
     axes.set_title(title)
     for number in range(min(10, wanted.shape[1])):
         axes.scatter(wanted[:, number], found[:, number], s=8, color=f"C{number}")
     low, high = wanted.min(), wanted.max()
     axes.plot([low, high], [low, high], color="gray", linestyle="--")
-    axes.set_xlabel("wanted")
-    axes.set_ylabel("found")
+    axes.set_xlabel("target")
+    axes.set_ylabel("output")
     axes.grid(alpha=0.3)
     write_figure(figure, path)
 
 
 def plot_errors(errors: Array, anomalies: Array, threshold: float | None, path: Path, title: str) -> None:
-    """Draw how often which error of a sample occurs, for normal samples and anomalies."""
+    """Draw the distribution of the errors by sample, for normal samples and anomalies."""
     figure, ((axes,),) = figure_grid(8, 4, 1, 1)
     axes.set_title(title)
     known = np.isfinite(errors)
@@ -101,15 +101,15 @@ def plot_errors(errors: Array, anomalies: Array, threshold: float | None, path: 
 
 
 def plot_boxes(
-    pictures: Sequence[Array], wanted: Sequence[Array], found: Sequence[Array], path: Path, title: str
+    images: Sequence[Array], wanted: Sequence[Array], found: Sequence[Array], path: Path, title: str
 ) -> None:
-    """Draw pictures with corner boxes and labels (M, 5): wanted ones green, found ones red."""
-    count = min(_SHOWN, len(pictures))
+    """Draw images with corner boxes and labels (M, 5): targets green, detections red."""
+    count = min(_SHOWN, len(images))
     figure, axes = figure_grid(count * _SIDE, _SIDE + 0.8, 1, count)
-    figure.suptitle(f"{title}\ngreen: wanted, red: found")
+    figure.suptitle(f"{title}\ngreen: target, red: detected")
     for number in range(count):
-        _show(axes[0, number], pictures[number])
-        height, width = pictures[number].shape[:2]
+        _show(axes[0, number], images[number])
+        height, width = images[number].shape[:2]
         for boxes, color in ((wanted[number], "lime"), (found[number], "red")):
             for x0, y0, x1, y1, label in boxes.tolist():
                 outline = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]) * (width, height) - 0.5

@@ -1,7 +1,4 @@
-"""The folder of one training run: log file, copies of the configuration, links to the latest run.
-
-spec: training, section 14.
-"""
+"""Folder of one run: log file, copies of the configuration, links to the latest run."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from ai8x_tool.files import unwritable, write_file
 
 
 class RunLog:
-    """Writes each message of the console, with the time, to the log file, too; also what ends its block.
+    """Writes each message of the console, with the time, to the log file; also the error that ends its block.
 
     With `links` the run becomes the latest one.
     """
@@ -29,7 +26,7 @@ class RunLog:
         self.folder = _create_folder(out_dir, name)
         self.file = self.folder / f"{self.folder.name}.log"
         with self._failures(self.file):
-            self._stream = self.file.open("a", encoding="utf-8")
+            self._stream = self.file.open("a", encoding="utf-8", errors="backslashreplace")
         console.log = self.record
         if links:
             _link(out_dir / "latest", Path(self.folder.name))
@@ -40,7 +37,7 @@ class RunLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(Ai8xError):  # what went wrong first is what matters
+        with contextlib.suppress(Ai8xError):  # the first error is the one that matters
             if isinstance(error, Ai8xError):
                 self.record(f"error: {error}")
             elif isinstance(error, Exception):
@@ -90,7 +87,7 @@ class RunLog:
 
 
 class SilentLog(RunLog):
-    """The log of a process beside the first one, whose `folder` it knows: it writes nothing."""
+    """Log of every process except the first one, whose `folder` it knows: it writes nothing."""
 
     def __init__(self, folder: Path, console: Console) -> None:
         self.console, self.folder = console, folder
@@ -124,7 +121,7 @@ def _create_folder(out_dir: Path, name: str | None) -> Path:
                 break
         except OSError as error:
             raise unwritable(out_dir, error) from None
-    raise unwritable(out_dir, OSError("it is a file, or full of runs of this second"))
+    raise unwritable(out_dir, OSError("it is a file, or has 100 runs of this second"))
 
 
 def _link(link: Path, target: Path) -> None:

@@ -1,7 +1,4 @@
-"""What a pass over samples gives, whatever the task: mean loss, metrics by name, and their lines.
-
-spec: training, sections 8.1 and 8.2.
-"""
+"""Results of a pass over samples, whatever the task: mean loss, metrics by name, and their lines."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Examples:
-    """Some samples of a pass, to be drawn: outputs in real numbers, targets, and inputs, as the loss takes them."""
+    """Some samples of a pass for plots: outputs in real numbers, targets and inputs, as the loss takes them."""
 
     outputs: Any
     targets: Any
@@ -45,9 +42,9 @@ class Score(Measured):
 
 
 class Meter(ABC):
-    """Collects, batch by batch, what loss and metrics are computed from; losses are averaged without weighting.
+    """Collects, batch by batch, the values from which loss and metrics are computed; losses have equal weights.
 
-    :meth:`score` is where a pass becomes numbers: what other processes have collected has to be added before it.
+    :meth:`score` turns a pass into numbers: contributions of other processes must have been added before.
     """
 
     def __init__(self) -> None:
@@ -79,7 +76,7 @@ class Meter(ABC):
 
 @dataclass
 class TrainingMeter:
-    """What is collected in a training epoch: losses by name, and the metrics of the batches that count for them."""
+    """Values of a training epoch: losses by name, and the metrics of the batches that count for them."""
 
     accuracy: Meter
     objective: list[float] = field(default_factory=list)
@@ -101,12 +98,12 @@ class TrainingMeter:
 
 
 def mean(values: Sequence[float]) -> float:
-    """Mean, 0 of nothing."""
+    """Return the mean, 0 if there are no values."""
     return sum(values) / max(1, len(values))
 
 
 def progress_line(head: str, step: int, steps: int, items: Mapping[str, float | None]) -> str:
-    """Return ``head[ step/ steps]    name value    …``; a value that is None leaves blanks. spec: section 8.2."""
+    """Return ``head[ step/ steps]    name value    …``; a value that is None leaves blanks."""
     values = [f"{name} {' ' * 8 if value is None else f'{value:.6f}'}    " for name, value in items.items()]
     return f"{head}[{step:5d}/{steps:5d}]    {''.join(values)}"
 

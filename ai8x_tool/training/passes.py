@@ -1,4 +1,4 @@
-"""One pass of a model over samples without learning: validation, test, evaluation. spec: training, section 9.1."""
+"""Passes of a model over samples without learning: validation, test, evaluation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World
 
 Predict = Callable[[Split], Iterator[tuple[Tensor, Any, Any]]]
-"""Gives, batch by batch, real outputs, targets and inputs of a split."""
+"""Yields, batch by batch, real outputs, targets and inputs of a split."""
 
 
 class BatchResult(NamedTuple):
@@ -27,13 +27,13 @@ class BatchResult(NamedTuple):
     targets: Any
 
 
-_PICTURES, _EXAMPLES, _SHORT = 6, 256, 512
-"""Samples to be drawn, where the output has at most so many numbers, more."""
+_IMAGES, _EXAMPLES, _SHORT = 6, 256, 512
+"""Numbers of samples for plots of images, and for outputs of at most `_SHORT` numbers."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A split of the data set and the positions in it that are used."""
+    """A split of the dataset and the positions in it that are used."""
 
     split: Split
     indices: Tensor
@@ -111,7 +111,7 @@ def _examples(output: Any, targets: Any, inputs: Tensor) -> Examples | None:
     if not isinstance(targets, Tensor) or len(inputs) != len(targets):  # inputs of this process only
         return None
     first = output if isinstance(output, Tensor) else output[0]
-    count = _EXAMPLES if isinstance(output, Tensor) and first[0].numel() <= _SHORT else _PICTURES
+    count = _EXAMPLES if isinstance(output, Tensor) and first[0].numel() <= _SHORT else _IMAGES
     outputs = output[:count] if isinstance(output, Tensor) else tuple(part[:count] for part in output)
     return Examples(_on_cpu(outputs), targets[:count].cpu(), inputs[:count].cpu())
 

@@ -1,4 +1,4 @@
-"""Pictures of a training run; they need matplotlib, which is optional."""
+"""Plots of a training run; they need matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def figure_grid(width: float, height: float, rows: int, columns: int, *, sharex:
 
 def png(figure: Any) -> bytes:
     """Return a figure as the bytes of a PNG file."""
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png")
-    return picture.getvalue()
+    image = io.BytesIO()
+    figure.savefig(image, format="png")
+    return image.getvalue()
 
 
 def write_figure(figure: Any, path: Path) -> None:

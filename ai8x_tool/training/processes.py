@@ -1,6 +1,6 @@
-"""Starting the processes of a training, joining those of a launcher such as torchrun, and what happens when one fails.
+"""Processes of a training: starting them, joining those of a launcher such as torchrun, ending all when one fails.
 
-Exactly one line says why: that of the process that failed first. The others notice by the broken connection and stop.
+Exactly one line gives the reason: that of the process that failed first. The others stop when its connection breaks.
 """
 
 from __future__ import annotations
@@ -26,31 +26,34 @@ import torch.distributed as dist
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import plugin_fault
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.model import ComputerSettings
+from ai8x_tool.settings.training import DistributionSettings, TrainSettings
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.world import ALONE, OtherFailedError, World
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _LONGEST_WAIT = timedelta(hours=12)
-"""So long may the first process download while the others wait."""
+"""Time that the first process may spend downloading while the others wait."""
 _PATIENCE = 20.0
-"""Seconds in which a process has to end when another one has failed."""
+"""Seconds that a process has to end after another one has failed."""
 
 Job = Callable[[TrainSettings, Console, World], TrainResult]
 
 
 def launched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether a launcher has started this process."""
+    """Return whether a launcher has started this process."""
     return all(name in environment for name in _VARIABLES)
 
 
 def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Tell whether this process is to show results: the first of those that a launcher has started, or the only one."""
+    """Return whether this process shows results: the first of those that a launcher has started, or the only one."""
     return not launched(environment) or environment["RANK"] == "0"
 
 
 @contextmanager
-def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
+def joined_world(
+    settings: ComputerSettings, batch_size: int, environment: Mapping[str, str] = os.environ
+) -> Iterator[World]:
     """Join the processes that a launcher such as ``torchrun`` has started with this one; without one, be alone."""
     if not launched(environment) or environment["WORLD_SIZE"] == "1":
         yield ALONE
@@ -61,7 +64,7 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
     with _met():
         store, *_ = next(iter(rendezvous("env://")))
     try:
-        with _stopped_by_signal(), _group(World(rank, size, local), settings, store) as world:
+        with _stopped_by_signal(), _group(World(rank, size, local), settings, batch_size, store) as world:
             yield world
     except OtherFailedError:
         raise
@@ -69,15 +72,15 @@ def joined_world(settings: TrainSettings, environment: Mapping[str, str] = os.en
         fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
         if fault is None:
             raise
-        if store.add("ai8x/failures", 1) > 1:  # often all of them find the same
+        if store.add("ai8x/failures", 1) > 1:  # often all of them fail for the same reason
             raise OtherFailedError(str(fault)) from None
         raise fault from None
 
 
 @contextmanager
-def _group(world: World, settings: TrainSettings, store: Any) -> Iterator[World]:
+def _group(world: World, settings: ComputerSettings, batch_size: int, store: Any) -> Iterator[World]:
     accelerated = torch.cuda.is_available() and not settings.cpu
-    _check(settings, world.size, accelerated)
+    _check(batch_size, world.size, accelerated)
     joint = dist.PrefixStore("ai8x", store)  # type: ignore[attr-defined]
     options: dict[str, Any] = {"rank": world.rank, "world_size": world.size, "timeout": _LONGEST_WAIT}
     with _met():
@@ -97,20 +100,20 @@ def _met() -> Iterator[None]:
         yield
     except (RuntimeError, ValueError, OSError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Ai8xError(f"the training processes do not find each other: {reason}") from None
+        raise Ai8xError(f"the training processes cannot connect to each other: {reason}") from None
 
 
-def _check(settings: TrainSettings, count: int, accelerated: bool) -> None:
+def _check(batch_size: int, count: int, accelerated: bool) -> None:
     if not dist.is_available() or not (dist.is_nccl_available() if accelerated else dist.is_gloo_available()):
         raise Ai8xError("this PyTorch cannot train in several processes", fix="leave out --distributed")
-    if settings.batch_size < count:
-        message = f"{count} processes cannot share a batch of {settings.batch_size}"
+    if batch_size < count:
+        message = f"{count} processes cannot share a batch of {batch_size}"
         raise Ai8xError(message, fix="raise --batch-size, or start fewer processes")
 
 
 @contextmanager
 def _stopped_by_signal() -> Iterator[None]:
-    """Let the signal by which launchers end processes do what Ctrl-C does: files are left whole."""
+    """Treat the signal by which launchers end processes like Ctrl-C: files stay complete."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -131,7 +134,7 @@ def _interrupt(*_: object) -> None:
 def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
     """Start a process for each GPU, or as many as wanted, run `job` in all and return the first one's result."""
     count = _process_count(settings)
-    _check(settings, count, torch.cuda.is_available() and not settings.cpu)
+    _check(settings.batch_size, count, torch.cuda.is_available() and not settings.cpu)
     with tempfile.TemporaryDirectory(prefix="ai8x-") as folder:
         context = multiprocessing.get_context("spawn")
         rest = (job, settings, (console.verbosity, console.json_output), folder, count)
@@ -144,12 +147,12 @@ def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
     return _verdict(outcomes, processes, interrupted=interrupted)
 
 
-def _process_count(settings: TrainSettings) -> int:
+def _process_count(settings: DistributionSettings) -> int:
     if settings.processes is not None:
         return settings.processes
     count = 0 if settings.cpu else len(settings.gpus or ()) or torch.cuda.device_count()
     if count == 0:
-        raise Ai8xError("there is no GPU to give to each process", fix="say how many: --processes 2")
+        raise Ai8xError("there is no GPU, so the number of processes is unknown", fix="pass it: --processes 2")
     return count
 
 
@@ -177,7 +180,7 @@ def _wait(processes: Sequence[Any]) -> bool:
                     process.kill() if ended else process.terminate()
                 ended = True
         except KeyboardInterrupt:
-            # The first one says how to continue; the others end when it does. The second Ctrl-C ends all at once.
+            # The first one reports how to continue; the others end when it does. The second Ctrl-C ends all at once.
             for process in alive if interrupted else alive[:1]:
                 process.kill() if interrupted else process.terminate()
             interrupted = True
@@ -189,21 +192,21 @@ def _outcome(path: Path) -> object:
 
 
 def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupted: bool) -> TrainResult:
-    """Return the first process's result, or raise what says most about why there is none."""
+    """Return the first process's result, or raise the most informative of the errors."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
         if not isinstance(error, OtherFailedError) and not (interrupted and isinstance(error, RuntimeError)):
             raise error
     if isinstance(outcomes[0], TrainResult):
         return outcomes[0]
-    if interrupted:  # and the first process could not say where: an exchange with the others had failed before
+    if interrupted:  # and the first process could not report where: an exchange with the others had failed before
         message = "interrupted; to continue: --resume-from the last checkpoint in the newest log folder"
         raise TrainingInterruptedError(message)
     for rank, process in enumerate(processes):
         if process.exitcode < 0:
             name = signal.Signals(-process.exitcode).name
             raise Ai8xError(f"training process {rank} was ended by {name}", fix="is there enough memory?")
-    raise errors[0] if errors else Ai8xError("a training process has ended without a word")
+    raise errors[0] if errors else Ai8xError("a training process exited without an error message")
 
 
 def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool], folder: str, count: int) -> None:
@@ -215,7 +218,7 @@ def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool
         if settings.cpu or not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         meeting = dist.FileStore(f"{folder}/meeting", count)  # type: ignore[attr-defined]
-        with _group(World(rank, count, rank), settings, meeting) as world:
+        with _group(World(rank, count, rank), settings, settings.batch_size, meeting) as world:
             outcome: object = job(settings, console, world)
     except (Ai8xError, TrainingInterruptedError) as error:
         outcome = error

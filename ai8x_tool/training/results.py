@@ -1,4 +1,4 @@
-"""What a training run gives: a record per epoch, the best epoch, and the result of the whole."""
+"""Results of a training run: a record per epoch, the best epoch, and the result of the whole."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Best(Measured):
 
 @dataclass(frozen=True)
 class EpochRecord(Measured):
-    """What one epoch achieved in validation and in training; `training_metrics` are None if they were not wanted."""
+    """Results of one epoch in validation and in training; `training_metrics` are None if they were not requested."""
 
     epoch: int
     phase: str
@@ -52,8 +52,8 @@ class TrainResult:
     """A finished training run.
 
     `test` is the score of the last epoch's weights, which `checkpoint` holds, `test_of_best` that of `best_checkpoint`;
-    None if the task has no final test. The headlines say in a few words what the best epoch achieved in validation, and
-    both in the test. `clipping` is that of the last pass.
+    None if the task has no final test. The headlines summarize the best epoch's validation and
+    both tests. `clipping` is that of the last pass.
     """
 
     model: str
@@ -98,4 +98,4 @@ class TrainResult:
 
 
 class TrainingInterruptedError(KeyboardInterrupt):
-    """Training was stopped by the user; the text says how to continue."""
+    """Training was stopped by the user; the text describes how to continue."""

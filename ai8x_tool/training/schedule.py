@@ -1,4 +1,4 @@
-"""Learning-rate schedules from YAML files. spec: training, section 7."""
+"""Learning-rate schedules from YAML files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MultiStepMultiGammaLR(lr_scheduler.LambdaLR):
 _OWN = {"PolynomialLR": PolynomialLR, "MultiStepMultiGammaLR": MultiStepMultiGammaLR}
 _LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
 _SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
-"""Kinds of policies, and where the components they refer to stand."""
+"""Kinds of policies, and the sections with the components that they refer to."""
 _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its epochs")
 
 
@@ -46,7 +46,7 @@ _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its 
 class LearningRatePolicy:
     """A scheduler class with its arguments, and the epochs at whose end it takes a step.
 
-    `of_loss` says that it is for what the loss learns (the class centres of ArcFace), not for the model.
+    With `of_loss` it is for parameters of the loss (the class centres of ArcFace), not for the model.
     """
 
     scheduler: type[lr_scheduler.LRScheduler]
@@ -56,7 +56,7 @@ class LearningRatePolicy:
 
 
 class Schedule:
-    """The learning-rate policies of a schedule file at work, and a linear warm-up that may precede them."""
+    """Applies the learning-rate policies of a schedule file, and a linear warm-up that may precede them."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class Schedule:
     ) -> None:
         """Start at `first_epoch`: the steps of the epochs before it are taken again from the initial learning rate.
 
-        Thus a resumed run continues with the very numbers of an uninterrupted one, whatever the scheduler.
+        A resumed run therefore continues with exactly the numbers of an uninterrupted one, whatever the scheduler.
         """
         self._optimizer, self._warmup_epochs = optimizer, warmup_epochs
         if any(policy.of_loss for policy in policies) and not loss_optimizers:
-            raise Ai8xError("'loss_lr_scheduler': the loss of this task learns nothing", fix="leave the policy out")
+            raise Ai8xError("'loss_lr_scheduler': the loss of this task has no parameters", fix="leave the policy out")
         targets = [(policy, loss_optimizers if policy.of_loss else [optimizer]) for policy in policies]
         for group in (group for _, chosen in targets for one in chosen for group in one.param_groups):
             group["lr"] = group.pop("initial_lr", group["lr"])  # schedulers that choose another one store it again
@@ -89,9 +89,9 @@ class Schedule:
 
     @contextmanager
     def epoch(self, epoch: int, steps: int) -> Iterator[Callable[[int], None]]:
-        """Give the function to be called before each step (1 to `steps`) of an epoch: it warms up where that is due.
+        """Yield the function to call before each step (1 to `steps`) of an epoch; it warms up in the first epochs.
 
-        Afterwards the optimizer has the scheduled learning rate again, so that checkpoints know nothing of warming up.
+        Afterwards the optimizer has the scheduled learning rate again, so that checkpoints do not depend on warming up.
         """
         groups = self._optimizer.param_groups
         scheduled = [group["lr"] for group in groups]
@@ -158,13 +158,13 @@ def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], d
         raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")
     for key in ("optimizer", "last_epoch"):
         if key in arguments:
-            raise Ai8xError(f"{name!r}: {key!r} is not to be given", fix="remove it")
+            raise Ai8xError(f"{name!r}: {key!r} must not be given", fix="remove it")
     _rehearse(name, found, arguments, 0)
     return found, arguments
 
 
 def _rehearse(name: str, kind: type[lr_scheduler.LRScheduler], arguments: Mapping[str, Any], steps: int) -> None:
-    """Take the steps of a training run, so that arguments which do not fit are found before it."""
+    """Take the steps of a training run, so that unsuitable arguments are found before it starts."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
     try:
         with warnings.catch_warnings():

@@ -1,7 +1,4 @@
-"""Everything a training run needs, checked and put together before the first epoch.
-
-spec: training, sections 3 and 5.
-"""
+"""Preparation of a training run: everything it needs is checked and created before the first epoch."""
 
 from __future__ import annotations
 
@@ -25,11 +22,19 @@ from ai8x_tool.model.build import (
     in_qat,
     load_weights,
     require_trainable,
-    use_channels_last,
 )
+from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
+from ai8x_tool.settings.training import (
+    OptimizerSettings,
+    QatSettings,
+    ScheduleSettings,
+    SeedSettings,
+    StartSettings,
+    TrainSettings,
+)
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
 from ai8x_tool.training.checkpoints import restore_optimizer
 from ai8x_tool.training.passes import Selection, whole
@@ -46,7 +51,7 @@ INITIAL = -1
 
 @dataclass
 class TrainingSetup:
-    """One training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
+    """Parts of one training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
 
     settings: TrainSettings
     arch: str
@@ -68,7 +73,7 @@ class TrainingSetup:
 
 
 def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
-    """Read configuration, checkpoint and data set and build model and optimizer. Raises Ai8xError; writes nothing."""
+    """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
     policy, policy_file = _policy(settings)
     schedule, schedule_file = _schedule(settings)
@@ -76,14 +81,14 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     resumed = checkpoint if settings.resume_from else None
     if settings.reset_optimizer and resumed is None:
         console.warn("without effect: --reset-optimizer (it needs --resume-from)")
-    first_epoch = _first_epoch(settings, resumed)
+    first_epoch = _first_epoch(settings, settings.epochs, resumed)
     seed = world.agree(_seed(settings, resumed))
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
     torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
-    measured = chosen_ranges(settings, checkpoint)
+    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
     synchronize_batchnorm(model, world)
@@ -94,9 +99,9 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     task.attach(model)
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
-    optimizer = _optimizer(settings, model, resumed, console)
+    optimizer = _optimizer(settings, model, continued, console)
     with world.first_alone():
-        training, validation, test = _samples(settings, entry, seed, console)
+        training, validation, test = _samples(settings, settings.validation_split, entry, seed, console)
     return TrainingSetup(
         settings,
         arch,
@@ -119,15 +124,15 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
-    """Return the model with which a run would start, on the CPU."""
+    """Return the model as it is at the start of a run, on the CPU."""
     torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
-    measured = chosen_ranges(settings, checkpoint)
+    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
 
 
 def _build(
-    settings: TrainSettings,
+    settings: ModelSettings,
     arch: str,
     entry: DatasetEntry,
     task: Task,
@@ -150,21 +155,21 @@ def _build(
     return model
 
 
-def _policy(settings: TrainSettings) -> tuple[QatPolicy | None, Path | None]:
+def _policy(settings: QatSettings) -> tuple[QatPolicy | None, Path | None]:
     if settings.qat_policy is None:
         return None, None
     path = resources.find_config("qat", settings.qat_policy, prefix="qat_policy")
     return read_policy(path), path
 
 
-def _schedule(settings: TrainSettings) -> tuple[list[LearningRatePolicy], Path | None]:
+def _schedule(settings: ScheduleSettings) -> tuple[list[LearningRatePolicy], Path | None]:
     if settings.compress is None:
         return [], None
     path = resources.find_config("schedules", settings.compress, prefix="schedule-")
     return read_schedule(path), path
 
 
-def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | None:
+def _starting_checkpoint(settings: StartSettings, arch: str) -> Checkpoint | None:
     path = settings.resume_from or settings.exp_load_weights_from
     if path is None:
         return None
@@ -175,19 +180,19 @@ def _starting_checkpoint(settings: TrainSettings, arch: str) -> Checkpoint | Non
     return checkpoint
 
 
-def _first_epoch(settings: TrainSettings, resumed: Checkpoint | None) -> int:
+def _first_epoch(settings: StartSettings, epochs: int, resumed: Checkpoint | None) -> int:
     first = 0
     if resumed is not None and not settings.reset_optimizer:
         if resumed.epoch is None:
             fix = "use --exp-load-weights-from, or --reset-optimizer"
-            raise Ai8xError("does not say after which epoch it was saved", where=str(resumed.path), fix=fix)
+            raise Ai8xError("the checkpoint does not contain its epoch", where=str(resumed.path), fix=fix)
         first = resumed.epoch + 1
-    if first >= settings.epochs:
-        raise Ai8xError(f"nothing to do: {first} epochs are done, {settings.epochs} wanted", fix="raise --epochs")
+    if first >= epochs:
+        raise Ai8xError(f"nothing to do: {first} epochs are done, {epochs} requested", fix="raise --epochs")
     return first
 
 
-def _seed(settings: TrainSettings, resumed: Checkpoint | None) -> int:
+def _seed(settings: SeedSettings, resumed: Checkpoint | None) -> int:
     stored = resumed.extras.get("seed") if resumed else None
     if settings.seed is not None:
         return settings.seed
@@ -196,7 +201,7 @@ def _seed(settings: TrainSettings, resumed: Checkpoint | None) -> int:
     return 0 if settings.deterministic else secrets.randbelow(2**31)
 
 
-def _own_gpus(settings: TrainSettings, world: World) -> tuple[int, ...] | None:
+def _own_gpus(settings: ComputerSettings, world: World) -> tuple[int, ...] | None:
     """Return the GPU of this process where there are several processes."""
     if world.size == 1 or not torch.cuda.is_available():
         return settings.gpus
@@ -206,19 +211,19 @@ def _own_gpus(settings: TrainSettings, world: World) -> tuple[int, ...] | None:
     return chosen[world.local_rank : world.local_rank + 1]
 
 
-def _set_determinism(settings: TrainSettings) -> None:
+def _set_determinism(settings: SeedSettings) -> None:
     torch.backends.cudnn.deterministic = settings.deterministic
     torch.backends.cudnn.benchmark = not settings.deterministic
 
 
 def _optimizer(
-    settings: TrainSettings, model: nn.Module, resumed: Checkpoint | None, console: Console
+    settings: OptimizerSettings, model: nn.Module, continued: Checkpoint | None, console: Console
 ) -> torch.optim.Optimizer:
-    if resumed is not None and not settings.reset_optimizer:
-        restored = restore_optimizer(resumed, model)
+    if continued is not None:
+        restored = restore_optimizer(continued, model)
         if restored is not None:
             return restored
-        console.warn(f"{resumed.path}: no optimizer that fits the model; a new one is used")
+        console.warn(f"{continued.path}: no optimizer that fits the model; a new one is used")
     if settings.optimizer is None or settings.learning_rate is None:
         console.warn("no --optimizer or no --lr given: using SGD and 0.1 where missing")
     rate = 0.1 if settings.learning_rate is None else settings.learning_rate
@@ -228,22 +233,22 @@ def _optimizer(
 
 
 def _samples(
-    settings: TrainSettings, entry: DatasetEntry, seed: int, console: Console
+    settings: DataSettings, validation_split: float, entry: DatasetEntry, seed: int, console: Console
 ) -> tuple[Selection, Selection, Selection]:
-    """Training, validation and test samples; validation samples are never augmented."""
+    """Return training, validation and test samples; validation samples are never augmented."""
     data = entry.load(settings.data, console)
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
     if data.validation is not None:
         return whole(data.train), whole(data.validation), test
     count = len(data.train)
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
-    held_back = int(settings.validation_split * count)
+    held_back = int(validation_split * count)
     training = Selection(data.train, order[held_back:])
     return training, Selection(data.held_back, order[:held_back]) if held_back else test, test
 
 
 def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
-    """Best epoch of the run that is continued, if its file still lies beside the checkpoint."""
+    """Return the best epoch of the run that is continued, if its file is still next to the checkpoint."""
     # Without links: `latest` will soon point elsewhere.
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar")).resolve()
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))

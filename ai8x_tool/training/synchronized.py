@@ -1,4 +1,4 @@
-"""Batch normalization over the batch of all processes, as one process would do it. spec: training, section 4.4."""
+"""Batch normalization over the batch of all processes, equal to that of a single process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Synchronized(nn.modules.batchnorm._BatchNorm):
             return super().forward(input)
         values, axes = input.float(), [axis for axis in range(input.dim()) if axis != 1]
         shape = [1, -1, *[1] * (input.dim() - 2)]
-        present = float(self.world.counts)  # a sample that only stands in for none has no part in the statistics
+        present = float(self.world.counts)  # a substitute for a missing sample does not count
         own = torch.cat((values.sum(axes), values.new_tensor([values.numel() / values.shape[1]])))
         sums = self.world.sum(own * present)
         count = sums[-1].detach()

@@ -1,4 +1,4 @@
-"""What a run tells TensorBoard, which is optional. spec: training, section 14."""
+"""Monitoring of a run by TensorBoard, which is optional."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.plain import plain_model
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TensorBoardSettings
 from ai8x_tool.training.plots import confusion_figure
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.tasks.classification import Classification
@@ -37,13 +37,13 @@ _CURVE_POINTS = 2**20
 
 
 class Monitor:
-    """Learns what happens in a run; this one keeps nothing."""
+    """Receives the events of a run; this one ignores them."""
 
     wants_outputs = False
     """Whether :meth:`validation` needs the model's outputs."""
 
     def start(self) -> None:
-        """Show what is trained."""
+        """Show the settings and the model."""
 
     def batch(self, step: int, items: Mapping[str, float | None]) -> None:
         """Show the items of a progress line; `step` counts the batches of all epochs."""
@@ -51,22 +51,22 @@ class Monitor:
     def validation(
         self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
-        """Show an epoch's result; `results` are those of the samples in their order, if they are wanted."""
+        """Show an epoch's result; `results` are those of the samples in their order, if :attr:`wants_outputs`."""
 
     def close(self) -> None:
         """Finish writing."""
 
 
-def check_tensorboard_options(settings: TrainSettings, task: Task) -> None:
-    """Refuse curves and projections of tasks that do not have them. spec: training, section 2.6."""
+def check_tensorboard_options(settings: TensorBoardSettings, task: Task) -> None:
+    """Refuse curves and projections of tasks that do not have them."""
     if settings.pr_curves and not isinstance(task, Classification):
         raise Ai8xError(f"--pr-curves: {task.name} has no class probabilities", fix="leave it out")
     if settings.embedding and not isinstance(task, Classification | Embeddings):
-        raise Ai8xError(f"--embedding: {task.name} has no outputs to be projected", fix="leave it out")
+        raise Ai8xError(f"--embedding: {task.name} has no outputs that can be projected", fix="leave it out")
 
 
 def open_monitor(setup: TrainingSetup, folder: Path, console: Console) -> Monitor:
-    """Return what shows the run in TensorBoard: with ``--tensorboard``, if the package is there."""
+    """Return the monitor of a run: with ``--tensorboard``, and if the package is installed, one that writes files."""
     settings = setup.settings
     if not setup.world.is_first:
         return Monitor()
@@ -95,7 +95,7 @@ class TensorBoardLogger(Monitor):
 
     def start(self) -> None:
         """Write the settings and the graph of the operators."""
-        lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: as it stands
+        lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: shown verbatim
         self._writer.add_text("Command_line", "\n".join(lines))
         sample = torch.zeros(1, *self._setup.entry.input)
         try:
@@ -115,7 +115,7 @@ class TensorBoardLogger(Monitor):
     def validation(
         self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
-        """Write ``Performance/Validation/…``, clipping, and what else is asked for."""
+        """Write ``Performance/Validation/…``, clipping, and what the options request."""
         self._scalar("Performance/Validation/Loss", score.loss, epoch)
         for name, value in score.metrics.items():
             if name != "top5" or len(self._labels) > 5:
@@ -150,8 +150,8 @@ class TensorBoardLogger(Monitor):
             return
         figure = confusion_figure(score.confusion, self._labels, f"epoch {epoch}")
         figure.canvas.draw()
-        picture = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
-        self._writer.add_image("Validation/ConfusionMatrix", picture, epoch, dataformats="HWC")
+        image = np.asarray(figure.canvas.buffer_rgba())[:, :, :3]
+        self._writer.add_image("Validation/ConfusionMatrix", image, epoch, dataformats="HWC")
 
     def _show_outputs(self, results: Sequence[BatchResult], epoch: int) -> None:
         real = torch.cat([self._setup.task.real_outputs(result.outputs) for result in results]).float()
@@ -161,7 +161,7 @@ class TensorBoardLogger(Monitor):
         if self._settings.embedding and real.dim() == 2:
             self._embedding(real, targets, epoch)
         elif self._settings.embedding:
-            self._setup.task.context.console.warn("--embedding is without effect: the outputs are maps")
+            self._setup.task.context.console.warn("--embedding has no effect: the outputs are maps")
 
     def _curves(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
         """Write a precision-recall curve for each class: its probability against the true class."""
@@ -174,13 +174,13 @@ class TensorBoardLogger(Monitor):
             self._writer.add_pr_curve(label.replace(" ", "_"), truth == number, probabilities[:, number], epoch)
 
     def _embedding(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
-        """Write some outputs for the projector, with labels and, of square pictures, the inputs."""
+        """Write some outputs for the projector, with labels and, of square images, the inputs."""
         samples = self._setup.validation
         chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(epoch))[:_PROJECTED].sort().values
         inputs, _ = samples.split.batch(samples.indices[chosen])
         numbers = targets[chosen].tolist()
         names = [self._labels[number] if number < len(self._labels) else str(number) for number in numbers]
         square = inputs.dim() == 4 and inputs.shape[1] in (1, 3) and inputs.shape[2] == inputs.shape[3]
-        pictures = (inputs + 128) / 255 if square else None
-        with contextlib.redirect_stdout(None):  # it says so if it overwrites
-            self._writer.add_embedding(outputs[chosen], names, pictures, epoch, "verification/embedding")
+        images = (inputs + 128) / 255 if square else None
+        with contextlib.redirect_stdout(None):  # it prints a message if it overwrites
+            self._writer.add_embedding(outputs[chosen], names, images, epoch, "verification/embedding")

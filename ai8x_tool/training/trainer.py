@@ -1,4 +1,4 @@
-"""The training loop: float epochs, the switch to QAT, validation, checkpoints, test. spec: training, section 4."""
+"""Training loop: float epochs, the switch to QAT, validation, checkpoints, test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool import settings as settings_files
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.data.seeding import derived_seed, generator_for
@@ -23,7 +22,8 @@ from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.files import save
+from ai8x_tool.settings.training import OutputSettings, TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.checkpoints import checkpoint_content, serialize
@@ -49,7 +49,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     """
     if settings.distributed and not launched():
         return launch(train_in, settings, console)
-    with joined_world(settings) as world:
+    with joined_world(settings, settings.batch_size) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
@@ -64,7 +64,7 @@ def train_in(settings: TrainSettings, console: Console, world: World) -> TrainRe
             trainer.monitor.close()
 
 
-def _run_log(settings: TrainSettings, console: Console, world: World) -> RunLog:
+def _run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
     with world.first_alone():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
     if log is not None:
@@ -124,7 +124,7 @@ class Trainer:
     def _introduce(self) -> None:
         setup, log = self.setup, self.log
         if self.world.is_first:
-            settings_files.save(self.settings, log.folder / "settings.yaml")
+            save(self.settings, log.folder / "settings.yaml")
         log.keep(*setup.config_files)
         log.record(f"Settings: {asdict(self.settings)}")
         log.info(f"Training {setup.arch} on {setup.entry.name} for {self.settings.device}, seed {setup.seed}")
@@ -172,12 +172,12 @@ class Trainer:
         self._wrap()
 
     def _wrap(self) -> None:
-        """Take note of the model's parameters and of the way it computes from now on."""
+        """Wrap the model again after its parameters or its way of computing have changed."""
         example = torch.zeros(1, *self.setup.entry.input, device=self.setup.device)
         self.compiled = compile_model(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
-        """Train on all samples once; return the losses and, of the batches where it is wanted, the accuracy."""
+        """Train on all samples once; return the losses and, of the batches that count for it, the accuracy."""
         setup, size = self.setup, self.settings.batch_size
         samples, seed = setup.training, setup.seed
         self._seed_everything(epoch)
@@ -245,7 +245,7 @@ class Trainer:
         return {key: accuracy.metrics()[key] if accuracy.samples else None}
 
     def _seed_everything(self, epoch: int) -> None:
-        """Start all global generators anew: an epoch gives the same whether or not the run was resumed at it."""
+        """Seed all global generators: an epoch has the same result whether or not the run was resumed at it."""
         seed = derived_seed(self.setup.seed, epoch, self._own("model"))
         torch.manual_seed(seed)
         random.seed(seed)
@@ -265,7 +265,7 @@ class Trainer:
         return score
 
     def _tests(self) -> tuple[Score, Score]:
-        """Test the last weights and those of the best epoch, if that is another. spec: qatv2, section 9."""
+        """Test the last weights and those of the best epoch, if that is a different one."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
         last = self._evaluate(self.setup.test, "test")
@@ -314,7 +314,7 @@ class Trainer:
             self.log.write(data, self._file("best"))
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
-        """Return the checkpoint's bytes. The first five extras are the reference's, which knows two metrics."""
+        """Return the checkpoint's bytes. The first five extras are those of the reference, which has two metrics."""
         best, key = self.best, self.task.main_metric.key
         extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
         extras |= {

@@ -1,8 +1,8 @@
-"""Several processes that train one model together, each on its share of every batch. spec: training, section 4.4.
+"""Exchange between processes that train one model together, each on its share of every batch.
 
 Outputs are gathered before the loss: each process computes the loss and the metrics of the whole batch, whatever the
 task is. So the result is that of one process with the same batches, and processes need not exchange metrics. Gradients
-are averaged by torch's DistributedDataParallel; what a loss learns by itself has the same gradients everywhere.
+are averaged by torch's DistributedDataParallel; the parameters of a loss have the same gradients everywhere.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 
 
 class OtherFailedError(Ai8xError):
-    """Another process failed and says why, if it can; this one only stops."""
+    """Another process failed and reports the reason, if it can; this one only stops."""
 
 
 @dataclass
@@ -46,16 +46,16 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes and speaks."""
+        """Whether this process is the one that writes files and messages."""
         return self.rank == 0
 
     @property
     def counts(self) -> bool:
-        """Whether what the model sees now is this process's; else it only stands in, for there are too few samples."""
+        """Whether the current samples count; otherwise they only substitute for missing ones of a small batch."""
         return self._presence.real
 
     def share(self, indices: Tensor) -> Tensor:
-        """Return this process's part of the samples of a batch; a model always gets at least one."""
+        """Return this process's share of the samples of a batch; a model always gets at least one."""
         return torch.tensor_split(indices, self.size)[self.rank] if len(indices) > self.rank else indices[:1]
 
     def outputs(self, compute: Callable[[Tensor], Any], inputs: Tensor, total: int) -> Any:
@@ -64,7 +64,7 @@ class World:
         return self.gather(compute(inputs), total)
 
     def gather(self, value: Any, total: int, *, ragged: bool = False) -> Any:
-        """Return what all processes have of a batch of `total` samples; tensors, or tuples and lists of them.
+        """Return the values of all processes for a batch of `total` samples; tensors, or tuples and lists of them.
 
         `ragged` tensors differ in the lengths of their other axes and are padded with zeros. In the backward pass every
         process is expected to compute the same gradient; the average over all processes of what follows is the gradient
@@ -75,7 +75,7 @@ class World:
         parts, structure = tree_flatten(value)
         for part in parts:
             if not isinstance(part, Tensor):
-                message = f"several processes cannot exchange a {type(part).__name__}, only tensors"
+                message = f"several processes can exchange tensors only, not a {type(part).__name__}"
                 raise Ai8xError(message, fix="leave out --distributed")
         gathered = _Gather.apply(total, self, *[_padded(part) if ragged else part for part in parts])
         return tree_unflatten(gathered, structure)
@@ -98,7 +98,7 @@ class World:
 
     @torch.no_grad()
     def agree_on(self, model: nn.Module) -> None:
-        """Give `model` the parameters and buffers of the first process."""
+        """Copy the parameters and buffers of the first process to `model`."""
         if self.size == 1:
             return
         for value in model.state_dict().values():
@@ -109,7 +109,7 @@ class World:
 
     @contextmanager
     def answered(self) -> Iterator[None]:
-        """Tell the end of another process from other errors, where torch exchanges gradients by itself."""
+        """Recognize the end of another process among the errors of torch's own exchange of gradients."""
         try:
             yield
         except RuntimeError as error:
@@ -138,7 +138,7 @@ ALONE = World()
 
 @contextmanager
 def _exchange() -> Iterator[None]:
-    """Tell the end of another process, which breaks the connection to it, from errors of this one."""
+    """Recognize the end of another process, which breaks the connection to it, among errors of this one."""
     try:
         yield
     except RuntimeError as error:
@@ -179,7 +179,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _gathered(value: Tensor, sizes: list[int], rank: int) -> Tensor:
-    """Return what all processes have; `sizes` are their numbers of samples, which the first has most of."""
+    """Return the values of all processes; `sizes` are their numbers of samples, the first of which is the largest."""
     own = value.new_zeros(sizes[0], *value.shape[1:])
     own[: sizes[rank]] = value[: sizes[rank]]
     parts = [torch.empty_like(own) for _ in sizes]

@@ -165,7 +165,7 @@ def test_any_names(names, masked, present):
 
 @pytest.mark.golden
 def test_old_files_of_trained_networks(golden):
-    """What is known about the files in circulation. spec: quantization, sections 7.1 and 8."""
+    """What is known about the files in circulation."""
     console = Listener()
     for path in sorted((golden / "checkpoints").glob("*.pth.tar")):
         state = repair_checkpoint(read_checkpoint(path), console).state

@@ -306,7 +306,7 @@ def test_interruption(workspace, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(synthesis_run, "generate", interrupted)
+    monkeypatch.setattr(synthesis_run, "build_project", interrupted)
     result = workspace.synthesize()
     assert result.exit_code == 130
     assert result.stderr.splitlines() == ["error: interrupted"]

@@ -1,4 +1,4 @@
-"""Final scales in generated projects, executed on this machine. spec: qatv2, section 7."""
+"""Final scales in generated projects, executed on this machine."""
 
 from __future__ import annotations
 

@@ -53,7 +53,6 @@ def test_no_places_and_dates(device, options):
 
 
 def test_files():
-    """spec: generated-c, section 1."""
     files = set(render(lowered()))
     assert {"cnn.c", "cnn.h", "main.c", "weights.h", "sampledata.h", "sampleoutput.h", "softmax.c"} <= files
     assert {"Makefile", "project.mk"} <= files
@@ -73,7 +72,6 @@ def macro(text, name):
 
 @pytest.mark.parametrize("express", [True, False])
 def test_data_macros(express):
-    """spec: memory, section 5.1 and 5.2."""
     result = lowered(lowering=LoweringOptions(express=express))
     files = render(result)
     words = macro(files["weights.h"], "KERNELS")

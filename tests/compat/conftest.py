@@ -1,4 +1,4 @@
-"""Model and data set files as people write them for the reference trainer."""
+"""Model and dataset files as people write them for the reference trainer."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ datasets = [
 
 COMMON = '''
 """
-Shared by data sets, as a transforms library would be
+Shared by datasets, as a transforms library would be
 """
 import torch
 
@@ -309,7 +309,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def squares(workspace: Path) -> Path:
-    """The files of the data set SQUARES."""
+    """The files of the dataset SQUARES."""
     folder = workspace / "data" / "SQUARES" / "raw"
     folder.mkdir(parents=True)
     random = np.random.default_rng(3)

@@ -1,4 +1,4 @@
-"""Data sets of the reference trainer as parts of ours."""
+"""Datasets written for the reference trainer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import torch
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.batches import batches
 
-EVALUATE = EvaluateSettings("SQUARES", Path("x"))
+EVALUATE = EvaluateSettings(dataset="SQUARES", checkpoint=Path("x"))
 
 
 def test_the_entry(squares: Path) -> None:
@@ -42,8 +43,8 @@ def test_inputs_are_integers_and_targets_class_numbers(squares: Path, console: C
 def test_evaluation_loads_the_test_part_only(squares: Path, console: Console) -> None:
     (squares / "data" / "SQUARES" / "raw" / "train.npy").unlink()
     assert len(find_dataset("SQUARES", EVALUATE).load(squares / "data", console).test) == 40
-    with pytest.raises(Ai8xError, match="ends the program"):
-        _ = find_dataset("SQUARES", TrainSettings("m", "SQUARES")).load(squares / "data", console).test
+    with pytest.raises(Ai8xError, match=r"called sys\.exit"):
+        _ = find_dataset("SQUARES", TrainSettings(model="m", dataset="SQUARES")).load(squares / "data", console).test
 
 
 def test_validation_samples_are_not_augmented(squares: Path, console: Console) -> None:
@@ -75,7 +76,7 @@ def test_collate_functions_and_targets_of_any_kind_are_kept(workspace: Path, con
 def loaded(workspace: Path, console: Console, text: str, entry: str) -> Any:
     entries = f"datasets = [{{'name': 'D', 'input': (1, 2), 'output': ('a', 'b'){entry}}}]\n"
     (workspace / "datasets" / "d.py").write_text(f"import torch\n{text}\n{entries}")
-    return find_dataset("D", TrainSettings("m", "D", learning_rate=0.5)).load(workspace, console).train
+    return find_dataset("D", TrainSettings(model="m", dataset="D", learning_rate=0.5)).load(workspace, console).train
 
 
 LOADER = "def load(data, load_train, load_test):\n    d, args = data\n    {body}\n"
@@ -88,7 +89,7 @@ LOADER = "def load(data, load_train, load_test):\n    d, args = data\n    {body}
         ("pass", ", 'loader': 3", "'loader' is not a function"),
         ("pass", ", 'loader': load, 'input': 4", "'input' is 4"),
         ("pass", ", 'loader': load, 'weight': (1,)", "1 weights for 2 labels"),
-        ("pass", ", 'loader': load", r"must return two data sets"),
+        ("pass", ", 'loader': load", r"must return two datasets"),
         ("return [], []", ", 'loader': load", "returned no training samples"),
         ("return args.nothing, 1", ", 'loader': load", r"d\.py:4: AttributeError: .*'nothing'"),
         ("raise ValueError('a\\nb')", ", 'loader': load", r"d\.py:4: ValueError: a b"),

@@ -10,21 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
-from ai8x_tool.cli import evaluate, list_command, quantize, train
+from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.trainer import TrainResult
 from ai8x_tool.training.trainer import train as run_training
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(train.train)
-app.command()(quantize.quantize)
-app.command()(evaluate.evaluate)
-app.command("list")(list_command.list_resources)
 
 COMMON = ["--optimizer", "Adam", "--lr", "0.01", "--wd", "0", "-b", "16", "--det", "--cpu", "--qat-policy", "second"]
 BROKEN_MODEL = "broken.py:2: needs torchvision_of_old, which is not installed (install it to use this file): skipped"
@@ -44,7 +37,7 @@ def test_train_quantize_evaluate(squares: Path, model: str, dataset: str, option
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert result["test"]["top1"] > accuracy and [e["phase"] for e in result["epochs"]] == ["float", *["qat"] * 3]
-    assert done.stderr.count(BROKEN_MODEL) == 2  # one model file, one data set file
+    assert done.stderr.count(BROKEN_MODEL) == 2  # one model file, one dataset file
     assert done.stderr.count("models/" + BROKEN_MODEL) == 1
 
     quantized = squares / "q.pth.tar"
@@ -129,7 +122,7 @@ def test_one_unusable_file_is_one_line(workspace: Path) -> None:
 def test_a_loader_that_gives_up_is_one_line(workspace: Path) -> None:
     done = invoke("train", "--model", "resnet", "--dataset", "SQUARES", "--json", *COMMON)
     assert done.exit_code == 1 and "Download SQUARES first!" in done.stderr
-    assert "ours.py:23: the file ends the program" in json.loads(done.stdout)["error"]
+    assert "ours.py:23: the file called sys.exit()" in json.loads(done.stdout)["error"]
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -81,7 +81,7 @@ def test_damaged_cache_is_built_again(tmp_path: Path, damage: str) -> None:
 
 def test_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(Ai8xError, match=r"cannot write the prepared data set.*--data") as caught:
+    with pytest.raises(Ai8xError, match=r"cannot write the prepared dataset.*--data") as caught:
         cached_arrays(tmp_path / "file", "set", KEY, _build)
     assert "\n" not in str(caught.value)
 

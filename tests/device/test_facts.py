@@ -1,4 +1,4 @@
-"""Sizes and addresses of both parts. spec: memory, sections 1 and 2; registers, sections 2 and 6.4."""
+"""Sizes and addresses of both parts."""
 
 from __future__ import annotations
 
@@ -75,7 +75,6 @@ def test_unknown_device(name):
 
 
 def test_codes_of_the_built_in_tests():
-    """spec: registers, section 6.4."""
     codes = {device.name: [(t.start, t.done, t.error) for t in device.tests] for device in DEVICES}
     assert codes["MAX78000"] == [
         (0x1, 0x0804_0000, 0x4000),

@@ -1,4 +1,4 @@
-"""Register tables against the specification: addresses, field layout, encoding."""
+"""Register tables: addresses, field layout, encoding."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai8x_tool.errors import Ai8xError
 
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 
-# spec: registers, section 6.5: name, MAX78000 layer-0 offset, MAX78002 layer-0 offset
+# Name, MAX78000 layer-0 offset, MAX78002 layer-0 offset
 LAYER_REGISTERS = """
 NEXT   -      0x100000
 RCNT   0x010  0x100004
@@ -47,9 +47,8 @@ CONTROL_REGISTERS = {
     "IFRM": (0x990, 0x10_8060),
     "MLAT": (0x1000, 0x11_0000),
 }
-# Fields that the specification says are not masked (7.11, 7.17), and their width where they do not run into the next.
+# Fields that are not masked, and their width where they do not run into the next.
 UNMASKED = {("POST", "flatten_high"): 4, ("LCTL", "readahead_passes"): 3}
-# spec: registers, section 6.2
 CTL_BITS = {
     **{"run": 0, "clock": 3, "external_ready": 4, "no_pipeline": 5, "stream_chw": 6, "snoop": 7, "one_shot": 8},
     **{"sync": 11, "done": 12, "average_round": 13, "stream": 14, "fifo": 15, "fifo_stream": 19, "express": 20},

@@ -9,14 +9,16 @@ import pytest
 from typer.testing import CliRunner
 
 from ai8x_tool.cli.main import app
+from ai8x_tool.cli.options_page import options_page
 from ai8x_tool.report.reference import pages
 
 ROOT = Path(__file__).resolve().parents[2]
+PAGES = {**pages(), "options.md": options_page()}
 
 
-@pytest.mark.parametrize("name", sorted(pages()))
+@pytest.mark.parametrize("name", sorted(PAGES))
 def test_page_is_fresh(name):
-    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == pages()[name], "run scripts/generate_docs.py"
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name], "run scripts/generate_docs.py"
 
 
 def readme_commands():

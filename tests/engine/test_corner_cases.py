@@ -9,7 +9,7 @@ from tests.support.networks import build, random_kernels, random_sample
 
 
 def test_depthwise_transposed():
-    """Stored (C, 1, 3, 3), exchanged to (1, C, 3, 3). spec: arithmetic, section 5.5."""
+    """Stored (C, 1, 3, 3), exchanged to (1, C, 3, 3)."""
     layer = {
         "op": "ConvTranspose2d",
         "groups": 3,
@@ -27,7 +27,7 @@ def test_depthwise_transposed():
 
 
 def test_pool_of_one_with_dilation():
-    """Only the size of the formula. spec: arithmetic, section 5.2."""
+    """Dilation does not move a window of one value; it only shrinks the output."""
     layer = {"op": "none", "processors": 1, "out_offset": 0, "max_pool": [1, 1], "pool_stride": 1, "pool_dilation": 2}
     sample = np.arange(12).reshape(1, 3, 4)
     network = build([layer], [], sample.shape, MAX78002)

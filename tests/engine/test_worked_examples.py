@@ -1,4 +1,4 @@
-"""Worked examples of the arithmetic specification, and conditions it calls errors."""
+"""Worked examples of the arithmetic, and what must be refused."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ def test_accumulator_range():
 
 
 def test_sums_beyond_float32_are_exact():
-    """The largest ordinary layer: 1024 channels, 3×3. spec: section 1."""
+    """The largest ordinary layer: 1024 channels, 3×3."""
     layer = conv(kernel_size="3x3", pad=1, processors=(1 << 64) - 1, output_width=32)
     kernels = np.full((1, 1024, 3, 3), -128)
     kernels[0, 0, 1, 1] = -127

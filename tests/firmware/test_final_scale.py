@@ -1,4 +1,4 @@
-"""Outputs with final scales, unloaded by the compiled program. spec: qatv2, sections 7.2 to 7.5."""
+"""Outputs with final scales, unloaded by the compiled program."""
 
 from __future__ import annotations
 

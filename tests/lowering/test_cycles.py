@@ -1,4 +1,4 @@
-"""The cycle model and operation counts. spec: registers, section 11; arithmetic, section 11."""
+"""The cycle model and operation counts."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_operation_counts(layer, weights, channels, expected):
 
 
 def test_streaming_one_by_one_kernels_count_nine_taps():
-    """spec: arithmetic, section 11, quirks: 147,456 for 8 → 8 channels, 16×16."""
+    """147,456 for 8 → 8 channels, 16×16."""
     layers = [
         {"op": "Conv2d", "processors": 0x7, "out_offset": 0, "streaming": True, "output_processors": 0xFF},
         {"op": "Conv2d", "kernel_size": "1x1", "pad": 0, "processors": 0xFF, "out_offset": 0, "in_offset": 0x1000},

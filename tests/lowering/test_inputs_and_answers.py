@@ -1,4 +1,4 @@
-"""Input words and known answers. spec: memory, sections 6, 7, 9.8 and 9.9."""
+"""Input words and known answers."""
 
 from __future__ import annotations
 

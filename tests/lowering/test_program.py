@@ -30,7 +30,7 @@ def lowered(device=MAX78000, mapping=DEFAULT, streaming=False, bias=None, layers
     return program(network, mapping, LoweringOptions(**options))
 
 
-# spec: generated-c, section 4.9: device, options, writes of the master and of others before the start, last write
+# device, options, writes of the master and of others before the start, last write
 STARTS = {
     "memory input": (MAX78000, DEFAULT, {}, 0x0010_0808, 0x0010_0809, 0x0010_0009),
     "FIFO": (MAX78000, FIFO, {}, 0x0010_8808, 0x0010_8809, 0x0010_8809),
@@ -63,7 +63,6 @@ def test_start(name):
     ],
 )
 def test_fifo_control(device, mapping, layers, value):
-    """spec: generated-c, section 4.8."""
     last = lowered(device, mapping, layers=layers).configure[-1]
     address = 0x400C_0400 if mapping.fast_fifo else 0x5000_0000
     assert (last.address, last.value) == (address, value)
@@ -76,7 +75,6 @@ def test_four_fifos():
 
 
 def test_writes_in_register_order():
-    """spec: registers, section 9.3."""
     orders = {
         MAX78000: "RCNT CCNT PRCNT PCCNT STRIDE WPTR WTOFF WMOFF WCOFF RPTR LCTL LCTL2 "
         "MCNT ONED TPTR POST ENA STR1 STR2",
@@ -109,7 +107,7 @@ def test_passthrough_leaves_registers_out():
 
 
 def test_initialisation_of_the_max78000():
-    """spec: registers, section 9.2: a value of 0 in LCNT is not written."""
+    """A value of 0 in LCNT is not written."""
     layers = [conv(0xF, output_processors=0xF)]
     network = build(layers, [(4, 4, 3, 3)], (4, 4, 4))
     steps = program(network).init
@@ -120,7 +118,7 @@ def test_initialisation_of_the_max78000():
 
 @pytest.mark.parametrize(("bias", "code"), [(None, 0x1880), (list(range(64)), 0x1C80), (64 * [0], 0x1C80)])
 def test_initialisation_of_the_max78002(bias, code):
-    """spec: registers, section 9.2: "any layer has a bias array" counts zeros, too."""
+    """Bias memory is cleared if any layer has a bias, even one of zeros."""
     steps = lowered(MAX78002, bias=bias).init
     test = registers(MAX78002)["TEST"]
     addresses = [test.address(MAX78002, q) for q in range(4)]
@@ -141,7 +139,7 @@ def test_initialisation_of_the_max78002(bias, code):
 
 @pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda d: d.name)
 def test_memory_tests(device):
-    """spec: registers, section 9.2: in all four quadrants, used or not."""
+    """In all four quadrants, used or not."""
     network = build([conv(0xF, output_processors=0xF)], [(4, 4, 3, 3)], (4, 4, 4), device)
     steps = program(network, lowering=LoweringOptions(zero_memory=True)).init[-48:]
     for i, test in enumerate(device.tests):
@@ -167,7 +165,6 @@ def test_clearing_the_tram(device, size):
 
 
 def test_clearing_kernel_memory_leaves_out_columns_of_zeros():
-    """spec: memory, section 5.2."""
     kernels = [[[[[1] * 3] * 3]], [[[[0] * 3] * 3]], [[[[2] * 3] * 3]]]
     kernels = [kernel[0] for kernel in kernels]
     network = build([conv(1)], [kernels], (1, 4, 4))
@@ -177,7 +174,6 @@ def test_clearing_kernel_memory_leaves_out_columns_of_zeros():
 
 
 def test_powering_unused_memories_down():
-    """spec: registers, section 9.4."""
     network = build([conv(0xF, output_processors=0xF_0000_0000)], [(4, 4, 3, 3)], (4, 4, 4))
     last = program(network, lowering=LoweringOptions(powerdown=True)).start[-1]
     assert (last.address, last.value) == (0x5000_1000, 0xA000)
@@ -185,13 +181,11 @@ def test_powering_unused_memories_down():
 
 
 def test_linked_layers():
-    """spec: registers, section 7.1."""
     writes = [w for w in lowered(MAX78002, link_layers=True).configure if w.register == "NEXT"]
     assert [(w.layer, hex(w.value)) for w in writes] == 4 * [(0, "0x81")] + 4 * [(1, "0x100")]
 
 
 def test_conditional_execution():
-    """spec: registers, section 9.6."""
     values = list(range(100, 132))
     layers = [conv(7, snoop_sequence=1), conv(0xF, output_processors=0xF)]
     network = build(layers, [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 4, 4), MAX78002, snoop=values)
@@ -212,7 +206,6 @@ def test_conditional_execution():
     ],
 )
 def test_interrupt_mask(mask, device, options):
-    """spec: registers, section 9.5."""
     assert lowered(device, **options).interrupt_mask == mask
 
 

@@ -1,4 +1,4 @@
-"""All registers of the worked examples. spec: registers, section 12."""
+"""All registers of the worked examples."""
 
 from __future__ import annotations
 

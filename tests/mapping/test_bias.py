@@ -1,4 +1,4 @@
-"""Bias memory. spec: memory, sections 4 and 9.6."""
+"""Bias memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked examples of the memory specification, sections 9.1 to 9.5 and 9.7."""
+"""Worked examples of kernel memory: placement, packing, incomplete passes, lead-in and gaps, parallel modes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ALL = (1 << 64) - 1
 
 
 def hexadecimal(memory, processor, column):
-    """Return the nine bytes of a column as the specification prints them."""
+    """Return the nine bytes of a column in hexadecimal."""
     return memory.data[processor, column].tobytes().hex(" ").upper()
 
 

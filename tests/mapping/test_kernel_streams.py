@@ -1,4 +1,4 @@
-"""Kernel memory against a byte-by-byte transcription of the specification. spec: memory, sections 3.4 to 3.12."""
+"""Kernel memory against a plain, byte-by-byte implementation of the layout in docs/accelerator/kernel-memory.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quadrants, time slots, local sources and the layer as the hardware sees it. spec: registers, section 4."""
+"""Quadrants, time slots, local sources and the layer as the hardware sees it."""
 
 from __future__ import annotations
 

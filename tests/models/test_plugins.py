@@ -1,4 +1,4 @@
-"""Finding models and data sets by path, and saying what is wrong with a file."""
+"""Search for models and datasets, and messages about faulty files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hand-made networks: weights and biases from files of consecutive arrays. spec: arithmetic, section 10."""
+"""Hand-made networks: weights and biases from files of consecutive arrays."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Weights and biases from checkpoints. spec: quantization, section 7.2."""
+"""Weights and biases from checkpoints."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_output_shift_of_the_description_wins(load, fails):
 
 
 def scaled(threshold=0.0, scale=0.0, shift=0, name="conv"):
-    """State of a layer of the newer scheme. spec: qatv2, section 6."""
+    """State of a layer with measured ranges."""
     new = {f"{name}.activation_threshold": np.float32(threshold), f"{name}.final_scale": np.asarray(scale, np.float32)}
     old = state_of(random_kernels((3, 2, 3, 3), 4), bits=4, shift=shift, name=name)
     return {f"{name}.output_shift": old.pop(f"{name}.output_shift"), **new, **old}

@@ -1,4 +1,4 @@
-"""Channels, sizes, offsets, maps and order. spec: registers, section 3; network-yaml, section 3."""
+"""Channels, sizes, offsets, maps and order."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def single_network(layer, size, channels=1, outputs=2, device=MAX78000):
 @pytest.mark.parametrize(
     ("layer", "size", "pooled", "out"),
     [
-        # spec: network-yaml, section 3.6, layer 1 of MNIST
+        # layer 1 of MNIST
         ({"op": "Conv2d", "max_pool": 2, "pool_stride": 2, "pad": 2}, (28, 28), (14, 14), (16, 16)),
         ({"op": "Conv2d"}, (28, 28), (28, 28), (28, 28)),
         ({"op": "Conv2d", "pad": 0}, (5, 7), (5, 7), (3, 5)),
@@ -61,7 +61,7 @@ def test_sizes(layer, size, pooled, out):
 
 
 def test_pool_dilation_counts_as_the_formula_says():
-    """spec: arithmetic, section 5.2, quirk 1."""
+    """A window of size s and dilation d counts as s + d − 1."""
     layer = {"op": "none", "max_pool": 2, "pool_stride": 3, "pool_dilation": 2}
     assert single(layer, (9, 9), device=MAX78002).pooled_size == (3, 3)
 
@@ -81,7 +81,7 @@ def test_in_dim_reshapes():
 
 
 def test_flattening():
-    """spec: network-yaml, section 3.6: 192 weights per output and 4×4 pixels are 12 channels."""
+    """192 weights per output and 4×4 pixels are 12 channels."""
     layer = {"op": "Linear", "processors": 0xFFF, "out_offset": 0, "flatten": True}
     resolved = build([layer], [(10, 192, 1, 1)], (12, 4, 4)).start
     assert (resolved.channels_in, resolved.flat_pixels, resolved.out_size) == (12, 16, (1, 1))
@@ -190,7 +190,7 @@ def test_input_offsets():
 
 
 def test_next_sequence():
-    """spec: registers, section 12.17: the order 1, 0, 3, 2."""
+    """The order 1, 0, 3, 2."""
     layers = [
         conv(4, next_sequence=3),
         conv(3, next_sequence=0),

@@ -1,4 +1,4 @@
-"""Modules with measured ranges: state, the three modes, loading. spec: qatv2, sections 2, 3 and 8."""
+"""Modules with measured ranges: state, the three modes, loading."""
 
 from __future__ import annotations
 

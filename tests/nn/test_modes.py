@@ -18,7 +18,7 @@ QAT8 = {"weight_bits": 8, "bias_bits": 8, "quantize_activation": True}
 
 
 def quantized_state(module: nn.FusedModule, bits: int) -> dict[str, torch.Tensor]:
-    """State of the integer checkpoint of a QAT module. spec: quantization, section 6.3."""
+    """State of the integer checkpoint of a QAT module."""
     assert module.op is not None
     weight, bias = module.op.weight.detach(), module.op.bias.detach()
     shift = output_shift(weight, bias, 1.0)

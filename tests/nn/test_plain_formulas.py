@@ -136,7 +136,7 @@ def prepared(draw: Any, module: FusedModule, plain: PlainModule) -> PlainModule:
 
 
 def store_integers(module: FusedModule, bits: int, shift: int) -> None:
-    """Fill a module as a quantized checkpoint does. spec: quantization, section 6.4."""
+    """Fill a module as a quantized checkpoint does."""
     levels = 2 ** (bits - 1)
     for parameter, unit in ((module.op.weight, 1), (module.op.bias, levels)):
         if parameter is not None:

@@ -1,4 +1,4 @@
-"""Activation ranges: histograms, data flow, consistency and folding. spec: qatv2, sections 4 and 10."""
+"""Activation ranges: histograms, data flow, consistency and folding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Activation ranges in the quantize step. spec: qatv2, sections 5 and 10.3."""
+"""Activation ranges in the quantize step."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Whole checkpoints of every age against the rules, written once more and key by key.
-
-spec: quantization, sections 6.1 to 6.5 and 7.1; qatv2, sections 2 and 5.1.
-"""
+"""Whole checkpoints of all tool versions against the rules, implemented a second time, key by key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inserting an identity layer: what is written, and that it computes nothing. spec: quantization, section 7.3."""
+"""Insertion of an identity layer: the entries that are written, and that it passes values on unchanged."""
 
 from __future__ import annotations
 
@@ -146,10 +146,10 @@ def test_from_the_command_line_to_a_proved_project(tmp_path, monkeypatch):
     ("options", "text"),
     [
         ({"before": "tow"}, "there is no layer 'tow'; did you mean 'two'?"),
-        ({"name": "one"}, "there is a layer 'one' already"),
-        ({"name": ""}, "'' is no name"),
-        ({"name": "a..b"}, "'a..b' is no name"),
-        ({"name": "a\nb"}, "is no name"),
+        ({"name": "one"}, "the checkpoint already has a layer 'one'"),
+        ({"name": ""}, "'' is not a valid layer name"),
+        ({"name": "a..b"}, "'a..b' is not a valid layer name"),
+        ({"name": "a\nb"}, "is not a valid layer name"),
         ({"channels": 0}, "0 channels of 'pt'"),
         ({"channels": 10**9}, "1000000000 channels of 'pt'"),
     ],
@@ -177,7 +177,7 @@ def test_the_source_is_never_overwritten(tmp_path):
 
 
 def test_it_is_not_quantized_again(inserted, tmp_path):
-    """Files that do not name a method are recognized by their weights. spec: qatv2, section 5.1."""
+    """Files that do not name a method are recognized by their weights."""
     inserted(quantized_state(measured=True))
     target = tmp_path / "again.pth.tar"
     for kind in (torch.float32, torch.float16, torch.int8):

@@ -1,4 +1,4 @@
-"""How one layer becomes integers. spec: quantization, sections 6.2 to 6.5."""
+"""Conversion of one layer to integers."""
 
 from __future__ import annotations
 
@@ -262,7 +262,7 @@ def test_qatv2_remains(quantized):
 @pytest.mark.parametrize(
     ("key", "value", "text"),
     [
-        ("conv.bn.weight", torch.ones(2), "batch normalization was not folded"),
+        ("conv.bn.weight", torch.ones(2), "batch normalization cannot be folded"),
         ("conv.bn.running_mean", torch.ones(2), "batch normalization was not folded"),
         ("conv.w_zero_point", torch.ones(1), "zero points"),
         ("conv.op.weight", torch.tensor([[float("nan")]]), "infinite or undefined"),

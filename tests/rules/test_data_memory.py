@@ -1,4 +1,4 @@
-"""Outputs that overwrite what is still needed. spec: memory, sections 8.2 and 8.3."""
+"""Outputs that overwrite what is still needed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hidden layers count towards the layers of the MAX78002. spec: network-yaml, sections 4.2 and 4.3 (D12)."""
+"""Hidden layers count towards the layers of the MAX78002."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every rule is broken by one small network, and the message is the rule's own. spec: network-yaml, section 4."""
+"""Every rule is broken by one small network, and the message is the rule's own."""
 
 from __future__ import annotations
 
@@ -426,7 +426,7 @@ def test_networks_within_the_rules(case, console):
 
 
 def test_precedence():
-    """spec: memory, section 8.1: sizes come after the row limit, device features and before maps."""
+    """Sizes come after the row limit, device features and before maps."""
     huge = one(conv(0xF), (3, 1025, 1025))
     with pytest.raises(Ai8xError, match=r"Rows and columns are limited"):
         huge.check(Console(verbosity=-1))

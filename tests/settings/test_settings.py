@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,7 +15,11 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import read_policy
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.settings import EvaluateSettings, TaskSettings, TrainSettings, list_recipes, read_recipe, resolve, save
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.files import list_recipes, read_recipe, save
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.task import TaskSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.schedule import read_schedule
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
@@ -39,7 +43,7 @@ def recipe(tmp_path: Path) -> str:
 def test_precedence(recipe: str, tmp_path: Path) -> None:
     file = tmp_path / "file.yaml"
     file.write_text("epochs: 8\nseed: 3\n")
-    flags = {"seed": 4, "momentum": None, "gpus": "0,1"}
+    flags = {"seed": 4, "gpus": "0,1"}
     settings = resolve(TrainSettings, "train", recipe, file, flags)
     assert (settings.model, settings.epochs, settings.seed, settings.batch_size) == ("m1", 8, 4, 32)
     assert (settings.learning_rate, settings.momentum, settings.gpus) == (1e-3, 0.9, (0, 1))
@@ -138,3 +142,34 @@ def test_the_original_recipe_is_the_original() -> None:
     schedule = yaml.safe_load(resources.find_config("schedules", str(settings.compress)).read_text())
     assert schedule["lr_schedulers"]["decay"]["milestones"] == [100, 140, 170]
     assert read_recipe("kws20_v3").common["dataset"] == "KWS_20"
+
+
+def test_saved_settings_mean_the_same_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here / "configs/schedules", here / "logs/run", there):
+        folder.mkdir(parents=True)
+    (here / "configs/schedules/own.yaml").write_text("")
+    monkeypatch.chdir(here)
+    given = {"model": "m", "dataset": "D", "compress": "own", "qat_policy": "mnist_short", "resume_from": "logs/run/c"}
+    settings = resolve(TrainSettings, "train", given=given)
+    save(settings, Path("logs/run/settings.yaml"))
+    saved = yaml.safe_load(Path("logs/run/settings.yaml").read_text())
+    assert (saved["data"], saved["out_dir"], saved["resume_from"]) == ("../../data", "..", "c")
+    assert (saved["compress"], saved["qat_policy"]) == ("../../configs/schedules/own.yaml", "mnist_short")
+    again = resolve(TrainSettings, "train", None, Path("logs/run/settings.yaml"))
+    assert again == replace(settings, compress="configs/schedules/own.yaml")
+    monkeypatch.chdir(there)
+    again = resolve(TrainSettings, "train", None, here / "logs/run/settings.yaml")
+    assert (again.data, again.out_dir, again.resume_from) == (here / "data", here / "logs", here / "logs/run/c")
+    assert (again.compress, again.qat_policy) == (str(here / "configs/schedules/own.yaml"), "mnist_short")
+
+
+def test_paths_of_older_files_are_found_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative to the file, or to the current folder where only that has such a file."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("logs", "data", "logs/data"):
+        Path(folder).mkdir()
+    Path("logs/settings.yaml").write_text("model: m\ndataset: D\ndata: data\n")
+    assert resolve(TrainSettings, "train", None, Path("logs/settings.yaml")).data == Path("logs/data")
+    Path("logs/data").rmdir()
+    assert resolve(TrainSettings, "train", None, Path("logs/settings.yaml")).data == Path("data")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import Trainer, train_in
 from ai8x_tool.training.world import World

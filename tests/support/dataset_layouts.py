@@ -1,4 +1,4 @@
-"""Tiny data in the layouts that the real data sets have on disk."""
+"""Tiny data in the layouts that the real datasets have on disk."""
 
 from __future__ import annotations
 

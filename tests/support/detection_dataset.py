@@ -1,4 +1,4 @@
-"""A detection data set as the reference trainer loads them: items made one by one, objects in lists."""
+"""A detection dataset as the reference trainer loads them: items made one by one, objects in lists."""
 
 import torch
 

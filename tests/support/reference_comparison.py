@@ -39,7 +39,7 @@ def work(layer):
 
 
 def collected(layer, data):
-    """Join, crop and reshape the sources. spec: arithmetic, sections 4.1 to 4.5."""
+    """Join, crop and reshape the sources."""
     if len({x.shape[1:] for x in data}) == 1:
         joined = np.concatenate(data)
     else:

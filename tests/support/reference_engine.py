@@ -1,4 +1,4 @@
-"""What a layer computes, written as plainly as the specification: loops over Python integers. spec: arithmetic."""
+"""What a layer computes, as plainly as possible: loops over Python integers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kernel streams exactly as the memory specification writes them down, byte by byte. spec: memory, 3.5 to 3.8."""
+"""Kernel streams put together byte by byte, and the search for their place column by column."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""Fused modules written down as the specification does, in NumPy and float64: slow, and easy to compare with the text.
+"""Fused modules as plain formulas in NumPy and float64: slow, and easy to read.
 
-spec: quantization, sections 3.2 and 3.3; qatv2, section 3. One-dimensional data has one row here, features
-are channels of one pixel.
+One-dimensional data have one row here, features are channels of one pixel.
 """
 
 from __future__ import annotations

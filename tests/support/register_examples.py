@@ -1,4 +1,4 @@
-"""Register tables of the worked examples, in hexadecimal. spec: registers, section 12.
+"""Register tables of the worked examples, in hexadecimal.
 
 A cell `a/b` is the value in the master quadrant and in all others, a list gives them in quadrant order; `*` stands for
 ffffffff. Registers that are not listed are 0. CONTROL lists the other writes in program order, as offset=value.

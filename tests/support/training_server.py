@@ -15,7 +15,8 @@ def main() -> None:
     import torch
 
     from ai8x_tool.console import Console
-    from ai8x_tool.settings import TrainSettings, resolve
+    from ai8x_tool.settings.resolve import resolve
+    from ai8x_tool.settings.training import TrainSettings
     from ai8x_tool.training.trainer import Trainer, train
 
     Trainer._draw = lambda *_: None
@@ -24,7 +25,7 @@ def main() -> None:
         if child == 0:
             torch.set_num_threads(1)
             try:
-                train(resolve(TrainSettings, "train", flags=json.loads(line)), Console(verbosity=-1))
+                train(resolve(TrainSettings, "train", given=json.loads(line)), Console(verbosity=-1))
             except BaseException as error:  # reported by the status; the server's own code must not go on here
                 print(f"{type(error).__name__}: {error}", file=sys.stderr)
                 os._exit(1)

@@ -1,4 +1,4 @@
-"""A model and a data set small enough to train in a second."""
+"""A model and a dataset small enough to train in a second."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Old and new checkpoints, each as its row of the tables says. spec: qatv2, sections 4.1, 4.6 and 8."""
+"""Checkpoints with fixed and with measured activation ranges, in every combination with the options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from ai8x_tool.model.build import build_model, load_weights
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.activation_ranges import with_measured_ranges
 from ai8x_tool.training.evaluation import evaluate
@@ -47,7 +48,7 @@ def run(console: Console, **options: Any) -> TrainResult:
 
 
 def outputs(checkpoint: Path, console: Console, **options: Any) -> torch.Tensor:
-    settings = EvaluateSettings("Stripes", checkpoint, cpu=True, **options)
+    settings = EvaluateSettings(dataset="Stripes", checkpoint=checkpoint, cpu=True, **options)
     result = evaluate(settings, console, keep_outputs=True)
     assert result.outputs is not None
     return result.outputs
@@ -81,7 +82,7 @@ def test_every_checkpoint_keeps_its_semantics(workspace: Path, console: Console,
     assert first.history[-1].phase == phase
     stored = read_checkpoint(first.checkpoint)
     assert stored.measured_ranges == (ranges == "measured")
-    score = evaluate(EvaluateSettings("Stripes", first.checkpoint, cpu=True), console).score
+    score = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=first.checkpoint, cpu=True), console).score
     assert score.metrics["top1"] == first.test.metrics["top1"]
     resumed = run(console, resume_from=first.checkpoint)
     loaded = run(console, exp_load_weights_from=first.checkpoint, epochs=1, qat_policy=None)
@@ -138,7 +139,7 @@ def test_conversion(workspace: Path, console: Console) -> None:
     converted = run(console, exp_load_weights_from=first.checkpoint, activation_ranges="measured")
     assert read_checkpoint(converted.checkpoint).measured_ranges and converted.test.metrics["top1"] > 90
     (state,) = [{k: v for k, v in old.state.items() if k != "conv1.bn.weight"}]
-    with pytest.raises(Ai8xError, match=r"'conv1\.bn' has no weights that could take up the division by 4"):
+    with pytest.raises(Ai8xError, match=r"'conv1\.bn' has no weights that can include the division by 4"):
         with_measured_ranges(replace(old, state=state), console)
 
 
@@ -216,10 +217,12 @@ def test_the_way_to_the_accelerator(workspace: Path, console: Console, ranges: s
     quantize(trained.checkpoint, file, MAX78000, console)
     state, before = read_checkpoint(file).state, read_checkpoint(trained.checkpoint).state
     assert list(state) == list(before)
-    settings = EvaluateSettings("Stripes", file, simulate=True, network="net.yaml", cpu=True)
+    settings = EvaluateSettings(dataset="Stripes", checkpoint=file, simulate=True, network="net.yaml", cpu=True)
     result = evaluate(settings, console, keep_outputs=True)
     assert result.agreement is not None and result.agreement.complete, result.agreement
-    qat = evaluate(EvaluateSettings("Stripes", trained.checkpoint, cpu=True), console, keep_outputs=True)
+    qat = evaluate(
+        EvaluateSettings(dataset="Stripes", checkpoint=trained.checkpoint, cpu=True), console, keep_outputs=True
+    )
     assert result.outputs is not None and qat.outputs is not None
     assert torch.equal(result.outputs, qat.outputs * 128 * 2 ** (bits - 1))
     assert result.score.metrics["top1"] == qat.score.metrics["top1"] and result.score.loss == pytest.approx(
@@ -252,11 +255,11 @@ def test_a_scale_inside_the_network_is_reported(workspace: Path, console: Consol
     result = run(console, activation_ranges="measured")
     content = read_checkpoint(result.checkpoint)
     state = OrderedDict((key, torch.from_numpy(np.array(value))) for key, value in content.state.items())
-    evaluate(EvaluateSettings("Stripes", result.checkpoint, cpu=True), console)
+    evaluate(EvaluateSettings(dataset="Stripes", checkpoint=result.checkpoint, cpu=True), console)
     assert not [text for text in console.warnings if "final scale" in text]
     state["conv2.final_scale"].fill_(2)
     torch.save({"state_dict": state, "epoch": 4, "arch": "tiny"}, "odd.pth.tar")
-    evaluate(EvaluateSettings("Stripes", Path("odd.pth.tar"), cpu=True), console)
+    evaluate(EvaluateSettings(dataset="Stripes", checkpoint=Path("odd.pth.tar"), cpu=True), console)
     assert [text for text in console.warnings if "'conv2' has a final scale, but is not an output" in text]
 
 

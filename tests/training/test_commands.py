@@ -9,18 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
 from ai8x_tool.checkpoint import read_checkpoint
-from ai8x_tool.cli import evaluate, quantize, train
-from ai8x_tool.settings import EvaluateSettings, resolve
+from ai8x_tool.cli.main import app
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.training import trainer
-
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command(epilog=train.EPILOG)(train.train)
-app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
-app.command(epilog=quantize.EPILOG)(quantize.quantize)
 
 TRAIN = [
     "train",

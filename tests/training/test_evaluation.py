@@ -15,7 +15,8 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 
@@ -32,13 +33,13 @@ def quantized_copy(path: Path, target: Path) -> Path:
 def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
     settings = TrainSettings(
-        "tiny", "Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
     )  # type: ignore[arg-type]
     return train(settings, console).checkpoint
 
 
 def settings(checkpoint: Path, **options: Any) -> EvaluateSettings:
-    return EvaluateSettings("Stripes", checkpoint, **{"cpu": True, **options})
+    return EvaluateSettings(dataset="Stripes", checkpoint=checkpoint, **{"cpu": True, **options})
 
 
 def test_8_bit_mode_is_the_trained_network(trained: Path, console: Console, tmp_path: Path) -> None:
@@ -65,6 +66,8 @@ def test_a_sample_is_saved(trained: Path, console: Console, tmp_path: Path) -> N
     assert np.array_equal(np.load("x.npy"), sample)
     with pytest.raises(Ai8xError, match="--save-sample 40: the first batch has 32 samples"):
         evaluate(settings(quantized, simulate=True, save_sample=40, batch_size=32), console)
+    with pytest.raises(Ai8xError, match=r"--save-sample 60: the test split of Stripes has 60 samples .*0 to 59"):
+        evaluate(settings(quantized, simulate=True, save_sample=60, batch_size=32), console)
     evaluate(settings(trained, save_sample=1), console)
     assert any("--save-sample" in text for text in console.warnings)
 
@@ -79,7 +82,7 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
         (settings(trained, model="ai85net5"), "a checkpoint of 'tiny', not of 'ai85net5'"),
         (settings(trained, use_bias=True), "1 of the model's .* tensors are missing: conv2.op.bias"),
         (settings(tmp_path / "anonymous.pth.tar", simulate=True), "pass --model"),
-        (EvaluateSettings("MNIST", trained), "fc.op.weight: shape|fc.op.bias: shape"),
+        (EvaluateSettings(dataset="MNIST", checkpoint=trained), "fc.op.weight: shape|fc.op.bias: shape"),
     ]
     for given, words in cases:
         with pytest.raises(Ai8xError, match=words) as caught:
@@ -94,8 +97,8 @@ def test_published_accuracy(console: Console, number: int) -> None:
     golden = json.loads((GOLDEN / "mnist.json").read_text())
     case = golden["cases"][number]
     given = EvaluateSettings(
-        golden["dataset"],
-        GOLDEN / case["checkpoint"],
+        dataset=golden["dataset"],
+        checkpoint=GOLDEN / case["checkpoint"],
         model=golden["model"],
         data=GOLDEN / golden["data"],
         simulate=case["simulate_8bit"],

@@ -19,7 +19,8 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import load_weights
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.samples import CalibrationSettings, calibration
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 
@@ -43,7 +44,7 @@ def save(path: Path, state: State, **content: Any) -> Path:
 
 def settings(**options: Any) -> TrainSettings:
     base = {"optimizer": "Adam", "learning_rate": 0.02, "batch_size": 32, "deterministic": True, "cpu": True}
-    return TrainSettings("tiny", "Stripes", **{**base, **options})
+    return TrainSettings(model="tiny", dataset="Stripes", **{**base, **options})
 
 
 @pytest.fixture
@@ -90,9 +91,9 @@ AGES: dict[str, tuple[Callable[[State], State], list[str]]] = {
 def test_every_age_evaluates(unfolded: Path, tmp_path: Path, age: str) -> None:
     change, lines = AGES[age]
     old = save(tmp_path / "old.pth.tar", change(tensors(unfolded)))
-    expected = evaluate(EvaluateSettings("Stripes", unfolded, cpu=True), fresh(), keep_outputs=True)
+    expected = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=unfolded, cpu=True), fresh(), keep_outputs=True)
     console = fresh()
-    result = evaluate(EvaluateSettings("Stripes", old, cpu=True), console, keep_outputs=True)
+    result = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=old, cpu=True), console, keep_outputs=True)
     assert result.outputs is not None and expected.outputs is not None
     assert torch.equal(result.outputs, expected.outputs)
     assert {text for text in console.said if str(old) in text} == {f"{old}: {line}" for line in lines}
@@ -130,7 +131,7 @@ def test_pruned_weights_stay_pruned(unfolded: Path, tmp_path: Path) -> None:
     save(by_hand, {**state, "conv1.op.weight": state["conv1.op.weight"] * mask})
     console = fresh()
     one, two = (
-        evaluate(EvaluateSettings("Stripes", path, cpu=True), console, keep_outputs=True).outputs
+        evaluate(EvaluateSettings(dataset="Stripes", checkpoint=path, cpu=True), console, keep_outputs=True).outputs
         for path in (old, by_hand)
     )
     assert one is not None and two is not None and torch.equal(one, two)
@@ -183,24 +184,24 @@ def test_batch_normalization_needs_a_bias_to_go_to(tmp_path: Path) -> None:
         load_weights(model, read_checkpoint(path), fresh())
 
 
-# -- calibration, from the data set to the integer checkpoint --------------------------------------------------------
+# -- calibration, from the dataset to the integer checkpoint --------------------------------------------------------
 
 
 def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
-    """It evaluates like the float model, from the data set's samples or from a file of samples."""
+    """It evaluates like the float model, from the dataset's samples or from a file of samples."""
     target, console = tmp_path / "q.pth.tar", fresh()
-    chooser = calibration(CalibrationSettings(64, "Stripes"), console)
+    chooser = calibration(CalibrationSettings(calibrate=64, dataset="Stripes"), console)
     result = quantize(unfolded, target, MAX78000, console, calibration=chooser, default_bits=4)
     extras = read_checkpoint(target).extras
     assert extras["clipping_method"] == "CALIBRATED" and {layer.bits for layer in result.layers} == {4}
     assert f"{unfolded}: batch normalization of 1 layer folded into weights and biases" in console.said
-    floating = evaluate(EvaluateSettings("Stripes", unfolded, cpu=True), fresh())
-    integers = evaluate(EvaluateSettings("Stripes", target, cpu=True, simulate=True), console)
+    floating = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=unfolded, cpu=True), fresh())
+    integers = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=target, cpu=True, simulate=True), console)
     assert floating.score.metrics["top1"] > 80 and integers.score.metrics["top1"] > floating.score.metrics["top1"] - 5
     assert not console.warnings
     samples = np.random.default_rng(0).integers(-128, 128, (20, 1, 8, 8))
     np.save(tmp_path / "samples.npy", samples)
-    chooser = calibration(CalibrationSettings(inputs=tmp_path / "samples.npy"), console)
+    chooser = calibration(CalibrationSettings(calibration_input=tmp_path / "samples.npy"), console)
     quantize(unfolded, tmp_path / "q2.pth.tar", MAX78000, console, calibration=chooser)
     assert "calibrating 3 layers with 20 samples" in console.said
 
@@ -209,9 +210,15 @@ def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_p
     """Its ranges are measured with the samples; without any, a warning says what is missing."""
     path = train(settings(epochs=3, qat_policy="never", activation_ranges="measured"), fresh()).checkpoint
     target, console = tmp_path / "q.pth.tar", fresh()
-    quantize(path, target, MAX78000, console, calibration=calibration(CalibrationSettings(64, "Stripes"), console))
-    floating = evaluate(EvaluateSettings("Stripes", path, cpu=True), fresh())
-    integers = evaluate(EvaluateSettings("Stripes", target, cpu=True, simulate=True), console)
+    quantize(
+        path,
+        target,
+        MAX78000,
+        console,
+        calibration=calibration(CalibrationSettings(calibrate=64, dataset="Stripes"), console),
+    )
+    floating = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=path, cpu=True), fresh())
+    integers = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=target, cpu=True, simulate=True), console)
     assert floating.score.metrics["top1"] > 80 and integers.score.metrics["top1"] > floating.score.metrics["top1"] - 5
     assert not console.warnings
     state = read_checkpoint(target).state
@@ -226,7 +233,7 @@ def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) ->
     states = []
     for source in (biased, wrapped):
         console = fresh()
-        chooser = calibration(CalibrationSettings(16, "Stripes"), console)
+        chooser = calibration(CalibrationSettings(calibrate=16, dataset="Stripes"), console)
         quantize(source, tmp_path / "q.pth.tar", MAX78000, console, calibration=chooser)
         states.append(read_checkpoint(tmp_path / "q.pth.tar").state)
     assert "conv2.op.bias" in states[0] and list(states[0]) == list(states[1])
@@ -237,17 +244,17 @@ def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"count": 0, "dataset": "Stripes"}, "--calibrate 0 must be at least 1"),
-        ({"count": 4}, "--calibrate needs samples .*--calibration-input"),
-        ({"count": 4, "dataset": "Strips"}, "did you mean 'Stripes'"),
-        ({"inputs": Path("nowhere.npy")}, r"nowhere\.npy: file with calibration samples not found"),
-        ({"inputs": Path("text.npy")}, r"text\.npy: not a NumPy array file"),
-        ({"inputs": Path("objects.npy")}, r"objects\.npy: not a NumPy array file"),
-        ({"inputs": Path("flat.npy")}, r"flat\.npy: samples of shape 4×8 cannot be used"),
-        ({"inputs": Path("big.npy")}, r"big\.npy: sample values must be integers −128 … 127"),
-        ({"inputs": Path("half.npy")}, r"half\.npy: sample values must be integers"),
+        ({"calibrate": 0, "dataset": "Stripes"}, "--calibrate 0 must be at least 1"),
+        ({"calibrate": 4}, "--calibrate needs samples .*--calibration-input"),
+        ({"calibrate": 4, "dataset": "Strips"}, "did you mean 'Stripes'"),
+        ({"calibration_input": Path("nowhere.npy")}, r"nowhere\.npy: file with calibration samples not found"),
+        ({"calibration_input": Path("text.npy")}, r"text\.npy: not a NumPy array file"),
+        ({"calibration_input": Path("objects.npy")}, r"objects\.npy: not a NumPy array file"),
+        ({"calibration_input": Path("flat.npy")}, r"flat\.npy: samples of shape 4×8 cannot be used"),
+        ({"calibration_input": Path("big.npy")}, r"big\.npy: sample values must be integers −128 … 127"),
+        ({"calibration_input": Path("half.npy")}, r"half\.npy: sample values must be integers"),
         (
-            {"inputs": Path("other.npy"), "dataset": "Stripes"},
+            {"calibration_input": Path("other.npy"), "dataset": "Stripes"},
             r"other\.npy: the samples are 2×8×8, those of Stripes 1×8×8",
         ),
     ],
@@ -266,7 +273,7 @@ def test_samples_that_cannot_be_used(workspace: Path, options: dict[str, Any], w
 
 def test_samples_of_another_model(unfolded: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "other.npy", np.zeros((2, 2, 8, 8)))
-    chooser = calibration(CalibrationSettings(inputs=tmp_path / "other.npy"), fresh())
+    chooser = calibration(CalibrationSettings(calibration_input=tmp_path / "other.npy"), fresh())
     with pytest.raises(Ai8xError, match=r"conv1\.op\.weight: shape"):
         quantize(unfolded, tmp_path / "q.pth.tar", find_device("MAX78000"), fresh(), calibration=chooser)
     assert not (tmp_path / "q.pth.tar").exists()
@@ -288,9 +295,11 @@ def test_mixed_widths_from_policy_to_integers(workspace: Path, tmp_path: Path) -
         values = np.unique(state[f"{name}.op.weight"])
         assert len(values) > 2 and low <= values[0] and values[-1] < -low
     assert all(state[f"{name}.shift_quantile"] == np.float32(0.95) for name in ("conv1", "conv2", "fc"))
-    qat = evaluate(EvaluateSettings("Stripes", trained, cpu=True), fresh(), keep_outputs=True).outputs
+    qat = evaluate(
+        EvaluateSettings(dataset="Stripes", checkpoint=trained, cpu=True), fresh(), keep_outputs=True
+    ).outputs
     integers = evaluate(
-        EvaluateSettings("Stripes", target, cpu=True, simulate=True), fresh(), keep_outputs=True
+        EvaluateSettings(dataset="Stripes", checkpoint=target, cpu=True, simulate=True), fresh(), keep_outputs=True
     ).outputs
     assert qat is not None and integers is not None
     torch.testing.assert_close(integers / 128**2, qat, atol=2e-4, rtol=0)

@@ -75,7 +75,7 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
         ("lr_schedulers: {a: {gamma: 1}}", "has no 'class'"),
         ("policies: [{lr_scheduler: {instance_name: b}, epochs: [1]}]", "undefined scheduler 'b'"),
         ("policies: [{pruner: {instance_name: b}}]", "other kinds are not supported"),
-        ("lr_schedulers: {a: {class: StepLR, step_size: 2, last_epoch: 3}}", "'last_epoch' is not to be given"),
+        ("lr_schedulers: {a: {class: StepLR, step_size: 2, last_epoch: 3}}", "'last_epoch' must not be given"),
         ("lr_schedulers: {a: {class: OneCycleLR, max_lr: 1, total_steps: 3}}\n" + POLICY % 9, "'a': Tried to step 4"),
         ("lr_schedulers: {a: {class: StepLR, step_size: 0}}\n" + POLICY % 9, "'a': .*zero"),
         ("lr_schedulers: {a: {class: SequentialLR, schedulers: [1, 2], milestones: [1]}}", "no usable|'a': "),
@@ -129,7 +129,7 @@ def test_the_loss_has_a_schedule_of_its_own(tmp_path: Path) -> None:
     schedule = Schedule(read_schedule(path), model, 1, loss_optimizers=[loss])
     schedule.end_epoch(1)
     assert model.param_groups[0]["lr"] == 1 and loss.param_groups[0]["lr"] == 0.25
-    with pytest.raises(Ai8xError, match="'loss_lr_scheduler': the loss of this task learns nothing"):
+    with pytest.raises(Ai8xError, match="'loss_lr_scheduler': the loss of this task has no parameters"):
         Schedule(read_schedule(path), model)
 
 

@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import typer
 from typer.testing import CliRunner
 
 from ai8x_tool import nn
-from ai8x_tool.cli import evaluate as evaluate_command
-from ai8x_tool.cli import train as train_command
+from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
@@ -24,7 +22,8 @@ from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.report.onnx_file import export_onnx, run_onnx
 from ai8x_tool.report.summaries import KINDS, summarize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 
@@ -33,9 +32,6 @@ needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in PACKAGES), reason="needs the extra 'onnx'"
 )
 
-app = typer.Typer(pretty_exceptions_enable=False)
-app.command()(train_command.train)
-app.command()(evaluate_command.evaluate)
 MODEL = ["--model", "tiny", "--dataset", "Stripes"]
 
 
@@ -170,7 +166,7 @@ def test_a_model_for_single_samples(console: Console) -> None:
 
 @needs_onnx
 @pytest.mark.parametrize("kind", ["png", "png_w_params"])
-def test_pictures(workspace: Path, console: Console, kind: str) -> None:
+def test_plots(workspace: Path, console: Console, kind: str) -> None:
     pytest.importorskip("matplotlib")
     settings = TrainSettings(model="tiny", dataset="Stripes")
     summary = summarize(settings, kind, "graph", console)

@@ -16,7 +16,8 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import EvaluateSettings, TrainSettings
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.clipping import ClippingMeter
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.results import TrainResult
@@ -89,7 +90,7 @@ def test_curves_use_the_true_classes_of_all_samples(workspace: Path, console: Co
 
 
 @needs_tensorboard
-def test_the_projector_gets_outputs_labels_and_pictures(workspace: Path, console: Console) -> None:
+def test_the_projector_gets_outputs_labels_and_images(workspace: Path, console: Console) -> None:
     pytest.importorskip("PIL")
     folder = run(console, **{**ALL, "confusion": False}).folder
     (last,) = folder.glob("*/verification/00002*") if not list(folder.glob("00002")) else folder.glob("00002/*")
@@ -126,7 +127,7 @@ def test_maps_are_not_projected(workspace: Path, console: Console) -> None:
     )
     data.write_text(data.read_text().replace("return Split(raw, targets", "return Split(raw, raw[:, 0] // 64"))
     folder = run(console, **{**ALL, "confusion": False, "epochs": 1, "validation_split": 0.0}).folder
-    assert [text for text in console.warnings if "--embedding is without effect: the outputs are maps" in text]
+    assert [text for text in console.warnings if "--embedding has no effect: the outputs are maps" in text]
     assert not list(folder.rglob("metadata.tsv"))
 
 

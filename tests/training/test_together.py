@@ -20,7 +20,7 @@ import pytest
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.processes import launch
 from ai8x_tool.training.trainer import train
 from tests.support import dataset_layouts as layouts
@@ -48,7 +48,7 @@ BARS = {"obj_detection": True, "obj_detection_params": "svhn", "batch_size": 4, 
 
 @pytest.fixture
 def steady(workspace: Path) -> Path:
-    """Models, data sets and data of every kind; without dropout and noise, whose numbers differ by process."""
+    """Models, datasets and data of every kind; without dropout and noise, whose numbers differ by process."""
     for folder in ("models", "datasets"):
         shutil.copytree(PLUGINS / folder, workspace / folder, dirs_exist_ok=True)
     (workspace / "configs" / "qat" / "soon.yaml").write_text("start_epoch: 1\nweight_bits: 8\n")

@@ -1,4 +1,4 @@
-"""Whole training runs on a tiny data set."""
+"""Whole training runs on a tiny dataset."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import EvaluateSettings, TrainSettings, resolve
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training import trainer
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
@@ -70,7 +72,8 @@ def test_a_run_learns_and_leaves_everything(workspace: Path, console: Console) -
     assert Path("latest_log_dir").resolve() == folder.resolve() == Path("logs/latest").resolve()
     assert Path("latest_log_file").is_file()
     again = resolve(TrainSettings, "train", None, folder / "settings.yaml")
-    assert again == TrainSettings(**{**OPTIONS, "name": "demo", "confusion": True})
+    own = {"compress": "configs/schedules/halve.yaml", "qat_policy": "configs/qat/second.yaml"}
+    assert again == TrainSettings(**{**OPTIONS, **own, "name": "demo", "confusion": True})
     assert json.loads(json.dumps(result.document()))["schema"] == "ai8x-train/1"
 
 

@@ -16,7 +16,8 @@ import torch
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TrainSettings
+from ai8x_tool.settings.model import ComputerSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.processes import is_reporting_process, joined_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
@@ -84,7 +85,7 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
 def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> None:
     with pytest.raises(Ai8xError, match="say how many: --processes"):
         run(console, distributed=True)
-    with pytest.raises(Ai8xError, match="no data set named 'Stripe'; did you mean 'Stripes'") as caught:
+    with pytest.raises(Ai8xError, match="no dataset named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
     assert "\n" not in str(caught.value)
     with pytest.raises(Ai8xError, match=r"4 processes cannot share a batch of 3 .*raise --batch-size"):
@@ -96,7 +97,7 @@ def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> Non
 def test_a_world_of_one_changes_nothing() -> None:
     world, batch = World(), torch.arange(5)
     assert torch.equal(world.share(batch), batch) and world.gather(batch, 5) is batch and world.agree(3) == 3
-    with joined_world(TrainSettings(model="tiny", dataset="Stripes"), {}) as joined:
+    with joined_world(ComputerSettings(), 256, {}) as joined:
         assert joined == world
     variables = {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
     assert is_reporting_process({}) and is_reporting_process({**variables, "RANK": "0"})

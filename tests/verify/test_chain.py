@@ -19,12 +19,12 @@ from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
-from ai8x_tool.settings import resolve
-from ai8x_tool.synthesis.project import generate
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.verification import VerifySettings
+from ai8x_tool.synthesis.project import build_project
 from ai8x_tool.training.checkpoints import serialize
-from ai8x_tool.verify.models import compare_with_engine, distance, layer_outputs
-from ai8x_tool.verify.run import VerifyOptions, verify
+from ai8x_tool.verification.models import compare_with_engine, distance, layer_outputs
+from ai8x_tool.verification.run import verify
 
 QUIET = Console(verbosity=-1, muted=True)
 
@@ -33,9 +33,8 @@ def ai8x(*arguments):
     return CliRunner().invoke(app, ["verify", *arguments])
 
 
-def synthesis(**flags):
-    flags = {"prefix": "verify", **flags}
-    return resolve(SynthesizeSettings, "synthesize", "mnist", None, flags)
+def settings(**given):
+    return resolve(VerifySettings, "synthesize", "mnist", None, given)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def checkpoints(tmp_path_factory):
 
 def test_all_links(checkpoints):
     trained, quantized = checkpoints
-    proof = verify("mnist", synthesis(checkpoint=str(quantized)), VerifyOptions(trained=trained), QUIET)
+    proof = verify(settings(checkpoint=str(quantized), trained=trained), QUIET)
     assert proof.complete
     assert proof.samples == 1
     assert [layer.index for layer in proof.layers] == [0, 1, 2, 3, 4]
@@ -76,9 +75,8 @@ def test_shipped_network_as_json():
 
 
 def test_unknown_model_leaves_the_torch_links_out(checkpoints):
-    settings = synthesis(checkpoint=str(checkpoints[1]))
-    settings = replace(settings, dataset="Nothing", model=None, network=str(settings.network_file()))
-    proof = verify(None, settings, VerifyOptions(), QUIET)
+    known = settings(checkpoint=str(checkpoints[1]))
+    proof = verify(replace(known, dataset="Nothing", model=None, evaluation_recipe=None), QUIET)
     assert proof.complete
     assert all(layer.equality is None for layer in proof.layers)
 
@@ -111,7 +109,7 @@ def test_wrong_input_is_one_line(options):
 
 
 def test_difference_between_torch_and_engine_is_located():
-    made = generate(synthesis(), QUIET)
+    made = build_project(settings(), QUIET)
     layer = made.network[0]
     output = torch.from_numpy(made.tensors.outputs[0].astype(np.float32))
     assert compare_with_engine(layer, output, made.tensors).different == 0
@@ -122,14 +120,14 @@ def test_difference_between_torch_and_engine_is_located():
 
 
 def test_outputs_of_different_size():
-    made = generate(synthesis(), QUIET)
+    made = build_project(settings(), QUIET)
     result = compare_with_engine(made.network[0], torch.zeros(1, 60, 5, 5), made.tensors)
     assert result.different == result.values == 60 * 28 * 28
     assert result.first == "the model's output is 60×5×5, the engine's 60×28×28"
 
 
 def test_distance():
-    layer = generate(synthesis(), QUIET).network[0]
+    layer = build_project(settings(), QUIET).network[0]
     real = torch.tensor([0.5, -0.25, 0.0])
     assert distance(layer, real, real * 128).sqnr == math.inf
     coarse = distance(layer, torch.tensor([1.0, 0.0]), torch.tensor([127.0, 0.0]))

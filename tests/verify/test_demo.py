@@ -81,7 +81,7 @@ layers:
 
 @pytest.fixture
 def own_folder(tmp_path, monkeypatch):
-    """A folder with the user's own model, data set, recipe and network description."""
+    """A folder with the user's own model, dataset, recipe and network description."""
     files = {
         "models/smallnet.py": MODEL,
         "datasets/stripes.py": DATASET,

@@ -20,7 +20,7 @@ def signed(shape, seed=0):
 # -- Worked example 14.1 ----------------------------------------------------------------------------------------------
 
 
-def test_flattened_layer_of_the_specification():
+def test_flattened_layer():
     """All numbers are those of section 14.1: registers, input words, kernels, result."""
     board = Board(MAX78000)
     registers = {"WPTR": 0x800, "WTOFF": 1, "WMOFF": 0x2000, "LCTL": 0x920, "LCTL2": 0x803, "MCNT": 0x38}

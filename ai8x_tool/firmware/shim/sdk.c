@@ -3,6 +3,8 @@
  *
  * SPDX-License-Identifier: Apache-2.0
  */
+#include "board.h"
+#include "led.h"
 #include "mxc.h"
 #include "shim.h"
 
@@ -28,14 +30,13 @@ static void wait_for(volatile uint32_t *address, uint32_t bit)
   }
 }
 
-int MXC_ICC_Enable(mxc_icc_regs_t *icc)
+void MXC_ICC_Enable(mxc_icc_regs_t *icc)
 {
   icc->ctrl &= ~ICC_EN;
   icc->invalidate = 1;
   wait_for(&icc->ctrl, ICC_RDY);
   icc->ctrl |= ICC_EN;
   wait_for(&icc->ctrl, ICC_RDY);
-  return 0;
 }
 
 int MXC_SYS_ClockSourceEnable(mxc_sys_system_clock_t clock)
@@ -82,11 +83,10 @@ int MXC_Delay(uint32_t us)
   return 0;
 }
 
-int MXC_TMR_Delay(mxc_tmr_regs_t *timer, uint32_t us)
+void MXC_TMR_Delay(mxc_tmr_regs_t *timer, unsigned long us)
 {
   (void) timer;
-  shim_delay(us);
-  return 0;
+  shim_delay((uint32_t) us);
 }
 
 /* Timers count the peripheral clock, half the core's clock. */

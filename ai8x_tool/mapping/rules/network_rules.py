@@ -7,6 +7,9 @@ from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.rules import size_text
 from ai8x_tool.rule import Finding
 
+_MAX_PAD = 2
+_MAX_FLATTEN = 256
+
 
 def _source_layers(s: LayerSubject) -> list[Layer]:
     return [s.network[source] for source in s.layer.inputs if isinstance(source, str)]
@@ -100,6 +103,19 @@ def constraint_dimensions(s: LayerSubject) -> Finding | None:
     return None
 
 
+def constraint_flatten_size(s: LayerSubject) -> Finding | None:
+    """flatten takes at most 256 pixels per channel."""
+    pixels = s.layer.flat_pixels
+    if pixels <= _MAX_FLATTEN:
+        return None
+    return Finding(f"{size_text(s.layer.pooled_size)} = {pixels} pixels", "pool first")
+
+
+def constraint_pad_range(s: LayerSubject) -> Finding | None:
+    """pad is at most 2."""
+    return Finding(f"pad = {s.layer.pad[0]}") if max(s.layer.pad) > _MAX_PAD else None
+
+
 def caution_flatten_single(s: LayerSubject) -> Finding | None:
     """flatten is not needed for one pixel per channel."""
     return Finding("the data are 1×1") if s.layer.flatten and s.layer.flat_pixels == 1 else None
@@ -116,7 +132,9 @@ PLACED_NETWORK_RULES = (
     caution_wide_intermediate,
     caution_source_gap,
     caution_read_gap,
+    constraint_flatten_size,
     caution_flatten_single,
+    constraint_pad_range,
     constraint_dimensions,
     constraint_aligned_offsets,
 )

@@ -1,6 +1,6 @@
-"""The kinds of learning problems: one class per kind, and the choice among them.
+"""Kinds of learning problems: one class per kind, and the choice among them.
 
-The training loop and the evaluation know the methods of :class:`Task` only.
+The training loop and the evaluation use the methods of :class:`Task` only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in _KINDS}
 
 
 def choose_task(context: TaskContext) -> Task:
-    """Return the task that options and data set ask for. Raises Ai8xError where they contradict each other."""
+    """Return the task that options and dataset define. Raises Ai8xError if they contradict each other."""
     settings, name = context.settings, _name(context)
     if settings.kd_relationbased:
         # With a teacher the class centres of embeddings are not needed.
@@ -33,16 +33,16 @@ def choose_task(context: TaskContext) -> Task:
         raise Ai8xError(f"--confusion: {chosen.name} has no classes to count", fix="leave it out")
     if settings.kd_teacher is not None and not settings.kd_relationbased and context.training:
         if name not in (Classification.name, Segmentation.name):
-            raise Ai8xError(f"{name} has no class probabilities to be learned", fix="add --kd-relationbased")
+            raise Ai8xError(f"{name} has no class probabilities that could be learned", fix="add --kd-relationbased")
         chosen.soft_targets = SoftTargets(context, chosen.model_arguments())
     return chosen
 
 
 def _name(context: TaskContext) -> str:
-    """Return the name of the task; options have the last word, in the order of section 8.1."""
+    """Return the name of the task; options take precedence over the dataset."""
     settings, entry = context.settings, context.entry
     if entry.task is not None and entry.task not in TASKS:
-        raise Ai8xError(f"the data set {entry.name} is for {entry.task!r}{nearest(entry.task, list(TASKS))}")
+        raise Ai8xError(f"the dataset {entry.name} is for {entry.task!r}{nearest(entry.task, list(TASKS))}")
     declared = entry.task or (Regression.name if len(entry.labels) == 1 else Classification.name)
     if settings.obj_detection:
         return Detection.name

@@ -1,4 +1,4 @@
-"""Sub-centre ArcFace: classes as directions on a sphere, three for each. spec: training, section 8.4."""
+"""Sub-centre ArcFace: classes as directions on a sphere, three for each."""
 
 from __future__ import annotations
 

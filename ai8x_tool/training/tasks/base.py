@@ -1,4 +1,4 @@
-"""What the training loop and the evaluation ask of a task. spec: training, sections 4.6, 8 and 9.2."""
+"""Interface of a task to the training loop and the evaluation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai8x_tool.training.metrics import Measured, Meter, Score
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
     from ai8x_tool.data.dataset import Dataset, DatasetEntry
-    from ai8x_tool.settings import TaskSettings
+    from ai8x_tool.settings.task import TaskSettings
     from ai8x_tool.training.passes import Predict
     from ai8x_tool.training.tasks.distillation import SoftTargets
     from ai8x_tool.training.world import World
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskContext:
-    """Where a task works: its options, the data set (not loaded), the compute device, and what for.
+    """Context of a task: its options, the dataset (not loaded), the compute device, and the purpose.
 
-    `simulate` is the evaluation in integers.
+    `simulate` means evaluation in integers.
     """
 
     settings: TaskSettings
@@ -42,7 +42,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """The loss of a training batch: what the task wants, what is minimized, and parts that the log shows by name."""
+    """Loss of a training batch: the task's objective, the sum that is minimized, and components for the log."""
 
     objective: Tensor
     overall: Tensor
@@ -51,7 +51,7 @@ class BatchLoss:
 
 @dataclass(frozen=True)
 class MetricFormat:
-    """A metric as people read it: its key, name, digits behind the point, and unit."""
+    """Presentation of a metric: its key, name, digits after the decimal point, and unit."""
 
     key: str
     name: str
@@ -59,7 +59,7 @@ class MetricFormat:
     unit: str = ""
 
     def text(self, measured: Measured) -> str:
-        """Return for example ``Top1 91.00 %``."""
+        """Return, for example, ``Top1 91.00 %``."""
         unit = f" {self.unit}" if self.unit else ""
         return f"{self.name} {measured.metrics[self.key]:.{self.digits}f}{unit}"
 
@@ -67,24 +67,24 @@ class MetricFormat:
 class Task(ABC):
     """One kind of learning problem: loss, metrics, lines, and what is best.
 
-    Targets come as the data set gives them, inputs and outputs in real numbers (1.0 is 128 steps).
+    Targets are in the dataset's form, inputs and outputs are real numbers (1.0 is 128 steps).
     """
 
     name: ClassVar[str]
-    """As a data set entry spells it."""
+    """Name in a dataset entry."""
     main_metric: ClassVar[MetricFormat]
     """The metric that plots and short messages show."""
     reference_key: ClassVar[str] = "top1"
-    """What checkpoints of the reference call that metric in ``extras``."""
+    """Name of that metric in the ``extras`` of the reference's checkpoints."""
     has_classes: ClassVar[bool] = False
     """Whether there is a confusion matrix."""
     measures_training: ClassVar[bool] = True
-    """Whether training batches are measured too, as ``--show-train-accuracy`` says."""
+    """Whether training batches are measured too, according to ``--show-train-accuracy``."""
     has_final_test: ClassVar[bool] = True
     """Whether training ends with a pass over the test set."""
 
     ragged_targets: ClassVar[bool] = False
-    """Whether processes may have targets of different lengths, which zeros behind them do not change."""
+    """Whether processes may have targets of different lengths, to which zeros can be appended."""
 
     def __init__(self, context: TaskContext) -> None:
         self.context = context
@@ -95,15 +95,15 @@ class Task(ABC):
     # -- the model --------------------------------------------------------------------------------------------------
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return the keywords for the model that depend on the task. spec: training, section 1.1."""
+        """Return the model's keyword arguments that depend on the task."""
         return {"num_classes": len(self.context.entry.labels)}
 
     def attach(self, model: nn.Module) -> None:
-        """Take note of the complete model."""
+        """Prepare for the complete model."""
         self._scale = output_scale(model, self.context.simulate)
 
     def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:  # noqa: B027
-        """Create what is trained beside the model; `extras` are those of the checkpoint that is continued."""
+        """Create what is trained besides the model; `extras` are those of the checkpoint that is continued."""
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch."""
@@ -111,7 +111,7 @@ class Task(ABC):
             self.soft_targets.start_epoch(epoch)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs beside the model, to be given to :meth:`start_training`."""
+        """Return what a checkpoint needs in addition to the model; :meth:`start_training` takes it."""
         return {}
 
     @property
@@ -122,10 +122,10 @@ class Task(ABC):
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def targets(self, target: Any) -> Any:
-        """Turn the targets of a batch, as the data set gives them, into what the other methods take."""
+        """Convert the targets of a batch from the dataset's form to that of the other methods."""
         if not isinstance(target, Tensor):
             raise Ai8xError(
-                f"a target of the data set is a {type(target).__name__}, for {self.name} it must be numbers"
+                f"a target of the dataset is a {type(target).__name__}, for {self.name} it must be a tensor of numbers"
             )
         return target
 
@@ -134,11 +134,11 @@ class Task(ABC):
         return world.gather(self.targets(target), total, ragged=self.ragged_targets)
 
     def real_outputs(self, output: Any) -> Any:
-        """Turn what the model returns into what :meth:`loss` and the meter take. spec: training, section 9.2."""
+        """Convert the model's outputs to those that :meth:`loss` and the meter take."""
         ratio = self.context.settings.out_fold_ratio
         if not isinstance(output, Tensor):
             found = f"the model returns a {type(output).__name__}, for {self.name} it must be one tensor"
-            raise Ai8xError(found, fix="do model and data set belong together?")
+            raise Ai8xError(found, fix="check that the model matches the dataset")
         real = output * self._scale if self.context.simulate else output
         return real if ratio == 1 else _unfolded(real, ratio)
 
@@ -154,7 +154,7 @@ class Task(ABC):
         return BatchLoss(loss, loss)
 
     def skip(self, target: Any) -> str | None:
-        """Say why an evaluation cannot count a batch; None if it can."""
+        """Return why an evaluation cannot count a batch; None if it can."""
         return None
 
     # -- a pass -----------------------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ class Task(ABC):
 
     @abstractmethod
     def rank(self, measured: Measured) -> tuple[float, ...]:
-        """Return what orders results; the largest is best. spec: training, section 4.6."""
+        """Return the numbers that order results; the largest is best."""
 
     @abstractmethod
     def summary_line(self, measured: Measured) -> str:
@@ -183,11 +183,11 @@ class Task(ABC):
         """Return the line about the best epoch so far; `parameters` are the weights that are not zero."""
 
     def report(self, score: Score) -> list[str]:
-        """Return what is said about a pass after the summary line."""
+        """Return the lines about a pass that follow the summary line."""
         return []
 
     def draw(self, score: Score, folder: Path, title: str) -> None:  # noqa: B027
-        """Draw the last score of a run into files in `folder`; matplotlib is there."""
+        """Draw the last score of a run into files in `folder`; matplotlib is installed."""
 
 
 def spaced(items: Sequence[str], gap: int = 4) -> str:

@@ -1,4 +1,4 @@
-"""Boxes, priors and objects of images as tensors. spec: training, section 8.3.
+"""Boxes, priors and objects of images as tensors.
 
 Corner boxes are (x0, y0, x1, y1), center boxes (cx, cy, w, h), both relative to the image, 0 … 1. The objects of N
 images are one tensor (N, M, 4 + 2K + 1): a corner box, K key points, and the label, which is 0 where an image has fewer
@@ -40,14 +40,14 @@ def centers(boxes: Tensor) -> Tensor:
 
 
 def encode(boxes: Tensor, priors: Tensor) -> Tensor:
-    """Return corner boxes (…, P, 4) as the network gives them, relative to center priors (P, 4)."""
+    """Return corner boxes (…, P, 4) as the network outputs them, relative to center priors (P, 4)."""
     box = centers(boxes)
     center = (box[..., :2] - priors[:, :2]) * _CENTER / priors[:, 2:]
     return torch.cat([center, (box[..., 2:] / priors[:, 2:] + 1e-7).log() * _SIZE], dim=-1)
 
 
 def decode(codes: Tensor, priors: Tensor) -> Tensor:
-    """Return the corner boxes of what the network gives (…, P, 4)."""
+    """Return the corner boxes of the network's outputs (…, P, 4)."""
     center = codes[..., :2] * priors[:, 2:] / _CENTER + priors[:, :2]
     return corners(torch.cat([center, (codes[..., 2:4] / _SIZE).exp() * priors[:, 2:]], dim=-1))
 
@@ -63,9 +63,9 @@ def overlaps(first: Tensor, second: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image: corner boxes (D, 4), labels (D,) from 1, scores (D,), the best first.
+    """Detections in one image: corner boxes (D, 4), labels (D,) from 1, scores (D,), the best first.
 
-    `priors` (D,) tells which prior each is from. Nothing found is D = 0.
+    `priors` (D,) are the numbers of their priors. D is 0 if nothing was detected.
     """
 
     boxes: Tensor
@@ -78,11 +78,11 @@ class Detections:
 def detect(
     codes: Tensor, scores: Tensor, priors: Tensor, *, min_score: float, max_overlap: float, top_k: int
 ) -> list[Detections]:
-    """Return what locations (N, P, 4 + 2K) and class scores (N, P, classes) say is in N images.
+    """Return the detections in N images from locations (N, P, 4 + 2K) and class scores (N, P, classes).
 
     Candidates are visited in the order of their scores, over all classes; each that is left suppresses worse ones of
-    its class that overlap it by more than `max_overlap`. As at most `top_k` are wanted, there are as many steps, each
-    on all images at once.
+    its class that overlap it by more than `max_overlap`. At most `top_k` are returned, in as many steps, each on
+    all images at once.
     """
     likely = scores.softmax(dim=-1)
     boxes = decode(codes, priors)
@@ -107,7 +107,7 @@ def detect(
 
 
 def _suppress(candidates: Tensor, labels: Tensor, scores: Tensor, max_overlap: float, top_k: int) -> Tensor:
-    """Return which of the candidates (N, n), sorted by score with 0 behind the last one, are picked."""
+    """Return which of the candidates (N, n), sorted by score with 0 after the last one, are picked."""
     picked = torch.zeros_like(scores, dtype=torch.bool)
     is_open = scores > 0
     rows = torch.arange(len(scores), device=scores.device)

@@ -53,22 +53,26 @@ class ClassMeter(Meter):
 
 
 def check_classes(output: Tensor, target: Tensor, weights: Tensor | None = None) -> None:
-    """Say what is wrong with outputs (B, classes, …) for targets (B, …), if anything is."""
-    fix = "do model and data set belong together?"
+    """Raise Ai8xError if outputs (B, classes, …) do not fit targets (B, …)."""
+    fix = "check that the model matches the dataset"
     if output.dim() < 2 or output.shape[2:] != target.shape[1:] or len(output) != len(target):
         shapes = ("×".join(map(str, tensor.shape[1:])) or "1" for tensor in (output, target))
-        raise Ai8xError("the model gives {} per sample, which does not fit targets of {}".format(*shapes), fix=fix)
+        raise Ai8xError(
+            "the model has outputs of {} per sample, which do not fit targets of {}".format(*shapes), fix=fix
+        )
     classes = output.shape[1]
     if weights is not None and len(weights) != classes:
-        raise Ai8xError(f"the model tells {classes} classes apart, the data set has {len(weights)}", fix=fix)
+        raise Ai8xError(f"the model has {classes} outputs, the dataset {len(weights)} classes", fix=fix)
     low, high = int(target.min()), int(target.max())
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high
-        raise Ai8xError(f"the data set has a target {wrong}, the model tells classes 0 to {classes - 1} apart", fix=fix)
+        raise Ai8xError(
+            f"the dataset has a target {wrong}, the model has outputs for classes 0 to {classes - 1}", fix=fix
+        )
 
 
 class Classification(Task):
-    """One class per sample. spec: training, section 8.1."""
+    """One class per sample."""
 
     name = "classification"
     main_metric = MetricFormat("top1", "Top1", 2, "%")
@@ -82,7 +86,7 @@ class Classification(Task):
         self.classes = len(context.entry.labels)
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
-        """Return the cross entropy, weighted by class where the data set has weights."""
+        """Return the cross entropy, weighted by class where the dataset has weights."""
         try:
             loss: Tensor = self._criterion(output, target.long())
         except (IndexError, RuntimeError, ValueError):
@@ -116,7 +120,7 @@ class Classification(Task):
         return f"==> Best [{spaced([*items, f'Params: {parameters} on epoch: {epoch}'], 3)}]"
 
     def report(self, score: Score) -> list[str]:
-        """Return the confusion matrix, if it is wanted."""
+        """Return the confusion matrix, if it is requested."""
         return confusion_lines(score.confusion) if self.context.settings.confusion else []
 
     def draw(self, score: Score, folder: Path, title: str) -> None:

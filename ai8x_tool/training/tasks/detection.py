@@ -1,4 +1,4 @@
-"""Object detection: MultiBox loss, non-maximum suppression, mean average precision. spec: training, section 8.3."""
+"""Object detection: MultiBox loss, non-maximum suppression, mean average precision."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECTIONS = {"multi_box_loss": ("alpha", "neg_pos_ratio"), "nms": ("min_score", 
 
 @dataclass(frozen=True)
 class DetectionParameters:
-    """What loss and suppression need, by the names of the parameter file."""
+    """Parameters of loss and suppression, by the names of the parameter file."""
 
     alpha: float
     neg_pos_ratio: float
@@ -79,11 +79,11 @@ class Detection(Task):
         self._scales = (1.0, 1.0)
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return the number of classes with the background, and where the priors are to be."""
+        """Return the number of classes with the background, and the device for the priors."""
         return {"num_classes": len(self.context.entry.labels) + 1, "device": str(self.context.device)}
 
     def attach(self, model: nn.Module) -> None:
-        """Take the priors, and which outputs are wide."""
+        """Take the priors, and the scales of the outputs."""
         priors = getattr(model, "priors_cxcy", None)
         if not isinstance(priors, Tensor) or priors.dim() != 2 or priors.shape[1] != 4:
             raise Ai8xError(f"{type(model).__name__} has no priors_cxcy (P, 4), which object detection needs")
@@ -93,7 +93,7 @@ class Detection(Task):
             self._scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
 
     def targets(self, target: Any) -> Tensor:
-        """Return the objects of a batch, which collate functions give in several ways.
+        """Return the objects of a batch, which collate functions represent in several ways.
 
         Either (boxes, labels) or (boxes, key points, labels) for each image, or lists of boxes, perhaps key points, and
         labels, each with one tensor per image.
@@ -121,7 +121,7 @@ class Detection(Task):
             return part
         if part.shape[2] == count:
             return part.transpose(1, 2)
-        raise Ai8xError(f"the model gives {part.shape[1]} locations, but has {count} priors")
+        raise Ai8xError(f"the model has {part.shape[1]} locations, but {count} priors")
 
     def loss(self, output: tuple[Tensor, Tensor], target: Tensor, inputs: Tensor) -> Tensor:
         """Return the MultiBox loss."""
@@ -136,7 +136,7 @@ class Detection(Task):
         return PrecisionMeter(self.detect)
 
     def detect(self, output: tuple[Tensor, Tensor]) -> list[Detections]:
-        """Return what is found in each image of a batch."""
+        """Return the detections in each image of a batch."""
         options = self.parameters
         return detect(
             *output,
@@ -147,7 +147,7 @@ class Detection(Task):
         )
 
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
-        """Return the mean average precision at the end; on the way there it would take too long."""
+        """Return the mean average precision at the end; computing it earlier would take too long."""
         return {"mAP": meter.metrics()["map"] if last and meter.samples else None}
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
@@ -164,7 +164,7 @@ class Detection(Task):
         return f"==> Best [{spaced(items, 3)} on epoch: {epoch}]"
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some pictures with the boxes in them."""
+        """Draw some images with their boxes."""
         some = score.examples
         if some is None:
             return
@@ -180,12 +180,12 @@ class Detection(Task):
 
 
 def _by_image(target: Sequence[Sequence[Tensor]]) -> bool:
-    """Tell whether the entries are images, and not lists of boxes, key points and labels: those end with vectors."""
+    """Return whether the entries are images, not lists of boxes, key points and labels: those end with vectors."""
     return not (len(target) in (2, 3) and all(labels.dim() <= 1 for labels in target[-1]))
 
 
 def _scale(model: nn.Module, declaration: str) -> float:
-    """Return the factor to real numbers of an output that the model may declare wide. spec: section 9.2."""
+    """Return the factor to real numbers of an output that the model may declare wide."""
     declared = getattr(model, declaration, None)
     if not (declared() if callable(declared) else declared):
         return 1 / 128

@@ -1,4 +1,4 @@
-"""Learning from a teacher: its class probabilities, or its outputs themselves. spec: training, section 11."""
+"""Knowledge distillation: learning a teacher's class probabilities, or its outputs themselves."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from ai8x_tool.training.tasks.regression import shaped_like
 
 
 class Teacher:
-    """A trained model, in evaluation mode, that gives the answers to be learned."""
+    """A trained model, in evaluation mode, whose outputs are to be learned."""
 
     def __init__(self, context: TaskContext, arguments: dict[str, Any]) -> None:
         settings = context.settings
         if settings.kd_teacher is None or settings.kd_resume is None:
-            raise Ai8xError("a teacher without weights teaches nothing", fix="pass --kd-teacher and --kd-resume")
+            raise Ai8xError(
+                "knowledge distillation needs a trained teacher checkpoint", fix="pass --kd-teacher and --kd-resume"
+            )
         checkpoint = read_checkpoint(settings.kd_resume)
         check_architecture(settings.kd_teacher, checkpoint)
         if checkpoint.is_quantized:
             fix = "use the checkpoint it was made from"
-            raise Ai8xError("a teacher computes in real numbers, not in integers", where=str(checkpoint.path), fix=fix)
+            raise Ai8xError("the checkpoint of a teacher must not be quantized", where=str(checkpoint.path), fix=fix)
         model = build_model(
             settings.kd_teacher,
             context.entry,
@@ -56,11 +58,11 @@ class SoftTargets:
         self._active = False
 
     def start_epoch(self, epoch: int) -> None:
-        """Decide whether the teacher is asked."""
+        """Decide whether the teacher is used."""
         self._active = epoch >= self._settings.kd_start_epoch
 
     def extend(self, loss: Tensor, output: Tensor, inputs: Tensor) -> BatchLoss:
-        """Return the task's `loss` together with the teacher's part."""
+        """Return the task's `loss` together with the divergence from the teacher."""
         if not self._active:
             return BatchLoss(loss, loss)
         settings = self._settings
@@ -79,7 +81,7 @@ def soft_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Ten
 
 
 class RelationDistillation(Task):
-    """The teacher's outputs are the targets; a task of its own may add to the loss."""
+    """The teacher's outputs are the targets; an inner task may add to the loss."""
 
     name = "relation-based distillation"
     main_metric = MetricFormat("overall_loss", "Overall Loss", 5)
@@ -96,15 +98,15 @@ class RelationDistillation(Task):
         return True
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return those of the task that is behind."""
+        """Return those of the inner task."""
         return self._inner.model_arguments()
 
     def targets(self, target: Any) -> Any:
-        """Return the targets as the task behind takes them; without weight it takes none."""
+        """Return the targets as the inner task takes them; without weight it takes none."""
         return target if self.context.settings.kd_student_wt == 0 else self._inner.targets(target)
 
     def loss(self, output: Tensor, target: Any, inputs: Tensor) -> Tensor:
-        """Return the loss of the task that is behind, 0 if it has no weight."""
+        """Return the loss of the inner task, 0 if it has no weight."""
         if self.context.settings.kd_student_wt == 0:
             return output.new_zeros(())
         return self._inner.loss(output, target, inputs)

@@ -1,4 +1,4 @@
-"""Embeddings: equal classes close together, found by the nearest neighbour. spec: training, section 8.4."""
+"""Embeddings: equal classes close together, found by the nearest neighbour."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Embeddings(Task):
         return {**super().model_arguments(), **chosen}
 
     def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:
-        """Create the centres of the classes and their optimizer, or take them over."""
+        """Create the centres of the classes and their optimizer, or restore them."""
         settings = self.context.settings
         assert settings.dr is not None
         random = torch.Generator().manual_seed(seed)
@@ -96,7 +96,7 @@ class Embeddings(Task):
         return {"loss_weights": centers, "loss_optimizer_state_dict": self.optimizers[0].state_dict()}
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
-        """Return 0: classes that were not learned have no centre to be compared with."""
+        """Return 0: classes that were not learned have no centre for a comparison."""
         return output.new_zeros(())
 
     def training_loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> BatchLoss:
@@ -105,7 +105,7 @@ class Embeddings(Task):
         margin = math.radians(settings.scaf_margin)
         embeddings, classes = output.flatten(1), len(self.context.entry.labels)
         if embeddings.shape[1] != settings.dr:
-            raise Ai8xError(f"the model gives {embeddings.shape[1]} numbers per sample, --dr says {settings.dr}")
+            raise Ai8xError(f"the model has {embeddings.shape[1]} outputs per sample, but --dr is {settings.dr}")
         try:
             loss = arcface_loss(embeddings, target, self.centers, margin=margin, scale=settings.scaf_scale)
         except (IndexError, RuntimeError):

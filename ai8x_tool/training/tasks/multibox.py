@@ -1,4 +1,4 @@
-"""The MultiBox loss: boxes, key points and classes of priors against objects. spec: training, section 8.3."""
+"""MultiBox loss: boxes, key points and classes of priors against objects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class MultiBoxLoss:
-    """Loss for center `priors` (P, 4): `alpha` weighs locations, `neg_pos_ratio` says how many negatives count."""
+    """Loss for center `priors` (P, 4): `alpha` weighs locations, `neg_pos_ratio` limits the negatives that count."""
 
     priors: Tensor
     alpha: float
@@ -29,7 +29,7 @@ class MultiBoxLoss:
         losses = cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
         count = positive.sum()
         if not bool(count):
-            return losses.mean() + codes[:0].sum()  # whose gradient is 0: the locations are right, not out of use
+            return losses.mean() + codes[:0].sum()  # a gradient of 0: the locations are right, not unused
         return self._confidence(losses, positive) / count + self.alpha * self._locations(
             codes, objects, owner, positive
         )

@@ -1,4 +1,4 @@
-"""Reconstruction (autoencoders): the input is the target, and a large error an anomaly. spec: training, section 8.6."""
+"""Reconstruction (autoencoders): the input is the target, and a large error an anomaly."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ _NAMES = {
 class Reconstruction(Regression):
     """The network's input again. Targets are 0 for normal samples and anything else for anomalies.
 
-    Where the data set names both kinds, an evaluation tells them apart: an anomaly is what has a larger error than
-    ``--anomaly-percentile`` percent of the normal training samples.
+    If the dataset names both kinds, an evaluation distinguishes them: a sample is taken for an anomaly if its error is
+    larger than that of ``--anomaly-percentile`` percent of the normal training samples.
     """
 
     name = "reconstruction"
@@ -65,11 +65,13 @@ class Reconstruction(Regression):
         known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in predict(data.train)]
         errors = torch.cat(known).numpy()
         if not errors.size:
-            raise Ai8xError(f"{self.context.entry.name} has no normal training samples to compare anomalies with")
+            raise Ai8xError(
+                f"{self.context.entry.name} has no normal training samples, with which anomalies are compared"
+            )
         self.threshold = float(np.percentile(errors, self.context.settings.anomaly_percentile))
 
     def report(self, score: Score) -> list[str]:
-        """Return how well anomalies are told apart and, if it is wanted, the confusion matrix."""
+        """Return how well anomalies are recognized and, if it is requested, the confusion matrix."""
         if not score.confusion:
             return []
         items = [f"{name}: {score.metrics[key]:.4f}" for key, name in _NAMES.items()]
@@ -77,7 +79,7 @@ class Reconstruction(Regression):
         return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some inputs beside their reconstructions, and the errors of all samples."""
+        """Draw some inputs next to their reconstructions, and the errors of all samples."""
         some = score.examples
         if some is not None:
             draw_pairs(shaped_like(some.inputs, some.outputs), some.outputs, folder, title)
@@ -112,7 +114,7 @@ class ReconstructionMeter(Meter):
         self._anomalies.append(target.cpu() != NORMAL)
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean squared error and, with a threshold, how well anomalies are told apart."""
+        """Return the mean squared error and, with a threshold, how well anomalies are recognized."""
         errors = torch.cat(self._errors).double() if self._errors else torch.zeros(1)
         found = {"mse": float(errors.mean())}
         if self._threshold is None:
@@ -120,7 +122,7 @@ class ReconstructionMeter(Meter):
         return found | {"threshold": self._threshold} | anomaly_metrics(np.array(self.confusion(), np.int64))
 
     def score(self) -> Score:
-        """Return the result, with all errors to be drawn."""
+        """Return the result, with all errors for the plot."""
         score, some = super().score(), self.examples
         if some is None:
             return score
@@ -128,7 +130,7 @@ class ReconstructionMeter(Meter):
         return replace(score, examples=ErrorExamples(some.outputs, some.targets, some.inputs, errors, anomalies))
 
     def confusion(self) -> Counts:
-        """Return the counts [normal, anomaly][taken as normal, as an anomaly]; nothing without a threshold."""
+        """Return the counts [normal, anomaly][taken for normal, for an anomaly]; nothing without a threshold."""
         if self._threshold is None or not self._errors:
             return ()
         flagged, anomalies = torch.cat(self._errors) > self._threshold, torch.cat(self._anomalies)
@@ -142,7 +144,7 @@ def sample_errors(output: Tensor, inputs: Tensor) -> Tensor:
 
 
 def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """Return rates, 0 … 1, from counts [normal, anomaly][taken as normal, as an anomaly]; 0 where there is nothing."""
+    """Return rates, 0 … 1, from counts [normal, anomaly][taken for normal, for an anomaly]; 0 where undefined."""
     (true_negatives, false_positives), (false_negatives, true_positives) = confusion.tolist()
 
     def share(part: int, rest: int) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.example_plots import displayable, plot_curves, plot_numbers, plot_pictures
+from ai8x_tool.training.example_plots import displayable, plot_curves, plot_images, plot_numbers
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.base import MetricFormat, Task, spaced
 
@@ -35,7 +35,7 @@ class SquaredErrorMeter(Meter):
 
 
 class Regression(Task):
-    """Real numbers; targets are in the unit of the outputs, 1.0. spec: training, section 8.1."""
+    """Real numbers; targets are in the unit of the outputs, 1.0."""
 
     name = "regression"
     main_metric = MetricFormat("mse", "MSE", 5)
@@ -65,7 +65,7 @@ class Regression(Task):
         return f"==> Best [Top 1 (MSE): {measured.metrics['mse']:.5f}   Params: {parameters} on epoch: {epoch}]"
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some outputs beside what they are to be."""
+        """Draw some outputs next to their targets."""
         if score.examples is not None:
             draw_pairs(
                 shaped_like(score.examples.targets, score.examples.outputs), score.examples.outputs, folder, title
@@ -73,11 +73,11 @@ class Regression(Task):
 
 
 def draw_pairs(wanted: Tensor, found: Tensor, folder: Path, title: str) -> None:
-    """Draw pictures (N, C, H, W), curves (N, C, L) or numbers (N, K) into ``examples.png``."""
+    """Draw images (N, C, H, W), curves (N, C, L) or numbers (N, K) into ``examples.png``."""
     target, output, path = wanted.numpy(), found.numpy(), folder / "examples.png"
     if target.ndim == 4 and min(target.shape[2:]) > 1:
-        plot_pictures(
-            [(name, [displayable(one) for one in part]) for name, part in (("wanted", target), ("found", output))],
+        plot_images(
+            [(name, [displayable(one) for one in part]) for name, part in (("target", target), ("output", output))],
             path,
             title,
         )
@@ -91,5 +91,7 @@ def shaped_like(target: Tensor, output: Tensor) -> Tensor:
     """Return targets in type and shape of the outputs, which may have axes of length 1 more."""
     if target.numel() != output.numel():
         shapes = " and ".join("×".join(map(str, tensor.shape[1:])) or "1" for tensor in (output, target))
-        raise Ai8xError(f"outputs and targets differ in shape: {shapes}", fix="do model and data set belong together?")
+        raise Ai8xError(
+            f"outputs and targets differ in shape: {shapes}", fix="check that the model matches the dataset"
+        )
     return target.to(output.dtype).view_as(output)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ai8x_tool.training.example_plots import displayable, plot_pictures
+from ai8x_tool.training.example_plots import displayable, plot_images
 from ai8x_tool.training.metrics import Counts, Score
 from ai8x_tool.training.tasks.classification import Classification, ClassMeter
 
 
 class Segmentation(Classification):
-    """One class per pixel: outputs (B, classes, H, W), perhaps folded, targets (B, H, W). spec: training, 8.1, 8.5."""
+    """One class per pixel: outputs (B, classes, H, W), perhaps folded, targets (B, H, W)."""
 
     name = "segmentation"
 
@@ -21,23 +21,23 @@ class Segmentation(Classification):
         return SegmentationMeter(self.classes)
 
     def report(self, score: Score) -> list[str]:
-        """Return the intersection over union by class and, if it is wanted, the confusion matrix."""
+        """Return the intersection over union by class and, if it is requested, the confusion matrix."""
         shares = zip(self.context.entry.labels, intersection_over_union(score.confusion), strict=False)
         text = "    ".join(f"{label}: {share:.3f}" for label, share in shares if np.isfinite(share))
         return [f"==> mIoU: {score.metrics['mean_iou']:.3f}    IoU: {text}", *super().report(score)]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw the confusion matrix, and some maps beside what they are to be."""
+        """Draw the confusion matrix, and some maps next to their targets."""
         super().draw(score, folder, title)
         some = score.examples
         if some is None or some.inputs.dim() != 4 or some.outputs.dim() != 4:
             return
         columns = [
             ("input", [displayable(one) for one in some.inputs.numpy()]),
-            ("wanted", list(some.targets.numpy())),
-            ("found", list(some.outputs.argmax(dim=1).numpy())),
+            ("target", list(some.targets.numpy())),
+            ("output", list(some.outputs.argmax(dim=1).numpy())),
         ]
-        plot_pictures(columns, folder / "examples.png", title, self.classes)
+        plot_images(columns, folder / "examples.png", title, self.classes)
 
 
 class SegmentationMeter(ClassMeter):

@@ -66,8 +66,6 @@ void MXC_LP_EnterSleepMode(void);
 void MXC_LP_EnterLowPowerMode(void);
 void MXC_TMR_SW_Start(mxc_tmr_regs_t *timer);
 uint32_t MXC_TMR_SW_Stop(mxc_tmr_regs_t *timer);
-void LED_On(unsigned int led);
-void LED_Off(unsigned int led);
 int MXC_GPIO_Config(const mxc_gpio_cfg_t *cfg);
 void MXC_GPIO_OutSet(mxc_gpio_regs_t *port, uint32_t mask);
 void MXC_GPIO_OutClr(mxc_gpio_regs_t *port, uint32_t mask);

@@ -18,7 +18,7 @@ from tests.support.random_networks.choices import Choices
 INPUT, BUFFER = -1, -2
 _LARGE = 0x1_0001_0001_0001
 """Processors of the MAX78002 with large kernel memories: layers that use no others are placed from the end, where only
-the first one is sure of a place (spec: memory, section 3.8, quirks of the search)."""
+the first one is sure of a place: the search rounds down after it has tested columns, and gives up early."""
 
 
 def lowest(value):
@@ -295,7 +295,7 @@ class Draft:
 
 
 def kernel_columns(processors, channels_out, input_passes, area, bits, groups=1, pixels=1):
-    """Return an upper bound of the columns that kernels take in each processor. spec: network-yaml, section 5.6."""
+    """Return an upper bound of the columns that kernels take in each processor."""
     per_byte, rounds = 8 // abs(bits), passes(channels_out)
     first = lowest(processors) // 4 * 4 if rounds > 1 else lowest(processors)
     span = processors.bit_length() - first

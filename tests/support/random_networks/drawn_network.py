@@ -57,8 +57,9 @@ class DrawnNetwork:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.yaml"
             path.write_text(yaml.safe_dump(self.content, sort_keys=False))
-            settings = SynthesizeSettings(str(path), self.device.name, output=Path(folder) / "out", **self.options)
-            chosen, project = settings.synthesis_options(), settings.project_options()
+            place = {"network": str(path), "device": self.device.name, "output": Path(folder) / "out"}
+            settings = SynthesizeSettings(**place, **self.options)
+            chosen, project = synthesis_options(settings), project_options(settings)
             description = read_description(path, self.device, QUIET, skip_layers=chosen.skip_yaml_layers)
         parameters = load_parameters(description, self.checkpoint(), self.device, QUIET, chosen.parameters)
         described = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)

@@ -13,7 +13,7 @@ _MOST_PASSES = 15
 
 
 def rolling_words(tensor: Tensor, *, chw=False):
-    """Return an upper bound of the words in a streaming layer's rolling buffer. spec: registers, section 8."""
+    """Return an upper bound of the words in a streaming layer's rolling buffer."""
     return (8 * (tensor.columns + 4) + 60) * tensor.passes * (12 if chw else 1)
 
 

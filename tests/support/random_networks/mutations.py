@@ -25,7 +25,7 @@ TEXTS = ("", "0", "1", "-1", "all", "x", "0x2580", "2.5", "1.2.3", "0,1", "none"
 DTYPES = (np.float16, np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint8, np.bool_)
 _PATHS = {
     *("network", "device", "checkpoint", "sample_input", "output", "test_dir", "check", "explain", "weight_input"),
-    "bias_input",
+    *("bias_input", "templates"),
 }
 _OPTIONS = tuple(field for field in fields(SynthesizeSettings) if field.name not in _PATHS)
 

@@ -1,4 +1,4 @@
-"""Losses and metrics of the tasks against plain formulas of the specification."""
+"""Losses and metrics of the tasks against plain formulas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.folding import fold, unfold
-from ai8x_tool.settings import TaskSettings
+from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.metrics import progress_line
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers

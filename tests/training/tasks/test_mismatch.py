@@ -1,4 +1,4 @@
-"""Models and data sets that do not fit each other are named in one line, whatever the task."""
+"""Models and datasets that do not fit each other are named in one line, whatever the task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings import TaskSettings
+from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 
@@ -23,11 +23,11 @@ def choose(task: str, **options: Any) -> Task:
 @pytest.mark.parametrize(
     ("shape", "targets", "words"),
     [
-        ((2, 3), [0, 3], "target 3, the model tells classes 0 to 2 apart"),
-        ((2, 3), [-1, 0], "target -1, the model tells classes 0 to 2 apart"),
-        ((2, 3), [[0, 1], [0, 1]], "gives 3 per sample, which does not fit targets of 2"),
-        ((2, 3, 4, 4), [0, 1], "gives 3×4×4 per sample, which does not fit targets of 1"),
-        ((2,), [0, 1], "gives 1 per sample"),
+        ((2, 3), [0, 3], "target 3, the model has outputs for classes 0 to 2"),
+        ((2, 3), [-1, 0], "target -1, the model has outputs for classes 0 to 2"),
+        ((2, 3), [[0, 1], [0, 1]], "outputs of 3 per sample, which do not fit targets of 2"),
+        ((2, 3, 4, 4), [0, 1], "outputs of 3×4×4 per sample, which do not fit targets of 1"),
+        ((2,), [0, 1], "outputs of 1 per sample"),
     ],
 )
 def test_classes(shape: tuple[int, ...], targets: list[Any], words: str) -> None:
@@ -39,7 +39,7 @@ def test_classes(shape: tuple[int, ...], targets: list[Any], words: str) -> None
 def test_class_weights() -> None:
     entry = DatasetEntry("Set", (3, 8, 8), ("a", "b"), lambda *_: pytest.fail(), class_weights=(1, 2))
     task = choose_task(TaskContext(TaskSettings(), entry, torch.device("cpu"), Console()))
-    with pytest.raises(Ai8xError, match="tells 3 classes apart, the data set has 2"):
+    with pytest.raises(Ai8xError, match="the model has 3 outputs, the dataset 2 classes"):
         task.loss(torch.zeros(1, 3), torch.tensor([0]), torch.zeros(1))
 
 
@@ -48,14 +48,14 @@ def test_anything_but_tensors(name: str) -> None:
     task = choose(name)
     with pytest.raises(Ai8xError, match=f"returns a tuple, for {name} it must be one tensor"):
         task.real_outputs((torch.zeros(1), torch.zeros(1)))
-    with pytest.raises(Ai8xError, match="a target of the data set is a list"):
+    with pytest.raises(Ai8xError, match="a target of the dataset is a list"):
         task.targets(["a"])
 
 
 def test_embeddings() -> None:
     task = choose("embeddings", dr=4)
     task.start_training(0, None)
-    with pytest.raises(Ai8xError, match="gives 6 numbers per sample, --dr says 4"):
+    with pytest.raises(Ai8xError, match="has 6 outputs per sample, but --dr is 4"):
         task.training_loss(torch.zeros(2, 6), torch.tensor([0, 1]), torch.zeros(2))
     with pytest.raises(Ai8xError, match="target 3"):
         task.training_loss(torch.ones(2, 4), torch.tensor([0, 3]), torch.zeros(2))

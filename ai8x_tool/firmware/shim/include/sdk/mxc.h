@@ -1,5 +1,6 @@
 /*
  * The part of the vendor's SDK that generated projects use: registers at their addresses, and the functions of sdk.c.
+ * It declares no more than the SDK's header of this name, for each core, so that what compiles here compiles there.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -147,31 +148,32 @@ typedef enum {
 
 extern uint32_t SystemCoreClock;
 
-int MXC_ICC_Enable(mxc_icc_regs_t *icc);
+void MXC_ICC_Enable(mxc_icc_regs_t *icc);
 int MXC_SYS_Clock_Select(mxc_sys_system_clock_t clock);
 int MXC_SYS_ClockSourceEnable(mxc_sys_system_clock_t clock);
 void MXC_SYS_ClockEnable(mxc_sys_periph_clock_t clock);
 void MXC_SYS_ClockDisable(mxc_sys_periph_clock_t clock);
 void SystemCoreClockUpdate(void);
 int MXC_Delay(uint32_t us);
-int MXC_TMR_Delay(mxc_tmr_regs_t *timer, uint32_t us);
+void MXC_TMR_Delay(mxc_tmr_regs_t *timer, unsigned long us);
 void MXC_TMR_SW_Start(mxc_tmr_regs_t *timer);
 unsigned int MXC_TMR_SW_Stop(mxc_tmr_regs_t *timer);
 int MXC_GPIO_Config(const mxc_gpio_cfg_t *cfg);
 void MXC_GPIO_OutSet(mxc_gpio_regs_t *port, uint32_t mask);
 void MXC_GPIO_OutClr(mxc_gpio_regs_t *port, uint32_t mask);
-void LED_On(unsigned int led);
-void LED_Off(unsigned int led);
-int Debug_Init(void);
 
-void MXC_NVIC_SetVector(IRQn_Type irq, void (*handler)(void));
 void MXC_LP_EnterSleepMode(void);
 void MXC_LP_EnterLowPowerMode(void);
 void NVIC_EnableIRQ(IRQn_Type irq);
 void NVIC_DisableIRQ(IRQn_Type irq);
 void NVIC_ClearPendingIRQ(IRQn_Type irq);
+#ifndef AI8X_RISCV
+void MXC_NVIC_SetVector(IRQn_Type irq, void (*handler)(void));
+#endif
+#if defined(AI8X_RISCV) || defined(AI8X_HOST)
 void NVIC_EnableEVENT(IRQn_Type irq);
 void NVIC_ClearPendingEVENT(IRQn_Type irq);
+#endif
 
 #ifdef AI8X_HOST
 /* There is no such instruction here, nor anything to sleep for: see host.c. */

@@ -1,4 +1,4 @@
-"""A graph of operators as a picture; it needs matplotlib, which is optional."""
+"""Plot of a graph of operators; it needs matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMN, _ROW = 2.4, 0.62  # inches
 
 @dataclass(frozen=True)
 class GraphNode:
-    """A box of the picture, and the names of the data that go in and come out. `plain` boxes have no frame."""
+    """A box of the plot, and the names of its inputs and outputs. `plain` boxes have no frame."""
 
     label: str
     inputs: tuple[str, ...]

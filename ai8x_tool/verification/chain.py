@@ -21,8 +21,8 @@ from ai8x_tool.settings import EvaluateSettings
 from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import prepare_model
-from ai8x_tool.verify.firmware import FirmwareCheck, check_firmware
-from ai8x_tool.verify.models import (
+from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
+from ai8x_tool.verification.models import (
     LayerDistance,
     LayerEquality,
     compare_with_engine,
@@ -111,11 +111,12 @@ class Samples:
 
 
 def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Samples:
-    """Return the first `count` samples of the data set's test part."""
+    """Return the first `count` samples of the dataset's test split."""
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
-        raise Ai8xError(f"{count} samples: the test part of {entry.name} has {len(test)}", fix="choose fewer")
+        message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
+        raise Ai8xError(message, fix="choose fewer")
     values = test.batch(torch.arange(count))[0].numpy()
     values = values[..., None] if values.ndim == 3 else values
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}")
@@ -185,9 +186,7 @@ def _model_outputs(
 def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
     if int(np.prod(entry.input)) != samples.values[0].size:
         have, want = ("×".join(map(str, shape)) for shape in (samples.values.shape[1:], entry.input))
-        raise Ai8xError(
-            f"the sample is {have}, {entry.name} has {want}", fix="give the model's data set with --dataset"
-        )
+        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="give the model's dataset with --dataset")
     return tuple(entry.input)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry, Split
 from ai8x_tool.nn.folding import fold
-from ai8x_tool.settings import TaskSettings
+from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training import example_plots
 from ai8x_tool.training.example_plots import displayable
 from ai8x_tool.training.metrics import Score
@@ -116,7 +116,7 @@ def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert given[2][0].tolist() == [pytest.approx([0.3, 0.4, 0.7, 0.6, 2])]
 
 
-def test_inputs_become_pictures() -> None:
+def test_inputs_become_images() -> None:
     colors = torch.rand(3, 8, 12, generator=torch.Generator().manual_seed(2)) * 2 - 1
     expected = (colors.permute(1, 2, 0).numpy() + 1) / 2
     for ratio in (1, 2, 4):

@@ -1,0 +1,155 @@
+"""The commands of ``ai8x`` as Python functions with typed options and results.
+
+Every option of a command is a keyword; what is not given comes from the settings file, then from the recipe, then from
+the built-in defaults. All raise Ai8xError, with one line, for whatever a user can put right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ai8x_tool.calls import from_checkpoint, from_project, from_recipe
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.project import RunProjectSettings
+from ai8x_tool.settings.quantization import QuantizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.settings.training import TrainSettings
+from ai8x_tool.settings.verification import ChainSettings, VerifySettings
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.emulation import ProjectRun
+    from ai8x_tool.quantization import QuantizeResult
+    from ai8x_tool.quantization.rules import Clipping
+    from ai8x_tool.report.catalogue import Resource
+    from ai8x_tool.synthesis.synthesize import Synthesis
+    from ai8x_tool.training.evaluation import EvaluateResult
+    from ai8x_tool.training.results import TrainResult
+    from ai8x_tool.verification.chain import Proof
+
+
+@dataclass(frozen=True, eq=False)
+class SynthesizeResult:
+    """What was synthesized, and where it was written (None: nowhere).
+
+    `proof` is the verification of the whole chain, where that was asked for; `different` are the generated files that
+    differ from those of the project to compare with, None without one.
+    """
+
+    synthesis: Synthesis
+    folder: Path | None
+    proof: Proof | None = None
+    different: tuple[str, ...] | None = None
+
+
+@from_recipe(TrainSettings, "train")
+def train(settings: TrainSettings, console: Console) -> TrainResult:
+    """Train a model, first in floating point, then quantization-aware.
+
+    Raises TrainingInterruptedError on Ctrl-C, after writing a checkpoint of the last complete epoch.
+    """
+    from ai8x_tool.training.trainer import train
+
+    return train(settings, console)
+
+
+@from_checkpoint(QuantizeSettings)
+def quantize(source: Path, target: Path, settings: QuantizeSettings, console: Console) -> QuantizeResult:
+    """Quantize the trained checkpoint `source` into `target`; batch normalization of float checkpoints is folded."""
+    from ai8x_tool.device import find_device
+    from ai8x_tool.quantization import quantize
+    from ai8x_tool.quantization.samples import calibration
+    from ai8x_tool.resources import find_config
+
+    device, network = find_device(settings.device), settings.config_file
+    console.info(f"quantizing {source} for the {device.name}")
+    return quantize(
+        source,
+        target,
+        device,
+        console,
+        network=None if network is None else find_config("networks", network),
+        default_bits=settings.qat_weight_bits,
+        compact=settings.compact,
+        clipping=_clipping(settings, console),
+        calibration=calibration(settings, console) if settings.calibrates else None,
+    )
+
+
+def _clipping(settings: QuantizeSettings, console: Console) -> Clipping | None:
+    from ai8x_tool.quantization.rules import Clipping
+
+    method, scale, stddev = settings.clip_method, settings.scale, settings.stddev
+    if method is None:
+        return None
+    if method == "SCALE" and not scale:
+        console.warn("no --scale: 0.85 is used")
+    if method == "STDDEV" and not stddev:
+        console.warn("no --stddev: 2.0 is used")
+    return Clipping(method, scale or 0.85, stddev or 2.0)
+
+
+@from_recipe(EvaluateSettings, "evaluate")
+def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
+    """Evaluate a checkpoint on the test split of its dataset, with `simulate` in the accelerator's integers."""
+    from ai8x_tool.training.evaluation_run import evaluate_into_folder
+
+    return evaluate_into_folder(settings, console)
+
+
+@from_recipe(SynthesizeSettings, "synthesize")
+def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
+    """Turn a network description and a quantized checkpoint into a C project.
+
+    The project is written to `output`, or to the folder `prefix` in `test_dir`; without either it stays in memory.
+    """
+    from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
+
+    if settings.check is not None:
+        synthesis = build_project(settings, console)
+        return SynthesizeResult(synthesis, None, different=tuple(differing_files(synthesis.files, settings.check)))
+    if settings.explain is not None:
+        return SynthesizeResult(build_project(settings, console), None)
+    synthesis = build_verified_project(settings, console)
+    proof = _complete_proof(settings, synthesis, console) if settings.verify else None
+    write_synthesis(synthesis, settings)
+    return SynthesizeResult(synthesis, settings.folder, proof)
+
+
+def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:
+    from ai8x_tool.verification.run import verify_synthesis
+
+    proof = verify_synthesis(settings, synthesis, ChainSettings(), console)
+    if not proof.complete:
+        raise Ai8xError(proof.text())
+    return proof
+
+
+@from_recipe(VerifySettings, "synthesize", projects=True)
+def verify(settings: VerifySettings, console: Console) -> Proof:
+    """Verify the whole chain: trained ≈ quantized ≡ integer engine ≡ virtual device ≡ firmware.
+
+    Takes what `synthesize` takes; in place of the recipe also the folder of a project, which must then be exactly what
+    its settings generate. A broken link is part of the result.
+    """
+    from ai8x_tool.verification.run import verify
+
+    return verify(settings, console)
+
+
+@from_project(RunProjectSettings)
+def run(project: Path, settings: RunProjectSettings, console: Console) -> ProjectRun:
+    """Compile a project unchanged and run its firmware in emulation, on the virtual device, or on this computer."""
+    from ai8x_tool.emulation import run_project
+
+    return run_project(project, settings, console)
+
+
+def list_resources(kind: str, console: Console | None = None) -> tuple[Resource, ...]:
+    """Return all ``models``, ``datasets``, ``recipes``, ``networks``, ``devices`` or ``operators``."""
+    from ai8x_tool.report.catalogue import catalogue
+
+    return tuple(catalogue(kind, console))

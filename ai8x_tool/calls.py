@@ -1,0 +1,173 @@
+"""Functions whose keyword options are the fields of a settings class."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
+
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import list_configs
+from ai8x_tool.settings.files import SETTINGS_FILE
+from ai8x_tool.settings.option import Settings, options_of
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.values import typed
+
+P = ParamSpec("P")
+S = TypeVar("S", bound=Settings)
+R = TypeVar("R")
+Result_co = TypeVar("Result_co", covariant=True)
+
+
+class FromRecipe(Protocol[P, Result_co]):
+    """A function of a recipe, or of complete settings, and of options that come after a settings file and the recipe.
+
+    Without `console` it prints warnings only.
+    """
+
+    def __call__(
+        self,
+        recipe: str | Path | Settings | None = None,
+        settings: str | Path | None = None,
+        console: Console | None = None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result_co:
+        """Call the function."""
+
+
+class FromCheckpoint(Protocol[P, Result_co]):
+    """A function that makes a checkpoint, `target`, of another one. Without `console` it prints warnings only."""
+
+    def __call__(
+        self,
+        source: str | Path,
+        target: str | Path,
+        recipe: str | None = None,
+        console: Console | None = None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result_co:
+        """Call the function."""
+
+
+class FromProject(Protocol[P, Result_co]):
+    """A function of a project's folder. Without `console` it prints warnings only."""
+
+    def __call__(
+        self, project: str | Path, console: Console | None = None, *args: P.args, **kwargs: P.kwargs
+    ) -> Result_co:
+        """Call the function."""
+
+
+def from_recipe(
+    cls: Callable[P, S], section: str, *, projects: bool = False
+) -> Callable[[Callable[[S, Console], R]], FromRecipe[P, R]]:
+    """Turn a function of settings into one of a recipe and options; `section` is the recipe's.
+
+    With `projects` the folder of a project may take the place of the recipe.
+    """
+
+    def decorate(function: Callable[[S, Console], R]) -> FromRecipe[P, R]:
+        def call(
+            recipe: str | Path | Settings | None = None,
+            settings: str | Path | None = None,
+            console: Console | None = None,
+            *args: P.args,
+            **options: P.kwargs,
+        ) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), section, recipe, settings, options, projects=projects)
+            return function(chosen, console or quiet())
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def from_checkpoint(
+    cls: Callable[P, S],
+) -> Callable[[Callable[[Path, Path, S, Console], R]], FromCheckpoint[P, R]]:
+    """Turn a function of two files and settings into one that takes options and, for its samples, a recipe."""
+
+    def decorate(function: Callable[[Path, Path, S, Console], R]) -> FromCheckpoint[P, R]:
+        def call(
+            source: str | Path,
+            target: str | Path,
+            recipe: str | None = None,
+            console: Console | None = None,
+            *args: P.args,
+            **options: P.kwargs,
+        ) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), "quantize", recipe, None, options)
+            return function(Path(source), Path(target), chosen, console or quiet())
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], R]], FromProject[P, R]]:
+    """Turn a function of a project and settings into one that takes options."""
+
+    def decorate(function: Callable[[Path, S, Console], R]) -> FromProject[P, R]:
+        def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), "run", None, None, options)
+            return function(Path(project), chosen, console or quiet())
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def chosen_settings(
+    cls: type[S],
+    section: str,
+    recipe: str | Path | Settings | None,
+    settings_file: str | Path | None,
+    given: Mapping[str, Any],
+    *,
+    projects: bool = False,
+) -> S:
+    """Return the settings that a call asks for.
+
+    `recipe` may be complete settings or, with `projects`, the folder of a project: then its own settings file is read,
+    and its files are those to compare with.
+    """
+    if isinstance(recipe, cls):
+        return dataclasses.replace(recipe, **typed(given, options_of(cls), None))
+    file = None if settings_file is None else Path(settings_file)
+    if projects and isinstance(recipe, str | Path) and _is_project(Path(recipe)):
+        own = file or Path(recipe) / SETTINGS_FILE
+        return resolve(cls, section, None, own, {"check": recipe, **given})
+    return resolve(cls, section, None if recipe is None else str(recipe), file, given)
+
+
+def _is_project(folder: Path) -> bool:
+    """Tell a project from a recipe; raises Ai8xError for a folder that is neither."""
+    if (folder / SETTINGS_FILE).is_file():
+        return True
+    if folder.is_dir() and str(folder) not in list_configs("recipes"):
+        raise Ai8xError(f"not a project: it has no {SETTINGS_FILE}", where=str(folder), fix="generate it again")
+    return False
+
+
+def quiet() -> Console:
+    """Return a console that prints warnings only."""
+    return Console(verbosity=-1)
+
+
+def _described(call: Any, function: Callable[..., Any], cls: Any) -> Any:
+    """Return `call` with the name and the text of `function`, and the options of `cls` in its signature."""
+    functools.update_wrapper(call, function, ("__module__", "__name__", "__qualname__", "__doc__"))
+    own = [
+        p
+        for p in inspect.signature(call, follow_wrapped=False).parameters.values()
+        if p.kind is p.POSITIONAL_OR_KEYWORD
+    ]
+    options = [p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    call.__signature__ = inspect.Signature([*own, *options])
+    return call

@@ -1,0 +1,257 @@
+"""Commands made from the settings that declare their options."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from typer.core import TyperArgument, TyperCommand, TyperOption
+
+from ai8x_tool.cli.common import MessageSettings, guarded, make_console
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.option import Legacy, Option, Settings, options_of
+
+S = TypeVar("S", bound=Settings)
+Completion = Callable[[click.Context, "list[str]", str], "list[str]"]
+
+_TYPES: dict[type, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.STRING}
+_METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
+_WIDEST_CHOICE = 16
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A positional argument; `named_in` is the folder of resources whose names the shell completes."""
+
+    name: str
+    help: str
+    metavar: str
+    optional: bool = False
+    named_in: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+RECIPE = Argument(
+    "recipe",
+    "Recipe: a file, or a name in configs/recipes (see `ai8x list recipes`).",
+    "[RECIPE]",
+    optional=True,
+    named_in="configs/recipes",
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was given on the command line, by name; what was not given is absent."""
+
+    values: Mapping[str, Any]
+
+    def of(self, settings: type[Settings]) -> dict[str, Any]:
+        """Return the given options of `settings`."""
+        return {name: value for name, value in self.values.items() if name in options_of(settings)}
+
+    def settings(self, cls: type[S]) -> S:
+        """Return settings that take nothing from recipes and files."""
+        return cls(**self.of(cls))
+
+    def resolved(self, cls: type[S], section: str, *, projects: bool = False) -> S:
+        """Return the settings that the recipe, the settings file and the command line ask for."""
+        from ai8x_tool.calls import chosen_settings
+
+        recipe, file = self.get("recipe"), self.get("settings")
+        return chosen_settings(cls, section, recipe, file, self.of(cls), projects=projects)
+
+    def get(self, name: str) -> Any:
+        """Return one value, None if it was not given."""
+        return self.values.get(name)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: what it does with what was given, and the settings that declare its options.
+
+    The first settings are those of the command's stage; they order the panels of ``--help`` and say which options of
+    old scripts are accepted. Options in `ignored` are accepted without effect. `examples` end the help; they work as
+    they stand.
+    """
+
+    run: Callable[[Given, Console], None]
+    settings: tuple[type[Settings], ...] = ()
+    arguments: tuple[Argument, ...] = ()
+    details: str = ""
+    examples: tuple[str, ...] = ()
+    from_recipe: bool = True
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def stage(self) -> type[Settings]:
+        """The settings of the command's stage."""
+        return self.settings[0] if self.settings else Settings
+
+    @property
+    def in_files(self) -> frozenset[str]:
+        """The names of the options that settings files, recipes and Python know, too."""
+        return frozenset(options_of(self.stage))
+
+    def options(self) -> list[Option]:
+        """Return all options by panel, in the order of ``--help``."""
+        found = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
+        order = list(dict.fromkeys([*self.stage.panels, *(o.panel for o in found if o.panel)]))
+        return sorted(found, key=lambda option: order.index(option.panel or order[0]))
+
+    def build(self, name: str, summary: str) -> TyperCommand:
+        """Return the command for click."""
+        shown = [*map(_argument, self.arguments), *(p for option in self.options() for p in self._parameters(option))]
+        hidden = [_legacy(old) for old in self.stage.legacy]
+        return _CommandWithOptions(
+            name,
+            params=[*shown, *hidden],
+            callback=self._call,
+            help=f"{summary}\n\n{self.details}".strip(),
+            epilog="\n\n".join(["Examples:", *(f"[bold]{example}[/]" for example in self.examples)]),
+        )
+
+    def _parameters(self, option: Option) -> Iterator[click.Parameter]:
+        panel = option.panel or self.stage.panels[0]  # what all commands with a recipe have is shown first
+        hidden = option.name in self.ignored
+        yield _option(option, panel, required=option.required and not self.from_recipe, hidden=hidden)
+        if option.off and option.value.kind is not bool:
+            text = f"Unset {option.names[0]}, which a recipe may set."
+            declared = [_unset(option.name), *option.off]
+            yield TyperOption(
+                param_decls=declared, is_flag=True, default=None, help=text, rich_help_panel=panel, hidden=hidden
+            )
+
+    def _call(self, **values: Any) -> None:
+        given = {name: value for name, value in values.items() if value not in (None, ())}
+        for option in self.options():
+            if given.pop(_unset(option.name), False):
+                given[option.name] = None
+        console = make_console(Given(given).settings(MessageSettings))
+
+        def work() -> None:
+            self._warn_without_effect(given, console)
+            self.run(Given(given), console)
+
+        guarded(console, work)
+
+    def _warn_without_effect(self, given: Mapping[str, Any], console: Console) -> None:
+        """Refuse, or name in one warning, the given options that do nothing; scripts that are quiet know."""
+        used = []
+        for old in self.stage.legacy:
+            spelling = given.get(_legacy_name(old))
+            if spelling is not None and old.reason is not None:
+                raise Ai8xError(old.reason, fix=old.fix)
+            if spelling is not None and not old.implied:
+                used.append(old.names[1] if spelling is False else old.names[0])
+        used += [option.names[0] for option in self.options() if option.name in self.ignored and option.name in given]
+        if used and console.verbosity >= 0:
+            console.warn(f"without effect: {', '.join(used)}")
+
+
+class _CommandWithOptions(TyperCommand):
+    """A command whose ``--help`` shows one spelling of each option, beside all that are accepted."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        shown = copy.copy(self)
+        shown.params = [_as_shown(parameter) for parameter in self.params]
+        TyperCommand.format_help(shown, ctx, formatter)
+
+
+class _DeclaredOption(TyperOption):
+    """An option of click that knows what was declared."""
+
+    declared: Option
+
+
+def _option(option: Option, panel: str, *, required: bool, hidden: bool) -> click.Parameter:
+    declaration, kind = option.declaration, option.value.kind
+    flag = kind is bool
+    names = [*option.names, *declaration.aliases]
+    off = [f" /{name}" for name in option.off] if flag else []
+    made = _DeclaredOption(
+        param_decls=[option.name, *names, *off],
+        type=None if flag else click.STRING if option.value.several else _TYPES[kind],
+        is_flag=True if flag else None,
+        multiple=declaration.repeatable,
+        required=required,
+        default=None,
+        help=option.text(),
+        metavar=None if flag else metavar(option),
+        hidden=hidden,
+        rich_help_panel=panel,
+        autocompletion=_completion(option.value.choices, declaration.named_in),
+    )
+    made.declared = option
+    return made
+
+
+def _argument(argument: Argument) -> click.Parameter:
+    made = TyperArgument(
+        param_decls=[argument.name],
+        type=click.Choice(argument.choices) if argument.choices else click.STRING,
+        required=not argument.optional,
+        default=None,
+        metavar=argument.metavar,
+        show_default=False,
+        autocompletion=_completion(argument.choices, argument.named_in),
+    )
+    made.help = argument.help  # click 8.5 forgets the one that typer gives it
+    return made
+
+
+def _legacy(old: Legacy) -> click.Parameter:
+    flag = old.kind is bool
+    off = [f" /{name}" for name in old.names if flag and name.startswith("--no-") and name != old.names[0]]
+    names = [name for name in old.names if f" /{name}" not in off]
+    kind = None if flag else _TYPES[old.kind]
+    return TyperOption(
+        param_decls=[_legacy_name(old), *names, *off], type=kind, is_flag=flag or None, default=None, hidden=True
+    )
+
+
+def _legacy_name(old: Legacy) -> str:
+    return "legacy" + old.names[0].replace("-", "_")
+
+
+def _unset(name: str) -> str:
+    return f"unset_{name}"
+
+
+def metavar(option: Option) -> str:
+    """Return what stands for the value of an option in help."""
+    if option.declaration.metavar is not None:
+        return option.declaration.metavar
+    choices = "|".join(option.value.choices)
+    if choices:
+        return choices if len(choices) <= _WIDEST_CHOICE else "NAME"
+    return _METAVARS[option.value.kind]
+
+
+def _as_shown(parameter: click.Parameter) -> click.Parameter:
+    """Return an option with the spellings to show: no aliases, and of flags the one that changes the default."""
+    if not isinstance(parameter, _DeclaredOption):
+        return parameter
+    shown, names = copy.copy(parameter), parameter.declared.shown
+    shown.secondary_opts = [name for name in names if name in parameter.secondary_opts and len(names) > 1]
+    shown.opts = [name for name in names if name not in shown.secondary_opts]
+    return shown
+
+
+def _completion(choices: tuple[str, ...], named_in: str | None) -> Completion | None:
+    if choices:
+        return lambda _context, _arguments, start: [choice for choice in choices if choice.startswith(start)]
+    if named_in is None:
+        return None
+
+    def names(_context: click.Context, _arguments: list[str], start: str) -> list[str]:
+        from ai8x_tool.resources import list_names
+
+        return [name for name in list_names(named_in) if name.startswith(start)]
+
+    return names

@@ -1,0 +1,109 @@
+"""Options of ``ai8x evaluate``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.settings.model import MODEL_AND_DATA, OUTPUT, ComputerSettings, DataSettings, RunSettings
+from ai8x_tool.settings.option import Legacy, Settings, option, require, required
+from ai8x_tool.settings.task import TaskSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedModelSettings(Settings):
+    """The checkpoint, and the model that it belongs to."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    checkpoint: Path = required(
+        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from",), metavar="FILE"
+    )
+    model: str | None = option(
+        None,
+        "Name of the model; `ai8x list models` shows all.",
+        "--model",
+        "-a",
+        aliases=("--arch",),
+        default="that of the checkpoint",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSettings(Settings):
+    """Saving a sample for known-answer tests; in 8-bit mode only."""
+
+    panel: ClassVar[str] = "Sample for known-answer tests"
+
+    save_sample: int | None = option(
+        None, "With --8bit, save the input with this number of the first mini-batch.", metavar="N"
+    )
+    save_sample_file: Path | None = option(
+        None, "File to save the sample to.", metavar="FILE", default="sample_<dataset>.npy"
+    )
+    slice_sample: bool = option(False, "Save only the first three channels of the sample.")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require((self.save_sample or 0) >= 0, "save_sample", self.save_sample, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModeSettings(Settings):
+    """How the model is computed, and what the results are compared with.
+
+    With a `network` description, the 8-bit mode compares every output with the integer engine, unless `engine` is off.
+    """
+
+    panel: ClassVar[str] = "Mode"
+
+    simulate: bool = option(
+        False, "Compute with integers as the accelerator does.", "--8bit", "-8", aliases=("--8-bit-mode",)
+    )
+    network: str | None = option(
+        None,
+        "Network description to compare with, in 8-bit mode: a file, or a name in configs/networks.",
+        aliases=("--config-file",),
+        metavar="FILE|NAME",
+        named_in="configs/networks",
+    )
+    engine: bool = option(True, "Do not compare the outputs of the 8-bit mode with the integer engine.")
+    batch_size: int = option(256, "Samples in a mini-batch.", "--batch-size", "-b")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSettings(
+    RunSettings, ComputerSettings, SampleSettings, ModeSettings, TaskSettings, DataSettings, TrainedModelSettings
+):
+    """All options of ``ai8x evaluate``. Without `model` the checkpoint's own is built; `out_dir` None: no files."""
+
+    panels: ClassVar[tuple[str, ...]] = (
+        *(MODEL_AND_DATA, "Mode", OUTPUT, "Sample for known-answer tests", "Computer", "Kind of problem"),
+        "Knowledge distillation",
+    )
+    legacy: ClassVar[tuple[Legacy, ...]] = (
+        Legacy(("--evaluate", "-e"), implied=True),
+        Legacy(("--deterministic", "--det"), implied=True),
+        Legacy(("--seed",), int, implied=True),
+        Legacy(("--validation-split", "--valid-size", "--vs"), float),
+        Legacy(("--qat-policy",), str),
+        Legacy(("--compiler-mode",), str),
+        Legacy(("--tensorboard", "--no-tensorboard", "--enable-tensorboard")),
+        Legacy(("--param-hist",)),
+        Legacy(("--pr-curves",)),
+        Legacy(("--embedding",)),
+    )
+
+    out_dir: Path | None = option(
+        Path("logs"),
+        "Folder in which the run's folder is created, or none to write no files.",
+        "--out-dir",
+        "-o",
+        metavar="FOLDER",
+        panel=OUTPUT,
+    )

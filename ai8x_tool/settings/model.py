@@ -1,0 +1,92 @@
+"""Options about model, data and computer that several stages share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.option import Settings, option, require, required
+
+MODEL_AND_DATA = "Model and data"
+OUTPUT = "Output"
+
+
+def device_option(**more: str) -> str:
+    """Declare the device."""
+    return option(
+        "MAX78000", "Device: MAX78000 or MAX78002; short forms such as 78000 and 85 are understood.", "--device", **more
+    )
+
+
+def data_option(**more: str) -> Path:
+    """Declare the folder of the datasets."""
+    return option(Path("data"), "Folder that holds all datasets.", "--data", metavar="FOLDER", **more)
+
+
+def rounding_option(**more: str) -> bool:
+    """Declare rounding in average pooling."""
+    text = "Round the results of average pooling instead of discarding their fractions."
+    return option(False, text, "--avg-pool-rounding", **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(Settings):
+    """How the model is built."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    device: str = device_option()
+    use_bias: bool = option(False, "Give the layers biases, where the model leaves that open.")
+    avg_pool_rounding: bool = rounding_option()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """The dataset, and where it is."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    dataset: str = required("Name of the dataset; `ai8x list datasets` shows all.", "--dataset")
+    data: Path = data_option()
+    truncate_testset: bool = option(False, "Use only the first sample of the test split.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputerSettings(Settings):
+    """Processors and processes that compute."""
+
+    panel: ClassVar[str] = "Computer"
+
+    cpu: bool = option(False, "Compute on the CPU even if there is a GPU.")
+    gpus: tuple[int, ...] | None = option(
+        None, "Numbers of the GPUs that may be used, separated by commas.", metavar="N,…", default="all"
+    )
+    workers: int = option(4, "Processes that prepare samples, for datasets that load single items.", "--workers", "-j")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSettings(Settings):
+    """What is reported beyond loss and metrics."""
+
+    panel: ClassVar[str] = OUTPUT
+
+    confusion: bool = option(False, "Show the confusion matrix after each pass over a validation or test split.")
+    clipping: bool = option(False, "Show the share of clipped weights and outputs of each layer.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """What a run is called, and how often it shows its progress."""
+
+    panel: ClassVar[str] = OUTPUT
+
+    name: str | None = option(None, "Name of the run; its folder and its files begin with it.", "--name", "-n")
+    print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.print_freq >= 1, "print_freq", self.print_freq, "at least 1")
+        if self.name and any(mark in self.name for mark in "/\\"):
+            raise Ai8xError(f"name {self.name!r} must not contain slashes", fix="use out_dir for the folder")

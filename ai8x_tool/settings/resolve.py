@@ -1,0 +1,44 @@
+"""Where the values of options come from: built-in default < recipe < settings file < what was given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.files import file_values, recipe_values
+from ai8x_tool.settings.option import Settings, options_of
+from ai8x_tool.settings.values import typed
+
+S = TypeVar("S", bound=Settings)
+_RECIPE = "evaluation_recipe"
+
+
+def resolve(
+    cls: type[S],
+    command: str,
+    recipe: str | None = None,
+    settings_file: Path | None = None,
+    given: Mapping[str, Any] | None = None,
+) -> S:
+    """Return the settings of `command`: built-in default < recipe < settings file < `given`.
+
+    `recipe` is a file or a name in ``configs/recipes``, of which the section `command` is read. Raises Ai8xError for
+    unknown options (with the closest known one and the file), values of another type, and options that are missing.
+    """
+    known = options_of(cls)
+    values: dict[str, Any] = {}
+    if recipe is not None:
+        values |= recipe_values(recipe, command, known)
+        if _RECIPE in known:
+            values.setdefault(_RECIPE, recipe)
+    if settings_file is not None:
+        values |= file_values(settings_file, known)
+    values |= typed(given or {}, known, None)
+    for name, option in known.items():
+        if option.required and name not in values:
+            what = name.replace("_", " ")
+            article = "an" if what[0] in "aeiou" else "a"
+            raise Ai8xError(f"{command} needs {article} {what}", fix=f"name a recipe or pass {option.names[0]}")
+    return cls(**values)

@@ -1,0 +1,85 @@
+"""Options of the kinds of learning problems, for training and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.model import ModelSettings, ReportSettings
+from ai8x_tool.settings.option import Settings, option, require
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProblemSettings(Settings):
+    """Which kind of learning problem it is, and what its loss and its metrics need."""
+
+    panel: ClassVar[str] = "Kind of problem"
+
+    regression: bool = option(False, "Train for real numbers instead of classes, with the mean squared error.")
+    out_fold_ratio: int = option(
+        1,
+        "Unfold the model's output by this ratio in both directions before loss and metrics.",
+        "--out-fold-ratio",
+        "-f",
+    )
+    anomaly_percentile: float = option(
+        99.0, "Percentage of the normal training samples whose error lies below the threshold of anomalies."
+    )
+    obj_detection: bool = option(False, "Detect objects in images.", aliases=("--enable-obj-detection",))
+    obj_detection_params: str | None = option(
+        None,
+        "Parameters of loss and suppression for object detection: a file, or a name in configs/detection.",
+        metavar="FILE|NAME",
+        named_in="configs/detection",
+    )
+    dr: int | None = option(None, "Learn embeddings of this length with the sub-centre ArcFace loss.")
+    scaf_margin: float = option(28.6, "Angular margin of the ArcFace loss in degrees.")
+    scaf_scale: float = option(64.0, "Scale of the ArcFace loss.")
+    scaf_lr: float = option(1e-4, "Learning rate of the class centres of the ArcFace loss.")
+    backbone_checkpoint: Path | None = option(
+        None, "Checkpoint with the weights of the model's frozen backbone.", metavar="FILE"
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.out_fold_ratio >= 1, "out_fold_ratio", self.out_fold_ratio, "at least 1")
+        require(0 < self.anomaly_percentile <= 100, "anomaly_percentile", self.anomaly_percentile, "in 0 … 100")
+        require(self.dr is None or self.dr >= 1, "dr", self.dr, "at least 1")
+        for key in ("scaf_scale", "scaf_lr"):
+            require(getattr(self, key) > 0, key, getattr(self, key), "above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistillationSettings(Settings):
+    """Learning from a trained teacher."""
+
+    panel: ClassVar[str] = "Knowledge distillation"
+
+    kd_teacher: str | None = option(None, "Model of the teacher.", metavar="MODEL")
+    kd_resume: Path | None = option(None, "Trained checkpoint of the teacher.", metavar="FILE")
+    kd_relationbased: bool = option(False, "Learn the teacher's outputs themselves, for example embeddings.")
+    kd_temperature: float = option(
+        1.0, "Temperature that softens the teacher's class probabilities.", aliases=("--kd-temp",)
+    )
+    kd_distill_wt: float = option(0.5, "Weight of the distillation loss.", aliases=("--kd-dw",))
+    kd_student_wt: float = option(0.5, "Weight of the task's own loss.", aliases=("--kd-sw",))
+    kd_teacher_wt: float = option(
+        0.0, "Weight of the teacher's own loss: teachers are not trained, so only 0 is accepted.", aliases=("--kd-tw",)
+    )
+    kd_start_epoch: int = option(0, "First epoch that learns from the teacher.")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.kd_temperature > 0, "kd_temperature", self.kd_temperature, "above 0")
+        for key in ("kd_distill_wt", "kd_student_wt", "kd_start_epoch"):
+            require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
+        require(self.kd_teacher_wt == 0, "kd_teacher_wt", self.kd_teacher_wt, "0: teachers are not trained")
+        if self.kd_relationbased and self.kd_teacher is None:
+            raise Ai8xError("kd_relationbased needs a teacher", fix="pass --kd-teacher")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSettings(DistillationSettings, ProblemSettings, ReportSettings, ModelSettings):
+    """Everything that decides about the model, its loss and its metrics."""

@@ -1,0 +1,236 @@
+"""Options of ``ai8x train``, by concern."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.model import (
+    MODEL_AND_DATA,
+    OUTPUT,
+    ComputerSettings,
+    DataSettings,
+    RunSettings,
+)
+from ai8x_tool.settings.option import Legacy, Settings, option, require, required
+from ai8x_tool.settings.task import TaskSettings
+
+TRAINING = "Training"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewModelSettings(Settings):
+    """The model that is trained."""
+
+    panel: ClassVar[str] = MODEL_AND_DATA
+
+    model: str = required("Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerSettings(Settings):
+    """The optimizer. Without optimizer or learning rate a warning names the ones that are used."""
+
+    panel: ClassVar[str] = TRAINING
+
+    optimizer: Literal["SGD", "Adam"] | None = option(None, "Optimizer.", default="SGD")
+    learning_rate: float | None = option(
+        None, "Initial learning rate.", "--lr", aliases=("--learning-rate",), default="0.1"
+    )
+    momentum: float = option(0.9, "Momentum of SGD.")
+    weight_decay: float = option(
+        1e-4, "Weight decay of the optimizer, Adam included.", "--wd", aliases=("--weight-decay",)
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
+        for key in ("momentum", "weight_decay"):
+            require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleSettings(Settings):
+    """How the learning rate develops."""
+
+    panel: ClassVar[str] = TRAINING
+
+    compress: str | None = option(
+        None,
+        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant.",
+        metavar="FILE|NAME",
+        named_in="configs/schedules",
+    )
+    warmup_epochs: int = option(0, "Epochs over which the learning rate rises from 0 to its initial value.")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "at least 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochSettings(Settings):
+    """Number of epochs, how their samples are split and batched, and what is measured on them."""
+
+    panel: ClassVar[str] = TRAINING
+
+    epochs: int = option(90, "Number of epochs.")
+    batch_size: int = option(256, "Samples in a mini-batch, of all processes together.", "--batch-size", "-b")
+    validation_split: float = option(
+        0.1,
+        "Share of the training samples that is held back for validation; with 0 the test split takes their place.",
+        "--validation-split",
+        aliases=("--valid-size", "--vs"),
+    )
+    show_train_accuracy: Literal["none", "last_batch", "full"] = option(
+        "last_batch", "Mini-batches of an epoch whose training accuracy is reported."
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        for key in ("epochs", "batch_size"):
+            require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
+        require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class QatSettings(Settings):
+    """Quantization-aware training.
+
+    `qat_policy` None means none of it; `activation_ranges` None leaves them to the checkpoint to start from, if any.
+    """
+
+    panel: ClassVar[str] = "Quantization"
+
+    qat_policy: str | None = option(
+        "default",
+        "Policy of quantization-aware training (QAT): a file, a name in configs/qat, or none.",
+        metavar="FILE|NAME",
+        default="the one named default",
+        named_in="configs/qat",
+    )
+    activation_ranges: Literal["measured", "fixed"] | None = option(
+        None,
+        "Ranges of the layers' outputs in QAT, ±1 or as measured when it starts.",
+        default="that of the checkpoint to start from, otherwise measured",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StartSettings(Settings):
+    """Where training starts."""
+
+    panel: ClassVar[str] = "Starting point"
+
+    resume_from: Path | None = option(None, "Continue the run that wrote this checkpoint.", metavar="FILE")
+    exp_load_weights_from: Path | None = option(None, "Start with the weights of this checkpoint.", metavar="FILE")
+    reset_optimizer: bool = option(False, "With --resume-from, forget the optimizer's state and start at epoch 0.")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        if self.resume_from and self.exp_load_weights_from:
+            raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="give one of them")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedSettings(Settings):
+    """Repeatability."""
+
+    panel: ClassVar[str] = "Repeatability"
+
+    deterministic: bool = option(False, "Give the same result in every run.", aliases=("--det",))
+    seed: int | None = option(
+        None, "Seed of all random numbers.", default="0 with --deterministic, otherwise drawn and logged"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistributionSettings(ComputerSettings):
+    """Training in several processes."""
+
+    panel: ClassVar[str] = "Computer"
+
+    distributed: bool = option(False, "Train in several processes; torchrun can start them, too.")
+    processes: int | None = option(None, "Number of processes of --distributed.", default="one per GPU")
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.processes is None or self.processes >= 1, "processes", self.processes, "at least 1")
+        if self.processes is not None and not self.distributed:
+            message = f"processes is {self.processes}, but training is not distributed"
+            raise Ai8xError(message, fix="add --distributed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompilerSettings(Settings):
+    """How the epochs are computed."""
+
+    panel: ClassVar[str] = "Computer"
+
+    precision: Literal["fp32", "bf16"] = option("fp32", "Arithmetic of the float epochs.")
+    compile: bool = option(False, "Train with torch.compile.")
+    compiler_mode: Literal["none", "default", "reduce-overhead", "max-autotune"] = option(
+        "default", "Mode of torch.compile.", default="the mode default"
+    )
+    compiler_backend: str = option("inductor", "Back end of torch.compile.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorBoardSettings(Settings):
+    """Event files for TensorBoard."""
+
+    panel: ClassVar[str] = "TensorBoard"
+
+    tensorboard: bool = option(False, "Write event files for TensorBoard.", aliases=("--enable-tensorboard",))
+    param_hist: bool = option(False, "Add histograms of all weights.")
+    pr_curves: bool = option(False, "Add a precision-recall curve for each class.")
+    embedding: bool = option(False, "Add outputs of the validation samples for the projector.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputSettings(RunSettings):
+    """Where a training run is kept."""
+
+    panel: ClassVar[str] = OUTPUT
+
+    out_dir: Path = option(
+        Path("logs"), "Folder in which the run's folder is created.", "--out-dir", "-o", metavar="FOLDER"
+    )
+    copy_output_folder: Path | None = option(None, "Copy the run's folder into this one at the end.", metavar="FOLDER")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(
+    TensorBoardSettings,
+    OutputSettings,
+    CompilerSettings,
+    DistributionSettings,
+    SeedSettings,
+    StartSettings,
+    QatSettings,
+    ScheduleSettings,
+    OptimizerSettings,
+    EpochSettings,
+    TaskSettings,
+    DataSettings,
+    NewModelSettings,
+):
+    """All options of ``ai8x train``. Functions ask for the part of them that they read."""
+
+    panels: ClassVar[tuple[str, ...]] = (
+        *(MODEL_AND_DATA, TRAINING, "Quantization", "Starting point", OUTPUT, "Computer", "Repeatability"),
+        *("Kind of problem", "Knowledge distillation", "TensorBoard"),
+    )
+    legacy: ClassVar[tuple[Legacy, ...]] = (
+        Legacy(
+            ("--evaluate", "-e"),
+            reason="train does not evaluate",
+            fix="use ai8x evaluate --model … --dataset … --checkpoint FILE",
+        ),
+        Legacy(("--pretrained",)),
+        Legacy(("--num-best-scores",), int),
+        Legacy(("--activation-stats", "--act-stats"), str),
+        Legacy(("--kd-pretrained",)),
+    )

@@ -1,0 +1,60 @@
+"""Options of ``ai8x verify``: everything that ``ai8x synthesize`` takes, and what to verify with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.model import data_option
+from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+
+VERIFICATION = "Verification"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChainSettings(Settings):
+    """What to verify with: `samples` test samples of the dataset in `data`, or the program's known-answer sample.
+
+    `trained` is the checkpoint before quantization. `firmware` None runs the compiled program where that is possible.
+    """
+
+    panel: ClassVar[str] = VERIFICATION
+
+    trained: Path | None = option(
+        None, "Checkpoint before quantization; shows how far quantization moved each layer.", metavar="FILE"
+    )
+    samples: int | None = option(
+        None,
+        "Verify with this many samples of the test split.",
+        "--samples",
+        "-n",
+        metavar="N",
+        default="the sample of the known-answer test",
+    )
+    data: Path = data_option()
+    firmware: bool | None = option(
+        None,
+        "Compile the project and run its firmware, too, or not.",
+        "--firmware",
+        default="if the packages for that are installed",
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        if self.samples is not None and self.samples < 1:
+            raise Ai8xError(f"samples {self.samples} must be at least 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifySettings(ChainSettings, SynthesizeSettings):
+    """All options of ``ai8x verify``. Nothing is written; `check` is a project that must be what is verified."""
+
+    panels: ClassVar[tuple[str, ...]] = (VERIFICATION, *SynthesizeSettings.panels)
+
+    @property
+    def uses_riscv(self) -> bool:
+        """True if the project runs on the RISC-V core, which alone can write the fast FIFO."""
+        return self.riscv or self.riscv_debug or self.riscv_exclusive or self.fast_fifo or self.fast_fifo_quad

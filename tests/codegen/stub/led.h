@@ -1,0 +1,5 @@
+#ifndef LED_H_
+#define LED_H_
+void LED_On(unsigned int led);
+void LED_Off(unsigned int led);
+#endif

@@ -1,0 +1,133 @@
+"""What settings classes declare about their options, and what is made of it."""
+
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, dataclass, fields
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import pytest
+
+from ai8x_tool.device import DEVICES
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import shipped
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.option import Settings, option, options_of, require, required
+from ai8x_tool.settings.project import DemoSettings, RunProjectSettings
+from ai8x_tool.settings.quantization import IdentitySettings, QuantizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.settings.training import OptimizerSettings, TrainSettings
+from ai8x_tool.settings.values import typed
+from ai8x_tool.settings.verification import VerifySettings
+
+STAGES = (TrainSettings, QuantizeSettings, EvaluateSettings, SynthesizeSettings, VerifySettings)
+ALL = (*STAGES, DemoSettings, RunProjectSettings, IdentitySettings)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part(Settings):
+    """A part."""
+
+    panel: ClassVar[str] = "One"
+
+    size: int = option(3, "Size of the thing.", "--size", "-s", aliases=("--extent",))
+    fast: bool = option(True, "Do it slowly.", needs="pipeline")
+
+    def check_values(self) -> None:
+        require(self.size > 0, "size", self.size, "above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole(Part):
+    """A whole."""
+
+    panel: ClassVar[str] = "Two"
+
+    name: str = required("Name of the thing.", "--name")
+    kind: Literal["a", "b", "c"] | None = option(None, "Kind of the thing.", default="that of the name")
+    folders: tuple[Path, ...] = option((), "Folders to search.", panel="Three")
+
+    def check_values(self) -> None:
+        require(self.name != "no", "name", self.name, "another one")
+
+
+def test_options_of_a_class() -> None:
+    found = options_of(Whole)
+    assert list(found) == ["size", "fast", "name", "kind", "folders"]
+    assert [o.panel for o in found.values()] == ["One", "One", "Two", "Two", "Three"]
+    assert [o.names for o in found.values()] == [
+        ("--size", "-s"),
+        ("--fast",),
+        ("--name",),
+        ("--kind",),
+        ("--folders",),
+    ]
+    assert found["fast"].off == ("--no-fast",) and found["fast"].shown == ("--no-fast",)
+    assert [o.text() for o in found.values()] == [
+        "Size of the thing (default 3).",
+        "Do it slowly. MAX78002 only.",
+        "Name of the thing.",
+        "Kind of the thing: a, b or c (default: that of the name).",
+        "Folders to search.",
+    ]
+    assert (found["kind"].value.choices, found["kind"].value.optional) == (("a", "b", "c"), True)
+    assert found["name"].required and not found["size"].required
+
+
+def test_every_part_checks_its_own_values() -> None:
+    assert Whole(name="x").size == 3
+    for wrong, words in (({"name": "x", "size": 0}, "size 0 must be above 0"), ({"name": "no"}, "must be another one")):
+        with pytest.raises(Ai8xError, match=words):
+            Whole(**wrong)
+    with pytest.raises(Ai8xError, match="an option is missing: Name of the thing"):
+        Whole()
+    with pytest.raises(FrozenInstanceError):
+        Whole(name="x").size = 4  # type: ignore[misc]
+
+
+def test_values_get_the_types_of_the_options() -> None:
+    known = options_of(Whole)
+    assert typed({"size": "4", "kind": "B", "folders": ["a"]}, known, None) == {
+        "size": 4,
+        "kind": "b",
+        "folders": (Path("a"),),
+    }
+    assert typed({"kind": "None"}, known, None) == {"kind": None}
+    with pytest.raises(Ai8xError, match="unknown option 'sice'; did you mean 'size'"):
+        typed({"sice": 4}, known, None)
+
+
+def test_a_part_stands_alone() -> None:
+    assert OptimizerSettings(optimizer="Adam").momentum == 0.9
+    assert isinstance(TrainSettings(model="m", dataset="d"), OptimizerSettings)
+
+
+@pytest.mark.parametrize("settings", ALL)
+def test_declarations_are_complete(settings: type[Settings]) -> None:
+    """Every field is an option; devices' capabilities and folders of names exist."""
+    options = options_of(settings)
+    assert list(options) == [field.name for field in fields(settings)]
+    for name, found in options.items():
+        assert found.panel, name
+        needs, named_in = found.declaration.needs, found.declaration.named_in
+        assert needs is None or {bool(getattr(device, needs)) for device in DEVICES} == {True, False}, name
+        assert named_in is None or shipped(named_in).is_dir(), name
+
+
+@pytest.mark.parametrize("settings", STAGES)
+def test_panels_are_ordered(settings: type[Settings]) -> None:
+    assert {found.panel for found in options_of(settings).values()} == set(settings.panels)
+
+
+@pytest.mark.parametrize("device", ["MAX78000", "MAX78002"])
+def test_what_a_device_lacks_is_refused(device: str) -> None:
+    """What the help says about devices is what is checked."""
+    values = {"fifo_go": True, "pipeline": True, "pll": True, "max_speed": True, "one_shot": True, "start_layer": 1}
+    only = {name for name, found in options_of(SynthesizeSettings).items() if found.devices() == "MAX78002"}
+    assert only == {*values, "link_layer"}
+    for name, value in values.items():
+        if device == "MAX78002":
+            SynthesizeSettings(network="x", device=device, **{name: value})
+        else:
+            with pytest.raises(Ai8xError, match=f"--{name.replace('_', '-')} needs a MAX78002"):
+                SynthesizeSettings(network="x", device=device, **{name: value})
