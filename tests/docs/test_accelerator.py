@@ -7,11 +7,11 @@ from math import isqrt
 from pathlib import Path
 
 import pytest
+from ai8x_tool.network.dimensions import passes, processors_per_pass
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.mapping import map_network
-from ai8x_tool.network.dimensions import passes, processors_per_pass
 from tests.support.golden_cases import read_case
 from tests.support.networks import MAPPING, Weights, build, program
 from tests.support.reference_order import execute, in_order
