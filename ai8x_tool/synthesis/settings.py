@@ -64,7 +64,6 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         templates=settings.templates,
     )
 
-
     @property
     def part(self) -> Device:
         """The device."""

@@ -296,7 +296,6 @@ CASES = {
     "constraint_eltwise_bias": [
         one(conv(eltwise="add"), (6, 8, 8), [Weights((4, 3, 3, 3), [1, 2, 3, 4])], device=MAX78002)
     ],
-    "constraint_bias_count": [one(conv(), weights=[Weights((4, 3, 3, 3), [1, 2, 3])], values="3 values, 4 channels")],
     "constraint_bias_group": [one(conv(bias_group=2), values="2")],
     "constraint_readahead": [
         one(conv(readahead=True, out_offset=0x2000), device=MAX78002),
