@@ -9,7 +9,6 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
@@ -54,6 +53,7 @@ class _Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
+        self.suggest_commands = not hasattr(click.exceptions, "NoSuchCommand")  # newer versions of click do so
         self.commands = {name: TyperCommand(name, help=summary) for name, (_, summary) in COMMANDS.items()}
 
     def resolve_command(
@@ -91,5 +91,4 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
-    with standard_streams():
-        app()
+    app()

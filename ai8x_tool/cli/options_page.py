@@ -6,9 +6,10 @@ import importlib
 from collections.abc import Iterator
 from itertools import groupby
 
+from ai8x_tool.cli.common import MessageSettings
 from ai8x_tool.cli.main import COMMANDS
 from ai8x_tool.cli.options import Command, metavar
-from ai8x_tool.settings.option import Option
+from ai8x_tool.settings.option import Option, options_of
 
 _INTRODUCTION = """\
 # Options
@@ -24,11 +25,14 @@ then the default. Flags have an opposite: `--softmax` and `--no-softmax`. Relati
 relative to that file, or to the current folder where only that has such a file. A run saves its complete settings
 beside its results, and a project contains them as `ai8x.yaml`; both can be used from any folder.
 """
+_HEADINGS = ("| Option | Name | Meaning |", "|---|---|---|")
 
 
 def options_page() -> str:
     """Return the page about all options of all commands."""
-    return _INTRODUCTION + "".join(f"\n{line}" for name in COMMANDS for line in _command(name)) + "\n"
+    messages = [_row(option, in_files=False) for option in options_of(MessageSettings).values()]
+    lines = ["## All commands", "", *_HEADINGS, *messages, "", *(line for name in COMMANDS for line in _command(name))]
+    return _INTRODUCTION + "".join(f"\n{line}" for line in lines).rstrip() + "\n"
 
 
 def _command(name: str) -> Iterator[str]:
@@ -39,10 +43,11 @@ def _command(name: str) -> Iterator[str]:
     for argument in command.arguments:
         yield f"* `{argument.metavar.strip('[]')}`: {argument.help}"
     yield from [""] if command.arguments else []
-    shown = [option for option in command.options() if option.name not in command.ignored]
+    left_out = (*command.ignored, *options_of(MessageSettings))
+    shown = [option for option in command.options() if option.name not in left_out]
     for panel, options in groupby(shown, key=lambda option: option.panel or command.stage.panels[0]):
-        yield from (f"### {panel}", "", "| Option | Name | Meaning |", "|---|---|---|")
-        yield from (_row(option, option.name in command.in_files) for option in options)
+        yield from (f"### {panel}", "", *_HEADINGS)
+        yield from (_row(option, in_files=option.name in command.in_files) for option in options)
         yield ""
     unused = [f"`{name}`" for old in command.stage.legacy if old.reason is None for name in old.names]
     unused += [f"`{option.names[0]}`" for option in command.options() if option.name in command.ignored]
@@ -50,9 +55,9 @@ def _command(name: str) -> Iterator[str]:
         yield from (f"Accepted without effect: {', '.join(unused)}.", "")
 
 
-def _row(option: Option, in_files: bool) -> str:
+def _row(option: Option, *, in_files: bool) -> str:
     value = "" if option.value.kind is bool else f" {metavar(option)}"
-    names = [f"`{name}{value}`" for name in option.shown]
+    names = [f"`{name}{value if name == option.shown[0] else ''}`" for name in option.shown]
     others = [
         f"`{name}`" for name in (*option.declaration.aliases, *option.declaration.off) if name not in option.shown
     ]

@@ -12,7 +12,8 @@ from ai8x_tool.cli.common import EXIT_FAILED, FileSettings
 from ai8x_tool.cli.options import RECIPE, Command, Given
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Settings, option
-from ai8x_tool.settings.synthesis import CHECKS, SynthesizeSettings
+from ai8x_tool.settings.program import CHECKS
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 if TYPE_CHECKING:
     from ai8x_tool.api import SynthesizeResult

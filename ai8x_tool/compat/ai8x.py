@@ -74,7 +74,7 @@ def set_device(device: int | str, simulate: bool, round_avg: bool, verbose: bool
 
 
 def _dev() -> SimpleNamespace | None:
-    """Return device and mode of the surrounding build, with the constants that the reference has beside them."""
+    """Return device and mode of the surrounding build, with the constants that the reference has there."""
     context = current_context()
     if context is None:
         return None

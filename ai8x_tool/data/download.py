@@ -41,7 +41,7 @@ def fetch(download: Download, folder: Path, console: Console) -> Path:
     """Return the path of `download` in `folder`; a file that is there is returned as it is, without any access.
 
     What has arrived is kept in ``<name>.part``, where the next try continues, and becomes ``<name>`` only when it is
-    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file by hand.
+    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file.
     """
     path = folder / download.name
     if path.is_file():

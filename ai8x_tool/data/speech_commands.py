@@ -1,4 +1,4 @@
-"""The recordings of Speech Commands v0.02 and what goes with them: background noise cut to pieces, LibriSpeech."""
+"""Recordings of Speech Commands v0.02, with pieces of background noise and LibriSpeech."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _SPEEDS = ((5, 4), (4, 3), (11, 8), (10, 7), (3, 2))
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """What one split of a synthetic set consists of: every voice says every word `repeats` times, differently.
+    """Content of one split of a synthetic dataset: every voice speaks every word `repeats` times, differently.
 
     `varied_size` also varies the size of the speaker; `distorted` stores the items with the fixed shift and noise of
     a validation split.

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
-import shutil
 import tempfile
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import temporary_folder
 from ai8x_tool.firmware.image import Image, read_image
 from ai8x_tool.firmware.project import Project, read_project
 from ai8x_tool.firmware.toolchain import Toolchain, find_toolchain
@@ -67,13 +68,10 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
     compiler said.
     """
     project = read_project(folder)
-    with tempfile.TemporaryDirectory(prefix="ai8x-") as name:
-        builder = _Builder(project, Path(name))
-        if host:
-            compiler = find_toolchain("host")
-            firmware = Firmware(project, compiler.name, host=_keep(builder.host(compiler)))
-            weakref.finalize(firmware, os.unlink, str(firmware.host))
-            return firmware
+    if host:
+        return _build_for_host(project)
+    with temporary_folder(Path(tempfile.gettempdir())) as scratch:
+        builder = _Builder(project, scratch)
         if any(importlib.util.find_spec(name) is None for name in _PACKAGES):
             raise Ai8xError("there is no emulator", fix="pip install 'ai8x-tool[virtual]', or use --host")
         arm = find_toolchain("arm")
@@ -85,12 +83,14 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
         return Firmware(project, riscv.name, (builder.program("riscv", riscv, project.sources, start), wrapper))
 
 
-def _keep(program: Path) -> Path:
-    """Move a program out of the folder that is about to be deleted."""
-    handle, name = tempfile.mkstemp(prefix="ai8x-host-")
-    os.close(handle)
-    shutil.move(program, name)
-    return Path(name)
+def _build_for_host(project: Project) -> Firmware:
+    """Compile `project` for this machine; the program's file is there as long as the result is."""
+    compiler = find_toolchain("host")
+    with contextlib.ExitStack() as files:
+        scratch = files.enter_context(temporary_folder(Path(tempfile.gettempdir())))
+        firmware = Firmware(project, compiler.name, host=_Builder(project, scratch).host(compiler))
+        weakref.finalize(firmware, files.pop_all().close)
+    return firmware
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ class Host(Session):
                     self._terminal.put(value)
                 else:
                     fault = self._reply(bus, address, operation)
+            if self._terminal.endless and fault is None:
+                fault = self._stop("the program prints without end")
             if until == _ENDED and (self._terminal.failed or self._runs_forever):
                 return int(self._terminal.failed), self._stop("")  # an endless loop follows
             if fault is not None:

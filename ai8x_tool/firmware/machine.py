@@ -26,6 +26,8 @@ _FAILED = 2_000
 """Instructions that a program which has printed FAIL may go on for."""
 _MOST_POLLS = 100_000
 """Loads from one address of the accelerator, without a store between them, that count as a hang."""
+_MOST_SETTINGS = 200_000
+"""Stores to other registers, without one to the accelerator or console output between them, that count as a hang."""
 _MOST_CHAINED = 100
 """Interrupts in a row without an instruction of the program between them."""
 DEFAULT_LIMIT = 10_000_000
@@ -82,7 +84,8 @@ class Machine(ABC):
         self._marks = dict.fromkeys(self._entries, self._enter_phase)
         self._start_function = image.symbols.get("cnn_start", -1)
         self._instructions: dict[int, int] = {}
-        self._idle, self._idle_limit, self._last_load, self._polls = 0, _POLL, -1, 0
+        self._progress()
+        self._last_load, self._polls = -1, 0
         self._interrupts = self._handling = self._ended = False
         self._called = False
         self._chained = 0
@@ -146,7 +149,8 @@ class Machine(ABC):
 
     def resume(self) -> None:
         """Go on until the program ends, sleeps without an interrupt to come, or fails."""
-        self.stopped, self._idle, self._idle_limit = "", 0, _POLL
+        self.stopped = ""
+        self._progress()
         while not self.stopped:
             self._execute()
 
@@ -233,6 +237,10 @@ class Machine(ABC):
                 self._interrupts = True
                 self._uc.emu_stop()
 
+    def _progress(self, limit: int = _POLL) -> None:
+        """Begin to count anew; after `limit` instructions it is looked whether there is an end in sight."""
+        self._idle, self._idle_limit, self._settings = 0, limit, 0
+
     def _on_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
         self._store(ACCELERATOR + offset, value, size)
 
@@ -240,7 +248,8 @@ class Machine(ABC):
         if not self._peripherals.accelerator_on:
             self._no_power(address)
         self.phases.current.stores += 1
-        self._idle, self._idle_limit, self._last_load = 0, _POLL, -1
+        self._last_load = -1
+        self._progress()
         self.bus.write(address, value, size)
 
     def _on_load(self, _: Any, offset: int, size: int, __: Any) -> int:
@@ -252,7 +261,7 @@ class Machine(ABC):
         self.phases.current.loads += 1
         if address != self._last_load:
             self._last_load, self._polls = address, 0
-            self._idle, self._idle_limit = 0, _POLL
+            self._progress()
         else:
             self._polls += 1
             if self._polls > _MOST_POLLS:
@@ -270,8 +279,19 @@ class Machine(ABC):
         if offset in _FAST_FIFO:
             self._store(_PERIPHERALS + offset, value, size)
             return
-        self._peripherals.write(_PERIPHERALS + offset, value)
-        self._idle, self._idle_limit = 0, _FAILED if self.board.terminal.failed else _POLL
+        if self._peripherals.write(_PERIPHERALS + offset, value):
+            self._on_printed()
+        else:
+            self._settings += 1
+            if self._settings > _MOST_SETTINGS:
+                self._hang(f"no progress in {_MOST_SETTINGS:,} stores to registers ({self._place()})")
+
+    def _on_printed(self) -> None:
+        self._progress(_FAILED if self.board.terminal.failed else _POLL)
+        if self.board.terminal.endless:
+            if self.board.terminal.failed:
+                self._stop("failed")
+            self._hang(f"the program prints without end ({self._place()})")
 
     # -- Ends ------------------------------------------------------------------------------------------------------
 

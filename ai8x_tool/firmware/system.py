@@ -30,27 +30,40 @@ _WAKE_ARM = 1 << 0 | 1 << 16
 _CYCLES_PER_TICK = 2
 
 _LINE_FEED = 0x0A
+_MOST_TEXT, _MOST_AFTER_VERDICT = 1 << 20, 1 << 18
+"""Bytes that a program may print, and after it has said how it ends; a line counts as at least so many bytes:"""
+_SHORTEST_LINE = 20
 PASS, FAIL = "*** PASS ***", "*** FAIL ***"
 
 
 @dataclass
 class Terminal:
-    """The console: all text so far, UTF-8, and whether the program has said how it ends. `out` receives whole lines."""
+    """The console: all text so far, UTF-8, and whether the program has said how it ends. `out` receives whole lines.
+
+    `endless` is True once more has been printed than programs do that come to an end.
+    """
 
     out: Callable[[str], None] | None = None
     lines: list[str] = field(default_factory=list)
     passed: bool = False
     failed: bool = False
     _line: bytearray = field(default_factory=bytearray)
+    _room: int = _MOST_TEXT
 
     @property
     def text(self) -> str:
         """Everything that was printed."""
         return "".join(self.lines) + self._decoded()
 
+    @property
+    def endless(self) -> bool:
+        """Whether the program seems to print forever."""
+        return self._room < 0
+
     def put(self, byte: int) -> None:
         """Print one byte."""
         self._line.append(byte & 0xFF)
+        self._room -= 1
         if byte & 0xFF == _LINE_FEED:
             self._end_line()
 
@@ -64,10 +77,13 @@ class Terminal:
 
     def _end_line(self) -> None:
         line = self._decoded()
+        self._room -= max(0, _SHORTEST_LINE - len(self._line))
         self._line.clear()
         self.lines.append(line)
         self.passed |= PASS in line
         self.failed |= FAIL in line
+        if self.passed or self.failed:
+            self._room = min(self._room, _MOST_AFTER_VERDICT)
         if self.out is not None:
             self.out(line)
 
@@ -120,11 +136,12 @@ class Peripherals:
             return word + self.cycles // _CYCLES_PER_TICK & 0xFFFF_FFFF
         return word
 
-    def write(self, address: int, value: int) -> None:
-        """Store a word."""
+    def write(self, address: int, value: int) -> bool:
+        """Store a word; return whether that has printed something."""
         if address == _UART_FIFO:
             self._terminal.put(value)
-        elif address == _DELAY:
+            return True
+        if address == _DELAY:
             self.wait(value)
         elif address in _TIMERS:
             self._words[address] = value - self.cycles // _CYCLES_PER_TICK
@@ -133,3 +150,4 @@ class Peripherals:
             powered = self._words.get(_LOGIC_POWER, 0) and self._words.get(_MEMORY_POWER, 0)
             clocked = not self._words[_CLOCKS_OFF] & _ACCELERATOR_CLOCK
             self.accelerator_on = bool(powered and clocked and not self._words[_RESET])
+        return False

@@ -1,6 +1,6 @@
 """Fused modules: layers that compute in training what the accelerator will compute.
 
-Models are built inside :func:`build_context`; while a model file is read, ``import ai8x`` gives this package.
+Models are built inside :func:`build_context`; model files find the modules with ``import ai8x``.
 """
 
 from ai8x_tool.nn.blocks import ConvResidualBottleneck, Fire, MBConvBlock, ResidualBottleneck

@@ -38,7 +38,7 @@ def observed_calls(
     before: Before[Module] | None = None,
     after: After[Module] | None = None,
 ) -> Iterator[None]:
-    """Tell `before` and `after` about every call of the named `modules` while the block runs.
+    """Call `before` and `after` at every call of the named `modules` while the block runs.
 
     `before` gets the call, `after` the call and the output; what they return is ignored, what they raise ends the call.
     When the block ends, for whatever reason, nothing is left on the modules.

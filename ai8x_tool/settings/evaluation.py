@@ -26,6 +26,7 @@ class TrainedModelSettings(Settings):
         "--model",
         "-a",
         aliases=("--arch",),
+        metavar="MODEL",
         default="that of the checkpoint",
     )
 
@@ -40,7 +41,7 @@ class SampleSettings(Settings):
         None, "With --8bit, save the input with this number of the first mini-batch.", metavar="N"
     )
     save_sample_file: Path | None = option(
-        None, "File to save the sample to.", metavar="FILE", default="sample_<dataset>.npy"
+        None, "File to save the sample to.", metavar="FILE", default="sample_DATASET.npy"
     )
     slice_sample: bool = option(False, "Save only the first three channels of the sample.")
 

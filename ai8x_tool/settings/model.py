@@ -16,7 +16,11 @@ OUTPUT = "Output"
 def device_option(**more: str) -> str:
     """Declare the device."""
     return option(
-        "MAX78000", "Device: MAX78000 or MAX78002; short forms such as 78000 and 85 are understood.", "--device", **more
+        "MAX78000",
+        "Device: MAX78000 or MAX78002; short forms such as 78000 and 85 are understood.",
+        "--device",
+        metavar="DEVICE",
+        **more,
     )
 
 
@@ -48,7 +52,7 @@ class DataSettings(Settings):
 
     panel: ClassVar[str] = MODEL_AND_DATA
 
-    dataset: str = required("Name of the dataset; `ai8x list datasets` shows all.", "--dataset")
+    dataset: str = required("Name of the dataset; `ai8x list datasets` shows all.", "--dataset", metavar="DATASET")
     data: Path = data_option()
     truncate_testset: bool = option(False, "Use only the first sample of the test split.")
 
@@ -82,7 +86,9 @@ class RunSettings(Settings):
 
     panel: ClassVar[str] = OUTPUT
 
-    name: str | None = option(None, "Name of the run; its folder and its files begin with it.", "--name", "-n")
+    name: str | None = option(
+        None, "Name of the run; its folder and its files begin with it.", "--name", "-n", metavar="NAME"
+    )
     print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p")
 
     def check_values(self) -> None:

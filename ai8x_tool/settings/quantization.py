@@ -29,9 +29,9 @@ class CalibrationSettings(Settings):
         metavar="N",
         panel="Without quantization-aware training",
     )
-    dataset: str | None = option(None, "Dataset; samples of its training split are used.")
+    dataset: str | None = option(None, "Dataset; samples of its training split are used.", metavar="DATASET")
     data: Path = data_option()
-    model: str | None = option(None, "Name of the model.", default="that of the checkpoint")
+    model: str | None = option(None, "Name of the model.", metavar="MODEL", default="that of the checkpoint")
     calibration_input: Path | None = option(
         None, "File (.npy) of integer samples to use instead, (N, C, H, W) or (N, C, L).", metavar="FILE"
     )

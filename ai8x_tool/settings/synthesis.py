@@ -13,12 +13,24 @@ from typing import ClassVar
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
-from ai8x_tool.settings.model import device_option, rounding_option
+from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
+from ai8x_tool.settings.model import device_option
 from ai8x_tool.settings.option import Legacy, Settings, option, options_of, required
+from ai8x_tool.settings.program import (
+    CHECKS,
+    FIFO,
+    NAMES,
+    PROGRAM,
+    RISCV,
+    FifoSettings,
+    FileNameSettings,
+    PatternSettings,
+    ProgramSettings,
+    RepetitionSettings,
+    RiscvSettings,
+)
 
-INPUT, PROJECT, PROGRAM, NAMES = "Input", "Project", "Generated program", "File names"
-FIFO, RISCV, HARDWARE = "Input through a FIFO", "RISC-V core", "Accelerator and clocks"
-NETWORK, CHECKS, DEBUGGING = "Parts of the network", "Checks and reports", "Debugging of hardware"
+INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
@@ -41,9 +53,12 @@ class InputSettings(Settings):
         "Name of the model, for --verify.",
         "--model",
         aliases=("--arch",),
+        metavar="MODEL",
         default="that of the checkpoint",
     )
-    dataset: str | None = option(None, "Name of the dataset, for --verify.", default="that of the network description")
+    dataset: str | None = option(
+        None, "Name of the dataset, for --verify.", metavar="DATASET", default="that of the network description"
+    )
     evaluation_recipe: str | None = option(
         None,
         "Recipe whose section `evaluate` says how the model is built, for --verify.",
@@ -63,7 +78,7 @@ class InputSettings(Settings):
         None,
         "Sample for the known-answer test (.npy, int64).",
         metavar="FILE",
-        default="sample_<dataset>.npy here, in tests/ or among those that ship with ai8x",
+        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x",
         named_in=CHECKPOINTS,
     )
 
@@ -149,187 +164,6 @@ class ProjectSettings(Settings):
         if self.output is not None or self.prefix is None:
             return self.output
         return (self.test_dir or Path("build")) / self.prefix
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileNameSettings(Settings):
-    """Names of generated files."""
-
-    panel: ClassVar[str] = NAMES
-
-    c_filename: str = option("main", "Name of the test program, with or without .c.", metavar="NAME")
-    api_filename: str = option("cnn.c", "Name of the file with the network's functions.", metavar="NAME")
-    weight_filename: str = option("weights.h", "Name of the file with kernels and biases.", metavar="NAME")
-    sample_filename: str = option("sampledata.h", "Name of the file with the sample.", metavar="NAME")
-    sample_output_filename: str = option("sampleoutput.h", "Name of the file with the known answers.", metavar="NAME")
-    log: bool = option(
-        False, "Add a log to the project: statistics and all register writes.", "--log", "-L", panel=CHECKS
-    )
-    log_filename: str = option("log.txt", "Name of the log.", metavar="NAME")
-    templates: Path | None = option(
-        None, "Folder of templates (.j2) that take the place of those of ai8x.", metavar="FOLDER", panel=PROGRAM
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProgramSettings(Settings):
-    """What the generated program does besides the inference."""
-
-    panel: ClassVar[str] = PROGRAM
-
-    timer: int | None = option(None, "Measure the inference with this timer, 0 to 5.", off=("--no-timer",), metavar="N")
-    softmax: bool = option(False, "Print the probability of each class.")
-    unload: bool = option(True, "Leave out cnn_unload(), which copies the outputs from data memory.")
-    scale_output: bool = option(True, "Do not apply the checkpoint's final scales in cnn_unload().")
-    mlator: bool = option(False, "Unload 8-bit outputs with the byte collector in hardware.")
-    kat: bool = option(True, "Leave out the known-answer test.")
-    max_verify_length: int | None = option(
-        None,
-        "Number of 32-bit words that the known-answer test compares.",
-        aliases=("--max-checklines",),
-        metavar="N",
-        default="all",
-    )
-    debugwait: int = option(
-        2, "Delay at the start of the program in seconds, in which a debugger can stop it.", metavar="N"
-    )
-    wfi: bool = option(True, "Wait for the accelerator in a loop instead of sleeping; needed by very fast networks.")
-    boost: str | None = option(
-        None, "Switch on a boost supply at this pin of the device during the inference.", metavar="PORT.PIN"
-    )
-    define: str | None = option(
-        None,
-        "Further preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
-        metavar="NAMES",
-    )
-    define_default_arm: str = option(
-        "MXC_ASSERT_ENABLE ARM_MATH_CM4", "Preprocessor names of programs for the Arm core.", metavar="NAMES"
-    )
-    define_default_riscv: str = option(
-        "MXC_ASSERT_ENABLE RV32", "Preprocessor names of programs for the RISC-V core.", metavar="NAMES"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class FifoSettings(Settings):
-    """Input through FIFOs instead of data memory."""
-
-    panel: ClassVar[str] = FIFO
-
-    fifo: bool = option(False, "Feed the input through the FIFOs of the accelerator.")
-    fast_fifo: bool = option(False, "Feed the input through the fast FIFO; needs --riscv.")
-    fast_fifo_quad: bool = option(False, "Feed all four quadrants from the fast FIFO at once; needs --riscv.")
-    fifo_wait: bool = option(True, "Do not check whether a FIFO is full before writing to it.")
-    fifo_go: bool = option(False, "Let the first layer start only when the FIFO has data.", needs="pipeline")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RiscvSettings(Settings):
-    """Programs that run the network on the RISC-V core."""
-
-    panel: ClassVar[str] = RISCV
-
-    riscv: bool = option(False, "Run the network on the RISC-V core; the Arm core starts it.")
-    riscv_flash: bool = option(True, "Keep the sample of a RISC-V program in SRAM instead of flash.")
-    riscv_debug: bool = option(False, "Prepare the RISC-V core for a debugger; implies --riscv.")
-    riscv_exclusive: bool = option(False, "Give the RISC-V core exclusive use of its SRAM; implies --riscv.")
-    deepsleep: bool = option(False, "Put the Arm core into deep sleep during the inference; needs --riscv.")
-
-    @property
-    def uses_riscv(self) -> bool:
-        """True if any option asks for a project that runs on the RISC-V core."""
-        return self.riscv or self.riscv_debug or self.riscv_exclusive
-
-
-@dataclass(frozen=True, kw_only=True)
-class RepetitionSettings(Settings):
-    """Programs that run the inference more than once."""
-
-    panel: ClassVar[str] = PROGRAM
-
-    energy: bool = option(False, "Generate a program that runs its steps many times, to measure the power of each.")
-    forever: bool = option(False, "Repeat the inference endlessly after the first one.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class PatternSettings(Settings):
-    """Input that the program computes instead of storing it."""
-
-    panel: ClassVar[str] = FIFO
-
-    synthesize_input: str | None = option(
-        None,
-        "Repeat the first words of the sample instead of storing all of it; this value is added at each repetition.",
-        metavar="VALUE",
-    )
-    synthesize_words: int = option(8, "Number of words that --synthesize-input repeats.", metavar="N")
-
-
-@dataclass(frozen=True, kw_only=True)
-class HardwareSettings(Settings):
-    """How the accelerator is clocked and loaded."""
-
-    panel: ClassVar[str] = HARDWARE
-
-    pipeline: bool | None = option(
-        None,
-        "Use the pipeline, which allows the highest clock, or not.",
-        "--pipeline",
-        default="use it",
-        needs="pipeline",
-    )
-    pll: bool | None = option(
-        None,
-        "Clock the accelerator from the PLL, or from the bus clock.",
-        "--pll",
-        off=("--no-pll", "--apb"),
-        default="the PLL",
-        needs="pll_mhz",
-    )
-    max_speed: bool = option(
-        False,
-        "Load kernels and input at full speed, too, instead of at a speed that needs less power.",
-        "--max-speed",
-        off=("--balance-speed",),
-        needs="pll_mhz",
-    )
-    clock_divider: int | None = option(
-        None, "Divider of the accelerator's clock: 1, 2, 4, 8 or 16.", metavar="N", default="chosen for the device"
-    )
-    switch_delay: int | None = option(
-        None, "Delay after switching on the accelerator, in milliseconds.", metavar="N", default="that of the device"
-    )
-    avg_pool_rounding: bool = rounding_option()
-    mexpress: bool = option(True, "Load four words for each column of kernels instead of packed words.")
-    deduplicate_weights: bool = option(True, "Store equal kernels as often as they occur instead of once.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReadBackSettings(Settings):
-    """Programs that test the hardware."""
-
-    panel: ClassVar[str] = DEBUGGING
-
-    verify_writes: bool = option(False, "Read every register back after writing it.")
-    verify_kernels: bool = option(False, "Read the kernel memory back after loading it.")
-    write_zero_registers: bool = option(False, "Write registers whose value is 0, too, instead of leaving them out.")
-    zero_sram: bool = option(False, "Test and clear all memories of the accelerator at the start.")
-    init_tram: bool = option(False, "Clear the TRAM at the start.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExecutionSettings(Settings):
-    """How the accelerator runs through the layers."""
-
-    panel: ClassVar[str] = HARDWARE
-
-    powerdown: bool = option(False, "Switch off the memories of quadrants that the network does not use.")
-    one_shot: bool = option(
-        False, "Stop after every layer and continue by software; excludes --timer.", panel=DEBUGGING, needs="pipeline"
-    )
-    link_layer: bool = option(
-        False, "Name the following layer in every layer's registers.", panel=DEBUGGING, needs="pipeline"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

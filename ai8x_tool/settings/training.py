@@ -26,7 +26,9 @@ class NewModelSettings(Settings):
 
     panel: ClassVar[str] = MODEL_AND_DATA
 
-    model: str = required("Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",))
+    model: str = required(
+        "Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",), metavar="MODEL"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +176,7 @@ class CompilerSettings(Settings):
     compiler_mode: Literal["none", "default", "reduce-overhead", "max-autotune"] = option(
         "default", "Mode of torch.compile.", default="the mode default"
     )
-    compiler_backend: str = option("inductor", "Back end of torch.compile.")
+    compiler_backend: str = option("inductor", "Back end of torch.compile.", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
+from ai8x_tool.settings.option import options_of
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.program_log import program_log
 from ai8x_tool.synthesis.settings import project_name, project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
@@ -69,8 +72,9 @@ def build_verified_project(settings: SynthesizeSettings, console: Console) -> Sy
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the folder could not be written.
     """
-    check_folder(settings.folder, overwrite=settings.overwrite)
-    result = generate(settings, console)
+    if settings.folder is not None:
+        check_folder(settings.folder, overwrite=settings.overwrite)
+    result = build_project(settings, console)
     return result if settings.verify is False else verified(result, console)
 
 

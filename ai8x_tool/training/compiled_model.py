@@ -65,7 +65,7 @@ def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its warnings are about speed
     try:
         torch.compile(lambda value: value * 2 + 1, **options)(torch.zeros(2))
-    except Exception as error:  # whatever the compiler behind it raises
+    except Exception as error:  # whatever the compiler raises
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Ai8xError(f"torch.compile does not work here: {reason}", fix="leave out --compile") from None
     return cast(nn.Module, torch.compile(model, **options))

@@ -84,7 +84,7 @@ class TrainingMeter:
     components: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one batch: ``overall``, ``objective`` and parts with names of their own."""
+        """Add the losses of one batch: ``overall``, ``objective`` and components with names of their own."""
         self.overall.append(losses["overall"])
         self.objective.append(losses["objective"])
         for name, value in losses.items():

@@ -252,7 +252,7 @@ class Trainer:
         np.random.seed(seed % 2**32)
 
     def _own(self, purpose: str) -> str:
-        """Tell this process's random numbers from those of the others."""
+        """Return the purpose for random numbers that differ from those of the other processes."""
         return purpose if self.world.is_first else f"{purpose}/{self.world.rank}"
 
     # -- evaluation -------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from ai8x_tool.device import MAX78000
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
 from tests.support.networks import build, program, random_sample
+from tests.support.project_variants import UNLOADED, passing, project, two_outputs, variant_files, variants
 from tests.support.small_projects import (
     DEFAULT,
     DEVICES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +43,11 @@ def faulty():
 def other_sample(arm):
     """A sample that is not the project's own."""
     return np.random.default_rng(99).integers(-128, 128, arm.network.input_shape)
+
+
+@pytest.fixture
+def scratch(tmp_path_factory, monkeypatch):
+    """The folder for temporary files, empty."""
+    folder = tmp_path_factory.mktemp("scratch")
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder

@@ -43,12 +43,22 @@ def test_faults(faulty, number, words):
     assert "\n" not in result.fault
 
 
-@pytest.mark.parametrize("number", [15, 16])
+@pytest.mark.parametrize("number", [15, 16, 20])
 def test_passing_forever(faulty, number):
     """Many programs for small parts do not end: what counts is what they have said."""
     result = faulty(number)
     assert result.passed
     assert result.text == "hello 42\n*** PASS ***\n"
+
+
+@pytest.mark.parametrize(("number", "fault"), [(17, "the program prints without end"), (18, ""), (19, "")])
+def test_printing_forever(faulty, number, fault):
+    """Ends, with what the program has said before."""
+    result = faulty(number)
+    assert (result.passed, result.exit_code) == (number == 18, int(number != 18))
+    assert result.fault.startswith(fault)
+    assert bool(result.fault) == bool(fault)
+    assert len(result.text) < 2_000_000
 
 
 def test_assertion(faulty):
@@ -64,7 +74,7 @@ def test_printf(faulty):
     assert text == f"hello 42\n{line}-1234567890123456789 fedcba9876543210 7 4 -8\nputs\n."
 
 
-def test_compile_errors(arm, tmp_path):
+def test_compile_errors(arm, tmp_path, scratch):
     """One line: the first error, and where all of them are."""
     for name in ("cnn.c", "cnn.h", "main.c", "softmax.c", "weights.h", "sampledata.h", "sampleoutput.h", "Makefile"):
         text = (arm.folder / name).read_text()
@@ -77,6 +87,12 @@ def test_compile_errors(arm, tmp_path):
         build(tmp_path)
     message = str(caught.value)
     assert "\n" not in message
-    log = message.rpartition("all messages: ")[2].rstrip(")")
-    assert "nonsense" in Path(log).read_text()
-    Path(log).unlink()
+    log = Path(message.rpartition("all messages: ")[2].rstrip(")"))
+    assert "nonsense" in log.read_text()
+    assert list(scratch.iterdir()) == [log]
+
+
+def test_nothing_is_left(arm, scratch):
+    built = build(arm.folder)
+    assert not list(scratch.iterdir())
+    assert built.images

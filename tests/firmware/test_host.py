@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import os
+import shutil
+import signal
+import subprocess
+
 import pytest
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.firmware import open_session, run
+from ai8x_tool.firmware import build, open_session, run
 from tests.support.firmware_case import NEEDS_CC
 
 pytestmark = NEEDS_CC
@@ -53,3 +59,59 @@ def test_sample_that_does_not_fit(arm, other_sample):
     with open_session(arm.firmware(host=True), arm.bus()) as session, pytest.raises(Ai8xError) as caught:
         session.infer(other_sample[:2], "two.npy")
     assert str(caught.value) == "two.npy: the sample is 2×4×4, this project takes 3×4×4"
+
+
+def with_code(case, tmp_path, code):
+    """Return a copy of a case's project whose program does something else first."""
+    folder = tmp_path / "project"
+    shutil.copytree(case.folder, folder)
+    main, start = folder / "main.c", "int main(void)\n{\n"
+    main.write_text(main.read_text().replace(start, start + code))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("first", "again", "passed", "fault"),
+    [
+        ("", "again\\n", False, "the program prints without end"),
+        ("*** PASS ***\\n", ".", True, ""),
+        ("*** FAIL ***\\n", "\\n", False, ""),
+    ],
+)
+def test_printing_forever(arm, tmp_path, first, again, passed, fault):
+    folder = with_code(arm, tmp_path, f'printf("{first}"); while (1) printf("{again}");')
+    result = run(build(folder, host=True), arm.bus())
+    assert (result.passed, result.exit_code, result.fault) == (passed, int(not passed), fault)
+    assert len(result.text) < 2_000_000
+
+
+def test_nothing_is_left(arm, scratch):
+    built = build(arm.folder, host=True)
+    with open_session(built, arm.bus()) as session:
+        assert session.run().passed
+    assert len(list(scratch.iterdir())) == 1
+    del session, built
+    gc.collect()
+    assert not list(scratch.iterdir())
+
+
+def test_killed_runs(arm, tmp_path, scratch):
+    """Neither files nor programs outlive them: the next build removes what they left."""
+    folder = with_code(arm, tmp_path, "while (1) { }")
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        built = build(folder, host=True)
+        endless = subprocess.Popen([built.host, str(writing), "1"], stdin=subprocess.PIPE, pass_fds=[writing])
+        os.write(writing, f"{endless.pid}\n".encode())
+        signal.pause()
+    with os.fdopen(reading) as pipe:
+        os.close(writing)
+        pipe.readline()
+        assert len(list(scratch.iterdir())) == 1
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert pipe.read() == ""  # comes when no process has the other end
+    build(arm.folder, host=True)
+    gc.collect()
+    assert not list(scratch.iterdir())

@@ -185,7 +185,7 @@ def test_gap_of_eight_outputs():
 
 @pytest.mark.parametrize(("deduplicate", "starts"), [(True, [0, 8, 8, 16]), (False, [0, 8, 16, 24])])
 def test_shared_kernels(deduplicate, starts):
-    """Layers 1 to 3 have the same weights; outputs of layer 3 begin at another lane, which its kernels must skip."""
+    """Layers 1 to 3 have the same weights; the outputs of layer 3 begin at another lane, which kernels skip."""
     shared = random_kernels((8, 8, 3, 3), seed=7)
     layers = [conv2d(0xFF), conv2d(0xFF), conv2d(0xFF), conv2d(0xFF, output_processors=0x1FE)]
     network = build(layers, [random_kernels((8, 8, 3, 3)), shared, shared, shared], (8, 4, 4))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
         ("ai85autoencoder", (256, 3)),
         ("bayer2rgbnet", (4, 64, 64)),
         ("ai85unetsmall", (3, 80, 80)),
-        ("ai85tinierssd", (3, 74, 74)),
+        pytest.param("ai85tinierssd", (3, 74, 74), marks=pytest.mark.slow),
         ("ai85kws20netv3", (128, 128)),
     ],
 )

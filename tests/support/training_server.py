@@ -13,6 +13,7 @@ import sys
 def main() -> None:
     """Serve until standard input ends."""
     import torch
+    import torch._dynamo  # optimizers import it when they are first used: once here, not once in every child
 
     from ai8x_tool.console import Console
     from ai8x_tool.settings.resolve import resolve

@@ -90,6 +90,7 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no reference data at {GOLDEN}")
 @pytest.mark.parametrize("number", [0, 1])

@@ -27,6 +27,8 @@ from tests.support import dataset_layouts as layouts
 from tests.support import detection_dataset as ragged_objects
 from tests.support.consecutive_trainings import train_all
 
+pytestmark = pytest.mark.slow  # each process imports torch
+
 PLUGINS = Path(__file__).parent / "plugins"
 COMMON: dict[str, Any] = {
     "optimizer": "SGD",

@@ -13,7 +13,9 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 #include "mxc.h"
 #include "cnn.h"
@@ -279,6 +281,7 @@ int main(int argc, char **argv)
   if (argc != 3 || !map_memory(ACCELERATOR, ACCELERATOR_END - ACCELERATOR) || !map_memory(PERIPHERALS, PERIPHERALS_SIZE)) {
     return 2;
   }
+  prctl(PR_SET_PDEATHSIG, SIGKILL); /* Programs that do not end would go on without the process that watches them. */
   descriptor = atoi(argv[1]);
   inference_us = (uint32_t) atoi(argv[2]);
   MXC_GCR->clkctrl = READY_CLOCKS;

@@ -92,6 +92,26 @@ int main(void)
       while (1) {
         __WFI();
       }
+    case 17:
+      while (1) {
+        printf("again\n");
+      }
+    case 18:
+      printf("*** PASS ***\n");
+      while (1) {
+        putchar('.');
+      }
+    case 19:
+      printf("*** FAIL ***\n");
+      while (1) {
+        printf("\n");
+      }
+    case 20:
+      printf("*** PASS ***\n");
+      while (1) {
+        MXC_GPIO_OutSet(MXC_GPIO0, MXC_GPIO_PIN_2);
+        MXC_Delay(SEC(1));
+      }
     case 14:
       while (zero == 0) {
       }

@@ -15,7 +15,8 @@ from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
-from ai8x_tool.synthesis.settings import SynthesizeSettings
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.settings import project_options, synthesis_options
 from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement
 
 

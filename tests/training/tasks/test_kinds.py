@@ -108,7 +108,10 @@ def test_regression() -> None:
     [
         ("ai85unetsmall", "CamVid_s80_c3", (80, 200), [], "measured"),
         # After so few steps the statistics of the large network's batch normalization are not those of its batches yet.
-        ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
+        pytest.param(
+            *("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_segmentation(

@@ -1,0 +1,78 @@
+"""Options of ``ai8x synthesize`` about the accelerator itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ai8x_tool.settings.model import rounding_option
+from ai8x_tool.settings.option import Settings, option
+
+HARDWARE, DEBUGGING = "Accelerator and clocks", "Debugging of hardware"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardwareSettings(Settings):
+    """How the accelerator is clocked and loaded."""
+
+    panel: ClassVar[str] = HARDWARE
+
+    pipeline: bool | None = option(
+        None,
+        "Use the pipeline, which allows the highest clock, or not.",
+        "--pipeline",
+        default="use it",
+        needs="pipeline",
+    )
+    pll: bool | None = option(
+        None,
+        "Clock the accelerator from the PLL, or from the bus clock.",
+        "--pll",
+        off=("--no-pll", "--apb"),
+        default="the PLL",
+        needs="pll_mhz",
+    )
+    max_speed: bool = option(
+        False,
+        "Load kernels and input at full speed, too, instead of at a speed that needs less power.",
+        "--max-speed",
+        off=("--balance-speed",),
+        needs="pll_mhz",
+    )
+    clock_divider: int | None = option(
+        None, "Divider of the accelerator's clock: 1, 2, 4, 8 or 16.", metavar="N", default="chosen for the device"
+    )
+    switch_delay: int | None = option(
+        None, "Delay after switching on the accelerator, in milliseconds.", metavar="N", default="that of the device"
+    )
+    avg_pool_rounding: bool = rounding_option()
+    mexpress: bool = option(True, "Load four words for each column of kernels instead of packed words.")
+    deduplicate_weights: bool = option(True, "Store equal kernels as often as they occur instead of once.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadBackSettings(Settings):
+    """Programs that test the hardware."""
+
+    panel: ClassVar[str] = DEBUGGING
+
+    verify_writes: bool = option(False, "Read every register back after writing it.")
+    verify_kernels: bool = option(False, "Read the kernel memory back after loading it.")
+    write_zero_registers: bool = option(False, "Write registers whose value is 0, too, instead of leaving them out.")
+    zero_sram: bool = option(False, "Test and clear all memories of the accelerator at the start.")
+    init_tram: bool = option(False, "Clear the TRAM at the start.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExecutionSettings(Settings):
+    """How the accelerator runs through the layers."""
+
+    panel: ClassVar[str] = HARDWARE
+
+    powerdown: bool = option(False, "Switch off the memories of quadrants that the network does not use.")
+    one_shot: bool = option(
+        False, "Stop after every layer and continue by software; excludes --timer.", panel=DEBUGGING, needs="pipeline"
+    )
+    link_layer: bool = option(
+        False, "Name the following layer in every layer's registers.", panel=DEBUGGING, needs="pipeline"
+    )
