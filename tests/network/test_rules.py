@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from ai8x_tool.network import BUFFER, INPUT, Buffer, Layer
+from ai8x_tool.network import BUFFER, INPUT, Buffer, Layer, Parameters
+from tests.support.networks import Weights
 from tests.support.rule_cases import builds, check_message, conv, each_case, passing, point, resolves, rules_tested
+
+
+def weights(*shape, bias=None):
+    return Parameters("a", np.ones(shape, np.int64), None if bias is None else np.array(bias), 8, 0)
+
 
 SOURCES = [conv(), conv(0xF, out_offset=0x400), {**passing(0xF, in_sequences=[0, 1]), "op": "add"}]
 TWO = [(4, 3, 3, 3), (4, 4, 3, 3)]
@@ -33,7 +40,6 @@ CASES = {
     ],
     "constraint_input_channels": [
         resolves([conv(), conv(0xF, in_sequences=[0])], [(8, 3, 3, 3), (4, 4, 3, 3)], words="expect 4 input channels"),
-        resolves([conv(in_channels=2)], [TWO[0]], words="the input gives 2 of 8×8 pixels"),
     ],
     "constraint_output_channels": [resolves([conv(out_channels=5)], [TWO[0]], words="have 4 outputs")],
     "constraint_operand_sources": [
@@ -42,9 +48,11 @@ CASES = {
     "constraint_sources_exist": [
         builds(Layer("a", ()), words="no inputs"),
         builds(Layer("a", ("b",)), words="there is no layer 'b'"),
+        builds(Layer("a", (BUFFER,), "none"), words="there is no rolling buffer"),
     ],
     "constraint_unique_name": [
-        builds(Layer("a", (INPUT,)), Layer("A", (INPUT,)), words="'A' is used already", where="layer 1")
+        builds(Layer("a", (INPUT,)), Layer("A", (INPUT,)), words="'A' is used already", where="layer 1"),
+        builds(Layer("", (INPUT,)), words="the name is empty"),
     ],
     "constraint_wide_output_activation": [
         resolves([conv(output_width=32, activate="ReLU")], [TWO[0]], words="activate = relu"),
@@ -73,7 +81,48 @@ CASES = {
     "constraint_buffer_shift": [
         builds(Layer("a", (BUFFER,), buffer_shift=1), buffer=Buffer("past", 3, (8, 1)), words="operation = conv2d")
     ],
-    "constraint_no_cycle": [builds(Layer("a", ("b",)), Layer("b", ("a",)), words="it waits for b")],
+    "constraint_numbers": [
+        builds(words="there are no layers", where="net: "),
+        builds(Layer("a", (INPUT,), index=1), Layer("b", ("a",), index=3), words="[1, 3]", where="net: "),
+        builds(Layer("a", (INPUT,), index=1), Layer("b", ("a",), index=1), words="[1, 1]", where="net: "),
+    ],
+    "constraint_input_shape": [builds(Layer("a", (INPUT,)), shape=(3, 0, 8), words="3×0×8", where="net: ")],
+    "constraint_positive": [
+        builds(Layer("a", (INPUT,), pool_stride=(0, 1)), words="pool_stride = (0, 1)"),
+        builds(Layer("a", (INPUT,), kernel=(1, 0)), words="kernel = (1, 0)"),
+        builds(Layer("a", (INPUT,), groups=0), words="groups = 0"),
+        builds(Layer("a", (INPUT,), pad=(0, -1)), words="pad = (0, -1)"),
+    ],
+    "constraint_operands": [
+        builds(Layer("a", (INPUT,), "none", operands=2), words="eltwise = None, operands = 2"),
+        builds(Layer("a", (INPUT,), "none", eltwise="add"), words="operands = 1"),
+        builds(Layer("a", (INPUT,), "none", eltwise="or", operands=17), words="operands = 17"),
+    ],
+    "constraint_weights": [
+        builds(Layer("a", (INPUT,), parameters=weights(4, 3, 3, 3)), words="are 4×3×3×3, the kernel is 1×1"),
+        builds(Layer("a", (INPUT,), parameters=weights(4, 3)), words="are 4×3, the kernel"),
+        builds(Layer("a", (INPUT,), parameters=weights(0, 3, 1, 1)), words="are 0×3×1×1"),
+        builds(Layer("a", (INPUT,), "none", parameters=weights(3, 3, 1, 1)), words="a layer without kernels"),
+        builds(Layer("a", (INPUT,), bypass=True, parameters=weights(3, 3, 1, 1)), words="a layer without kernels"),
+    ],
+    "constraint_bias_count": [
+        resolves([conv()], [Weights(TWO[0], [1, 2, 3])], words="3 values, 4 channels"),
+        builds(Layer("a", (INPUT,), parameters=weights(4, 3, 1, 1, bias=[0, 0])), words="2 values, 4 channels"),
+    ],
+    "constraint_source_values": [
+        resolves(
+            [conv(in_channels=2)], [(4, 2, 3, 3)], words="2 channels of 8×8 pixels are expected, the input gives 3×8×8"
+        ),
+        resolves([passing(in_dim=[5, 4])], words="any number of channels of 5×4 pixels"),
+        builds(
+            Layer("a", (INPUT,), "none", eltwise="add", operands=2), shape=(7, 8, 8), words="2 operands with any number"
+        ),
+    ],
+    "constraint_no_cycle": [
+        builds(Layer("a", ("b",)), Layer("b", ("a",)), words="it waits for b"),
+        builds(Layer("a", ("a",)), words="it waits for a"),
+        builds(Layer("a", ("b",)), Layer("b", ("c", INPUT)), Layer("c", ("b",)), words="waits for c", where="layer 1"),
+    ],
 }
 
 
