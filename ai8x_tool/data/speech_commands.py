@@ -65,7 +65,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Sources:
+class RecordingFolders:
     """Where the files are: the folder of Speech Commands, the benchmark set and LibriSpeech where present."""
 
     raw: Path
@@ -115,7 +115,7 @@ def read_wav(path: Path) -> NDArray[np.float32]:
     return samples
 
 
-def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
+def list_words(sources: RecordingFolders) -> dict[str, list[tuple[str, int, Path]]]:
     """Return (word, group, file) of every word's recordings, sorted, for the splits train, validation and test."""
     listed = {
         name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
@@ -145,7 +145,7 @@ def _benchmark_files(folder: Path | None) -> set[str]:
     return known | unknown
 
 
-def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
+def recordings(split: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> Iterator[Recording]:
     """Yield all recordings of `split` in the order of their group, read one by one."""
     if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))

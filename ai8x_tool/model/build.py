@@ -13,8 +13,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import Replacement, legalize
 from ai8x_tool.model.loading import fitting_state
-from ai8x_tool.nn import build_context, load_state, named_fused_modules
+from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import find_model
 
@@ -30,9 +31,12 @@ def build_model(
     arguments: Mapping[str, Any] | None = None,
     console: Console | None = None,
     measured_ranges: bool = False,
+    convert: bool = True,
+    adapt: bool = False,
 ) -> nn.Module:
     """Return the model `name` for the inputs of a dataset; `arguments` are those that the task adds.
 
+    With `convert`, plain layers of torch are replaced by fused ones; with `adapt` also where that changes the function.
     Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
     """
     model = find_model(name, console)
@@ -53,11 +57,22 @@ def build_model(
     if model.dim > 1 and dimensions[1] < model.min_input:
         keywords["padding"] = (model.min_input - dimensions[1] + 1) // 2
     modes = {"simulate": simulate, "round_avg": round_avg, "measured_ranges": measured_ranges}
-    with build_context(find_device(device), **modes):
+    context = BuildContext(find_device(device), **modes)
+    with build_context(context.device, **modes):
         built = model.build(**keywords)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
+    table = legalize(built, entry.input, context, adapt=adapt) if convert else []
+    if console is not None:
+        _tell(table, console)
     return built
+
+
+def _tell(table: Sequence[Replacement], console: Console) -> None:
+    """Say which plain layers were replaced by which fused ones."""
+    for row in table:
+        exact = "" if row.exact else ", which is not the same"
+        console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:

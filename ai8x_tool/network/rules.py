@@ -257,6 +257,11 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
     if needed == s.offered:
         return None
     size = size_text(s.pooled)
+    if s.layer.inputs == (INPUT,) and s.layer.channels_in == 0:
+        rows_columns = size_text(s.layer.in_size)
+        have, want = (f"{count * s.layer.operands}×{rows_columns}" for count in (s.offered, needed))
+        fix = "give a sample of this network with --sample-input"
+        return Finding(f"the sample is {have}, the layer expects {want}", fix)
     values = f"the weights expect {needed} input channels, {' and '.join(s.labels)} give{'s' * (len(s.labels) == 1)} "
     values += f"{s.offered} of {size} pixels"
     return Finding(values, _channel_remedy(s))

@@ -144,8 +144,10 @@ def check_program(
 def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
     """Compare what a device computed, and holds now, with the engine's `tensors`."""
     kept = _kept_words(program, tensors)
-    checks = [_check_layer(program, program.mapping.network[index], tensors, device, kept) for index in tensors.order]
-    return HardwareCheck(tuple(checks), tuple(device.diagnostics))
+    layers = [program.mapping.network[index] for index in tensors.order]
+    results = [_check_layer(program, layer, tensors, device, kept) for layer in layers]
+    replaced = [diagnostic for _, diagnostic in results if diagnostic is not None]
+    return HardwareCheck(tuple(check for check, _ in results), (*device.diagnostics, *replaced))
 
 
 def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
@@ -167,36 +169,48 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
 
 def _check_layer(
     program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice, kept: dict[int, Array | None]
-) -> LayerCheck:
+) -> tuple[LayerCheck, Diagnostic | None]:
+    """Return the comparison, and a warning if kept values were replaced by the same ones."""
     expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
-    run = device.layers.get(program.mapping[layer.index].hardware_index)
+    hardware = program.mapping[layer.index].hardware_index
+    run = device.layers.get(hardware)
     actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
-    held, looked = actual.copy(), np.zeros(expected.shape, bool)
+    held, replaced = actual.copy(), np.zeros(expected.shape, bool)
     if run is not None:
         image = WrittenImage(run.written)
         for slot in output_slots(layer_region(program.mapping[layer.index])):
             for lane, channel in zip(slot.lanes, slot.channels, strict=True):
                 actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
             if layer.index in kept:
+                held[slot.channels, :], writers = _held(device, layer, slot)
                 words = kept[layer.index]
-                held[slot.channels, :] = _held(device, layer, slot)
-                looked[slot.channels, :] = True if words is None else words[slot.instance, slot.offsets // 4]
+                replaced[slot.channels, :] = writers != hardware
+                if words is not None:
+                    replaced[slot.channels, :] &= words[slot.instance, slot.offsets // 4]
     wrong = ~written | (actual != expected)
-    lost = looked & ~wrong & (held != expected)
+    replaced &= ~wrong
+    lost = replaced & (held != expected)
     actual = np.where(lost, held, actual)
     first = _first(layer, expected, actual, written, wrong, lost) if (wrong | lost).any() else None
     shown = _registers(program, layer) if first is not None else ""
-    return LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
+    check = LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
+    same = int((replaced & ~lost).sum())
+    text = f"another layer replaced {same:,} values that must be there at the end, by chance with the same values"
+    return check, Diagnostic("warning", text, layer=hardware) if same else None
 
 
-def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> Array:
-    """Return what data memory holds of an output slot, (channels, pixels) of int32."""
+def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> tuple[Array, Array]:
+    """Return what data memory holds of an output slot, and which hardware layers wrote it: (channels, pixels)."""
     base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
-    if layer.output_width == 32:
-        lanes = np.array(slot.lanes)[:, None]
-        return device.words(base + slot.offsets + 4 * lanes).view(np.int32)
-    words = np.ascontiguousarray(device.words(base + slot.offsets), "<u4")
-    return words.view(np.int8).reshape(len(words), -1)[:, slot.lanes].T.astype(np.int32)
+    wide = layer.output_width == 32
+    offsets = slot.offsets + 4 * np.array(slot.lanes)[:, None] if wide else slot.offsets
+    # What lies beyond the memory was never written, whatever is said of it here.
+    addresses = base + np.where(offsets < device.device.instance_size, offsets, 0)
+    words, writers = np.ascontiguousarray(device.words(addresses), "<u4"), device.writers(addresses)
+    if wide:
+        return words.view(np.int32), writers[..., 0]
+    lanes = list(slot.lanes)
+    return words.view(np.int8).reshape(len(words), -1)[:, lanes].T.astype(np.int32), writers[:, lanes].T
 
 
 def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array, lost: Array) -> Difference:

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
-from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
-from ai8x_tool.frontend.yaml.description import NetworkDescription
-from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions, resolve
+from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, lower_sample
 from ai8x_tool.lowering.input_data import synthesize_sample
 from ai8x_tool.lowering.program import listed_scales
@@ -33,6 +29,7 @@ from ai8x_tool.lowering.program_rules import (
     caution_zero_output,
     constraint_sample_shape,
 )
+from ai8x_tool.mapper import map_automatically
 from ai8x_tool.mapping import Mapping, MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
@@ -49,20 +46,15 @@ Sample = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SynthesisOptions:
+class SynthesisOptions(LoadOptions):
     """Everything that can be chosen beside the inputs, by stage.
 
     `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings.
     """
 
-    parameters: ParameterOptions = field(default_factory=ParameterOptions)
-    network: ResolveOptions = field(default_factory=ResolveOptions)
     mapping: MappingOptions = field(default_factory=MappingOptions)
     lowering: LoweringOptions = field(default_factory=LoweringOptions)
     accept_wrong_data: bool = False
-    skip_yaml_layers: int = 0
-    weight_input: Path | None = None
-    bias_input: Path | None = None
     warn_zero: bool = True
 
 
@@ -90,33 +82,6 @@ class Synthesis:
         return self.mapping.network
 
 
-def load_network(
-    description: Path,
-    checkpoint: Path | None,
-    input_shape: tuple[int, int, int],
-    device: Device,
-    console: Console,
-    options: SynthesisOptions | None = None,
-) -> PlacedDescription:
-    """Return network and placement of a description and a quantized checkpoint. `input_shape` is (C, H, W)."""
-    chosen = options or SynthesisOptions()
-    parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
-    if parsed.is_test:
-        parameters = load_test_parameters(parsed, *_test_files(parsed, chosen))
-    elif checkpoint is None:
-        raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
-    else:
-        parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
-    return resolve(parsed, parameters, input_shape, device, console, chosen.network)
-
-
-def _test_files(description: NetworkDescription, options: SynthesisOptions) -> tuple[Path, Path | None]:
-    """Return the files with weights and biases: the given ones, or those in tests/ that the description names."""
-    weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
-    bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None
-    return options.weight_input or weights, options.bias_input or bias
-
-
 def synthesize(
     description: Path,
     checkpoint: Path | None,
@@ -134,7 +99,23 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
+    if not any(place.processors for place in described.placement.layers.values()):
+        described, options = place_automatically(described, device, options, console)
     return synthesize_placed(described, sample, device, project, options, console)
+
+
+def place_automatically(
+    described: PlacedDescription, device: Device, options: SynthesisOptions, console: Console
+) -> tuple[PlacedDescription, SynthesisOptions]:
+    """Return the network with a placement that was found for it, and the options that belong to it."""
+    given = described.placement
+    if given.snoop is not None or given.simulated is not None:
+        raise Ai8xError("conditional execution needs a placement of its own", where=described.network.name)
+    found = map_automatically(described.network, device, options.mapping, chw=given.chw)
+    copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
+    size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance"
+    console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
+    return PlacedDescription(found.network, found.placement), replace(options, mapping=found.options)
 
 
 def synthesize_placed(

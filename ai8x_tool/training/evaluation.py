@@ -18,6 +18,7 @@ from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
@@ -30,7 +31,6 @@ from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
-from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score

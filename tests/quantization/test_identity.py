@@ -15,9 +15,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run as run_engine
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
-from ai8x_tool.synthesis.synthesize import load_network
 
 CHANNELS = 6
 

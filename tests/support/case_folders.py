@@ -9,11 +9,13 @@ from types import SimpleNamespace
 
 from ai8x_tool.device import find_device
 from ai8x_tool.engine import run
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
-from ai8x_tool.synthesis.settings import SynthesizeSettings
-from ai8x_tool.synthesis.synthesize import load_network, load_sample
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.settings import synthesis_options
+from ai8x_tool.synthesis.synthesize import load_sample
 from tests.support.golden_cases import golden_folder
 from tests.support.networks import QUIET
 
@@ -47,9 +49,13 @@ def synthesized(folder, options):
         more["input_offset"] = int(options["input_offset"], 0)
     with tempfile.TemporaryDirectory() as output:
         settings = SynthesizeSettings(
-            str(files["network"]), device, checkpoint=files["checkpoint"], output=Path(output) / "out", **more
+            network=str(files["network"]),
+            device=device,
+            checkpoint=files["checkpoint"],
+            output=Path(output) / "out",
+            **more,
         )
-        options = settings.synthesis_options()
+        options = synthesis_options(settings)
     sample = load_sample(files["sample_input"])
     sample = sample if sample.ndim == 3 else sample[..., None]
     network, placement = load_network(

@@ -15,13 +15,13 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.model.build import build_model, load_weights
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.activation_ranges import with_measured_ranges
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog

@@ -187,6 +187,17 @@ def test_output_that_a_later_layer_overwrites(device):
 
 
 @DEVICES
+def test_output_that_is_overwritten_by_the_same_values(device):
+    """The copies in between change nothing: the result is right, for this sample or for all."""
+    last = {"in_offset": 0x2000, "out_offset": 0x1000, "output": True}
+    check = checked(*copying(OUTPUT, {"in_offset": 0x1000, "out_offset": 0x2000}, last, device=device))
+    assert check.equal
+    (found,) = (d for d in check.problems if "at the end" in d.message)
+    assert (found.severity, found.layer) == ("warning", 0)
+    assert "64 values that must be there at the end, by chance with the same values" in found.message
+
+
+@DEVICES
 @pytest.mark.parametrize("offset", [0x1040, 0xFC0])
 def test_output_that_is_kept(device, offset):
     last = {"in_offset": 0x2000, "out_offset": offset, "output": True}
