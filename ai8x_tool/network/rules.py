@@ -260,7 +260,7 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
     if s.layer.inputs == (INPUT,) and s.layer.channels_in == 0:
         rows_columns = size_text(s.layer.in_size)
         have, want = (f"{count * s.layer.operands}×{rows_columns}" for count in (s.offered, needed))
-        fix = "give a sample of this network with --sample-input"
+        fix = _forgotten_flatten(s) or "give a sample of this network with --sample-input"
         return Finding(f"the sample is {have}, the layer expects {want}", fix)
     values = f"the weights expect {needed} input channels, {' and '.join(s.labels)} give{'s' * (len(s.labels) == 1)} "
     values += f"{s.offered} of {size} pixels"
@@ -268,13 +268,21 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
 
 
 def _channel_remedy(s: WeightedLayer) -> str:
+    forgotten = _forgotten_flatten(s)
+    if forgotten is not None:
+        return forgotten
     pixels = s.pooled[0] * s.pooled[1]
-    if not s.layer.flatten and pixels > 1 and s.inputs == s.offered * pixels:
-        return f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values: add flatten: true"
     if s.layer.flatten and s.inputs != s.offered * pixels and s.offered and s.inputs % s.offered == 0:
         values = f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values"
         return f"{values}: is pooling missing in a layer before?"
     return "check in_sequences and the order of layers and checkpoint entries"
+
+
+def _forgotten_flatten(s: WeightedLayer) -> str | None:
+    pixels = s.pooled[0] * s.pooled[1]
+    if s.layer.flatten or pixels == 1 or s.inputs != s.offered * pixels:
+        return None
+    return f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values: add flatten: true"
 
 
 def constraint_output_channels(s: WeightedLayer) -> Finding | None:

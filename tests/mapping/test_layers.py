@@ -109,7 +109,8 @@ def test_local_sources(outputs, local):
 @pytest.mark.parametrize(("processors", "local"), [(0xF, False), (0x5, True), (0x1_0001, False)])
 def test_local_sources_without_convolution(processors, local):
     """4.13: any gap counts."""
-    mapping = placed([passing(processors), conv(1, in_channels=2)], [(1, 2, 3, 3)], (processors.bit_count(), 4, 4))
+    inputs = processors.bit_count()
+    mapping = placed([passing(processors), conv(processors)], [(1, inputs, 3, 3)], (inputs, 4, 4))
     assert mapping[0].local_sources == local
 
 

@@ -60,8 +60,8 @@ CASES = {
     "constraint_kernel_conflict": [stores(1, 0xF, (4, 1, 3, 3), "kernels of layer 0", flags={}, owner=0)],
     "constraint_bias_memory": [
         maps(
-            [conv(bias_group=0), point(ALL, bias_group=0, in_channels=64, output_processors=ALL)],
-            [Weights((512, 3, 3, 3), np.full(512, 1)), Weights((64, 64, 1, 1), np.arange(64))],
+            [conv(bias_group=0), point(ALL, bias_group=0, output_processors=ALL)],
+            [Weights((512, 3, 3, 3), np.full(512, 1)), Weights((64, 512, 1, 1), np.arange(64))],
             words="64 bytes (64 values) are needed, 0 of 512 are left in quadrant 0 (by quadrant 0: 0, 1: 512",
         )
     ],

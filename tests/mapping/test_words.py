@@ -34,7 +34,6 @@ MORE = {
     "one pixel": (layer("none", avg_pool=[4, 3], pool_stride=1), [], (4, 4, 3), MAX78000),
     "stretched kernel": (layer("Conv1d", kernel_size=3, pad=0, dilation=3), [(4, 4, 3, 1)], (4, 20, 1), MAX78000),
     "several processors in each pass": (layer("none", ALL, ALL), [], (128, 3, 2), MAX78000),
-    "32 bits in two passes": (conv(outputs=(1 << 36) - 1, output_width=32), [(70, 4, 3, 3)], (4, 3, 3), MAX78000),
     "short last pass": (conv(outputs=(1 << 44) - 1, write_gap=1), [(129, 4, 3, 3)], (4, 3, 3), MAX78000),
 }
 EVERY = {**KINDS, **MORE}

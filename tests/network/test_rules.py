@@ -2,22 +2,86 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from ai8x_tool.network import BUFFER, INPUT, Buffer, Layer, Parameters
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.network import BUFFER, INPUT, Buffer, Layer, Parameters, build_network
+from ai8x_tool.network.device_rules import DEVICE_LAYER_RULES, DEVICE_NETWORK_RULES, DeviceLayer, DeviceNetwork
+from ai8x_tool.rule import require
 from tests.support.networks import Weights
-from tests.support.rule_cases import builds, check_message, conv, each_case, passing, point, resolves, rules_tested
+from tests.support.rule_cases import (
+    Case,
+    builds,
+    check_message,
+    conv,
+    each_case,
+    passing,
+    point,
+    resolves,
+    rules_tested,
+)
 
 
 def weights(*shape, bias=None):
     return Parameters("a", np.ones(shape, np.int64), None if bias is None else np.array(bias), 8, 0)
 
 
+def chain(count):
+    """Return `count` layers that copy."""
+    names = [str(i) for i in range(count)]
+    return [Layer(name, (before,), "none") for before, name in zip((INPUT, *names), names, strict=False)]
+
+
+def runs_on(device, *layers, shape=(3, 8, 8), words="", where="layer 0"):
+    """Return a case that asks whether a network of `layers` can run on `device`."""
+
+    def run(_):
+        network = build_network("net", shape, layers)
+        for rule in DEVICE_LAYER_RULES:
+            for layer in network.layers:
+                require(rule, DeviceLayer(layer, device))
+        for rule in DEVICE_NETWORK_RULES:
+            require(rule, DeviceNetwork(network, device))
+
+    return Case(run, words, where)
+
+
 SOURCES = [conv(), conv(0xF, out_offset=0x400), {**passing(0xF, in_sequences=[0, 1]), "op": "add"}]
 TWO = [(4, 3, 3, 3), (4, 4, 3, 3)]
 
 CASES = {
+    "constraint_depthwise_device": [
+        runs_on(MAX78000, Layer("a", (INPUT,), groups=3), words="3 groups on the MAX78000")
+    ],
+    "constraint_pooling_dilation_device": [
+        runs_on(
+            *(MAX78002, Layer("a", (INPUT,), "none", pool=(2, 2), pool_dilation=(17, 1))),
+            **{"shape": (3, 32, 8), "words": "pool_dilation = 17"},
+        )
+    ],
+    "constraint_padded_passes_device": [
+        runs_on(
+            MAX78002, Layer("a", (INPUT,), "conv1d", kernel=(3, 1), pad=(1, 0)), shape=(65, 8, 1), words="65 channels"
+        )
+    ],
+    "constraint_channels_device": [runs_on(MAX78000, Layer("a", (INPUT,), channels_out=1025), words="1025 channels")],
+    "constraint_dimensions_device": [runs_on(MAX78000, Layer("a", (INPUT,)), shape=(3, 1025, 2), words="1025")],
+    "constraint_layers_device": [runs_on(MAX78000, *chain(33), words="33 layers, the MAX78000 has 32", where="net: ")],
+    "constraint_weights_device": [
+        runs_on(
+            *(MAX78000, Layer("a", (INPUT,), kernel=(3, 3), channels_out=1024)),
+            **{"shape": (64, 8, 8), "words": "589,824 bytes, the MAX78000 has 442,368", "where": "net: "},
+        )
+    ],
+    "constraint_biases_device": [
+        runs_on(
+            *(MAX78000, *(replace(x, operator="conv2d", channels_out=800, bits=1, use_bias=True) for x in chain(3))),
+            **{"words": "2,400 values, the MAX78000 holds 2,048", "where": "net: "},
+        )
+    ],
     "constraint_source_channels": [
         resolves([conv(), conv(0xFF), SOURCES[2]], [(8, 3, 3, 3), (4, 8, 3, 3)], words="layer 0 has 8, layer 1 has 4")
     ],
