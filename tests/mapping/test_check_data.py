@@ -8,10 +8,15 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.mapping import MappingOptions, Placement, violations
+from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.placed import place
+from tests.support.layer_kinds import INPUT, KINDS
 from tests.support.networks import build, examined
+from tests.support.reference_words import last_uses, never_read, writing_steps
 
 DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
+OVERWRITING, TRAILING, REMARK = "constraint_overwriting", "constraint_trailing_overlap", "hint_trailing_overlap"
 
 
 def passing(out, processors=0xF, **keys):
@@ -119,6 +124,157 @@ def test_options(check):
     (warning,) = check([passing(4)], warn=True)
     assert "layer 0: An output overwrites neither itself nor" in warning
     assert "the output overwrites input data" in warning
+
+
+# -- The order of reads and writes -----------------------------------------------------------------------------------
+
+
+def moved(network, offset):
+    """Return the network's only layer in its place, with its output at `offset`."""
+    places = {name: replace(at, out_offset=offset) for name, at in network.placement.layers.items()}
+    placement = replace(network.placement, layers=places)
+    return place(network, placement, network.device, MappingOptions(overlap_data=True))
+
+
+def expected_rule(at):
+    """Return the rule that an execution in order breaks, None if no word is read and written."""
+    uses, steps = last_uses(at), writing_steps(at)
+    both = set(uses) & set(steps)
+    if at.layer.flatten:  # all windows are read before anything is written
+        return REMARK if both else None
+    if any(uses[word] > steps[word] for word in both):
+        return OVERWRITING
+    return REMARK if both else None
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "read gap"])  # nobody stores an input with gaps
+def test_own_input_at_every_offset(kind):
+    """Refused is what changes a word before its last use, and nothing else; words that nobody reads are left open."""
+    *parts, device = KINDS[kind]
+    layer, weights, shape = parts
+    network = build([{**layer, "out_offset": INPUT}], list(weights), shape, device)
+    seen = set()
+    for offset in (*range(-30, 31), *range(-150, 150, 7)):
+        placed = moved(network, INPUT + 4 * offset)
+        (at,) = placed.layers
+        found = {v.rule for v in data_violations(placed) if v.rule in (OVERWRITING, TRAILING, REMARK)}
+        expected = expected_rule(at)
+        seen.add(expected)
+        if expected == OVERWRITING or not never_read(at) & set(writing_steps(at)):
+            assert found == {expected} - {None}, offset
+    assert REMARK in seen
+    assert kind == "flatten" or OVERWRITING in seen
+
+
+# -- Who still needs what ----------------------------------------------------------------------------------------------
+
+
+def rules(layers, shape=(4, 4, 4), device=MAX78000, mapping=DEFAULT, **top):
+    """Return (layer, rule) of everything that is said about data memory."""
+    network = build(layers, [], shape, device, **top)
+    placed = place(network, network.placement, device, mapping)
+    return [(int(v.where.rpartition(" ")[2]), v.rule) for v in data_violations(placed)]
+
+
+def test_trailing_overlap_with_an_older_layer_is_remarked():
+    """Only those with the output of the layer before, or the host's input, must be asked for."""
+    older = [passing(0x400), passing(0x800, in_offset=0x400), passing(0x400, in_sequences=0, in_offset=0x400)]
+    assert rules(older) == [(2, REMARK)]
+    again = [passing(0x400), passing(0, in_sequences="input", in_offset=0)]
+    assert rules(again) == [(1, TRAILING)]
+    previous = [passing(0x400), passing(0x400)]
+    assert rules(previous) == [(1, TRAILING)]
+    assert rules(previous, mapping=MappingOptions(overlap_data=True)) == [(1, REMARK)]
+
+
+def test_an_overlap_trails_only_the_last_reader():
+    """Layer 1 writes where it reads, but layer 2 reads the same data."""
+    layers = [passing(0x400), passing(0x400), passing(0x800, in_sequences=0, in_offset=0x400)]
+    assert rules(layers, mapping=MappingOptions(overlap_data=True))[0] == (1, OVERWRITING)
+
+
+def test_input_that_is_read_later():
+    layers = [passing(0x400), passing(0, in_offset=0x400), passing(0x800, in_sequences="input", in_offset=0)]
+    assert rules(layers) == [(1, OVERWRITING)]
+    layers[2] = passing(0x800, in_sequences=0, in_offset=0x400)
+    assert rules(layers) == []
+
+
+def test_gaps_are_free():
+    """Two outputs share words by turns, one in the gaps of the other."""
+    layers = [
+        passing(0x1000, write_gap=1),
+        passing(0x1004, in_sequences="input", in_offset=0, write_gap=1),
+        {**passing(0x2000, in_sequences=[0, 1], in_offset=0x1000), "op": "add"},
+    ]
+    assert rules(layers) == []
+    assert rules([layers[0], {**layers[1], "write_gap": 0}, layers[2]])[0] == (1, OVERWRITING)
+
+
+def test_what_is_unloaded_is_kept():
+    unload = [{"processors": 0xF, "channels": 4, "dim": [4, 4], "offset": 0x400}]
+    layers = [passing(0x400), passing(0x800), passing(0x400)]
+    assert rules(layers) == []
+    layers = [passing(0x400), passing(0x800), passing(0xC00), passing(0x420)]
+    assert rules(layers) == []
+    assert (3, OVERWRITING) in rules(layers, unload=unload)
+
+
+BUFFER = {"data_buffer": [{"name": "past", "processors": 0xF, "channels": 4, "dim": 16, "offset": 0x1000}]}
+SHIFT = {"buffer_shift": 1, "in_sequences": "past", "in_offset": 0x1004, "in_dim": 15, "in_channels": 4}
+
+
+def test_rolling_buffer():
+    """The layers that shift it, and insert into it, change it; nobody else may, since the next inference reads it."""
+    layers = [
+        passing(0x2000),
+        passing(0x1000, **SHIFT),
+        passing(0x103C, in_sequences=0, in_offset=0x2000, buffer_insert=1),
+        passing(0x3000, in_sequences=0, in_offset=0x2000),
+    ]
+    assert rules(layers, (4, 1, 1), **BUFFER) == []
+    layers[3]["out_offset"] = 0x1020
+    assert rules(layers, (4, 1, 1), **BUFFER) == [(3, OVERWRITING)]
+
+
+def test_order_of_execution_counts():
+    """Executed last, layer 1 may overwrite what layer 2 has read before."""
+    layers = [
+        passing(0x400, next_sequence=2),
+        passing(0x400, in_sequences=2, in_offset=0x800, next_sequence="stop"),
+        passing(0x800, in_sequences=0, in_offset=0x400, next_sequence=1),
+    ]
+    assert rules(layers, device=MAX78002) == []
+    listed = [passing(0x400), passing(0x400, in_sequences="input", in_offset=0), passing(0x800, in_sequences=0)]
+    listed[2]["in_offset"] = 0x400
+    assert rules(listed)[0] == (1, OVERWRITING)
+
+
+def test_scratch_of_a_folded_convolution_counts():
+    """It writes 11 words before its output; there lies the input of 50 words."""
+    folded = {"op": "Conv1d", "kernel_size": 3, "dilation": 11, "pad": 0, "processors": 0xF, "activate": "none"}
+    for out, expected in ((0xF4, []), (0xF0, [OVERWRITING])):
+        network = build([{**folded, "out_offset": out}], [(4, 4, 3, 1)], (4, 50, 1))
+        placed = place(network, network.placement, MAX78000, DEFAULT)
+        assert [v.rule for v in data_violations(placed) if v.rule == OVERWRITING] == expected
+
+
+def test_every_conflict_is_reported():
+    """Both layers that overwrite the input are named, and the data that layer 3 finds no more."""
+    layers = [
+        passing(0x400),
+        passing(0x10, in_offset=0x400),
+        passing(0x20, in_offset=0x400, in_sequences=0),
+        passing(0x800, in_sequences="input", in_offset=0),
+    ]
+    network = build(layers, [], (4, 4, 4))
+    placement: Placement = network.placement
+    found = [v for v in violations(network, placement, MAX78000) if v.rule == OVERWRITING]
+    assert [v.where.rpartition(" ")[2] for v in found] == ["1", "2"]
+    assert all("input data that layer 3 reads" in v.message for v in found)
+
+
+# -- Streaming -------------------------------------------------------------------------------------------------------
 
 
 def stream(processors=7, out=0x1000, **keys):
