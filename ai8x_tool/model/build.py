@@ -19,6 +19,9 @@ from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_mo
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import find_model
 
+_MOST_NAMES = 3
+"""Tensors that a message names."""
+
 
 def build_model(
     name: str,
@@ -75,13 +78,26 @@ def _tell(table: Sequence[Replacement], console: Console) -> None:
         console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
 
 
-def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
-    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported."""
+def has_biases(checkpoint: Checkpoint) -> bool:
+    """Return whether any layer of the checkpoint has a bias."""
+    return any(key.endswith(".op.bias") for key in checkpoint.state)
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, complete: bool = False) -> None:
+    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported.
+
+    With `complete`, every weight and bias of the checkpoint must be part of the model.
+    """
     state = fitting_state(model, checkpoint, console)
     try:
         unexpected = load_state(model, state)
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
+    lost = [key for key in unexpected if key.endswith((".op.weight", ".op.bias"))]
+    if complete and lost:
+        message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint holds"
+        fix = "choose the model, and the options, that the checkpoint was trained with"
+        raise Ai8xError(message, where=str(checkpoint.path), fix=fix)
     if unexpected:
         names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
         console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")

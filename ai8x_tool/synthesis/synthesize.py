@@ -39,6 +39,7 @@ from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.scales import output_exponents
+from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
@@ -233,12 +234,9 @@ def load_sample(path: Path) -> Sample:
     where = str(path)
     if not path.is_file():
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
-    try:
-        sample = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
-    if not isinstance(sample, np.ndarray) or sample.dtype not in (np.int64, np.int8):
-        raise Ai8xError(f"samples are int64, this file holds {getattr(sample, 'dtype', 'an archive')}", where=where)
+    sample = read_array(path)
+    if sample.dtype not in (np.int64, np.int8):
+        raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
     if sample.ndim not in (2, 3):
         raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:

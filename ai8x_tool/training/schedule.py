@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch.optim import lr_scheduler
 
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.readers.yaml_file import read_plain
 
 
 class PolynomialLR(lr_scheduler.LambdaLR):
@@ -114,10 +114,9 @@ class Schedule:
 
 def read_schedule(path: Path) -> list[LearningRatePolicy]:
     """Read a schedule file. Raises Ai8xError naming the file and what is wrong in it."""
+    content = read_plain(path)
     try:
-        return _policies(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+        return _policies(content)
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(path)) from None
 

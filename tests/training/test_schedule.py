@@ -88,7 +88,7 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
             "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 3, ending_epoch: 2, frequency: 1}]",
             "starting_epoch 3, ending_epoch 2",
         ),
-        ("a: [", "cannot be read"),
+        ("a: [", ":2: YAML syntax error"),
         ("3", "a schedule is a mapping"),
     ],
 )
