@@ -57,7 +57,7 @@ def _models(
     def build(*, simulate: bool) -> nn.Module:
         options: dict[str, Any] = {"device": settings.device, "simulate": simulate}
         options |= {"round_avg": settings.avg_pool_rounding, "measured_ranges": checkpoint.measured_ranges}
-        return build_for_checkpoint(name, entry, checkpoint, **options)
+        return build_for_checkpoint(name, entry, checkpoint, console, **options)
 
     reference = build(simulate=False)
     load_weights(reference, checkpoint, console)

@@ -108,12 +108,12 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
         name,
         entry,
         checkpoint,
+        console,
         device=settings.device,
         use_bias=settings.use_bias,
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
         arguments=task.model_arguments(),
-        console=console,
         measured_ranges=checkpoint.measured_ranges,
     )
     load_weights(model, checkpoint, console, complete=True)
