@@ -4,6 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh plots,speech,detection,images,tensorboard,onnx,virtual,test
-# One process for each processor computes with one thread; tests of a module stay together until a process runs out of work.
+# Hundreds of processes import the same modules: what one has compiled, the others read.
+unset PYTHONDONTWRITEBYTECODE
+# A process for each processor, of one thread each; a module's tests stay together until a process runs out of work.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec python -m pytest -n logical --dist worksteal "$@"
