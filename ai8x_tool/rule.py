@@ -49,26 +49,71 @@ def _message(rule: Rule[Any], finding: Finding) -> str:
     return f"{rule_text(rule)}: {finding.values}"
 
 
-def require(rule: Rule[S], subject: S) -> None:
-    """Raise Ai8xError if `subject` breaks the constraint `rule`."""
+class Violation(NamedTuple):
+    """A broken rule, ready to be shown. `severity` is ``error``, ``warning`` or ``remark``, `rule` the rule's name."""
+
+    severity: str
+    rule: str
+    message: str
+    where: str = ""
+    fix: str | None = None
+
+    def __str__(self) -> str:
+        """The violation as a line."""
+        return str(self.error())
+
+    def error(self) -> Ai8xError:
+        """Return it as an exception."""
+        return Ai8xError(self.message, where=self.where or None, fix=self.fix)
+
+
+class BrokenRuleError(Ai8xError):
+    """A constraint that does not hold."""
+
+    def __init__(self, violation: Violation) -> None:
+        super().__init__(violation.message, where=violation.where or None, fix=violation.fix)
+        self.violation = violation
+
+
+_SEVERITIES = {"constraint": "error", "caution": "warning", "hint": "remark"}
+
+
+def find(rule: Rule[S], subject: S) -> Violation | None:
+    """Return what `rule` objects to in `subject`."""
     finding = rule(subject)
-    if finding is not None:
-        raise Ai8xError(_message(rule, finding), where=(finding.where or subject.where) or None, fix=finding.fix)
+    if finding is None:
+        return None
+    name = str(getattr(rule, "__name__", ""))
+    where = finding.where or subject.where
+    return Violation(_SEVERITIES[rule_kind(rule)], name, _message(rule, finding), where, finding.fix)
+
+
+def require(rule: Rule[S], subject: S) -> None:
+    """Raise BrokenRuleError if `subject` breaks the constraint `rule`."""
+    violation = find(rule, subject)
+    if violation is not None:
+        raise BrokenRuleError(violation)
+
+
+def report(violation: Violation, console: Console) -> None:
+    """Show a violation as a warning, whatever its severity; a remark is shown with -v only."""
+    fix = f" ({violation.fix})" if violation.fix else ""
+    text = f"{violation.where}: {violation.message}{fix}" if violation.where else f"{violation.message}{fix}"
+    if violation.severity == "remark":
+        console.detail(text)
+    else:
+        console.warn(text)
 
 
 def remark(rule: Rule[S], subject: S, console: Console) -> None:
     """Warn if `subject` breaks `rule`, whatever its kind; a hint is shown with -v only."""
-    finding = rule(subject)
-    if finding is None:
-        return
-    where = finding.where or subject.where
-    fix = f" ({finding.fix})" if finding.fix else ""
-    report = console.detail if rule_kind(rule) == "hint" else console.warn
-    report(f"{where}: {_message(rule, finding)}{fix}" if where else f"{_message(rule, finding)}{fix}")
+    violation = find(rule, subject)
+    if violation is not None:
+        report(violation, console)
 
 
 def check_rules(rules: Sequence[Rule[S]], subjects: Sequence[S], console: Console) -> None:
-    """Check every rule on every subject; the first broken constraint ends the check with Ai8xError."""
+    """Check every rule on every subject; the first broken constraint ends the check with BrokenRuleError."""
     for rule in rules:
         constraint = rule_kind(rule) == "constraint"
         for subject in subjects:

@@ -31,7 +31,7 @@ from ai8x_tool.data.speech_commands import (
     LIBRISPEECH,
     LIBRISPEECH_DEV,
     Recording,
-    Sources,
+    RecordingFolders,
     can_read_flac,
     find_commands,
     find_optional,
@@ -85,7 +85,7 @@ def _without_complete_cache(folder: Path, console: Console) -> dict[str, Tensor]
 
     def build(target: Path) -> None:
         raw = find_commands(folder, console)
-        sources = Sources(raw, find_optional(folder, "raw_test", BENCHMARK, console), librispeech)
+        sources = RecordingFolders(raw, find_optional(folder, "raw_test", BENCHMARK, console), librispeech)
         _write(target, sources, console)
 
     return cached_arrays(processed, "speech-commands", _key(librispeech is not None), build)
@@ -107,7 +107,7 @@ def _find_librispeech(folder: Path, console: Console, download: bool) -> Path | 
     return folder / LIBRISPEECH
 
 
-def _write(target: Path, sources: Sources, console: Console) -> None:
+def _write(target: Path, sources: RecordingFolders, console: Console) -> None:
     splits = list_words(sources)
     total = sum(map(len, splits.values()))
     console.info(f"preparing {total} recordings of Speech Commands (once, takes some minutes)")

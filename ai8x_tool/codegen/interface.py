@@ -15,7 +15,7 @@ from ai8x_tool.codegen.unload import Placement, placements
 from ai8x_tool.device import registers as tables
 from ai8x_tool.lowering.input_data import input_blocks
 from ai8x_tool.lowering.options import Context
-from ai8x_tool.lowering.program import Program
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import InputBlock, Words
 
 SCHEMA = "ai8x-interface/1"
@@ -24,10 +24,10 @@ _DIGIT = 100
 """Channel numbers are written into samples in digits that fit a signed byte."""
 
 
-def interface_text(program: Program, options: ProjectOptions, microseconds: float) -> str:
+def interface_text(program: Program, sample: ProgramSample, options: ProjectOptions, microseconds: float) -> str:
     """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order."""
     network, mapping = program.mapping.network, program.mapping.options
-    arrays = None if program.options.synthesized_input else _arrays(program)
+    arrays = None if program.options.synthesized_input else _arrays(program, sample)
     outputs = [_output(placement) for placement in placements(program.unload, scale_output=options.scale_output)]
     document = {
         "schema": SCHEMA,
@@ -36,7 +36,7 @@ def interface_text(program: Program, options: ProjectOptions, microseconds: floa
         "input_fifo": mapping.fifo or mapping.fast_fifo,
         "input_arrays": arrays,
         "outputs": outputs if options.unload else None,
-        "continue": network.final.index if program.options.one_shot else 0,
+        "continue": program.mapping.final.layer.index if program.options.one_shot else 0,
         "estimated_us": round(microseconds, 1),
     }
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}\n"
@@ -55,17 +55,17 @@ def _output(placement: Placement) -> dict[str, Any]:
     return {"shape": [region.channels, *region.size], "bits": placement.width, "start": placement.start}
 
 
-def _arrays(program: Program) -> list[dict[str, Any]]:
+def _arrays(program: Program, sample: ProgramSample) -> list[dict[str, Any]]:
     """Return for every input array where it goes, and which channel each byte of the words of one pixel holds."""
-    context, start = program.context, program.mapping.network.start
-    places = _places(context, start.channels_in * start.operands)
+    context, start = program.context, program.mapping.start
+    places = _places(context, start.layer.channels_in * start.layer.operands)
     return [
         {
             "address": f"0x{_address(program, block):08x}",
             "pixels_per_word": _LANES if start.chw else 1,
             "channels": channels,
         }
-        for block, channels in zip(program.inputs, places, strict=True)
+        for block, channels in zip(sample.inputs, places, strict=True)
     ]
 
 

@@ -27,35 +27,38 @@ from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
+from ai8x_tool.mapping.regions import layer_region
 from ai8x_tool.mapping.statistics import Statistics, statistics
 from ai8x_tool.version import __version__
 
 
-def render_project(program: Program, options: ProjectOptions) -> tuple[dict[str, str], Statistics]:
+def render_project(
+    program: Program, sample: ProgramSample, options: ProjectOptions
+) -> tuple[dict[str, str], Statistics]:
     """Return the project's files by name, and the network's figures.
 
-    The text depends on nothing but the program and the options: no dates, no paths.
+    The text depends on nothing but the program, its sample and the options: no dates, no paths.
     """
     chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
     clock_mhz = accelerator_mhz(program.mapping.device, chosen)
     figures = statistics(program.mapping, clock_mhz=clock_mhz, pipeline=program.context.pipeline)
-    names, show = options.files, partial(render, values=_values(program, options, figures), folder=options.templates)
-    data = partial(_data, options)
+    names, values = options.files, _values(program, sample, options, figures)
+    show, data = partial(render, values=values, folder=options.templates), partial(_data, options)
     files = {
         names.api: show("cnn.c.j2"),
         "cnn.h": show("cnn.h.j2"),
         names.weights: data("Kernels and biases", _weight_macros(program)),
-        names.sample: data("Sample input", _input_macros(program)),
+        names.sample: data("Sample input", _input_macros(sample)),
         "softmax.c": show("softmax.c.j2"),
         "project.mk": show("project.mk.j2"),
-        "interface.json": interface_text(program, options, figures.microseconds),
+        "interface.json": interface_text(program, sample, options, figures.microseconds),
         ".vscode/settings.json": show("vscode/settings.json.j2"),
         ".vscode/tasks.json": show("vscode/tasks.json.j2"),
     }
     if program.options.known_answers:
-        macros = [("SAMPLE_OUTPUT", words_macro(answer_words(program)))]
+        macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
     files |= _programs(options, show)
     return files, figures
@@ -80,13 +83,13 @@ def _weight_macros(program: Program) -> list[tuple[str, str]]:
     return [*macros, ("KERNELS", words_macro(kernel_words(program)))]
 
 
-def _input_macros(program: Program) -> list[tuple[str, str]]:
-    return [(f"SAMPLE_INPUT_{block.name}", words_macro(as_ints(block.words))) for block in program.inputs]
+def _input_macros(sample: ProgramSample) -> list[tuple[str, str]]:
+    return [(f"SAMPLE_INPUT_{block.name}", words_macro(as_ints(block.words))) for block in sample.inputs]
 
 
-def _values(program: Program, options: ProjectOptions, figures: Statistics) -> dict[str, Any]:
+def _values(program: Program, sample: ProgramSample, options: ProjectOptions, figures: Statistics) -> dict[str, Any]:
     mapping, device = program.mapping, program.mapping.device
-    final = mapping.network.final
+    final = mapping.final.layer
     placed = placements(program.unload, scale_output=options.scale_output)
     unloaded = placed if options.unload else []
     outputs = final.channels_out * final.out_size[0] * final.out_size[1]
@@ -117,7 +120,7 @@ def _values(program: Program, options: ProjectOptions, figures: Statistics) -> d
         "final_scales": _final_scales(program),
         **unload_values(device, unloaded, mlator=options.mlator),
         **_softmax(program, options, placed),
-        **_input(program, options),
+        **_input(program, sample, options),
         "known_answers": program.options.known_answers,
     }
 
@@ -185,7 +188,7 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
         divider=chosen.divider,
         switch_clock=chosen.switch,
         switch_delay=device.switch_delay_ms if options.switch_delay is None else options.switch_delay,
-        one_shot=program.mapping.network.final.index if program.options.one_shot else 0,
+        one_shot=program.mapping.final.layer.index if program.options.one_shot else 0,
         defines=(*options.arm_defines, *options.defines),
         riscv_defines=(*options.riscv_defines, *options.defines),
     )
@@ -238,9 +241,9 @@ def _final_scales(program: Program) -> str:
 
 
 def _softmax(program: Program, options: ProjectOptions, placed: list[Placement]) -> dict[str, Any]:
-    """Return what softmax of the final layer's outputs needs."""
-    final = program.mapping.network.final
-    own = next((p for p in placed if p.region == layer_region(final)), placed[0])
+    """Return what softmax of the final layer's outputs needs. spec: qatv2, section 7.4, U5."""
+    final = program.mapping.final.layer
+    own = next((p for p in placed if p.region == layer_region(program.mapping.final)), placed[0])
     if options.softmax and not options.unload:
         raise Ai8xError("softmax needs the outputs unloaded", fix="leave out --no-unload")
     shift = 0 if final.bypass else 8 - abs(final.bits or 8)
@@ -256,18 +259,18 @@ def _synthesized(program: Program) -> dict[str, int] | None:
     pattern = program.options.synthesized_input
     if pattern is None:
         return None
-    rows, columns = program.mapping.network.start.in_size
-    mask = (1 << 8 * program.mapping.network.start.channels_in) - 1
+    rows, columns = program.mapping.start.layer.in_size
+    mask = (1 << 8 * program.mapping.start.layer.channels_in) - 1
     return {"total": rows * columns, "words": pattern.words, "increment": pattern.increment & mask, "mask": mask}
 
 
-def _input(program: Program, options: ProjectOptions) -> dict[str, Any]:
+def _input(program: Program, sample: ProgramSample, options: ProjectOptions) -> dict[str, Any]:
     mapping, device = program.mapping, program.mapping.device
-    start = mapping.network.start
+    start = mapping.start.layer
     shape = shape_text((start.channels_in * start.operands, *start.in_size))
-    layout = "CHW" if start.chw else "HWC"
+    layout = "CHW" if mapping.start.chw else "HWC"
     return {
-        "inputs": program.inputs,
+        "inputs": sample.inputs,
         "input_text": f"Sample input, {shape} ({layout})",
         "fifo": mapping.options.fifo,
         "synthesized": _synthesized(program),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ai8x_tool.lowering.program import Program
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import Words, Write
 from ai8x_tool.mapping.statistics import Operations, Statistics
 
@@ -35,10 +35,10 @@ def kernel_words(program: Program) -> list[int]:
     return [*words, 0]
 
 
-def answer_words(program: Program) -> list[int]:
+def answer_words(sample: ProgramSample) -> list[int]:
     """Return the known answers as one list: address, mask, length, words …, 0."""
     words: list[int] = []
-    for block in program.answers:
+    for block in sample.answers:
         words += [block.address, block.mask, len(block.values), *block.values.tolist()]
     return [*words, 0]
 

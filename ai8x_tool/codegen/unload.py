@@ -7,8 +7,8 @@ from typing import Any
 
 from ai8x_tool.device import Device
 from ai8x_tool.device import registers as tables
-from ai8x_tool.lowering.outputs import OutputRegion, OutputSlot, output_slots
-from ai8x_tool.network.dimensions import passes
+from ai8x_tool.mapping.regions import OutputRegion, OutputSlot, output_slots
+from ai8x_tool.network.sizes import passes
 
 _MOST_CALLS = 16
 """Up to so many blocks of output, calls take less flash than a table."""

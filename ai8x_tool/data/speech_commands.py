@@ -65,7 +65,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Sources:
+class RecordingFolders:
     """Where the files are: the folder of Speech Commands, the benchmark set and LibriSpeech where present."""
 
     raw: Path
@@ -106,16 +106,21 @@ def read_wav(path: Path) -> NDArray[np.float32]:
     try:
         with wave.open(str(path), "rb") as file:
             layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            frames = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise Ai8xError(f"cannot read the WAV file: {error}", where=str(path), fix="get the file again") from error
+            count = file.getnframes()
+            frames = file.readframes(count)
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        reason = str(error) or "its chunks have wrong sizes"
+        raise Ai8xError(f"cannot read the WAV file: {reason}", where=str(path), fix="get the file again") from error
     if layout != (1, 2, SAMPLE_RATE) or not frames or len(frames) % 2:
         raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
+    if len(frames) != 2 * count:
+        text = f"the WAV file is cut off: {len(frames) // 2} of {count} samples are there"
+        raise Ai8xError(text, where=str(path), fix="get the file again")
     samples: NDArray[np.float32] = np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
     return samples
 
 
-def list_words(sources: Sources) -> dict[str, list[tuple[str, int, Path]]]:
+def list_words(sources: RecordingFolders) -> dict[str, list[tuple[str, int, Path]]]:
     """Return (word, group, file) of every word's recordings, sorted, for the splits train, validation and test."""
     listed = {
         name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
@@ -145,7 +150,7 @@ def _benchmark_files(folder: Path | None) -> set[str]:
     return known | unknown
 
 
-def recordings(split: str, words: list[tuple[str, int, Path]], sources: Sources) -> Iterator[Recording]:
+def recordings(split: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> Iterator[Recording]:
     """Yield all recordings of `split` in the order of their group, read one by one."""
     if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))

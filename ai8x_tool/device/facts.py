@@ -45,7 +45,13 @@ class BuiltInTest:
 
 @dataclass(frozen=True)
 class Device:
-    """Frozen facts of one part. Sizes are in bytes unless the name says otherwise."""
+    """Frozen facts of one device. Sizes are in bytes unless the name says otherwise.
+
+    Of the ways in which devices differ: `stream_by_window` computes the start of a streaming layer from the window of
+    the layer before; `last_window_counters` holds positions of the last pooling window in the row and column registers
+    where others hold sizes; `kernel_size_in_layer_control` tells LCTL the kernel's size; `fifo_complete_flag` sets a
+    bit of the FIFO's control register.
+    """
 
     name: str
     die: int
@@ -96,6 +102,10 @@ class Device:
     delta2_limit: int
     stream_start_limit: int
     rollover_limit: int
+    stream_by_window: bool
+    last_window_counters: bool
+    kernel_size_in_layer_control: bool
+    fifo_complete_flag: bool
     tram_pointer_limit: int
     frame_size_limit: int
     operators: OperatorLimits = field(default_factory=OperatorLimits)
@@ -120,7 +130,7 @@ class Device:
         return self.kernels_large if processor % PROCESSORS_PER_QUADRANT == 0 else self.kernels_small
 
     def default_divider(self, *, pipeline: bool, pll: bool) -> int:
-        """Clock divider of the accelerator during inference: without the pipeline its clock is at most 50 MHz."""
+        """Clock divider of the accelerator during inference."""
         if pipeline:
             return 1
         megahertz = self.pll_mhz if pll and self.pll_mhz else self.bus_mhz
@@ -198,6 +208,10 @@ MAX78000 = Device(
     delta2_limit=1 << 12,
     stream_start_limit=1 << 14,
     rollover_limit=1 << 17,
+    stream_by_window=True,
+    last_window_counters=False,
+    kernel_size_in_layer_control=False,
+    fifo_complete_flag=True,
     tram_pointer_limit=1 << 12,
     frame_size_limit=1 << 20,
 )
@@ -270,6 +284,10 @@ MAX78002 = Device(
     delta2_limit=1 << 14,
     stream_start_limit=1 << 15,
     rollover_limit=1 << 18,
+    stream_by_window=False,
+    last_window_counters=True,
+    kernel_size_in_layer_control=True,
+    fifo_complete_flag=False,
     tram_pointer_limit=1 << 14,
     frame_size_limit=1 << 22,
 )

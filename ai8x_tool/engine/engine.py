@@ -1,7 +1,8 @@
-"""Execution of a network in integers, layer by layer."""
+"""Running a network layer by layer."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,8 @@ from ai8x_tool.engine.operators import (
     reduce_to_8_bits,
 )
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP
-from ai8x_tool.network.network import Layer, Network
+from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
+from ai8x_tool.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,32 +37,25 @@ class LayerTensors:
         return self.outputs[self.order[-1]]
 
 
-def simulated_order(network: Network) -> tuple[int, ...]:
-    """Return the layers in the order the engine executes them (`simulated_sequence` where given)."""
-    order: list[int] = []
-    index = network.start.index
-    while index != STOP and index in network and len(order) <= len(network.layers):
-        order.append(index)
-        layer = network[index]
-        index = layer.next if layer.simulated_sequence is None else layer.simulated_sequence
-    return tuple(order)
-
-
-def run(network: Network, samples: Array, *, average_rounding: bool = False) -> LayerTensors:
+def run(
+    network: Network, samples: Array, layers: Sequence[str] | None = None, *, average_rounding: bool = False
+) -> LayerTensors:
     """Run integer samples −128…127 through the network.
 
-    `samples` is (batch, channels, rows, columns), with all operands of the first layer among its channels. Raises
-    Ai8xError if data do not fit a layer or an accumulator leaves the signed 32-bit range.
+    `samples` is (batch, channels, rows, columns), with all operands of the first layer among its channels. `layers` are
+    the layers to execute, in order (default: all); one whose source is left out, by conditional execution, reads the
+    output of the layer before it. Raises Ai8xError if data do not fit a layer or an accumulator leaves
+    the signed 32-bit range.
     """
     channels_first = np.ascontiguousarray(samples.transpose(1, 0, 2, 3))
     runner = _Runner(network, channels_first, average_rounding)
-    order = simulated_order(network)
-    previous = INPUT
-    for index in order:
-        runner.execute(network[index], previous)
-        previous = index
-    outputs = {index: runner.tensors[index].transpose(1, 0, 2, 3) for index in order}
-    return LayerTensors(outputs, order)
+    order = [network[name] for name in layers or network.evaluation_order()]
+    before: Source = INPUT
+    for layer in order:
+        runner.execute(layer, before)
+        before = layer.name
+    outputs = {layer.index: runner.tensors[layer.name].transpose(1, 0, 2, 3) for layer in order}
+    return LayerTensors(outputs, tuple(layer.index for layer in order))
 
 
 class _Runner:
@@ -70,22 +64,22 @@ class _Runner:
     def __init__(self, network: Network, samples: Array, average_rounding: bool) -> None:
         self.network = network
         self.average_rounding = average_rounding
-        self.tensors: dict[int, Array] = {INPUT: samples}
-        buffer = network.description.data_buffer
+        self.tensors: dict[Source, Array] = {INPUT: samples}
+        buffer = network.buffer
         if buffer is not None:
-            shape = (buffer.dim[0], samples.shape[1], buffer.channels, buffer.dim[1])
+            shape = (buffer.size[0], samples.shape[1], buffer.channels, buffer.size[1])
             self.buffer = np.zeros(shape, np.int8)
 
-    def execute(self, layer: Layer, previous: int) -> None:
-        """Compute the output of `layer`, executed after `previous`."""
+    def execute(self, layer: Layer, before: Source) -> None:
+        """Compute the output of `layer`, executed after `before`."""
         try:
             if layer.buffer_shift:
-                self.tensors[layer.index] = self._shift_buffer(layer)
+                self.tensors[layer.name] = self._shift_buffer(layer)
                 return
-            y = self._compute(layer, self._collect(layer, previous))
+            y = self._compute(layer, self._collect(layer, before))
         except ValueError as error:
             raise Ai8xError(str(error), where=layer.where) from None
-        self.tensors[layer.index] = y
+        self.tensors[layer.name] = y
         if layer.buffer_insert:
             self._insert_into_buffer(layer, y)
 
@@ -103,10 +97,10 @@ class _Runner:
             raise ValueError(f"expected data of {_text(expected)}, got {_text(actual)}")
         return self._convolution(layer, y) if layer.is_convolution else y.astype(np.int8, copy=False)
 
-    def _collect(self, layer: Layer, previous: int) -> Array:
-        if layer.in_sequences is None:
-            return self.tensors[previous]
-        tensors = [self._source(layer, source) for source in layer.in_sequences]
+    def _collect(self, layer: Layer, before: Source) -> Array:
+        left_out = layer.inputs[0] is not BUFFER and layer.inputs[0] not in self.tensors
+        sources = (before,) if left_out else layer.inputs
+        tensors = [self._source(layer, source) for source in sources]
         if len(tensors) == 1:
             return tensors[0]
         if len({t.shape[2:] for t in tensors}) == 1:
@@ -116,10 +110,10 @@ class _Runner:
         pixels = np.concatenate([t.reshape(*t.shape[:2], -1) for t in tensors], axis=2)
         return pixels.reshape(*pixels.shape[:2], *layer.in_size)
 
-    def _source(self, layer: Layer, source: int) -> Array:
-        if source != BUFFER:
+    def _source(self, layer: Layer, source: Source) -> Array:
+        if source is not BUFFER:
             if source not in self.tensors:
-                raise ValueError(f"its source, layer {source}, has not been executed")
+                raise ValueError(f"its source, {self.network[str(source)].label}, has not been executed")
             return self.tensors[source]
         if layer.operator == "conv1d":
             return np.ascontiguousarray(self.buffer[..., 0].transpose(2, 1, 0))[..., None]

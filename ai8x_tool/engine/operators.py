@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.frontend.yaml.description import Activation, Pair
+from ai8x_tool.network.layer import Activation, Pair
 
 Array = npt.NDArray[Any]
 

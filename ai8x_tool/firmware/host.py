@@ -81,7 +81,7 @@ class Host(Session):
         interface = self.firmware.project.interface
         microseconds = max(1, round(interface.estimated_us)) if interface else 1
         self._records, writing = os.pipe()
-        command = [str(self.firmware.host), str(writing), str(microseconds)]
+        command = [str(self.firmware.host), str(writing), str(microseconds), str(os.getpid())]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(writing,))
         finally:

@@ -288,9 +288,9 @@ class Machine(ABC):
 
     def _on_printed(self) -> None:
         self._progress(_FAILED if self.board.terminal.failed else _POLL)
-        if self.board.terminal.endless:
-            if self.board.terminal.failed:
-                self._stop("failed")
+        if self.board.terminal.endless and self.board.terminal.failed:
+            self._stop("failed")
+        elif self.board.terminal.endless:
             self._hang(f"the program prints without end ({self._place()})")
 
     # -- Ends ------------------------------------------------------------------------------------------------------

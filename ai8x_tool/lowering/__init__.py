@@ -4,6 +4,6 @@ One small module per topic; `configure.py` lists which function computes which r
 """
 
 from ai8x_tool.lowering.options import LoweringOptions
-from ai8x_tool.lowering.program import Program, Wait, Write, lower
+from ai8x_tool.lowering.program import Program, ProgramSample, Wait, Write, lower, lower_sample
 
-__all__ = ["LoweringOptions", "Program", "Wait", "Write", "lower"]
+__all__ = ["LoweringOptions", "Program", "ProgramSample", "Wait", "Write", "lower", "lower_sample"]

@@ -1,4 +1,4 @@
-"""Which function computes which register, and in which order they are written. spec: registers, section 9.3."""
+"""Which function computes which register, and in which order they are written."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def configure(context: Context) -> list[Write]:
 
 
 def _snoop(context: Context) -> list[Write]:
-    values = context.mapping.network.description.snoop
+    values = context.mapping.placement.snoop
     if values is None:
         return []
     table = tables.registers(context.device)

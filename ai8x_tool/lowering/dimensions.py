@@ -1,8 +1,7 @@
-"""RCNT, CCNT, PRCNT, PCCNT, STRIDE: rows, columns, pooling windows, strides. spec: registers, 7.2 to 7.5."""
+"""RCNT, CCNT, PRCNT, PCCNT, STRIDE: rows, columns, pooling windows, strides."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78000
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
 
@@ -23,7 +22,7 @@ def _effective_size(mapped: LayerMapping) -> tuple[int, int]:
 
 
 def _words_per_pixel(mapped: LayerMapping) -> int:
-    return mapped.layer.operands * mapped.view.input_passes * (mapped.layer.read_gap + 1)
+    return mapped.layer.operands * mapped.view.input_passes * (mapped.read_gap + 1)
 
 
 def _last_window(mapped: LayerMapping, axis: int) -> int:
@@ -41,7 +40,7 @@ def row_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """RCNT."""
     rows, columns = _effective_size(mapped)
     pad = mapped.view.pad[0]
-    if context.device is MAX78000:
+    if not context.device.last_window_counters:
         return {"count": rows - 1 + 2 * pad, "pad": pad}
     left = 1 if mapped.view.operator == "conv1d" else columns - _last_window(mapped, 1)
     following = (left + (mapped.layer.pool_stride[0] - 1) * columns) * _words_per_pixel(mapped)
@@ -51,7 +50,7 @@ def row_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
 def column_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """CCNT."""
     columns, pad = _effective_size(mapped)[1], mapped.view.pad[1]
-    if context.device is MAX78000:
+    if not context.device.last_window_counters:
         return {"count": columns - 1 + 2 * pad, "pad": pad}
     last = _last_window(mapped, 1)
     return {"stop": last, "next": columns - last, **_padding(pad)}
@@ -60,7 +59,7 @@ def column_count(mapped: LayerMapping, context: Context, quadrant: int) -> Field
 def _window(mapped: LayerMapping, context: Context, axis: int) -> Fields:
     dilation = mapped.layer.pool_dilation[axis]
     fields = {"window": (mapped.layer.pool[axis] - 1) * dilation}
-    return fields if context.device is MAX78000 else fields | {"dilation": dilation - 1}
+    return fields if context.device.pool_dilation == 1 else fields | {"dilation": dilation - 1}
 
 
 def pool_rows(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
@@ -81,4 +80,4 @@ def stride(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     if mapped.view.operator == "convtranspose2d":
         step = 0
     fields = {"stride": step}
-    return fields if context.device is MAX78000 else fields | {"row_words": pooling * _words_per_pixel(mapped)}
+    return fields | ({"row_words": pooling * _words_per_pixel(mapped)} if context.device.last_window_counters else {})

@@ -1,8 +1,7 @@
-"""FIFO control, and which quadrants a FIFO feeds. spec: registers, section 8.6 and 9.4."""
+"""FIFO control, and which quadrants a FIFO feeds."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78000
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import QUADRANTS
 from ai8x_tool.lowering.options import Context
@@ -15,12 +14,12 @@ _COMPLETE = 1 << 11
 
 def feeds(context: Context, quadrant: int) -> bool:
     """True if the input uses one of the first four processors of `quadrant`."""
-    return bool(context.mapping.start.layer.processors >> 16 * quadrant & 0xF)
+    return bool(context.mapping.start.own_processors >> 16 * quadrant & 0xF)
 
 
 def is_group(context: Context) -> bool:
     """True if the fast FIFO feeds a group of processors."""
-    processors = context.mapping.start.layer.processors
+    processors = context.mapping.start.own_processors
     return context.mapping.options.fast_fifo and not (processors != 1 and processors & 0xE == 0)
 
 
@@ -30,12 +29,12 @@ def control_writes(context: Context) -> list[Write]:
         return []
     if context.mapping.options.fast_fifo:
         return [Write(tables.FAST_FIFO_CONTROL, _FAST_CONTROL, "FAST_FIFO_CONTROL")]
-    layer = context.mapping.start.layer
+    mapped = context.mapping.start
     value = _THRESHOLDS
-    if context.device is MAX78000:
+    if context.device.fifo_complete_flag:
         value |= _COMPLETE
-    for channel in range(layer.channels_in):
+    for channel in range(mapped.layer.channels_in):
         fifo = channel % QUADRANTS
-        if layer.processors >> 16 * fifo & 1:
+        if mapped.own_processors >> 16 * fifo & 1:
             value |= 1 << (12 + fifo)
     return [Write(context.device.base + tables.FIFO_CONTROL, value, "FIFO_CONTROL")]

@@ -1,4 +1,4 @@
-"""The sample as words for data memory or FIFOs. spec: memory, section 6."""
+"""The sample as words for data memory or FIFOs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import numpy as np
 
 from ai8x_tool.device.bits import bits_of, ceil_div
 from ai8x_tool.lowering.options import Context, SynthesizedInput
-from ai8x_tool.lowering.program_rules import INPUT_RULES, SampleInput, constraint_synthesized_sample
+from ai8x_tool.lowering.program_rules import SampleInput, constraint_synthesized_sample
 from ai8x_tool.lowering.steps import InputBlock, Words
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.placed import PlacedLayer
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import require
 
 _LANES = 4
@@ -16,19 +17,16 @@ _LANES = 4
 
 def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
     """Return the input words; `sample` is (channels, rows, columns) of −128…127, operands one after the other."""
-    start = context.mapping.start
-    layer, shape = start.layer, sample.shape
-    for rule in INPUT_RULES:
-        require(rule, SampleInput(layer, (shape[0], shape[1], shape[2]), context.fifo, start.view.input_passes))
-    data = sample.reshape(layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
+    mapped = context.mapping.start
+    data = sample.reshape(mapped.layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
     if context.fifo:
-        blocks = _fifo_chw(data[0]) if layer.chw else _fifo_hwc(context, data[0])
+        blocks = _fifo_chw(data[0]) if mapped.chw else _fifo_hwc(context, data[0])
         pattern = context.options.synthesized_input
         return blocks if pattern is None else [InputBlock(b.name, 0, b.words[: pattern.words]) for b in blocks]
-    return _chw(context, data) if layer.chw else _hwc(context, data)
+    return _chw(context, data) if mapped.chw else _hwc(context, data)
 
 
-def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: Layer) -> Words:
+def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: PlacedLayer) -> Words:
     """Return the sample that the program synthesizes from the first words of `sample` (channels, rows, columns).
 
     `start` is the network's first layer. Raises Ai8xError for more than four channels, or a number of pixels that is no
@@ -39,7 +37,7 @@ def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: Layer) ->
     require(constraint_synthesized_sample, subject)
     lanes = np.zeros((pixels, _LANES), np.uint8)
     lanes[:, :channels] = sample.reshape(channels, -1).T.astype(np.int8).view(np.uint8)
-    words = repeat_pattern(_words(lanes)[: pattern.words], pattern, start)
+    words = repeat_pattern(_words(lanes)[: pattern.words], pattern, start.layer)
     values = np.ascontiguousarray(words.astype("<u4").reshape(-1, 1)).view(np.int8)[:, :channels]
     return np.ascontiguousarray(values.T.astype(np.int64).reshape(sample.shape))
 
@@ -65,7 +63,7 @@ def _hwc(context: Context, data: Words) -> list[InputBlock]:
     padded[:, :channels] = data
     by_pass = padded.reshape(operands, passes, per_pass, pixels)
     blocks = []
-    ranks = {processor: rank for rank, processor in enumerate(bits_of(mapped.layer.processors))}
+    ranks = {processor: rank for rank, processor in enumerate(bits_of(mapped.own_processors))}
     for first in range(0, 64, _LANES):
         used = [p for p in range(first, first + _LANES) if p in ranks]
         if not used:
@@ -73,7 +71,7 @@ def _hwc(context: Context, data: Words) -> list[InputBlock]:
         lanes = np.zeros((pixels, passes, operands, _LANES), np.uint8)
         for processor in used:
             lanes[..., processor - first] = by_pass[:, :, ranks[processor]].transpose(2, 1, 0)
-        address = context.device.instance(first) + mapped.layer.input_offset
+        address = context.device.instance(first) + mapped.input_offset
         blocks.append(InputBlock(first, address, _words(lanes).reshape(-1)))
     return blocks
 
@@ -87,16 +85,16 @@ def _four_pixels(channel: Words) -> Words:
 def _chw(context: Context, data: Words) -> list[InputBlock]:
     """Four pixels per word, one channel per processor."""
     mapped = context.mapping.start
-    offset = mapped.layer.input_offset
+    offset = mapped.input_offset
     return [
         InputBlock(processor, context.device.instance(processor) + offset, _four_pixels(channel))
-        for processor, channel in zip(bits_of(mapped.layer.processors), data[0], strict=False)
+        for processor, channel in zip(bits_of(mapped.own_processors), data[0], strict=False)
     ]
 
 
 def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
-    layer = context.mapping.start.layer
-    quadrants = [q for q in range(4) if layer.processors >> 16 * q & 0xF]
+    mapped = context.mapping.start
+    quadrants = [q for q in range(4) if mapped.own_processors >> 16 * q & 0xF]
     count = ceil_div(len(data), _LANES)
     blocks: dict[int, Words] = {}
     for group in range(count):
@@ -104,7 +102,7 @@ def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
         lanes = np.zeros((data.shape[1], _LANES), np.uint8)
         for lane in range(_LANES):
             channel = _LANES * group + lane
-            if layer.processors >> (16 * fifo + lane) & 1 and channel < len(data):
+            if mapped.own_processors >> (16 * fifo + lane) & 1 and channel < len(data):
                 lanes[:, lane] = data[channel]
         blocks[fifo] = _words(lanes)
     return [InputBlock(fifo, 0, blocks[fifo]) for fifo in sorted(blocks)]

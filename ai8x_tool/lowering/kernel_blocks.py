@@ -1,4 +1,4 @@
-"""Kernel memory as the blocks that ``cnn_load_weights()`` loads. spec: memory, section 5."""
+"""Kernel memory as the blocks that ``cnn_load_weights()`` loads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MCNT, MCNT1, MCNT2, OCHAN: the layer's range in kernel memory. spec: registers, 7.13 and 7.14."""
+"""MCNT, MCNT1, MCNT2, OCHAN: the layer's range in kernel memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def start_and_remainder(mapped: LayerMapping) -> tuple[int, int]:
     if mapped.view.operator == "none":
         return 0, 0
     kernel, remainder = divmod(COLUMN_BYTES * mapped.kernels.offset, mapped.view.kernel_area)
-    return (_x4_index(kernel) if mapped.layer.calcx4 else kernel), remainder
+    return (_x4_index(kernel) if mapped.calcx4 else kernel), remainder
 
 
 def _x4_index(kernel: int) -> int:
@@ -30,7 +30,7 @@ def _length(mapped: LayerMapping, context: Context) -> int:
     layer, bits = mapped.layer, weight_bits(mapped)
     count = layer.channels_out // layer.groups if layer.bypass else mapped.kernels.count
     length = (count - 1) * bits
-    if layer.calcx4 and context.is_start(mapped):
+    if mapped.calcx4 and context.is_start(mapped):
         length = (length + bits + 3) // 4 - bits
     return length
 
@@ -68,4 +68,4 @@ def output_channels(mapped: LayerMapping, context: Context, quadrant: int) -> Fi
     if layer.depthwise:
         return {"count": (mapped.time_slots + 1) * mapped.view.input_passes - 1}
     count = mapped.kernels.output_count - 1
-    return {"count": count // 4 if layer.calcx4 else count}
+    return {"count": count // 4 if mapped.calcx4 else count}

@@ -1,8 +1,7 @@
-"""LCTL, LCTL2: what the layer does, and which quadrants take part. spec: registers, 7.11 and 7.12."""
+"""LCTL, LCTL2: what the layer does, and which quadrants take part."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78000
 from ai8x_tool.device.bits import highest, lowest
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
@@ -31,7 +30,7 @@ def layer_control(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
     layer, view = mapped.layer, mapped.view
     fields = {
         "enable": 1,
-        "chw": int(layer.chw),
+        "chw": int(mapped.chw),
         "pool": int(layer.has_pool),
         "max_pool": int(not layer.pool_average),
         "relu": int(layer.activation == "relu"),
@@ -39,11 +38,11 @@ def layer_control(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
         "sources": _sources(mapped, context, quadrant),
         "wide": int(layer.output_width != 8),
     }
-    if context.device is MAX78000:
+    if not context.device.kernel_size_in_layer_control:
         return fields
     if view.operator != "none":
         fields |= {"kernel_rows": view.kernel[0] - 1, "kernel_columns": view.kernel[1] - 1}
-    if layer.readahead:
+    if mapped.readahead:
         passes = view.input_passes - 1
         fields |= {"readahead": 1, "readahead_passes": passes // 4 if mapped.tcalc else passes}
     return fields | {"broadcast": int(mapped.broadcast), "bypass": int(layer.bypass)}
@@ -55,9 +54,9 @@ def layer_control_2(mapped: LayerMapping, context: Context, quadrant: int) -> Fi
     passes = mapped.flat_product & 15 if layer.flatten else view.input_passes - 1
     if view.emulated:
         passes = 0
-    increment = layer.write_gap
+    increment = mapped.write_gap
     if view.operator != "none":
-        increment = view.output_passes * (layer.write_gap + 1) - 1
+        increment = view.output_passes * (mapped.write_gap + 1) - 1
     span = highest(mapped.output_map) - (lowest(mapped.output_map) & ~3)
     return {
         "input_passes": passes,

@@ -1,4 +1,4 @@
-"""ONED: one-dimensional and element-wise processing, time slots. spec: registers, 7.15."""
+"""ONED: one-dimensional and element-wise processing, time slots."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from ai8x_tool.mapping import LayerMapping, Mapping
 
 @dataclass(frozen=True)
 class SynthesizedInput:
-    """Input made of `words` words that repeat, grown by `increment` each time. spec: memory, section 6.5."""
+    """Input made of `words` words that repeat, grown by `increment` each time."""
 
     increment: int
     words: int = 8
@@ -65,7 +65,7 @@ class Context:
     @property
     def streams(self) -> bool:
         """True if any layer streams."""
-        return any(m.layer.streaming for m in self.mapping.layers)
+        return any(m.streaming for m in self.mapping.layers)
 
     def is_start(self, mapped: LayerMapping) -> bool:
         """True for the layer that is executed first."""
@@ -73,8 +73,7 @@ class Context:
 
     def previous(self, mapped: LayerMapping) -> LayerMapping | None:
         """Return the layer executed before, None for the first."""
-        index = mapped.layer.previous
-        return self.mapping[index] if index in self.mapping.network else None
+        return None if mapped.previous is None else self.mapping[mapped.previous]
 
     def quad_first(self, mapped: LayerMapping) -> bool:
         """True for the first layer in fast-FIFO quad mode."""

@@ -1,4 +1,4 @@
-"""POST: bias, shift, activation, weight width. spec: registers, 7.17."""
+"""POST: bias, shift, activation, weight width."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def _bias(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
         return {}
     offset = placement.offsets[quadrant]
     if not mapped.layer.depthwise and placement.quadrant == quadrant:
-        return {"bias_enable": 1, "bias_offset": offset // 4 if mapped.layer.calcx4 else offset}
+        return {"bias_enable": 1, "bias_offset": offset // 4 if mapped.calcx4 else offset}
     if mapped.layer.depthwise or context.quad_first(mapped):
         return {"bias_enable": 1, "bias_offset": offset // 4 if mapped.broadcast else offset}
     return {}
@@ -35,7 +35,7 @@ def post_processing(mapped: LayerMapping, context: Context, quadrant: int) -> Fi
         "passthrough": int(passthrough and layer.operands == 1),
         "absolute": int(layer.activation == "abs"),
         "transposed": int(view.operator == "convtranspose2d"),
-        "calcx4": int(layer.calcx4),
+        "calcx4": int(mapped.calcx4),
         "depthwise": int(layer.depthwise),
         "tcalc": int(mapped.tcalc),
     }

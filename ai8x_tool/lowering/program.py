@@ -1,4 +1,4 @@
-"""The program: every store the generated code makes, in order, and the answers it expects."""
+"""The program: every store the generated code makes, in order; and a sample, with the answers that belong to it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from dataclasses import dataclass, replace
 
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.engine import LayerTensors
+from ai8x_tool.lowering.answers import answer_blocks
 from ai8x_tool.lowering.configure import configure
 from ai8x_tool.lowering.input_data import input_blocks, repeat_pattern
 from ai8x_tool.lowering.kernel_blocks import kernel_blocks
 from ai8x_tool.lowering.options import Context, LoweringOptions
-from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
 from ai8x_tool.lowering.program_stores import bias_stores, input_stores, kernel_stores, step_stores
 from ai8x_tool.lowering.start import fifo_writes, initialise, interrupt_mask, start
 from ai8x_tool.lowering.steps import AnswerBlock, InputBlock, KernelBlock, Step, Wait, Words, Write
 from ai8x_tool.mapping import Mapping
-from ai8x_tool.network.network import Layer, Network
+from ai8x_tool.mapping.regions import OutputRegion, layer_region
+from ai8x_tool.network.layer import Layer
 
-__all__ = ["Program", "Wait", "Write", "lower"]
+__all__ = ["Program", "ProgramSample", "Wait", "Write", "lower", "lower_sample"]
 
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything the C project is rendered from. `bias` maps a quadrant to its bytes.
+    """Everything the C project is rendered from but the sample. `bias` maps a quadrant to its bytes.
 
     `start` precedes the timer, `go` starts the master quadrant. `unload` are the regions that ``cnn_unload()`` copies.
     """
@@ -33,33 +34,36 @@ class Program:
     kernels: tuple[KernelBlock, ...]
     bias: dict[int, list[int]]
     configure: tuple[Write, ...]
-    inputs: tuple[InputBlock, ...]
     start: tuple[Write, ...]
     go: tuple[Write, ...]
-    answers: tuple[AnswerBlock, ...]
     unload: tuple[OutputRegion, ...]
     interrupt_mask: int
 
-    def stores(self) -> Stores:
-        """Return every store to the accelerator, in the order in which the generated C code makes them."""
-        options, device = self.mapping.options, self.mapping.device
-        pattern, start = self.options.synthesized_input, self.mapping.start.layer
-        blocks = self.inputs
-        if pattern is not None:
-            blocks = tuple(replace(b, words=repeat_pattern(b.words, pattern, start)) for b in blocks)
-        inputs = input_stores(device, blocks, fifo=options.fifo, fast=options.fast_fifo)
-        before, after = (Stores.join([]), inputs) if options.fifo else (inputs, Stores.join([]))
+    def setup_stores(self) -> Stores:
+        """Return the stores that come before any input: initialisation, kernels, biases, layer registers."""
         return Stores.join(
             [
                 step_stores(self.init),
                 kernel_stores(self.kernels, express=self.options.express),
-                bias_stores(device, self.bias),
+                bias_stores(self.mapping.device, self.bias),
                 step_stores(self.configure),
-                before,
-                step_stores([*self.start, *self.go]),
-                after,
             ]
         )
+
+    def run_stores(self, sample: ProgramSample) -> Stores:
+        """Return the stores of one inference: the input and the start, in the order in which the C code makes them."""
+        options, device = self.mapping.options, self.mapping.device
+        pattern, blocks = self.options.synthesized_input, sample.inputs
+        if pattern is not None:
+            first = self.mapping.start.layer
+            blocks = tuple(replace(b, words=repeat_pattern(b.words, pattern, first)) for b in blocks)
+        inputs = input_stores(device, blocks, fifo=options.fifo, fast=options.fast_fifo)
+        begin = step_stores([*self.start, *self.go])
+        return Stores.join([begin, inputs] if options.fifo else [inputs, begin])
+
+    def stores(self, sample: ProgramSample) -> Stores:
+        """Return every store to the accelerator, in the order in which the generated C code makes them."""
+        return Stores.join([self.setup_stores(), self.run_stores(sample)])
 
     @property
     def context(self) -> Context:
@@ -67,17 +71,12 @@ class Program:
         return Context(self.mapping, self.options)
 
 
-def layer_region(layer: Layer) -> OutputRegion:
-    """Return where the output of `layer` lies."""
-    return OutputRegion(
-        layer.output_map,
-        layer.channels_out,
-        layer.out_size,
-        layer.out_offset,
-        layer.output_width,
-        layer.write_gap,
-        layer.final_scale,
-    )
+@dataclass(frozen=True, eq=False)
+class ProgramSample:
+    """A sample as words for the accelerator, and the words that data memory holds after the run."""
+
+    inputs: tuple[InputBlock, ...]
+    answers: tuple[AnswerBlock, ...]
 
 
 def checked_layers(mapping: Mapping, tensors: LayerTensors) -> list[Layer]:
@@ -88,48 +87,50 @@ def checked_layers(mapping: Mapping, tensors: LayerTensors) -> list[Layer]:
 
 
 def _unload_regions(mapping: Mapping) -> tuple[OutputRegion, ...]:
-    network = mapping.network
-    if not network.description.unload:
-        return tuple(layer_region(layer) for layer in network.outputs())
+    items = mapping.placement.unload
+    if not items:
+        return tuple(layer_region(mapping[layer.index]) for layer in mapping.network.outputs())
     return tuple(
-        OutputRegion(item.processors, item.channels, item.dim, item.offset, item.width, item.write_gap, scale or 0)
-        for item, scale in zip(network.description.unload, listed_scales(network), strict=True)
+        OutputRegion(item.processors, item.channels, item.size, item.offset, item.width, item.write_gap, scale or 0)
+        for item, scale in zip(items, listed_scales(mapping), strict=True)
     )
 
 
-def listed_scales(network: Network) -> list[int | None]:
-    """Return the final scale of every item of the `unload` list: its output layer's, None if it is of none.
+def listed_scales(mapping: Mapping) -> list[int | None]:
+    """Return the final scale of every item of the `unload` list: its output layer's, None if it is of none."""
+    places = {}
+    for layer in mapping.network.outputs():
+        mapped = mapping[layer.index]
+        places[mapped.out_offset, mapped.output_map] = layer.final_scale
+    return [places.get((item.offset, item.processors)) for item in mapping.placement.unload]
 
-    spec: qatv2, section 7.4, U7.
-    """
-    places = {(layer.out_offset, layer.output_map): layer.final_scale for layer in network.outputs()}
-    return [places.get((item.offset, item.processors)) for item in network.description.unload]
 
-
-def lower(mapping: Mapping, options: LoweringOptions, sample: Words, tensors: LayerTensors) -> Program:
-    """Return the program. `sample` is (channels, rows, columns), `tensors` what the engine computes from it.
-
-    Raises Ai8xError if a value does not fit its register field.
-    """
-    context = Context(mapping, options)
+def lower(mapping: Mapping, options: LoweringOptions | None = None) -> Program:
+    """Return the program of a mapped network. Raises Ai8xError if a value does not fit its register field."""
+    chosen = options or LoweringOptions()
+    context = Context(mapping, chosen)
     before, go = start(context)
-    answers: list[AnswerBlock] = []
-    if options.known_answers:
-        layers = checked_layers(mapping, tensors)
-        regions = [(layer_region(layer), tensors.outputs[layer.index][0]) for layer in layers]
-        answers = answer_blocks(mapping.device, regions, options.max_verify_length)
     return Program(
         mapping=mapping,
-        options=options,
+        options=chosen,
         init=tuple(initialise(context)),
         kernels=tuple(kernel_blocks(context)),
         # Depth-wise layers have zeros, which nothing adds, in quadrants below their own, whose clocks may be off.
         bias={quadrant: values for quadrant, values in mapping.bias_bytes.items() if quadrant in mapping.quadrants},
         configure=tuple(configure(context) + fifo_writes(context)),
-        inputs=tuple(input_blocks(context, sample)),
         start=tuple(before),
         go=tuple(go),
-        answers=tuple(answers),
         unload=_unload_regions(mapping),
         interrupt_mask=interrupt_mask(context),
     )
+
+
+def lower_sample(program: Program, sample: Words, tensors: LayerTensors) -> ProgramSample:
+    """Return `sample` (channels, rows, columns) for `program`, with what the engine computes from it (`tensors`)."""
+    answers: list[AnswerBlock] = []
+    mapping, options = program.mapping, program.options
+    if options.known_answers:
+        layers = checked_layers(mapping, tensors)
+        regions = [(layer_region(mapping[layer.index]), tensors.outputs[layer.index][0]) for layer in layers]
+        answers = answer_blocks(mapping.device, regions, options.max_verify_length)
+    return ProgramSample(tuple(input_blocks(program.context, sample)), tuple(answers))

@@ -1,4 +1,4 @@
-"""A program as plain stores, as its C code makes them. spec: memory, sections 5 and 6; registers, section 9."""
+"""A program as plain stores, as its C code makes them."""
 
 from __future__ import annotations
 

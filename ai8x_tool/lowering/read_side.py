@@ -1,4 +1,4 @@
-"""RPTR, ENA: where input is read, and by which processors. spec: registers, 7.10 and 7.18."""
+"""RPTR, ENA: where input is read, and by which processors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Fields = dict[str, int]
 
 def read_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """RPTR."""
-    return {"address": mapped.layer.input_offset // 4}
+    return {"address": mapped.input_offset // 4}
 
 
 def enables(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:

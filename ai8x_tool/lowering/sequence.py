@@ -1,8 +1,7 @@
-"""NEXT: the layer executed next, and the hidden accumulator-reset layer. spec: registers, 7.1 and 7.19."""
+"""NEXT: the layer executed next, and the hidden accumulator-reset layer."""
 
 from __future__ import annotations
 
-from ai8x_tool.frontend.yaml.description import STOP
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
 
@@ -29,16 +28,16 @@ def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     last = layer.index == mapping.layers[-1].layer.index
     if context.options.link_layers:
         return {"stop": 1} if mapped is mapping.final else {"link": 1, "target": mapped.hardware_index + 1}
-    if layer.next == STOP:
+    if mapped.next is None:
         return {} if last else {"stop": 1}
-    if layer.next != layer.index + 1:
-        return {"link": 1, "target": mapping[layer.next].hardware_index}
-    if layer.snoop_sequence is not None:
-        return {"link": 1, "target": mapping[layer.snoop_sequence].hardware_index}
+    if mapped.next != layer.index + 1:
+        return {"link": 1, "target": mapping[mapped.next].hardware_index}
+    if mapped.snoop_target is not None:
+        return {"link": 1, "target": mapping[mapped.snoop_target].hardware_index}
     return {}
 
 
 def layer_count(context: Context) -> Fields:
     """LCNT."""
     mapping = context.mapping
-    return {"last": mapping.network.final.index + mapping.hidden_layers, "first": mapping.start.hardware_index}
+    return {"last": mapping.final.layer.index + mapping.hidden_layers, "first": mapping.start.hardware_index}

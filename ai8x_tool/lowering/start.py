@@ -1,15 +1,14 @@
-"""Register writes that initialise and start the accelerator. spec: registers, sections 9.2, 9.4 and 6.4."""
+"""Register writes that initialise and start the accelerator."""
 
 from __future__ import annotations
 
-from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.lowering.fifo import control_writes, feeds, is_group
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.sequence import layer_count
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
+from ai8x_tool.network.layer import BINARY
 
 _MEMORY_CONTROL = 0x40E
 
@@ -27,7 +26,7 @@ def initialise(context: Context) -> list[Step]:
     """Return the steps of ``cnn_init()``."""
     quadrants = context.mapping.quadrants
     steps: list[Step] = []
-    if context.device is MAX78002:
+    if context.device.clear_registers is not None:
         control = _control(context, {})
         steps += [_write(context, "CTL", q, control) for q in quadrants]
     steps.append(_aon(context, 0))
@@ -49,7 +48,7 @@ def initialise(context: Context) -> list[Step]:
 
 def _control(context: Context, fields: dict[str, int]) -> int:
     fields = {"clock": 1, **fields}
-    if context.device is MAX78002:
+    if context.device.pipeline:
         fields["no_pipeline"] = int(not context.pipeline)
     return tables.registers(context.device)["CTL"].encode(fields)
 
@@ -89,7 +88,7 @@ def fifo_writes(context: Context) -> list[Write]:
 
 def _start_fields(context: Context) -> dict[str, int]:
     options, mapping = context.options, context.mapping
-    start = mapping.start.layer
+    start = mapping.start
     fields = {
         "clock": 1,
         "average_round": int(options.average_rounding),
@@ -99,11 +98,11 @@ def _start_fields(context: Context) -> dict[str, int]:
         "binary": int(any(m.layer.bits == BINARY for m in mapping.layers)),
         "quad": int(mapping.options.quad),
     }
-    if context.device is MAX78002:
+    if context.device.pipeline:
         fields |= {
             "no_pipeline": int(not context.pipeline),
             "stream_chw": int(start.streaming and start.chw),
-            "snoop": int(mapping.network.description.snoop is not None),
+            "snoop": int(mapping.placement.snoop is not None),
             "one_shot": int(options.one_shot),
         }
     return fields
@@ -145,6 +144,6 @@ def start(context: Context) -> tuple[list[Write], list[Write]]:
 def interrupt_mask(context: Context) -> int:
     """Return the control bits that the interrupt handler clears."""
     fields = {"done": 1, "run": 1, "stream": int(context.streams)}
-    if context.device is MAX78002 and context.options.one_shot:
+    if context.options.one_shot:
         fields = {"done": 1}
     return tables.registers(context.device)["CTL"].encode(fields)

@@ -1,11 +1,9 @@
-"""TPTR: the range in the compute cache (TRAM). spec: registers, 7.16."""
+"""TPTR: the range in the compute cache (TRAM)."""
 
 from __future__ import annotations
 
 from ai8x_tool.lowering.options import Context
-from ai8x_tool.lowering.program_rules import StreamedLayer, constraint_tram
 from ai8x_tool.mapping import LayerMapping
-from ai8x_tool.rule import require
 
 Fields = dict[str, int]
 
@@ -15,12 +13,11 @@ _LONG_FLATTEN = 16
 def tram_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """TPTR."""
     layer, view, product = mapped.layer, mapped.view, mapped.flat_product
-    streams_later = layer.streaming and layer.index > 0
+    streams_later = mapped.streaming and layer.index > 0
     pointwise = view.operator in ("conv2d", "linear") and view.kernel == (1, 1)
     if view.operator == "conv1d" or (pointwise and not streams_later):
         return {"start": product, "maximum": 2 * product + 1} if product >= _LONG_FLATTEN else {"maximum": 0}
     if not streams_later:
         return {"maximum": mapped.tram - 1}
     start = sum(m.tram * m.view.input_passes for m in context.mapping.layers if m.layer.index < layer.index)
-    require(constraint_tram, StreamedLayer(layer, context.device, entries=start))
     return {"start": start, "maximum": mapped.tram - 1 + start}

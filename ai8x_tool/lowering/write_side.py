@@ -1,4 +1,4 @@
-"""WPTR, WTOFF, WMOFF, WCOFF: where results are written. spec: registers, 7.6 to 7.9."""
+"""WPTR, WTOFF, WMOFF, WCOFF: where results are written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Fields = dict[str, int]
 def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
     """WPTR: the word offset, combined by OR with the first data instance."""
     device, outputs = context.device, mapped.output_map
-    words = (mapped.layer.out_offset - mapped.view.skipped_bytes) // 4
+    words = (mapped.out_offset - mapped.view.skipped_bytes) // 4
     shift = device.write_instance_shift
     if mapped.local_sources:
         processor = (lowest(outputs >> 4 * quadrant) & ~3) + 4 * quadrant
@@ -56,4 +56,4 @@ def pass_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields
     """WCOFF."""
     if mapped.view.output_passes == 1:
         return {"offset": 0}
-    return {"offset": mapped.layer.output_width // 8 * (mapped.layer.write_gap + 1)}
+    return {"offset": mapped.layer.output_width // 8 * (mapped.write_gap + 1)}

@@ -1,5 +1,16 @@
-"""Where everything lives: processors, kernel columns, bias bytes, time slots."""
+"""Where everything lives: placements, who judges them, and the memory images that follow from them."""
 
-from ai8x_tool.mapping.mapping import LayerMapping, Mapping, MappingOptions, map_network
+from ai8x_tool.mapping.check import violations
+from ai8x_tool.mapping.mapping import LayerMapping, Mapping, map_network
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placement import LayerPlacement, Placement
 
-__all__ = ["LayerMapping", "Mapping", "MappingOptions", "map_network"]
+__all__ = [
+    "LayerMapping",
+    "LayerPlacement",
+    "Mapping",
+    "MappingOptions",
+    "Placement",
+    "map_network",
+    "violations",
+]

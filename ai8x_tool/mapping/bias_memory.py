@@ -1,4 +1,4 @@
-"""Placement of bias values in the quadrants' bias memories. spec: registers, section 5.5; memory, section 4."""
+"""Placement of bias values in the quadrants' bias memories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.device.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.mapping.rules.memory_rules import BiasSpace, constraint_bias_memory
-from ai8x_tool.network.network import IntArray
+from ai8x_tool.network.layer import IntArray
 from ai8x_tool.rule import require
 
 
@@ -24,7 +24,7 @@ class BiasPlacement:
 
 @dataclass(frozen=True, eq=False)
 class BiasRequest:
-    """One layer with a bias."""
+    """One layer with a bias; its values are shared with an equal one only if they are `known`."""
 
     index: int
     where: str
@@ -39,6 +39,11 @@ class BiasRequest:
     flatten: bool = False
     calcx4: bool = False
     spare: int = 0
+    known: bool = True
+
+    def same_values(self, other: BiasRequest) -> bool:
+        """True if both layers can share storage."""
+        return self.known and other.known and np.array_equal(self.values, other.values)
 
     @property
     def bound_to_processors(self) -> bool:
@@ -69,7 +74,7 @@ class BiasMemory:
         originals: list[BiasRequest] = []
         copies: dict[int, int] = {}
         for request in requests:
-            original = next((o for o in originals if np.array_equal(o.values, request.values)), None)
+            original = next((o for o in originals if o.same_values(request)), None)
             if original is None:
                 originals.append(request)
             else:

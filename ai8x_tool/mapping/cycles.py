@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ai8x_tool.device import MAX78002, Device
+from ai8x_tool.device import Device
 from ai8x_tool.device.bits import ceil_div, ones
 from ai8x_tool.device.facts import QUADRANTS
 from ai8x_tool.mapping.hardware import HardwareView
 from ai8x_tool.mapping.mapping import LayerMapping
-from ai8x_tool.network.network import Layer
+from ai8x_tool.network.layer import Layer
 
 START_UP_CYCLES = 1
 """Cycles before the first layer."""
@@ -41,12 +41,12 @@ class PlacedWork:
 
 def cycle_factor(device: Device, *, pipeline: bool) -> float:
     """Return what `layer_cycles` are multiplied with in generated projects; `estimated_cycles` are more exact."""
-    return _PIPELINE_FACTOR if device is MAX78002 and pipeline else 1.0
+    return _PIPELINE_FACTOR if device.pipeline and pipeline else 1.0
 
 
 def cycle_basis(device: Device, *, pipeline: bool, streams: bool) -> str:
     """Return how far the figure in generated projects can be trusted, as a remark."""
-    if device is MAX78002 and pipeline:
+    if device.pipeline and pipeline:
         return "calibrated estimate, ±25 %"
     return "estimate: streaming layers wait for their input" if streams else "model, ±1 % of measured networks"
 
@@ -56,7 +56,7 @@ def layer_cycles(mapped: LayerMapping) -> int:
     layer, view = mapped.layer, mapped.view
     work = PlacedWork(_stored_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
     cycles = _work_cycles(layer, view, work) + _column_cycles(layer, view, work.column)
-    return (15 * cycles + 9) // 10 if layer.streaming else cycles
+    return (15 * cycles + 9) // 10 if mapped.streaming else cycles
 
 
 def estimated_cycles(mapped: LayerMapping, *, pipeline: bool) -> int:
@@ -101,7 +101,7 @@ def _parallel_outputs(mapped: LayerMapping) -> int:
         return mapped.time_slots + 1
     if layer.bypass:
         return layer.channels_out
-    return ceil_div(_stored_outputs(mapped), _PARALLEL) if layer.calcx4 else _stored_outputs(mapped)
+    return ceil_div(_stored_outputs(mapped), _PARALLEL) if mapped.calcx4 else _stored_outputs(mapped)
 
 
 def _fewest_outputs(layer: Layer, view: HardwareView, *, calcx4: bool) -> int:

@@ -131,7 +131,7 @@ def input_words(mapping: Mapping) -> int:
     """
     layer = mapping.start.layer
     pixels = layer.in_size[0] * layer.in_size[1]
-    if layer.chw:
+    if mapping.start.chw:
         return layer.channels_in * layer.operands * ceil_div(pixels, _WORD)
     lanes = ceil_div(layer.channels_in, _WORD) if _through_fifo(mapping) else _instances(mapping.start)
     return pixels * layer.operands * mapping.start.view.input_passes * lanes
@@ -140,7 +140,7 @@ def input_words(mapping: Mapping) -> int:
 def _instances(mapped: LayerMapping) -> int:
     mask = (1 << PROCESSORS_PER_INSTANCE) - 1
     firsts = range(0, PROCESSORS, PROCESSORS_PER_INSTANCE)
-    return sum(bool(mapped.layer.processors >> first & mask) for first in firsts)
+    return sum(bool(mapped.own_processors >> first & mask) for first in firsts)
 
 
 def _through_fifo(mapping: Mapping) -> bool:
@@ -151,7 +151,7 @@ def _through_fifo(mapping: Mapping) -> bool:
 def _streaming_cycles(mapping: Mapping, layers: tuple[int, ...], words: int) -> int:
     """Cycles of the layers that run while the input arrives; 0 if the input is in memory before."""
     pairs = zip(mapping.layers, layers, strict=True)
-    streaming = sum(cycles for mapped, cycles in pairs if mapped.layer.streaming)
+    streaming = sum(cycles for mapped, cycles in pairs if mapped.streaming)
     return streaming + FIFO_WORD_CYCLES * words if streaming else 0
 
 
@@ -160,7 +160,7 @@ def _idle_joules(cycles: int, clock_mhz: float) -> float:
 
 
 def _time_basis(mapping: Mapping, *, pipeline: bool, streams: bool) -> str:
-    if any(mapped.layer.calcx4 or mapped.layer.readahead for mapped in mapping.layers):
+    if any(mapped.calcx4 or mapped.readahead for mapped in mapping.layers):
         return "estimate: calcx4 and read-ahead have not been measured"
     if streams:
         return "estimate: the core loads the input without pause"

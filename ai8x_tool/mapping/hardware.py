@@ -1,4 +1,4 @@
-"""The layer as the hardware executes it: kernels that are stretched, padded or folded. spec: registers, 4.2 to 4.10."""
+"""The layer as the hardware executes it: kernels that are stretched, padded or folded."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ai8x_tool.device import Device
 from ai8x_tool.device.bits import ceil_div
-from ai8x_tool.frontend.yaml.description import Operator, Pair
 from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES, FOLDED_KERNEL, STRETCHED_REACH, DilatedLayer
-from ai8x_tool.network.dimensions import passes, processors_per_pass
-from ai8x_tool.network.network import IntArray, Layer, Network
+from ai8x_tool.network.layer import IntArray, Layer, Operator, Pair
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import require
 
 _LAST_CONVERTED_LAYER = 8
@@ -45,8 +45,13 @@ class HardwareView:
         return self.kernel[0] * self.kernel[1]
 
 
-def hardware_view(network: Network, layer: Layer) -> HardwareView:
-    """Return `layer` as the hardware executes it; Ai8xError for dilations and sizes it cannot execute."""
+def hardware_view(
+    layer: Layer, device: Device, *, streaming: bool = False, follows_streaming: bool = False
+) -> HardwareView:
+    """Return `layer` as the hardware executes it, while its input arrives (`streaming`) or after such a layer.
+
+    Raises Ai8xError for dilations that the device cannot execute.
+    """
     kernels = None if layer.parameters is None else layer.parameters.weights
     view = HardwareView(
         operator=layer.operator,
@@ -61,22 +66,22 @@ def hardware_view(network: Network, layer: Layer) -> HardwareView:
         inputs_per_pass=processors_per_pass(layer.channels_in),
         outputs_per_pass=processors_per_pass(layer.channels_out),
     )
-    view = _widen_streaming(network, layer, view)
-    view = _dilate(network, layer, view)
+    if streaming or follows_streaming:
+        view = _widen_streaming(layer, view)
+    view = _dilate(layer, view, device)
     if layer.operator == "convtranspose2d":
         rows, columns = (layer.dilation[i] * (view.kernel[i] - 1) - view.pad[i] for i in (0, 1))
         view = replace(view, pad=(rows, columns))
-    return replace(view, emulated=_emulates(network, layer, view))
+    return replace(view, emulated=_emulates(layer, view, device))
 
 
-def _widen_streaming(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
+def _widen_streaming(layer: Layer, view: HardwareView) -> HardwareView:
     """Run 1×1 kernels of a streaming chain as 3×3 kernels with the weight in the centre.
 
     A flattening layer has no neighbouring pixels to add: it stays as it is, like a linear layer.
     """
-    follows = layer.previous in network and network[layer.previous].streaming
     applies = layer.operator in ("conv2d", "convtranspose2d") and layer.kernel == (1, 1) and not layer.flatten
-    if not applies or layer.index > _LAST_CONVERTED_LAYER or not (layer.streaming or follows):
+    if not applies or layer.index > _LAST_CONVERTED_LAYER:
         return view
     kernels = view.kernels
     if kernels is not None:
@@ -84,12 +89,12 @@ def _widen_streaming(network: Network, layer: Layer, view: HardwareView) -> Hard
     return replace(view, kernel=(3, 3), pad=(1, 1), kernels=kernels)
 
 
-def _dilate(network: Network, layer: Layer, view: HardwareView) -> HardwareView:
+def _dilate(layer: Layer, view: HardwareView, device: Device) -> HardwareView:
     dilation, length = layer.dilation[0], layer.kernel[0]
     if layer.dilation == (1, 1):
         return view
     for rule in DILATION_RULES:
-        require(rule, DilatedLayer(layer, network.device))
+        require(rule, DilatedLayer(layer, device))
     reach = (length - 1) * dilation
     if reach < STRETCHED_REACH:
         kernels = view.kernels
@@ -122,14 +127,14 @@ def _centre_column(kernels: IntArray | None) -> IntArray | None:
     return square
 
 
-def _emulates(network: Network, layer: Layer, view: HardwareView) -> bool:
+def _emulates(layer: Layer, view: HardwareView, device: Device) -> bool:
     operands, count = layer.operands, view.input_passes
     several = operands > 1 and count > 1 and operands * count != operands + count
-    return several and network.device.eltwise_emulation
+    return several and device.eltwise_emulation
 
 
 def tram_depth(layer: Layer, view: HardwareView) -> int:
-    """Return the number of TRAM entries the layer needs. spec: registers, section 4.10."""
+    """Return the number of entries of the compute cache (TRAM) that the layer needs."""
     if view.operator == "none":
         return 1
     columns = view.pooled_size[1]

@@ -1,4 +1,4 @@
-"""Placement of kernels in the processors' kernel memories. spec: registers, section 5; memory, section 3.8."""
+"""Placement of kernels in the processors' kernel memories."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ai8x_tool.device import Device
 from ai8x_tool.device.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
-from ai8x_tool.mapping.kernel_stream import Bytes, Columns, StreamShape, layer_streams
+from ai8x_tool.mapping.kernel_stream import Bytes, Columns, StreamShape, empty_streams, layer_streams
 from ai8x_tool.mapping.rules.memory_rules import (
     KernelColumns,
     KernelSpace,
@@ -19,7 +19,7 @@ from ai8x_tool.mapping.rules.memory_rules import (
     constraint_kernel_conflict,
     constraint_kernel_memory,
 )
-from ai8x_tool.network.network import IntArray
+from ai8x_tool.network.layer import IntArray
 from ai8x_tool.rule import require
 
 _ALL = (1 << PROCESSORS) - 1
@@ -29,7 +29,7 @@ _EXTENSION = 4096
 
 @dataclass(frozen=True)
 class KernelPlacement:
-    """Where a layer's kernels start, and the counts that go into registers. spec: registers, 5.1.
+    """Where a layer's kernels start, and the counts that go into registers.
 
     `offset` is the first column (the same in all processors), `length` the reserved columns. `duplicate_of` is the
     layer whose storage is shared.
@@ -44,29 +44,33 @@ class KernelPlacement:
 
 @dataclass(frozen=True, eq=False)
 class KernelRequest:
-    """One layer that needs kernel memory. `quad`: kernels are spread over four quadrants."""
+    """One layer that needs kernel memory. `quad`: kernels are spread over four quadrants.
+
+    `weights` is None if they are not known; `shares` is the layer whose weights are used then.
+    """
 
     index: int
     where: str
     processors: int
     shape: StreamShape
-    weights: IntArray
+    weights: IntArray | None
+    shares: int | None = None
     quad: bool = False
     calcx4: bool = False
     mixed_x4: bool = False
 
     def same_kernels(self, other: KernelRequest) -> bool:
-        """True if both layers can share storage."""
-        return (
-            self.processors == other.processors
-            and self.shape.bits == other.shape.bits
-            and self.weights.shape == other.weights.shape
-            and np.array_equal(self.weights, other.weights)
-        )
+        """True if both layers can share storage: equal kernels, in the same order and at the same distances."""
+        alike = self.processors == other.processors and (self.quad, self.calcx4) == (other.quad, other.calcx4)
+        if not alike or self.shape.in_first_instance() != other.shape.in_first_instance():
+            return False
+        if self.weights is None or other.weights is None:
+            return self.shares is not None and self.shares in (other.index, other.shares)
+        return self.weights.shape == other.weights.shape and np.array_equal(self.weights, other.weights)
 
 
 def reserve(request: KernelRequest) -> KernelPlacement:
-    """Return length and counts of a layer, without a place. spec: registers, section 5.1."""
+    """Return length and counts of a layer, without a place."""
     shape = request.shape
     bits, per_byte = abs(shape.bits), shape.per_byte
     passes = 1 if shape.flatten else shape.input_passes
@@ -227,7 +231,10 @@ class KernelMemory:
 
     def _store(self, request: KernelRequest, active: list[int], placement: KernelPlacement) -> None:
         length = placement.length
-        streams = layer_streams(request.weights, request.shape, len(active))
+        if request.weights is None:
+            streams = empty_streams(request.shape, len(active))
+        else:
+            streams = layer_streams(request.weights, request.shape, len(active))
         for processor, (runs, column, filled) in zip(active, streams, strict=True):
             end = column + (1 if filled else 0)
             if not request.quad:

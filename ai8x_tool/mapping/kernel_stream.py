@@ -1,16 +1,16 @@
-"""The bytes of one layer in kernel memory, as runs of 9-byte columns. spec: memory, sections 3.4 to 3.7."""
+"""The bytes of one layer in kernel memory, as runs of 9-byte columns."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.bits import bits_of, ceil_div, lowest
 from ai8x_tool.device.facts import COLUMN_BYTES
-from ai8x_tool.frontend.yaml.description import BINARY
-from ai8x_tool.network.network import IntArray
+from ai8x_tool.mapping.placed import PlacedLayer
+from ai8x_tool.network.layer import BINARY, IntArray
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -44,6 +44,29 @@ class StreamShape:
     def lead(self) -> int:
         """Unused output processors before the first one, inside its group of four."""
         return lowest(self.output_map) % 4
+
+    def in_first_instance(self) -> StreamShape:
+        """Return the shape with its output map moved to the first processors: what its stream really depends on."""
+        return replace(self, output_map=self.output_map >> (lowest(self.output_map) & ~3))
+
+
+def stream_shape(at: PlacedLayer) -> StreamShape:
+    """Return what the order of a layer's kernels depends on."""
+    layer, view = at.layer, at.view
+    return StreamShape(
+        output_map=at.output_map,
+        inputs=layer.channels_in,
+        outputs=layer.channels_out,
+        input_passes=view.input_passes,
+        output_passes=view.output_passes,
+        inputs_per_pass=view.inputs_per_pass,
+        outputs_per_pass=view.outputs_per_pass,
+        area=view.kernel_area,
+        bits=layer.bits,
+        pixels=layer.flat_pixels,
+        flatten=layer.flatten,
+        depthwise=layer.depthwise,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +209,21 @@ def _flat_groups(weights: IntArray, shape: StreamShape, rank: int, groups: int) 
         padded[: len(part)] = part
         result.append(_merge(padded.reshape(-1, per_byte), shape.bits))
     return result
+
+
+def empty_streams(shape: StreamShape, processors: int) -> list[tuple[list[Columns], int, int]]:
+    """Return what :func:`layer_streams` does, with zeros instead of weights, at a fraction of the cost."""
+    regular = not any(_gaps(shape)) and not shape.flatten
+    if not regular or (shape.per_byte > 1 and shape.inputs < shape.input_passes * shape.inputs_per_pass):
+        count = shape.outputs * shape.inputs * (shape.pixels if shape.flatten else shape.area)
+        weights = np.zeros(count // (shape.inputs if shape.depthwise else 1), np.int64)
+        flat = (shape.outputs, -1) if shape.flatten else (-1, shape.area)
+        return layer_streams(weights.reshape(flat), shape, processors)
+    column, surplus = divmod(shape.lead * shape.area * shape.input_passes, COLUMN_BYTES)
+    count = surplus // shape.per_byte + len(_gaps(shape)) * shape.input_passes * shape.area
+    full, filled = divmod(count, COLUMN_BYTES)
+    data = np.zeros((ceil_div(count, COLUMN_BYTES), COLUMN_BYTES), np.uint8)
+    return [([Columns(column, data)] if count else [], column + full, filled) for _ in range(processors)]
 
 
 def layer_streams(weights: IntArray, shape: StreamShape, processors: int) -> list[tuple[list[Columns], int, int]]:

@@ -1,50 +1,37 @@
-"""The mapping of a network onto the accelerator. spec: registers, sections 4 and 5."""
+"""The mapping of a network onto the accelerator: everything has a place that no rule objects to."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from ai8x_tool.device.bits import bits_of, ones, quadrant_bits
 from ai8x_tool.device.facts import QUADRANTS, Device
-from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
-from ai8x_tool.mapping.hardware import HardwareView, hardware_view, tram_depth
-from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement, KernelRequest
-from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.mapping.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
-from ai8x_tool.network.network import IntArray, Layer, Network
-from ai8x_tool.rule import require
-
-_PARALLEL = 4
-"""Outputs that a layer with calcx4 computes at a time."""
-
-
-@dataclass(frozen=True)
-class MappingOptions:
-    """Options that decide where things live."""
-
-    weight_start: int = 0
-    deduplicate: bool = True
-    fifo: bool = False
-    fast_fifo: bool = False
-    quad: bool = False
-    ignore_bias_groups: bool = False
+from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement
+from ai8x_tool.mapping.check import layer_violations
+from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.hardware import tram_depth
+from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelPlacement
+from ai8x_tool.mapping.memories import fill_bias_memory, fill_kernel_memory, used_quadrants
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork, place
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.network.network import Network
+from ai8x_tool.rule import BrokenRuleError, Violation
 
 
 @dataclass(frozen=True, eq=False)
-class LayerMapping:
-    """Where one layer lives. `hardware_index` counts the hidden accumulator-reset layers in front of it, too."""
+class LayerMapping(PlacedLayer):
+    """Where one layer lives. `hardware_index` counts the hidden accumulator-reset layers before it, too.
 
-    layer: Layer
-    view: HardwareView
-    processors: int
-    output_map: int
+    `local_sources`: the output processors are unevenly spaced. `time_slots` (minus 1) are the steps in which a layer
+    without sums writes its outputs; `flat_product` the words of a flattened layer's input, minus 1; `tram` the entries
+    of the compute cache; `tcalc` goes with read-ahead.
+    """
+
     hardware_index: int
     resets_accumulator: bool
-    broadcast: bool
     local_sources: bool
     time_slots: int
     flat_product: int
@@ -66,236 +53,147 @@ class Mapping:
     `kernel_memory` and `bias_bytes` hold the memory images.
     """
 
-    network: Network
-    options: MappingOptions
+    placed: PlacedNetwork
     layers: tuple[LayerMapping, ...]
     quadrants: tuple[int, ...]
     kernel_memory: KernelMemory
     bias_bytes: dict[int, list[int]]
 
     @property
+    def network(self) -> Network:
+        """What is computed."""
+        return self.placed.network
+
+    @property
+    def placement(self) -> Placement:
+        """Where everything was asked to live."""
+        return self.placed.placement
+
+    @property
+    def options(self) -> MappingOptions:
+        """How the input arrives, and how memories are filled."""
+        return self.placed.options
+
+    @property
     def device(self) -> Device:
-        """The part that is mapped to."""
-        return self.network.device
+        """The device that is mapped to."""
+        return self.placed.device
 
     @property
     def start(self) -> LayerMapping:
         """The layer that is executed first."""
-        return self[self.network.start.index]
+        return self[self.placement.start]
 
     @property
     def final(self) -> LayerMapping:
         """The layer that is executed last."""
-        return self[self.network.final.index]
+        return self[self.placement.final]
 
     @property
     def hidden_layers(self) -> int:
         """Number of hidden accumulator-reset layers."""
         return sum(m.resets_accumulator for m in self.layers)
 
-    def __getitem__(self, index: int) -> LayerMapping:
+    def __getitem__(self, key: int | str) -> LayerMapping:
+        index = self.network[key].index if isinstance(key, str) else key
         return self.layers[index - self.network.first]
 
     def weight_bytes(self, index: int) -> int:
         """Bytes of kernels that layer `index` stores (0 if it shares another layer's)."""
         mapped = self[index]
-        if mapped.view.kernels is None or mapped.kernels.duplicate_of is not None:
+        if not mapped.layer.has_weights or mapped.kernels.duplicate_of is not None:
             return 0
-        return int(mapped.view.kernels.size * abs(mapped.layer.bits) // 8)
+        kernels = mapped.layer.weight_shape
+        taps = mapped.view.kernel_area
+        return int(kernels[0] * kernels[1] * taps * abs(mapped.layer.bits) // 8)
 
 
 def map_network(
     network: Network,
-    options: MappingOptions,
-    check: Callable[[list[tuple[Layer, HardwareView]]], None] = lambda views: None,
+    placement: Placement,
+    device: Device,
+    options: MappingOptions | None = None,
 ) -> Mapping:
-    """Place everything. `check` sees the layers as the hardware executes them before anything is placed.
+    """Return the mapping. Raises Ai8xError for the first violation: no mapping has any.
 
-    Raises Ai8xError where a memory is exhausted.
+
+    Layers whose weights are not known get their place in kernel memory, filled with zeros.
     """
-    views = [(layer, hardware_view(network, layer)) for layer in network.layers]
-    check(views)
-    quadrants = used_quadrants(network, options)
-    kernel_memory = KernelMemory(network.device, options.weight_start)
-    requests = [_kernel_request(network, layer, view, options) for layer, view in views if view.kernels is not None]
-    kernels = kernel_memory.place_all(requests, deduplicate=options.deduplicate)
-    bias_memory = BiasMemory(network.device)
-    biases = bias_memory.place_all(
-        [_bias_request(network, layer, view, options, quadrants) for layer, view in views if layer.bias is not None]
-    )
+    placed = place(network, placement, device, options or MappingOptions())
+    raise_first(layer_violations(placed, errors_only=True))
+    mapping = fill(placed)
+    raise_first(data_violations(placed))
+    return mapping
+
+
+def raise_first(found: Iterable[Violation]) -> None:
+    """Raise the first error among what was found."""
+    for violation in found:
+        if violation.severity == "error":
+            raise BrokenRuleError(violation)
+
+
+def fill(placed: PlacedNetwork) -> Mapping:
+    """Return the mapping of a placed network that has been examined. Raises Ai8xError where a memory is exhausted."""
+    quadrants = used_quadrants(placed)
+    kernel_memory = KernelMemory(placed.device, placed.options.weight_start)
+    kernels = fill_kernel_memory(placed, kernel_memory)
+    bias_memory = BiasMemory(placed.device)
+    biases = fill_bias_memory(placed, bias_memory, quadrants)
     layers, hidden = [], 0
-    for layer, view in views:
-        resets = resets_accumulator_before(network, layer)
+    for layer in placed.layers:
+        resets = placed.resets_accumulator(layer)
         hidden += resets
-        layers.append(
-            _layer_mapping(
-                network,
-                layer,
-                view,
-                options,
-                quadrants,
-                hardware_index=layer.index + hidden,
-                resets=resets,
-                kernels=kernels.get(layer.index, KernelPlacement(options.weight_start)),
-                bias=biases.get(layer.index),
-            )
-        )
-    return Mapping(network, options, tuple(layers), quadrants, kernel_memory, bias_memory.bytes())
-
-
-def input_processors(network: Network, layer: Layer, options: MappingOptions) -> int:
-    """Return the layer's processor map; in quad mode the first layer's is repeated in all quadrants."""
-    if not options.quad or layer.index != network.start.index:
-        return layer.processors
-    return sum(layer.processors << 16 * q for q in range(QUADRANTS)) & ((1 << 64) - 1)
-
-
-def used_quadrants(network: Network, options: MappingOptions) -> tuple[int, ...]:
-    """Return the quadrants with any input processor or final output, ascending."""
-    union = network.final.output_map
-    for layer in network.layers:
-        union |= input_processors(network, layer, options)
-    quadrants = tuple(q for q in range(QUADRANTS) if quadrant_bits(union, q))
-    require(constraint_quadrant_0, UsedQuadrants(network.start.where, quadrants))
-    return quadrants
+        index = layer.layer.index
+        kernel = kernels.get(index, KernelPlacement(placed.options.weight_start))
+        layers.append(_layer_mapping(placed, layer, quadrants, (index + hidden, resets), kernel, biases.get(index)))
+    return Mapping(placed, tuple(layers), quadrants, kernel_memory, bias_memory.bytes())
 
 
 def _layer_mapping(
-    network: Network,
-    layer: Layer,
-    view: HardwareView,
-    options: MappingOptions,
+    placed: PlacedNetwork,
+    layer: PlacedLayer,
     quadrants: tuple[int, ...],
-    *,
-    hardware_index: int,
-    resets: bool,
+    position: tuple[int, bool],
     kernels: KernelPlacement,
     bias: BiasPlacement | None,
 ) -> LayerMapping:
-    processors = input_processors(network, layer, options)
-    broadcast = layer.depthwise and processors == layer.output_map
+    view = layer.view
     rows, columns = view.pooled_size
+    given = placed.placement.layers[layer.layer.name].tcalc
     return LayerMapping(
-        layer=layer,
-        view=view,
-        processors=processors,
-        output_map=layer.output_map,
-        hardware_index=hardware_index,
-        resets_accumulator=resets,
-        broadcast=broadcast,
+        **vars(layer),
+        hardware_index=position[0],
+        resets_accumulator=position[1],
         local_sources=_local_sources(layer, quadrants),
-        time_slots=_time_slots(layer, processors, quadrants, broadcast=broadcast),
-        flat_product=view.input_passes * rows * columns - 1 if layer.flatten else 0,
-        tram=tram_depth(layer, view),
-        tcalc=layer.readahead and view.input_passes > 1 if layer.tcalc is None else layer.tcalc,
+        time_slots=_time_slots(layer, quadrants),
+        flat_product=view.input_passes * rows * columns - 1 if layer.layer.flatten else 0,
+        tram=tram_depth(layer.layer, view),
+        tcalc=layer.readahead and view.input_passes > 1 if given is None else given,
         kernels=kernels,
         bias=bias,
     )
 
 
-def resets_accumulator_before(network: Network, layer: Layer) -> bool:
-    """Whether the MAX78002 needs a hidden layer that clears the pooling accumulator. spec: registers, 3.4."""
-    follows = layer.previous in network and network[layer.previous].operands > 1
-    return network.device.next_layer and layer.index > 0 and layer.pool_average and follows
-
-
-def _local_sources(layer: Layer, quadrants: tuple[int, ...]) -> bool:
-    """Whether the output processors are unevenly spaced in a quadrant. spec: registers, section 4.13."""
+def _local_sources(placed: PlacedLayer, quadrants: tuple[int, ...]) -> bool:
+    """Return whether the output processors are unevenly spaced in a quadrant."""
     for quadrant in quadrants:
-        positions = bits_of(quadrant_bits(layer.output_map, quadrant))
+        positions = bits_of(quadrant_bits(placed.output_map, quadrant))
         gaps = {b - a - 1 for a, b in pairwise(positions)}
-        if len(gaps) > 1 or (layer.operator == "none" and gaps - {0}):
+        if len(gaps) > 1 or (placed.layer.operator == "none" and gaps - {0}):
             return True
     return False
 
 
-def _time_slots(layer: Layer, processors: int, quadrants: tuple[int, ...], *, broadcast: bool) -> int:
-    """Return the number of time slots, minus 1. spec: registers, section 4.14."""
-    slots = 0
+def _time_slots(placed: PlacedLayer, quadrants: tuple[int, ...]) -> int:
+    """Return the number of time slots, minus 1."""
+    slots, layer = 0, placed.layer
     for quadrant in quadrants:
-        count = ones(quadrant_bits(processors, quadrant))
+        count = ones(quadrant_bits(placed.processors, quadrant))
         if layer.operator == "none" and count:
             slots = max(slots, (count * layer.output_width // 8 - 1) // 4)
-        elif broadcast:
+        elif placed.broadcast:
             slots = max(slots, (min(count - 1, 3) + 1) * (layer.output_width // 8) - 1)
         elif layer.depthwise:
             slots = max(slots, (count * layer.output_width + 7) // 8 - 1)
     return slots
-
-
-def stream_shape(layer: Layer, view: HardwareView) -> StreamShape:
-    """Return what the order of a layer's kernels depends on."""
-    return StreamShape(
-        output_map=layer.output_map,
-        inputs=layer.channels_in,
-        outputs=layer.channels_out,
-        input_passes=view.input_passes,
-        output_passes=view.output_passes,
-        inputs_per_pass=view.inputs_per_pass,
-        outputs_per_pass=view.outputs_per_pass,
-        area=view.kernel_area,
-        bits=layer.bits,
-        pixels=layer.flat_pixels,
-        flatten=layer.flatten,
-        depthwise=layer.depthwise,
-    )
-
-
-def _kernel_request(network: Network, layer: Layer, view: HardwareView, options: MappingOptions) -> KernelRequest:
-    assert view.kernels is not None
-    quad = options.quad and layer.index == network.start.index
-    shape = stream_shape(layer, view)
-    block = QUADRANTS * shape.per_byte if quad and shape.per_byte > 1 else 1
-    for rule in STORED_RULES:
-        require(rule, StoredLayer(layer, view.input_passes, view.inputs_per_pass, block))
-    previous_x4 = layer.index - 1 in network and network[layer.index - 1].calcx4
-    return KernelRequest(
-        index=layer.index,
-        where=layer.where,
-        processors=input_processors(network, layer, options),
-        shape=shape,
-        weights=_reordered(layer, view.kernels, shape.per_byte if quad else 1),
-        quad=quad,
-        calcx4=layer.calcx4,
-        mixed_x4=layer.index > 0 and layer.calcx4 and not previous_x4,
-    )
-
-
-def _reordered(layer: Layer, kernels: IntArray, per_byte: int) -> IntArray:
-    """Return the kernels with outputs in the order that calcx4 and quad mode store them. spec: memory, 3.9, 3.10.
-
-    `per_byte` weights share a byte in quad mode; 1 otherwise.
-    """
-    count = len(kernels)
-    if layer.calcx4 and not layer.flatten:
-        kernels = kernels[np.arange(count).reshape(-1, _PARALLEL).T.reshape(-1)]
-    if per_byte > 1:
-        order = np.arange(count).reshape(-1, per_byte, QUADRANTS).transpose(0, 2, 1)
-        kernels = kernels[order.reshape(-1)]
-    return kernels
-
-
-def _bias_request(
-    network: Network, layer: Layer, view: HardwareView, options: MappingOptions, quadrants: tuple[int, ...]
-) -> BiasRequest:
-    assert layer.bias is not None
-    processors = input_processors(network, layer, options)
-    allowed = layer.bias_groups or quadrants
-    if options.ignore_bias_groups and not set(allowed) <= set(quadrants):
-        allowed = quadrants
-    streams_first = layer.index == 0 and layer.streaming and not network.device.streaming_bias
-    return BiasRequest(
-        index=layer.index,
-        where=layer.where,
-        values=layer.bias,
-        processors=processors,
-        output_map=layer.output_map,
-        output_passes=view.output_passes,
-        allowed=allowed,
-        depthwise=layer.depthwise,
-        broadcast=layer.depthwise and processors == layer.output_map,
-        quad=options.quad and layer.index == network.start.index,
-        flatten=layer.flatten,
-        calcx4=layer.calcx4,
-        spare=int(streams_first),
-    )

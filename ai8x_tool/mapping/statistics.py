@@ -1,16 +1,15 @@
-"""Operation counts, memory use and estimated time of a mapped network. spec: arithmetic, 11; registers, 11."""
+"""Operation counts, memory use and estimated time of a mapped network."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from ai8x_tool.lowering.outputs import OutputRegion
-from ai8x_tool.lowering.program import layer_region
-from ai8x_tool.mapping import LayerMapping, Mapping
 from ai8x_tool.mapping.cycles import START_UP_CYCLES, cycle_basis, cycle_factor, layer_cycles
 from ai8x_tool.mapping.energy import Estimate, estimate
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.mapping import LayerMapping, Mapping
+from ai8x_tool.mapping.regions import OutputRegion, layer_region
+from ai8x_tool.network.layer import Layer
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = Fa
     layers = tuple(_layer_statistics(mapping, mapped, factor) for mapped in mapping.layers)
     operations = sum((layer.operations for layer in layers), Operations())
     cycles = START_UP_CYCLES + sum(layer.cycles for layer in layers)
-    streams = any(mapped.layer.streaming for mapped in mapping.layers)
+    streams = any(mapped.streaming for mapped in mapping.layers)
     return Statistics(
         layers=layers,
         operations=operations,
@@ -95,18 +94,18 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = Fa
 
 def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> LayerStatistics:
     layer, view = mapped.layer, mapped.view
-    region = layer_region(layer)
+    region = layer_region(mapped)
     pixels = layer.in_size[0] * layer.in_size[1]
-    per_pixel = 1 if layer.chw else 4 * view.input_passes * layer.operands
+    per_pixel = 1 if mapped.chw else 4 * view.input_passes * layer.operands
     return LayerStatistics(
         index=layer.index,
-        name=layer.name,
+        name=layer.name if layer.is_named else None,
         operator=_operator_text(layer),
         input_shape=(layer.channels_in * layer.operands, *layer.in_size),
         output_shape=(layer.channels_out, *layer.out_size),
         operations=layer_operations(mapped),
         weight_bytes=mapping.weight_bytes(layer.index),
-        bias_bytes=0 if layer.bias is None else len(layer.bias),
+        bias_bytes=layer.channels_out if layer.bias is not None or (layer.parameters is None and layer.use_bias) else 0,
         input_bytes=pixels * per_pixel,
         output_bytes=_output_bytes(region, mapped),
         cycles=round(factor * layer_cycles(mapped)),
@@ -138,7 +137,7 @@ def _operator_text(layer: Layer) -> str:
 
 
 def layer_operations(mapped: LayerMapping) -> Operations:
-    """Return the operations of one layer. spec: arithmetic, section 11."""
+    """Return the operations of one layer."""
     layer, view = mapped.layer, mapped.view
     comparisons = additions = bitwise = macc = 0
     pooled = layer.channels_in * layer.pooled_size[0] * layer.pooled_size[1]

@@ -1,135 +1,193 @@
-"""The resolved network: every channel count, size, offset and width known, valid by construction."""
+"""A network: a graph of layers that knows what is computed, and nothing of where or when."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
-import numpy as np
-import numpy.typing as npt
+from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Pair, Parameters, Source
+from ai8x_tool.network.rules import (
+    LAYER_RULES,
+    NAME_RULES,
+    SIZE_RULES,
+    SOURCE_RULES,
+    WEIGHT_RULES,
+    NamedLayer,
+    SourcedLayer,
+    WeightedLayer,
+)
+from ai8x_tool.network.sizes import output_size, pooled_size
+from ai8x_tool.rule import require
 
-from ai8x_tool.device import Device
-from ai8x_tool.frontend.yaml.description import STOP, LayerDescription, NetworkDescription, Pair
+__all__ = ["BINARY", "BUFFER", "INPUT", "Buffer", "Layer", "Network", "Parameters", "build_network"]
 
-IntArray = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, eq=False)
-class Parameters:
-    """Weights and bias of one layer as the accelerator uses them.
-
-    `weights` is (out, in/groups, rows, columns), int64. `bias` is (out,) of 8-bit values, or None. `bits` is 8, 4, 2, 1
-    or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
-    multiplies the outputs by 2^`final_scale` (spec: qatv2, section 6), which the accelerator does not know; None
-    if the checkpoint does not know it either.
-    """
-
-    key: str
-    weights: IntArray
-    bias: IntArray | None
-    bits: int
-    shift: int
-    final_scale: int | None = None
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes that the weights take, packed."""
-        return int(self.weights.size * abs(self.bits) // 8)
+Shape = tuple[int, int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Layer(LayerDescription):
-    """A layer with everything derived. spec: registers, section 3; network-yaml, section 3.
+@dataclass(frozen=True)
+class Buffer:
+    """The rolling buffer that some layers read and shift: `size` = (length, width), zero at start."""
 
-    `channels_in` is per operand, and before flattening. Sizes are (rows, columns), (length, 1) for 1D data;
-    `out_size` is (1, 1) after flattening. `shift` is the total output shift, `bits` the weight width (0: no weights).
-    """
-
-    channels_in: int = 0
-    channels_out: int = 0
-    in_size: Pair = (0, 0)
-    pooled_size: Pair = (0, 0)
-    out_size: Pair = (0, 0)
-    input_offset: int = 0
-    output_map: int = 0
-    shift: int = 0
-    bits: int = 0
-    parameters: Parameters | None = None
-    previous: int = -1
-    next: int = STOP
-    where: str = ""
-
-    @property
-    def is_convolution(self) -> bool:
-        """True for every operator that multiplies (convolutions, linear, bypass)."""
-        return self.operator != "none"
-
-    @property
-    def depthwise(self) -> bool:
-        """True for grouped convolutions; the accelerator knows only groups = channels."""
-        return self.groups > 1
-
-    @property
-    def flat_pixels(self) -> int:
-        """Pixels per channel that a flattening layer turns into channels; 1 for other layers."""
-        return self.pooled_size[0] * self.pooled_size[1] if self.flatten else 1
-
-    @property
-    def final_scale(self) -> int:
-        """F: the network's answers are this layer's outputs times 2^F; 0 for layers without weights."""
-        return 0 if self.parameters is None else self.parameters.final_scale or 0
-
-    @property
-    def bias(self) -> IntArray | None:
-        """The layer's bias, None if there is none or all its values are 0."""
-        bias = None if self.parameters is None else self.parameters.bias
-        return None if bias is None or not bias.any() else bias
+    name: str
+    channels: int
+    size: Pair
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Network:
-    """A network in execution order.
+    """A graph of layers, checked and with all sizes known; made by :func:`build_network`.
 
-    `layers` holds the executed layers by ascending index, which is contiguous from `first`; `order` their indices as
-    executed. `input_shape` is (channels, rows, columns) of the sample. `has_bias` also counts layers that were cut off.
+    `layers` are listed by ascending `index`, which is contiguous; each reads layers that come before it in some order
+    of evaluation, not necessarily in the list. `input_shape` is (channels, rows, columns) of a sample, with all
+    operands of the first layer among its channels. `has_bias` also counts layers that were left out.
     """
 
-    description: NetworkDescription
-    device: Device
+    name: str
+    input_shape: Shape
     layers: tuple[Layer, ...]
-    order: tuple[int, ...]
-    input_shape: tuple[int, int, int]
-    has_bias: bool
+    buffer: Buffer | None = None
+    has_bias: bool = False
 
     @property
     def first(self) -> int:
-        """Smallest executed layer index."""
+        """Smallest layer index."""
         return self.layers[0].index
 
-    @property
-    def start(self) -> Layer:
-        """The layer that is executed first."""
-        return self[self.order[0]]
+    def __getitem__(self, key: int | str) -> Layer:
+        """Return the layer with an index or a name. Raises KeyError for an unknown name."""
+        if isinstance(key, str):
+            return self.by_name[key]
+        return self.layers[key - self.layers[0].index]
+
+    def __contains__(self, key: object) -> bool:
+        if isinstance(key, int):
+            return 0 <= key - self.layers[0].index < len(self.layers)
+        return key in self.by_name
 
     @property
-    def final(self) -> Layer:
-        """The layer that is executed last."""
-        return self[self.order[-1]]
-
-    def __getitem__(self, index: int) -> Layer:
-        return self.layers[index - self.layers[0].index]
-
-    def __contains__(self, index: int) -> bool:
-        return 0 <= index - self.layers[0].index < len(self.layers)
+    def by_name(self) -> dict[str, Layer]:
+        """The layers by name."""
+        cached: dict[str, Layer] | None = self.__dict__.get("_by_name")
+        if cached is None:
+            cached = {layer.name: layer for layer in self.layers}
+            self.__dict__["_by_name"] = cached
+        return cached
 
     def outputs(self) -> list[Layer]:
-        """Return the output layers by index: those marked, or the final one."""
+        """Return the output layers, by index."""
         return [layer for layer in self.layers if layer.output]
 
-    def statistics(self) -> dict[str, Any]:
-        """Return counts for summaries."""
-        return {"layers": len(self.layers), "parameters": sum(_size(layer) for layer in self.layers)}
+    def readers(self, source: Source) -> list[Layer]:
+        """Return the layers that read `source`, by index."""
+        return [layer for layer in self.layers if source in layer.inputs]
+
+    def evaluation_order(self) -> tuple[str, ...]:
+        """Return the names of all layers, each after the layers that it reads, as close to the list as possible."""
+        return tuple(layer.name for layer in _ordered(self.layers, self.buffer))
 
 
-def _size(layer: Layer) -> int:
-    return 0 if layer.parameters is None else int(layer.parameters.weights.size)
+def build_network(
+    name: str,
+    input_shape: Shape,
+    layers: Sequence[Layer],
+    *,
+    buffer: Buffer | None = None,
+    has_bias: bool | None = None,
+) -> Network:
+    """Return the network of `layers`, with everything derived that they leave open.
+
+    Layers without `index` are counted as listed. Where no layer is marked as `output`, those that nobody reads are.
+    `input_shape` is (channels, rows, columns). Raises Ai8xError for the first rule that is broken, naming the layer.
+    """
+    if any(layer.index for layer in layers):
+        listed = sorted(layers, key=lambda layer: layer.index)
+    else:
+        listed = [replace(layer, index=index) for index, layer in enumerate(layers)]
+    done: dict[str, Layer] = {}
+    for layer in _ordered(listed, buffer):
+        done[layer.name] = _derived(layer, done, input_shape, buffer)
+    built = [done[layer.name] for layer in listed]
+    for rule in LAYER_RULES:
+        for layer in built:
+            require(rule, layer)
+    if not any(layer.output for layer in built):
+        read = {source for layer in built for source in layer.inputs}
+        built = [replace(layer, output=layer.name not in read) for layer in built]
+    biased = any(layer.has_bias for layer in built) if has_bias is None else has_bias
+    return Network(name, input_shape, tuple(built), buffer, biased)
+
+
+def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
+    """Return the layers such that each comes after those it reads; references and names are checked on the way."""
+    names = {layer.name for layer in layers}
+    seen: set[str] = set()
+    for layer in layers:
+        for rule in NAME_RULES[:2]:
+            require(rule, NamedLayer(layer, names, seen, buffer is not None))
+        seen.add(layer.name)
+    ordered: list[Layer] = []
+    done: set[Source] = {INPUT, BUFFER}
+    waiting = list(layers)
+    while waiting:
+        ready = next((layer for layer in waiting if done.issuperset(layer.inputs)), None)
+        if ready is None:
+            require(NAME_RULES[2], NamedLayer(waiting[0], names, {x for x in done if isinstance(x, str)}))
+            raise AssertionError("a cycle has a layer that waits")
+        waiting.remove(ready)
+        ordered.append(ready)
+        done.add(ready.name)
+    return ordered
+
+
+def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: Buffer | None) -> Layer:
+    """Return `layer` with channels and sizes; `done` are the layers that it may read."""
+    channels, sizes = zip(*(_source(source, done, input_shape, buffer) for source in layer.inputs), strict=True)
+    labels = tuple(_label(source, done) for source in layer.inputs)
+    for source_rule in SOURCE_RULES:
+        require(source_rule, SourcedLayer(layer, channels, sizes, labels))
+    size = sizes[0] if layer.in_size == (0, 0) else layer.in_size
+    if layer.operator == "none" and size[1] == 1:
+        layer = replace(layer, pool=(layer.pool[0], 1), pool_dilation=(layer.pool_dilation[0], 1))
+    pooled = pooled_size(layer, size)
+    layer = replace(layer, in_size=size, pooled_size=pooled, out_size=output_size(layer, pooled))
+    for size_rule in SIZE_RULES:
+        require(size_rule, layer)
+    offered = layer.channels_in or _offered(layer, channels)
+    parameters = layer.parameters
+    if parameters is None:
+        bits = layer.bits or (8 if layer.has_weights else 0)
+        return replace(layer, channels_in=offered, channels_out=layer.channels_out or offered, bits=bits)
+    if not layer.bits:
+        layer = replace(layer, bits=parameters.bits, shift=parameters.shift + 8 - abs(parameters.bits))
+    weights, transposed = parameters.weights, layer.operator == "convtranspose2d"
+    inputs = int(weights.shape[1]) * (1 if transposed else layer.groups)
+    outputs = int(weights.shape[0]) * (layer.groups if transposed else 1)
+    weighted = WeightedLayer(layer, inputs, outputs, pooled, offered, labels)
+    for weight_rule in WEIGHT_RULES:
+        require(weight_rule, weighted)
+    return replace(layer, channels_in=inputs // weighted.pixels, channels_out=outputs)
+
+
+def _source(source: Source, done: dict[str, Layer], input_shape: Shape, buffer: Buffer | None) -> tuple[int, Pair]:
+    """Return channels and size of an input of a layer."""
+    if source is INPUT:
+        return input_shape[0], (input_shape[1], input_shape[2])
+    if source is BUFFER:
+        assert buffer is not None
+        return buffer.channels, buffer.size
+    layer = done[str(source)]
+    return layer.channels_out, layer.out_size
+
+
+def _label(source: Source, done: dict[str, Layer]) -> str:
+    if source is INPUT:
+        return "the input"
+    return "the rolling buffer" if source is BUFFER else done[str(source)].label
+
+
+def _offered(layer: Layer, channels: Iterable[int]) -> int:
+    """Return how many channels the inputs give the layer, per operand."""
+    counts = list(channels)
+    if layer.inputs == (INPUT,):
+        return counts[0] // layer.operands
+    return counts[0] if layer.eltwise else sum(counts)

@@ -17,9 +17,10 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription
+from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
+from ai8x_tool.network.layer import BINARY
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 from ai8x_tool.quantization.rules import (
     Clipping,

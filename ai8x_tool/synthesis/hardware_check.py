@@ -16,10 +16,10 @@ from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.configure import layer_writes
-from ai8x_tool.lowering.outputs import OutputSlot, output_slots
-from ai8x_tool.lowering.program import Program, layer_region
+from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.program_stores import step_stores
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.regions import OutputSlot, layer_region, output_slots
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
 from ai8x_tool.virtual.lookup import WrittenImage
 
@@ -106,22 +106,48 @@ class HardwareCheck:
         }
 
 
-def check_program(program: Program, tensors: LayerTensors, *, strict: bool = False) -> HardwareCheck:
-    """Run the program's stores on a virtual device and compare every layer with the engine's `tensors`.
+class ProgramCheck:
+    """A program on a virtual device, which runs one sample after the other.
 
-    With `strict`, what the device notices raises Ai8xError.
+    With `strict`, what the device notices raises Ai8xError. A network with a rolling buffer starts afresh for each
+    sample, since its answers depend on the samples before.
     """
-    device = VirtualDevice(program.mapping.device, strict=strict).load(program)
-    for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
-        device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge the interrupt, then continue
-    return compare_run(program, tensors, device.run())
+
+    def __init__(self, program: Program, *, strict: bool = False) -> None:
+        self.program = program
+        self.strict = strict
+        self._device = self._loaded()
+
+    def _loaded(self) -> VirtualDevice:
+        return VirtualDevice(self.program.mapping.device, strict=self.strict).load(self.program.setup_stores())
+
+    def check(self, sample: ProgramSample, tensors: LayerTensors) -> HardwareCheck:
+        """Run `sample`, and compare every layer with the engine's `tensors`."""
+        program, device = self.program, self._device
+        device.load(program.run_stores(sample))
+        for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
+            device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge, then continue
+        device.run()
+        result = compare_run(program, tensors, device)
+        if program.mapping.network.buffer is not None:
+            self._device = self._loaded()
+        return result
+
+
+def check_program(
+    program: Program, sample: ProgramSample, tensors: LayerTensors, *, strict: bool = False
+) -> HardwareCheck:
+    """Run the program's stores for `sample` on a virtual device; compare every layer with the engine's `tensors`."""
+    return ProgramCheck(program, strict=strict).check(sample, tensors)
 
 
 def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
     """Compare what a device computed, and holds now, with the engine's `tensors`."""
     kept = _kept_words(program, tensors)
-    checks = [_check_layer(program, program.mapping.network[index], tensors, device, kept) for index in tensors.order]
-    return HardwareCheck(tuple(checks), tuple(device.diagnostics))
+    layers = [program.mapping.network[index] for index in tensors.order]
+    results = [_check_layer(program, layer, tensors, device, kept) for layer in layers]
+    replaced = [diagnostic for _, diagnostic in results if diagnostic is not None]
+    return HardwareCheck(tuple(check for check, _ in results), (*device.diagnostics, *replaced))
 
 
 def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
@@ -135,7 +161,7 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
     shape = PROCESSORS // PROCESSORS_PER_INSTANCE, program.mapping.device.instance_size // 4
     owner = np.full(shape if buffered else 0, -1, np.int16)
     for layer in buffered:
-        for slot in output_slots(layer_region(layer)):
+        for slot in output_slots(layer_region(program.mapping[layer.index])):
             owner[slot.instance, slot.offsets // 4] = layer.index
     kept: dict[int, Array | None] = {layer.index: owner == layer.index for layer in buffered}
     return kept | {layer.index: None for layer in layers if layer.output or layer is layers[-1]}
@@ -143,36 +169,48 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
 
 def _check_layer(
     program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice, kept: dict[int, Array | None]
-) -> LayerCheck:
+) -> tuple[LayerCheck, Diagnostic | None]:
+    """Return the comparison, and a warning if kept values were replaced by the same ones."""
     expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
-    run = device.layers.get(program.mapping[layer.index].hardware_index)
+    hardware = program.mapping[layer.index].hardware_index
+    run = device.layers.get(hardware)
     actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
-    held, looked = actual.copy(), np.zeros(expected.shape, bool)
+    held, replaced = actual.copy(), np.zeros(expected.shape, bool)
     if run is not None:
         image = WrittenImage(run.written)
-        for slot in output_slots(layer_region(layer)):
+        for slot in output_slots(layer_region(program.mapping[layer.index])):
             for lane, channel in zip(slot.lanes, slot.channels, strict=True):
                 actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
             if layer.index in kept:
+                held[slot.channels, :], writers = _held(device, layer, slot)
                 words = kept[layer.index]
-                held[slot.channels, :] = _held(device, layer, slot)
-                looked[slot.channels, :] = True if words is None else words[slot.instance, slot.offsets // 4]
+                replaced[slot.channels, :] = writers != hardware
+                if words is not None:
+                    replaced[slot.channels, :] &= words[slot.instance, slot.offsets // 4]
     wrong = ~written | (actual != expected)
-    lost = looked & ~wrong & (held != expected)
+    replaced &= ~wrong
+    lost = replaced & (held != expected)
     actual = np.where(lost, held, actual)
     first = _first(layer, expected, actual, written, wrong, lost) if (wrong | lost).any() else None
     shown = _registers(program, layer) if first is not None else ""
-    return LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
+    check = LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
+    same = int((replaced & ~lost).sum())
+    text = f"another layer replaced {same:,} values that must be there at the end, by chance with the same values"
+    return check, Diagnostic("warning", text, layer=hardware) if same else None
 
 
-def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> Array:
-    """Return what data memory holds of an output slot, (channels, pixels) of int32."""
+def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> tuple[Array, Array]:
+    """Return what data memory holds of an output slot, and which hardware layers wrote it: (channels, pixels)."""
     base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
-    if layer.output_width == 32:
-        lanes = np.array(slot.lanes)[:, None]
-        return device.words(base + slot.offsets + 4 * lanes).view(np.int32)
-    words = np.ascontiguousarray(device.words(base + slot.offsets), "<u4")
-    return words.view(np.int8).reshape(len(words), -1)[:, slot.lanes].T.astype(np.int32)
+    wide = layer.output_width == 32
+    offsets = slot.offsets + 4 * np.array(slot.lanes)[:, None] if wide else slot.offsets
+    # What lies beyond the memory was never written, whatever is said of it here.
+    addresses = base + np.where(offsets < device.device.instance_size, offsets, 0)
+    words, writers = np.ascontiguousarray(device.words(addresses), "<u4"), device.writers(addresses)
+    if wide:
+        return words.view(np.int32), writers[..., 0]
+    lanes = list(slot.lanes)
+    return words.view(np.int8).reshape(len(words), -1)[:, lanes].T.astype(np.int32), writers[:, lanes].T
 
 
 def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array, lost: Array) -> Difference:

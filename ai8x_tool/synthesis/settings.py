@@ -10,7 +10,6 @@ from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.check_data_memory import OverlapOptions
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
@@ -85,6 +84,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
             fast_fifo=fast,
             quad=settings.fast_fifo_quad,
             ignore_bias_groups=settings.ignore_bias_groups,
+            overlap_data=settings.overlap_data,
         ),
         lowering=LoweringOptions(
             express=settings.mexpress,
@@ -101,7 +101,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
             known_answers=settings.kat,
             synthesized_input=_pattern(settings.synthesize_input, settings.synthesize_words),
         ),
-        overlap=OverlapOptions(allow=settings.overlap_data, warn=not settings.error_stop),
+        accept_wrong_data=not settings.error_stop or settings.verify is False,
         skip_yaml_layers=settings.skip_yaml_layers,
         weight_input=settings.weight_input,
         bias_input=settings.bias_input,

@@ -63,7 +63,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def checkpoint_table(network: Network) -> Table:
-    """Return the parameters of every layer. spec: quantization, section 7.2."""
+    """Return the parameters of every layer."""
     table = Table(title="checkpoint", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for heading in ("layer", "key", "weights", "bits", "shift", "range", "bytes", "bias", "range"):
         table.add_column(heading, justify="left" if heading in ("layer", "key") else "right")

@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
-from ai8x_tool.engine import LayerTensors, run, simulated_order
+from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
-from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
-from ai8x_tool.frontend.yaml.description import NetworkDescription
-from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
-from ai8x_tool.lowering import LoweringOptions, Program, lower
+from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
+from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, lower_sample
 from ai8x_tool.lowering.input_data import synthesize_sample
-from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.program import listed_scales
 from ai8x_tool.lowering.program_rules import (
+    SYNTHESIZED_RULES,
     FinalOutput,
     SampleInput,
     caution_mlator,
     caution_softmax_width,
     caution_zero_output,
     constraint_sample_shape,
-    constraint_synthesized_fifo,
 )
-from ai8x_tool.mapping import Mapping, MappingOptions, map_network
-from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
-from ai8x_tool.mapping.hardware import HardwareView
-from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.mapper import map_automatically
+from ai8x_tool.mapping import Mapping, MappingOptions
+from ai8x_tool.mapping.check import layer_violations
+from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.placed import place
+from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import Statistics
-from ai8x_tool.network.network import Layer, Network
-from ai8x_tool.report.rule_catalogue import LAYER_PHASES
-from ai8x_tool.rule import check_rules, remark, require
+from ai8x_tool.network.network import Network
+from ai8x_tool.network.scales import output_exponents
+from ai8x_tool.readers.numpy_file import read_array
+from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
 Sample = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class SynthesisOptions:
-    """Everything that can be chosen beside the inputs, by stage."""
+class SynthesisOptions(LoadOptions):
+    """Everything that can be chosen beside the inputs, by stage.
 
-    parameters: ParameterOptions = field(default_factory=ParameterOptions)
-    network: ResolveOptions = field(default_factory=ResolveOptions)
+    `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings.
+    """
+
     mapping: MappingOptions = field(default_factory=MappingOptions)
     lowering: LoweringOptions = field(default_factory=LoweringOptions)
-    overlap: OverlapOptions = field(default_factory=OverlapOptions)
-    skip_yaml_layers: int = 0
-    weight_input: Path | None = None
-    bias_input: Path | None = None
+    accept_wrong_data: bool = False
     warn_zero: bool = True
 
 
@@ -66,46 +63,24 @@ class SynthesisOptions:
 class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
-    `sample` (C, H, W) is what the known answers are for. `check` compares the integer engine with the virtual device,
-    where that was asked for.
+    `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
+    the engine with the virtual device, where that was asked for.
     """
 
     files: dict[str, str]
     statistics: Statistics
-    network: Network
     mapping: Mapping
     program: Program
+    program_sample: ProgramSample
     tensors: LayerTensors
     sample: Sample
     project: ProjectOptions
     check: HardwareCheck | None = None
 
-
-def load_network(
-    description: Path,
-    checkpoint: Path | None,
-    input_shape: tuple[int, int, int],
-    device: Device,
-    console: Console,
-    options: SynthesisOptions | None = None,
-) -> Network:
-    """Return the resolved network of a description and a quantized checkpoint. `input_shape` is (C, H, W)."""
-    chosen = options or SynthesisOptions()
-    parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
-    if parsed.is_test:
-        parameters = load_test_parameters(parsed, *_test_files(parsed, chosen))
-    elif checkpoint is None:
-        raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
-    else:
-        parameters = load_parameters(parsed, read_checkpoint(checkpoint), device, console, chosen.parameters)
-    return resolve(parsed, parameters, input_shape, device, console, chosen.network)
-
-
-def _test_files(description: NetworkDescription, options: SynthesisOptions) -> tuple[Path, Path | None]:
-    """Return the files with weights and biases: the given ones, or those in tests/ that the description names."""
-    weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
-    bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None
-    return options.weight_input or weights, options.bias_input or bias
+    @property
+    def network(self) -> Network:
+        """What is computed."""
+        return self.mapping.network
 
 
 def synthesize(
@@ -124,39 +99,86 @@ def synthesize(
     """
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
-    network = load_network(description, checkpoint, shape, device, console, options)
-    return synthesize_network(network, sample, project, options, console)
+    described = load_network(description, checkpoint, shape, device, console, options)
+    if not any(place.processors for place in described.placement.layers.values()):
+        described, options = place_automatically(described, device, options, console)
+    return synthesize_placed(described, sample, device, project, options, console)
 
 
-def synthesize_network(
-    network: Network, sample: Sample, project: ProjectOptions, options: SynthesisOptions, console: Console
+def place_automatically(
+    described: PlacedDescription, device: Device, options: SynthesisOptions, console: Console
+) -> tuple[PlacedDescription, SynthesisOptions]:
+    """Return the network with a placement that was found for it, and the options that belong to it."""
+    given = described.placement
+    if given.snoop is not None or given.simulated is not None:
+        raise Ai8xError("conditional execution needs a placement of its own", where=described.network.name)
+    found = map_automatically(described.network, device, options.mapping, chw=given.chw)
+    copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
+    size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance"
+    console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
+    return PlacedDescription(found.network, found.placement), replace(options, mapping=found.options)
+
+
+def synthesize_placed(
+    described: PlacedDescription,
+    sample: Sample,
+    device: Device,
+    project: ProjectOptions,
+    options: SynthesisOptions,
+    console: Console,
 ) -> Synthesis:
-    """Generate the C project of a resolved network in memory; see :func:`synthesize`."""
-    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
+    """Generate the C project of a network and its placement in memory; see :func:`synthesize`."""
+    network, placement = described
+    mapping = map_checked(described, sample, device, options, console)
     pattern = options.lowering.synthesized_input
     if pattern is not None:
-        subject = SampleInput(network.start, shape, options.mapping.fifo, words=pattern.words)
-        require(constraint_synthesized_fifo, subject)
-        sample = synthesize_sample(sample, pattern, network.start)
-    mapping = map_network(
-        network, options.mapping, lambda views: _check(network, options.mapping, views, shape, console)
-    )
-    context = Context(mapping, options.lowering)
-    check_data_memory(context, simulated_order(network), options.overlap, console)
-    tensors = run(network, sample[None], average_rounding=options.lowering.average_rounding)
-    _warn_zero(network, tensors, options, console)
-    program = lower(mapping, options.lowering, sample, tensors)
-    _tell_about_scales(network, project, console)
+        sample = synthesize_sample(sample, pattern, mapping.start)
+    layers = placement.simulated or placement.order
+    tensors = run(network, sample[None], layers, average_rounding=options.lowering.average_rounding)
+    _warn_about_zeros(network, tensors, options, console)
+    program = lower(mapping, options.lowering)
+    program_sample = lower_sample(program, sample, tensors)
+    _report_scales(mapping, project, console)
     placed = placements(program.unload, scale_output=project.scale_output)
     whole = all(placement.collectable for placement in placed)
-    final = FinalOutput(network.final, project.softmax, project.mlator, whole)
+    final = FinalOutput(mapping.final.layer, project.softmax, project.mlator, whole)
     check_rules((caution_softmax_width, caution_mlator), [final], console)
-    files, statistics = render_project(program, project)
-    return Synthesis(files, statistics, network, mapping, program, tensors, sample, project)
+    files, statistics = render_project(program, program_sample, project)
+    return Synthesis(files, statistics, mapping, program, program_sample, tensors, sample, project)
 
 
-def _tell_about_scales(network: Network, project: ProjectOptions, console: Console) -> None:
-    """Say what happens to the final scales. spec: qatv2, sections 4.5, 7.1 and 7.4."""
+def map_checked(
+    described: PlacedDescription, sample: Sample, device: Device, options: SynthesisOptions, console: Console
+) -> Mapping:
+    """Return the mapping, after reporting what the rules remark. Raises Ai8xError for the first violation."""
+    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
+    placed = place(*described, device, options.mapping)
+    pattern = options.lowering.synthesized_input
+    words = None if pattern is None else pattern.words
+    start = SampleInput(placed.start, shape, options.mapping.fifo, words)
+    for rule in SYNTHESIZED_RULES:
+        require(rule, start)
+    for violation in layer_violations(placed):
+        _raise_or_report(violation, console)
+    require(constraint_sample_shape, start)
+    mapping = fill(placed)
+    for violation in data_violations(placed):
+        _raise_or_report(violation, console, accepted=options.accept_wrong_data)
+    return mapping
+
+
+def _raise_or_report(violation: Violation, console: Console, *, accepted: bool = False) -> None:
+    if violation.severity == "error" and not accepted:
+        raise BrokenRuleError(violation)
+    if violation.rule == hint_trailing_overlap.__name__:
+        console.info(f"{violation.where}: {violation.message}")
+    else:
+        report(violation, console)
+
+
+def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) -> None:
+    """Report what happens to the final scales."""
+    network = mapping.network
     for layer in network.layers:
         if layer.final_scale and not layer.output:
             console.warn(
@@ -166,31 +188,40 @@ def _tell_about_scales(network: Network, project: ProjectOptions, console: Conso
         return
     scales = {layer.index: layer.final_scale for layer in network.layers if layer.final_scale}
     if not scales:
-        if any(layer.parameters and layer.parameters.final_scale is not None for layer in network.layers):
+        unscaled = unscaled_outputs(network)
+        for text in unscaled:
+            console.info(text)
+        if not unscaled and any(
+            layer.parameters and layer.parameters.final_scale is not None for layer in network.layers
+        ):
             console.info("all final scales are 0: outputs are unloaded as they are")
         return
     if not project.scale_output:
         shown = ", ".join(f"layer {index}: {scale}" for index, scale in scales.items())
         console.warn(f"--no-scale-output: the final scales ({shown}) are not applied")
-    for item, scale in zip(network.description.unload, listed_scales(network), strict=True):
+    for text in unscaled_outputs(network):
+        console.info(text)
+    for item, scale in zip(mapping.placement.unload, listed_scales(mapping), strict=True):
         if scale is None:
             console.info(f"unload: the item at offset {item.offset:#x} is not an output layer's: it is not scaled")
 
 
-def _check(
-    network: Network,
-    options: MappingOptions,
-    views: list[tuple[Layer, HardwareView]],
-    shape: tuple[int, int, int],
-    console: Console,
-) -> None:
-    subjects = [Subject(network, layer, view, options) for layer, view in views]
-    for phase in LAYER_PHASES:
-        check_rules(phase.rules, subjects, console)
-    require(constraint_sample_shape, SampleInput(network.start, shape))
+def unscaled_outputs(network: Network) -> list[str]:
+    """Return a line for each output whose scale the checkpoint does not name, but the ranges on the way to it do.
+
+    That is the case where a description ends in the middle of a model.
+    """
+    exponents = output_exponents(network)
+    lines = []
+    for layer in network.outputs():
+        exponent = exponents[layer.name]
+        if exponent and not layer.final_scale:
+            values = f"the model's values are the outputs times 2^{exponent}"
+            lines.append(f"{layer.where}: {values}: it is not the model's last layer, so the program does not scale it")
+    return lines
 
 
-def _warn_zero(network: Network, tensors: LayerTensors, options: SynthesisOptions, console: Console) -> None:
+def _warn_about_zeros(network: Network, tensors: LayerTensors, options: SynthesisOptions, console: Console) -> None:
     for index in tensors.order:
         checked = network[index].output or index == tensors.order[-1]
         if options.warn_zero and checked:
@@ -199,16 +230,13 @@ def _warn_zero(network: Network, tensors: LayerTensors, options: SynthesisOption
 
 
 def load_sample(path: Path) -> Sample:
-    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W) or (C, L). spec: arithmetic, 4.6."""
+    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W) or (C, L)."""
     where = str(path)
     if not path.is_file():
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
-    try:
-        sample = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
-    if not isinstance(sample, np.ndarray) or sample.dtype not in (np.int64, np.int8):
-        raise Ai8xError(f"samples are int64, this file holds {getattr(sample, 'dtype', 'an archive')}", where=where)
+    sample = read_array(path)
+    if sample.dtype not in (np.int64, np.int8):
+        raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
     if sample.ndim not in (2, 3):
         raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:

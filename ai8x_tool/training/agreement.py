@@ -54,7 +54,7 @@ def compare_outputs(network: Network, split: Split, outputs: Tensor, console: Co
 
     The output of a 32-bit last layer is the accumulator in both; torch multiplies it by its final scale.
     """
-    classes, unscaled = int(outputs.shape[1]), 2.0**-network.final.final_scale
+    classes, unscaled = int(outputs.shape[1]), 2.0 ** -network.outputs()[-1].final_scale
     confusion = np.zeros((classes, classes), np.int64)
     different, first = 0, None
     with console.progress("integer engine", len(split)) as progress:

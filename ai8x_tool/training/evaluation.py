@@ -18,10 +18,12 @@ from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
     compute_device,
+    has_biases,
     load_weights,
     warn_about_inner_scales,
 )
@@ -30,7 +32,6 @@ from ai8x_tool.nn.transform import check_quantized, round_stored_biases
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
-from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
@@ -108,14 +109,14 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
         name,
         entry,
         device=settings.device,
-        use_bias=settings.use_bias,
+        use_bias=settings.use_bias or has_biases(checkpoint),
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
         arguments=task.model_arguments(),
         console=console,
         measured_ranges=checkpoint.measured_ranges,
     )
-    load_weights(model, checkpoint, console)
+    load_weights(model, checkpoint, console, complete=True)
     if settings.simulate:
         _check_integers(model, str(checkpoint.path))
     warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
@@ -221,14 +222,14 @@ def _compare_with_engine(
         console.warn("a model with several outputs is not compared with the integer engine")
         return None
     sizes = (*entry.input, 1)[:3]
-    network = load_network(
+    described = load_network(
         find_config("networks", settings.network),
         settings.checkpoint,
         (sizes[0], sizes[1], sizes[2]),
         find_device(settings.device),
         console,
     )
-    agreement = compare_outputs(network, test, outputs, console)
+    agreement = compare_outputs(described.network, test, outputs, console)
     report = console.info if agreement.complete else console.warn
     report(agreement.text())
     return agreement

@@ -15,10 +15,10 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering import lower
+from ai8x_tool.lowering import lower_sample
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
-from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, check_program
+from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
@@ -136,7 +136,8 @@ def prove(
     left out. Without `firmware`, the last one is.
     """
     network = synthesis.network
-    tensors = run(network, samples.values, average_rounding=synthesis.program.options.average_rounding)
+    layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
+    tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
     outputs = {name: _model_outputs(settings, samples, synthesis, console) for name, settings in models.items()}
     quantized, trained = outputs.get("quantized", {}), outputs.get("trained", {})
@@ -157,10 +158,11 @@ def _check_hardware(
     """Run every sample's program on the virtual device; return the checks by layer, summed over samples."""
     results: list[HardwareCheck] = []
     program = synthesis.program
+    device = ProgramCheck(program)
     with console.progress("virtual device", len(samples.values)) as progress:
         for number, sample in enumerate(samples.values):
             own = LayerTensors({i: x[number : number + 1] for i, x in tensors.outputs.items()}, tensors.order)
-            results.append(check_program(lower(program.mapping, program.options, sample, own), own))
+            results.append(device.check(lower_sample(program, sample, own), own))
             progress.advance()
     diagnostics = dict.fromkeys(str(d) for result in results for d in result.problems)
     return {c.index: _summed([r.layers[i] for r in results]) for i, c in enumerate(results[0].layers)}, (*diagnostics,)

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.engine import LayerTensors
-from ai8x_tool.network.network import Layer, Network
+from ai8x_tool.network.layer import Layer
+from ai8x_tool.network.network import Network
 from ai8x_tool.nn import FusedModule, named_fused_modules
 from ai8x_tool.nn.hooks import Call, observed_calls
 
@@ -69,11 +70,11 @@ def layer_outputs(model: nn.Module, network: Network, inputs: Tensor) -> dict[in
     with captured_outputs(model.eval()) as outputs:
         model(inputs)
     found = {}
-    for index in network.order:
-        layer = network[index]
+    for name in network.evaluation_order():
+        layer = network[name]
         calls = outputs.get(module_name(layer), []) if layer.parameters is not None else []
         if calls:
-            found[index] = calls.pop(0)
+            found[layer.index] = calls.pop(0)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -113,3 +114,15 @@ def _register_offsets(device: Device) -> dict[int, RegisterPlace]:
 def find_register(device: Device, offset: int) -> RegisterPlace | None:
     """Return the register at byte `offset` of a quadrant's control block, None where there is none."""
     return _register_offsets(device).get(offset)
+
+
+def segments(device: Device, blocks: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
+    """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
+    kernel = blocks == Block.KERNEL
+    processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
+    key = (blocks.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
+    first = np.ones(len(key), bool)
+    first[1:] = (key[1:] != key[:-1]) | (kernel[1:] & (sizes[1:] == 1))
+    starts = np.flatnonzero(first).tolist()
+    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
+        yield slice(start, end)

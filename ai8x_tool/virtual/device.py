@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -13,7 +13,7 @@ from ai8x_tool.device import Device, find_device
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
-from ai8x_tool.virtual.address_map import Block, classify, find_register
+from ai8x_tool.virtual.address_map import Block, classify, find_register, segments
 from ai8x_tool.virtual.byte_collector import ByteCollector
 from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
@@ -111,12 +111,22 @@ class VirtualDevice:
 
     def words(self, addresses: Array) -> Array:
         """Return the words (uint32) that data memory holds at byte `addresses`."""
+        return self._machine.data.load_words(*self._data_words(addresses))
+
+    def writers(self, addresses: Array) -> Array:
+        """Return who wrote the bytes of data memory at word `addresses`, in a further axis of four.
+
+        That is the hardware layer that wrote a byte last, a negative number if none of the last run did.
+        """
+        return self._machine.data.origin[self._data_words(addresses)]
+
+    def _data_words(self, addresses: Array) -> tuple[Array, Array]:
         self._flush()
         blocks, quadrants, offsets = classify(self.device, np.asarray(addresses))
         instance, word = self._data_place(quadrants, offsets)
         if (blocks != Block.DATA).any() or (word >= self._machine.data.size).any():
             raise ValueError("only data memory can be read in blocks")
-        return self._machine.data.load_words(instance, word)
+        return instance, word
 
     # -- Bus -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +161,7 @@ class VirtualDevice:
         if misaligned.any():
             first = int(misaligned.argmax())
             self._check_aligned(int(stores.addresses[first]), int(stores.sizes[first]), "store to")
-        for part in _segments(self.device, blocks, quadrants, offsets, stores.sizes):
+        for part in segments(self.device, blocks, quadrants, offsets, stores.sizes):
             block, quadrant = Block(int(blocks[part.start])), int(quadrants[part.start])
             values, sizes = stores.values[part], stores.sizes[part]
             if block in _MEMORIES:
@@ -380,15 +390,3 @@ class VirtualDevice:
         if self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers:
             return REGISTERS_CLEARED
         return next((test.done for test in self.device.tests if test.start == code), 0)
-
-
-def _segments(device: Device, blocks: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
-    """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
-    kernel = blocks == Block.KERNEL
-    processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
-    key = (blocks.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
-    first = np.ones(len(key), bool)
-    first[1:] = (key[1:] != key[:-1]) | (kernel[1:] & (sizes[1:] == 1))
-    starts = np.flatnonzero(first).tolist()
-    for start, end in zip(starts, [*starts[1:], len(key)], strict=True):
-        yield slice(start, end)

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
-from ai8x_tool.virtual.data_memory import EARLIER, HOST, RING, UNDEFINED, DataMemory
+from ai8x_tool.virtual.data_memory import CLEARED, EARLIER, HOST, RING, UNDEFINED, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics, Severity
-from ai8x_tool.virtual.layer import HardwareLayer, Kind
+from ai8x_tool.virtual.layer import HardwareLayer
 from ai8x_tool.virtual.read_side import Reading
 from ai8x_tool.virtual.write_side import Written
 
@@ -233,25 +233,26 @@ def _check_ring(reading: Reading, diagnostics: Diagnostics) -> None:
 
 def _check_undefined(reading: Reading, later: Array, diagnostics: Diagnostics) -> None:
     """Report bytes that nobody wrote. `later` tells which ones this run writes afterwards: state of the next run."""
-    undefined = reading.origin == UNDEFINED
-    planes = undefined.any(axis=(0, 3, 4)) & reading.matters
+    # Only cleared is as good as never written, but for state: that is 0 at first.
+    cleared = (reading.origin == CLEARED) & ~later
+    undefined = ((reading.origin == UNDEFINED) | cleared) & reading.matters[..., None, None]
+    planes = undefined.any(axis=(0, 3, 4))
     if not planes.any():
         return
-    state = planes & ~(undefined & ~later).any(axis=(0, 3, 4))
     layer = reading.layer
-    for chosen, is_state in ((planes & ~state, False), (state, True)):
+    fresh = (reading.origin >= 0).any(axis=(0, 3, 4))
+    state = planes & ~fresh & ~(undefined & ~later).any(axis=(0, 3, 4))
+    missing = (undefined & reading.needed).any(axis=(0, 3, 4)) & ~state & (not layer.resets)
+    reports: tuple[tuple[Array, Severity, str], ...] = (
+        (missing, "warning", ""),
+        (planes & ~missing & ~state, "note", ""),
+        (state, "note", " before, but later: the next run reads them"),
+    )
+    for chosen, severity, more in reports:
         if not chosen.any():
             continue
         step, rank = np.argwhere(chosen)[0].tolist()
-        plane = undefined[:, step, rank]
-        processor = int(layer.processors[rank])
-        # Kernels of dilated 1D convolutions look at zero weights behind the data.
-        severe = not (layer.resets or is_state) and (plane.all() or layer.kind is Kind.PASSTHROUGH)
+        plane, processor = undefined[:, step, rank], int(layer.processors[rank])
         text = f"processor {processor}, pass {step}: {int(plane.sum())} of {plane.size} input bytes were never written"
-        diagnostics.report(
-            "warning" if severe else "note",
-            text + " before, but later: the next run reads them" * is_state,
-            layer=layer.index,
-            quadrant=processor // PROCESSORS_PER_QUADRANT,
-            register="RPTR",
-        )
+        quadrant = processor // PROCESSORS_PER_QUADRANT
+        diagnostics.report(severity, text + more, layer=layer.index, quadrant=quadrant, register="RPTR")

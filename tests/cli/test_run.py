@@ -10,8 +10,8 @@ import pytest
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as engine
+from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
-from ai8x_tool.synthesis.synthesize import SynthesisOptions, load_network
 from tests.support.firmware_case import NEEDS_CC, NEEDS_EMULATOR
 
 SHAPE = (3, 4, 4)
@@ -31,8 +31,10 @@ def samples(workspace):
     paths = [workspace.folder / f"{number}.npy" for number in range(2)]
     for path, array in zip(paths, arrays, strict=True):
         np.save(path, array)
-    options = SynthesisOptions(network=ResolveOptions())
-    network = load_network(workspace.network, workspace.checkpoint, SHAPE, MAX78000, Console(verbosity=-1), options)
+    options = LoadOptions(network=ResolveOptions())
+    network = load_network(
+        workspace.network, workspace.checkpoint, SHAPE, MAX78000, Console(verbosity=-1), options
+    ).network
     return paths, [engine(network, array[None]).last[0] for array in arrays]
 
 

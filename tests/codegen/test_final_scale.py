@@ -14,8 +14,9 @@ from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run as run_engine
-from ai8x_tool.lowering.outputs import OutputRegion
-from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
+from ai8x_tool.mapping.regions import OutputRegion
+from ai8x_tool.synthesis.synthesize import SynthesisOptions
+from tests.support import networks
 from tests.support.networks import Weights, build, program, random_sample
 from tests.support.small_projects import (
     DEFAULT,
@@ -199,7 +200,7 @@ def test_softmax_of_scaled_outputs(toolchain, width, bits, scale):
 
 def synthesized(network, console, **options):
     project = ProjectOptions("test", "net.yaml", "net.pth.tar", **options)
-    return synthesize_network(network, random_sample(network.input_shape), project, SynthesisOptions(), console)
+    return networks.synthesized(network, random_sample(network.input_shape), project, SynthesisOptions(), console)
 
 
 class Notes(Console):

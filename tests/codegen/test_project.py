@@ -27,7 +27,9 @@ def lowered(device=MAX78000, mapping=MAPPING, lowering=LOWERING, width=8):
 
 
 def render(result, **options):
-    return render_project(result, ProjectOptions("demo", "net.yaml", "net-q.pth.tar", **options))[0]
+    return render_project(
+        result.program, result.sample, ProjectOptions("demo", "net.yaml", "net-q.pth.tar", **options)
+    )[0]
 
 
 @DEVICES

@@ -41,7 +41,7 @@ def lowered(layer_name):
 
 
 def render(result, name="demo", network="net.yaml", checkpoint="net.pth.tar", **options):
-    return render_project(result, ProjectOptions(name, network, checkpoint, **options))[0]
+    return render_project(result.program, result.sample, ProjectOptions(name, network, checkpoint, **options))[0]
 
 
 def without_comments(text, tmp_path):

@@ -33,7 +33,10 @@ TABLE = {"demo-svhn_tinierssd": 960}
 def project(entry):
     case = read_case(golden_folder() / entry)
     chosen = {name: f"--{name}" in case.options for name in ("softmax", "riscv")}
-    return render_project(case.program(), ProjectOptions("golden", "net.yaml", "net.pth.tar", timer=0, **chosen))[0]
+    made = case.program()
+    return render_project(
+        made.program, made.sample, ProjectOptions("golden", "net.yaml", "net.pth.tar", timer=0, **chosen)
+    )[0]
 
 
 @pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)

@@ -9,7 +9,6 @@ import pytest
 
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping.check_data_memory import OverlapOptions
 from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize
 from tests.support.golden_cases import ENABLE, entries, golden_folder, read_case
 from tests.support.networks import QUIET
@@ -60,7 +59,6 @@ def synthesized(case):
         network=case.resolve_options(),
         mapping=case.mapping_options(),
         lowering=case.lowering_options(),
-        overlap=OverlapOptions(allow="--overlap-data" in case.options),
     )
     project = ProjectOptions(
         "golden", "network.yaml", "checkpoint", softmax="--softmax" in case.options, riscv="--riscv" in case.options
@@ -70,15 +68,18 @@ def synthesized(case):
 
 def test_accepted_network(accepted):
     case = read_case(golden_folder() / accepted)
-    program = synthesized(case).program
+    result = synthesized(case)
+    program = result.program
     golden = np.load(case.folder / "golden.npz")
-    stores = program.stores()
+    stores = program.stores(result.program_sample)
     actual = list(zip(stores.addresses.tolist(), stores.values.tolist(), stores.sizes.tolist(), strict=True))
     made = golden["phase"] != ENABLE
     expected = list(zip(*(golden[key][made].tolist() for key in ("addr", "value", "width")), strict=True))
     different = [(i, a, b) for i, (a, b) in enumerate(zip(expected, actual, strict=False)) if a != b][:3]
     assert (different, len(actual)) == ([], len(expected))
-    answers = [(b.address + 4 * i, b.mask, v) for b in program.answers for i, v in enumerate(b.values.tolist())]
+    answers = [
+        (b.address + 4 * i, b.mask, v) for b in result.program_sample.answers for i, v in enumerate(b.values.tolist())
+    ]
     if "out_addr" in golden:
         expected = zip(*(golden[key].tolist() for key in ("out_addr", "out_mask", "out_value")), strict=True)
         assert sorted(answers) == sorted(expected)

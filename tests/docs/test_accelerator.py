@@ -10,10 +10,9 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_INSTANCE
-from ai8x_tool.mapping import map_network
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from tests.support.golden_cases import read_case
-from tests.support.networks import MAPPING, Weights, build, program
+from tests.support.networks import MAPPING, Weights, build, mapped, program
 from tests.support.reference_order import execute, in_order
 from tests.support.register_examples import REGISTERS
 
@@ -156,19 +155,19 @@ def test_columns(name):
     layer |= {"processors": (1 << min(channels, 64)) - 1, "output_processors": (1 << outputs) - 1}
     layer |= {"out_offset": 0x4000, "activate": "None"}
     network = build([layer], [Weights(shape, bits=bits)], (channels, *image))
-    (mapped,) = map_network(network, MAPPING).layers
+    (placed,) = mapped(network, MAPPING).layers
     expected = rows("kernel-memory.md", "Columns", "Layer | Passes | Columns")[name]
-    assert [str(mapped.view.input_passes), str(mapped.kernels.length)] == expected
+    assert [str(placed.view.input_passes), str(placed.kernels.length)] == expected
 
 
 @pytest.mark.golden
 def test_first_fit(golden):
     layers = read_case(golden / "accept" / "max78000" / "demo-kws20_v3").mapping().layers
-    for mapped, cells in zip(layers, rows("kernel-memory.md", "Placement: first fit", "Layer").values(), strict=True):
-        layer, kernels = mapped.layer, mapped.kernels
+    for placed, cells in zip(layers, rows("kernel-memory.md", "Placement: first fit", "Layer").values(), strict=True):
+        layer, kernels = placed.layer, placed.kernels
         shape = f"{layer.channels_in} → {layer.channels_out}, length {layer.kernel[0]}"
         shape = f"{layer.channels_in} × 4 → {layer.channels_out}, flattened" if layer.flatten else shape
-        used = layer.processors.bit_count()
+        used = placed.own_processors.bit_count()
         assert cells == [str(used), shape, str(kernels.length), str(kernels.offset)]
 
 

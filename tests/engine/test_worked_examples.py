@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.engine import run, simulated_order
+from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from tests.support.networks import Weights, build, random_sample
 
@@ -319,9 +319,9 @@ def test_simulated_sequence():
     """Section 9: the simulation may leave the hardware's order."""
     layers = [passing(simulated_sequence=2), passing(), passing(simulated_sequence="stop"), passing()]
     network = build(layers, [], (1, 4, 4))
-    assert simulated_order(network) == (0, 2)
+    assert network.placement.simulated == ("0", "2")
     sample = random_sample((1, 4, 4))
-    result = run(network, sample[None])
+    result = run(network, sample[None], network.placement.simulated)
     assert set(result.outputs) == {0, 2}
     np.testing.assert_array_equal(result.last[0], sample)
 

@@ -41,7 +41,8 @@ def test_values(tmp_path, device, mlator, scale_output):
     network = mixed([(8, 4, 2), (8, 5, 0), (32, 3, 2), (8, 3, -2), (8, 1, 0), (32, 1, -2)], device)
     sample = random_sample(network.input_shape)
     options = ProjectOptions("scaled", "n.yaml", "n.pth.tar", mlator=mlator, scale_output=scale_output)
-    files, _ = render_project(program(network, sample=sample), options)
+    made = program(network, sample=sample)
+    files, _ = render_project(made.program, made.sample, options)
     assert ("byte collector" in files["cnn.c"]) == mlator
     write_project(files, tmp_path, overwrite=True)
     with firmware.open_session(firmware.build(tmp_path), VirtualDevice(device)) as session:

@@ -102,7 +102,8 @@ def test_killed_runs(arm, tmp_path, scratch):
     child = os.fork()
     if child == 0:
         built = build(folder, host=True)
-        endless = subprocess.Popen([built.host, str(writing), "1"], stdin=subprocess.PIPE, pass_fds=[writing])
+        command = [built.host, str(writing), "1", str(os.getpid())]
+        endless = subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writing])
         os.write(writing, f"{endless.pid}\n".encode())
         signal.pause()
     with os.fdopen(reading) as pipe:

@@ -42,7 +42,9 @@ LAYOUTS = {
 
 
 def interface(lowered, folder, **options):
-    text = render_project(lowered, ProjectOptions("test", "net.yaml", "net.pth.tar", **options))[0]["interface.json"]
+    text = render_project(
+        lowered.program, lowered.sample, ProjectOptions("test", "net.yaml", "net.pth.tar", **options)
+    )[0]["interface.json"]
     (folder / "interface.json").write_text(text)
     return read_interface(folder)
 
@@ -91,7 +93,8 @@ def test_nothing_in_it_is_trained(tmp_path):
         layers, _ = layer(7, 3)
         weights = np.random.default_rng(seed).integers(-128, 128, (8, 3, 3, 3))
         network = build(layers, [Weights(weights)], (3, 4, 2))
-        return render_project(program(network), ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
+        made = program(network)
+        return render_project(made.program, made.sample, ProjectOptions("test", "net.yaml", "net.pth.tar"))[0]
 
     first, second = files(1), files(2)
     assert {name for name in first if first[name] != second[name]} == {"weights.h", "sampleoutput.h"}
@@ -119,6 +122,23 @@ def test_what_cannot_be_fed(tmp_path):
         {"outputs": [{"shape": [1, 1, 1], "bits": 24, "start": 0}]},
         {"outputs": 7},
         {"continue": None},
+        {"continue": 10**9},
+        {"continue": -1},
+        {"continue": True},
+        {"estimated_us": "nan"},
+        {"estimated_us": 1e300},
+        {"estimated_us": -1},
+        {"input_shape": [3, -4, 2]},
+        {"input_shape": [3, 10**30, 2]},
+        {"input_shape": "345"},
+        {"input_arrays": [{"address": "0x150400000", "pixels_per_word": 1, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "-1", "pixels_per_word": 1, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 3, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": [[0, 1, -2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": []}]},
+        {"outputs": [{"shape": [1, 1, 0], "bits": 8, "start": 0}]},
+        {"outputs": [{"shape": [1, 1, 1], "bits": 8, "start": -8}]},
+        {"outputs": [{"shape": [1, 1, 1], "bits": [8], "start": 0}]},
     ],
 )
 def test_damaged_files(tmp_path, change):
@@ -131,3 +151,11 @@ def test_damaged_files(tmp_path, change):
     path.write_text("[")
     with pytest.raises(Ai8xError):
         read_interface(tmp_path)
+
+
+def test_more_output_than_there_is(tmp_path):
+    read = interface(program(build(*layer(7, 3), (3, 4, 4))), tmp_path)
+    whole = read.split_output(bytes(1 << 16))
+    with pytest.raises(Ai8xError, match=r"cnn_unload\(\) writes less than interface\.json describes: 3 bytes"):
+        read.split_output(bytes(3))
+    assert whole

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ai8x_tool.device import MAX78002
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.cycles import layer_cycles
 from ai8x_tool.mapping.statistics import statistics
 from tests.support.golden_cases import read_case
-from tests.support.networks import build
+from tests.support.networks import build, mapped
 
 DEFAULT = MappingOptions()
 
@@ -37,7 +37,7 @@ def test_keyword_spotting(golden):
 
 
 def counted(layers, weights, shape, mapping=DEFAULT, device=MAX78002):
-    return statistics(map_network(build(layers, weights, shape, device), mapping))
+    return statistics(mapped(build(layers, weights, shape, device), mapping))
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.outputs import OutputRegion, answer_blocks
+from ai8x_tool.lowering.answers import answer_blocks
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.mapping.regions import OutputRegion
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from tests.support.networks import build, program, random_sample
 
 ALL = (1 << 64) - 1
@@ -70,19 +69,6 @@ def test_fifo_with_four_channels_each():
     blocks = inputs_of(conv(0x0007_000F_000F_000F), sample, [(4, 15, 3, 3)], FIFO)
     assert [(block.name, len(block.words)) for block in blocks] == [(i, 247) for i in range(4)]
     assert hex(blocks[3].words[0]) == "0x25eed0"
-
-
-def test_fifos_must_be_used_in_order():
-    with pytest.raises(Ai8xError, match=r"FIFO"):
-        inputs_of(conv(0xF_0000_000F), random_sample((8, 6, 6)), [(4, 8, 3, 3)], FIFO)
-    with pytest.raises(Ai8xError, match=r"FIFO"):
-        inputs_of(conv(0x1_0000_0001, data_format="CHW"), random_sample((2, 6, 6)), [(4, 2, 3, 3)], FIFO)
-
-
-def test_chw_needs_one_pass():
-    layer = conv(ALL, kernel_size="1x1", pad=0, data_format="CHW")
-    with pytest.raises(Ai8xError, match=r"CHW"):
-        inputs_of(layer, random_sample((128, 4, 4)), [(4, 128, 1, 1)])
 
 
 def memory_of(blocks):

@@ -209,13 +209,6 @@ def test_interrupt_mask(mask, device, options):
     assert lowered(device, **options).interrupt_mask == mask
 
 
-def test_step_of_a_stream_that_is_too_long():
-    layers = [conv(1, streaming=True), conv(0xF, streaming=True, pool_stride=8)]
-    network = build(layers, [(4, 1, 3, 3), (4, 4, 3, 3)], (1, 16, 600))
-    with pytest.raises(Ai8xError, match=r"layer 1: .*streaming needs a row step of \d+ words.*less than 4096"):
-        program(network, FIFO)
-
-
 def test_values_that_do_not_fit_name_layer_and_register():
     layer = {"op": "none", "processors": 1, "out_offset": 0, "write_gap": 16}
     with pytest.raises(Ai8xError, match=r"net\.yaml:4: layer 0: LCTL2\.write_increment = 16 does not fit its 4 bits"):

@@ -7,9 +7,9 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasRequest
-from tests.support.networks import Weights, build, random_kernels
+from tests.support.networks import Weights, build, mapped, random_kernels
 
 ALL = (1 << 64) - 1
 BROADCAST = [0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15]
@@ -23,15 +23,15 @@ def depthwise(channels, bias, seed):
     return Weights(random_kernels((channels, 1, 3, 3), seed=seed), bias)
 
 
-def mapped(layers, weights, channels, device=MAX78002, **top):
-    return map_network(build(layers, weights, (channels, 5, 5), device, **top), MappingOptions())
+def placed(layers, weights, channels, device=MAX78002, **top):
+    return mapped(build(layers, weights, (channels, 5, 5), device, **top), MappingOptions())
 
 
 def test_broadcast_order():
     """Depth-wise, 64 channels: processors in fours; the second layer follows at 16 in every quadrant."""
     layers = [conv(ALL, groups=64), conv(ALL, groups=64)]
     first, second = np.arange(64), np.arange(64)[::-1]
-    mapping = mapped(layers, [depthwise(64, first, 0), depthwise(64, second, 1)], 64)
+    mapping = placed(layers, [depthwise(64, first, 0), depthwise(64, second, 1)], 64)
     for q in range(4):
         assert mapping.bias_bytes[q][:16] == [16 * q + i for i in BROADCAST]
         assert mapping.bias_bytes[q][16:] == [63 - 16 * q - i for i in BROADCAST]
@@ -50,7 +50,7 @@ def test_depthwise_in_two_passes_and_an_ordinary_layer():
     generator = np.random.default_rng(0)
     values = [generator.integers(1, 100, n) for n in (127, 63, 63)]
     weights = [depthwise(127, values[0], 0), Weights((63, 127, 1, 1), values[1]), depthwise(63, values[2], 1)]
-    mapping = mapped(layers, weights, 127)
+    mapping = placed(layers, weights, 127)
     assert [m.bias.offsets[0] for m in mapping.layers] == [0, 47, 32]
     assert mapping[1].bias.quadrant == 3
     assert [len(mapping.bias_bytes[q]) for q in range(4)] == [48, 48, 48, 110]
@@ -64,7 +64,7 @@ def test_depthwise_without_broadcast():
     layers = [conv(0xFF_FFFF_FFFF0, groups=40), conv(0xFF_FFFF_FFFF, output_processors=0xF)]
     values = np.arange(1, 41)
     weights = [depthwise(40, values, 0), Weights((4, 40, 3, 3), [50, 51, 52, 53])]
-    mapping = mapped(layers, weights, 40)
+    mapping = placed(layers, weights, 40)
     assert mapping.bias_bytes[0] == [*range(1, 13), 0, 0, 0, 0]
     assert mapping.bias_bytes[1] == list(range(13, 29))
     assert mapping.bias_bytes[2] == [*range(29, 41), 50, 51, 52, 53]
@@ -112,25 +112,25 @@ def test_equal_biases_are_stored_once():
     layers = [conv(0xF), conv(0xFF00, output_processors=0xF)]
     weights = [Weights((8, 4, 3, 3), np.arange(8)), Weights((8, 8, 3, 3), np.arange(8))]
     layers[1]["output_processors"] = 0xFF
-    mapping = mapped(layers, weights, 4)
+    mapping = placed(layers, weights, 4)
     assert mapping[0].bias == mapping[1].bias
     assert sum(map(len, mapping.bias_bytes.values())) == 8
 
 
 def test_negative_values_are_bytes():
-    mapping = mapped([conv(1)], [Weights((3, 1, 3, 3), [-1, -128, 127])], 1)
+    mapping = placed([conv(1)], [Weights((3, 1, 3, 3), [-1, -128, 127])], 1)
     assert mapping.bias_bytes == {0: [255, 128, 127]}
 
 
 def test_streaming_layer_of_the_max78000_starts_one_later():
     for device, expected in ((MAX78000, [0, 1, 2, 3]), (MAX78002, [1, 2, 3])):
         layers = [conv(1, streaming=True)]
-        assert mapped(layers, [Weights((3, 1, 3, 3), [1, 2, 3])], 1, device).bias_bytes == {0: expected}
+        assert placed(layers, [Weights((3, 1, 3, 3), [1, 2, 3])], 1, device).bias_bytes == {0: expected}
 
 
 def test_bias_groups_that_are_not_used_can_be_ignored():
     network = build([conv(1, bias_group=3)], [Weights((3, 1, 3, 3), [1, 2, 3])], (1, 5, 5))
-    assert map_network(network, MappingOptions(ignore_bias_groups=True)).bias_bytes == {0: [1, 2, 3]}
+    assert mapped(network, MappingOptions(ignore_bias_groups=True)).bias_bytes == {0: [1, 2, 3]}
 
 
 @pytest.mark.parametrize(("device", "size"), [(MAX78000, 512), (MAX78002, 2048)])
@@ -141,7 +141,7 @@ def test_exhausted_memory(device, size):
         layers.append(conv(ALL, bias_group=1, in_channels=512, kernel_size="1x1", pad=0))
         weights.append(Weights(random_kernels((count, 512, 1, 1)), np.full(count, i + 1)))
     with pytest.raises(Ai8xError) as caught:
-        mapped(layers, weights, 512, device)
+        placed(layers, weights, 512, device)
     message = str(caught.value)
     assert "bias memory exhausted" in message
     assert f"0 of {size}" in message

@@ -17,7 +17,7 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import resolve
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.cycles import (
     PIPELINE_CYCLES,
     START_UP_CYCLES,
@@ -30,7 +30,7 @@ from ai8x_tool.mapping.energy import ARM, RISC_V, estimate, inference_joules, in
 from ai8x_tool.mapping.statistics import layer_operations, statistics
 from tests.support import layer_tables as tables
 from tests.support.golden_cases import entries, golden_folder, read_case
-from tests.support.networks import QUIET, build
+from tests.support.networks import QUIET, build, mapped, with_placement
 
 FULL, LOADING = 200, 50
 """Clocks of the accelerator in MHz: with PLL and pipeline, and while weights are loaded."""
@@ -53,7 +53,7 @@ class Published:
 
 
 @cache
-def mapped(case, device="max78002"):
+def golden_mapping(case, device="max78002"):
     """Return a mapping of the golden folder."""
     folders = [entry for entry in entries("accept") if entry.endswith(f"{device}/{case}")]
     if not folders:
@@ -92,7 +92,7 @@ MIXED = {"cifar-100-mixed", "cifar-100-simplewide2x-mixed"}
 def layers(name):
     """Return the mapped layers of a measured network."""
     network = PUBLISHED[name].network
-    return tables.layers(network) if isinstance(network, list) else list(mapped(network).layers)
+    return tables.layers(network) if isinstance(network, list) else list(golden_mapping(network).layers)
 
 
 def cycles(name, *, pipeline=True):
@@ -104,10 +104,8 @@ def shipped(root, name, checkpoint, device, shape):
     """Return the mapping of a description that comes with the tool."""
     description = read_description(root / "configs/networks" / name, device, QUIET)
     content = read_checkpoint(root / "models/checkpoints" / checkpoint)
-    return map_network(
-        resolve(description, load_parameters(description, content, device, QUIET), shape, device, QUIET),
-        MappingOptions(),
-    )
+    described = resolve(description, load_parameters(description, content, device, QUIET), shape, device, QUIET)
+    return mapped(with_placement(described, device))
 
 
 @pytest.mark.parametrize(
@@ -126,7 +124,7 @@ def test_max78000_shipped(root, name, checkpoint, shape, microseconds):
 @pytest.mark.golden
 @pytest.mark.parametrize(("case", "microseconds"), [("demo-mnist", 1410), ("demo-kws20_v3", 1442)])
 def test_max78000_golden(golden, case, microseconds):
-    found = estimate(mapped(case, "max78000"), clock_mhz=50, pipeline=False)
+    found = estimate(golden_mapping(case, "max78000"), clock_mhz=50, pipeline=False)
     assert found.inference.seconds == pytest.approx(microseconds * 1e-6, rel=0.01)
 
 
@@ -140,7 +138,7 @@ def test_max78000_cifar_100():
 @pytest.mark.parametrize("name", sorted(DESCRIBED))
 def test_max78002_described(golden, name):
     published = DESCRIBED[name]
-    found = estimate(mapped(published.network), clock_mhz=FULL, pipeline=True)
+    found = estimate(golden_mapping(published.network), clock_mhz=FULL, pipeline=True)
     assert found.inference.seconds == pytest.approx(published.inference[1] * 1e-3, rel=0.05)
     assert found.load_weights.seconds == pytest.approx(published.weights[1] * 1e-3, rel=0.02)
     assert found.load_weights.joules == pytest.approx(published.weights[0] * 1e-6, rel=0.03)
@@ -194,13 +192,13 @@ SWEEP = [
 @pytest.mark.parametrize(("megahertz", "pipeline", "milliseconds", "tolerance"), SWEEP)
 def test_frequencies(golden, megahertz, pipeline, milliseconds, tolerance):
     """The published figures of 200 and 100 MHz differ by 7 % in cycles; the table of all networks has 0.40 ms."""
-    found = estimate(mapped("demo-kws20_v3_87"), clock_mhz=megahertz, pipeline=pipeline)
+    found = estimate(golden_mapping("demo-kws20_v3_87"), clock_mhz=megahertz, pipeline=pipeline)
     assert found.inference.seconds == pytest.approx(milliseconds * 1e-3, rel=tolerance)
 
 
 @pytest.mark.golden
 def test_streaming_golden(golden):
-    found = estimate(mapped("demo-cats-dogs", "max78000"), clock_mhz=50, pipeline=False)
+    found = estimate(golden_mapping("demo-cats-dogs", "max78000"), clock_mhz=50, pipeline=False)
     assert found.streams
     assert found.waiting_cycles == 0
     assert found.load_input.seconds == 0
@@ -223,7 +221,7 @@ def test_streaming_face_identification(device, megahertz, milliseconds, waits):
 
 @pytest.mark.golden
 def test_risc_v_loads_more_slowly(golden):
-    found = estimate(mapped("demo-mnist"), clock_mhz=FULL, pipeline=True, core=RISC_V)
+    found = estimate(golden_mapping("demo-mnist"), clock_mhz=FULL, pipeline=True, core=RISC_V)
     assert found.load_weights.seconds == pytest.approx(20.9e-3, rel=0.01)
     assert found.load_input.seconds == pytest.approx(0.20e-3, rel=0.01)
     assert found.load_weights.joules == pytest.approx(931e-6, rel=0.06)
@@ -238,9 +236,9 @@ def test_golden_networks(golden, request):
             assert input_words(mapping) == np.count_nonzero(stores["phase"] == 5), entry
         for layer in mapping.layers:
             pipeline = mapping.device.pipeline
-            bound = minimum_cycles(layer.layer, layer.view, pipeline=pipeline, calcx4=layer.layer.calcx4)
+            bound = minimum_cycles(layer.layer, layer.view, pipeline=pipeline, calcx4=layer.calcx4)
             assert 0 < bound <= estimated_cycles(layer, pipeline=pipeline), entry
-            if mapping.device is MAX78000 and not layer.layer.streaming:
+            if mapping.device is MAX78000 and not layer.streaming:
                 assert estimated_cycles(layer, pipeline=False) == layer_cycles(layer)
 
 
@@ -248,7 +246,7 @@ def one_layer(row, keys=(), device=MAX78002):
     """Return one mapped layer, some of its keys replaced."""
     weights = [row.shape()] if row.op.startswith("Conv") else []
     network = build([row.keys() | dict(keys)], weights, (row.inputs * row.operands, *row.size), device)
-    return map_network(network, MappingOptions()).layers[0]
+    return mapped(network, MappingOptions()).layers[0]
 
 
 def test_bound_is_reached_by_dense_maps_only():

@@ -11,7 +11,7 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from tests.support import reference_kernel_streams as reference
 from tests.support.networks import random_kernels
 

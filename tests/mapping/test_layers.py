@@ -7,15 +7,15 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping import MappingOptions, map_network
-from tests.support.networks import build
+from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import build, mapped
 
 ALL = (1 << 64) - 1
 DEFAULT = MappingOptions()
 
 
-def mapped(layers, weights, shape, device=MAX78000, options=DEFAULT):
-    return map_network(build(layers, weights, shape, device), options)
+def placed(layers, weights, shape, device=MAX78000, options=DEFAULT):
+    return mapped(build(layers, weights, shape, device), options)
 
 
 def passing(processors, **keys):
@@ -42,12 +42,12 @@ def test_quadrants(processors, outputs, expected):
     network = build(
         [conv(processors, output_processors=outputs)], [(outputs.bit_count(), inputs, 3, 3)], (inputs, 4, 4)
     )
-    assert map_network(network, MappingOptions()).quadrants == expected
+    assert mapped(network, MappingOptions()).quadrants == expected
 
 
 def test_quadrant_0_must_be_used():
     with pytest.raises(Ai8xError, match=r"no layer uses a processor of quadrant 0"):
-        mapped([conv(0xF0000, output_processors=0xF0000)], [(4, 4, 3, 3)], (4, 4, 4))
+        placed([conv(0xF0000, output_processors=0xF0000)], [(4, 4, 3, 3)], (4, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -55,14 +55,14 @@ def test_quadrant_0_must_be_used():
 )
 def test_time_slots_of_passthrough(count, slots):
     """4.14: one slot for each group of four processors in the fullest quadrant."""
-    assert mapped([passing((1 << count) - 1)], [], (count, 4, 4))[0].time_slots == slots
+    assert placed([passing((1 << count) - 1)], [], (count, 4, 4))[0].time_slots == slots
 
 
 @pytest.mark.parametrize("offset", [0, 3, 14])
 def test_time_slots_count_quadrants_apart(offset):
     processors = 0xFF << offset
     fullest = max((processors >> 16 * q & 0xFFFF).bit_count() for q in range(4))
-    assert mapped([passing(processors)], [], (8, 4, 4))[0].time_slots == (fullest - 1) // 4
+    assert placed([passing(processors)], [], (8, 4, 4))[0].time_slots == (fullest - 1) // 4
 
 
 @pytest.mark.parametrize(
@@ -71,19 +71,19 @@ def test_time_slots_count_quadrants_apart(offset):
 def test_time_slots_of_depthwise_broadcast(channels, width, slots):
     processors = (1 << channels) - 1
     layer = conv(processors, groups=channels, output_processors=processors, output_width=width)
-    assert mapped([layer], [(channels, 1, 3, 3)], (channels, 4, 4), MAX78002)[0].time_slots == slots
+    assert placed([layer], [(channels, 1, 3, 3)], (channels, 4, 4), MAX78002)[0].time_slots == slots
 
 
 @pytest.mark.parametrize(("channels", "width", "slots"), [(4, 8, 3), (12, 8, 11), (3, 32, 11), (4, 32, 15)])
 def test_time_slots_of_depthwise_that_moves(channels, width, slots):
     processors = (1 << channels) - 1
     layer = conv(processors, groups=channels, output_processors=processors << 16, output_width=width)
-    mapping = mapped([layer], [(channels, 1, 3, 3)], (channels, 4, 4), MAX78002)
+    mapping = placed([layer], [(channels, 1, 3, 3)], (channels, 4, 4), MAX78002)
     assert (mapping[0].time_slots, mapping[0].broadcast) == (slots, False)
 
 
 def test_convolutions_have_one_time_slot():
-    assert mapped([conv(ALL)], [(4, 64, 3, 3)], (64, 4, 4))[0].time_slots == 0
+    assert placed([conv(ALL)], [(4, 64, 3, 3)], (64, 4, 4))[0].time_slots == 0
 
 
 @pytest.mark.parametrize(
@@ -103,13 +103,13 @@ def test_convolutions_have_one_time_slot():
 def test_local_sources(outputs, local):
     """4.13: output processors unevenly spaced within a quadrant."""
     layer = conv(0xF000F, output_processors=outputs)
-    assert mapped([layer], [(outputs.bit_count(), 8, 3, 3)], (8, 4, 4))[0].local_sources == local
+    assert placed([layer], [(outputs.bit_count(), 8, 3, 3)], (8, 4, 4))[0].local_sources == local
 
 
 @pytest.mark.parametrize(("processors", "local"), [(0xF, False), (0x5, True), (0x1_0001, False)])
 def test_local_sources_without_convolution(processors, local):
     """4.13: any gap counts."""
-    mapping = mapped([passing(processors), conv(1, in_channels=2)], [(1, 2, 3, 3)], (processors.bit_count(), 4, 4))
+    mapping = placed([passing(processors), conv(1, in_channels=2)], [(1, 2, 3, 3)], (processors.bit_count(), 4, 4))
     assert mapping[0].local_sources == local
 
 
@@ -127,14 +127,14 @@ def test_local_sources_without_convolution(processors, local):
 def test_tram_depth(layer, shape, depth):
     """4.10, for 14 columns."""
     given = {"processors": 1, "out_offset": 0, "output_processors": 1, **layer}
-    assert mapped([given], [shape] if shape else [], (1, 6, 14))[0].tram == depth
+    assert placed([given], [shape] if shape else [], (1, 6, 14))[0].tram == depth
 
 
 def test_one_by_one_kernels_in_a_stream():
     """4.2: they become 3×3 kernels with the weight in the centre."""
     layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0), conv(0xF, kernel_size="1x1", pad=0)]
     kernels = np.arange(16).reshape(4, 4, 1, 1)
-    mapping = mapped(layers, [(4, 3, 3, 3), kernels, kernels], (3, 8, 8), options=MappingOptions(fifo=True))
+    mapping = placed(layers, [(4, 3, 3, 3), kernels, kernels], (3, 8, 8), options=MappingOptions(fifo=True))
     view = mapping[1].view
     assert (view.kernel, view.pad) == ((3, 3), (1, 1))
     np.testing.assert_array_equal(view.kernels[:, :, 1, 1], kernels[:, :, 0, 0])
@@ -146,7 +146,7 @@ def test_one_by_one_kernels_in_a_stream():
 def test_flattening_layers_behind_a_stream_stay_pointwise():
     """4.2 is about pixels beside each other; a flattened layer has one."""
     layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0, flatten=True)]
-    mapping = mapped(layers, [(4, 3, 3, 3), (10, 64, 1, 1)], (3, 4, 4), options=MappingOptions(fifo=True))
+    mapping = placed(layers, [(4, 3, 3, 3), (10, 64, 1, 1)], (3, 4, 4), options=MappingOptions(fifo=True))
     view = mapping[1].view
     assert (view.kernel, view.pad, view.kernels.shape) == ((1, 1), (0, 0), (10, 64, 1, 1))
 
@@ -163,7 +163,7 @@ def conv1d(length, dilation, **keys):
 def test_stretched_kernels(length, dilation, stretched):
     """4.7: zeros between the taps, up to nine."""
     kernel = np.arange(1, length + 1).reshape(1, 1, length, 1)
-    view = mapped([conv1d(length, dilation)], [kernel], (1, 60, 1))[0].view
+    view = placed([conv1d(length, dilation)], [kernel], (1, 60, 1))[0].view
     assert view.operator == "conv1d"
     assert view.kernel == (stretched, 1)
     np.testing.assert_array_equal(view.kernels[0, 0, ::dilation, 0], kernel.ravel())
@@ -176,7 +176,7 @@ def test_stretched_kernels(length, dilation, stretched):
 def test_folded_kernels(length, column, skipped):
     """4.7: wide dilation becomes a 3×3 convolution on folded data."""
     kernel = np.arange(1, length + 1).reshape(1, 1, length, 1)
-    view = mapped([conv1d(length, 11)], [kernel], (1, 199, 1))[0].view
+    view = placed([conv1d(length, 11)], [kernel], (1, 199, 1))[0].view
     assert (view.operator, view.kernel, view.pad, view.in_size) == ("conv2d", (3, 3), (1, 1), (19, 11))
     assert view.kernels[0, 0, :, 1].tolist() == column
     assert view.kernels.sum() == kernel.sum()
@@ -190,12 +190,12 @@ def test_folded_kernels(length, column, skipped):
 )
 def test_dilations_that_cannot_be_folded(length, keys):
     with pytest.raises(Ai8xError, match=r"layer 0.*dilation"):
-        mapped([conv1d(length, **{"dilation": 11, **keys})], [(1, 1, length, 1)], (1, 1030, 1))
+        placed([conv1d(length, **{"dilation": 11, **keys})], [(1, 1, length, 1)], (1, 1030, 1))
 
 
 def test_dilated_2d_kernels():
     with pytest.raises(Ai8xError, match=r"dilation is for Conv1d"):
-        mapped([conv(1, dilation=2)], [(1, 1, 3, 3)], (1, 9, 9))
+        placed([conv(1, dilation=2)], [(1, 1, 3, 3)], (1, 9, 9))
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_dilated_2d_kernels():
 def test_emulated_eltwise(operands, channels, device, emulated):
     """4.9: several operands in several passes, but not two in two."""
     layer = {"op": "add", "operands": operands, "processors": ALL, "out_offset": 0}
-    mapping = mapped([layer], [], (operands * channels, 2, 2), device)
+    mapping = placed([layer], [], (operands * channels, 2, 2), device)
     assert mapping[0].view.emulated == emulated
 
 
@@ -220,14 +220,14 @@ def test_accumulator_reset():
     """3.4: average pooling right behind an element-wise layer takes one more hardware layer on the MAX78002."""
     average = passing(0xF, avg_pool=2, pool_stride=2)
     layers = [{"op": "add", "processors": 0xF, "out_offset": 0}, average, passing(0xF)]
-    mapping = mapped(layers, [], (8, 8, 8), MAX78002)
+    mapping = placed(layers, [], (8, 8, 8), MAX78002)
     assert [m.resets_accumulator for m in mapping.layers] == [False, True, False]
     assert [m.hardware_index for m in mapping.layers] == [0, 2, 3]
     assert mapping.hidden_layers == 1
-    assert mapped(layers, [], (8, 8, 8), MAX78000).hidden_layers == 0
+    assert placed(layers, [], (8, 8, 8), MAX78000).hidden_layers == 0
 
 
 def test_uneven_passes_cannot_be_flattened():
     layer = {"op": "Linear", "flatten": True, "processors": (1 << 36) - 1, "out_offset": 0}
     with pytest.raises(Ai8xError, match=r"flatten: 70 channels cannot be divided evenly among 2 passes"):
-        mapped([layer], [(4, 280, 1, 1)], (70, 2, 2))
+        placed([layer], [(4, 280, 1, 1)], (70, 2, 2))

@@ -9,9 +9,9 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.quantization import quantize
-from tests.support.networks import QUIET, build, describe, program
+from tests.support.networks import QUIET, build, describe, examined, mapped, program
 
 
 def passing(p=0xF, **k):
@@ -39,15 +39,10 @@ def test_simulated_sequence_of_no_layer():
 
 @pytest.mark.parametrize("keys", [{"write_gap": 2**63}, {"read_gap": 2**63}], ids=str)
 def test_huge_gaps(keys):
-    from ai8x_tool.lowering.options import Context, LoweringOptions
-    from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
 
     with pytest.raises(Ai8xError):
         n = build([passing(**keys)], [], (4, 2, 2), MAX78002)
-        check_data_memory(
-            Context(map_network(n, MappingOptions()), LoweringOptions()), n.order, OverlapOptions(), QUIET
-        )
-        program(n)
+        mapped(n, MappingOptions())
 
 
 @pytest.mark.parametrize(
@@ -65,7 +60,8 @@ def test_unload_items(item):
     from ai8x_tool.codegen import ProjectOptions, render_project
 
     with pytest.raises(Ai8xError):
-        render_project(program(build([passing()], [], (4, 2, 2), unload=[item])), ProjectOptions("a", "b", "c"))
+        made = program(build([passing()], [], (4, 2, 2), unload=[item]))
+        render_project(made.program, made.sample, ProjectOptions("a", "b", "c"))
 
 
 def test_huge_data_buffer():
@@ -82,7 +78,7 @@ def test_huge_data_buffer():
 def test_calcx4_needs_multiples_of_four_for_flattened_layers_too():
     layer = {"op": "Linear", "flatten": True, "processors": 7, "out_offset": 0x100, "calcx4": True}
     with pytest.raises(Ai8xError):
-        map_network(build([layer], [(5, 12, 1, 1)], (3, 2, 2), MAX78002), MappingOptions())
+        mapped(build([layer], [(5, 12, 1, 1)], (3, 2, 2), MAX78002), MappingOptions())
 
 
 @pytest.mark.parametrize("epoch", [float("nan"), float("inf"), torch.tensor([1, 2])], ids=str)
@@ -115,7 +111,7 @@ def test_bias_of_two_dimensions():
         p = load({"conv.op.weight": np.ones((4, 2, 3, 3)), "conv.op.bias": np.full((4, 1), 128)})
         from ai8x_tool.frontend.yaml.resolve import resolve
 
-        map_network(resolve(describe([CONV | {"processors": 3}]), p, (2, 4, 4), MAX78000, QUIET), MappingOptions())
+        resolve(describe([CONV | {"processors": 3}]), p, (2, 4, 4), MAX78000, QUIET)
 
 
 def test_no_outputs_at_all():
@@ -142,8 +138,6 @@ def test_quantize(tmp_path, state):
 
 def test_readahead_streaming_buffers_in_one_block():
     """memory 8.3: with read-ahead, two streaming buffers must not start in the same 16384-byte sub-instance."""
-    from ai8x_tool.lowering.options import Context, LoweringOptions
-    from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
 
     layers = [
         conv(7, streaming=True, readahead=True, out_offset=0x1000),
@@ -151,9 +145,7 @@ def test_readahead_streaming_buffers_in_one_block():
     ]
     n = build(layers, [(4, 3, 3, 3), (4, 4, 3, 3)], (3, 16, 16), MAX78002)
     with pytest.raises(Ai8xError):
-        check_data_memory(
-            Context(map_network(n, MappingOptions(fifo=True)), LoweringOptions()), n.order, OverlapOptions(), QUIET
-        )
+        examined(n, QUIET, MappingOptions(fifo=True))
 
 
 def test_weight_range_of_bias_groups_boolean():

@@ -11,8 +11,8 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
-from ai8x_tool.frontend.yaml.description import BINARY
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
+from ai8x_tool.network.layer import BINARY
 from tests.support.networks import describe, random_kernels
 
 EVERYTHING = ParameterOptions()
@@ -326,7 +326,7 @@ def test_shared_weights_share_the_final_scale(console):
     state = scaled(scale=4.0)
     state["conv.op.weight"] = state["conv.op.weight"][:2]
     parameters = load_parameters(description, checkpoint(state), MAX78000, console)
-    network = resolve(description, parameters, (2, 4, 4), MAX78000, console, ResolveOptions())
+    network = resolve(description, parameters, (2, 4, 4), MAX78000, console, ResolveOptions()).network
     assert [layer.final_scale for layer in network.layers] == [4, 4]
 
 

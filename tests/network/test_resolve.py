@@ -7,7 +7,7 @@ import pytest
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
-from ai8x_tool.network.network import Layer
+from ai8x_tool.network.layer import Layer
 from tests.support.networks import Weights, build
 
 
@@ -15,12 +15,22 @@ def conv(inputs, **keys):
     return {"op": "Conv2d", "processors": (1 << min(inputs, 64)) - 1, "out_offset": 0, **keys}
 
 
-def single(layer, size, channels=1, outputs=2, device=MAX78000):
+def placed(layer, size, **keys):
+    """Return the placement of a network of one layer."""
+    return single_network(layer, size, **keys).place(0)
+
+
+def single(layer, size, **keys):
+    """Return the layer of a network of one layer."""
+    return single_network(layer, size, **keys).start
+
+
+def single_network(layer, size, channels=1, outputs=2, device=MAX78000):
     kernel = {"Conv1d": (layer.get("kernel_size", 9), 1), "Linear": (1, 1)}.get(layer["op"], (3, 3))
     if layer.get("kernel_size") == "1x1":
         kernel = (1, 1)
     weights = [] if layer["op"] in ("none", "add") else [(outputs, channels, *kernel)]
-    return build([{"processors": 1, "out_offset": 0, **layer}], weights, (channels, *size), device).start
+    return build([{"processors": 1, "out_offset": 0, **layer}], weights, (channels, *size), device)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +139,7 @@ def test_sources_must_be_executed_before(source):
 
 def test_weights_must_match_the_sources():
     layers = [conv(3), {**conv(4), "in_sequences": [0]}]
-    with pytest.raises(Ai8xError, match=r"layer 1: .*the weights expect 4 input channels, .* give 8"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*the weights expect 4 input channels, .* gives 8 of"):
         build(layers, [(8, 3, 3, 3), (4, 4, 3, 3)], (3, 6, 6))
 
 
@@ -143,18 +153,18 @@ def test_overriding_channels():
     [(10, 0x3FF), (64, (1 << 64) - 1), (65, (1 << 36) - 1), (100, (1 << 52) - 1), (512, (1 << 64) - 1)],
 )
 def test_default_output_map(channels, expected):
-    assert single({"op": "Conv2d"}, (4, 4), outputs=channels).output_map == expected
+    assert placed({"op": "Conv2d"}, (4, 4), outputs=channels).output_processors == expected
 
 
 def test_output_map_precedence():
     final = {**conv(8), "output_processors": 0xF0}
     layers = [conv(3), final]
     weights = [(8, 3, 3, 3), (4, 8, 3, 3)]
-    assert build(layers, weights, (3, 6, 6))[0].output_map == 0xFF  # the next layer's processors
-    assert build(layers, weights, (3, 6, 6))[1].output_map == 0xF0
-    assert build(layers, weights, (3, 6, 6), output_map=0xF00)[1].output_map == 0xF00
+    assert build(layers, weights, (3, 6, 6)).place(0).output_processors == 0xFF  # the next layer's processors
+    assert build(layers, weights, (3, 6, 6)).place(1).output_processors == 0xF0
+    assert build(layers, weights, (3, 6, 6), output_map=0xF00).place(1).output_processors == 0xF00
     layers[0] = {**conv(3), "output_processors": 0xFF00}
-    assert build(layers, weights, (3, 6, 6))[0].output_map == 0xFF00
+    assert build(layers, weights, (3, 6, 6)).place(0).output_processors == 0xFF00
 
 
 def test_stop_after():
@@ -163,7 +173,7 @@ def test_stop_after():
     weights = [(8, 3, 3, 3), (8, 8, 3, 3), (8, 8, 3, 3)]
     network = build(layers, weights, (3, 6, 6), options=ResolveOptions(stop_after=0))
     assert [layer.index for layer in network.layers] == [0]
-    assert network.final.output_map == 0xFF00
+    assert network.place(network.final.index).output_processors == 0xFF00
     assert network.final.output
     assert build(layers, weights, (3, 6, 6), options=ResolveOptions(stop_after=2)).order == (0, 1, 2)
     with pytest.raises(Ai8xError, match=r"layer 3 to stop after does not exist"):
@@ -174,9 +184,9 @@ def test_input_offsets():
     layers = [conv(3, out_offset=0x2000), conv(8, out_offset=0x100), conv(8, in_offset=0x40)]
     weights = [(8, 3, 3, 3), (8, 8, 3, 3), (8, 8, 3, 3)]
     network = build(layers, weights, (3, 6, 6))
-    assert [layer.input_offset for layer in network.layers] == [0, 0x2000, 0x40]
+    assert [network.place(layer.index).in_offset for layer in network.layers] == [0, 0x2000, 0x40]
     network = build(layers, weights, (3, 6, 6), options=ResolveOptions(input_offset=0x80))
-    assert [layer.input_offset for layer in network.layers] == [0x80, 0x2000, 0x40]
+    assert [network.place(layer.index).in_offset for layer in network.layers] == [0x80, 0x2000, 0x40]
 
 
 def test_next_sequence():
@@ -190,8 +200,7 @@ def test_next_sequence():
     weights = [(4, 4, 3, 3), (4, 3, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3)]
     network = build(layers, weights, (3, 6, 6), MAX78002, ResolveOptions(start_layer=1))
     assert network.order == (1, 0, 3, 2)
-    assert [network[i].previous for i in network.order] == [-1, 1, 0, 3]
-    assert [network[i].next for i in network.order] == [0, 3, 2, -1]
+    assert network.order == (1, 0, 3, 2)
     with pytest.raises(Ai8xError, match=r"layer 1: .*next_sequence = 0: the MAX78000 executes layers in list order"):
         build(layers, weights, (3, 6, 6), MAX78000, ResolveOptions(start_layer=1))
 

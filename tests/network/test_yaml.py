@@ -8,8 +8,9 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT, STOP
+from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP
 from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.network.layer import BINARY
 
 HEAD = "arch: net\ndataset: set\nlayers:\n"
 
@@ -384,7 +385,7 @@ def test_rolling_buffer(read, fails):
 def test_unload_items(read, fails):
     item = "unload:\n  - {processors: 0x0.f, channels: 4, dim: [2, 3], offset: 0x100, width: 32, write_gap: 1}\n"
     (parsed,) = read(item + layer()).unload
-    assert (parsed.processors, parsed.channels, parsed.dim, parsed.offset) == (0xF, 4, (2, 3), 0x100)
+    assert (parsed.processors, parsed.channels, parsed.size, parsed.offset) == (0xF, 4, (2, 3), 0x100)
     assert (parsed.width, parsed.write_gap) == (32, 1)
     assert "width" in fails(item.replace("32", "16") + layer())
     for key in ("processors: 0x0.f, ", "channels: 4, ", "dim: [2, 3], ", "offset: 0x100, "):

@@ -15,9 +15,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run as run_engine
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
-from ai8x_tool.synthesis.synthesize import load_network
 
 CHANNELS = 6
 
@@ -111,7 +111,7 @@ def test_it_computes_what_a_passthrough_does(tmp_path, console, device, measured
     results, scales = [], []
     for file, operator in ((source, PASSTHROUGH), (target, CONVOLUTION)):
         (tmp_path / "net.yaml").write_text(DESCRIPTION % operator)
-        network = load_network(tmp_path / "net.yaml", file, (3, 5, 7), device, console)
+        network = load_network(tmp_path / "net.yaml", file, (3, 5, 7), device, console).network
         results.append(run_engine(network, sample))
         scales.append(network.layers[-1].final_scale)
     for index in range(3):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
-from ai8x_tool.engine import simulated_order
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.lowering.options import Context, LoweringOptions
-from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.mapping.check_data_memory import OverlapOptions, check_data_memory
-from tests.support.networks import build
+from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import build, examined
 
 DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
 
@@ -25,8 +24,8 @@ def check(console):
 
     def function(layers, weights=(), shape=(4, 4, 4), mapping=DEFAULT, device=MAX78000, **options):
         network = build(layers, list(weights), shape, device)
-        context = Context(map_network(network, mapping), LoweringOptions())
-        check_data_memory(context, simulated_order(network), OverlapOptions(**options), console)
+        mapping = replace(mapping, overlap_data=options.get("allow", False))
+        examined(network, console, mapping, accept_wrong_data=options.get("warn", False))
         return console.warnings
 
     return function
@@ -42,12 +41,18 @@ def refused(check, text, *arguments, **options):
     assert "\n" not in message
 
 
-@pytest.mark.parametrize("out", [0, 4, 0x3C])
+@pytest.mark.parametrize("out", [4, 0x3C])
 def test_input_is_needed_while_it_is_read(check, out):
-    refused(check, "layer 0: the output overwrites input data", [passing(out)])
+    refused(check, "layer 0: the output overwrites input data that the layer has yet to read", [passing(out)])
 
 
-@pytest.mark.parametrize(("layer", "free"), [(passing(0), 0x40), (passing(0, write_gap=1), 0x40)])
+def test_overlap_that_trails_must_be_asked_for(check):
+    refused(check, "layer 0: overwrites input data behind what the layer has read", [passing(0)])
+    assert not check([passing(0)], allow=True)
+    refused(check, "that the layer has yet to read", [passing(4)], allow=True)
+
+
+@pytest.mark.parametrize(("layer", "free"), [(passing(4), 0x40), (passing(0, write_gap=1), 0x40)])
 def test_message_names_a_free_offset(check, layer, free):
     """The output is 16 words, or 31 with gaps; the input takes the first 16."""
     refused(check, f"out_offset: {free:#x} is free for it", [layer])
@@ -83,11 +88,12 @@ def test_sources_of_later_layers_are_kept(check):
     """Beyond the reference: what a later layer reads through in_sequences must still be there."""
     layers = [
         passing(0x100, write_gap=1),
-        passing(0x400, in_offset=0x100, read_gap=0),
-        passing(0x100),
-        {**passing(0x800, in_sequences=[0, 2], in_offset=0x100), "op": "add"},
+        passing(0x400, in_sequences="input", in_offset=0),
+        passing(0x100, in_offset=0x400),
+        passing(0x104, in_sequences=1, in_offset=0x400, write_gap=1),
+        {**passing(0x800, in_sequences=[0, 3], in_offset=0x100), "op": "add"},
     ]
-    refused(check, "that layer 3 reads", layers)
+    refused(check, "that layer 4 reads", layers)
 
 
 def test_a_layer_does_not_overwrite_itself(check):
@@ -102,15 +108,15 @@ def test_output_beyond_the_memory(check):
     assert not check([passing(0x7F80, write_gap=1)])
 
 
-def test_input_of_a_fifo_is_nowhere(check):
+def test_frame_of_a_fifo_lies_in_data_memory(check):
     layer = {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0}
     refused(check, "overwrites input data", [layer], [(4, 3, 3, 3)], (3, 4, 4))
-    assert not check([layer], [(4, 3, 3, 3)], (3, 4, 4), FIFO)
+    refused(check, "overwrites input data", [layer], [(4, 3, 3, 3)], (3, 4, 4), FIFO)
 
 
 def test_options(check):
     assert not check([passing(0)], allow=True)
-    (warning,) = check([passing(0)], warn=True)
+    (warning,) = check([passing(4)], warn=True)
     assert "layer 0: An output overwrites neither itself nor" in warning
     assert "the output overwrites input data" in warning
 

@@ -5,8 +5,8 @@ import pytest
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
-from tests.support.networks import QUIET, build, random_sample
+from ai8x_tool.synthesis.synthesize import SynthesisOptions
+from tests.support.networks import QUIET, build, random_sample, synthesized
 
 
 @pytest.mark.parametrize("layers", [127, 128])
@@ -20,8 +20,8 @@ def test_hidden_layers_count(layers):
     network = build(first + rest, [], (8, 4, 4), MAX78002)
     arguments = network, random_sample((8, 4, 4)), ProjectOptions("a", "b", "c"), SynthesisOptions(), QUIET
     if layers == 127:
-        program = synthesize_network(*arguments).program
+        program = synthesized(*arguments).program
         assert max(mapped.hardware_index for mapped in program.mapping.layers) == 127
     else:
         with pytest.raises(Ai8xError, match="128 layers"):
-            synthesize_network(*arguments)
+            synthesized(*arguments)

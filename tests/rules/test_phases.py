@@ -14,13 +14,28 @@ from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.lowering.options import LoweringOptions, SynthesizedInput
-from ai8x_tool.report.rule_catalogue import CATALOGUE, LAYER_PHASES
+from ai8x_tool.network import INPUT, Layer
+from ai8x_tool.report.rule_catalogue import CATALOGUE
 from ai8x_tool.rule import rule_kind, rule_text
 from tests.support.networks import Weights, random_kernels, random_sample
-from tests.support.rule_cases import arrays, conv, conv1, loads, makes, maps, passing, point, read, resolves, stores
+from tests.support.rule_cases import (
+    RULES_OF_LAYERS,
+    arrays,
+    builds,
+    conv,
+    conv1,
+    loads,
+    makes,
+    maps,
+    passing,
+    point,
+    read,
+    resolves,
+    stores,
+)
 
 ALL = (1 << 64) - 1
-EARLIER = {rule.__name__ for phase in LAYER_PHASES for rule in phase.rules}
+EARLIER = set(RULES_OF_LAYERS)
 RULES = {rule.__name__: rule for phase in CATALOGUE for rule in phase.rules if rule.__name__ not in EARLIER}
 
 
@@ -61,7 +76,7 @@ CASES = {
         read(conv(), unload=[{**UNLOAD, "offset": 0x7FF4}], words="2×2 pixels × 1 passes × 4 bytes = 16 bytes"),
         read(conv(), unload=[{**UNLOAD, "dim": [50, 50], "width": 32}], words="40,000 bytes from offset 0x0, 32,768"),
     ],
-    "constraint_processor_map": [read({"op": "none", "out_offset": 0})],
+    "constraint_processor_map": [read(conv(), {"op": "none", "out_offset": 0}, words="no processors")],
     "constraint_one_spelling": [read(conv(operation="Conv2d"), words="'op'")],
     "constraint_operands_eltwise": [read(conv(operands=2), words="operands = 2")],
     "constraint_operand_count": [
@@ -117,7 +132,7 @@ CASES = {
     "caution_ignored_norm": [
         loads(extra={"c.bn.weight": np.ones(4)}, options=ParameterOptions(ignore_batchnorm=True), words="'c.bn.weight'")
     ],
-    "constraint_parameter_count": [loads(options=ParameterOptions(skip=1), words="0 weight tensors, but 1 layers")],
+    "constraint_parameter_count": [loads(options=ParameterOptions(skip=1), words="no weight tensor, but 1 layers")],
     "constraint_integer_values": [loads(np.full((4, 3, 3, 3), 0.5)), loads(bias=[0.5, 1, 2, 3])],
     "constraint_integer_arrays": [arrays(np.ones((4, 3, 3, 3)), "float64")],
     "constraint_weight_shape": [
@@ -187,7 +202,7 @@ CASES = {
     ],
     "constraint_input_channels": [
         resolves([conv(), conv(0xF, in_sequences=[0])], [(8, 3, 3, 3), (4, 4, 3, 3)], words="expect 4 input channels"),
-        resolves([conv(in_channels=2)], [TWO[0]], words="in_channels says 2"),
+        resolves([conv(in_channels=2)], [TWO[0]], words="the input gives 2 of 8×8 pixels"),
     ],
     "constraint_output_channels": [resolves([conv(out_channels=5)], [TWO[0]], words="have 4 outputs")],
     "constraint_dilation": [
@@ -221,8 +236,8 @@ CASES = {
     ],
     "constraint_kernel_memory": [
         maps(
-            [point(ALL), conv(0xF, out_offset=0x400)],
-            [(1024, 64, 1, 1), (1024, 4, 3, 3)],
+            [point(ALL), conv(ALL, out_offset=0x400)],
+            [(64, 64, 1, 1), (1024, 64, 3, 3)],
             (64, 4, 4),
             words="layer 1: The kernels of all layers fit",
         )
@@ -298,9 +313,55 @@ CASES = {
     ],
     "constraint_overwriting": [
         makes(
-            [passing()], words="overwrites input data still needed: offset 0x0 in the data memory of processors 0 … 3"
+            [conv(out_offset=0x40)],
+            [TWO[0]],
+            words="overwrites input data that the layer has yet to read: offset 0x40 in the data memory of processors",
         )
     ],
+    "constraint_input_memory": [
+        makes([point(7, in_offset=0x13F80, read_gap=3)], [(4, 3, 1, 1)], (3, 4, 4), MAX78002, words="lies beyond")
+    ],
+    "constraint_reads_source": [
+        makes([conv(out_offset=0x1000), conv(0xF, in_offset=0x1004)], TWO, words="lies at processor 0, offset 0x1000")
+    ],
+    "constraint_trailing_overlap": [makes([passing()], words="overwrites input data behind what the layer has read")],
+    "hint_trailing_overlap": [
+        makes(
+            [
+                passing(out_offset=0x400),
+                passing(out_offset=0x800),
+                passing(out_offset=0x400, in_sequences=0, in_offset=0x400),
+            ],
+            words="overwrites output of layer 0",
+        )
+    ],
+    "constraint_chw_flatten": [
+        makes(
+            [{"op": "Linear", "processors": 0x111, "flatten": True, "data_format": "CHW", "out_offset": 0x1000}],
+            [(4, 48, 1, 1)],
+            (3, 4, 4),
+            words="16 pixels",
+        )
+    ],
+    "constraint_chw_first_layer": [resolves([conv(), conv(0xF, data_format="CHW")], TWO, words="data_format = CHW")],
+    "constraint_joined_channels": [
+        resolves(
+            [conv(), conv(7, in_sequences="input"), point(0xFF, in_sequences=[0, 1])],
+            [TWO[0], (8, 3, 3, 3), (4, 12, 1, 1)],
+            words="layer 0 has 4, layer 1 has 8",
+        )
+    ],
+    "constraint_operand_sources": [
+        resolves([conv(), {**passing(0xF), "op": "add"}], [TWO[0]], words="2 operands, but it reads layer 0")
+    ],
+    "constraint_sources_exist": [
+        builds(Layer("a", ()), words="no inputs", where="layer 0"),
+        builds(Layer("a", ("b",)), words="there is no layer 'b'", where="layer 0"),
+    ],
+    "constraint_unique_name": [
+        builds(Layer("a", (INPUT,)), Layer("A", (INPUT,)), words="'A' is used already", where="layer 1")
+    ],
+    "constraint_no_cycle": [builds(Layer("a", ("b",)), Layer("b", ("a",)), words="it waits for b", where="layer 0")],
     "caution_zero_output": [makes([conv(out_offset=0x1000)], [np.zeros((4, 3, 3, 3), int)], words="all outputs are 0")],
     "constraint_chw_passes": [
         makes(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,16 +10,15 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
-from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.mapping.rules.subject import Subject
-from ai8x_tool.report.rule_catalogue import LAYER_PHASES
-from ai8x_tool.rule import check_rules, rule_text
-from tests.support.networks import Weights, build
+from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.rule import rule_text
+from tests.support.networks import Weights, build, examined
+from tests.support.rule_cases import RULES_OF_LAYERS
 
 ALL = (1 << 64) - 1
 FIFO = MappingOptions(fifo=True)
 FAST = MappingOptions(fifo=True, fast_fifo=True)
-RULES = {rule.__name__: rule for phase in LAYER_PHASES for rule in phase.rules}
+RULES = RULES_OF_LAYERS
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,24 @@ class Case:
     def check(self, console):
         network = build(self.layers, self.weights, self.shape, self.device, self.resolve, **self.top)
 
-        def check(views):
-            subjects = [Subject(network, layer, view, self.mapping) for layer, view in views]
-            for phase in LAYER_PHASES:
-                check_rules(phase.rules, subjects, console)
+        examined(network, console, self.mapping, data=False)
 
-        map_network(network, self.mapping, check)
+
+@dataclass(frozen=True)
+class Placed:
+    """Two layers, of which the second reads the first unless they are `independent`, executed in `order`."""
+
+    order: tuple
+    layer: int
+    values: str
+    independent: bool = False
+
+    def check(self, console):
+        second = {"in_sequences": "input"} if self.independent else {"in_sequences": 0}
+        network = build([passing(), passing(**second)], [], (3, 8, 8), MAX78000 if self.independent else MAX78002)
+        placement = replace(network.placement, order=self.order)
+        layers = [replace(layer, source="net.yaml:1") for layer in network.layers]
+        examined(replace(network, placement=placement, layers=tuple(layers)), console, data=False)
 
 
 def conv(processors=7, **keys):
@@ -101,11 +112,21 @@ CASES = {
     "caution_last_output": [two(conv(0xF), conv(output=True))],
     "hint_input_pooling": [one(conv(max_pool=2, pool_stride=2))],
     "constraint_streaming_prefix": [two(conv(0xF, **STREAM))],
-    "constraint_chw_first_layer": [two(conv(0xF, data_format="CHW"))],
+    "constraint_sources_before": [Placed(("1", "0"), layer=1, values="layer 0, which is executed later")],
+    "constraint_execution_order": [Placed(("1", "0"), layer=1, values="layer 0 is to follow", independent=True)],
+    "constraint_streaming_source": [
+        Case(
+            [conv(**STREAM), conv(0xF, in_sequences=0, **STREAM), conv(0xF, in_sequences=0, **STREAM)],
+            [(4, 3, 3, 3), (4, 4, 3, 3), (4, 4, 3, 3)],
+            (3, 8, 8),
+            layer=2,
+            mapping=FIFO,
+        )
+    ],
     "caution_wide_intermediate": [two(conv(0xF), conv(output_width=32), layer=0)],
     "caution_source_gap": [two({**passing(0xF, in_sequences=[0, 0]), "op": "add"})],
     "caution_read_gap": [two(conv(0xF), conv(write_gap=1))],
-    "caution_input_offset": [two(conv(0xF, in_offset=0x400))],
+    "constraint_aligned_offsets": [one(conv(), resolve=ResolveOptions(input_offset=2), values="in_offset = 0x2")],
     "constraint_equal_strides": [one(passing(max_pool=2, pool_stride=[1, 2]))],
     "constraint_stride": [one(conv(stride=2))],
     "constraint_flatten_size": [one({**LINEAR, "processors": 7}, (3, 17, 16), [(4, 816, 1, 1)], values="272")],

@@ -5,11 +5,17 @@ from __future__ import annotations
 import shlex
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 from ai8x_tool.device import find_device
+from ai8x_tool.engine import run
+from ai8x_tool.frontend.yaml.load import load_network
+from ai8x_tool.lowering import lower, lower_sample
+from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.placed import place
 from ai8x_tool.settings.synthesis import SynthesizeSettings
-from ai8x_tool.synthesis.settings import project_options, synthesis_options
-from ai8x_tool.synthesis.synthesize import load_sample, synthesize
+from ai8x_tool.synthesis.settings import synthesis_options
+from ai8x_tool.synthesis.synthesize import load_sample
 from tests.support.golden_cases import golden_folder
 from tests.support.networks import QUIET
 
@@ -35,21 +41,26 @@ def command_options(folder):
 
 
 def synthesized(folder, options):
-    """Return the synthesis of a folder's network; outputs may overwrite anything."""
+    """Return program, sample and tensors of a folder's network, whatever rules it breaks."""
     files = {name: folder / options[name] for name in _FILES}
     device = options.get("device", "MAX78000")
     more = {"overlap_data": True, "error_stop": False, "fifo": options.get("fifo", False)}
     if "input_offset" in options:
         more["input_offset"] = int(options["input_offset"], 0)
     with tempfile.TemporaryDirectory() as output:
-        place = {"network": str(files["network"]), "output": Path(output) / "out"}
-        settings = SynthesizeSettings(**place, device=device, checkpoint=files["checkpoint"], **more)
-        return synthesize(
-            files["network"],
-            files["checkpoint"],
-            load_sample(files["sample_input"]),
-            find_device(device),
-            project_options(settings),
-            synthesis_options(settings),
-            QUIET,
+        settings = SynthesizeSettings(
+            network=str(files["network"]),
+            device=device,
+            checkpoint=files["checkpoint"],
+            output=Path(output) / "out",
+            **more,
         )
+        options = synthesis_options(settings)
+    sample = load_sample(files["sample_input"])
+    sample = sample if sample.ndim == 3 else sample[..., None]
+    network, placement = load_network(
+        files["network"], files["checkpoint"], sample.shape, find_device(device), QUIET, options
+    )
+    program = lower(fill(place(network, placement, find_device(device), options.mapping)), options.lowering)
+    tensors = run(network, sample[None], placement.order)
+    return SimpleNamespace(program=program, program_sample=lower_sample(program, sample, tensors), tensors=tensors)

@@ -36,7 +36,9 @@ class Case:
         self.folder, self.device, self._mapping = folder, device, mapping
         self.network = build(layers, weights, (3, 4, 4), device)
         self.program = self.lowered(random_sample(self.network.input_shape))
-        files, _ = render_project(self.program, ProjectOptions("small", "net.yaml", "net-q.pth.tar", **options))
+        files, _ = render_project(
+            self.program.program, self.program.sample, ProjectOptions("small", "net.yaml", "net-q.pth.tar", **options)
+        )
         write_project(files, folder, overwrite=False)
         self._built = {}
 

@@ -11,13 +11,12 @@ import numpy as np
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.device import find_device
-from ai8x_tool.engine import run
 from ai8x_tool.frontend.yaml.checkpoint_parameters import load_parameters
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions, resolve
-from ai8x_tool.lowering import LoweringOptions, lower
-from ai8x_tool.mapping import MappingOptions, map_network
-from tests.support.networks import QUIET
+from ai8x_tool.lowering import LoweringOptions
+from ai8x_tool.mapping import MappingOptions
+from tests.support.networks import QUIET, mapped, program, with_placement
 
 INIT, WEIGHTS, BIAS, CONFIGURE, INPUT, START, ENABLE = range(1, 8)
 
@@ -57,11 +56,14 @@ class Case:
         """Return the resolved network."""
         description = read_description(self.network_file, self.device, QUIET)
         parameters = load_parameters(description, read_checkpoint(self.checkpoint), self.device, QUIET)
-        return resolve(description, parameters, self.sample.shape, self.device, QUIET, self.resolve_options())
+        described = resolve(description, parameters, self.sample.shape, self.device, QUIET, self.resolve_options())
+        return with_placement(described, self.device)
 
     def mapping_options(self):
         fast = "--fast-fifo" in self.options
-        return MappingOptions(fifo="--fifo" in self.options or fast, fast_fifo=fast)
+        return MappingOptions(
+            fifo="--fifo" in self.options or fast, fast_fifo=fast, overlap_data="--overlap-data" in self.options
+        )
 
     def lowering_options(self):
         return LoweringOptions(
@@ -70,13 +72,11 @@ class Case:
 
     def mapping(self):
         """Return the mapped network."""
-        return map_network(self.network(), self.mapping_options())
+        return mapped(self.network(), self.mapping_options())
 
     def program(self):
-        """Return the program."""
-        network = self.network()
-        mapping = map_network(network, self.mapping_options())
-        return lower(mapping, self.lowering_options(), self.sample, run(network, self.sample[None]))
+        """Return the program for the case's sample."""
+        return program(self.network(), self.mapping_options(), self.lowering_options(), self.sample)
 
 
 def read_case(folder):

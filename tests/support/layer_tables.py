@@ -10,9 +10,9 @@ from functools import partial
 from math import prod
 
 from ai8x_tool.device import MAX78002
-from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.network.dimensions import map_for
-from tests.support.networks import build
+from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.network.sizes import map_for
+from tests.support.networks import build, mapped
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Row:
         rows, columns = (*self.size, 1)[:2]
         weights = [] if self.op in ("none", "add") else [self.shape()]
         network = build([self.keys()], weights, (self.inputs * self.operands, rows, columns), device)
-        return map_network(network, MappingOptions()).layers[0]
+        return mapped(network, MappingOptions()).layers[0]
 
 
 def max_pool(size=2, stride=2):
@@ -195,4 +195,4 @@ def mapping(rows, device=MAX78002, streaming=0):
     weights = [row.shape() for row in rows if row.op not in ("none", "add")]
     rows_in, columns_in = (*rows[0].size, 1)[:2]
     network = build(keys, weights, (rows[0].inputs, rows_in, columns_in), device)
-    return map_network(network, MappingOptions(fifo=streaming > 0))
+    return mapped(network, MappingOptions(fifo=streaming > 0))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.frontend.yaml.description import BUFFER, INPUT
 from ai8x_tool.lowering.input_data import synthesize_sample
+from ai8x_tool.network.layer import BUFFER, INPUT
 from tests.support import reference_engine as reference
 
 _WORK = 20_000
@@ -17,16 +17,13 @@ def compare_with_reference(result, sample, *, rounding, counts):
     network, tensors = result.network, result.tensors
     pattern = result.program.options.synthesized_input
     if pattern is not None:
-        sample = synthesize_sample(sample, pattern, result.network.start)
-    previous = INPUT
+        sample = synthesize_sample(sample, pattern, result.mapping.start)
     for index in tensors.order:
         layer = network[index]
-        before, previous = previous, index
         counts["layers"] += 1
-        sources = (before,) if layer.in_sequences is None else layer.in_sequences
-        if layer.buffer_shift or BUFFER in sources or work(layer) > _WORK:
+        if layer.buffer_shift or BUFFER in layer.inputs or work(layer) > _WORK:
             continue
-        data = [sample if s == INPUT else tensors.outputs[s][0] for s in sources]
+        data = [sample if s is INPUT else tensors.outputs[network[s].index][0] for s in layer.inputs]
         expected = reference.layer_output(layer, collected(layer, data).tolist(), rounding)
         np.testing.assert_array_equal(tensors.outputs[index][0], expected, err_msg=layer.where)
         counts["layers compared with the reference"] += 1

@@ -6,6 +6,7 @@ and all pixels before it are written. Whatever is read after it was written is a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -137,3 +138,25 @@ def read_places(layer, planes, i, j, pixels):
         for e, rank in planes:
             for k in range(layer.operation.operands):
                 yield place(layer, layer.read_pointer, int(layer.processors[rank]), y, x, e, k)
+
+
+def reported(virtual, index=0):
+    return [d for d in virtual.diagnostics if d.layer == index and "of its own input" in d.message]
+
+
+def check_report(virtual, snapshot, pixels=None):
+    """Compare the report on a layer with its execution in order; return the expected severity."""
+    expected = in_order(snapshot, pixels)
+    severity = "note" if expected.overwritten else None
+    if expected.conflicts:
+        severity = "error" if expected.differs else "warning"
+    found = reported(virtual, snapshot.run.layer.index)
+    assert [d.severity for d in found] == [severity] * (severity is not None)
+    for diagnostic in found:
+        assert diagnostic.register == "WPTR"
+        count = len(expected.conflicts or expected.overwritten)
+        assert int(re.search(r"(\d+) words", diagnostic.message)[1]) == count
+        if expected.conflicts:
+            word, instance = re.search(r"word (0x\w+) of instance (\d+)", diagnostic.message).groups()
+            assert (int(instance), int(word, 16)) in expected.conflicts
+    return severity

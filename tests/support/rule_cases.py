@@ -17,11 +17,23 @@ from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering.options import LoweringOptions
-from ai8x_tool.mapping import MappingOptions, map_network
+from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.mapping.check import LAYER_PHASES
 from ai8x_tool.mapping.kernel_memory import KernelMemory, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.synthesis.synthesize import SynthesisOptions, synthesize_network
-from tests.support.networks import build, describe, random_kernels, random_sample
+from ai8x_tool.mapping.rules.streaming_rules import STREAMING_RULES
+from ai8x_tool.network.network import build_network
+from ai8x_tool.network.rules import LAYER_RULES
+from ai8x_tool.synthesis.synthesize import SynthesisOptions
+from tests.support.networks import build, describe, mapped, random_kernels, random_sample, synthesized
+
+RULES_OF_LAYERS = {
+    rule.__name__: rule
+    for rules in (*(phase.rules for phase in LAYER_PHASES), LAYER_RULES)
+    for rule in rules
+    if rule not in STREAMING_RULES
+}
+"""Rules that are broken by a placed layer alone."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +97,13 @@ def resolves(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", whe
     return Case(lambda console: build(layers, list(weights), shape, device, chosen, console=console), words, where)
 
 
+def builds(*layers, words="", where=""):
+    """Return a case that builds a network of `layers` without a description."""
+    return Case(lambda console: build_network("net", (3, 8, 8), layers), words, where)
+
+
 def maps(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", **options):
-    return Case(
-        lambda console: map_network(build(layers, list(weights), shape, device), MappingOptions(**options)), words
-    )
+    return Case(lambda console: mapped(build(layers, list(weights), shape, device), MappingOptions(**options)), words)
 
 
 def makes(
@@ -108,7 +123,7 @@ def makes(
         network = build(layers, list(weights), shape, device, console=console)
         options = SynthesisOptions(mapping=MappingOptions(fifo=fifo), lowering=lowering or LoweringOptions())
         data = random_sample(shape) if sample is None else sample
-        synthesize_network(network, data, ProjectOptions("a", "b", "c", **(project or {})), options, console)
+        synthesized(network, data, ProjectOptions("a", "b", "c", **(project or {})), options, console)
 
     return Case(run, words)
 

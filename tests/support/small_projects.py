@@ -7,7 +7,7 @@ import pytest
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from tests.support.networks import Weights, build
 
 DEFAULT = MappingOptions()
@@ -30,7 +30,9 @@ def classifier(device=MAX78000, bits=8, width=32, bias=True, outputs=10, **first
 
 
 def rendered(lowered, **options):
-    return render_project(lowered, ProjectOptions("test", "net.yaml", "net.pth.tar", **options))[0]
+    return render_project(
+        lowered.program, lowered.sample, ProjectOptions("test", "net.yaml", "net.pth.tar", **options)
+    )[0]
 
 
 def memory_after(lowered):
@@ -39,7 +41,7 @@ def memory_after(lowered):
 
 
 def expected_softmax(values, shift=0):
-    """Return the softmax of integers of Q17.14, in Q15: powers of two instead of exponentials."""
+    """Return softmax as the generated C code computes it."""
     x = [v << shift for v in values]
     base = max(x) - 262144
     active = [v > base for v in x]
@@ -53,11 +55,12 @@ def elements(network):
     """Yield (address, byte lane or None) of every output element, in unloading order."""
     for layer in network.outputs():
         count, rounds = processors_per_pass(layer.channels_out), passes(layer.channels_out)
-        used = [p for p in range(64) if layer.output_map >> p & 1]
+        at = network.place(layer.index)
+        used = [p for p in range(64) if at.output_processors >> p & 1]
         z = layer.output_width // 8
         for channel in range(layer.channels_out):
             e, r = divmod(channel, count)
             for d in range(layer.out_size[0] * layer.out_size[1]):
-                base = network.device.instance(used[r]) + layer.out_offset
-                address = base + 4 * (d * rounds * z + e * z) * (layer.write_gap + 1)
+                base = network.device.instance(used[r]) + at.out_offset
+                address = base + 4 * (d * rounds * z + e * z) * (at.write_gap + 1)
                 yield address + (4 * (used[r] % 4) if z == 4 else 0), used[r] % 4 if z == 1 else None

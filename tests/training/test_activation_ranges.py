@@ -15,13 +15,13 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.model.build import build_model, load_weights
 from ai8x_tool.nn import named_fused_modules
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.synthesis.synthesize import load_network
 from ai8x_tool.training.activation_ranges import with_measured_ranges
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.logs import RunLog
@@ -228,7 +228,7 @@ def test_the_way_to_the_accelerator(workspace: Path, console: Console, ranges: s
     assert result.score.metrics["top1"] == qat.score.metrics["top1"] and result.score.loss == pytest.approx(
         qat.score.loss, abs=0.01
     )
-    network = load_network(Path("net.yaml"), file, (1, 8, 8), MAX78000, console)
+    network = load_network(Path("net.yaml"), file, (1, 8, 8), MAX78000, console).network
     scale = int(state["fc.final_scale"]) if ranges == "measured" else 0
     assert [layer.final_scale for layer in network.layers] == [0, 0, scale]
     stored = [layer.parameters and layer.parameters.final_scale for layer in network.layers]

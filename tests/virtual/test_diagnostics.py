@@ -43,15 +43,25 @@ def test_input_that_was_never_written(good):
     expect(good.device, stores, "warning", r"processor 16, pass 0: 64 of 64", layer=0, quadrant=1, register="RPTR")
 
 
-def test_a_single_byte_that_a_convolution_reads_is_a_note(good):
-    """Zero weights behind the data are legal."""
+def test_a_single_byte_that_was_never_written(good):
     expect(
         good.device,
         good.without(good.inside(good.device.instance(0), good.device.instance(0) + 4)),
-        "note",
+        "warning",
         "processor 0, pass 0: 1 of 64 input bytes were never written",
         layer=0,
     )
+
+
+@BOTH
+def test_bytes_behind_the_data_of_a_folded_convolution_are_a_note(device):
+    """A widely dilated 1D convolution reads whole rows; its kernels make nothing useful of the last one's end."""
+    layer = {"op": "Conv1d", "kernel_size": 3, "dilation": 10, "pad": 0, "processors": 0xF, "out_offset": 0x2000}
+    folded = Good(device, [{**layer, "output_processors": 0xF}], [(4, 4, 3, 1)], (4, 25, 1))
+    expect(device, folded.stores, "note", "5 of 30 input bytes were never written", layer=0, register="RPTR")
+    start = device.instance(0)
+    stores = folded.without(folded.inside(start + 4 * 12, start + 4 * 13))
+    expect(device, stores, "warning", "6 of 30 input bytes were never written", layer=0, register="RPTR")
 
 
 @BOTH

@@ -70,15 +70,31 @@ def test_legal_uses_of_memory(device, moves):
     assert alarms(copying(device, *moves, before=range(4))) == []
 
 
-@BOTH
-def test_cleared_memory_is_nobodys_data(device):
-    """Padding of cleared memory around a layer's output is no loss."""
+def cleared(device):
+    """Return a board whose data memory was cleared."""
     board = Board(device)
     board.put("TEST", next(test.start for test in device.tests if test.memory == "data"))
+    return board
+
+
+@BOTH
+def test_cleared_memory_is_nobodys_data(device):
+    """A layer that writes into cleared memory replaces nothing; one that reads it finds no data."""
+    board = cleared(device)
     board.words(0, 0, range(1, 5))
     board.layer(0, **copy(device, 1, 4, WPTR=0x102), RPTR=0)
     board.layer(1, **copy(device, 1, 8, WPTR=0x200), RPTR=0x100)
-    assert lines(board.start(last=1), "error", "warning", "note") == []
+    message = "processor 0, pass 0: 4 of 8 input bytes were never written"
+    assert lines(board.start(last=1), "error", "warning", "note") == [("warning", 1, message)]
+
+
+@BOTH
+def test_cleared_memory_is_good_state(device):
+    board = cleared(device)
+    board.words(0, 0, range(1, 5))
+    for number, (source, target, count) in enumerate((SHIFT, INSERT, READ)):
+        board.layer(number, **copy(device, 1, count, WPTR=target), RPTR=source)
+    assert [found for found in lines(board.start(last=2), "error", "warning", "note") if "never" in found[2]] == []
 
 
 @BOTH
@@ -148,8 +164,15 @@ def test_scratch_data_in_a_free_place_of_the_buffer(device):
 @BOTH
 def test_state_of_two_parts(device):
     """Each half is read and written by its own layers; one reads both."""
+    board = cleared(device)
     moves = [(0x40, 0x80, 2), (0x80, 0x40, 2), (0x40, 0x90, 4), (0x92, 0x42, 2)]
-    assert alarms(copying(device, *moves, before=range(4))) == []
+    for number, (source, target, count) in enumerate(moves):
+        board.layer(number, **copy(device, 1, count, WPTR=target), RPTR=source)
+    assert alarms(board.start(last=3)) == []
+    board.put("CTL", board.control)
+    board.go()
+    assert board.virtual.completed == 2
+    assert alarms(board) == []
 
 
 # -- Rolling buffers of streaming layers -------------------------------------------------------------------------------

@@ -7,13 +7,21 @@ import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.engine import run
-from ai8x_tool.lowering import lower
-from ai8x_tool.mapping import MappingOptions, map_network
-from ai8x_tool.mapping.hardware import hardware_view
+from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.rules.allocation_rules import constraint_output_holes
-from ai8x_tool.mapping.rules.subject import Subject
-from ai8x_tool.synthesis.hardware_check import check_program
-from tests.support.networks import LOWERING, MAPPING, Weights, build, random_kernels, random_sample
+from ai8x_tool.mapping.rules.subject import LayerSubject
+from tests.support.networks import (
+    LOWERING,
+    MAPPING,
+    Weights,
+    build,
+    checked,
+    mapped,
+    random_kernels,
+    random_sample,
+    sampled,
+)
 
 MAPS = (0x5, 0x11, 0x1111, 0x33, 0xF0F, 0xFF00FF, 0xF00F, 0x30F0, 0x1D, 0x66, 0x10001, 0x77)
 KERNELS = (("Conv2d", 3), ("Conv2d", 1), ("Conv1d", 3), ("Conv1d", 9), ("ConvTranspose2d", 3), ("Linear", 1))
@@ -37,13 +45,14 @@ def network(processors, operator, length, bits, *, biased=False, channels=4, out
 
 def refused(net):
     (layer,) = net.layers
-    return constraint_output_holes(Subject(net, layer, hardware_view(net, layer), MappingOptions())) is not None
+    placed = place(net, net.placement, net.device, MappingOptions())
+    return constraint_output_holes(LayerSubject(placed, placed[layer.index])) is not None
 
 
 def differs(net):
     sample = random_sample(net.input_shape)
     tensors = run(net, sample[None])
-    return not check_program(lower(map_network(net, MAPPING), LOWERING, sample, tensors), tensors).equal
+    return not checked(sampled(mapped(net, MAPPING), LOWERING, sample, tensors), tensors).equal
 
 
 @pytest.mark.parametrize("bits", [8, 4, 2, 1])
@@ -99,4 +108,4 @@ def test_a_sample_can_hide_it():
     for value, wrong in ((127, False), (-128, True)):
         sample = np.full((4, 1, 1), value)
         tensors = run(net, sample[None])
-        assert check_program(lower(map_network(net, MAPPING), LOWERING, sample, tensors), tensors).equal != wrong
+        assert checked(sampled(mapped(net, MAPPING), LOWERING, sample, tensors), tensors).equal != wrong

@@ -10,20 +10,10 @@ from collections import Counter
 
 from hypothesis import Phase, given, seed, settings
 
-from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.hardware import hardware_view
-from ai8x_tool.mapping.rules.allocation_rules import (
-    caution_binary_zeros,
-    caution_depthwise_lanes,
-    caution_incomplete_pass,
-    caution_passthrough_lane,
-    caution_transposed_stride,
-    caution_unaligned_flatten,
-)
-from ai8x_tool.mapping.rules.subject import Subject
 from ai8x_tool.synthesis.hardware_check import check_program
 from tests.support.random_networks.drawn_network import DrawnNetwork
 from tests.support.random_networks.strategies import legal_networks
+from tests.support.warned_networks import warned
 
 COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
@@ -31,22 +21,6 @@ SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 KNOWN = ("starts after", "powered down")
 """A frame shorter than what the first streaming layer waits for, as in programs of the reference; outputs that nothing
 reads in a quadrant that --powerdown switches off."""
-
-WRONG = (
-    caution_binary_zeros,
-    caution_depthwise_lanes,
-    caution_incomplete_pass,
-    caution_passthrough_lane,
-    caution_transposed_stride,
-    caution_unaligned_flatten,
-)
-"""Rules that say that the program's results are, or may be, wrong."""
-
-
-def warned(network):
-    """Return whether one of them speaks up."""
-    subjects = [Subject(network, layer, hardware_view(network, layer), MappingOptions()) for layer in network.layers]
-    return any(rule(s) for s in subjects for rule in WRONG)
 
 
 def test_engine_and_virtual_device_agree():
@@ -57,9 +31,9 @@ def test_engine_and_virtual_device_agree():
     @given(legal_networks())
     def agree(net: DrawnNetwork) -> None:
         result = net.synthesize()
-        check = check_program(result.program, result.tensors)
+        check = check_program(result.program, result.program_sample, result.tensors)
         quad = "fast_fifo_quad" in net.options and not net.device.depthwise  # the MAX78000 has no such mode
-        if quad or warned(result.network):
+        if quad or warned(result.mapping.placed):
             counts["warned"] += 1
             return
         assert check.equal, check.text()

@@ -3,7 +3,7 @@
  * below are called with the address of every load and store. Accesses to the accelerator go to the process that
  * started this one, through a pipe; all other registers are plain memory at their addresses.
  *
- *   program RECORDS MICROSECONDS    file descriptor for records, duration of an inference
+ *   program RECORDS MICROSECONDS PARENT    file descriptor for records, duration of an inference, the other process
  *
  * A record is three words: address, value, operation (see host.py). Answers come from standard input.
  *
@@ -278,10 +278,13 @@ int main(int argc, char **argv)
   const uint32_t known = sizeof(functions) / sizeof(functions[0]);
   uint32_t command;
 
-  if (argc != 3 || !map_memory(ACCELERATOR, ACCELERATOR_END - ACCELERATOR) || !map_memory(PERIPHERALS, PERIPHERALS_SIZE)) {
+  if (argc != 4 || !map_memory(ACCELERATOR, ACCELERATOR_END - ACCELERATOR) || !map_memory(PERIPHERALS, PERIPHERALS_SIZE)) {
     return 2;
   }
   prctl(PR_SET_PDEATHSIG, SIGKILL); /* Programs that do not end would go on without the process that watches them. */
+  if (getppid() != atoi(argv[3])) {
+    stop();
+  }
   descriptor = atoi(argv[1]);
   inference_us = (uint32_t) atoi(argv[2]);
   MXC_GCR->clkctrl = READY_CLOCKS;

@@ -15,7 +15,7 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription
+from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
     Entry,
     ParameterFile,
@@ -38,12 +38,14 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     hint_zero_bias,
     kernel_size,
 )
-from ai8x_tool.network.network import IntArray, Parameters
+from ai8x_tool.network.layer import BINARY, IntArray, Parameters
 from ai8x_tool.rule import check_rules, remark, require
 
 Array = npt.NDArray[Any]
 
 _MAX_BITS = 8
+_MOST_NAMES = 5
+"""Modules that a message lists."""
 _WEIGHT_RULES = (
     caution_taken_as_binary,
     caution_zero_weights,
@@ -71,18 +73,55 @@ def load_parameters(
 ) -> dict[int, Parameters]:
     """Return the parameters of every layer that takes some, by layer index.
 
-    Entries are assigned in stored order; surplus entries are ignored. Raises Ai8xError for a foreign architecture,
-    missing entries, weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    Entries are assigned by name where every layer is called as a module of the checkpoint, in stored order elsewhere;
+    those that are left over are named. Raises Ai8xError for a foreign architecture, missing entries, weights that are
+    not quantized, do not fit their width or do not have the layer's kernel size.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
-    file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, 0, len(layers))
+    file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, (), tuple(layers))
     _check_file(file, checkpoint, console)
-    keys = _weight_keys(checkpoint, options, console)
-    require(constraint_parameter_count, file._replace(tensors=len(keys)))
-    return {
-        layer.index: _layer_parameters(description, layer, key, checkpoint, device, console, options)
-        for layer, key in zip(layers, keys, strict=False)
-    }
+    keys = weight_keys(checkpoint, options, console)
+    bound = _by_name(layers, keys) or _by_order(file, layers, keys)
+    _report_unused(file, keys, bound, console)
+    result = {}
+    for layer in layers:
+        key = bound[layer.index]
+        where = f"{checkpoint.path}: {key!r} ({layer.label} of {description.path.name})"
+        use_bias = options.no_bias is not None and layer.index not in options.no_bias
+        result[layer.index] = layer_parameters(where, layer, key, checkpoint, device, console, use_bias=use_bias)
+    return result
+
+
+def _by_name(layers: list[LayerDescription], keys: list[str]) -> dict[int, str] | None:
+    """Return the keys of all layers by name; None unless every layer is called as its module in the checkpoint."""
+    modules: dict[str, str] = {}
+    for key in keys:
+        modules.setdefault(weight_module(key).lower(), key)
+    names = {layer.index: (layer.name or "").lower() for layer in layers}
+    if not layers or not all(name in modules for name in names.values()):
+        return None
+    return {index: modules[name] for index, name in names.items()}
+
+
+def _by_order(file: ParameterFile, layers: list[LayerDescription], keys: list[str]) -> dict[int, str]:
+    require(constraint_parameter_count, file._replace(tensors=tuple(keys)))
+    return {layer.index: key for layer, key in zip(layers, keys, strict=False)}
+
+
+def weight_module(key: str) -> str:
+    """Return the name of the module that a weight tensor belongs to: ``conv1`` for ``module.conv1.op.weight``."""
+    return key.removesuffix("weight").removesuffix(".").removesuffix(".op").removeprefix("module.")
+
+
+def _report_unused(file: ParameterFile, keys: list[str], bound: dict[int, str], console: Console) -> None:
+    """Name the tensors that no layer uses: the description is one of a part of the model."""
+    used = {weight_module(key) for key in bound.values()}
+    unused = list(dict.fromkeys(weight_module(key) for key in keys if weight_module(key) not in used))
+    if unused:
+        names = ", ".join(unused[:_MOST_NAMES]) + (
+            f" and {len(unused) - _MOST_NAMES} more" * (len(unused) > _MOST_NAMES)
+        )
+        console.info(f"{file.where}: no layer of {file.description.path.name} uses the weights of {names}")
 
 
 def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -> None:
@@ -92,7 +131,8 @@ def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -
     require(constraint_architecture, file)
 
 
-def _weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
+def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
+    """Return the names of all weight tensors, in stored order. Raises Ai8xError if normalization is not folded."""
     keys = []
     _tell_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
@@ -112,16 +152,20 @@ def _tell_doubled(checkpoint: Checkpoint, console: Console) -> None:
         console.info(f"{checkpoint.path}: {text}", once=True)
 
 
-def _layer_parameters(
-    description: NetworkDescription,
+def layer_parameters(
+    where: str,
     layer: LayerDescription,
     key: str,
     checkpoint: Checkpoint,
     device: Device,
     console: Console,
-    options: ParameterOptions,
+    *,
+    use_bias: bool = True,
 ) -> Parameters:
-    where = f"{checkpoint.path}: {key!r} ({layer.label} of {description.path.name})"
+    """Return the parameters of `layer` from the weights `key` and the entries beside them; `where` is for messages.
+
+    Raises Ai8xError for weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    """
     weights = _integers(Tensor(where, checkpoint.state[key], layer))
     prefix = key.removesuffix("weight")
     layer_name = prefix.rstrip(".").rpartition(".")[0]
@@ -129,9 +173,8 @@ def _layer_parameters(
     require(constraint_weight_width, Tensor(where, weights, layer, stored))
     kernels = _kernels(Tensor(where, weights, layer))
     bits = _bits(kernels, layer, stored, device, console, where)
-    bias = None
-    if options.no_bias is not None and layer.index not in options.no_bias:
-        bias = _bias(checkpoint.state.get(f"{prefix}bias"), stored, layer, console, where)
+    stored_bias = checkpoint.state.get(f"{prefix}bias") if use_bias else None
+    bias = _bias(stored_bias, stored, layer, console, where)
     shift = layer.output_shift
     if shift is None:
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
@@ -139,7 +182,20 @@ def _layer_parameters(
             shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
     scale_key = f"{layer_name}.final_scale"
     final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
-    return Parameters(key, kernels, bias, bits, shift, final_scale)
+    return Parameters(
+        key, kernels, bias, bits, shift, final_scale, described(layer), _threshold(checkpoint, layer_name, where)
+    )
+
+
+def _threshold(checkpoint: Checkpoint, layer_name: str, where: str) -> int | None:
+    key = f"{layer_name}.activation_threshold"
+    return _scalar(checkpoint, key, where) if key in checkpoint.state else None
+
+
+def described(layer: LayerDescription) -> frozenset[str]:
+    """Return what the description decides about a layer's weights."""
+    given = {"bits": layer.quantization, "shift": layer.output_shift}
+    return frozenset(name for name, value in given.items() if value is not None)
 
 
 def _integers(tensor: Tensor) -> IntArray:

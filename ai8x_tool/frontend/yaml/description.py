@@ -1,23 +1,17 @@
-"""What a network description says, typed, with source lines. spec: network-yaml, sections 1 and 2."""
+"""What a network description says, typed, with source lines."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-Operator = Literal["none", "conv1d", "conv2d", "convtranspose2d", "linear"]
-Eltwise = Literal["add", "sub", "or", "xor"]
-Activation = Literal["none", "relu", "abs"]
-Pair = tuple[int, int]
+from ai8x_tool.mapping.placement import UnloadItem
+from ai8x_tool.network.layer import Activation, Eltwise, Operator, Pair
 
 INPUT = -1
 BUFFER = -2
-STOP = -1
-"""Layer references with a meaning of their own: the network's input, the rolling buffer, the end."""
-
-BINARY = -1
-"""Weight width of ±1 weights."""
+STOP = -3
+"""References to what is no layer: the network's input, the rolling buffer, the end."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +20,7 @@ class LayerDescription:
 
     index: int
     line: int
-    processors: int
+    processors: int | None = None
     name: str | None = None
     operator: Operator = "conv2d"
     eltwise: Eltwise | None = None
@@ -55,7 +49,7 @@ class LayerDescription:
     flatten: bool = False
     output_processors: int | None = None
     in_offset: int | None = None
-    out_offset: int = 0
+    out_offset: int | None = None
     write_gap: int = 0
     read_gap: int = 0
     bias_groups: tuple[int, ...] | None = None
@@ -84,21 +78,14 @@ class LayerDescription:
         return self.pool != (1, 1)
 
     @property
+    def placed_offset(self) -> int | None:
+        """The output offset: 0 where a placed layer does not give one."""
+        return 0 if self.out_offset is None and self.processors is not None else self.out_offset
+
+    @property
     def takes_parameters(self) -> bool:
         """True if the layer consumes an entry of the checkpoint."""
         return self.operator != "none" and not self.bypass and self.weight_source is None
-
-
-@dataclass(frozen=True)
-class UnloadItem:
-    """One item of `unload`: data that ``cnn_unload()`` copies."""
-
-    processors: int
-    channels: int
-    dim: Pair
-    offset: int
-    width: int = 8
-    write_gap: int = 0
 
 
 @dataclass(frozen=True)

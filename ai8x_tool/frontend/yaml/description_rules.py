@@ -1,7 +1,4 @@
-"""Rules about the list of layers, their names and references, unload items and the rolling buffer.
-
-spec: network-yaml, sections 1.2 to 1.4 and 4.1
-"""
+"""Rules about the list of layers, their names and references, unload items and the rolling buffer."""
 
 from __future__ import annotations
 
@@ -10,9 +7,10 @@ from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import nearest
-from ai8x_tool.frontend.yaml.description import DataBuffer, UnloadItem
+from ai8x_tool.frontend.yaml.description import DataBuffer
 from ai8x_tool.frontend.yaml.values import Fields
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.mapping.placement import UnloadItem
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import Finding
 
 RESERVED_NAMES = ("input", "stop")
@@ -44,6 +42,14 @@ class LayerKeys(NamedTuple):
         return self.fields.where()
 
 
+class MappedLayer(NamedTuple):
+    """A layer that has a processor map or not; `others`: some layer has one."""
+
+    where: str
+    has_map: bool
+    others: bool
+
+
 class Reference(NamedTuple):
     """A value of `key` that names a layer; `target` is None if there is no such layer."""
 
@@ -65,6 +71,11 @@ class PlacedItem(NamedTuple):
     fields: Fields
     device: Device
     item: UnloadItem | DataBuffer
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.item.size if isinstance(self.item, UnloadItem) else self.item.dim
 
     @property
     def where(self) -> str:
@@ -94,6 +105,13 @@ def constraint_buffer_declared(s: LayerKeys) -> Finding | None:
         if s.fields.raw(key) is not None and not s.buffers:
             return s.fields.finding(key, fix="describe it with data_buffer")
     return None
+
+
+def constraint_processor_map(s: MappedLayer) -> Finding | None:
+    """Every layer has a processor map (processors, one bit for each input channel), or none has."""
+    if s.has_map or not s.others:
+        return None
+    return Finding("no processors", "for example processors: 0x0000000000000007, or remove the key from all layers")
 
 
 def constraint_layer_name(s: Reference) -> Finding | None:
@@ -130,7 +148,7 @@ def constraint_item_offset(s: PlacedItem) -> Finding | None:
 def constraint_item_dimensions(s: PlacedItem) -> Finding | None:
     """Rows and columns of unload items and of the rolling buffer are limited as those of layers."""
     limit = s.device.dimension
-    if max(s.item.dim) <= limit:
+    if max(s.size) <= limit:
         return None
     return s.fields.finding("dim", f"the {s.device.name} supports up to {limit}×{limit}")
 
@@ -156,10 +174,10 @@ def constraint_unload_memory(s: PlacedItem) -> Finding | None:
     item, size = s.item, s.device.instance_size
     width, gap = (item.width, item.write_gap) if isinstance(item, UnloadItem) else (8, 0)
     rounds, unit = passes(item.channels), width // 2
-    needed = item.dim[0] * item.dim[1] * rounds * unit * (gap + 1)
+    needed = s.size[0] * s.size[1] * rounds * unit * (gap + 1)
     if item.offset + needed <= size:
         return None
-    how = f"{item.dim[0]}×{item.dim[1]} pixels × {rounds} passes × {unit} bytes" + (f" × {gap + 1}" if gap else "")
+    how = f"{s.size[0]}×{s.size[1]} pixels × {rounds} passes × {unit} bytes" + (f" × {gap + 1}" if gap else "")
     left = max(0, size - item.offset)
     values = f"{how} = {needed:,} bytes from offset {item.offset:#x}, {left:,} of {size:,} are left"
     return Finding(values, "lower offset or write_gap", s.fields.where("offset"))
@@ -172,6 +190,7 @@ DESCRIPTION_RULES = (
     constraint_one_buffer,
     *LISTED_RULES,
     constraint_buffer_declared,
+    constraint_processor_map,
     constraint_layer_name,
     constraint_reference,
     constraint_sources_named,

@@ -1,4 +1,4 @@
-"""The keys of a network description. spec: network-yaml, sections 1 and 2."""
+"""The keys of a network description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of one layer. spec: network-yaml, section 2."""
+"""The keys of one layer."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import re
 from typing import Any
 
 from ai8x_tool.console import Console
-from ai8x_tool.frontend.yaml.description import LayerDescription, Operator, Pair
+from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.frontend.yaml.keys import ALIASES
 from ai8x_tool.frontend.yaml.layer_key_rules import LAYER_KEY_RULES, DescribedLayer
 from ai8x_tool.frontend.yaml.references import References
 from ai8x_tool.frontend.yaml.values import Fields
+from ai8x_tool.network.layer import Operator, Pair
 from ai8x_tool.rule import check_rules
 
 _ELTWISE = {"add": "add", "sub": "sub", "xor": "xor", "or": "or"}
@@ -51,7 +52,7 @@ def parse_layer(index: int, given: Fields, references: References, console: Cons
     layer = LayerDescription(
         index=index,
         line=given.line,
-        processors=fields.processor_map("processors") or 0,
+        processors=fields.processor_map("processors"),
         name=references.name,
         operator=operator,
         eltwise=eltwise,
@@ -147,7 +148,7 @@ def _placement(fields: Fields) -> dict[str, Any]:
     return {
         "output_processors": fields.processor_map("output_processors"),
         "in_offset": fields.optional_integer("in_offset", 0),
-        "out_offset": fields.integer("out_offset", 0),
+        "out_offset": fields.optional_integer("out_offset"),
         "write_gap": fields.integer("write_gap", 0, 0, MAX_GAP),
         "read_gap": fields.integer("read_gap", 0, 0, MAX_GAP),
         "bias_groups": None if items is None else tuple(items),

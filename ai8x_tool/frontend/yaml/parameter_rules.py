@@ -1,4 +1,4 @@
-"""Rules about weights and biases: their number, shape and range. spec: network-yaml, 3.2 and 4.2; quantization, 7.2."""
+"""Rules about weights and biases: their number, shape and range."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.frontend.yaml.description import BINARY, LayerDescription, NetworkDescription, Pair
+from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
+from ai8x_tool.network.layer import BINARY, Pair
 from ai8x_tool.rule import Finding
 
 _WIDTHS = (1, 2, 4, 8)
 
 
 class ParameterFile(NamedTuple):
-    """A file with weights for `needed` layers of `description`; `where` is its path. `arch` is None if unknown."""
+    """A file with weights for the layers `needed` of `description`; `where` is its path. `arch` is None if unknown.
+
+    `tensors` are the names of the weights that it holds.
+    """
 
     where: str
     description: NetworkDescription
     arch: str | None
-    tensors: int
-    needed: int
+    tensors: tuple[str, ...]
+    needed: tuple[LayerDescription, ...]
 
 
 class Entry(NamedTuple):
@@ -85,9 +89,15 @@ def caution_ignored_norm(s: Entry) -> Finding | None:
 
 def constraint_parameter_count(s: ParameterFile) -> Finding | None:
     """There are weights for every layer that needs some, in the order of the layers."""
-    if s.tensors >= s.needed:
+    if len(s.tensors) >= len(s.needed):
         return None
-    values = f"{s.tensors} weight tensors, but {s.needed} layers of {s.description.path.name} need weights"
+    first = s.needed[len(s.tensors)]
+    values = (
+        f"{len(s.tensors)} weight tensors, but {len(s.needed)} layers of {s.description.path.name} need weights; "
+        f"the last tensor is {s.tensors[-1]!r}, {first.label} has none"
+        if s.tensors
+        else f"no weight tensor, but {len(s.needed)} layers of {s.description.path.name} need weights"
+    )
     return Finding(values, "the description lists the model's layers in the order in which the model defines them")
 
 
@@ -117,7 +127,9 @@ def constraint_kernel_match(s: Tensor) -> Finding | None:
     if size == s.layer.kernel:
         return None
     have, want = "×".join(map(str, size)), "×".join(map(str, s.layer.kernel))
-    fix = f"set it to {have.replace('×', 'x')}, or check the order of layers and checkpoint entries"
+    one_dimensional = s.layer.operator == "conv1d"
+    wanted = str(size[0]) if one_dimensional and size[1] == 1 else have.replace("×", "x")
+    fix = f"set it to {wanted}, or check the order of layers and checkpoint entries"
     return Finding(f"the kernels are {have}, but kernel_size says {want}", fix)
 
 

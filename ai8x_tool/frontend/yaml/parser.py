@@ -1,4 +1,4 @@
-"""From a YAML file to a NetworkDescription. spec: network-yaml, sections 1, 2 and 4.1."""
+"""From a YAML file to a NetworkDescription."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import Any
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.yaml.description import DataBuffer, LayerDescription, NetworkDescription, UnloadItem
+from ai8x_tool.frontend.yaml.description import DataBuffer, LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.description_rules import (
     LISTED_RULES,
     PLACED_RULES,
     UNLOAD_RULES,
     LayerKeys,
     ListedLayer,
+    MappedLayer,
     PlacedItem,
     constraint_buffer_declared,
     constraint_one_buffer,
+    constraint_processor_map,
 )
 from ai8x_tool.frontend.yaml.keys import BUFFER_KEYS, GLOBAL_KEYS, LAYER_KEYS, UNLOAD_KEYS
 from ai8x_tool.frontend.yaml.layer_parser import MAX_GAP, parse_layer
 from ai8x_tool.frontend.yaml.references import resolve_references
 from ai8x_tool.frontend.yaml.values import Fields
 from ai8x_tool.frontend.yaml.yaml_reader import Entry, read_yaml
+from ai8x_tool.mapping.placement import UnloadItem
 from ai8x_tool.rule import require
 
 _SNOOP_VALUES = 32
@@ -80,6 +83,9 @@ def _layers(
     for _, layer in raw:
         require(constraint_buffer_declared, LayerKeys(layer, int(buffer is not None)))
     references = resolve_references(raw, buffer, skip)
+    some = any("processors" in layer for _, layer in raw)
+    for _, layer in raw:
+        require(constraint_processor_map, MappedLayer(layer.where(), "processors" in layer, some))
     return tuple(parse_layer(i, layer, references[i], console) for i, (_, layer) in enumerate(raw))
 
 
@@ -106,7 +112,8 @@ def _item(entry: Entry, fields: Fields, label: str, known: list[str], required: 
 def _unload_item(entry: Entry, fields: Fields, device: Device) -> UnloadItem:
     keys = _item(entry, fields, "unload item", UNLOAD_KEYS, ["processors", "channels", "dim", "offset"])
     width, gap = keys.integer("width", 8), keys.integer("write_gap", 0, 0, MAX_GAP)
-    item = UnloadItem(width=width, write_gap=gap, **_placed(keys, device))
+    values = _placed(keys, device)
+    item = UnloadItem(width=width, write_gap=gap, size=values.pop("dim"), **values)
     for rule in UNLOAD_RULES:
         require(rule, PlacedItem(keys, device, item))
     return item

@@ -1,4 +1,4 @@
-"""Layer references: names and sequence numbers to layer indices. spec: network-yaml, sections 1.4 and 2.1."""
+"""Layer references: names and sequence numbers to layer indices."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class _Names:
         if isinstance(value, bool) or not isinstance(value, int):
             raise fields.fail(key, "must be a layer's number or name")
         if value < 0:
-            if value in words.values():
-                return value
+            if value == -1 and words:  # the input, or the end
+                return next(iter(words.values()))
             raise fields.fail(key, "must be a layer's number or name")
         number = value - self.skip
         return self.indices.get(number, number)

@@ -1,51 +1,55 @@
-"""From description, parameters and sample shape to a resolved network. spec: registers, section 3."""
+"""From a parsed description, parameters and the sample's shape to a network and its placement."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
-from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP, LayerDescription, NetworkDescription, Pair
+from ai8x_tool.frontend.yaml.checkpoint_parameters import described
+from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP, LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.resolve_rules import (
     CHOICE_RULES,
     ChosenLayers,
     OrderedLayer,
-    SizedLayer,
     SourcedLayer,
     WeightedLayer,
     caution_no_successor,
+    constraint_chw_first_layer,
     constraint_endless_order,
     constraint_executed,
     constraint_executed_sources,
-    constraint_flatten_pixels,
-    constraint_input_channels,
-    constraint_kernel_fits,
+    constraint_joined_channels,
     constraint_list_order,
-    constraint_output_channels,
-    constraint_pooled_size,
     constraint_shared_kernel,
-    constraint_source_channels,
-    constraint_source_pixels,
-    constraint_source_sizes,
     constraint_weight_source,
 )
-from ai8x_tool.network.dimensions import map_for, output_size, pooled_size
-from ai8x_tool.network.network import Layer, Network, Parameters
+from ai8x_tool.mapping.placement import BufferPlacement, LayerPlacement, Placement
+from ai8x_tool.network import layer as network_layer
+from ai8x_tool.network.layer import Layer, Parameters, Source
+from ai8x_tool.network.network import Buffer, Network, build_network
+from ai8x_tool.network.sizes import map_for
 from ai8x_tool.rule import remark, require
 
 
 @dataclass(frozen=True)
 class ResolveOptions:
-    """Options that change the network itself."""
+    """Options that change the network itself, or where its input and output lie."""
 
     stop_after: int | None = None
     start_layer: int = 0
     input_offset: int | None = None
     output_width: int | None = None
     ignore_streaming: bool = False
+
+
+class PlacedDescription(NamedTuple):
+    """What a description says: what is computed, and where."""
+
+    network: Network
+    placement: Placement
 
 
 def resolve(
@@ -55,30 +59,20 @@ def resolve(
     device: Device,
     console: Console,
     options: ResolveOptions = ResolveOptions(),
-) -> Network:
-    """Return the network with all channels, sizes, offsets and maps. `input_shape` is (channels, rows, columns).
+) -> PlacedDescription:
+    """Return the network and its placement. `input_shape` is (channels, rows, columns), `parameters` by layer index.
 
-    Raises Ai8xError naming file, line and layer for anything that cannot be resolved.
+    What the description leaves open is None in the placement. Raises Ai8xError naming file, line and layer for anything
+    that contradicts itself.
     """
-    description = _with_options(description, options)
     order = _execution_order(description, device, console, options)
-    resolver = _Resolver(description, parameters, input_shape, options)
-    previous = INPUT
-    for position, index in enumerate(order):
-        following = order[position + 1] if position + 1 < len(order) else STOP
-        resolver.add(index, previous, following)
-        previous = index
-    layers = tuple(resolver.done[index] for index in sorted(order))
     _check_contiguous(description, device, order)
-    layers = _mark_outputs(layers, order[-1])
+    resolver = _Resolver(description, parameters, options, order)
+    layers = [resolver.layer(index) for index in sorted(order)]
     has_bias = any(p.bias is not None for p in parameters.values())
-    return Network(description, device, layers, tuple(order), input_shape, has_bias)
-
-
-def _with_options(description: NetworkDescription, options: ResolveOptions) -> NetworkDescription:
-    if not options.ignore_streaming:
-        return description
-    return replace(description, layers=tuple(replace(layer, streaming=False) for layer in description.layers))
+    network = build_network(description.arch, input_shape, layers, buffer=resolver.buffer(), has_bias=has_bias)
+    resolver.check_joined(network)
+    return PlacedDescription(network, resolver.placement(network))
 
 
 def _execution_order(
@@ -92,6 +86,7 @@ def _execution_order(
     while index != STOP:
         ordered = OrderedLayer(description.where(layers[index]), layers[index], device, len(layers), tuple(order))
         require(constraint_endless_order, ordered)
+        require(constraint_chw_first_layer, ordered)
         order.append(index)
         index = STOP if index == options.stop_after else _successor(ordered, console)
     return order
@@ -106,55 +101,84 @@ def _successor(ordered: OrderedLayer, console: Console) -> int:
     return following if following < ordered.total else STOP
 
 
+def _check_contiguous(description: NetworkDescription, device: Device, order: list[int]) -> None:
+    layers = description.layers
+    for index in range(min(order), max(order)):
+        where = description.where(layers[index])
+        require(constraint_executed, OrderedLayer(where, layers[index], device, len(layers), order))
+
+
 class _Resolver:
-    """Resolves layers one after the other, in execution order."""
+    """Turns layer descriptions into layers and their places; `order` are the indices of those executed."""
 
     def __init__(
         self,
         description: NetworkDescription,
         parameters: Mapping[int, Parameters],
-        input_shape: tuple[int, int, int],
         options: ResolveOptions,
+        order: list[int],
     ) -> None:
         self.description = description
         self.parameters = parameters
-        self.input_shape = input_shape
         self.options = options
-        self.done: dict[int, Layer] = {}
+        self.order = order
+        self.names = {layer.index: layer.name or str(layer.index) for layer in description.layers}
+        self.marked = any(description.layers[index].output for index in order)
 
-    def add(self, index: int, previous: int, following: int) -> None:
-        """Resolve the layer `index`, executed after `previous` and before `following`."""
+    def layer(self, index: int) -> Layer:
+        """Return what the layer computes."""
         given = self.description.layers[index]
         where = self.description.where(given)
         parameters = self._parameters(given, where)
-        size = self._input_size(given, previous, where)
-        if given.operator == "none" and size[1] == 1:
-            given = replace(given, pool=(given.pool[0], 1), pool_dilation=(given.pool_dilation[0], 1))
-        pooled = pooled_size(given, size)
-        out = output_size(given, pooled)
-        for rule in (constraint_pooled_size, constraint_kernel_fits):
-            require(rule, SizedLayer(where, given, size, pooled, out))
-        channels_in = self._channels_in(given, parameters, previous, pooled, where)
-        channels_out = _channels_out(given, parameters, channels_in, where)
+        final = index == self.order[-1]
         bits, shift = _width_and_shift(given, parameters)
-        final = following == STOP
-        values: dict[str, Any] = vars(given) | {
-            "output_width": (self.options.output_width or given.output_width) if final else given.output_width,
-            "channels_in": channels_in,
-            "channels_out": channels_out,
-            "in_size": size,
-            "pooled_size": pooled,
-            "out_size": out,
-            "input_offset": self._input_offset(given, previous),
-            "output_map": self._output_map(given, channels_out, following),
-            "shift": shift,
-            "bits": bits,
-            "parameters": parameters,
-            "previous": previous,
-            "next": following,
-            "where": where,
-        }
-        self.done[index] = Layer(**values)
+        return Layer(
+            name=self.names[index],
+            inputs=self._inputs(given, where),
+            operator=given.operator,
+            eltwise=given.eltwise,
+            operands=given.operands,
+            pool_first=given.pool_first,
+            groups=given.groups,
+            activation=given.activation,
+            kernel=given.kernel,
+            dilation=given.dilation,
+            stride=given.stride,
+            pad=given.pad,
+            output_pad=given.output_pad,
+            pool=given.pool,
+            pool_average=given.pool_average,
+            pool_stride=given.pool_stride,
+            pool_dilation=given.pool_dilation,
+            flatten=given.flatten,
+            bypass=given.bypass,
+            in_crop=given.in_crop,
+            output_width=(self.options.output_width or given.output_width) if final else given.output_width,
+            output=given.output if self.marked else final,
+            buffer_shift=given.buffer_shift,
+            buffer_insert=given.buffer_insert,
+            channels_in=given.in_channels or 0,
+            channels_out=given.out_channels or 0,
+            in_size=given.in_dim or (0, 0),
+            shift=shift,
+            bits=bits,
+            parameters=parameters,
+            shares=None if given.weight_source is None else self.names[given.weight_source],
+            index=index,
+            source=f"{self.description.path}:{given.line}",
+        )
+
+    def _inputs(self, given: LayerDescription, where: str) -> tuple[Source, ...]:
+        position = self.order.index(given.index)
+        named = given.in_sequences
+        require(constraint_executed_sources, SourcedLayer(where, given, named or (), self.order[:position]))
+        sources = named or (self.order[position - 1] if position else INPUT,)
+        return tuple(self._source(source) for source in sources)
+
+    def _source(self, source: int) -> Source:
+        if source == INPUT:
+            return network_layer.INPUT
+        return network_layer.BUFFER if source == BUFFER else self.names[source]
 
     def _parameters(self, given: LayerDescription, where: str) -> Parameters | None:
         if given.weight_source is None:
@@ -164,61 +188,80 @@ class _Resolver:
         assert source is not None
         rows, columns = source.weights.shape[2:]
         require(constraint_shared_kernel, WeightedLayer(where, given, shared_kernel=(rows, columns)))
-        own = replace(source, bits=given.quantization or 8)
+        own = replace(source, bits=given.quantization or 8, described=described(given))
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)
 
-    def _source(self, index: int) -> tuple[int, Pair]:
-        """Return channels and size of a source: a layer, the input, or the rolling buffer."""
-        if index == INPUT:
-            return self.input_shape[0], self.input_shape[1:]
-        if index == BUFFER:
-            buffer = self.description.data_buffer
-            return (buffer.channels, buffer.dim) if buffer else (0, (0, 0))
-        layer = self.done[index]
-        return layer.channels_out, layer.out_size
+    def buffer(self) -> Buffer | None:
+        """Return the rolling buffer."""
+        given = self.description.data_buffer
+        return None if given is None else Buffer(given.name, given.channels, given.dim)
 
-    def _input_size(self, given: LayerDescription, previous: int, where: str) -> Pair:
-        named = given.in_sequences or ()
-        require(constraint_executed_sources, SourcedLayer(where, given, named, self.done))
-        sources = named or (previous,)
-        channels, sizes = zip(*(self._source(source) for source in sources), strict=True)
-        sourced = SourcedLayer(where, given, sources, self.done, channels, sizes)
-        for rule in (constraint_source_channels, constraint_source_sizes, constraint_source_pixels):
-            require(rule, sourced)
-        return sizes[0] if given.in_dim is None else given.in_dim
+    def check_joined(self, network: Network) -> None:
+        """Check what descriptions ask of sources that are joined."""
+        for layer in network.layers:
+            given = self.description.layers[layer.index]
+            sources = given.in_sequences or ()
+            channels = [network[self.names[s]].channels_out if s >= 0 else network.input_shape[0] for s in sources]
+            require(constraint_joined_channels, SourcedLayer(layer.where, given, sources, (), tuple(channels)))
 
-    def _channels_in(
-        self, given: LayerDescription, parameters: Parameters | None, previous: int, pooled: Pair, where: str
-    ) -> int:
-        offered = given.in_channels or self._offered_channels(given, previous)
-        if parameters is None:
-            return offered
-        groups = given.groups if given.operator != "convtranspose2d" else 1
-        inputs = int(parameters.weights.shape[1]) * groups
-        weighted = WeightedLayer(where, given, inputs=inputs, pooled=pooled, offered=offered)
-        for rule in (constraint_flatten_pixels, constraint_input_channels):
-            require(rule, weighted)
-        return inputs // weighted.pixels
+    def placement(self, network: Network) -> Placement:
+        """Return where everything lives."""
+        layers = {self.names[index]: self._layer_placement(network, index) for index in sorted(self.order)}
+        buffer = self.description.data_buffer
+        simulated = self._simulated()
+        return Placement(
+            layers=layers,
+            order=tuple(self.names[index] for index in self.order),
+            chw=self.description.layers[self.order[0]].chw,
+            unload=self.description.unload,
+            buffer=None if buffer is None else BufferPlacement(buffer.processors, buffer.offset),
+            snoop=self.description.snoop,
+            simulated=None if simulated == self.order else tuple(self.names[index] for index in simulated),
+        )
 
-    def _offered_channels(self, given: LayerDescription, previous: int) -> int:
-        if given.in_sequences is None:
-            channels = self._source(previous)[0]
-            return channels // given.operands if previous == INPUT else channels
-        counts = [self._source(s)[0] for s in given.in_sequences]
-        return counts[0] if given.eltwise else sum(counts)
+    def _simulated(self) -> list[int]:
+        following = dict(zip(self.order, [*self.order[1:], STOP], strict=True))
+        simulated: list[int] = []
+        index = self.order[0]
+        while index in following and len(simulated) <= len(self.order):
+            simulated.append(index)
+            given = self.description.layers[index].simulated_sequence
+            index = following[index] if given is None else given
+        return simulated
 
-    def _input_offset(self, given: LayerDescription, previous: int) -> int:
-        if previous == INPUT and self.options.input_offset is not None:
+    def _layer_placement(self, network: Network, index: int) -> LayerPlacement:
+        given = self.description.layers[index]
+        position = self.order.index(index)
+        target = given.snoop_sequence
+        return LayerPlacement(
+            processors=given.processors,
+            output_processors=self._output_processors(given, network[index].channels_out, position),
+            in_offset=self._input_offset(given, position),
+            out_offset=given.placed_offset,
+            write_gap=given.write_gap,
+            read_gap=given.read_gap,
+            bias_groups=given.bias_groups,
+            streaming=given.streaming and not self.options.ignore_streaming,
+            readahead=given.readahead,
+            tcalc=given.tcalc,
+            calcx4=given.calcx4,
+            snoop_target=None if target is None else self.names[target],
+        )
+
+    def _input_offset(self, given: LayerDescription, position: int) -> int | None:
+        if position == 0 and self.options.input_offset is not None:
             return self.options.input_offset
         if given.in_offset is not None:
             return given.in_offset
-        return 0 if previous == INPUT else self.description.layers[previous].out_offset
+        if position == 0:
+            return None if given.processors is None else 0
+        return self.description.layers[self.order[position - 1]].placed_offset
 
-    def _output_map(self, given: LayerDescription, channels: int, following: int) -> int:
+    def _output_processors(self, given: LayerDescription, channels: int, position: int) -> int | None:
         layers = self.description.layers
-        if following != STOP:
-            return given.output_processors or layers[following].processors
+        if position + 1 < len(self.order):
+            return given.output_processors or layers[self.order[position + 1]].processors
         if self.description.output_map is not None:
             return self.description.output_map
         if given.output_processors is not None:
@@ -226,16 +269,7 @@ class _Resolver:
         stopped = given.index == self.options.stop_after and given.index + 1 < len(layers)
         if stopped and given.next_sequence != STOP:
             return layers[given.index + 1 if given.next_sequence is None else given.next_sequence].processors
-        return map_for(channels)
-
-
-def _channels_out(given: LayerDescription, parameters: Parameters | None, channels_in: int, where: str) -> int:
-    if parameters is None:
-        return given.out_channels or channels_in
-    groups = given.groups if given.operator == "convtranspose2d" else 1
-    channels = int(parameters.weights.shape[0]) * groups
-    require(constraint_output_channels, WeightedLayer(where, given, outputs=channels))
-    return channels
+        return None if given.processors is None else map_for(channels)
 
 
 def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> tuple[int, int]:
@@ -245,17 +279,3 @@ def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> 
     default = 7 if given.bypass else 0
     bits = given.quantization or (8 if given.bypass else 0)
     return bits, default if given.output_shift is None else given.output_shift
-
-
-def _check_contiguous(description: NetworkDescription, device: Device, order: list[int]) -> None:
-    layers = description.layers
-    for index in range(min(order), max(order)):
-        where = description.where(layers[index])
-        require(constraint_executed, OrderedLayer(where, layers[index], device, len(layers), order))
-
-
-def _mark_outputs(layers: tuple[Layer, ...], final: int) -> tuple[Layer, ...]:
-    """Mark the final layer as output unless the description marks some."""
-    if any(layer.output for layer in layers):
-        return layers
-    return tuple(replace(layer, output=True) if layer.index == final else layer for layer in layers)

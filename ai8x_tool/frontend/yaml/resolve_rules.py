@@ -1,7 +1,4 @@
-"""Rules about order, sources, channels and sizes, which must hold before a layer is resolved.
-
-spec: network-yaml, sections 3 and 4.2; registers, section 3
-"""
+"""Rules about the order of layers and the references between them."""
 
 from __future__ import annotations
 
@@ -9,7 +6,8 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.frontend.yaml.description import BUFFER, STOP, LayerDescription, Pair
+from ai8x_tool.frontend.yaml.description import BUFFER, STOP, LayerDescription
+from ai8x_tool.network.layer import Pair
 from ai8x_tool.rule import Finding
 
 
@@ -39,49 +37,25 @@ class OrderedLayer(NamedTuple):
 
 
 class SourcedLayer(NamedTuple):
-    """A layer with its sources: `channels` and `sizes` are those of each source, unknown until all are `executed`."""
+    """A layer with its sources, the layers `executed` before it, and the channels of each source once known."""
 
     where: str
     layer: LayerDescription
     sources: tuple[int, ...]
     executed: Collection[int]
     channels: tuple[int, ...] = ()
-    sizes: tuple[Pair, ...] = ()
-
-
-class SizedLayer(NamedTuple):
-    """A layer with the sizes of its input, after pooling, and of its output."""
-
-    where: str
-    layer: LayerDescription
-    size: Pair
-    pooled: Pair
-    out: Pair
 
 
 class WeightedLayer(NamedTuple):
-    """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the sources' channels.
+    """A layer that shares weights: `found` is False for a weight_source without weights.
 
-    `found` is False for a weight_source without weights, `shared_kernel` the kernel size of those it has.
+    `shared_kernel` is the kernel size of those it has.
     """
 
     where: str
     layer: LayerDescription
-    inputs: int = 0
-    outputs: int = 0
-    pooled: Pair = (1, 1)
-    offered: int = 0
     found: bool = True
     shared_kernel: Pair = (1, 1)
-
-    @property
-    def pixels(self) -> int:
-        """Pixels per channel that the weights include."""
-        return self.pooled[0] * self.pooled[1] if self.layer.flatten else 1
-
-
-def _size(size: Pair) -> str:
-    return f"{size[0]}×{size[1]}"
 
 
 def constraint_start_layer(s: ChosenLayers) -> Finding | None:
@@ -146,80 +120,19 @@ def constraint_executed_sources(s: SourcedLayer) -> Finding | None:
     return Finding(f"in_sequences = {late[0]}: no such layer is executed before this one") if late else None
 
 
-def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
-    names = ["the rolling buffer" if x == BUFFER else f"layer {x}" if x >= 0 else "the input" for x in s.sources]
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-
-
-def constraint_source_channels(s: SourcedLayer) -> Finding | None:
+def constraint_joined_channels(s: SourcedLayer) -> Finding | None:
     """All sources of a layer have the same number of channels, the rolling buffer excepted."""
     counts = {c for source, c in zip(s.sources, s.channels, strict=True) if source != BUFFER}
     if len(counts) <= 1:
         return None
-    values = _labelled(s, [f"has {c}" for c in s.channels])
+    names = ["the rolling buffer" if x == BUFFER else f"layer {x}" if x >= 0 else "the input" for x in s.sources]
+    values = ", ".join(f"{name} has {count}" for name, count in zip(names, s.channels, strict=True))
     return Finding(f"different channel counts: {values}", "check in_sequences")
 
 
-def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
-    """All sources of a layer have the same rows and columns, unless in_dim says how to read them."""
-    if s.layer.in_dim is not None or len(set(s.sizes)) <= 1:
-        return None
-    return Finding(f"different sizes: {_labelled(s, [f'is {_size(size)}' for size in s.sizes])}", "give in_dim")
-
-
-def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
-    """in_dim (and in_crop) account for every pixel of the sources."""
-    layer = s.layer
-    if layer.in_dim is None or layer.in_sequences is None or BUFFER in s.sources:
-        return None
-    wanted = (layer.in_dim[0] + sum(layer.in_crop)) * layer.in_dim[1]
-    have = sum(rows * columns for rows, columns in s.sizes)
-    if wanted == have:
-        return None
-    sizes = _labelled(s, [f"is {_size(size)}" for size in s.sizes])
-    return Finding(f"in_dim needs {wanted} pixels per channel, the sources have {have} ({sizes})")
-
-
-def constraint_pooled_size(s: SizedLayer) -> Finding | None:
-    """A pooling window is not larger than the data."""
-    if min(s.pooled) > 0:
-        return None
-    values = f"pooling ({_size(s.layer.pool)}) is larger than the data ({_size(s.size)}): the output would be empty"
-    return Finding(values, "pool less here or in the layers before")
-
-
-def constraint_kernel_fits(s: SizedLayer) -> Finding | None:
-    """A kernel, dilated, is not larger than the padded data."""
-    if min(s.out) > 0:
-        return None
-    pad = f", pad {_size(s.layer.pad)}" if any(s.layer.pad) else ""
-    values = f"the kernel ({_size(s.layer.kernel)}) is larger than the data ({_size(s.pooled)}{pad})"
-    return Finding(f"{values}: the output would be empty", "pad, or pool less before")
-
-
-def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
-    """With flatten, each output has one weight for every pixel of every channel."""
-    if s.inputs % s.pixels == 0:
-        return None
-    values = f"{s.inputs} weights per output cannot be divided among {s.pixels} pixels ({_size(s.pooled)})"
-    return Finding(values, "check the sizes that the layers before give")
-
-
-def constraint_input_channels(s: WeightedLayer) -> Finding | None:
-    """in_sequences and in_channels give the number of input channels that the weights have."""
-    layer, needed = s.layer, s.inputs // s.pixels
-    if needed == s.offered or (layer.in_sequences is None and layer.in_channels is None):
-        return None
-    source = "in_channels says" if layer.in_channels else f"the sources {list(layer.in_sequences or ())} give"
-    values = f"the weights expect {needed} input channels, {source} {s.offered}"
-    return Finding(values, "check in_sequences and the order of layers and checkpoint entries")
-
-
-def constraint_output_channels(s: WeightedLayer) -> Finding | None:
-    """out_channels is the number of outputs that the weights have."""
-    if s.layer.out_channels in (None, s.outputs):
-        return None
-    return Finding(f"out_channels = {s.layer.out_channels}, but the weights have {s.outputs} outputs", "remove the key")
+def constraint_chw_first_layer(s: OrderedLayer) -> Finding | None:
+    """CHW is a format of the network's input; data between layers are always HWC."""
+    return Finding("data_format = CHW", "remove data_format") if s.layer.chw and s.executed else None
 
 
 CHOICE_RULES = (constraint_start_layer, constraint_stop_layer)
@@ -230,14 +143,8 @@ RESOLVE_RULES = (
     caution_no_successor,
     constraint_weight_source,
     constraint_shared_kernel,
+    constraint_chw_first_layer,
     constraint_executed_sources,
-    constraint_source_channels,
-    constraint_source_sizes,
-    constraint_source_pixels,
-    constraint_pooled_size,
-    constraint_kernel_fits,
-    constraint_flatten_pixels,
-    constraint_input_channels,
-    constraint_output_channels,
+    constraint_joined_channels,
     constraint_executed,
 )

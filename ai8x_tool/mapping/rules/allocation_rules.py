@@ -1,13 +1,12 @@
-"""Rules about where a layer's data and processors are. spec: network-yaml, section 4.4; registers, 10.3."""
+"""Rules about where a layer's data and processors are."""
 
 from __future__ import annotations
 
 from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
-from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT, STOP
-from ai8x_tool.mapping.kernel_stream import displaced_output
-from ai8x_tool.mapping.mapping import stream_shape
-from ai8x_tool.mapping.rules.subject import Subject
-from ai8x_tool.network.dimensions import passes, processors_per_pass
+from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
+from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
+from ai8x_tool.network.layer import BINARY
+from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import Finding
 
 _MAX_SHIFT = 15
@@ -16,13 +15,13 @@ _FRAME_LIMIT = 1 << 21
 _TRANSPOSED_PADS = (0, 1, 2)
 
 
-def constraint_weight_width_mix(s: Subject) -> Finding | None:
+def constraint_weight_width_mix(s: LayerSubject) -> Finding | None:
     """1-bit and binary weights cannot be mixed in one network."""
     widths = {layer.bits for layer in s.network.layers}
     return Finding("both occur") if s.layer.bits == BINARY and 1 in widths else None
 
 
-def constraint_output_shift(s: Subject) -> Finding | None:
+def constraint_output_shift(s: LayerSubject) -> Finding | None:
     """The total output shift (output_shift plus 8 minus the weight bits) is limited to −15 … 15."""
     if abs(s.layer.shift) <= _MAX_SHIFT:
         return None
@@ -31,27 +30,27 @@ def constraint_output_shift(s: Subject) -> Finding | None:
     return Finding(f"output_shift = {s.layer.shift - implicit}; with {abs(s.layer.bits)} bits {low} … {high} are legal")
 
 
-def constraint_chw_instances(s: Subject) -> Finding | None:
+def constraint_chw_instances(s: LayerSubject) -> Finding | None:
     """CHW input uses one processor of each group of four, because a channel fills its data memory alone."""
-    if not s.layer.chw:
+    if not s.at.chw:
         return None
-    shared = [4 * i for i in range(16) if ones(s.layer.processors >> 4 * i & 15) > 1]
+    shared = [4 * i for i in range(16) if ones(s.at.own_processors >> 4 * i & 15) > 1]
     return Finding(f"processors {shared[0]} … {shared[0] + 3} share one") if shared else None
 
 
-def constraint_channels(s: Subject) -> Finding | None:
+def constraint_channels(s: LayerSubject) -> Finding | None:
     """Channels are limited to 1024."""
     channels = max(s.layer.channels_in, s.layer.channels_out)
     return Finding(f"{channels} channels") if channels > s.device.channels else None
 
 
-def constraint_frame_size(s: Subject) -> Finding | None:
+def constraint_frame_size(s: LayerSubject) -> Finding | None:
     """rows × columns × passes must stay below 2^21."""
     size = s.view.in_size[0] * s.view.in_size[1] * s.view.input_passes
     return Finding(f"{size}") if size >= _FRAME_LIMIT else None
 
 
-def _capacity(s: Subject, offset: int, needed: int, how: str, fix: str) -> Finding | None:
+def _capacity(s: LayerSubject, offset: int, needed: int, how: str, fix: str) -> Finding | None:
     size = s.device.instance_size
     if offset + needed <= size:
         return None
@@ -60,31 +59,31 @@ def _capacity(s: Subject, offset: int, needed: int, how: str, fix: str) -> Findi
     )
 
 
-def constraint_input_size(s: Subject) -> Finding | None:
+def constraint_input_size(s: LayerSubject) -> Finding | None:
     """The input must fit the data memory of its processors (one instance for each group of four)."""
     layer, view = s.layer, s.view
-    if layer.streaming:
+    if s.at.streaming:
         return None
     pixels = view.in_size[0] * view.in_size[1]
-    unit = 1 if layer.chw else 4
+    unit = 1 if s.at.chw else 4
     needed = pixels * view.input_passes * layer.operands * unit
     how = (
         f"{view.in_size[0]}×{view.in_size[1]} pixels × {view.input_passes} passes × {layer.operands} operands × {unit}"
     )
     fix = "use smaller input, CHW format, streaming with a FIFO, or fold the input into more channels"
-    return _capacity(s, layer.input_offset, needed, how, fix)
+    return _capacity(s, s.at.input_offset, needed, how, fix)
 
 
-def constraint_output_size(s: Subject) -> Finding | None:
+def constraint_output_size(s: LayerSubject) -> Finding | None:
     """The output must fit the data memory of its processors (one instance for each group of four)."""
     layer, view = s.layer, s.view
-    if layer.streaming and layer.next != STOP:
+    if s.at.streaming and s.at.next is not None:
         return None
     rows, columns = layer.out_size
     unit = layer.output_width // 2
     needed = (rows * columns + view.extra_words) * view.output_passes * unit
     how = f"{rows}×{columns} pixels × {view.output_passes} passes × {unit}"
-    return _capacity(s, layer.out_offset, needed, how, "use another out_offset, pool earlier, or stream this layer")
+    return _capacity(s, s.at.out_offset, needed, how, "use another out_offset, pool earlier, or stream this layer")
 
 
 def _bits_needed(channels: int) -> str:
@@ -98,41 +97,41 @@ def _example(channels: int) -> str:
     return f"for example {(1 << processors_per_pass(channels)) - 1:#018x}"
 
 
-def constraint_processors(s: Subject) -> Finding | None:
+def constraint_processors(s: LayerSubject) -> Finding | None:
     """processors must have one bit for each input channel of a pass."""
-    have = ones(s.layer.processors)
+    have = ones(s.at.own_processors)
     if have == s.view.inputs_per_pass:
         return None
     channels = s.layer.channels_in
     return Finding(
-        f"processors = {s.layer.processors:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels)
+        f"processors = {s.at.own_processors:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels)
     )
 
 
-def constraint_output_processors(s: Subject) -> Finding | None:
+def constraint_output_processors(s: LayerSubject) -> Finding | None:
     """output_processors (by default the next layer's processors) must have one bit for each output channel per pass."""
-    have = ones(s.layer.output_map)
+    have = ones(s.at.output_map)
     if have == s.view.outputs_per_pass:
         return None
     channels = s.layer.channels_out
-    return Finding(f"{s.layer.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
+    return Finding(f"{s.at.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
 
 
-def constraint_output_holes(s: Subject) -> Finding | None:
+def constraint_output_holes(s: LayerSubject) -> Finding | None:
     """Unused processors between output processors need kernels of a column each (3×3, one pass), and no bias."""
-    layer = s.layer
-    holes = ones(layer.output_map) != highest(layer.output_map) - lowest(layer.output_map) + 1
-    if not holes or layer.depthwise or layer.parameters is None:
+    outputs = s.at.output_map
+    holes = ones(outputs) != highest(outputs) - lowest(outputs) + 1
+    if not holes or s.layer.depthwise or not s.layer.has_weights:
         return None
-    displaced = displaced_output(stream_shape(layer, s.view))
-    if displaced is None and layer.bias is None:
+    displaced = displaced_output(stream_shape(s.at))
+    if displaced is None and not s.layer.has_bias:
         return None
     what = "the biases behind a hole" if displaced is None else f"the kernels of output processor {displaced}"
-    text = f"output map {layer.output_map:#018x}: {what} are not stored where the part reads them"
+    text = f"output map {outputs:#018x}: {what} are not stored where the device reads them"
     return Finding(text, "use output_processors without holes")
 
 
-def constraint_padded_multi_pass(s: Subject) -> Finding | None:
+def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
     """On the MAX78002 a Conv1d with more than 64 input channels cannot pad."""
     if s.device.padded_multi_pass_conv1d or s.layer.operator != "conv1d":
         return None
@@ -140,26 +139,26 @@ def constraint_padded_multi_pass(s: Subject) -> Finding | None:
     return Finding(f"pad = {s.layer.pad[0]}, {s.layer.channels_in} channels", "set pad to 0") if padded else None
 
 
-def constraint_eltwise_conv1d(s: Subject) -> Finding | None:
+def constraint_eltwise_conv1d(s: LayerSubject) -> Finding | None:
     """An element-wise operation cannot be fused with Conv1d."""
     fused = s.layer.operator == "conv1d" and s.layer.operands > 1
     return Finding(f"{s.layer.operands} operands", "use a layer of its own") if fused else None
 
 
-def constraint_pool_last(s: Subject) -> Finding | None:
+def constraint_pool_last(s: LayerSubject) -> Finding | None:
     """Pooling after an element-wise operation takes two operands at most."""
     layer = s.layer
     return Finding(f"{layer.operands} operands") if not layer.pool_first and layer.operands > 2 else None
 
 
-def constraint_dilation_scratch(s: Subject) -> Finding | None:
+def constraint_dilation_scratch(s: LayerSubject) -> Finding | None:
     """A widely dilated Conv1d writes in front of out_offset."""
-    if s.layer.out_offset >= s.view.skipped_bytes:
+    if s.at.out_offset >= s.view.skipped_bytes:
         return None
-    return Finding(f"out_offset = {s.layer.out_offset:#x}, at least {s.view.skipped_bytes:#x} is needed")
+    return Finding(f"out_offset = {s.at.out_offset:#x}, at least {s.view.skipped_bytes:#x} is needed")
 
 
-def constraint_passthrough_shift(s: Subject) -> Finding | None:
+def constraint_passthrough_shift(s: LayerSubject) -> Finding | None:
     """A layer without convolution neither shifts nor writes 32-bit output."""
     layer = s.layer
     if layer.is_convolution or (layer.shift == 0 and layer.output_width == 8):
@@ -167,7 +166,7 @@ def constraint_passthrough_shift(s: Subject) -> Finding | None:
     return Finding(f"output_shift = {layer.shift}, output_width = {layer.output_width}")
 
 
-def constraint_pooled_passes(s: Subject) -> Finding | None:
+def constraint_pooled_passes(s: LayerSubject) -> Finding | None:
     """Pooling without convolution is limited to one pass of 64 channels on the MAX78000."""
     layer, limit = s.layer, s.device.pooled_passes
     if layer.is_convolution or not layer.has_pool or s.view.input_passes <= limit or layer.pooled_size == (1, 1):
@@ -175,13 +174,13 @@ def constraint_pooled_passes(s: Subject) -> Finding | None:
     return Finding(f"{layer.channels_in} channels take {s.view.input_passes} passes", "pool in the next convolution")
 
 
-def constraint_passthrough_map(s: Subject) -> Finding | None:
+def constraint_passthrough_map(s: LayerSubject) -> Finding | None:
     """Without convolution, data stay in their quadrant: outputs are as many and contiguous as inputs, per quadrant."""
     if s.layer.is_convolution:
         return None
     for quadrant in range(4):
-        have = quadrant_bits(s.layer.output_map, quadrant)
-        count = ones(quadrant_bits(s.processors, quadrant))
+        have = quadrant_bits(s.at.output_map, quadrant)
+        count = ones(quadrant_bits(s.at.processors, quadrant))
         shifted = have >> lowest(have) if have else 0
         if shifted != (1 << count) - 1:
             fix = "use output_processors equal to processors"
@@ -189,7 +188,7 @@ def constraint_passthrough_map(s: Subject) -> Finding | None:
     return None
 
 
-def constraint_transposed_pad(s: Subject) -> Finding | None:
+def constraint_transposed_pad(s: LayerSubject) -> Finding | None:
     """A transposed convolution has pad 0, 1 or 2 and output_pad 1; other layers have no output_pad."""
     layer = s.layer
     if layer.operator != "convtranspose2d":
@@ -199,7 +198,7 @@ def constraint_transposed_pad(s: Subject) -> Finding | None:
     return Finding(f"pad = {layer.pad[0]}, output_pad = {list(layer.output_pad)}")
 
 
-def constraint_groups(s: Subject) -> Finding | None:
+def constraint_groups(s: LayerSubject) -> Finding | None:
     """Grouped convolution is depth-wise only: groups = input channels = output channels."""
     layer = s.layer
     if layer.groups in (1, layer.channels_in) and layer.groups in (1, layer.channels_out):
@@ -207,31 +206,31 @@ def constraint_groups(s: Subject) -> Finding | None:
     return Finding(f"groups = {layer.groups}, {layer.channels_in} inputs, {layer.channels_out} outputs")
 
 
-def constraint_depthwise_combination(s: Subject) -> Finding | None:
+def constraint_depthwise_combination(s: LayerSubject) -> Finding | None:
     """A depth-wise layer has neither flatten nor bias_group."""
-    wrong = s.layer.depthwise and (s.layer.flatten or s.layer.bias_groups is not None)
+    wrong = s.layer.depthwise and (s.layer.flatten or s.at.bias_groups is not None)
     return Finding("flatten" if s.layer.flatten else "bias_group") if wrong else None
 
 
-def constraint_depthwise_alignment(s: Subject) -> Finding | None:
+def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
     """Depth-wise outputs start at a multiple of 4; so do inputs that span quadrants."""
     if not s.layer.depthwise:
         return None
-    if lowest(s.layer.output_map) % 4:
-        return Finding(f"first output processor {lowest(s.layer.output_map)}")
-    first = lowest(s.processors)
-    return Finding(f"first processor {first}") if first % 4 and s.processors >> first >= 1 << 16 else None
+    if lowest(s.at.output_map) % 4:
+        return Finding(f"first output processor {lowest(s.at.output_map)}")
+    first = lowest(s.at.processors)
+    return Finding(f"first processor {first}") if first % 4 and s.at.processors >> first >= 1 << 16 else None
 
 
-def constraint_flatten_combination(s: Subject) -> Finding | None:
+def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
     """flatten belongs to a 1×1 convolution or linear layer without pooling or streaming."""
     layer = s.layer
-    wrong = not layer.is_convolution or layer.has_pool or layer.streaming or layer.kernel != (1, 1)
+    wrong = not layer.is_convolution or layer.has_pool or s.at.streaming or layer.kernel != (1, 1)
     fix = "put pooling into a layer before"
     return Finding(f"operation = {layer.operator}", fix) if layer.flatten and wrong else None
 
 
-def constraint_eltwise_emulation(s: Subject) -> Finding | None:
+def constraint_eltwise_emulation(s: LayerSubject) -> Finding | None:
     """On the MAX78000 an element-wise layer of more than two operands or two passes neither pools nor convolves."""
     layer = s.layer
     wrong = layer.is_convolution or layer.has_pool or max(layer.pool_stride) > 1
@@ -240,7 +239,7 @@ def constraint_eltwise_emulation(s: Subject) -> Finding | None:
     return Finding(f"{layer.operands} operands, {s.view.input_passes} passes", "use a layer of its own")
 
 
-def constraint_eltwise_rows(s: Subject) -> Finding | None:
+def constraint_eltwise_rows(s: LayerSubject) -> Finding | None:
     """On the MAX78000 rows × passes of an element-wise layer with more than two operands or passes are limited."""
     rows, limit = s.view.in_size[0] * s.view.input_passes, s.device.dimension
     if not s.view.emulated or rows <= limit:
@@ -250,20 +249,20 @@ def constraint_eltwise_rows(s: Subject) -> Finding | None:
     )
 
 
-def constraint_eltwise_bias(s: Subject) -> Finding | None:
+def constraint_eltwise_bias(s: LayerSubject) -> Finding | None:
     """On the MAX78002 an element-wise operation cannot be fused with a convolution that has a bias."""
     if s.device.eltwise_convolution_bias or s.layer.operands == 1 or not s.layer.is_convolution:
         return None
-    return Finding("the convolution has a bias", "use a layer of its own") if s.layer.bias is not None else None
+    return Finding("the convolution has a bias", "use a layer of its own") if s.layer.has_bias else None
 
 
-def constraint_passes(s: Subject) -> Finding | None:
+def constraint_passes(s: LayerSubject) -> Finding | None:
     """There are at most 16 input passes."""
     rounds = s.view.input_passes
     return Finding(f"{rounds} passes") if rounds > _MAX_PASSES and not s.layer.flatten else None
 
 
-def constraint_bias_count(s: Subject) -> Finding | None:
+def constraint_bias_count(s: LayerSubject) -> Finding | None:
     """There is one bias value for each output channel."""
     bias = s.layer.bias
     if bias is None or len(bias) == s.layer.channels_out:
@@ -271,48 +270,40 @@ def constraint_bias_count(s: Subject) -> Finding | None:
     return Finding(f"{len(bias)} values, {s.layer.channels_out} channels")
 
 
-def constraint_bias_group(s: Subject) -> Finding | None:
+def constraint_bias_group(s: LayerSubject) -> Finding | None:
     """bias_group must name quadrants that the network uses."""
-    if s.layer.bias_groups is None or s.options.ignore_bias_groups:
+    if s.at.bias_groups is None or s.options.ignore_bias_groups:
         return None
-    used = s.network.final.output_map
-    for layer in s.network.layers:
-        used |= layer.processors
-    unused = [q for q in s.layer.bias_groups if not quadrant_bits(used, q)]
+    used = s.placed.final.output_map
+    for at in s.placed.layers:
+        used |= at.own_processors
+    unused = [q for q in s.at.bias_groups if not quadrant_bits(used, q)]
     return Finding(f"quadrant {unused[0]} is not used") if unused else None
 
 
-def constraint_readahead(s: Subject) -> Finding | None:
+def constraint_readahead(s: LayerSubject) -> Finding | None:
     """With readahead, input and output begin, and end, in different memory blocks of 16 KiB."""
     layer, view, block = s.layer, s.view, s.device.sub_instance_size
-    if not layer.readahead:
+    if not s.at.readahead:
         return None
     pixels = view.in_size[0] * view.in_size[1]
-    read = layer.input_offset + 4 * layer.operands * view.input_passes * pixels - 1
+    read = s.at.input_offset + 4 * layer.operands * view.input_passes * pixels - 1
     rows, columns = layer.out_size
-    written = layer.out_offset + 4 * view.output_passes * (rows * columns + view.extra_words) - 1
-    same = layer.input_offset // block == layer.out_offset // block or read // block == written // block
+    written = s.at.out_offset + 4 * view.output_passes * (rows * columns + view.extra_words) - 1
+    same = s.at.input_offset // block == s.at.out_offset // block or read // block == written // block
     return (
-        Finding(f"input {layer.input_offset:#x} … {read:#x}, output {layer.out_offset:#x} … {written:#x}")
+        Finding(f"input {s.at.input_offset:#x} … {read:#x}, output {s.at.out_offset:#x} … {written:#x}")
         if (same)
         else None
     )
 
 
-def _source_maps(s: Subject) -> list[int]:
-    buffer = s.network.description.data_buffer
-    maps = []
-    for source in s.layer.in_sequences or ():
-        if source == BUFFER and buffer:
-            maps.append(buffer.processors)
-        elif source == INPUT:
-            maps.append(s.network.start.processors)
-        elif source in s.network:
-            maps.append(s.network[source].output_map)
-    return maps
+def _source_maps(s: LayerSubject) -> list[int]:
+    regions = [source_region(s.placed, source) for source in s.layer.inputs]
+    return [region.processors for region in regions if region is not None]
 
 
-def constraint_operand_maps(s: Subject) -> Finding | None:
+def constraint_operand_maps(s: LayerSubject) -> Finding | None:
     """All operands of an element-wise layer are written by the same output processors."""
     maps = _source_maps(s)
     if s.layer.operands == 1 or len(set(maps)) <= 1:
@@ -320,60 +311,60 @@ def constraint_operand_maps(s: Subject) -> Finding | None:
     return Finding(", ".join(f"{m:#018x}" for m in maps))
 
 
-def caution_source_processors(s: Subject) -> Finding | None:
+def caution_source_processors(s: LayerSubject) -> Finding | None:
     """Each processor of a layer should get data from one of its sources."""
     union = 0
     for processors in _source_maps(s):
         union |= processors
-    if not union or union == s.layer.processors:
+    if not union or union == s.at.own_processors:
         return None
-    return Finding(f"processors = {s.layer.processors:#018x}, the sources write to {union:#018x}")
+    return Finding(f"processors = {s.at.own_processors:#018x}, the sources write to {union:#018x}")
 
 
-def caution_unaligned_narrow(s: Subject) -> Finding | None:
+def caution_unaligned_narrow(s: LayerSubject) -> Finding | None:
     """Weights of less than 8 bits may not work with output processors that do not start at a multiple of 4."""
     layer = s.layer
-    narrow = layer.parameters is not None and abs(layer.bits) < 8 and lowest(layer.output_map) % 4
-    return Finding(f"first output processor {lowest(layer.output_map)}, {abs(layer.bits)} bits") if narrow else None
+    narrow = layer.has_weights and abs(layer.bits) < 8 and lowest(s.at.output_map) % 4
+    return Finding(f"first output processor {lowest(s.at.output_map)}, {abs(layer.bits)} bits") if narrow else None
 
 
-def caution_unaligned_flatten(s: Subject) -> Finding | None:
+def caution_unaligned_flatten(s: LayerSubject) -> Finding | None:
     """With flatten, output_processors start at a multiple of 4: else the kernels of the last outputs are not stored."""
-    first = lowest(s.layer.output_map)
+    first = lowest(s.at.output_map)
     wrong = s.layer.flatten and s.layer.flat_pixels > 1 and first % 4
     return Finding(f"first output processor {first}: the program's results will be wrong") if wrong else None
 
 
-def caution_passthrough_lane(s: Subject) -> Finding | None:
+def caution_passthrough_lane(s: LayerSubject) -> Finding | None:
     """A layer without convolution writes from the first of four processors on; its outputs start at a multiple of 4."""
     if s.layer.is_convolution:
         return None
-    maps = [(q, quadrant_bits(s.layer.output_map, q)) for q in range(4)]
+    maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
     wrong = [q for q, bits in maps if bits and lowest(bits) % 4]
     values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
     return Finding(f"{values}: the program's results may be wrong", "use other output_processors") if wrong else None
 
 
-def caution_depthwise_lanes(s: Subject) -> Finding | None:
+def caution_depthwise_lanes(s: LayerSubject) -> Finding | None:
     """Depth-wise layers that read from a processor in the midst of four, or move to a map with holes, may fail."""
     layer = s.layer
-    moves = s.processors != layer.output_map
-    holes = ones(layer.output_map) != highest(layer.output_map) - lowest(layer.output_map) + 1
-    if not layer.depthwise or not (lowest(s.processors) % 4 or (moves and holes)):
+    moves = s.at.processors != s.at.output_map
+    holes = ones(s.at.output_map) != highest(s.at.output_map) - lowest(s.at.output_map) + 1
+    if not layer.depthwise or not (lowest(s.at.processors) % 4 or (moves and holes)):
         return None
-    return Finding(f"processors = {s.processors:#018x}, output map {layer.output_map:#018x}")
+    return Finding(f"processors = {s.at.processors:#018x}, output map {s.at.output_map:#018x}")
 
 
-def caution_transposed_stride(s: Subject) -> Finding | None:
+def caution_transposed_stride(s: LayerSubject) -> Finding | None:
     """A transposed convolution has no register for pool_stride: pooling in front of it may differ on the part."""
     doubtful = s.layer.operator == "convtranspose2d" and max(s.layer.pool_stride) > 1
     return Finding(f"pool_stride = {list(s.layer.pool_stride)}", "pool in a layer of its own") if doubtful else None
 
 
-def caution_incomplete_pass(s: Subject) -> Finding | None:
+def caution_incomplete_pass(s: LayerSubject) -> Finding | None:
     """Weights of less than 8 bits need input channels that fill the processors of all passes."""
     layer, view = s.layer, s.view
-    narrow = layer.parameters is not None and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
+    narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
     capacity = view.input_passes * view.inputs_per_pass
     if not narrow or view.input_passes == 1 or layer.channels_in == capacity:
         return None
@@ -381,7 +372,7 @@ def caution_incomplete_pass(s: Subject) -> Finding | None:
     return Finding(f"{values}: the program's results will be wrong", f"use 8 bits, or {capacity} channels")
 
 
-def caution_binary_zeros(s: Subject) -> Finding | None:
+def caution_binary_zeros(s: LayerSubject) -> Finding | None:
     """Binary weights cannot be 0, which stretched (dilation) or widened (streaming) kernels are filled with."""
     kernels = s.view.kernels
     if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
@@ -390,16 +381,16 @@ def caution_binary_zeros(s: Subject) -> Finding | None:
     return Finding(f"the part runs the kernel as {size}: the program's results will be wrong", "use 1 or 2 bits")
 
 
-def caution_wide_alignment(s: Subject) -> Finding | None:
+def caution_wide_alignment(s: LayerSubject) -> Finding | None:
     """32-bit outputs need output processors that start at a multiple of 4 and have no holes."""
     layer = s.layer
-    holes = ones(layer.output_map) != highest(layer.output_map) - lowest(layer.output_map) + 1
-    if layer.output_width == 8 or not (holes or lowest(layer.output_map) % 4):
+    holes = ones(s.at.output_map) != highest(s.at.output_map) - lowest(s.at.output_map) + 1
+    if layer.output_width == 8 or not (holes or lowest(s.at.output_map) % 4):
         return None
-    return Finding(f"output map {layer.output_map:#018x}")
+    return Finding(f"output map {s.at.output_map:#018x}")
 
 
-def hint_channel_multiple(s: Subject) -> Finding | None:
+def hint_channel_multiple(s: LayerSubject) -> Finding | None:
     """Channel counts that are multiples of 4 use memory best."""
     hidden = not s.is_start and s.layer.channels_in % 4
     return Finding(f"{s.layer.channels_in} channels") if hidden else None

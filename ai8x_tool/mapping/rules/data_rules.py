@@ -1,4 +1,4 @@
-"""Rules about data that must not overwrite other data. spec: memory, 8.2 and 8.3; network-yaml, 5.3 and 5.4."""
+"""Rules about data that must not overwrite other data, and about reading what was written."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE
-from ai8x_tool.network.network import Layer
+from ai8x_tool.mapping.placed import PlacedLayer
+from ai8x_tool.mapping.reads import WrongRead
 from ai8x_tool.rule import Finding
 
 
 class Extent(NamedTuple):
-    """Bytes `first` … `last` in the data memories `instances` that a layer writes, or uses as rolling buffer."""
+    """Bytes `first` … `last` that a layer writes or uses as rolling buffer, in the data memories `instances` (mask)."""
 
-    layer: Layer
+    at: PlacedLayer
     first: int
     last: int
-    instances: frozenset[int] = frozenset()
+    instances: int = 0
 
     def __str__(self) -> str:
         """The range, for messages."""
@@ -37,7 +38,7 @@ class Neighbours(NamedTuple):
     @property
     def where(self) -> str:
         """File, line and layer."""
-        return self.one.layer.where
+        return self.one.at.where
 
 
 class Placed(NamedTuple):
@@ -49,7 +50,7 @@ class Placed(NamedTuple):
     @property
     def where(self) -> str:
         """File, line and layer."""
-        return self.one.layer.where
+        return self.one.at.where
 
 
 class Overwriting(NamedTuple):
@@ -68,7 +69,36 @@ class Overwriting(NamedTuple):
     @property
     def where(self) -> str:
         """File, line and layer."""
-        return self.output.layer.where
+        return self.output.at.where
+
+
+class Trailing(NamedTuple):
+    """A layer's `output` that follows its own input, `victim`: a word changes only after it has been read last.
+
+    `before`: the layer executed before wrote the input (or the host did). `allowed`: overlapping was asked for.
+    """
+
+    output: Extent
+    victim: str
+    before: bool
+    allowed: bool
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.output.at.where
+
+
+class Reading(NamedTuple):
+    """A layer, and what it reads from a wrong place."""
+
+    at: PlacedLayer
+    wrong: WrongRead | None
+
+    @property
+    def where(self) -> str:
+        """File, line and layer."""
+        return self.at.where
 
 
 def constraint_buffer_output(s: Neighbours) -> Finding | None:
@@ -93,16 +123,16 @@ def constraint_buffers_apart(s: Neighbours) -> Finding | None:
     """The rolling buffers of streaming layers do not overlap."""
     if not s.one.meets(s.other):
         return None
-    values = f"the rolling buffer {s.one} overlaps that of {s.other.layer.label} ({s.other})"
+    values = f"the rolling buffer {s.one} overlaps that of {s.other.at.layer.label} ({s.other})"
     return Finding(values, "move in_offset, or use other processors")
 
 
 def constraint_buffers_readahead(s: Neighbours) -> Finding | None:
     """With readahead, the rolling buffers of streaming layers begin in different memory blocks of 16 KiB."""
     block = s.device.sub_instance_size
-    if not s.one.layer.readahead or s.one.first // block != s.other.first // block:
+    if not s.one.at.readahead or s.one.first // block != s.other.first // block:
         return None
-    values = f"its rolling buffer begins at {s.one.first:#x}, that of {s.other.layer.label} at {s.other.first:#x}"
+    values = f"its rolling buffer begins at {s.one.first:#x}, that of {s.other.at.layer.label} at {s.other.first:#x}"
     return Finding(values, "move in_offset")
 
 
@@ -110,7 +140,7 @@ def constraint_stream_output(s: Neighbours) -> Finding | None:
     """The output of the last streaming layer keeps clear of all rolling buffers."""
     if not s.one.meets(s.other):
         return None
-    values = f"the output {s.one} overlaps the rolling buffer {s.other} of {s.other.layer.label}"
+    values = f"the output {s.one} overlaps the rolling buffer {s.other} of {s.other.at.layer.label}"
     return Finding(values, "move out_offset")
 
 
@@ -122,17 +152,52 @@ def constraint_output_memory(s: Placed) -> Finding | None:
     return Finding(f"the output {s.one} lies beyond data memory ({limit:#x})", "lower out_offset or write_gap")
 
 
+def constraint_input_memory(s: Placed) -> Finding | None:
+    """Every word of an input, with the gaps between, lies in data memory."""
+    limit = s.device.instance_size
+    if s.one.last < limit:
+        return None
+    return Finding(f"the input {s.one} lies beyond data memory ({limit:#x})", "lower in_offset or read_gap")
+
+
+def constraint_reads_source(s: Reading) -> Finding | None:
+    """A layer reads each channel from where it was written."""
+    wrong = s.wrong
+    if wrong is None:
+        return None
+    values = f"channel {wrong.channel} of {wrong.label} is read from {wrong.reads}, but {wrong.lies}"
+    if not wrong.lies.startswith("it"):
+        values = f"channel {wrong.channel} of {wrong.label} lies at {wrong.lies}, but is read from {wrong.reads}"
+    return Finding(values, "check processors, in_offset, out_offset and the gaps of both layers")
+
+
+def _meeting(s: Overwriting | Trailing, why: str, instance: int, offset: int) -> str:
+    first = PROCESSORS_PER_INSTANCE * instance
+    return (
+        f"the output overwrites {s.victim} {why}: offset {offset:#x} in the data memory of processors "
+        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it takes {s.output} there"
+    )
+
+
 def constraint_overwriting(s: Overwriting) -> Finding | None:
     """An output overwrites neither itself nor data that a layer or the host still reads."""
     if s.victim is None:
         return None
-    first = PROCESSORS_PER_INSTANCE * s.instance
-    values = (
-        f"the output overwrites {s.victim} {s.why}: offset {s.offset:#x} in the data memory of processors "
-        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it takes {s.output} there"
-    )
     choice = "choose another out_offset" if s.free is None else f"out_offset: {s.free:#x} is free for it"
-    return Finding(values, f"{choice}, or --overlap-data if this is meant")
+    return Finding(_meeting(s, s.why, s.instance, s.offset), choice)
+
+
+def constraint_trailing_overlap(s: Trailing) -> Finding | None:
+    """A trailing overlap with the output of the layer executed before must be asked for (--overlap-data)."""
+    if not s.before or s.allowed:
+        return None
+    values = f"the output {s.output} overwrites {s.victim} behind what the layer has read"
+    return Finding(values, "choose another out_offset, or --overlap-data if this is meant")
+
+
+def hint_trailing_overlap(s: Trailing) -> Finding | None:
+    """A trailing overlap: the output overwrites its own input behind what has been read."""
+    return Finding(f"the output {s.output} overwrites {s.victim}")
 
 
 DATA_RULES = (
@@ -142,5 +207,9 @@ DATA_RULES = (
     constraint_buffers_readahead,
     constraint_stream_output,
     constraint_output_memory,
+    constraint_input_memory,
+    constraint_reads_source,
     constraint_overwriting,
+    constraint_trailing_overlap,
+    hint_trailing_overlap,
 )

@@ -1,116 +1,115 @@
-"""Rules about what one part offers, and about FIFOs and streaming. spec: network-yaml, section 4.3."""
+"""Rules about what one part offers, and about FIFOs and streaming."""
 
 from __future__ import annotations
 
-from ai8x_tool.frontend.yaml.description import BINARY, STOP
-from ai8x_tool.mapping.mapping import resets_accumulator_before
-from ai8x_tool.mapping.rules.subject import Subject
+from ai8x_tool.mapping.rules.subject import LayerSubject
+from ai8x_tool.network.layer import BINARY
 from ai8x_tool.rule import Finding
 
 _FIFO_HWC = 0x000F_000F_000F_000F
 _FIFO_CHW = 0x0001_0001_0001_0001
 
 
-def _needs(s: Subject, wanted: bool, available: bool, what: str) -> Finding | None:
+def _needs(s: LayerSubject, wanted: bool, available: bool, what: str) -> Finding | None:
     if not wanted or available:
         return None
     return Finding(f"{what} on the {s.device.name}", "remove it, or use --device MAX78002")
 
 
-def constraint_layer_count(s: Subject) -> Finding | None:
+def constraint_layer_count(s: LayerSubject) -> Finding | None:
     """The network must fit the part's layer registers, hidden layers included."""
-    hidden = sum(resets_accumulator_before(s.network, x) for x in s.network.layers if x.index <= s.layer.index)
+    hidden = sum(s.placed.resets_accumulator(x) for x in s.placed.layers if x.layer.index <= s.layer.index)
     if s.layer.index + hidden < s.device.layers:
         return None
     return Finding(f"{hidden} hidden layers before it, the {s.device.name} has {s.device.layers} layers")
 
 
-def constraint_bypass(s: Subject) -> Finding | None:
+def constraint_bypass(s: LayerSubject) -> Finding | None:
     """Kernel bypass needs a MAX78002."""
     return _needs(s, s.layer.bypass, s.device.kernel_bypass, "bypass: true")
 
 
-def constraint_binary(s: Subject) -> Finding | None:
+def constraint_binary(s: LayerSubject) -> Finding | None:
     """Binary (±1) weights need a MAX78002."""
     return _needs(s, s.layer.bits == BINARY, s.device.binary_weights, "binary weights")
 
 
-def constraint_parallel(s: Subject) -> Finding | None:
+def constraint_parallel(s: LayerSubject) -> Finding | None:
     """readahead and calcx4 need a MAX78002."""
-    return _needs(s, s.layer.readahead or s.layer.calcx4, s.device.next_layer, "readahead or calcx4")
+    return _needs(s, s.at.readahead or s.at.calcx4, s.device.next_layer, "readahead or calcx4")
 
 
-def constraint_snoop(s: Subject) -> Finding | None:
+def constraint_snoop(s: LayerSubject) -> Finding | None:
     """Conditional execution (snoop) needs a MAX78002."""
-    return _needs(s, s.is_start and s.network.description.snoop is not None, s.device.next_layer, "snoop")
+    return _needs(s, s.is_start and s.placed.placement.snoop is not None, s.device.next_layer, "snoop")
 
 
-def constraint_fast_fifo(s: Subject) -> Finding | None:
+def constraint_fast_fifo(s: LayerSubject) -> Finding | None:
     """The fast FIFO feeds a convolution with 8-bit output, with up to 4 channels HWC or 1 channel CHW."""
     if not (s.options.fast_fifo and s.is_start):
         return None
-    layer, limit = s.layer, 1 if s.layer.chw else 4
+    layer, limit = s.layer, 1 if s.at.chw else 4
     if layer.channels_in * layer.operands > limit:
         fix = "use --fifo, or fold less"
-        return Finding(f"{layer.channels_in} channels {'CHW' if layer.chw else 'HWC'}", fix)
+        return Finding(f"{layer.channels_in} channels {'CHW' if s.at.chw else 'HWC'}", fix)
     if layer.output_width != 8 or not layer.is_convolution:
         return Finding(f"operation = {layer.operator}, output_width = {layer.output_width}")
     return None
 
 
-def constraint_fifo(s: Subject) -> Finding | None:
+def constraint_fifo(s: LayerSubject) -> Finding | None:
     """A FIFO feeds at most 16 channels HWC (processors 0–3, 16–19, 32–35, 48–51) or 4 CHW (0, 16, 32, 48)."""
     if not (s.options.fifo and s.is_start):
         return None
     layer = s.layer
-    allowed, limit = (_FIFO_CHW, 4) if layer.chw else (_FIFO_HWC, 16)
+    allowed, limit = (_FIFO_CHW, 4) if s.at.chw else (_FIFO_HWC, 16)
     if layer.index != 0:
         return Finding(f"start layer {layer.index}", "FIFOs feed layer 0")
     if layer.channels_in * layer.operands > limit:
         return Finding(f"{layer.channels_in * layer.operands} channels", "load the input into data memory instead")
-    if layer.processors & ~allowed:
-        return Finding(f"processors = {layer.processors:#018x}")
+    if s.at.own_processors & ~allowed:
+        return Finding(f"processors = {s.at.own_processors:#018x}")
     return None
 
 
-def constraint_streaming_input(s: Subject) -> Finding | None:
+def constraint_streaming_input(s: LayerSubject) -> Finding | None:
     """A streaming first layer is fed through a FIFO."""
-    if not (s.is_start and s.layer.streaming):
+    if not (s.is_start and s.at.streaming):
         return None
     if s.layer.index != 0:
         return Finding(f"start layer {s.layer.index}", "streaming begins at layer 0")
     return None if s.options.fifo else Finding("no FIFO", "add --fifo, or remove streaming")
 
 
-def constraint_streaming_order(s: Subject) -> Finding | None:
+def constraint_streaming_order(s: LayerSubject) -> Finding | None:
     """Streaming layers run in list order."""
-    if not s.layer.streaming or s.layer.next in (STOP, s.layer.index + 1):
+    if not s.at.streaming or s.at.next in (None, s.layer.index + 1):
         return None
-    return Finding(f"next_sequence = {s.layer.next}")
+    return Finding(f"next_sequence = {s.at.next}")
 
 
-def constraint_streaming_count(s: Subject) -> Finding | None:
+def constraint_streaming_count(s: LayerSubject) -> Finding | None:
     """At most eight layers can stream."""
-    if not s.layer.streaming or s.layer.index < s.device.streaming_layers:
+    if not s.at.streaming or s.layer.index < s.device.streaming_layers:
         return None
     return Finding(f"layer {s.layer.index} streams", "stream layers 0 … 7 only")
 
 
-def constraint_depthwise(s: Subject) -> Finding | None:
+def constraint_depthwise(s: LayerSubject) -> Finding | None:
     """Depth-wise convolution needs a MAX78002."""
     return _needs(s, s.layer.depthwise, s.device.depthwise, f"groups = {s.layer.groups}")
 
 
-def constraint_read_gap(s: Subject) -> Finding | None:
+def constraint_read_gap(s: LayerSubject) -> Finding | None:
     """read_gap needs a MAX78002 and at most 64 input channels."""
-    if not s.layer.read_gap:
+    if not s.at.read_gap:
         return None
     if not s.device.read_gap:
-        return Finding(f"read_gap = {s.layer.read_gap} on the {s.device.name}")
+        return Finding(f"read_gap = {s.at.read_gap} on the {s.device.name}")
     return Finding(f"{s.layer.channels_in} channels") if s.view.input_passes > 1 else None
 
 
-def constraint_pool_dilation(s: Subject) -> Finding | None:
+def constraint_pool_dilation(s: LayerSubject) -> Finding | None:
     """Pooling dilation is limited."""
     dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
     if dilation <= limit:
@@ -118,32 +117,32 @@ def constraint_pool_dilation(s: Subject) -> Finding | None:
     return Finding(f"pool_dilation = {dilation}, the {s.device.name} supports up to {limit}")
 
 
-def constraint_last_streaming_pad(s: Subject) -> Finding | None:
+def constraint_last_streaming_pad(s: LayerSubject) -> Finding | None:
     """On the MAX78000 the last streaming layer must pad."""
     layer = s.layer
-    if not layer.streaming or s.device.unpadded_last_streaming or all(s.view.pad):
+    if not s.at.streaming or s.device.unpadded_last_streaming or all(s.view.pad):
         return None
-    if layer.next != STOP and s.network[layer.next].streaming:
+    if s.next is not None and s.next.streaming:
         return None
     return Finding(f"pad = {layer.pad[0]}", "set pad to 1, or end streaming one layer earlier")
 
 
-def constraint_streaming_passthrough(s: Subject) -> Finding | None:
+def constraint_streaming_passthrough(s: LayerSubject) -> Finding | None:
     """On the MAX78002 a layer without convolution cannot stream."""
-    if not s.layer.streaming or s.layer.is_convolution or s.device.streaming_passthrough:
+    if not s.at.streaming or s.layer.is_convolution or s.device.streaming_passthrough:
         return None
     return Finding("operation = none")
 
 
-def constraint_streaming_bypass(s: Subject) -> Finding | None:
+def constraint_streaming_bypass(s: LayerSubject) -> Finding | None:
     """A layer with kernel bypass in a streaming chain has 3×3 kernels, because 1×1 kernels are widened to 3×3 there."""
     widened = s.layer.bypass and s.view.kernel != s.layer.kernel
     return Finding("kernel_size = 1x1", "set kernel_size to 3x3 and pad to 1, or do not stream") if widened else None
 
 
-def caution_streaming_bias(s: Subject) -> Finding | None:
+def caution_streaming_bias(s: LayerSubject) -> Finding | None:
     """On the MAX78000 a bias in a streaming layer is not reliable."""
-    if not s.layer.streaming or s.device.streaming_bias or s.layer.bias is None:
+    if not s.at.streaming or s.device.streaming_bias or not s.layer.has_bias:
         return None
     return Finding("the layer has a bias", "train it without bias")
 

@@ -1,11 +1,11 @@
-"""Rules about dilated convolutions, which the hardware executes in another shape. spec: registers, 4.4 and 4.5."""
+"""Rules about dilated convolutions, which the hardware executes in another shape."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.network.network import Layer
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
 
 STRETCHED_REACH = 9
@@ -63,7 +63,7 @@ def constraint_dilation_combination(s: DilatedLayer) -> Finding | None:
             (layer.has_pool, "no pooling"),
             (layer.pad[0] != 0, "pad 0"),
             (layer.operands > 1, "one operand"),
-            (layer.bypass or layer.flatten or layer.readahead or layer.streaming, "no bypass, flatten or streaming"),
+            (layer.bypass or layer.flatten, "no bypass or flatten"),
         ]
         if bad
     ]

@@ -1,4 +1,4 @@
-"""Rules about kernel and bias memory, checked while layers are placed. spec: memory, 3.8 and 4; registers, 5."""
+"""Rules about kernel and bias memory, checked while layers are placed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.facts import COLUMN_BYTES
-from ai8x_tool.network.network import Layer
+from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
 
 _PARALLEL = 4
@@ -29,6 +29,7 @@ class StoredLayer(NamedTuple):
     layer: Layer
     passes: int
     inputs_per_pass: int
+    calcx4: bool = False
     block: int = 1
 
     @property
@@ -114,7 +115,7 @@ def constraint_even_passes(s: StoredLayer) -> Finding | None:
 def constraint_calcx4_outputs(s: StoredLayer) -> Finding | None:
     """calcx4 needs a multiple of 4 output channels."""
     count = s.layer.channels_out
-    if not s.layer.calcx4 or count % _PARALLEL == 0:
+    if not s.calcx4 or count % _PARALLEL == 0:
         return None
     return Finding(f"a multiple of {_PARALLEL} output channels, not {count}", "remove calcx4")
 

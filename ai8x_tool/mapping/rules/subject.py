@@ -1,4 +1,4 @@
-"""What rules about resolved layers look at."""
+"""What rules about placed layers look at."""
 
 from __future__ import annotations
 
@@ -6,40 +6,97 @@ from dataclasses import dataclass
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapping.hardware import HardwareView
-from ai8x_tool.mapping.mapping import MappingOptions, input_processors
-from ai8x_tool.network.network import Layer, Network
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
+from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
+from ai8x_tool.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """What a rule looks at: one layer, as described and as executed, in its network."""
+class LayerSubject:
+    """One layer in its place (`at`), in its network."""
 
-    network: Network
-    layer: Layer
-    view: HardwareView
-    options: MappingOptions
+    placed: PlacedNetwork
+    at: PlacedLayer
+
+    @property
+    def network(self) -> Network:
+        """What is computed."""
+        return self.placed.network
+
+    @property
+    def layer(self) -> Layer:
+        """The layer as defined."""
+        return self.at.layer
+
+    @property
+    def view(self) -> HardwareView:
+        """The layer as the hardware executes it."""
+        return self.at.view
+
+    @property
+    def options(self) -> MappingOptions:
+        """How the input arrives."""
+        return self.placed.options
+
+    @property
+    def device(self) -> Device:
+        """The device that is mapped to."""
+        return self.placed.device
 
     @property
     def where(self) -> str:
         """File, line and layer."""
-        return self.layer.where
-
-    @property
-    def device(self) -> Device:
-        """The part."""
-        return self.network.device
-
-    @property
-    def processors(self) -> int:
-        """The layer's input processors, repeated over all quadrants in quad mode."""
-        return input_processors(self.network, self.layer, self.options)
+        return self.at.layer.where
 
     @property
     def is_start(self) -> bool:
         """True for the layer executed first."""
-        return self.layer.index == self.network.start.index
+        return self.at.layer is self.placed.start.layer
 
     @property
     def is_final(self) -> bool:
         """True for the layer executed last."""
-        return self.layer.index == self.network.final.index
+        return self.at.layer is self.placed.final.layer
+
+    @property
+    def previous(self) -> PlacedLayer | None:
+        """The layer executed before, None for the first."""
+        return None if self.at.previous is None else self.placed[self.at.previous]
+
+    @property
+    def next(self) -> PlacedLayer | None:
+        """The layer executed after, None for the last."""
+        return None if self.at.next is None else self.placed[self.at.next]
+
+    @property
+    def reads_previous(self) -> bool:
+        """True if the only thing that the layer reads is the output of the layer executed before."""
+        return self.previous is not None and self.layer.inputs == (self.previous.layer.name,)
+
+
+@dataclass(frozen=True)
+class SourceRegion:
+    """Where one source of a layer lies: processors, byte offset, gap in words, and pixels."""
+
+    name: str
+    processors: int
+    offset: int
+    gap: int
+    pixels: int
+
+
+def source_region(placed: PlacedNetwork, source: Source) -> SourceRegion | None:
+    """Return where `source` lies in data memory."""
+    if source is BUFFER:
+        buffer, where = placed.network.buffer, placed.placement.buffer
+        if buffer is None or where is None:
+            return None
+        return SourceRegion(buffer.name, where.processors, where.offset, 0, buffer.size[0] * buffer.size[1])
+    if source is INPUT:
+        start = placed.start
+        pixels = start.layer.in_size[0] * start.layer.in_size[1]
+        return SourceRegion("input", start.own_processors, start.input_offset, 0, pixels)
+    at = placed[str(source)]
+    pixels = at.layer.out_size[0] * at.layer.out_size[1]
+    return SourceRegion(at.layer.label, at.output_map, at.out_offset, at.write_gap, pixels)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
 from tests.support.networks import Weights, random_kernels
 from tests.support.random_networks.choices import Choices
 

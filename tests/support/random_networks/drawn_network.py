@@ -17,8 +17,7 @@ from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.settings import project_options, synthesis_options
-from ai8x_tool.synthesis.synthesize import synthesize_network
-from tests.support.networks import QUIET
+from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,15 +63,15 @@ class DrawnNetwork:
             chosen, project = synthesis_options(settings), project_options(settings)
             description = read_description(path, self.device, QUIET, skip_layers=chosen.skip_yaml_layers)
         parameters = load_parameters(description, self.checkpoint(), self.device, QUIET, chosen.parameters)
-        network = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)
-        return network, chosen, project
+        described = resolve(description, parameters, self.sample_shape, self.device, QUIET, chosen.network)
+        return with_placement(described, self.device), chosen, project
 
     def synthesize(self):
         """Return everything that ``ai8x synthesize`` makes; Ai8xError as it would raise it."""
         network, chosen, project = self.resolved()
-        return synthesize_network(network, self.sample, project, chosen, QUIET)
+        return synthesized(network, self.sample, project, chosen, QUIET)
 
     def program(self) -> tuple[Program, LayerTensors]:
         """Return the program, and what the integer engine computes for its sample."""
         result = self.synthesize()
-        return result.program, result.tensors
+        return SampledProgram(result.program, result.program_sample), result.tensors

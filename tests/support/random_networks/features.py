@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.frontend.yaml.description import BINARY, BUFFER, INPUT
+from ai8x_tool.network.layer import BINARY, BUFFER, INPUT
 from tests.support.random_networks.drawn_network import DrawnNetwork
 
 _BOTH = """
@@ -38,8 +38,8 @@ def features(net: DrawnNetwork, result) -> set[str]:
     network = result.network
     found = set()
     for mapped in result.mapping.layers:
-        found |= _operator(mapped) | _modes(network, mapped)
-    found |= _whole(net, network) | _options(net, network, result)
+        found |= _operator(mapped) | _modes(result.mapping, mapped)
+    found |= _whole(net, result.mapping) | _options(net, network, result)
     return {f"{net.device.name}:{name}" for name in found}
 
 
@@ -84,46 +84,49 @@ def _operator(mapped):
     )
 
 
-def _modes(network, mapped):
-    layer, view = mapped.layer, mapped.view
-    sources = layer.in_sequences or ()
+def _modes(mapping, mapped):
+    layer, view, network = mapped.layer, mapped.view, mapping.network
+    placed, sources = mapping.placed, layer.inputs
     several = len(sources) > 1 and not layer.eltwise
-    maps = {network[s].output_map for s in sources if s >= 0}
-    start = layer.index == network.start.index
+    maps = {placed[s].output_map for s in sources if isinstance(s, str)}
+    start = mapped is mapping.start
+    before = None if mapped.previous is None else placed[mapped.previous].layer.name
+    first = next((network[s].out_size for s in sources if isinstance(s, str)), layer.in_size)
+    reshaped = layer.in_size != first
     return _named(
         concatenation=several and len(maps) > 1,
-        interleaved_passes=several and len(maps) == 1 and layer.in_dim is None,
-        stacked=several and layer.in_dim is not None,
-        write_gap=layer.write_gap > 0,
-        read_gap=layer.read_gap > 0,
+        interleaved_passes=several and len(maps) == 1 and not reshaped,
+        stacked=several and reshaped,
+        write_gap=mapped.write_gap > 0,
+        read_gap=mapped.read_gap > 0,
         multi_pass_in=view.input_passes > 1,
         multi_pass_out=view.output_passes > 1,
         wide=layer.output_width == 32,
-        weight_source=layer.weight_source is not None,
-        in_dim=layer.in_dim is not None,
+        weight_source=layer.shares is not None,
+        in_dim=reshaped,
         in_crop=any(layer.in_crop),
-        bias_group=layer.bias_groups is not None and layer.bias is not None,
-        older_source=len(sources) == 1 and sources[0] not in (layer.previous, BUFFER, INPUT),
+        bias_group=mapped.bias_groups is not None and layer.bias is not None,
+        older_source=len(sources) == 1 and sources[0] not in (before, BUFFER, INPUT),
         input_again=not start and sources == (INPUT,),
         unaligned_output=layer.is_convolution
-        and bool(layer.output_map)
-        and not layer.output_map & 0x1111_1111_1111_1111,
-        jumps=layer.next not in (-1, layer.index + 1),
-        readahead=layer.readahead,
+        and bool(mapped.output_map)
+        and not mapped.output_map & 0x1111_1111_1111_1111,
+        jumps=mapped.next not in (None, layer.index + 1),
+        readahead=mapped.readahead,
         tcalc=mapped.tcalc,
-        calcx4=layer.calcx4,
-        streaming=layer.streaming,
-        streaming_pool=layer.streaming and layer.has_pool,
-        streaming1x1=layer.streaming and layer.operator == "conv2d" and layer.kernel == (1, 1),
-        streaming_none=layer.streaming and layer.operator == "none",
-        streaming_readahead=layer.streaming and layer.readahead,
-        depthwise_streaming=layer.streaming and layer.depthwise,
+        calcx4=mapped.calcx4,
+        streaming=mapped.streaming,
+        streaming_pool=mapped.streaming and layer.has_pool,
+        streaming1x1=mapped.streaming and layer.operator == "conv2d" and layer.kernel == (1, 1),
+        streaming_none=mapped.streaming and layer.operator == "none",
+        streaming_readahead=mapped.streaming and mapped.readahead,
+        depthwise_streaming=mapped.streaming and layer.depthwise,
         hidden_layer=mapped.resets_accumulator,
     )
 
 
-def _whole(net, network):
-    start, content = network.start, net.content
+def _whole(net, mapping):
+    network, start, content = mapping.network, mapping.start, net.content
     fed = {"fifo", "fast_fifo", "fast_fifo_quad"} & set(net.options)
     return _named(
         data_buffer="data_buffer" in content,
@@ -137,7 +140,7 @@ def _whole(net, network):
         fifo="fifo" in fed,
         fast_fifo="fast_fifo" in fed,
         quad="fast_fifo_quad" in fed,
-        several_fifos="fifo" in fed and start.processors >= 1 << 16,
+        several_fifos="fifo" in fed and start.own_processors >= 1 << 16,
         names=any("name" in layer for layer in net.layers),
         sequence=any("sequence" in layer for layer in net.layers),
     )

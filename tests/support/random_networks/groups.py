@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
 from tests.support.random_networks.draft import BUFFER, Draft, Place, Tensor, contiguous
 from tests.support.random_networks.operators import (
     ACTIVATIONS,

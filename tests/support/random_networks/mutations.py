@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ai8x_tool.frontend.yaml.keys import LAYER_KEYS
 from ai8x_tool.frontend.yaml.parser import GLOBAL_KEYS
-from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.settings import SynthesizeSettings
 from tests.support.random_networks.choices import choices
 from tests.support.random_networks.drawn_network import DrawnNetwork
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.dimensions import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
 from tests.support.random_networks.draft import Draft, Tensor, contiguous, kernel_columns, lowest, reshaped
 
 CHANNELS = (4, 1, 8, 16, 2, 12, 20, 32, 60, 64, 72, 100, 128, 192, 256)

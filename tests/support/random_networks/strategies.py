@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from ai8x_tool.device import DEVICES
@@ -44,13 +46,15 @@ def _begin(d: Draft):
     fed = d.rarely()
     tensor, count = (begin.fifo_input(d), 1) if fed else begin.memory_input(d)
     shape = tensor.channels * count, tensor.rows, tensor.columns
-    if not fed:
-        d.used.append((tensor.start, tensor.end))
+    d.used.append((tensor.start, tensor.end))
     d.latest = tensor
     if not fed and d.chw is False and count == 1:
         d.tensors.append(tensor)
     if fed and d.flag() and begin.streams(d, tensor) is not None:
         return shape
+    if fed:  # the whole frame lies in data memory
+        tensor = d.latest = replace(tensor, end=max(tensor.end, 4 * tensor.pixels))
+        d.used.append((tensor.start, tensor.end))
     if "fast_fifo_quad" in d.options:
         output = begin.quad_layer(d, tensor)
     elif count > 1:

@@ -1,11 +1,11 @@
-"""Sizes through pooling and convolution. spec: registers, section 3.3; arithmetic, section 5."""
+"""Sizes through pooling and convolution, and the passes that channels take."""
 
 from __future__ import annotations
 
-from ai8x_tool.frontend.yaml.description import LayerDescription, Pair
+from ai8x_tool.network.layer import Layer, Pair
 
 
-def pooled_size(layer: LayerDescription, size: Pair) -> Pair:
+def pooled_size(layer: Layer, size: Pair) -> Pair:
     """Return (rows, columns) after pooling. A dilated window counts as size + dilation − 1, as the hardware does."""
     rows = _windows(size[0], layer.pool[0], layer.pool_stride[0], layer.pool_dilation[0])
     if layer.operator == "conv1d" or (layer.operator == "none" and size[1] == 1):
@@ -17,7 +17,7 @@ def _windows(size: int, window: int, stride: int, dilation: int) -> int:
     return max(0, (size + stride - window - dilation + 1) // stride)
 
 
-def output_size(layer: LayerDescription, pooled: Pair) -> Pair:
+def output_size(layer: Layer, pooled: Pair) -> Pair:
     """Return (rows, columns) of the layer's output for pooled input of size `pooled`."""
     if layer.flatten:
         return 1, 1
@@ -25,7 +25,7 @@ def output_size(layer: LayerDescription, pooled: Pair) -> Pair:
     return rows, 1 if layer.operator == "conv1d" else _output(layer, pooled, 1)
 
 
-def _output(layer: LayerDescription, pooled: Pair, axis: int) -> int:
+def _output(layer: Layer, pooled: Pair, axis: int) -> int:
     size, kernel, pad = pooled[axis], layer.kernel[axis], layer.pad[axis]
     reach = layer.dilation[axis] * (kernel - 1)
     if layer.operator == "convtranspose2d":

@@ -1,0 +1,102 @@
+"""The judge of placements: everything that is wrong with one, without console or lowering."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.bias_memory import BiasMemory
+from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.kernel_memory import KernelMemory
+from ai8x_tool.mapping.memories import fill_bias_memory, fill_kernel_memory, used_quadrants
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placed import PlacedNetwork, place
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.mapping.rules.allocation_rules import ALLOCATION_RULES
+from ai8x_tool.mapping.rules.device_rules import DEVICE_RULES
+from ai8x_tool.mapping.rules.network_rules import PLACED_NETWORK_RULES
+from ai8x_tool.mapping.rules.source_rules import SOURCE_RULES
+from ai8x_tool.mapping.rules.streaming_rules import STREAMING_RULES
+from ai8x_tool.mapping.rules.subject import LayerSubject
+from ai8x_tool.network.network import Network
+from ai8x_tool.rule import BrokenRuleError, Rule, Violation, find, rule_kind
+
+__all__ = ["LAYER_PHASES", "Phase", "Violation", "examine", "violations"]
+
+
+class Phase(NamedTuple):
+    """Rules that are checked together; `summary` says when, and on what."""
+
+    title: str
+    summary: str
+    rules: tuple[Rule[Any], ...]
+
+
+LAYER_PHASES = (
+    Phase("Order and formats", "Each layer in the order of the list.", PLACED_NETWORK_RULES),
+    Phase("Device and input", "What the device offers, FIFOs and streaming.", DEVICE_RULES),
+    Phase("Allocation", "Where the data and processors of each layer are.", ALLOCATION_RULES),
+    Phase("Streaming", "What streaming layers need of registers and memories.", STREAMING_RULES),
+    Phase("Several sources", "Layers that read several others.", SOURCE_RULES),
+)
+"""Phases whose rules see layers in their places; each rule is checked on all layers before the next rule."""
+
+
+def violations(
+    network: Network, placement: Placement, device: Device, options: MappingOptions | None = None
+) -> list[Violation]:
+    """Return everything that makes `placement` impossible or wrong; an empty list if nothing does.
+
+    The order is that of the rules: layers, kernel and bias memory, data memory. A placement that leaves something open
+    has one violation that says so.
+    """
+    return [v for v in examine(network, placement, device, options, errors_only=True) if v.severity == "error"]
+
+
+def examine(
+    network: Network,
+    placement: Placement,
+    device: Device,
+    options: MappingOptions | None = None,
+    *,
+    errors_only: bool = False,
+) -> Iterator[Violation]:
+    """Yield what there is to say about a placement, warnings and remarks included."""
+    try:
+        placed = place(network, placement, device, options or MappingOptions())
+    except Ai8xError as error:
+        yield as_violation(error)
+        return
+    yield from layer_violations(placed, errors_only=errors_only)
+    yield from memory_violations(placed)
+    yield from data_violations(placed)
+
+
+def as_violation(error: Ai8xError) -> Violation:
+    """Return what was raised, as a violation."""
+    return error.violation if isinstance(error, BrokenRuleError) else Violation("error", "", str(error))
+
+
+def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Iterator[Violation]:
+    """Yield what the rules about single layers object to."""
+    subjects = [LayerSubject(placed, at) for at in placed.layers]
+    for phase in LAYER_PHASES:
+        for rule in phase.rules:
+            if errors_only and rule_kind(rule) != "constraint":
+                continue
+            for subject in subjects:
+                violation = find(rule, subject)
+                if violation is not None:
+                    yield violation
+
+
+def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:
+    """Yield the first kernels, and the first bias, for which there is no space."""
+    try:
+        quadrants = used_quadrants(placed)
+        fill_kernel_memory(placed, KernelMemory(placed.device, placed.options.weight_start))
+        fill_bias_memory(placed, BiasMemory(placed.device), quadrants)
+    except Ai8xError as error:
+        yield as_violation(error)

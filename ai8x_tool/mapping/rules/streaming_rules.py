@@ -1,0 +1,72 @@
+"""Rules about what streaming layers need of registers and of the compute cache."""
+
+from __future__ import annotations
+
+from ai8x_tool.mapping.hardware import tram_depth
+from ai8x_tool.mapping.rules.subject import LayerSubject
+from ai8x_tool.mapping.streaming import stream_values
+from ai8x_tool.rule import Finding
+
+_LANES = 4
+
+
+def constraint_stream_step(s: LayerSubject) -> Finding | None:
+    """The step from row to row of a stream is limited by its register."""
+    if not s.at.streaming and not s.is_start:
+        return None
+    limit, step = s.device.delta2_limit, stream_values(s.at, s.placed).delta2
+    step += int(s.device.pipeline and s.is_start and step > 0)  # the pipeline needs a word more
+    if step < limit:
+        return None
+    values = f"streaming needs a row step of {step} words, the {s.device.name} supports less than {limit}"
+    return Finding(values, "reduce pooling or the width of the data")
+
+
+def constraint_tram(s: LayerSubject) -> Finding | None:
+    """The padded rows of all streaming layers fit the compute cache (TRAM)."""
+    if not s.at.streaming or s.layer.index == 0 or s.view.operator == "conv1d":
+        return None
+    before = [at for at in s.placed.layers if at.layer.index < s.layer.index]
+    entries = sum(tram_depth(at.layer, at.view) * at.view.input_passes for at in before)
+    limit = s.device.tram_pointer_limit
+    if entries < limit:
+        return None
+    values = (
+        f"TRAM exhausted: the streaming layers before need {entries} entries (padded row − kernel + 1, times "
+        f"passes), {limit} exist"
+    )
+    return Finding(values, "stream fewer layers, or narrower data")
+
+
+def constraint_chw_passes(s: LayerSubject) -> Finding | None:
+    """CHW input in data memory has at most 64 channels and one operand."""
+    if s.options.fifo or not s.at.chw or (s.view.input_passes == 1 and s.layer.operands == 1):
+        return None
+    return Finding(f"{s.layer.channels_in} channels, {s.layer.operands} operands", "use HWC format")
+
+
+def constraint_chw_flatten(s: LayerSubject) -> Finding | None:
+    """A layer that flattens reads pixels as passes, which CHW input does not have."""
+    wrong = s.at.chw and s.layer.flat_pixels > 1
+    return Finding(f"flatten: {s.layer.flat_pixels} pixels", "use HWC format") if wrong else None
+
+
+def constraint_fifo_order(s: LayerSubject) -> Finding | None:
+    """FIFOs are used from 0 on without holes: 4 channels each in HWC format (processors 0–3), one each in CHW."""
+    if not (s.options.fifo and s.is_start):
+        return None
+    channels, chw = s.layer.channels_in, s.at.chw
+    used = [q for q in range(4) if s.at.own_processors >> 16 * q & (1 if chw else 0xF)]
+    needed = channels if chw else -(-channels // _LANES)
+    wrong = used != list(range(needed)) if chw else max(used[:needed], default=needed) >= needed
+    values = f"{channels} channels {'CHW' if chw else 'HWC'} need FIFOs 0 … {needed - 1}, processors use {used}"
+    return Finding(values, "use the processors of the first quadrants") if wrong else None
+
+
+STREAMING_RULES = (
+    constraint_chw_passes,
+    constraint_chw_flatten,
+    constraint_fifo_order,
+    constraint_tram,
+    constraint_stream_step,
+)

@@ -1,0 +1,265 @@
+"""Rules about what a network computes, whatever the device and wherever its data live."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Pair, Source
+from ai8x_tool.rule import Finding
+
+
+class NamedLayer(NamedTuple):
+    """A layer with the names that its references may use (`names`) and those of the layers before it (`before`)."""
+
+    layer: Layer
+    names: Collection[str]
+    before: Collection[str] = ()
+    has_buffer: bool = False
+
+    @property
+    def where(self) -> str:
+        """Where the layer is defined."""
+        return self.layer.where
+
+
+class SourcedLayer(NamedTuple):
+    """A layer with the channels and size of each of its inputs."""
+
+    layer: Layer
+    channels: tuple[int, ...]
+    sizes: tuple[Pair, ...]
+    labels: tuple[str, ...]
+
+    @property
+    def where(self) -> str:
+        """Where the layer is defined."""
+        return self.layer.where
+
+
+class WeightedLayer(NamedTuple):
+    """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the inputs' channels.
+
+    `shared_kernel` is the kernel size of the layer whose weights it shares.
+    """
+
+    layer: Layer
+    inputs: int
+    outputs: int
+    pooled: Pair
+    offered: int
+    labels: tuple[str, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """Where the layer is defined."""
+        return self.layer.where
+
+    @property
+    def pixels(self) -> int:
+        """Pixels per channel that the weights include."""
+        return self.pooled[0] * self.pooled[1] if self.layer.flatten else 1
+
+
+def size_text(size: Pair) -> str:
+    """Return rows×columns."""
+    return f"{size[0]}×{size[1]}"
+
+
+def _known(source: Source, s: NamedLayer) -> bool:
+    if source is BUFFER:
+        return s.has_buffer
+    return source is INPUT or source in s.names
+
+
+def constraint_sources_exist(s: NamedLayer) -> Finding | None:
+    """A layer reads the network's input, the rolling buffer, or another layer of the network."""
+    if not s.layer.inputs:
+        return Finding("the layer has no inputs")
+    missing = [source for source in s.layer.inputs if not _known(source, s)]
+    return Finding(f"there is no layer {missing[0]!r}") if missing else None
+
+
+def constraint_unique_name(s: NamedLayer) -> Finding | None:
+    """Each layer has a name of its own, in any case."""
+    taken = {name.lower() for name in s.before}
+    return Finding(f"{s.layer.name!r} is used already", "rename it") if s.layer.name.lower() in taken else None
+
+
+def constraint_no_cycle(s: NamedLayer) -> Finding | None:
+    """No layer reads, directly or through others, its own output."""
+    waiting = [str(x) for x in s.layer.inputs if x not in s.before and not isinstance(x, type(INPUT))]
+    return Finding(f"it waits for {', '.join(waiting)}") if waiting else None
+
+
+def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in zip(s.labels, values, strict=True))
+
+
+def constraint_source_channels(s: SourcedLayer) -> Finding | None:
+    """Operands of an element-wise layer, and inputs whose pixels are joined, have the same number of channels."""
+    if s.layer.eltwise is None and len(set(s.sizes)) == 1:
+        return None
+    counts = {c for source, c in zip(s.layer.inputs, s.channels, strict=True) if source is not BUFFER}
+    if len(counts) <= 1:
+        return None
+    values = _labelled(s, [f"has {c}" for c in s.channels])
+    return Finding(f"different channel counts: {values}", "check in_sequences")
+
+
+def constraint_operand_sources(s: SourcedLayer) -> Finding | None:
+    """An element-wise layer that names layers as inputs names one for each operand."""
+    layer, count = s.layer, len(s.layer.inputs)
+    if layer.eltwise is None or count == layer.operands or layer.inputs[0] is INPUT:
+        return None
+    values = f"{layer.operands} operands, but it reads {', '.join(s.labels)}"
+    return Finding(values, f"name {layer.operands} sources with in_sequences")
+
+
+def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
+    """All sources of a layer have the same rows and columns, unless in_dim says how to read them."""
+    if s.layer.in_size != (0, 0) or len(set(s.sizes)) <= 1:
+        return None
+    return Finding(f"different sizes: {_labelled(s, [f'is {size_text(size)}' for size in s.sizes])}", "give in_dim")
+
+
+def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
+    """in_dim (and in_crop) account for every pixel of the sources."""
+    layer, total = s.layer, sum(rows * columns for rows, columns in s.sizes)
+    default = set(s.sizes) == {layer.in_size} and not any(layer.in_crop)
+    if layer.in_size == (0, 0) or default or BUFFER in layer.inputs or len(s.sizes) == 1:
+        return None
+    wanted = (layer.in_size[0] + sum(layer.in_crop)) * layer.in_size[1]
+    if wanted == total:
+        return None
+    sizes = _labelled(s, [f"is {size_text(size)}" for size in s.sizes])
+    return Finding(f"in_dim needs {wanted} pixels per channel, the sources have {total} ({sizes})")
+
+
+def constraint_pooled_size(s: Layer) -> Finding | None:
+    """A pooling window is not larger than the data."""
+    if min(s.pooled_size) > 0:
+        return None
+    values = (
+        f"pooling ({size_text(s.pool)}) is larger than the data ({size_text(s.in_size)}): the output would be empty"
+    )
+    return Finding(values, "pool less here or in the layers before")
+
+
+def constraint_kernel_fits(s: Layer) -> Finding | None:
+    """A kernel, dilated, is not larger than the padded data."""
+    if min(s.out_size) > 0:
+        return None
+    pad = f", pad {size_text(s.pad)}" if any(s.pad) else ""
+    values = f"the kernel ({size_text(s.kernel)}) is larger than the data ({size_text(s.pooled_size)}{pad})"
+    return Finding(f"{values}: the output would be empty", "pad, or pool less before")
+
+
+def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
+    """With flatten, each output has one weight for every pixel of every channel."""
+    if s.inputs % s.pixels == 0:
+        return None
+    values = f"{s.inputs} weights per output cannot be divided among {s.pixels} pixels ({size_text(s.pooled)})"
+    return Finding(values, "check the sizes that the layers before give")
+
+
+def constraint_input_channels(s: WeightedLayer) -> Finding | None:
+    """The weights of a layer have as many input channels as the layer reads."""
+    needed = s.inputs // s.pixels
+    if needed == s.offered:
+        return None
+    size = size_text(s.pooled)
+    if s.layer.inputs == (INPUT,) and s.layer.channels_in == 0:
+        rows_columns = size_text(s.layer.in_size)
+        have, want = (f"{count * s.layer.operands}×{rows_columns}" for count in (s.offered, needed))
+        fix = "give a sample of this network with --sample-input"
+        return Finding(f"the sample is {have}, the layer expects {want}", fix)
+    values = f"the weights expect {needed} input channels, {' and '.join(s.labels)} give{'s' * (len(s.labels) == 1)} "
+    values += f"{s.offered} of {size} pixels"
+    return Finding(values, _channel_remedy(s))
+
+
+def _channel_remedy(s: WeightedLayer) -> str:
+    pixels = s.pooled[0] * s.pooled[1]
+    if not s.layer.flatten and pixels > 1 and s.inputs == s.offered * pixels:
+        return f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values: add flatten: true"
+    if s.layer.flatten and s.inputs != s.offered * pixels and s.offered and s.inputs % s.offered == 0:
+        values = f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values"
+        return f"{values}: is pooling missing in a layer before?"
+    return "check in_sequences and the order of layers and checkpoint entries"
+
+
+def constraint_output_channels(s: WeightedLayer) -> Finding | None:
+    """out_channels is the number of outputs that the weights have."""
+    if s.layer.channels_out in (0, s.outputs):
+        return None
+    values = f"out_channels = {s.layer.channels_out}, but the weights have {s.outputs} outputs"
+    return Finding(values, "remove the key")
+
+
+def constraint_wide_output_activation(s: Layer) -> Finding | None:
+    """A 32-bit output is written before the activation, so the layer can have none."""
+    if s.output_width == 8 or s.activation == "none":
+        return None
+    return Finding(f"activate = {s.activation}", "remove activate or output_width")
+
+
+def constraint_equal_strides(s: Layer) -> Finding | None:
+    """2D layers have the same pool_stride for rows and columns."""
+    if s.operator == "conv1d" or s.in_size[1] == 1:
+        return None
+    return Finding(f"pool_stride = {list(s.pool_stride)}") if s.pool_stride[0] != s.pool_stride[1] else None
+
+
+def constraint_stride(s: Layer) -> Finding | None:
+    """Convolutions have stride 1; use pool_stride to subsample."""
+    if s.operator == "convtranspose2d" or s.stride == (1, 1):
+        return None
+    return Finding(f"stride = {list(s.stride)}", "set stride to 1")
+
+
+def constraint_pad_passthrough(s: Layer) -> Finding | None:
+    """A layer without convolution cannot pad."""
+    wrong = not s.is_convolution and any(s.pad)
+    return Finding(f"pad = {s.pad[0]}", "set pad to 0") if wrong else None
+
+
+def constraint_pad_kernel(s: Layer) -> Finding | None:
+    """pad must be smaller than the kernel."""
+    if all(pad < kernel for pad, kernel in zip(s.pad, s.kernel, strict=True)):
+        return None
+    return Finding(f"pad = {s.pad[0]}, kernel {size_text(s.kernel)}", "set pad to 0")
+
+
+def constraint_passthrough_activation(s: Layer) -> Finding | None:
+    """A layer without convolution has no activation."""
+    if s.is_convolution or s.activation == "none":
+        return None
+    return Finding(f"activate = {s.activation}", "move the activation to a layer with convolution")
+
+
+def constraint_buffer_shift(s: Layer) -> Finding | None:
+    """buffer_shift is for passthrough layers."""
+    return Finding(f"operation = {s.operator}") if s.buffer_shift and s.is_convolution else None
+
+
+NAME_RULES = (constraint_unique_name, constraint_sources_exist, constraint_no_cycle)
+SOURCE_RULES = (
+    constraint_source_channels,
+    constraint_operand_sources,
+    constraint_source_sizes,
+    constraint_source_pixels,
+)
+SIZE_RULES = (constraint_pooled_size, constraint_kernel_fits)
+WEIGHT_RULES = (constraint_flatten_pixels, constraint_input_channels, constraint_output_channels)
+LAYER_RULES = (
+    constraint_wide_output_activation,
+    constraint_equal_strides,
+    constraint_stride,
+    constraint_pad_passthrough,
+    constraint_pad_kernel,
+    constraint_passthrough_activation,
+    constraint_buffer_shift,
+)
+NETWORK_RULES = (*NAME_RULES, *SOURCE_RULES, *SIZE_RULES, *WEIGHT_RULES, *LAYER_RULES)
+"""All rules in the order in which they are checked."""
