@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs ai8x with everything its tests need, and runs them on all processors. Options of pytest are passed on:
-# -m "not slow" leaves out the tests that take more than five seconds, -n 0 runs everything in one process.
+# -m "not slow" leaves out the tests that take about five seconds or more, -n 0 runs everything in one process.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source scripts/setup.sh plots,speech,detection,images,tensorboard,onnx,virtual,test
