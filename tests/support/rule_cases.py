@@ -21,6 +21,7 @@ from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.check import LAYER_PHASES
 from ai8x_tool.mapping.kernel_allocation import KernelAllocation, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
+from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
 from ai8x_tool.mapping.rules.streaming_rules import STREAMING_RULES
 from ai8x_tool.network.network import build_network
 from ai8x_tool.network.rules import LAYER_RULES
@@ -29,7 +30,7 @@ from tests.support.networks import build, describe, mapped, random_kernels, rand
 
 RULES_OF_LAYERS = {
     rule.__name__: rule
-    for rules in (*(phase.rules for phase in LAYER_PHASES), LAYER_RULES)
+    for rules in (*(phase.rules for phase in LAYER_PHASES), LAYER_RULES, RESULT_RULES)
     for rule in rules
     if rule not in STREAMING_RULES
 }
@@ -116,11 +117,12 @@ def makes(
     sample=None,
     lowering=None,
     project=None,
+    **top,
 ):
     """Return a case that generates the whole project; the sample has `shape` unless given."""
 
     def run(console):
-        network = build(layers, list(weights), shape, device, console=console)
+        network = build(layers, list(weights), shape, device, console=console, **top)
         options = SynthesisOptions(mapping=MappingOptions(fifo=fifo), lowering=lowering or LoweringOptions())
         data = random_sample(shape) if sample is None else sample
         synthesized(network, data, ProjectOptions("a", "b", "c", **(project or {})), options, console)
@@ -131,7 +133,7 @@ def makes(
 def stores(processor, outputs, weights, words="", **keys):
     """Return a case that places kernels (out, in, 3, 3) in one processor of the MAX78002.
 
-    `flags` are those of the request, `reserved` and `owner` say what the processor's columns hold already.
+    `flags` are those of the request, `reserved` and `stored` are the columns that the processor has no more, as bits.
     """
 
     def run(console):
