@@ -48,7 +48,8 @@ from ai8x_tool.rule import Violation, find
 
 
 def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
-    """Yield everything that is wrong with data memory: streaming layers first, then layer by layer as executed."""
+    """Yield everything that is wrong with results and data memory: streaming layers first, then as executed."""
+    yield from result_violations(placed)
     found = rings(placed)
     alive = values(placed)
     if placed.options.fifo:
@@ -58,8 +59,6 @@ def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
         yield from _ring(ring, alive)
     when = steps(placed)
     for at in placed.executed():
-        subject = LayerSubject(placed, at)
-        yield from _present(*(find(rule, subject) for rule in RESULT_RULES))
         yield from _within_memory(placed, at)
         yield from _present(find(constraint_reads_source, Reading(at, wrong_read(placed, at))))
         yield from _buffer_use(placed, at)
@@ -67,6 +66,13 @@ def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
             yield from _written(placed, at, alive, when[at.layer.name])
         elif at.layer.output or is_unloaded(placed, at):
             yield from _present(find(constraint_output_kept, Kept(at, streams_on=True)))
+
+
+def result_violations(placed: PlacedNetwork) -> Iterator[Violation]:
+    """Yield layers whose results would be wrong whatever else is in data memory."""
+    for at in placed.executed():
+        subject = LayerSubject(placed, at)
+        yield from _present(*(find(rule, subject) for rule in RESULT_RULES))
 
 
 def _present(*violations: Violation | None) -> Iterator[Violation]:

@@ -335,27 +335,55 @@ CASES = {
             layer=2,
         )
     ],
-    "constraint_output_holes": [
+    "constraint_kernel_lanes": [
         one(point(0xF, output_processors=0x11), (4, 1, 1), [(2, 4, 1, 1)], values="output processor 4"),
         one(point(0xF, output_processors=0x1111), (4, 4, 4), [(4, 4, 1, 1)], values="output processor 4"),
-        one(conv(output_processors=0xF0F), weights=[Weights((8, 3, 3, 3), range(8))], values="biases"),
         one(conv(output_processors=0x5), weights=[Weights((2, 3, 3, 3), bits=4, shift=-4)], values="processor 2"),
         one(conv(ALL >> 28, output_processors=0x33), (70, 8, 8), [(4, 70, 3, 3)], values="output processor 4"),
+        one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)], values="output processor 1"),
+        one({**LINEAR, "processors": 7, "output_processors": 0x1E}, (3, 2, 2), [(4, 12, 1, 1)], values="processor 1"),
+        one(conv(bypass=True, output_processors=0xE), weights=[], device=MAX78002, values="bypass"),
+    ],
+    "constraint_calcx4_kernels": [
+        one(point(0xF, calcx4=True), (4, 8, 8), [(4, 4, 1, 1)], device=MAX78002, values="kernels of 1 weights"),
+        one(conv(calcx4=True, output_processors=0x1E), device=MAX78002, values="output map"),
+        one(conv(calcx4=True), weights=[Weights((4, 3, 3, 3), bits=4)], device=MAX78002, values="passes of 4 bits"),
+    ],
+    "constraint_write_increment": [
+        one(conv(write_gap=16), values="1 × 17 = 17, the MAX78000 has up to 16"),
+        one(passing(write_gap=256), device=MAX78002, values="up to 256"),
+    ],
+    "constraint_row_distance": [
+        one(passing(read_gap=255, pool_stride=4), (3, 8, 100), device=MAX78002, values="words = ")
+    ],
+    "constraint_time_slots": [
+        one(conv(0xFF, groups=8, output_processors=0xFF0, output_width=32), (8, 4, 4), [(8, 1, 3, 3)], device=MAX78002)
+    ],
+    "constraint_bias_lanes": [
+        one(conv(output_processors=0xF0F), weights=[Weights((8, 3, 3, 3), range(8))]),
+        one(conv(output_processors=0x33), weights=[Weights((4, 3, 3, 3), range(4))]),
     ],
     "caution_source_processors": [two(conv(0xF0, in_sequences=[0]), conv(output_processors=0xF))],
-    "caution_unaligned_narrow": [one(conv(output_processors=0x1E), weights=[Weights((4, 3, 3, 3), bits=4)])],
-    "caution_unaligned_flatten": [
-        one({**LINEAR, "processors": 7, "output_processors": 0x1E}, (3, 2, 2), [(4, 12, 1, 1)], values="processor 1")
+    "constraint_passthrough_lane": [one(passing(output_processors=0xE), values="0x000e")],
+    "constraint_depthwise_lanes": [
+        one(conv(0xE, groups=3, output_processors=0xB0), weights=[(3, 1, 3, 3)], device=MAX78002)
     ],
-    "caution_passthrough_lane": [one(passing(output_processors=0xE), values="0x000e")],
-    "caution_depthwise_lanes": [
-        one(conv(0xE, groups=3, output_processors=0x70), weights=[(3, 1, 3, 3)], device=MAX78002)
+    "constraint_transposed_pooling": [
+        one({**conv(max_pool=2, pool_stride=2), "op": "ConvTranspose2d"}, values="[2, 2]"),
+        one(
+            {**conv(max_pool=2, pool_stride=1, pool_dilation=2), "op": "ConvTranspose2d"},
+            device=MAX78002,
+            values="[2, 2]",
+        ),
     ],
-    "caution_transposed_stride": [one({**conv(max_pool=2, pool_stride=2), "op": "ConvTranspose2d"}, values="[2, 2]")],
-    "caution_incomplete_pass": [
+    "constraint_quad_device": [one(conv(), mapping=replace(FAST, quad=True), values="MAX78000")],
+    "constraint_dilation_gap": [
+        one(conv1(3, dilation=8, write_gap=1, out_offset=0x400), (3, 30, 1), [(4, 3, 3, 1)], values="write_gap = 1")
+    ],
+    "constraint_incomplete_pass": [
         one(conv(ALL >> 28), (70, 8, 8), [Weights((4, 70, 3, 3), bits=4, shift=-4)], values="70 channels")
     ],
-    "caution_binary_zeros": [
+    "constraint_binary_zeros": [
         one(
             {"op": "Conv1d", "kernel_size": 3, "dilation": 2, "pad": 0, "processors": 7, "out_offset": 0},
             (3, 20, 1),

@@ -24,6 +24,21 @@ ALL = (1 << 64) - 1
 STREAM = {"streaming": True}
 TWO = [(4, 3, 3, 3), (4, 4, 3, 3)]
 
+RING = {"name": "ring", "processors": 0xF, "channels": 4, "dim": 8, "offset": 0x100}
+RING_INPUT = passing(0xF, out_offset=0x400)
+
+
+def shifting(**keys):
+    """Return a layer that shifts the rolling buffer RING."""
+    reads = {"in_sequences": "ring", "in_offset": 0x104, "in_dim": [7, 1], "in_channels": 4, "buffer_shift": 1}
+    return passing(0xF, **{"out_offset": 0x100, **reads, **keys})
+
+
+def inserting(**keys):
+    """Return a layer that inserts one position into the rolling buffer RING."""
+    return passing(0xF, **{"max_pool": 8, "pool_stride": 8, "in_offset": 0x400, "buffer_insert": 1, **keys})
+
+
 CASES = {
     "constraint_dilation": [
         maps([conv(dilation=2)], [TWO[0]], words="operation = conv2d"),
@@ -129,6 +144,25 @@ CASES = {
             [TWO[0]],
             words="overwrites input data that the layer has yet to read: offset 0x40 in the data memory of processors",
         )
+    ],
+    "constraint_output_kept": [
+        makes(
+            [
+                conv(**STREAM, out_offset=0x1000, output=True),
+                conv(0xF0, **STREAM, out_offset=0x2000, output_processors=0xF00),
+            ],
+            TWO,
+            (3, 16, 16),
+            fifo=True,
+            words="the next layer streams",
+        )
+    ],
+    "constraint_buffer_use": [
+        makes([RING_INPUT, shifting(out_offset=0xFC)], shape=(4, 8, 1), words="out_offset = 0xfc", data_buffer=[RING]),
+        makes([RING_INPUT, shifting(write_gap=1)], shape=(4, 8, 1), words="write_gap = 1", data_buffer=[RING]),
+        makes(
+            [RING_INPUT, inserting(out_offset=0x118)], shape=(4, 8, 1), words="out_offset: 0x11c", data_buffer=[RING]
+        ),
     ],
     "constraint_input_memory": [
         makes([point(7, in_offset=0x13F80, read_gap=3)], [(4, 3, 1, 1)], (3, 4, 4), MAX78002, words="lies beyond")

@@ -17,7 +17,7 @@ from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions, r
 from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, lower_sample
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.check import layer_violations
-from ai8x_tool.mapping.check_data import data_violations
+from ai8x_tool.mapping.check_data import data_violations, result_violations
 from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
@@ -165,8 +165,7 @@ def examined(network, console, options=MAPPING, *, accept_wrong_data=False, data
     """
     placed = place(network, network.placement, network.device, options)
     found = [(False, violation) for violation in layer_violations(placed)]
-    if data:
-        found += [(True, violation) for violation in data_violations(placed)]
+    found += [(True, violation) for violation in (data_violations if data else result_violations)(placed)]
     for is_data, violation in found:
         if violation.severity == "error" and not (is_data and accept_wrong_data):
             raise violation.error()

@@ -32,7 +32,7 @@ from tests.support.networks import build, describe, mapped, random_kernels, rand
 TESTED = {
     "descriptions": ("Layers and references", "Keys of a layer", "Weights and biases", "Order and references"),
     "networks": ("Network", "Network on a device"),
-    "layers": ("Order and formats", "Device and input", "Allocation", "Several sources"),
+    "layers": ("Order and formats", "Device and input", "Allocation", "Results", "Several sources"),
     "memories": ("Dilation", "Streaming", "Kernel and bias memory", "Data memory"),
     "programs": ("Sample", "Program"),
 }
@@ -147,11 +147,12 @@ def makes(
     sample=None,
     lowering=None,
     project=None,
+    **top,
 ):
     """Return a case that generates the whole project; the sample has `shape` unless given."""
 
     def run(console):
-        network = build(layers, list(weights), shape, device, console=console)
+        network = build(layers, list(weights), shape, device, console=console, **top)
         options = SynthesisOptions(mapping=MappingOptions(fifo=fifo), lowering=lowering or LoweringOptions())
         data = random_sample(shape) if sample is None else sample
         synthesized(network, data, ProjectOptions("a", "b", "c", **(project or {})), options, console)
@@ -162,7 +163,7 @@ def makes(
 def stores(processor, outputs, weights, words="", **keys):
     """Return a case that places kernels (out, in, 3, 3) in one processor of the MAX78002.
 
-    `flags` are those of the request, `reserved` and `owner` say what the processor's columns hold already.
+    `flags` are those of the request, `reserved` and `stored` are the columns that the processor has no more, as bits.
     """
 
     def run(console):

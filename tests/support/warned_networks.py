@@ -1,29 +1,10 @@
-"""Networks whose programs are, or may be, wrong by themselves: a rule says so."""
+"""Networks whose programs are wrong by themselves: a rule says so."""
 
 from __future__ import annotations
 
-from ai8x_tool.mapping.rules.allocation_rules import (
-    caution_binary_zeros,
-    caution_depthwise_lanes,
-    caution_incomplete_pass,
-    caution_passthrough_lane,
-    caution_transposed_stride,
-    caution_unaligned_flatten,
-)
-from ai8x_tool.mapping.rules.subject import LayerSubject
-
-WRONG = (
-    caution_binary_zeros,
-    caution_depthwise_lanes,
-    caution_incomplete_pass,
-    caution_passthrough_lane,
-    caution_transposed_stride,
-    caution_unaligned_flatten,
-)
-"""Rules that say that the program's results are, or may be, wrong."""
+from ai8x_tool.mapping.check_data import result_violations
 
 
 def warned(placed):
-    """Return whether one of them speaks up about a network in its places."""
-    subjects = [LayerSubject(placed, at) for at in placed.layers]
-    return any(rule(s) for s in subjects for rule in WRONG)
+    """Return whether a rule says that results of a network in its places are wrong."""
+    return any(result_violations(placed))

@@ -11,6 +11,7 @@ from ai8x_tool.rule import Finding
 
 _MAX_SHIFT = 15
 _FRAME_LIMIT = 1 << 21
+_ROW_DISTANCE = 1 << 16
 _TRANSPOSED_PADS = (0, 1, 2)
 
 
@@ -114,6 +115,40 @@ def constraint_output_processors(s: LayerSubject) -> Finding | None:
         return None
     channels = s.layer.channels_out
     return Finding(f"{s.at.output_map:#018x} has {have} bits; {_bits_needed(channels)}", _example(channels))
+
+
+def constraint_write_increment(s: LayerSubject) -> Finding | None:
+    """output passes × (write_gap + 1), which the write pointer moves by from pixel to pixel, is limited."""
+    passes = 1 if s.layer.operator == "none" else s.view.output_passes
+    step, limit = passes * (s.at.write_gap + 1), s.device.pointer_increment
+    if step <= limit:
+        return None
+    values = f"{passes} × {s.at.write_gap + 1} = {step}, the {s.device.name} has up to {limit}"
+    return Finding(values, "lower write_gap")
+
+
+def constraint_row_distance(s: LayerSubject) -> Finding | None:
+    """On the MAX78002 the distance from the last pooling window of a row to the next row is below 65,536 words."""
+    layer, (_, columns) = s.layer, s.view.in_size
+    if not s.device.last_window_counters or layer.flatten:
+        return None
+    stride = layer.pool_stride[1]
+    columns *= 2 if s.view.operator == "convtranspose2d" else 1
+    last = (columns - layer.pool[1] - layer.pool_dilation[1] + 1) // stride * stride
+    left = 1 if s.view.operator == "conv1d" else columns - last
+    pixels = left + (layer.pool_stride[0] - 1) * columns
+    words = layer.operands * s.view.input_passes * (s.at.read_gap + 1)
+    if pixels * words < _ROW_DISTANCE:
+        return None
+    return Finding(f"{pixels} pixels × {words} words = {pixels * words}", "lower read_gap or pool_stride")
+
+
+def constraint_time_slots(s: LayerSubject) -> Finding | None:
+    """A depth-wise layer with 32-bit output that moves its channels has up to four of them in each quadrant."""
+    if not s.layer.depthwise or s.at.broadcast or s.layer.output_width == 8:
+        return None
+    most = max(ones(quadrant_bits(s.at.processors, quadrant)) for quadrant in range(4))
+    return Finding(f"{most} processors", "use output_processors equal to processors") if most > 4 else None
 
 
 def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
@@ -315,6 +350,9 @@ ALLOCATION_RULES = (
     constraint_output_size,
     constraint_processors,
     constraint_output_processors,
+    constraint_write_increment,
+    constraint_row_distance,
+    constraint_time_slots,
     constraint_padded_multi_pass,
     constraint_eltwise_conv1d,
     constraint_pool_last,

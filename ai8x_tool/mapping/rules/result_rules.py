@@ -7,6 +7,7 @@ and a layer without sums writes from the first lane of four on.
 from __future__ import annotations
 
 from ai8x_tool.device.bits import bits_of, highest, lowest, ones, quadrant_bits
+from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
 from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.network.layer import BINARY, INPUT
@@ -32,6 +33,23 @@ def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
         return None
     text = f"output map {outputs:#018x}: the kernels of output processor {displaced} are not stored where they are read"
     return Finding(text, "use output_processors without holes that start at a multiple of 4")
+
+
+def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
+    """calcx4 is for kernels of nine weights that fill columns for every fourth output, and outputs without holes."""
+    layer, view = s.layer, s.view
+    if not s.at.calcx4 or not layer.has_weights:
+        return None
+    if layer.depthwise or layer.flatten or view.kernel_area != COLUMN_BYTES:
+        return Finding(f"kernels of {view.kernel_area} weights{', depth-wise' * layer.depthwise}", "remove calcx4")
+    kernels = layer.channels_out * view.input_passes
+    if not _regular(s.at.output_map):
+        return Finding(f"output map {s.at.output_map:#018x}", "use output_processors without holes")
+    if kernels * abs(layer.bits) % (4 * 8) == 0:
+        return None
+    return Finding(
+        f"{layer.channels_out} outputs × {view.input_passes} passes of {abs(layer.bits)} bits", "remove calcx4"
+    )
 
 
 def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
@@ -118,6 +136,7 @@ def constraint_dilation_gap(s: LayerSubject) -> Finding | None:
 
 RESULT_RULES = (
     constraint_kernel_lanes,
+    constraint_calcx4_kernels,
     constraint_bias_lanes,
     constraint_passthrough_lane,
     constraint_depthwise_lanes,
