@@ -9,6 +9,7 @@ import click
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
@@ -91,4 +92,5 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    with standard_streams():
+        app()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.readers.json_file import read_json
 
 FILE = "interface.json"
 _SCHEMA = "ai8x-interface/1"
 _LANES = 4
 _WIDTHS = (8, 16, 32)
+_MOST_EXTENT, _MOST_LAYERS, _MOST_MICROSECONDS = 1 << 20, 1 << 10, 1e9
+_LAST_ADDRESS = 0xFFFF_FFFF
+"""Bounds of what can be meant: the file may come from elsewhere."""
 Array = npt.NDArray[Any]
 
 
@@ -81,7 +85,11 @@ class Interface:
         """Return the outputs, each (channels, rows, columns) of int64, from what ``cnn_unload()`` wrote."""
         result = []
         for output in self.outputs or ():
-            values = np.frombuffer(unloaded, f"<i{output.bits // 8}", int(np.prod(output.shape)), output.start)
+            count, size = math.prod(output.shape), output.bits // 8
+            if output.start + count * size > len(unloaded):
+                fix = "generate the project again with --overwrite"
+                raise Ai8xError(f"cnn_unload() writes less than {FILE} describes: {len(unloaded)} bytes", fix=fix)
+            values = np.frombuffer(unloaded, f"<i{size}", count, output.start)
             result.append(values.astype(np.int64).reshape(output.shape))
         return result
 
@@ -89,40 +97,58 @@ class Interface:
 def read_interface(folder: Path) -> Interface | None:
     """Read the project's interface; None where there is no such file. Raises Ai8xError if it makes no sense."""
     path = folder / FILE
-    if not path.is_file():
+    if not path.exists():
         return None
+    document = read_json(path)
     try:
-        return _parse(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        return _parse(document)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         fix = "generate the project again with --overwrite"
         raise Ai8xError("not an interface file of this version", where=str(path), fix=fix) from None
 
 
 def _parse(document: Any) -> Interface:
-    if document["schema"] != _SCHEMA:
-        raise ValueError
-    channels, rows, columns = map(int, document["input_shape"])
+    _require(document["schema"] == _SCHEMA)
+    shape = _shape(document["input_shape"])
     arrays, outputs = document["input_arrays"], document["outputs"]
+    microseconds = float(document["estimated_us"])
+    _require(0 <= microseconds <= _MOST_MICROSECONDS)
     return Interface(
-        shape=(channels, rows, columns),
+        shape=shape,
         fifo=bool(document["input_fifo"]),
-        arrays=None if arrays is None else tuple(_input_array(entry, channels) for entry in arrays),
+        arrays=None if arrays is None else tuple(_input_array(entry, shape[0]) for entry in arrays),
         outputs=None if outputs is None else tuple(_output(entry) for entry in outputs),
-        continues=int(document["continue"]),
-        estimated_us=float(document["estimated_us"]),
+        continues=_number(document["continue"], _MOST_LAYERS),
+        estimated_us=microseconds,
     )
 
 
-def _input_array(entry: Any, count: int) -> InputArray:
-    channels = tuple(tuple(None if c is None else int(c) for c in word) for word in entry["channels"])
-    known = all(c is None or 0 <= c < count for word in channels for c in word)
-    if not known or not channels or any(len(word) != _LANES for word in channels):
+def _require(condition: bool) -> None:
+    if not condition:
         raise ValueError
-    return InputArray(int(entry["address"], 0), int(entry["pixels_per_word"]), channels)
+
+
+def _number(value: Any, largest: int, smallest: int = 0) -> int:
+    _require(type(value) is int and smallest <= value <= largest)
+    return value
+
+
+def _shape(value: Any) -> tuple[int, int, int]:
+    channels, rows, columns = (_number(extent, _MOST_EXTENT, 1) for extent in value)
+    return channels, rows, columns
+
+
+def _input_array(entry: Any, count: int) -> InputArray:
+    channels = tuple(
+        tuple(None if channel is None else _number(channel, count - 1) for channel in word)
+        for word in entry["channels"]
+    )
+    _require(bool(channels) and all(len(word) == _LANES for word in channels))
+    pixels = _number(entry["pixels_per_word"], _LANES)
+    _require(pixels in (1, _LANES))
+    return InputArray(_number(int(entry["address"], 0), _LAST_ADDRESS), pixels, channels)
 
 
 def _output(entry: Any) -> Output:
-    channels, rows, columns = map(int, entry["shape"])
-    if entry["bits"] not in _WIDTHS:
-        raise ValueError
-    return Output((channels, rows, columns), int(entry["bits"]), int(entry["start"]))
+    _require(entry["bits"] in _WIDTHS)
+    return Output(_shape(entry["shape"]), int(entry["bits"]), _number(entry["start"], _LAST_ADDRESS))

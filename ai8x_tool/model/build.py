@@ -13,10 +13,14 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import Replacement, legalize
 from ai8x_tool.model.loading import fitting_state
-from ai8x_tool.nn import build_context, load_state, named_fused_modules
+from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import find_model
+
+_MOST_NAMES = 3
+"""Tensors that a message names."""
 
 
 def build_model(
@@ -30,9 +34,12 @@ def build_model(
     arguments: Mapping[str, Any] | None = None,
     console: Console | None = None,
     measured_ranges: bool = False,
+    convert: bool = True,
+    adapt: bool = False,
 ) -> nn.Module:
     """Return the model `name` for the inputs of a dataset; `arguments` are those that the task adds.
 
+    With `convert`, plain layers of torch are replaced by fused ones; with `adapt` also where that changes the function.
     Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
     """
     model = find_model(name, console)
@@ -53,20 +60,44 @@ def build_model(
     if model.dim > 1 and dimensions[1] < model.min_input:
         keywords["padding"] = (model.min_input - dimensions[1] + 1) // 2
     modes = {"simulate": simulate, "round_avg": round_avg, "measured_ranges": measured_ranges}
-    with build_context(find_device(device), **modes):
+    context = BuildContext(find_device(device), **modes)
+    with build_context(context.device, **modes):
         built = model.build(**keywords)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
+    table = legalize(built, entry.input, context, adapt=adapt) if convert else []
+    if console is not None:
+        _tell(table, console)
     return built
 
 
-def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console) -> None:
-    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported."""
+def _tell(table: Sequence[Replacement], console: Console) -> None:
+    """Say which plain layers were replaced by which fused ones."""
+    for row in table:
+        exact = "" if row.exact else ", which is not the same"
+        console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
+
+
+def has_biases(checkpoint: Checkpoint) -> bool:
+    """Return whether any layer of the checkpoint has a bias."""
+    return any(key.endswith(".op.bias") for key in checkpoint.state)
+
+
+def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, complete: bool = False) -> None:
+    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported.
+
+    With `complete`, every weight and bias of the checkpoint must be part of the model.
+    """
     state = fitting_state(model, checkpoint, console)
     try:
         unexpected = load_state(model, state)
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
+    lost = [key for key in unexpected if key.endswith((".op.weight", ".op.bias"))]
+    if complete and lost:
+        message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint holds"
+        fix = "choose the model, and the options, that the checkpoint was trained with"
+        raise Ai8xError(message, where=str(checkpoint.path), fix=fix)
     if unexpected:
         names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
         console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")

@@ -65,12 +65,9 @@ _KEYS = ["start_epoch", "weight_bits", "shift_quantile", "overrides", "outlier_r
 
 def read_policy(path: Path) -> QatPolicy:
     """Read a policy file; unreadable, incomplete or mistyped content raises Ai8xError naming the file and the key."""
-    import yaml  # noqa: PLC0415  (models are built without it)
+    from ai8x_tool.readers.yaml_file import read_plain  # noqa: PLC0415  (models are built without it)
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+    content = read_plain(path)
     if not isinstance(content, dict):
         raise Ai8xError("a QAT policy is a mapping with start_epoch and weight_bits", where=str(path))
     for key in ("start_epoch", "weight_bits"):

@@ -20,6 +20,7 @@ from ai8x_tool.nn import fuse_batchnorm
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.calibration import calibrate, limit_ranges
 from ai8x_tool.quantization.quantize import Calibrated, Chooser
+from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.settings.quantization import CalibrationSettings
 
 DEFAULT_SAMPLES = 128
@@ -91,12 +92,9 @@ def read_inputs(path: Path) -> Tensor:
     where = str(path)
     if not path.is_file():
         raise Ai8xError("file with calibration samples not found", where=where)
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        raise Ai8xError(f"samples are integers, this file holds {getattr(values, 'dtype', 'an archive')}", where=where)
+    values = read_array(path)
+    if values.dtype.kind not in "iuf":
+        raise Ai8xError(f"samples are integers, this file holds {values.dtype}", where=where)
     if values.ndim not in (3, 4) or values.size == 0:
         fix = "the shape is (N, C, H, W) or (N, C, L)"
         raise Ai8xError(f"samples of shape {_by(values.shape)} cannot be used", where=where, fix=fix)

@@ -80,12 +80,9 @@ def _located(value: Any, option: Option, folder: Path) -> Any:
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415  (slow to load, and help needs none of it)
+    from ai8x_tool.readers.yaml_file import read_plain  # noqa: PLC0415  (slow to load, and help needs none of it)
 
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+    content = read_plain(path)
     if not isinstance(content, dict):
         raise Ai8xError("must be a mapping of options to values", where=str(path))
     return content

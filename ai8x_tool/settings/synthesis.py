@@ -41,11 +41,18 @@ class InputSettings(Settings):
     panel: ClassVar[str] = INPUT
 
     network: str = required(
-        "Network description: a YAML file, or a name in configs/networks.",
+        "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
+        "placement is found automatically.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
         named_in="configs/networks",
+    )
+    write_network: Path | None = option(
+        None,
+        "Write the network description with its placement, also one that was found automatically, to this file.",
+        metavar="FILE",
+        place=True,
     )
     device: str = device_option()
     model: str | None = option(
@@ -148,10 +155,10 @@ class ProjectSettings(Settings):
     )
     verify: bool | None = option(
         None,
-        "Verify the whole chain from model to firmware, or not even run the program on the virtual device.",
+        "Verify the whole chain from model to firmware, or do not even run the program on the virtual device.",
         "--verify",
         panel=CHECKS,
-        default="run it on the virtual device",
+        default="run it on the virtual device, and write nothing if it computes something else than the network",
         place=True,
     )
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")

@@ -15,7 +15,9 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
+from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -30,8 +32,8 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
 
     Raises Ai8xError for everything that is wrong with the inputs.
     """
-    project, options = project_options(settings), synthesis_options(settings)
     found = _with_files(settings)
+    project, options = project_options(found), synthesis_options(found)
     assert found.sample_input is not None
     sample = load_sample(found.sample_input)
     result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
@@ -41,20 +43,29 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
     return replace(result, files=result.files | extra)
 
 
+def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
+    """Return the network's description with its placement, as it is now."""
+    silent = Console(verbosity=-1, muted=True)
+    dataset = read_description(settings.network_file(), settings.part, silent).dataset
+    mapping = result.mapping
+    return write_description(mapping.network, mapping.placement, mapping.device, dataset=dataset)
+
+
 def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
     """Return the settings with the files that were found for names and for what was left out."""
-    sample, checkpoint = settings.sample_input, settings.checkpoint_file()
-    if sample is None:
-        silent = Console(verbosity=-1, muted=True)
-        sample = settings.sample_file(read_description(settings.network_file(), settings.part, silent).dataset)
-    else:
-        sample = settings.sample_file("")
+    network, silent = settings.network_file(), Console(verbosity=-1, muted=True)
+    description = read_description(network, settings.part, silent, skip_layers=settings.skip_yaml_layers)
+    weights, biases = settings.weight_input, settings.bias_input
+    if description.is_test:
+        weights, biases = array_files(description, synthesis_options(settings))
     return replace(
         settings,
-        network=str(settings.network_file()),
-        checkpoint=checkpoint,
-        sample_input=sample,
+        network=str(network),
+        checkpoint=settings.checkpoint_file(),
+        sample_input=settings.sample_file(description.dataset),
         prefix=project_name(settings),
+        weight_input=weights,
+        bias_input=biases,
     )
 
 
@@ -79,7 +90,9 @@ def build_verified_project(settings: SynthesizeSettings, console: Console) -> Sy
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one."""
+    """Write the project to its folder, if it has one, and the network's description, if it was asked for."""
+    if settings.write_network is not None:
+        write_file(_description(result, settings).encode(), settings.write_network)
     if settings.folder is not None:
         write_project(result.files, settings.folder, overwrite=settings.overwrite)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from ai8x_tool.lowering.program_rules import (
     caution_zero_output,
     constraint_sample_shape,
 )
+from ai8x_tool.mapper import map_automatically
 from ai8x_tool.mapping import Mapping, MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
@@ -38,6 +39,7 @@ from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.scales import output_exponents
+from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
@@ -98,7 +100,23 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
+    if not any(place.processors for place in described.placement.layers.values()):
+        described, options = place_automatically(described, device, options, console)
     return synthesize_placed(described, sample, device, project, options, console)
+
+
+def place_automatically(
+    described: PlacedDescription, device: Device, options: SynthesisOptions, console: Console
+) -> tuple[PlacedDescription, SynthesisOptions]:
+    """Return the network with a placement that was found for it, and the options that belong to it."""
+    given = described.placement
+    if given.snoop is not None or given.simulated is not None:
+        raise Ai8xError("conditional execution needs a placement of its own", where=described.network.name)
+    found = map_automatically(described.network, device, options.mapping, chw=given.chw)
+    copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
+    size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance"
+    console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
+    return PlacedDescription(found.network, found.placement), replace(options, mapping=found.options)
 
 
 def synthesize_placed(
@@ -216,12 +234,9 @@ def load_sample(path: Path) -> Sample:
     where = str(path)
     if not path.is_file():
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
-    try:
-        sample = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise Ai8xError(f"not a NumPy array file: {str(error).splitlines()[0]}", where=where) from None
-    if not isinstance(sample, np.ndarray) or sample.dtype not in (np.int64, np.int8):
-        raise Ai8xError(f"samples are int64, this file holds {getattr(sample, 'dtype', 'an archive')}", where=where)
+    sample = read_array(path)
+    if sample.dtype not in (np.int64, np.int8):
+        raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
     if sample.ndim not in (2, 3):
         raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:

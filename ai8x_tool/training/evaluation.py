@@ -23,6 +23,7 @@ from ai8x_tool.model.build import (
     build_model,
     check_architecture,
     compute_device,
+    has_biases,
     load_weights,
     warn_about_inner_scales,
 )
@@ -108,14 +109,14 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
         name,
         entry,
         device=settings.device,
-        use_bias=settings.use_bias,
+        use_bias=settings.use_bias or has_biases(checkpoint),
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
         arguments=task.model_arguments(),
         console=console,
         measured_ranges=checkpoint.measured_ranges,
     )
-    load_weights(model, checkpoint, console)
+    load_weights(model, checkpoint, console, complete=True)
     if settings.simulate:
         _check_integers(model, str(checkpoint.path))
     warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)

@@ -14,7 +14,9 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry, first_sample
 from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import check_model
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
@@ -91,6 +93,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
+    check_model(model, entry.input, find_device(settings.device), policy=policy, name=arch)
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
@@ -149,6 +152,7 @@ def _build(
         round_avg=settings.avg_pool_rounding,
         arguments=task.model_arguments(),
         measured_ranges=measured,
+        console=console,
     )
     if checkpoint is not None:
         load_weights(model, checkpoint, console)

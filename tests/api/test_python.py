@@ -85,6 +85,7 @@ def test_every_option_is_a_keyword(function: object, settings: type, arguments: 
     assert list(inspect.signature(function).parameters) == [*arguments, *options_of(settings)]  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_the_program_of_the_documentation(own_folder: Path, root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (root / "docs" / "python.md").read_text(encoding="utf-8")
     program = re.findall(r"```python\n(.*?)```", text, re.S)[0]

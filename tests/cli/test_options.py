@@ -183,7 +183,7 @@ def test_the_list_of_commands_imports_none_of_them(root):
     script = (
         "import sys; from typer.testing import CliRunner; from ai8x_tool.cli.main import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
-        "print(*[name for name in sys.modules if name.startswith('ai8x_tool')])"
+        "print(*[name for name in sys.modules if name.startswith(('ai8x_tool.cli.', 'ai8x_tool.settings'))])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root)
-    assert set(done.stdout.split()) == {"ai8x_tool", "ai8x_tool.cli", "ai8x_tool.cli.main", "ai8x_tool.version"}
+    assert done.stdout.split() == ["ai8x_tool.cli.main"]

@@ -146,3 +146,19 @@ def test_folders_that_are_no_projects(ai8x, workspace):
     assert result.exit_code == 1
     assert result.stderr == "error: empty: not a project: it has no ai8x.yaml (generate it again)\n"
     assert "no file and no recipe named 'nothing'" in ai8x("verify", "nothing").stderr
+
+
+def test_a_network_whose_parameters_are_arrays(workspace, ai8x, tmp_path_factory, monkeypatch):
+    """Files in tests/ that the description names are found again, too."""
+    text = "arch: test\ndataset: toy\nlayers:\n  - {op: Conv2d, pad: 1, processors: 7, out_offset: 0x2000}\n"
+    (workspace.folder / "test.yaml").write_text(text)
+    (workspace.folder / "tests").mkdir()
+    with (workspace.folder / "tests" / "weights_toy.npy").open("wb") as file:
+        np.save(file, np.arange(2 * 27).reshape(2, 3, 3, 3) - 27)
+    workspace.sample.rename(workspace.folder / "tests" / "sample_toy.npy")
+    made = ai8x("synthesize", "--network", "test.yaml", "-o", "p", "-q")
+    assert made.exit_code == 0, made.stderr
+    project = workspace.folder / "p"
+    assert settings_of(project)["weight_input"] == "../tests/weights_toy.npy"
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert ai8x("verify", project, "--no-firmware").exit_code == 0

@@ -71,7 +71,11 @@ def test_normalization_of_every_byte(mnist: ModuleType) -> None:
         ("train-labels-idx1-ubyte", _idx(np.zeros(5)), "5 labels for 4 images"),
         ("train-labels-idx1-ubyte", _idx(np.array([1, 2, 3, 10])), "label 10 is not a digit"),
         ("train-labels-idx1-ubyte", b"<html>" * 9, "not an IDX file"),
-        ("t10k-images-idx3-ubyte.gz", gzip.compress(_idx(np.zeros((2, 28, 28))))[:-9], "cannot read the IDX file"),
+        (
+            "t10k-images-idx3-ubyte.gz",
+            gzip.compress(_idx(np.zeros((2, 28, 28))), mtime=0)[:-9],
+            "cannot read the IDX file",
+        ),
         ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot read the IDX file"),
     ],
 )

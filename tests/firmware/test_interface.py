@@ -122,6 +122,23 @@ def test_what_cannot_be_fed(tmp_path):
         {"outputs": [{"shape": [1, 1, 1], "bits": 24, "start": 0}]},
         {"outputs": 7},
         {"continue": None},
+        {"continue": 10**9},
+        {"continue": -1},
+        {"continue": True},
+        {"estimated_us": "nan"},
+        {"estimated_us": 1e300},
+        {"estimated_us": -1},
+        {"input_shape": [3, -4, 2]},
+        {"input_shape": [3, 10**30, 2]},
+        {"input_shape": "345"},
+        {"input_arrays": [{"address": "0x150400000", "pixels_per_word": 1, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "-1", "pixels_per_word": 1, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 3, "channels": [[0, 1, 2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": [[0, 1, -2, None]]}]},
+        {"input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": []}]},
+        {"outputs": [{"shape": [1, 1, 0], "bits": 8, "start": 0}]},
+        {"outputs": [{"shape": [1, 1, 1], "bits": 8, "start": -8}]},
+        {"outputs": [{"shape": [1, 1, 1], "bits": [8], "start": 0}]},
     ],
 )
 def test_damaged_files(tmp_path, change):
@@ -134,3 +151,11 @@ def test_damaged_files(tmp_path, change):
     path.write_text("[")
     with pytest.raises(Ai8xError):
         read_interface(tmp_path)
+
+
+def test_more_output_than_there_is(tmp_path):
+    read = interface(program(build(*layer(7, 3), (3, 4, 4))), tmp_path)
+    whole = read.split_output(bytes(1 << 16))
+    with pytest.raises(Ai8xError, match=r"cnn_unload\(\) writes less than interface\.json describes: 3 bytes"):
+        read.split_output(bytes(3))
+    assert whole

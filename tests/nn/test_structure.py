@@ -307,7 +307,7 @@ def test_policy_files(tmp_path: Any) -> None:
         "start_epoch: 3\nweight_bits: 3": "must be 1, 2, 4 or 8",
         "start_epoch: x\nweight_bits: 8": "start_epoch: 'x'",
         "start_epoch: 3\nweight_bits: 8\noverrides: {a: {bits: 3}}": "override of 'a'",
-        "start_epoch: [": "cannot be read",
+        "start_epoch: [": ":2: YAML syntax error",
         "- 1": "is a mapping",
         "start_epoch: 1\nweight_bits: 8\nshift_quantile: 0": "shift_quantile",
         "start_epoch: 1\nweight_bits: 8\nshift_quantile: 1.01": "shift_quantile",

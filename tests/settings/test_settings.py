@@ -86,7 +86,7 @@ def test_files_are_named(tmp_path: Path) -> None:
     for text, words in {
         "trian: {}": "unknown key 'trian'; did you mean 'train'?",
         "train: {epoch: 3}": r"bad\.yaml \(train\): unknown option 'epoch'; did you mean 'epochs'",
-        "train: [": "cannot be read",
+        "train: [": ":2: YAML syntax error",
         "- a": "must be a mapping",
         "train: 3": "'train' must be a mapping",
     }.items():

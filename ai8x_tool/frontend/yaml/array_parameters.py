@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.checkpoint_parameters import described
 from ai8x_tool.frontend.yaml.description import NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
@@ -22,6 +21,7 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     kernel_size,
 )
 from ai8x_tool.network.layer import BINARY, IntArray, Parameters
+from ai8x_tool.readers.numpy_file import read_arrays
 from ai8x_tool.rule import require
 
 Array = npt.NDArray[Any]
@@ -36,13 +36,13 @@ def load_test_parameters(
     first axis. Raises Ai8xError naming file and layer.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
-    weights = _arrays(weight_file)
+    weights = read_arrays(weight_file)
     if len(weights) == 1 and len(layers) > 1:
         weights = list(weights[0])
     names = tuple(f"array {number}" for number in range(len(weights)))
     file = ParameterFile(str(weight_file), description, description.arch, names, tuple(layers))
     require(constraint_parameter_count, file)
-    biases: list[Array | None] = [*(_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
+    biases: list[Array | None] = [*(read_arrays(bias_file) if bias_file else []), *[None] * len(layers)]
     result = {}
     for position, (layer, values, bias) in enumerate(zip(layers, weights, biases, strict=False)):
         where = f"{weight_file}: array {position} ({layer.label} of {description.path.name})"
@@ -55,18 +55,6 @@ def load_test_parameters(
             described=described(layer),
         )
     return result
-
-
-def _arrays(path: Path) -> list[Array]:
-    try:
-        with path.open("rb") as file:
-            arrays = []
-            while file.peek(1):
-                arrays.append(np.load(file, allow_pickle=False))
-            return arrays
-    except (OSError, ValueError, EOFError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise Ai8xError(f"no file of NumPy arrays: {reason}", where=str(path)) from None
 
 
 def _kernels(tensor: Tensor) -> IntArray:

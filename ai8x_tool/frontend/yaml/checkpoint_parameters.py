@@ -80,13 +80,16 @@ def load_parameters(
     layers = [layer for layer in description.layers if layer.takes_parameters]
     file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, (), tuple(layers))
     _check_file(file, checkpoint, console)
-    keys = _weight_keys(checkpoint, options, console)
+    keys = weight_keys(checkpoint, options, console)
     bound = _by_name(layers, keys) or _by_order(file, layers, keys)
     _report_unused(file, keys, bound, console)
-    return {
-        layer.index: _layer_parameters(description, layer, bound[layer.index], checkpoint, device, console, options)
-        for layer in layers
-    }
+    result = {}
+    for layer in layers:
+        key = bound[layer.index]
+        where = f"{checkpoint.path}: {key!r} ({layer.label} of {description.path.name})"
+        use_bias = options.no_bias is not None and layer.index not in options.no_bias
+        result[layer.index] = layer_parameters(where, layer, key, checkpoint, device, console, use_bias=use_bias)
+    return result
 
 
 def _by_name(layers: list[LayerDescription], keys: list[str]) -> dict[int, str] | None:
@@ -128,7 +131,8 @@ def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -
     require(constraint_architecture, file)
 
 
-def _weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
+def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
+    """Return the names of all weight tensors, in stored order. Raises Ai8xError if normalization is not folded."""
     keys = []
     _tell_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
@@ -148,16 +152,20 @@ def _tell_doubled(checkpoint: Checkpoint, console: Console) -> None:
         console.info(f"{checkpoint.path}: {text}", once=True)
 
 
-def _layer_parameters(
-    description: NetworkDescription,
+def layer_parameters(
+    where: str,
     layer: LayerDescription,
     key: str,
     checkpoint: Checkpoint,
     device: Device,
     console: Console,
-    options: ParameterOptions,
+    *,
+    use_bias: bool = True,
 ) -> Parameters:
-    where = f"{checkpoint.path}: {key!r} ({layer.label} of {description.path.name})"
+    """Return the parameters of `layer` from the weights `key` and the entries beside them; `where` is for messages.
+
+    Raises Ai8xError for weights that are not quantized, do not fit their width or do not have the layer's kernel size.
+    """
     weights = _integers(Tensor(where, checkpoint.state[key], layer))
     prefix = key.removesuffix("weight")
     layer_name = prefix.rstrip(".").rpartition(".")[0]
@@ -165,9 +173,8 @@ def _layer_parameters(
     require(constraint_weight_width, Tensor(where, weights, layer, stored))
     kernels = _kernels(Tensor(where, weights, layer))
     bits = _bits(kernels, layer, stored, device, console, where)
-    bias = None
-    if options.no_bias is not None and layer.index not in options.no_bias:
-        bias = _bias(checkpoint.state.get(f"{prefix}bias"), stored, layer, console, where)
+    stored_bias = checkpoint.state.get(f"{prefix}bias") if use_bias else None
+    bias = _bias(stored_bias, stored, layer, console, where)
     shift = layer.output_shift
     if shift is None:
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)

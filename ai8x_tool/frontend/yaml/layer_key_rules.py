@@ -30,11 +30,6 @@ class DescribedLayer(NamedTuple):
         return self.fields.where()
 
 
-def constraint_processor_map(s: DescribedLayer) -> Finding | None:
-    """Every layer has a processor map: processors, one bit for each input channel."""
-    return None if s.layer.processors else Finding("no processors", "for example processors: 0x0000000000000007")
-
-
 def constraint_one_spelling(s: DescribedLayer) -> Finding | None:
     """A key that has several spellings is given once."""
     for group in ALIASES.values():
@@ -160,7 +155,7 @@ def caution_pool_stride(s: DescribedLayer) -> Finding | None:
 
 def caution_no_output_offset(s: DescribedLayer) -> Finding | None:
     """A layer without out_offset writes to offset 0."""
-    return Finding("no out_offset") if "out_offset" not in s.fields else None
+    return Finding("no out_offset") if "processors" in s.fields and "out_offset" not in s.fields else None
 
 
 def caution_channel_skip(s: DescribedLayer) -> Finding | None:
@@ -180,7 +175,6 @@ def hint_no_activation(s: DescribedLayer) -> Finding | None:
 
 
 LAYER_KEY_RULES = (
-    constraint_processor_map,
     constraint_one_spelling,
     constraint_operands_eltwise,
     constraint_operand_count,

@@ -46,7 +46,7 @@ def load_network(
     chosen = options or LoadOptions()
     parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
     if parsed.is_test:
-        parameters = load_test_parameters(parsed, *_test_files(parsed, chosen))
+        parameters = load_test_parameters(parsed, *array_files(parsed, chosen))
     elif checkpoint is None:
         raise Ai8xError("no checkpoint given", fix="add --checkpoint FILE with a quantized checkpoint")
     else:
@@ -54,8 +54,11 @@ def load_network(
     return resolve(parsed, parameters, input_shape, device, console, chosen.network)
 
 
-def _test_files(description: NetworkDescription, options: LoadOptions) -> tuple[Path, Path | None]:
-    """Return the files with weights and biases: the given ones, or those in tests/ that the description names."""
+def array_files(description: NetworkDescription, options: LoadOptions) -> tuple[Path, Path | None]:
+    """Return the files with weights and biases of a description that takes them from arrays.
+
+    They are the given ones, or those in tests/ that the description names.
+    """
     weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
     bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None
     return options.weight_input or weights, options.bias_input or bias

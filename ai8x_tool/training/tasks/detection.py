@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import named_fused_modules
+from ai8x_tool.readers.yaml_file import read_plain
 from ai8x_tool.resources import find_config
 from ai8x_tool.training.example_plots import displayable, plot_boxes
 from ai8x_tool.training.metrics import Measured, Meter, Score
@@ -38,10 +38,7 @@ class DetectionParameters:
 
 def read_parameters(path: Path) -> DetectionParameters:
     """Read a parameter file. Raises Ai8xError naming what is missing in it."""
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise Ai8xError(f"cannot be read: {' '.join(str(error).split())}", where=str(path)) from None
+    content = read_plain(path)
     values: dict[str, float] = {}
     for section, keys in _SECTIONS.items():
         entries = content.get(section) if isinstance(content, Mapping) else None

@@ -10,6 +10,7 @@ from torch.nn.functional import mse_loss
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import is_plain
 from ai8x_tool.model.build import build_model, check_architecture, load_weights
 from ai8x_tool.training.metrics import Measured, Meter, mean
 from ai8x_tool.training.tasks.base import BatchLoss, MetricFormat, Task, TaskContext
@@ -30,15 +31,16 @@ class Teacher:
         if checkpoint.is_quantized:
             fix = "use the checkpoint it was made from"
             raise Ai8xError("the checkpoint of a teacher must not be quantized", where=str(checkpoint.path), fix=fix)
-        model = build_model(
-            settings.kd_teacher,
-            context.entry,
-            device=settings.device,
-            use_bias=settings.use_bias,
-            round_avg=settings.avg_pool_rounding,
-            arguments=arguments,
-            measured_ranges=checkpoint.measured_ranges,
-        )
+        options: dict[str, Any] = {
+            "device": settings.device,
+            "use_bias": settings.use_bias,
+            "round_avg": settings.avg_pool_rounding,
+            "arguments": arguments,
+            "measured_ranges": checkpoint.measured_ranges,
+        }
+        model = build_model(settings.kd_teacher, context.entry, **options, convert=False)
+        if is_plain(model) and not checkpoint.state.keys() >= model.state_dict().keys():  # trained as a fused model
+            model = build_model(settings.kd_teacher, context.entry, **options)
         load_weights(model, checkpoint, context.console)
         self._model = model.to(context.device).eval().requires_grad_(False)
 

@@ -1,0 +1,136 @@
+"""Recognizing, from the tags of a tensor, how a layer would have to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.frontend.torch.steps import Reading, Shape, Step
+from ai8x_tool.frontend.torch.tags import NOTHING, SECOND
+
+Tags = npt.NDArray[np.int64]
+
+
+class ArrangementError(Exception):
+    """No layer can read data in this order; the text says why."""
+
+
+def one_sample(tags: Tags) -> Tags:
+    """Return the tags of one sample. Raises ArrangementError if the samples of the batch are mixed."""
+    same = len(tags) == 2 and np.array_equal(np.where(tags[0] == NOTHING, NOTHING, tags[0] + SECOND), tags[1])
+    if not same:
+        raise ArrangementError("the samples of a batch are mixed: the first dimension must stay the batch")
+    found: Tags = tags[0]
+    return found
+
+
+def arrange(tags: Tags, steps: Sequence[Step]) -> Reading:
+    """Return how `tags`, (features,), (channels, length) or (channels, rows, columns), are read from `steps`.
+
+    `steps` are sorted by their first tag. Raises ArrangementError where the accelerator has no such order.
+    """
+    if (tags == NOTHING).any():
+        raise ArrangementError("zeros are added outside of a convolution")
+    if tags.ndim == 1:
+        return _features(tags, steps)
+    if tags.ndim not in (2, 3):
+        raise ArrangementError(f"data of {tags.ndim} dimensions besides the batch")
+    return _image(tags if tags.ndim == 3 else tags[..., None], steps)
+
+
+def narrowed(tags: Tags, source: Step) -> tuple[Shape, int] | None:
+    """Return shape and first tag of the channels of `source` that `tags` are; None if they are something else."""
+    pixels = source.shape[1] * source.shape[2]
+    first, count = int(tags.flat[0]), tags.size // pixels
+    whole = count > 0 and tags.size % pixels == 0 and first % pixels == 0
+    if not whole or not np.array_equal(tags.ravel(), np.arange(first, first + tags.size)):
+        return None
+    within = source.first <= first and first + tags.size <= source.first + source.values
+    return ((count, *source.shape[1:]), first) if within else None
+
+
+def _source(tag: int, steps: Sequence[Step]) -> Step:
+    return steps[max(0, int(np.searchsorted([step.first for step in steps], tag, side="right")) - 1)]
+
+
+def _all_tags(step: Step) -> Tags:
+    return np.arange(step.first, step.first + step.values, dtype=np.int64).reshape(step.shape)
+
+
+def _features(tags: Tags, steps: Sequence[Step]) -> Reading:
+    """Read a vector: whole sources one after the other, pixel by pixel of each channel."""
+    sources: list[Step] = []
+    position = 0
+    while position < len(tags):
+        step = _source(int(tags[position]), steps)
+        part = tags[position : position + step.values]
+        if not np.array_equal(part, _all_tags(step).ravel()):
+            raise ArrangementError(_order_text(part, step))
+        sources.append(step)
+        position += step.values
+    sizes = {step.shape[1:] for step in sources}
+    if len(sizes) > 1:
+        raise ArrangementError("sources of different size are flattened together")
+    return Reading(tuple(sources), flatten=sizes != {(1, 1)})
+
+
+def _image(tags: Tags, steps: Sequence[Step]) -> Reading:
+    joined = _joined_pixels(tags, steps)
+    if joined is not None:
+        return joined
+    sources: list[Step] = []
+    ways: set[tuple[Any, Any]] = set()
+    channel = 0
+    while channel < len(tags):
+        step = _source(int(tags[channel].flat[0]), steps)
+        part = tags[channel : channel + step.shape[0]]
+        ways.add(_way(part, step))
+        sources.append(step)
+        channel += len(part)
+    if len(ways) > 1:
+        raise ArrangementError("parts of different size are joined along the channels")
+    in_size, crop = ways.pop()
+    return Reading(tuple(sources), in_size, crop)
+
+
+def _way(part: Tags, step: Step) -> tuple[Any, Any]:
+    """Return (in_size, crop) with which `part` is what `step` gives."""
+    every = _all_tags(step)
+    size = (int(part.shape[1]), int(part.shape[2]))
+    if part.size == every.size and np.array_equal(part.ravel(), every.ravel()):
+        if len(part) != step.shape[0]:
+            text = f"{'×'.join(map(str, step.shape))} values of {step.label} become {len(part)}×{size[0]}×{size[1]}"
+            raise ArrangementError(f"{text}: the number of channels changes")
+        return ((0, 0) if size == step.shape[1:] else size), (0, 0)
+    if len(part) == step.shape[0] and size[1] == step.shape[2] and size[0] < step.shape[1]:
+        before = int(part.flat[0] - step.first) // step.shape[2]
+        if 0 <= before <= step.shape[1] - size[0] and np.array_equal(part, every[:, before : before + size[0]]):
+            return size, (before, step.shape[1] - size[0] - before)
+    raise ArrangementError(_order_text(part, step))
+
+
+def _order_text(part: Tags, step: Step) -> str:
+    within = (part >= step.first) & (part < step.first + step.values)
+    if within.all() and part.size < step.values and np.array_equal(part.ravel(), np.unique(part)):
+        return f"only a part of {step.label} is used"
+    return f"values of {step.label} are in another order than channel, row, column"
+
+
+def _joined_pixels(tags: Tags, steps: Sequence[Step]) -> Reading | None:
+    """Return how sources of different size are read one after the other, pixel by pixel; None if they are not."""
+    first = tags[0].ravel()
+    sources: list[Step] = []
+    position = 0
+    while position < len(first):
+        step = _source(int(first[position]), steps)
+        sources.append(step)
+        position += step.shape[1] * step.shape[2]
+    if len({step.shape[1:] for step in sources}) == 1 or any(step.shape[0] != len(tags) for step in sources):
+        return None
+    expected = np.concatenate([_all_tags(step).reshape(len(tags), -1) for step in sources], axis=1)
+    if not np.array_equal(expected, tags.reshape(len(tags), -1)):
+        return None
+    return Reading(tuple(sources), (int(tags.shape[1]), int(tags.shape[2])))

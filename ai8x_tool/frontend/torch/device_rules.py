@@ -1,0 +1,113 @@
+"""What a device demands of a network wherever its layers are placed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS
+from ai8x_tool.network.layer import Layer
+from ai8x_tool.network.network import Network
+from ai8x_tool.rule import Finding
+
+_KERNEL_BITS = 72
+"""Bits of one word of kernel memory: a 3×3 kernel of 8-bit weights."""
+_QUADRANTS = 4
+
+
+class DeviceNetwork(NamedTuple):
+    """A network, and the device that is to run it."""
+
+    network: Network
+    device: Device
+
+    @property
+    def where(self) -> str:
+        """The network's name."""
+        return self.network.name
+
+
+class DeviceLayer(NamedTuple):
+    """A layer, and the device that is to run it."""
+
+    layer: Layer
+    device: Device
+
+    @property
+    def where(self) -> str:
+        """Where the layer is defined."""
+        return self.layer.where
+
+
+def constraint_depthwise_device(s: DeviceLayer) -> Finding | None:
+    """The device has depthwise convolutions."""
+    if not s.layer.depthwise or s.device.depthwise:
+        return None
+    return Finding(f"{s.layer.groups} groups on the {s.device.name}", "use groups=1, or --device MAX78002")
+
+
+def constraint_pooling_dilation_device(s: DeviceLayer) -> Finding | None:
+    """Pooling windows are dilated at most as far as the device can."""
+    dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
+    values = f"pool_dilation = {dilation}, the {s.device.name} has up to {limit}"
+    return Finding(values, "use less") if dilation > limit else None
+
+
+def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
+    """1D data of more channels than processors is padded only where the device can do it."""
+    wrong = s.layer.operator == "conv1d" and s.layer.pad[0] > 0 and s.layer.channels_in > PROCESSORS
+    if not wrong or s.device.padded_multi_pass_conv1d:
+        return None
+    return Finding(f"{s.layer.channels_in} channels on the {s.device.name}", "use padding=0")
+
+
+def constraint_channels_device(s: DeviceLayer) -> Finding | None:
+    """Layers read and give at most as many channels as the device has."""
+    most = max(s.layer.channels_in, s.layer.channels_out)
+    return Finding(f"{most} channels, at most {s.device.channels}") if most > s.device.channels else None
+
+
+def constraint_dimensions_device(s: DeviceLayer) -> Finding | None:
+    """Rows and columns of all data are at most as many as the device counts."""
+    most = max(*s.layer.in_size, *s.layer.out_size)
+    limit = s.device.dimension
+    return Finding(f"{most}, at most {limit}", "pool or fold the data") if most > limit else None
+
+
+def constraint_layers_device(s: DeviceNetwork) -> Finding | None:
+    """A network has at most as many layers as the device."""
+    count, limit = len(s.network.layers), s.device.layers
+    return Finding(f"{count} layers, the {s.device.name} has {limit}") if count > limit else None
+
+
+def constraint_weights_device(s: DeviceNetwork) -> Finding | None:
+    """All weights fit the kernel memory."""
+    bits = sum(_weight_bits(layer) for layer in s.network.layers if layer.has_weights and layer.shares is None)
+    have = sum(s.device.kernel_columns(processor) for processor in range(PROCESSORS)) * _KERNEL_BITS
+    if bits <= have:
+        return None
+    values = f"{bits // 8:,} bytes, the {s.device.name} has {have // 8:,}"
+    return Finding(values, "use fewer channels, or fewer weight bits in the QAT policy")
+
+
+def _weight_bits(layer: Layer) -> int:
+    outputs, inputs, rows, columns = layer.weight_shape
+    return outputs * inputs * rows * columns * abs(layer.bits)
+
+
+def constraint_biases_device(s: DeviceNetwork) -> Finding | None:
+    """All biases fit the bias memory."""
+    count = sum(layer.channels_out for layer in s.network.layers if layer.has_bias)
+    have = s.device.bias_size * _QUADRANTS
+    values = f"{count:,} values, the {s.device.name} holds {have:,}"
+    return Finding(values, "build layers without bias") if count > have else None
+
+
+DEVICE_LAYER_RULES = (
+    constraint_depthwise_device,
+    constraint_pooling_dilation_device,
+    constraint_padded_passes_device,
+    constraint_channels_device,
+    constraint_dimensions_device,
+)
+DEVICE_NETWORK_RULES = (constraint_layers_device, constraint_weights_device, constraint_biases_device)

@@ -1,0 +1,154 @@
+"""What differs between the network of a model and that of a description, before any values are compared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ai8x_tool.frontend.torch.expressions import Expression, joined, pooled, read, text
+from ai8x_tool.frontend.yaml.checkpoint_parameters import weight_module
+from ai8x_tool.network.layer import Layer, Pair
+from ai8x_tool.network.network import Network
+
+_Key = tuple[str, int]
+"""A module, and the number of its use from 1 on."""
+
+
+@dataclass(frozen=True)
+class _Side:
+    """The layers with weights of one network, by module and use, and what each layer reads and gives."""
+
+    network: Network
+    layers: dict[_Key, Layer]
+    inputs: dict[str, Expression]
+    values: dict[str, Expression]
+
+
+def structure_differences(model: Network, description: Network) -> list[str]:
+    """Return what `description` computes otherwise than `model`, a line for each difference; empty if nothing.
+
+    Layers are matched by the modules whose weights they use. Copies, and in which layer a pooling or an element-wise
+    operation is done, make no difference; nor does a description that ends before the model.
+    """
+    left, right = _side(model), _side(description)
+    differences = []
+    for key, theirs in right.layers.items():
+        ours = left.layers.get(key)
+        if ours is None:
+            differences.append(f"{theirs.where}: {_use(key)} is not in the model")
+            continue
+        places = f"{_name(key)} ({ours.source or 'model'}; {theirs.source or 'description'})"
+        differences += [f"{places}: {difference}" for difference in _layer_differences(ours, theirs)]
+        differences += [f"{places}: {d}" for d in _input_differences(left.inputs[ours.name], right.inputs[theirs.name])]
+    return differences or _output_differences(left, right)
+
+
+def _side(network: Network) -> _Side:
+    layers: dict[_Key, Layer] = {}
+    inputs: dict[str, Expression] = {}
+    values: dict[str, Expression] = {}
+    used: Counter[str] = Counter()
+    for name in network.evaluation_order():
+        layer = network[name]
+        inputs[name] = read(layer, values)
+        if _is_copy(layer):
+            values[name] = inputs[name]
+            continue
+        module = _module(layer)
+        used[module] += 1
+        layers[module, used[module]] = layer
+        values[name] = (f"{module} (use {used[module]})" if used[module] > 1 else module,)
+    return _Side(network, layers, inputs, values)
+
+
+def _module(layer: Layer) -> str:
+    return weight_module(layer.parameters.key) if layer.parameters is not None else layer.shares or layer.name
+
+
+def _is_copy(layer: Layer) -> bool:
+    """Tell whether a layer gives what it reads: none without operator, bypassed kernels, or an identity's weights."""
+    if not layer.has_weights:
+        return True
+    found = layer.parameters
+    if found is None or layer.activation != "none" or layer.kernel != (1, 1) or layer.flatten or layer.depthwise:
+        return False
+    square = found.weights[:, :, 0, 0]
+    if layer.channels_in != layer.channels_out or layer.bias is not None or layer.output_width != 8:
+        return False
+    factor = int(square[0, 0])
+    return factor * 2.0**layer.shift == 128 and bool((square == factor * np.eye(len(square))).all())
+
+
+def _name(key: _Key) -> str:
+    return key[0] if key[1] == 1 else f"{key[0]}, use {key[1]}"
+
+
+def _use(key: _Key) -> str:
+    return f"module {key[0]!r}" if key[1] == 1 else f"use {key[1]} of module {key[0]!r}"
+
+
+def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
+    """Yield what differs in the operator itself."""
+    aspects = {
+        "operator": (_operator(ours), _operator(theirs)),
+        "activation": (_activation(ours), _activation(theirs)),
+        "output width": (f"{ours.output_width} bits", f"{theirs.output_width} bits"),
+        "kernel": (_size(ours.kernel), _size(theirs.kernel)),
+        "padding": (_size(ours.pad), _size(theirs.pad)),
+        "dilation": (_size(ours.dilation), _size(theirs.dilation)),
+        "groups": (str(ours.groups), str(theirs.groups)),
+        "output padding": (_size(ours.output_pad), _size(theirs.output_pad)),
+        "flatten": (_yes(ours.flat_pixels > 1), _yes(theirs.flat_pixels > 1)),
+        "bias": (_yes(_biased(ours)), _yes(_biased(theirs))),
+    }
+    if ours.parameters is not None and theirs.parameters is not None:
+        aspects["weight bits"] = (str(abs(ours.bits)), str(abs(theirs.bits)))
+    for aspect, (have, want) in aspects.items():
+        if have != want:
+            yield f"{aspect}: {have} in the model, {want} in the description"
+
+
+def _operator(layer: Layer) -> str:
+    """Return the operator; a linear layer and a 1×1 convolution of one pixel are the same."""
+    one_pixel = layer.operator in ("conv2d", "linear") and layer.kernel == (1, 1) and layer.pooled_size == (1, 1)
+    return "linear" if one_pixel or layer.operator == "linear" else layer.operator
+
+
+def _activation(layer: Layer) -> str:
+    return {"none": "none", "relu": "ReLU", "abs": "Abs"}[layer.activation]
+
+
+def _biased(layer: Layer) -> bool:
+    return layer.use_bias if layer.parameters is None else layer.parameters.bias is not None
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _size(size: Pair) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def _input_differences(ours: Expression, theirs: Expression) -> Iterator[str]:
+    """Yield what differs in what a layer reads: the pooling alone, or the sources."""
+    if ours == theirs:
+        return
+    mine, my_pooling = pooled(ours)
+    other, other_pooling = pooled(theirs)
+    if mine == other:
+        yield f"pooling: {my_pooling or 'none'} in the model, {other_pooling or 'none'} in the description"
+    else:
+        yield f"input: {text(ours)} in the model, {text(theirs)} in the description"
+
+
+def _output_differences(left: _Side, right: _Side) -> list[str]:
+    """Return what is done behind the last layers, where both networks end in the same ones."""
+    ends = [joined([side.values[layer.name] for layer in side.network.outputs()]) for side in (left, right)]
+    bases = [sorted(text(pooled((part,))[0]) for part in end) for end in ends]
+    if bases[0] != bases[1] or sorted(map(repr, ends[0])) == sorted(map(repr, ends[1])):
+        return []
+    return [f"output: {text(ends[0])} in the model, {text(ends[1])} in the description"]

@@ -1,0 +1,186 @@
+"""Values that must lie at processors in a fixed relation: what one reads together, and what stays where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
+from ai8x_tool.network.network import Network
+from ai8x_tool.network.sizes import passes, processors_per_pass
+
+_PROCESSORS = 64
+_LANES = 4
+
+
+class Related:
+    """Union-find with distances: each member lies at its class's start plus a fixed offset."""
+
+    def __init__(self) -> None:
+        self._parent: dict[Hashable, tuple[Hashable, int]] = {}
+
+    def find(self, member: Hashable) -> tuple[Hashable, int]:
+        """Return the class's representative, and the distance from it."""
+        parent, distance = self._parent.setdefault(member, (member, 0))
+        if parent == member:
+            return member, 0
+        root, further = self.find(parent)
+        self._parent[member] = (root, distance + further)
+        return root, distance + further
+
+    def join(self, one: Hashable, other: Hashable, distance: int) -> bool:
+        """Let `other` lie `distance` after `one`; False if that contradicts what is known."""
+        first, before = self.find(one)
+        second, behind = self.find(other)
+        if first == second:
+            return behind - before == distance
+        self._parent[second] = (first, before + distance - behind)
+        return True
+
+    def members(self) -> dict[Hashable, dict[Hashable, int]]:
+        """Return all classes: by representative, each member's offset from the smallest one."""
+        found: dict[Hashable, dict[Hashable, int]] = {}
+        for member in list(self._parent):
+            root, distance = self.find(member)
+            found.setdefault(root, {})[member] = distance
+        return {root: {m: d - min(group.values()) for m, d in group.items()} for root, group in found.items()}
+
+
+def value_channels(network: Network, source: Source) -> int:
+    """Return the channels of a value, per operand for the network's input."""
+    if source is INPUT:
+        start = next(layer for layer in network.layers if INPUT in layer.inputs)
+        return network.input_shape[0] // (start.operands if start.inputs == (INPUT,) else 1)
+    if source is BUFFER:
+        return network.buffer.channels if network.buffer is not None else 0
+    return network[str(source)].channels_out
+
+
+def value_width(network: Network, source: Source) -> int:
+    """Return how many processors hold a value."""
+    return processors_per_pass(value_channels(network, source))
+
+
+@dataclass(frozen=True)
+class ProcessorClass:
+    """Values whose processor maps are tied together: by value, the distance from the class's first processor.
+
+    `pattern` are the positions of an input's channels that do not lie side by side; empty for other classes.
+    """
+
+    offsets: dict[Source, int]
+    extent: int
+    pattern: tuple[int, ...] = ()
+
+    def map_of(self, network: Network, source: Source, start: int) -> int:
+        """Return the processor map of a value if the class starts at processor `start`."""
+        if self.pattern:
+            return sum(1 << start + position for position in self.pattern)
+        return (1 << value_width(network, source)) - 1 << start + self.offsets[source]
+
+    def positions(self, network: Network, layer: Layer) -> tuple[int, ...]:
+        """Return the processors of a layer that reads values of the class, counted from the class's start."""
+        if self.pattern:
+            return self.pattern
+        first = min(self.offsets[source] for source in layer.inputs)
+        return tuple(range(first, first + processors_per_pass(layer.channels_in)))
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How a layer's inputs lie beside each other: by input, processors and words from the first one's place.
+
+    `gap` are the words left free after each word of an input for the others.
+    """
+
+    processors: tuple[int, ...] = (0,)
+    words: tuple[int, ...] = (0,)
+    gap: int = 0
+    interleaved: bool = field(default=False)
+
+
+def joining(network: Network, layer: Layer) -> Joining:
+    """Return how the inputs of `layer` must lie. Raises Ai8xError if the accelerator cannot read them together."""
+    count = len(layer.inputs)
+    if count == 1:
+        return Joining()
+    if layer.eltwise and count == layer.operands:
+        return Joining((0,) * count, tuple(range(count)), count - 1, interleaved=True)
+    channels = [value_channels(network, source) for source in layer.inputs]
+    sizes = [_size(network, source) for source in layer.inputs]
+    if len(set(sizes)) > 1:
+        before = [sum(h * w for h, w in sizes[:i]) * passes(channels[0]) for i in range(count)]
+        return Joining((0,) * count, tuple(before))
+    if layer.eltwise:
+        raise Ai8xError("operands that are joined of several values cannot be placed", where=layer.where)
+    return _side_by_side(layer, channels) if sum(channels) <= _PROCESSORS else _by_passes(layer, channels)
+
+
+def _size(network: Network, source: Source) -> tuple[int, int]:
+    if source is INPUT:
+        return network.input_shape[1], network.input_shape[2]
+    if source is BUFFER:
+        assert network.buffer is not None
+        return network.buffer.size
+    return network[str(source)].out_size
+
+
+def _side_by_side(layer: Layer, channels: list[int]) -> Joining:
+    if any(count % _LANES for count in channels[:-1]):
+        raise Ai8xError(
+            f"values that are joined side by side must have a multiple of 4 channels, not {channels}", where=layer.where
+        )
+    before = tuple(sum(channels[:i]) for i in range(len(channels)))
+    return Joining(before, (0,) * len(channels))
+
+
+def _by_passes(layer: Layer, channels: list[int]) -> Joining:
+    """Values of more than 64 channels together are passes, or equal parts of a pass."""
+    total, rounds = sum(channels), passes(sum(channels))
+    width = processors_per_pass(total)
+    first = 0
+    places, words = [], []
+    for count in channels:
+        slot, lane = divmod(first, width)
+        if lane + count > width or lane % _LANES or passes(count) > 1:
+            raise Ai8xError(
+                f"{' + '.join(map(str, channels))} channels cannot be joined: {rounds} passes of {width} processors "
+                f"would divide a value",
+                where=layer.where,
+                fix="use channel counts that fill whole passes",
+            )
+        places.append(lane)
+        words.append(slot)
+        first += count
+    return Joining(tuple(places), tuple(words), rounds - 1, interleaved=True)
+
+
+def processor_classes(network: Network) -> list[ProcessorClass]:
+    """Return the classes of all values. Raises Ai8xError where values would have to be in two places at once."""
+    related = Related()
+    related.find(INPUT)
+    for layer in network.layers:
+        places = joining(network, layer).processors
+        first = layer.inputs[0]
+        for source, distance in zip(layer.inputs, places, strict=True):
+            if not related.join(first, source, distance - places[0]):
+                raise Ai8xError("its inputs would have to lie at two places at once", where=layer.where)
+        related.find(layer.name)
+        if layer.buffer_insert and not related.join(BUFFER, layer.name, 0):
+            raise Ai8xError("the layer cannot write into the rolling buffer", where=layer.where)
+        if stays(layer) and not related.join(first, layer.name, -places[0]):
+            raise Ai8xError("its inputs would have to lie at two places at once", where=layer.where)
+    classes = []
+    for group in related.members().values():
+        offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}
+        extent = max(offset + value_width(network, source) for source, offset in offsets.items())
+        if extent > _PROCESSORS:
+            raise Ai8xError(f"{network.name}: values that are tied together need {extent} processors, 64 exist")
+        classes.append(ProcessorClass(offsets, extent))
+    return classes
+
+
+def stays(layer: Layer) -> bool:
+    """Return whether a layer's output stays at the processors of its input."""
+    return not layer.is_convolution or layer.depthwise

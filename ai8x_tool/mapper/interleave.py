@@ -1,0 +1,113 @@
+"""Which values are written between each other, and which copies that takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from ai8x_tool.device import Device
+from ai8x_tool.mapper.classes import joining
+from ai8x_tool.network.layer import Layer, Source
+from ai8x_tool.network.network import Network, build_network
+from ai8x_tool.network.sizes import passes
+
+
+@dataclass(frozen=True)
+class Interleaved:
+    """A network in which every joined value has one place: copies are inserted where it would need two.
+
+    `gaps` are the words left free after each word of a value, by value; values without entry have none.
+    """
+
+    network: Network
+    gaps: dict[Source, int]
+    copies: tuple[str, ...]
+
+    def read_gap(self, layer: Layer) -> int:
+        """Return the gap with which `layer` must read its input."""
+        return 0 if joining(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
+
+
+def interleave(network: Network, device: Device, streamed: frozenset[str] = frozenset()) -> Interleaved:
+    """Return `network` with as few copies as its joined values need, each as late as possible.
+
+    `streamed` are layers whose output, if another layer streams after them, is not in data memory.
+    """
+    users = {source: network.readers(source) for source in _sources(network)}
+    chosen: dict[Source, tuple[Source, ...]] = {}
+    for source, readers in users.items():
+        groups = [reader.inputs for reader in readers if joining(network, reader).interleaved]
+        plain = [reader for reader in readers if not joining(network, reader).interleaved]
+        if not groups or not isinstance(source, str) or source in streamed:
+            continue
+        # A copy for another group, or another place in this one, reads the gaps, too.
+        copied = len(set(groups)) > 1 or any(group.count(source) > 1 for group in groups)
+        if copied and not (device.read_gap and passes(network[source].channels_out) == 1):
+            continue
+        if all(_reads_gaps(device, reader) for reader in plain):
+            chosen[source] = Counter(groups).most_common(1)[0][0]
+    copies: list[tuple[str, str, int]] = []
+    for layer in network.layers:
+        if not joining(network, layer).interleaved:
+            continue
+        seen: set[Source] = set()
+        for position, source in enumerate(layer.inputs):
+            if chosen.get(source) != layer.inputs or source in seen:
+                copies.append((layer.name, f"{layer.name}_operand{position}", position))
+            seen.add(source)
+    inserted = insert_copies(network, copies)
+    gaps: dict[Source, int] = {}
+    for layer in inserted.layers:
+        joined = joining(inserted, layer)
+        if joined.interleaved:
+            gaps |= dict.fromkeys(layer.inputs, joined.gap)
+    return Interleaved(inserted, gaps, tuple(name for _, name, _ in copies))
+
+
+def _sources(network: Network) -> list[Source]:
+    return list(dict.fromkeys(source for layer in network.layers for source in layer.inputs))
+
+
+def _reads_gaps(device: Device, reader: Layer) -> bool:
+    """Return whether a layer can read a value with gaps: alone, in one pass."""
+    return device.read_gap and len(reader.inputs) == 1 and reader.operands == 1 and passes(reader.channels_in) == 1
+
+
+def insert_copies(network: Network, copies: list[tuple[str, str, int]]) -> Network:
+    """Return `network` with copies of inputs of layers: (layer, name of the copy, position among the inputs)."""
+    if not copies:
+        return network
+    names = distinct_names(network)
+    layers: list[Layer] = []
+    for layer in network.layers:
+        inputs = [names.get(source, source) if isinstance(source, str) else source for source in layer.inputs]
+        for reader, name, position in copies:
+            if reader == layer.name:
+                fresh = _unused(name.replace(reader, names[reader], 1), names)
+                layers.append(Layer(fresh, (inputs[position],), "none", source=layer.source))
+                inputs[position] = fresh
+        shares = None if layer.shares is None else names[layer.shares]
+        layers.append(replace(layer, name=names[layer.name], inputs=tuple(inputs), shares=shares))
+    return listed(network, layers)
+
+
+def distinct_names(network: Network) -> dict[str, str]:
+    """Return a name for each layer that does not depend on its number."""
+    taken = {layer.name.lower() for layer in network.layers if layer.is_named}
+    names = {}
+    for layer in network.layers:
+        names[layer.name] = layer.name if layer.is_named else _unused(f"layer{layer.index}", taken)
+    return names
+
+
+def _unused(name: str, taken: dict[str, str] | set[str]) -> str:
+    used = {entry.lower() for entry in (taken.values() if isinstance(taken, dict) else taken)}
+    while name.lower() in used:
+        name += "_"
+    return name
+
+
+def listed(network: Network, layers: list[Layer]) -> Network:
+    """Return a network of `layers` in this order; everything else is that of `network`."""
+    numbered = [replace(layer, index=index) for index, layer in enumerate(layers)]
+    return build_network(network.name, network.input_shape, numbered, buffer=network.buffer, has_bias=network.has_bias)

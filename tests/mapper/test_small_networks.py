@@ -1,0 +1,115 @@
+"""Placements that are found for small networks: no rule objects, and the program computes what the engine does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.engine import run
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.lowering import lower, lower_sample
+from ai8x_tool.mapper import UnmappableError, map_automatically
+from ai8x_tool.mapper.paths import InputPath
+from ai8x_tool.mapping import map_network, violations
+from ai8x_tool.network import INPUT, Layer, Parameters, build_network
+from ai8x_tool.synthesis.hardware_check import check_program
+
+DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
+
+
+def weights(*shape):
+    generator = np.random.default_rng(shape)
+    return Parameters("w", generator.integers(-128, 128, shape), None, 8, -2)
+
+
+def conv(name, inputs, outputs, channels, size=3, **keys):
+    """Return a convolution from `channels` to `outputs` channels."""
+    kernel = {"kernel": (size, size), "pad": (size // 2, size // 2), "activation": "relu"}
+    return Layer(name, inputs, "conv2d", parameters=weights(outputs, channels, size, size), **{**kernel, **keys})
+
+
+def add(name, *inputs):
+    return Layer(name, inputs, "none", eltwise="add", operands=len(inputs))
+
+
+def network(*layers, shape=(3, 16, 16)):
+    return build_network("small", shape, list(layers))
+
+
+def verified(found, device):
+    """Assert that a placement is right, and return the number of copies."""
+    assert violations(found.network, found.placement, device, found.options) == []
+    program = lower(map_network(found.network, found.placement, device, found.options))
+    sample = np.random.default_rng(3).integers(-128, 128, found.network.input_shape)
+    tensors = run(found.network, sample[None])
+    assert check_program(program, lower_sample(program, sample, tensors), tensors).equal
+    return len(found.copies)
+
+
+CHAIN = [conv("a", (INPUT,), 8, 3), conv("b", ("a",), 16, 8, pool=(2, 2), pool_stride=(2, 2))]
+RESIDUAL = [*CHAIN[:1], conv("b", ("a",), 8, 8), add("sum", "a", "b"), conv("c", ("sum",), 4, 8)]
+BRANCHES = [*CHAIN[:1], conv("b", ("a",), 8, 8), conv("c", ("a",), 8, 8), add("sum", "b", "c")]
+JOINED = [*CHAIN[:1], conv("b", ("a",), 12, 8), conv("c", ("a",), 8, 8), conv("d", ("b", "c"), 4, 20)]
+PASSES = [conv("a", (INPUT,), 64, 3), conv("b", (INPUT,), 64, 3), conv("c", ("a", "b"), 8, 128)]
+TWICE = [*CHAIN[:1], add("double", "a", "a")]
+THREE = [*CHAIN[:1], *(conv(n, ("a",), 8, 8) for n in "bcd"), add("sum", "b", "c", "d")]
+
+
+@DEVICES
+@pytest.mark.parametrize(
+    ("layers", "copies"),
+    [
+        (CHAIN, (0, 0)),
+        (RESIDUAL, (1, 0)),  # the MAX78002 can leave gaps out when it reads
+        (BRANCHES, (0, 0)),
+        (JOINED, (0, 0)),
+        (PASSES, (0, 0)),
+        (TWICE, (2, 1)),
+        (THREE, (0, 0)),
+    ],
+    ids=["chain", "residual", "branches", "joined", "passes", "twice", "three operands"],
+)
+def test_network(device, layers, copies):
+    found = map_automatically(network(*layers), device)
+    assert verified(found, device) == copies[device is MAX78002]
+
+
+@DEVICES
+def test_the_result_is_the_same_each_time(device):
+    first, second = (map_automatically(network(*RESIDUAL), device) for _ in range(2))
+    assert (first.network, first.placement) == (second.network, second.placement)
+
+
+@DEVICES
+def test_memory_that_is_just_enough(device):
+    """The peak is proven where it is the bound; a memory of that size suffices, four bytes less do not."""
+    found = map_automatically(network(*RESIDUAL), device)
+    assert found.peak == found.peak_bound
+    path = InputPath()
+    exact = replace(device, instance_size=found.peak)
+    assert verified(map_automatically(network(*RESIDUAL), exact, path=path), exact) == len(found.copies)
+    with pytest.raises(UnmappableError, match="data memory"):
+        map_automatically(network(*RESIDUAL), replace(device, instance_size=found.peak - 4), path=path)
+
+
+def test_input_that_streams_because_it_does_not_fit():
+    layers = [conv("a", (INPUT,), 8, 3), conv("b", ("a",), 8, 8, pool=(4, 4), pool_stride=(4, 4))]
+    found = map_automatically(network(*layers, shape=(3, 120, 120)), MAX78000)
+    assert found.path.fifo
+    assert found.path.streams == 2
+    verified(found, MAX78000)
+
+
+def test_kernels_that_do_not_fit():
+    layers = [conv("a", (INPUT,), 1024, 3), conv("b", ("a",), 1024, 1024)]
+    with pytest.raises(Ai8xError, match="kernel memory exhausted"):
+        map_automatically(network(*layers, shape=(3, 4, 4)), MAX78000)
+
+
+def test_values_that_cannot_be_joined():
+    layers = [conv("a", (INPUT,), 6, 3), conv("b", (INPUT,), 8, 3), conv("c", ("a", "b"), 4, 14)]
+    with pytest.raises(Ai8xError, match="a multiple of 4 channels"):
+        map_automatically(network(*layers), MAX78000)
