@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import Phase, given, seed, settings
 
 from ai8x_tool.errors import Ai8xError
@@ -152,6 +153,7 @@ def noticed(net):
     return not check.equal or bool(check.problems)
 
 
+@pytest.mark.slow
 def test_moved_placements():
     """A layer that finds other data than it should, with the same results for every sample, goes unnoticed."""
     counts = run_examples(moved_placements(), judge)
@@ -161,6 +163,7 @@ def test_moved_placements():
     assert counts["layers: note"]
 
 
+@pytest.mark.slow
 def test_legal_placements():
     counts = run_examples(legal_networks().map(lively), judge)
     assert counts["conflicts"] == 0
