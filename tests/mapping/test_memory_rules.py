@@ -70,9 +70,11 @@ CASES = {
         )
     ],
     "constraint_calcx4_memory": [
-        stores(0, 0xF, (4, 1, 3, 3), "ordinary kernel memory", flags={"calcx4": True}, reserved=np.arange(5120) < 4100)
+        stores(0, 0xF, (4, 1, 3, 3), "ordinary kernel memory", flags={"calcx4": True}, reserved=(1 << 4100) - 1)
     ],
-    "constraint_kernel_conflict": [stores(1, 0xF, (4, 1, 3, 3), "kernels of layer 0", flags={}, owner=0)],
+    "constraint_kernel_conflict": [
+        stores(1, 0xF, (4, 1, 3, 3), "kernels of layer 0", flags={}, stored=(1 << 5120) - 1)
+    ],
     "constraint_bias_memory": [
         maps(
             [conv(bias_group=0), point(ALL, bias_group=0, output_processors=ALL)],
