@@ -241,7 +241,7 @@ def _final_scales(program: Program) -> str:
 
 
 def _softmax(program: Program, options: ProjectOptions, placed: list[Placement]) -> dict[str, Any]:
-    """Return what softmax of the final layer's outputs needs. spec: qatv2, section 7.4, U5."""
+    """Return what softmax of the final layer's outputs needs."""
     final = program.mapping.final.layer
     own = next((p for p in placed if p.region == layer_region(program.mapping.final)), placed[0])
     if options.softmax and not options.unload:

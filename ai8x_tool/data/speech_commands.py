@@ -106,11 +106,16 @@ def read_wav(path: Path) -> NDArray[np.float32]:
     try:
         with wave.open(str(path), "rb") as file:
             layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            frames = file.readframes(file.getnframes())
-    except (OSError, EOFError, wave.Error) as error:
-        raise Ai8xError(f"cannot read the WAV file: {error}", where=str(path), fix="get the file again") from error
+            count = file.getnframes()
+            frames = file.readframes(count)
+    except (OSError, EOFError, RuntimeError, wave.Error) as error:
+        reason = str(error) or "its chunks have wrong sizes"
+        raise Ai8xError(f"cannot read the WAV file: {reason}", where=str(path), fix="get the file again") from error
     if layout != (1, 2, SAMPLE_RATE) or not frames or len(frames) % 2:
         raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
+    if len(frames) != 2 * count:
+        text = f"the WAV file is cut off: {len(frames) // 2} of {count} samples are there"
+        raise Ai8xError(text, where=str(path), fix="get the file again")
     samples: NDArray[np.float32] = np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
     return samples
 

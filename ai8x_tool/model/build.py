@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ai8x_tool.checkpoint import Checkpoint
+from ai8x_tool.checkpoint import Checkpoint, repair_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
@@ -78,9 +78,16 @@ def _tell(table: Sequence[Replacement], console: Console) -> None:
         console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
 
 
-def has_biases(checkpoint: Checkpoint) -> bool:
-    """Return whether any layer of the checkpoint has a bias."""
-    return any(key.endswith(".op.bias") for key in checkpoint.state)
+def build_for_checkpoint(
+    name: str, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
+) -> nn.Module:
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without."""
+    plain = build_model(name, entry, console=console, **options)
+    known = set(plain.state_dict())
+    stored = repair_checkpoint(checkpoint, console, known=known).state
+    if options.get("use_bias") or all(key in known for key in stored if key.endswith(".op.bias")):
+        return plain
+    return build_model(name, entry, console=console, **(options | {"use_bias": True}))
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, complete: bool = False) -> None:

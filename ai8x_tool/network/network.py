@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Pair, Parameters, Source
 from ai8x_tool.network.rules import (
     LAYER_RULES,
     NAME_RULES,
+    NUMBER_RULES,
     SIZE_RULES,
     SOURCE_RULES,
+    VALUE_RULES,
     WEIGHT_RULES,
     NamedLayer,
+    NumberedLayers,
     SourcedLayer,
     WeightedLayer,
 )
@@ -103,6 +106,11 @@ def build_network(
         listed = sorted(layers, key=lambda layer: layer.index)
     else:
         listed = [replace(layer, index=index) for index, layer in enumerate(layers)]
+    for number_rule in NUMBER_RULES:
+        require(number_rule, NumberedLayers(name, tuple(listed), input_shape))
+    for value_rule in VALUE_RULES:
+        for layer in listed:
+            require(value_rule, layer)
     done: dict[str, Layer] = {}
     for layer in _ordered(listed, buffer):
         done[layer.name] = _derived(layer, done, input_shape, buffer)
@@ -131,7 +139,7 @@ def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
     while waiting:
         ready = next((layer for layer in waiting if done.issuperset(layer.inputs)), None)
         if ready is None:
-            require(NAME_RULES[2], NamedLayer(waiting[0], names, {x for x in done if isinstance(x, str)}))
+            require(NAME_RULES[2], NamedLayer(_in_cycle(waiting), names, {x for x in done if isinstance(x, str)}))
             raise AssertionError("a cycle has a layer that waits")
         waiting.remove(ready)
         ordered.append(ready)
@@ -139,12 +147,23 @@ def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
     return ordered
 
 
+def _in_cycle(waiting: list[Layer]) -> Layer:
+    """Return a layer that reads itself through others; each of `waiting` reads another of them."""
+    by_name = {layer.name: layer for layer in waiting}
+    layer, seen = waiting[0], set[str]()
+    while layer.name not in seen:
+        seen.add(layer.name)
+        layer = by_name[next(str(source) for source in layer.inputs if source in by_name)]
+    return layer
+
+
 def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: Buffer | None) -> Layer:
     """Return `layer` with channels and sizes; `done` are the layers that it may read."""
     channels, sizes = zip(*(_source(source, done, input_shape, buffer) for source in layer.inputs), strict=True)
     labels = tuple(_label(source, done) for source in layer.inputs)
+    sourced = SourcedLayer(layer, channels, sizes, labels)
     for source_rule in SOURCE_RULES:
-        require(source_rule, SourcedLayer(layer, channels, sizes, labels))
+        require(source_rule, sourced)
     size = sizes[0] if layer.in_size == (0, 0) else layer.in_size
     if layer.operator == "none" and size[1] == 1:
         layer = replace(layer, pool=(layer.pool[0], 1), pool_dilation=(layer.pool_dilation[0], 1))
@@ -152,7 +171,7 @@ def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: B
     layer = replace(layer, in_size=size, pooled_size=pooled, out_size=output_size(layer, pooled))
     for size_rule in SIZE_RULES:
         require(size_rule, layer)
-    offered = layer.channels_in or _offered(layer, channels)
+    offered = layer.channels_in or _offered(sourced, size)
     parameters = layer.parameters
     if parameters is None:
         bits = layer.bits or (8 if layer.has_weights else 0)
@@ -185,9 +204,8 @@ def _label(source: Source, done: dict[str, Layer]) -> str:
     return "the rolling buffer" if source is BUFFER else done[str(source)].label
 
 
-def _offered(layer: Layer, channels: Iterable[int]) -> int:
-    """Return how many channels the inputs give the layer, per operand."""
-    counts = list(channels)
-    if layer.inputs == (INPUT,):
-        return counts[0] // layer.operands
-    return counts[0] if layer.eltwise else sum(counts)
+def _offered(sourced: SourcedLayer, size: Pair) -> int:
+    """Return how many channels of `size` the inputs give the layer, per operand."""
+    if BUFFER in sourced.layer.inputs:
+        return sourced.channels[0]
+    return sourced.values // (size[0] * size[1] * sourced.layer.operands)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.rule import Finding
 
+_MAX_OPERANDS = 16
+
 
 class NamedLayer(NamedTuple):
     """A layer with the names that its references may use (`names`) and those of the layers before it (`before`)."""
@@ -23,6 +25,19 @@ class NamedLayer(NamedTuple):
         return self.layer.where
 
 
+class NumberedLayers(NamedTuple):
+    """All layers of a network, by index, and the shape of its input."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    input_shape: tuple[int, int, int]
+
+    @property
+    def where(self) -> str:
+        """The network."""
+        return self.name
+
+
 class SourcedLayer(NamedTuple):
     """A layer with the channels and size of each of its inputs."""
 
@@ -35,6 +50,13 @@ class SourcedLayer(NamedTuple):
     def where(self) -> str:
         """Where the layer is defined."""
         return self.layer.where
+
+    @property
+    def values(self) -> int:
+        """Values of all inputs, without rows that are cut off."""
+        cut = sum(self.layer.in_crop)
+        parts = zip(self.channels, self.sizes, strict=True)
+        return sum(count * max(0, rows - cut) * columns for count, (rows, columns) in parts)
 
 
 class WeightedLayer(NamedTuple):
@@ -72,16 +94,64 @@ def _known(source: Source, s: NamedLayer) -> bool:
     return source is INPUT or source in s.names
 
 
+def constraint_numbers(s: NumberedLayers) -> Finding | None:
+    """The layers of a network, at least one, are numbered one after the other."""
+    numbers = [layer.index for layer in s.layers]
+    if numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
+        return None
+    return Finding(f"the numbers are {numbers}" if numbers else "there are no layers")
+
+
+def constraint_input_shape(s: NumberedLayers) -> Finding | None:
+    """The input of a network has at least one channel, row and column."""
+    shape = s.input_shape
+    return Finding("it is " + "×".join(map(str, shape))) if min(shape) < 1 else None
+
+
+def constraint_positive(s: Layer) -> Finding | None:
+    """Kernels, strides, dilations, pooling windows and groups are at least 1, pads at least 0."""
+    given: dict[str, Pair] = {
+        **{key: getattr(s, key) for key in ("kernel", "stride", "dilation", "pool", "pool_stride", "pool_dilation")},
+        "groups": (s.groups, s.groups),
+        "pad": (s.pad[0] + 1, s.pad[1] + 1),
+        "in_crop": (s.in_crop[0] + 1, s.in_crop[1] + 1),
+    }
+    wrong = [key for key, values in given.items() if min(values) < 1]
+    return Finding(f"{wrong[0]} = {getattr(s, wrong[0])}") if wrong else None
+
+
+def constraint_operands(s: Layer) -> Finding | None:
+    """A layer has 2 … 16 operands if it is element-wise, and one otherwise."""
+    right = 2 <= s.operands <= _MAX_OPERANDS if s.eltwise else s.operands == 1
+    return None if right else Finding(f"eltwise = {s.eltwise}, operands = {s.operands}")
+
+
+def constraint_weights(s: Layer) -> Finding | None:
+    """Weights are those of an operator that multiplies: (outputs, inputs, rows, columns) of its kernel."""
+    if s.parameters is None:
+        return None
+    shape = s.parameters.weights.shape
+    if not s.has_weights:
+        return Finding("a layer without kernels has weights")
+    if len(shape) == 4 and shape[2:] == s.kernel and min(shape) > 0:
+        return None
+    return Finding(f"the weights are {'×'.join(map(str, shape))}, the kernel is {size_text(s.kernel)}")
+
+
 def constraint_sources_exist(s: NamedLayer) -> Finding | None:
     """A layer reads the network's input, the rolling buffer, or another layer of the network."""
     if not s.layer.inputs:
         return Finding("the layer has no inputs")
     missing = [source for source in s.layer.inputs if not _known(source, s)]
-    return Finding(f"there is no layer {missing[0]!r}") if missing else None
+    if not missing:
+        return None
+    return Finding("there is no rolling buffer" if missing[0] is BUFFER else f"there is no layer {missing[0]!r}")
 
 
 def constraint_unique_name(s: NamedLayer) -> Finding | None:
     """Each layer has a name of its own, in any case."""
+    if not s.layer.name:
+        return Finding("the name is empty")
     taken = {name.lower() for name in s.before}
     return Finding(f"{s.layer.name!r} is used already", "rename it") if s.layer.name.lower() in taken else None
 
@@ -136,6 +206,24 @@ def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
     return Finding(f"in_dim needs {wanted} pixels per channel, the sources have {total} ({sizes})")
 
 
+def constraint_source_values(s: SourcedLayer) -> Finding | None:
+    """Operands, in_channels and in_dim account for every value of the sources."""
+    layer = s.layer
+    if BUFFER in layer.inputs:
+        return None
+    size = s.sizes[0] if layer.in_size == (0, 0) else layer.in_size
+    pixels = size[0] * size[1] * layer.operands
+    if s.values % pixels == 0 and layer.channels_in in (0, s.values // pixels):
+        return None
+    have = " and ".join(
+        f"{label} gives {count}×{size_text(shape)}"
+        for label, count, shape in zip(s.labels, s.channels, s.sizes, strict=True)
+    )
+    wanted = f"{layer.channels_in or 'any number of'} channels of {size_text(size)} pixels"
+    operands = f"{layer.operands} operands with " if layer.operands > 1 else ""
+    return Finding(f"{operands}{wanted} are expected, {have}", "check in_dim, in_channels and in_sequences")
+
+
 def constraint_pooled_size(s: Layer) -> Finding | None:
     """A pooling window is not larger than the data."""
     if min(s.pooled_size) > 0:
@@ -172,7 +260,7 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
     if s.layer.inputs == (INPUT,) and s.layer.channels_in == 0:
         rows_columns = size_text(s.layer.in_size)
         have, want = (f"{count * s.layer.operands}×{rows_columns}" for count in (s.offered, needed))
-        fix = "give a sample of this network with --sample-input"
+        fix = _forgotten_flatten(s) or "give a sample of this network with --sample-input"
         return Finding(f"the sample is {have}, the layer expects {want}", fix)
     values = f"the weights expect {needed} input channels, {' and '.join(s.labels)} give{'s' * (len(s.labels) == 1)} "
     values += f"{s.offered} of {size} pixels"
@@ -180,13 +268,21 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
 
 
 def _channel_remedy(s: WeightedLayer) -> str:
+    forgotten = _forgotten_flatten(s)
+    if forgotten is not None:
+        return forgotten
     pixels = s.pooled[0] * s.pooled[1]
-    if not s.layer.flatten and pixels > 1 and s.inputs == s.offered * pixels:
-        return f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values: add flatten: true"
     if s.layer.flatten and s.inputs != s.offered * pixels and s.offered and s.inputs % s.offered == 0:
         values = f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values"
         return f"{values}: is pooling missing in a layer before?"
     return "check in_sequences and the order of layers and checkpoint entries"
+
+
+def _forgotten_flatten(s: WeightedLayer) -> str | None:
+    pixels = s.pooled[0] * s.pooled[1]
+    if s.layer.flatten or pixels == 1 or s.inputs != s.offered * pixels:
+        return None
+    return f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values: add flatten: true"
 
 
 def constraint_output_channels(s: WeightedLayer) -> Finding | None:
@@ -195,6 +291,12 @@ def constraint_output_channels(s: WeightedLayer) -> Finding | None:
         return None
     values = f"out_channels = {s.layer.channels_out}, but the weights have {s.outputs} outputs"
     return Finding(values, "remove the key")
+
+
+def constraint_bias_count(s: WeightedLayer) -> Finding | None:
+    """There is one bias value for each output channel."""
+    bias = None if s.layer.parameters is None else s.layer.parameters.bias
+    return None if bias is None or len(bias) == s.outputs else Finding(f"{len(bias)} values, {s.outputs} channels")
 
 
 def constraint_wide_output_activation(s: Layer) -> Finding | None:
@@ -243,15 +345,23 @@ def constraint_buffer_shift(s: Layer) -> Finding | None:
     return Finding(f"operation = {s.operator}") if s.buffer_shift and s.is_convolution else None
 
 
+NUMBER_RULES = (constraint_numbers, constraint_input_shape)
+VALUE_RULES = (constraint_positive, constraint_operands, constraint_weights)
 NAME_RULES = (constraint_unique_name, constraint_sources_exist, constraint_no_cycle)
 SOURCE_RULES = (
     constraint_source_channels,
     constraint_operand_sources,
     constraint_source_sizes,
     constraint_source_pixels,
+    constraint_source_values,
 )
 SIZE_RULES = (constraint_pooled_size, constraint_kernel_fits)
-WEIGHT_RULES = (constraint_flatten_pixels, constraint_input_channels, constraint_output_channels)
+WEIGHT_RULES = (
+    constraint_flatten_pixels,
+    constraint_input_channels,
+    constraint_output_channels,
+    constraint_bias_count,
+)
 LAYER_RULES = (
     constraint_wide_output_activation,
     constraint_equal_strides,
@@ -261,5 +371,13 @@ LAYER_RULES = (
     constraint_passthrough_activation,
     constraint_buffer_shift,
 )
-NETWORK_RULES = (*NAME_RULES, *SOURCE_RULES, *SIZE_RULES, *WEIGHT_RULES, *LAYER_RULES)
+NETWORK_RULES = (
+    *NUMBER_RULES,
+    *VALUE_RULES,
+    *NAME_RULES,
+    *SOURCE_RULES,
+    *SIZE_RULES,
+    *WEIGHT_RULES,
+    *LAYER_RULES,
+)
 """All rules in the order in which they are checked."""

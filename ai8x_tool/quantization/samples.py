@@ -15,7 +15,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.data.seeding import generator_for
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.model.build import build_model, check_architecture, load_weights
+from ai8x_tool.model.build import build_for_checkpoint, check_architecture, load_weights
 from ai8x_tool.nn import fuse_batchnorm
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.calibration import calibrate, limit_ranges
@@ -57,11 +57,7 @@ def _models(
     def build(*, simulate: bool) -> nn.Module:
         options: dict[str, Any] = {"device": settings.device, "simulate": simulate}
         options |= {"round_avg": settings.avg_pool_rounding, "measured_ranges": checkpoint.measured_ranges}
-        plain = build_model(name, entry, **options)
-        known = plain.state_dict()
-        if all(key in known for key in checkpoint.state if key.endswith(".op.bias")):
-            return plain
-        return build_model(name, entry, use_bias=True, **options)
+        return build_for_checkpoint(name, entry, checkpoint, console, **options)
 
     reference = build(simulate=False)
     load_weights(reference, checkpoint, console)

@@ -12,6 +12,7 @@ from ai8x_tool.mapping.rules.data_rules import DATA_RULES
 from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES
 from ai8x_tool.mapping.rules.memory_rules import MEMORY_RULES
 from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
+from ai8x_tool.network.device_rules import DEVICE_LAYER_RULES, DEVICE_NETWORK_RULES
 from ai8x_tool.network.rules import NETWORK_RULES
 
 CATALOGUE = (
@@ -20,6 +21,7 @@ CATALOGUE = (
     Phase("Weights and biases", "The checkpoint, or the arrays of a hand-made network.", PARAMETER_RULES),
     Phase("Order and references", "The layers in the order of execution.", RESOLVE_RULES),
     Phase("Network", "What is computed, layer by layer, each after those that it reads.", NETWORK_RULES),
+    Phase("Network on a device", "A model, before it is trained.", (*DEVICE_LAYER_RULES, *DEVICE_NETWORK_RULES)),
     Phase("Dilation", "Each dilated layer.", DILATION_RULES),
     *LAYER_PHASES,
     Phase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),

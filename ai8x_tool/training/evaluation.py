@@ -20,10 +20,9 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.model.build import (
-    build_model,
+    build_for_checkpoint,
     check_architecture,
     compute_device,
-    has_biases,
     load_weights,
     warn_about_inner_scales,
 )
@@ -105,15 +104,16 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
         device = torch.device("cpu")
     task = choose_task(TaskContext(settings, entry, device, console, settings.simulate))
-    model = build_model(
+    model = build_for_checkpoint(
         name,
         entry,
+        checkpoint,
+        console,
         device=settings.device,
-        use_bias=settings.use_bias or has_biases(checkpoint),
+        use_bias=settings.use_bias,
         round_avg=settings.avg_pool_rounding,
         simulate=settings.simulate,
         arguments=task.model_arguments(),
-        console=console,
         measured_ranges=checkpoint.measured_ranges,
     )
     load_weights(model, checkpoint, console, complete=True)

@@ -39,6 +39,7 @@ _OWN = {"PolynomialLR": PolynomialLR, "MultiStepMultiGammaLR": MultiStepMultiGam
 _LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
 _SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
 """Kinds of policies, and the sections with the components that they refer to."""
+_MOST_EPOCHS = 100_000
 _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its epochs")
 
 
@@ -183,9 +184,9 @@ def _policy(entry: Any, components: _Components) -> LearningRatePolicy:
     reference = None if kind is None else entry[kind]
     if kind is None or not isinstance(reference, dict) or "instance_name" not in reference:
         raise Ai8xError("a policy needs 'lr_scheduler: {instance_name: …}'; other kinds are not supported")
-    name, known = reference["instance_name"], components[kind]
+    name, known = str(reference["instance_name"]), components[kind]
     if name not in known:
-        raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(str(name), list(known))}")
+        raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(name, list(known))}")
     epochs = frozenset(_active_epochs(entry))
     _rehearse(name, *known[name], len(epochs))
     return LearningRatePolicy(*known[name], epochs, kind == "loss_lr_scheduler")
@@ -202,7 +203,7 @@ def _active_epochs(entry: Mapping[str, Any]) -> list[int]:
         if not isinstance(entry.get(key), int):
             raise Ai8xError(f"a policy needs either 'epochs' or whole numbers for {', '.join(keys)}; {key} is missing")
     start, end, frequency = (int(entry[key]) for key in keys)
-    if not (0 <= start < end and 0 < frequency <= end - start):
-        rule = "0 ≤ starting_epoch < ending_epoch and 0 < frequency ≤ their difference"
+    if not (0 <= start < end <= _MOST_EPOCHS and 0 < frequency <= end - start):
+        rule = f"0 ≤ starting_epoch < ending_epoch ≤ {_MOST_EPOCHS:,} and 0 < frequency ≤ their difference"
         raise Ai8xError(f"starting_epoch {start}, ending_epoch {end}, frequency {frequency} must obey {rule}")
     return list(range(start, end, frequency))

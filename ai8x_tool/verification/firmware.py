@@ -102,7 +102,7 @@ def _compare(
 
 
 def _scaled(values: Array, scale: int) -> Array:
-    """Return values times 2^scale, rounded down and saturated to 32 bits. spec: qatv2, section 7.5."""
+    """Return values times 2^scale, rounded down and saturated to 32 bits."""
     wide = values.astype(np.int64)
     return np.clip(wide << scale if scale >= 0 else wide >> -scale, -(1 << 31), (1 << 31) - 1)
 

@@ -68,7 +68,7 @@ def filled(network):
 
 
 def expected_buffer(network, values, *, scale_output=True):
-    """Return the bytes of the buffer: section 7.5."""
+    """Return the bytes of the buffer."""
     data = b""
     any_scale = any(layer.final_scale for layer in network.outputs())
     for layer, stored in zip(network.outputs(), values, strict=True):
@@ -231,7 +231,7 @@ def test_messages():
 
 
 def test_a_scale_inside_the_network_is_reported_and_not_applied():
-    """Section 4.5: some checkpoints have a final scale at layers that are no outputs."""
+    """Some checkpoints have a final scale at layers that are no outputs."""
     layers = [
         {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0x400},
         {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0x800},

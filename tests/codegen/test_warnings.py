@@ -27,6 +27,7 @@ def projects(every):
             yield f"{device.name} {name}", rendered(program(make(device), DEFAULT))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)
 def test_no_warnings(compiler, tmp_path, request):
     if not compiler.installed:

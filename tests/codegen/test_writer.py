@@ -271,6 +271,7 @@ def test_another_process_at_work(project, way):
 # -- Killed processes ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_at_each_step(tmp_path, way):
     """Old or new project is there, whole, at once or after the next run; nothing is lost, and nothing is left."""
     folder = tmp_path / "project"

@@ -39,6 +39,7 @@ def project(entry):
     )[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)
 def test_no_warnings(compiler, tmp_path, request):
     """The demo programs, and a few others; all with --all-golden."""

@@ -58,7 +58,7 @@ AVERAGES = [
 
 @pytest.mark.parametrize(("total", "default", "rounded"), AVERAGES)
 def test_average_of_two_by_two(total, default, rounded):
-    """Section 5.2: the table of worked values."""
+    """The table of worked values."""
     window = [[[total, 0], [0, 0]]]
     layer = passing(avg_pool=2, pool_stride=2)
     assert outputs([layer], [], window).item() == default
@@ -158,7 +158,7 @@ def test_abs_comes_after_rounding():
     ],
 )
 def test_eltwise_saturates_once(function, operands, expected):
-    """Section 5.1: no intermediate saturation."""
+    """No intermediate saturation."""
     layer = {"op": function, "processors": 1, "out_offset": 0, "operands": len(operands)}
     assert outputs([layer], [], np.array(operands).reshape(-1, 1, 1)).item() == expected
 
@@ -182,14 +182,14 @@ def test_size_one_pooling_subsamples():
 
 
 def test_dilated_1d_pooling():
-    """Section 5.2, quirk 3: a dilated maximum is required."""
+    """A dilated maximum is required."""
     layer = conv(op="Conv1d", kernel_size=1, max_pool=2, pool_stride=1, pool_dilation=2, output_width=32)
     result = outputs([layer], [[[[[1]]]]], np.array([1, 9, 2, 3, 4, 5]).reshape(1, 6, 1), MAX78002)
     assert result.ravel().tolist() == [2, 9, 4, 5]
 
 
 def test_dilated_pooling_with_an_incomplete_window():
-    """Section 5.2, quirk 1: the formula gives six windows, only five fit."""
+    """The formula gives six windows, only five fit."""
     layer = passing(max_pool=[3, 1], pool_stride=1, pool_dilation=2)
     with pytest.raises(Ai8xError, match=r"layer 0: a pooling window reaches 1 beyond the data"):
         outputs([layer], [], np.zeros((1, 9, 3), int), MAX78002)
@@ -203,7 +203,7 @@ def test_dilated_pooling_that_the_formula_allows():
 
 
 def test_flatten_order():
-    """Section 5.6: channel slowest, column fastest."""
+    """Channel slowest, column fastest."""
     layer = {"op": "Linear", "flatten": True, "processors": 3, "out_offset": 0, "output_width": 32}
     kernels = np.eye(12, dtype=int).reshape(12, 12, 1, 1)
     sample = np.arange(12).reshape(2, 2, 3)
@@ -227,7 +227,7 @@ def test_dilated_1d_convolution():
 
 
 def test_crop():
-    """Section 4.4: rows are removed at both ends; a zero end removes nothing."""
+    """Rows are removed at both ends; a zero end removes nothing."""
     sample = np.arange(12).reshape(1, 6, 2)
     layers = [passing(), passing(in_sequences=[0], in_dim=[3, 2], in_crop=[1, 2])]
     np.testing.assert_array_equal(outputs(layers, [], sample)[0], sample[0, 1:4])
@@ -242,7 +242,7 @@ def test_joining_channels():
 
 
 def test_joining_pixels():
-    """Section 4.1, rule 2: all pixels of the first source, then all of the second."""
+    """All pixels of the first source, then all of the second."""
     layers = [
         passing(processors=3),
         passing(processors=3, max_pool=2, pool_stride=2),
@@ -255,7 +255,7 @@ def test_joining_pixels():
 
 
 def test_joined_channels_can_become_rows():
-    """Section 4.1: two sources (C, H, W) and in_dim (2·H, W) keep C channels."""
+    """Two sources (C, H, W) and in_dim (2·H, W) keep C channels."""
     layers = [passing(processors=3), passing(processors=3, in_sequences=[0, 0], in_dim=[6, 4], in_channels=2)]
     sample = random_sample((2, 3, 4))
     expected = np.concatenate([sample, sample]).reshape(2, 6, 4)
@@ -263,7 +263,7 @@ def test_joined_channels_can_become_rows():
 
 
 def test_2d_data_become_1d():
-    """Section 4.5: position h·W + w."""
+    """Position h·W + w."""
     layer = conv(op="Conv1d", kernel_size=1, in_dim=12, output_width=32)
     sample = random_sample((1, 3, 4))
     np.testing.assert_array_equal(outputs([layer], [[[[[1]]]]], sample).ravel(), sample.ravel())

@@ -32,7 +32,7 @@ def conv(processors, **keys):
 
 
 def test_several_passes():
-    """9.8: 512 channels, 11×11."""
+    """512 channels, 11×11."""
     sample = random_sample((512, 11, 11))
     sample[:4, 0, 0] = [-124, -49, -110, -95]
     sample[64:68, 0, 0] = [-128, 59, -93, 14]
@@ -44,7 +44,7 @@ def test_several_passes():
 
 
 def test_operands():
-    """9.8: two operands of four channels."""
+    """Two operands of four channels."""
     sample = random_sample((8, 12, 12))
     sample[:, 0, 0] = [-124, 28, -32, 97, 12, 106, 98, 3]
     (block,) = inputs_of({"op": "add", "processors": 0xF}, sample)
@@ -53,7 +53,7 @@ def test_operands():
 
 
 def test_fifo_with_one_channel_each():
-    """9.8: CHW, four channels 11×17."""
+    """CHW, four channels 11×17."""
     sample = random_sample((4, 11, 17))
     sample[0, 0, :4] = [-97, 17, -105, -70]
     layer = conv(0x1_0001_0001_0001, data_format="CHW")
@@ -63,7 +63,7 @@ def test_fifo_with_one_channel_each():
 
 
 def test_fifo_with_four_channels_each():
-    """9.8: HWC, 15 channels 13×19."""
+    """HWC, 15 channels 13×19."""
     sample = random_sample((15, 13, 19))
     sample[12:, 0, 0] = [-48, -18, 37]
     blocks = inputs_of(conv(0x0007_000F_000F_000F), sample, [(4, 15, 3, 3)], FIFO)
@@ -85,7 +85,7 @@ def memory_of(blocks):
 
 @given(st.data())
 def test_hwc_layout(data):
-    """6.2: the byte of every channel, pixel and operand is where its processor reads it."""
+    """The byte of every channel, pixel and operand is where its processor reads it."""
     operands = data.draw(st.integers(1, 3))
     channels = data.draw(st.one_of(st.integers(1, 9), st.integers(60, 140)))
     rows, columns = data.draw(st.integers(2, 4)), data.draw(st.integers(2, 4))
@@ -112,7 +112,7 @@ def test_hwc_layout(data):
 
 @given(st.integers(1, 5), st.integers(2, 6), st.integers(2, 6), st.integers(0, 3))
 def test_chw_layout(channels, rows, columns, lane):
-    """6.3: four pixels in a word, one channel for each instance."""
+    """Four pixels in a word, one channel for each instance."""
     used = [4 * i + lane for i in range(channels)]
     sample = random_sample((channels, rows, columns))
     layer = conv(sum(1 << p for p in used), data_format="CHW", in_offset=0x40)
@@ -138,7 +138,7 @@ THREE = [
 
 
 def test_three_outputs():
-    """9.9: sorted by mask, then by address."""
+    """Sorted by mask, then by address."""
     blocks = [(hex(b.address), hex(b.mask), len(b.values)) for b in blocks_of(THREE)]
     every = "0xffffffff"
     assert blocks == [
@@ -149,7 +149,7 @@ def test_three_outputs():
 
 
 def test_incomplete_last_pass():
-    """9.9: 65 channels in two passes over 36 processors."""
+    """65 channels in two passes over 36 processors."""
     blocks = blocks_of([OutputRegion((1 << 36) - 1, 65, (4, 4), 0x4000, 8, 0)])
     assert [(hex(b.address), b.mask, len(b.values)) for b in blocks[:16]] == [
         (hex(0x5081_C004 + 8 * i), 0xFF, 1) for i in range(16)
@@ -164,14 +164,14 @@ def test_incomplete_last_pass():
 
 
 def test_limited_table():
-    """9.9: --max-verify-length 5 keeps six values."""
+    """--max-verify-length 5 keeps six values."""
     assert sum(len(b.values) for b in blocks_of(THREE, 5)) == 6
     assert sum(len(b.values) for b in blocks_of(THREE, 10_000)) == sum(len(b.values) for b in blocks_of(THREE))
 
 
 @given(st.data())
 def test_answer_layout(data):
-    """7.1: the words of aligned maps hold every output element, and nothing else."""
+    """The words of aligned maps hold every output element, and nothing else."""
     channels = data.draw(st.one_of(st.integers(1, 12), st.integers(60, 140)))
     count, rounds = processors_per_pass(channels), passes(channels)
     first = 4 * data.draw(st.integers(0, (64 - count) // 4))

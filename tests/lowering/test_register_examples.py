@@ -21,7 +21,7 @@ FIFO = MappingOptions(fifo=True)
 
 @dataclass(frozen=True)
 class Example:
-    """A network of section 12. `weights` are given by shape, with shift and bias by layer."""
+    """A network with known registers. `weights` are given by shape, with shift and bias by layer."""
 
     device: object
     layers: list
@@ -271,7 +271,7 @@ def test_control_writes(name):
 
 
 def test_accumulator_reset_layer():
-    """12.16: hardware layer 3, in quadrant 0 only, each register directly before that of the layer behind it."""
+    """Hardware layer 3, in quadrant 0 only, each register directly before that of the layer behind it."""
     configure = EXAMPLES["12.16"].program().configure
     resets = [write for write in configure if write.note]
     expected = {"RCNT": 0x10000, "CCNT": 0x10000, "STRIDE": 0x10, "WPTR": 0x1800, "WTOFF": 0x8000, "RPTR": 0x1000}

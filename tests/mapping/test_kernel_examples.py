@@ -47,7 +47,7 @@ def test_mnist(golden, device):
 
 @pytest.mark.golden
 def test_mnist_loading_formats(golden):
-    """Section 9.1: blocks of the packed and of the four-word format."""
+    """Blocks of the packed and of the four-word format."""
     blocks = read_case(golden / "accept/max78000/demo-mnist").program().kernels
     assert (blocks[0].address, len(blocks[0].words)) == (0x5018_0000, 135)
     assert blocks[0].words[:3].tolist() == [0x33110429, 0xF6EA2CF4, 0xF7760E1B]
@@ -95,7 +95,7 @@ def conv1d(length, inputs, **keys):
 
 @pytest.mark.parametrize("bits", NARROW)
 def test_narrow_weights(bits):
-    """Section 9.3: length-1 Conv1d, 2 → 33; the bytes that its first ten weights fill."""
+    """Length-1 Conv1d, 2 → 33; the bytes that its first ten weights fill."""
     given, expected, length = NARROW[bits]
     kernels = random_kernels((33, 2, 1, 1), bits)
     kernels[:10, 0, 0, 0] = given
@@ -106,7 +106,7 @@ def test_narrow_weights(bits):
 
 
 def test_narrow_kernels_of_three_taps():
-    """Section 9.3: merged taps in bytes 6, 7, 8."""
+    """Merged taps in bytes 6, 7, 8."""
     kernels = random_kernels((8, 2, 3, 1), 4)
     kernels[0, 0, :, 0], kernels[1, 0, :, 0] = [6, 0, 6], [-5, -8, 5]
     mapping = mapped(build([conv1d(3, 2)], [Weights(kernels, bits=4)], (2, 8, 1)), MappingOptions())
@@ -114,7 +114,7 @@ def test_narrow_kernels_of_three_taps():
 
 
 def test_narrow_flattened_weights():
-    """Section 9.3: 12 → 100, 64 pixels, 4 bit."""
+    """12 → 100, 64 pixels, 4 bit."""
     kernels = random_kernels((100, 768, 1, 1), 4)
     kernels[0, :10, 0, 0] = [2, 0, -4, -7, 6, -8, 6, 5, 3, 4]
     layer = {"op": "Linear", "flatten": True, "processors": 0xFFF, "out_offset": 0}
@@ -132,7 +132,7 @@ def conv2d(processors, size=3, **keys):
 
 
 def test_incomplete_last_pass_of_narrow_weights():
-    """Section 9.4: 130 → 8, three passes over 44 processors, 4 bit, one lead-in output."""
+    """130 → 8, three passes over 44 processors, 4 bit, one lead-in output."""
     kernels = random_kernels((8, 130, 3, 3), 4)
     kernels[0, 43] = np.reshape([3, -1, -8, 6, 5, -5, 3, -7, -5], (3, 3))
     kernels[0, 87] = np.reshape([-3, -1, 1, -6, 0, 4, -7, 2, 4], (3, 3))
@@ -152,7 +152,7 @@ def used_columns(mapping, processor=0):
 
 
 def test_unaligned_outputs_with_a_gap():
-    """Section 9.5: 3×3, 4 → 4, output map 0x66."""
+    """3×3, 4 → 4, output map 0x66."""
     layer = conv2d(0xF, output_processors=0x66)
     mapping = mapped(build([layer], [(4, 4, 3, 3)], (4, 4, 4)), MappingOptions())
     assert places(mapping) == [(0, 6, 7)]
@@ -160,7 +160,7 @@ def test_unaligned_outputs_with_a_gap():
 
 
 def test_lead_in_byte():
-    """Section 9.5: 1×1, 4 → 8, output map 0x1FE."""
+    """1×1, 4 → 8, output map 0x1FE."""
     kernels = random_kernels((8, 4, 1, 1))
     kernels[:, 0, 0, 0] = [-128, -66, -83, 42, -24, 65, 123, 28]
     layer = conv2d(0xF, 1, output_processors=0x1FE)
@@ -172,7 +172,7 @@ def test_lead_in_byte():
 
 
 def test_gap_of_eight_outputs():
-    """Section 9.5: 1×1, 4 → 16, output map 0xFF00FF."""
+    """1×1, 4 → 16, output map 0xFF00FF."""
     kernels = random_kernels((16, 4, 1, 1))
     kernels[:8, 0, 0, 0] = [-128, 36, -65, 82, 78, -105, -105, -51]
     layer = conv2d(0xF, 1, output_processors=0xFF00FF)
@@ -222,7 +222,7 @@ def physical_blocks(network, processor):
 
 
 def test_four_instances_in_parallel():
-    """Section 9.7: calcx4, two layers 64 → 64."""
+    """Calcx4, two layers 64 → 64."""
     layers = [conv2d(ALL, calcx4=True), conv2d(ALL, calcx4=True, out_offset=0x1000)]
     network = build(layers, [(64, 64, 3, 3), (64, 64, 3, 3)], (64, 4, 4), MAX78002)
     assert [m.kernels.offset for m in mapped(network, MappingOptions()).layers] == [0, 64]
@@ -230,7 +230,7 @@ def test_four_instances_in_parallel():
 
 
 def test_parallel_instances_behind_an_ordinary_layer():
-    """Section 9.7: 320 → 4 with calcx4 behind 3 → 320 without."""
+    """320 → 4 with calcx4 behind 3 → 320 without."""
     layers = [conv2d(7), conv2d(ALL, calcx4=True, out_offset=0x1000)]
     network = build(layers, [(320, 3, 3, 3), (4, 320, 3, 3)], (3, 4, 4), MAX78002)
     mapping = mapped(network, MappingOptions())
@@ -242,7 +242,7 @@ QUAD = MappingOptions(fifo=True, fast_fifo=True, quad=True)
 
 
 def quad_layers():
-    """Return the network of section 9.7 (and of registers, 12.18): 3 → 128 in quad mode, then multi-pass layers."""
+    """Return a network of 3 → 128 in quad mode, then multi-pass layers."""
     parallel = {"calcx4": True, "readahead": True, "streaming": True}
     return [
         conv2d(7, streaming=True, out_offset=0x4000),
@@ -253,7 +253,7 @@ def quad_layers():
 
 
 def test_quad_mode():
-    """Section 9.7: the kernel of output o is in processor 16·(o mod 4), column 544 + o div 4."""
+    """The kernel of output o is in processor 16·(o mod 4), column 544 + o div 4."""
     kernels = random_kernels((128, 3, 3, 3))
     weights = [kernels, (128, 128, 3, 3), (128, 128, 3, 3), (16, 128, 3, 3)]
     mapping = mapped(build(quad_layers(), weights, (3, 32, 32), MAX78002), QUAD)
@@ -265,7 +265,7 @@ def test_quad_mode():
 
 
 def test_quad_mode_with_narrow_weights():
-    """Section 9.7: 2 bit, processor 0 merges outputs 0, 4, 8, 12, processor 16 outputs 1, 5, 9, 13."""
+    """2 bit, processor 0 merges outputs 0, 4, 8, 12, processor 16 outputs 1, 5, 9, 13."""
     kernels = random_kernels((320, 3, 3, 3), 2)
     mapping = mapped(build([conv2d(7)], [Weights(kernels, bits=2)], (3, 8, 8), MAX78002), QUAD)
     start = mapping[0].kernels.offset
@@ -286,7 +286,7 @@ def test_outputs_that_cannot_be_reordered(outputs, options):
 
 
 def test_parallel_instances_need_ordinary_memory():
-    """Section 3.10: columns from 4096 on have no such addresses: refused, or placed lower."""
+    """Columns from 4096 on have no such addresses: refused, or placed lower."""
     network = build([conv2d(1, calcx4=True)], [(64, 1, 3, 3)], (1, 8, 8), MAX78002)
     try:
         mapping = mapped(network, MappingOptions())

@@ -21,7 +21,7 @@ WIDTHS = [8, 4, 2, 1, -1]
 
 
 def layer_of(mi, mo, inputs, outputs, taps=9, bits=8, pixels=0, groups=1):
-    """Return the symbols of section 1.2 for one layer."""
+    """Return the sizes of one layer."""
     layer = {"Mi": mi, "Mo": mo, "I": inputs, "O": outputs, "K": taps, "q": bits, "X": pixels, "g": groups}
     layer |= {"P": passes(inputs), "T": processors_per_pass(inputs)}
     layer |= {"R": passes(outputs), "U": processors_per_pass(outputs)}
@@ -172,7 +172,7 @@ def stacks(draw):
 
 
 def place_slowly(device, stack, all_weights):
-    """Place a stack of layers as section 3.8 says; return starts and images, or None where a layer does not fit."""
+    """Place a stack of layers one after the other; return starts and images, or None where a layer does not fit."""
     images = {p: {} for p in range(64)}
 
     def used(processor, column):
@@ -239,7 +239,7 @@ def test_placement(drawn):
 @pytest.mark.parametrize("rounds", [1, 2, 4, 8])
 @pytest.mark.parametrize("filled", [1000, 1012, 1016, 1020, 1023, 1024])
 def test_depthwise_layers_stay_in_one_instance(filled, rounds):
-    """Section 3.8: 1024 columns are an instance; one of them is nearly full."""
+    """1024 columns are an instance; one of them is nearly full."""
     full = layer_of(0xF, (1 << processors_per_pass(filled)) - 1, 4, filled)
     # On all 64 processors the depth-wise layer would be placed first.
     channels = 60 * rounds

@@ -37,7 +37,7 @@ def conv(processors, **keys):
     ],
 )
 def test_quadrants(processors, outputs, expected):
-    """4.11: input processors of all layers, output processors of the last one only."""
+    """Input processors of all layers, output processors of the last one only."""
     inputs = processors.bit_count()
     network = build(
         [conv(processors, output_processors=outputs)], [(outputs.bit_count(), inputs, 3, 3)], (inputs, 4, 4)
@@ -54,7 +54,7 @@ def test_quadrant_0_must_be_used():
     ("count", "slots"), [(1, 0), (4, 0), (5, 1), (8, 1), (9, 2), (12, 2), (13, 3), (16, 3), (20, 3), (64, 3)]
 )
 def test_time_slots_of_passthrough(count, slots):
-    """4.14: one slot for each group of four processors in the fullest quadrant."""
+    """One slot for each group of four processors in the fullest quadrant."""
     assert placed([passing((1 << count) - 1)], [], (count, 4, 4))[0].time_slots == slots
 
 
@@ -101,15 +101,16 @@ def test_convolutions_have_one_time_slot():
     ],
 )
 def test_local_sources(outputs, local):
-    """4.13: output processors unevenly spaced within a quadrant."""
+    """Output processors unevenly spaced within a quadrant."""
     layer = conv(0xF000F, output_processors=outputs)
     assert placed([layer], [(outputs.bit_count(), 8, 3, 3)], (8, 4, 4))[0].local_sources == local
 
 
 @pytest.mark.parametrize(("processors", "local"), [(0xF, False), (0x5, True), (0x1_0001, False)])
 def test_local_sources_without_convolution(processors, local):
-    """4.13: any gap counts."""
-    mapping = placed([passing(processors), conv(1, in_channels=2)], [(1, 2, 3, 3)], (processors.bit_count(), 4, 4))
+    """Any gap counts."""
+    inputs = processors.bit_count()
+    mapping = placed([passing(processors), conv(processors)], [(1, inputs, 3, 3)], (inputs, 4, 4))
     assert mapping[0].local_sources == local
 
 
@@ -125,13 +126,13 @@ def test_local_sources_without_convolution(processors, local):
     ],
 )
 def test_tram_depth(layer, shape, depth):
-    """4.10, for 14 columns."""
+    """Entries for 14 columns."""
     given = {"processors": 1, "out_offset": 0, "output_processors": 1, **layer}
     assert placed([given], [shape] if shape else [], (1, 6, 14))[0].tram == depth
 
 
 def test_one_by_one_kernels_in_a_stream():
-    """4.2: they become 3×3 kernels with the weight in the centre."""
+    """They become 3×3 kernels with the weight in the centre."""
     layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0), conv(0xF, kernel_size="1x1", pad=0)]
     kernels = np.arange(16).reshape(4, 4, 1, 1)
     mapping = placed(layers, [(4, 3, 3, 3), kernels, kernels], (3, 8, 8), options=MappingOptions(fifo=True))
@@ -144,7 +145,7 @@ def test_one_by_one_kernels_in_a_stream():
 
 
 def test_flattening_layers_behind_a_stream_stay_pointwise():
-    """4.2 is about pixels beside each other; a flattened layer has one."""
+    """Kernels are widened for neighbouring pixels; a flattened layer has one."""
     layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0, flatten=True)]
     mapping = placed(layers, [(4, 3, 3, 3), (10, 64, 1, 1)], (3, 4, 4), options=MappingOptions(fifo=True))
     view = mapping[1].view
@@ -161,7 +162,7 @@ def conv1d(length, dilation, **keys):
 
 @pytest.mark.parametrize(("length", "dilation", "stretched"), [(3, 4, 9), (2, 8, 9), (5, 2, 9), (2, 2, 3), (9, 1, 9)])
 def test_stretched_kernels(length, dilation, stretched):
-    """4.7: zeros between the taps, up to nine."""
+    """Zeros between the taps, up to nine."""
     kernel = np.arange(1, length + 1).reshape(1, 1, length, 1)
     view = placed([conv1d(length, dilation)], [kernel], (1, 60, 1))[0].view
     assert view.operator == "conv1d"
@@ -174,7 +175,7 @@ def test_stretched_kernels(length, dilation, stretched):
     ("length", "column", "skipped"), [(3, [1, 2, 3], 44), (2, [0, 1, 2], 0)], ids=["three taps", "two taps"]
 )
 def test_folded_kernels(length, column, skipped):
-    """4.7: wide dilation becomes a 3×3 convolution on folded data."""
+    """Wide dilation becomes a 3×3 convolution on folded data."""
     kernel = np.arange(1, length + 1).reshape(1, 1, length, 1)
     view = placed([conv1d(length, 11)], [kernel], (1, 199, 1))[0].view
     assert (view.operator, view.kernel, view.pad, view.in_size) == ("conv2d", (3, 3), (1, 1), (19, 11))
@@ -210,14 +211,14 @@ def test_dilated_2d_kernels():
     ],
 )
 def test_emulated_eltwise(operands, channels, device, emulated):
-    """4.9: several operands in several passes, but not two in two."""
+    """Several operands in several passes, but not two in two."""
     layer = {"op": "add", "operands": operands, "processors": ALL, "out_offset": 0}
     mapping = placed([layer], [], (operands * channels, 2, 2), device)
     assert mapping[0].view.emulated == emulated
 
 
 def test_accumulator_reset():
-    """3.4: average pooling right behind an element-wise layer takes one more hardware layer on the MAX78002."""
+    """Average pooling right behind an element-wise layer takes one more hardware layer on the MAX78002."""
     average = passing(0xF, avg_pool=2, pool_stride=2)
     layers = [{"op": "add", "processors": 0xF, "out_offset": 0}, average, passing(0xF)]
     mapping = placed(layers, [], (8, 8, 8), MAX78002)

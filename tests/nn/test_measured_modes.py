@@ -132,7 +132,7 @@ def quantized(model: measured.Network, folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("bits", [8, 4, 2, 1])
 @pytest.mark.parametrize("function", [sequential, residual, concatenated, shared, measured.chain])
 def test_qat_output_is_the_simulated_integer(function: Any, bits: int, tmp_path: Path) -> None:
-    """Section 10.4: QAT × 128 = simulate (wide: × 128·2^(n−1)), final scales included."""
+    """QAT × 128 = simulate (wide: × 128·2^(n−1)), final scales included."""
     model = trained(function, bits)
     simulated = network(function, simulate=True)
     assert nn.load_state(simulated, quantized(model, tmp_path)) == []
@@ -148,7 +148,7 @@ def test_qat_output_is_the_simulated_integer(function: Any, bits: int, tmp_path:
 
 
 def test_the_quantized_file(tmp_path: Path) -> None:
-    """Section 5.1: the output shift has the range in it; all else is copied."""
+    """The output shift has the range in it; all else is copied."""
     model = trained(residual, 4, overrides={"c1": nn.Override(8, 0.9)})
     before, after = model.state_dict(), quantized(model, tmp_path)
     assert list(after) == list(before)
@@ -174,7 +174,7 @@ def test_the_quantized_file(tmp_path: Path) -> None:
 
 
 def test_loading_other_shapes_and_missing_keys() -> None:
-    """Section 10.4: zero-dimensional and one-element tensors, identity layers without the new keys."""
+    """Zero-dimensional and one-element tensors, identity layers without the new keys."""
     model = trained(sequential, 8)
     state = model.state_dict()
     for key in ("activation_threshold", "final_scale"):
@@ -194,7 +194,7 @@ def test_loading_other_shapes_and_missing_keys() -> None:
 
 
 def test_a_resumed_model_clamps_where_it_did(tmp_path: Path) -> None:
-    """Section 8.1: element-wise modules do not save it, it follows from the others."""
+    """Element-wise modules do not save it, it follows from the others."""
     model, other = trained(residual, 8), network(residual)
     assert not other.add.clamps
     nn.load_state(other, model.state_dict())
@@ -204,7 +204,7 @@ def test_a_resumed_model_clamps_where_it_did(tmp_path: Path) -> None:
 
 
 def test_qat_of_fixed_ranges_is_the_same_either_way() -> None:
-    """Section 8.2: R = F = 0."""
+    """R = F = 0."""
     with nn.build_context(MAX78000):
         fixed = measured.Network(residual)
     nn.start_qat(fixed, nn.QatPolicy(1, 8))
@@ -238,6 +238,6 @@ def state_of(*keys: str, **values: Any) -> dict[str, torch.Tensor]:
     ],
 )
 def test_old_and_new_files_are_told_apart(state: dict[str, torch.Tensor], expected: bool, tmp_path: Path) -> None:
-    """Section 2.3: a file that was only completed by a newer trainer is an old one."""
+    """A file that was only completed by a newer trainer is an old one."""
     torch.save({"state_dict": state, "epoch": 1}, tmp_path / "x.pth.tar")
     assert read_checkpoint(tmp_path / "x.pth.tar").measured_ranges == expected

@@ -181,7 +181,7 @@ EXAMPLES = {
 @pytest.mark.parametrize("backwards", [False, True], ids=["as executed", "defined backwards"])
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_graph_rules(name: str, backwards: bool) -> None:
-    """Section 10.2, and what section 4.5 requires of the others; the order of definition does not matter."""
+    """Known ranges of some modules, and what follows for the others; the order of definition does not matter."""
     function, exponents, results, divided = EXAMPLES[name]
     order = list(measured.MODULES[function])
     model = network(function, order[::-1] if backwards else order)
@@ -200,7 +200,7 @@ def test_graph_rules(name: str, backwards: bool) -> None:
 @pytest.mark.parametrize("backwards", [False, True], ids=["as executed", "defined backwards"])
 @pytest.mark.parametrize("name", ["sequential", "residual", "concatenated", "shared", "chain", "joined input"])
 def test_folding_keeps_the_function(name: str, backwards: bool) -> None:
-    """Section 10.4: powers of two only, hence the very same floats, final scales included."""
+    """Powers of two only, hence the very same floats, final scales included."""
     function, exponents, *_ = EXAMPLES[name]
     order = list(measured.MODULES[function])
     model, x = network(function, order[::-1] if backwards else order), measured.inputs()
@@ -348,7 +348,7 @@ def test_an_output_shift_that_is_limited_is_reported() -> None:
 
 
 def test_a_single_layer_has_a_final_scale() -> None:
-    """Section 4.5: a layer that the input goes into directly."""
+    """A layer that the input goes into directly."""
     for wide in (False, True):
         with nn.build_context(MAX78000, measured_ranges=True):
             model = torch.nn.Sequential(nn.Conv2d(3, 3, 1, wide=wide))

@@ -53,7 +53,7 @@ def inputs_of(name):
 
 @pytest.mark.parametrize("name", BUILDERS)
 def test_as_the_model_folds_itself(name):
-    """Section 4.2: equal to the last bit, so that the integers are, too."""
+    """Equal to the last bit, so that the integers are, too."""
     model = trained(name)
     facts = NormFacts(transposed={"layer": True}) if name == "square transposed" else NormFacts()
     state = model.state_dict()

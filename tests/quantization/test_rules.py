@@ -72,7 +72,7 @@ def test_formula(weights, bias, bits, level):
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_limits_of_the_shift(bits):
-    """Section 6.3: E from −7−n to 23−n."""
+    """E from −7−n to 23−n."""
     assert quantize_trained(torch.tensor([1e-9]), None, bits, 1.0).output_shift == bits - 23
     assert quantize_trained(torch.tensor([1e9]), None, bits, 1.0).output_shift == 7 + bits
     assert quantize_trained(torch.zeros(3), None, bits, 1.0).output_shift == bits - 23
@@ -103,7 +103,7 @@ def scales():
 @pytest.mark.parametrize("bits", [2, 8])
 @pytest.mark.parametrize("name", scales())
 def test_clipping_methods(name, bits):
-    """Section 6.4: the scale multiplies; the output shift stays."""
+    """The scale multiplies; the output shift stays."""
     clipping, scale = scales()[name]
     bias = torch.tensor([0.5, -0.1])
     result = quantize_clipped(WEIGHTS, bias, bits, clipping)
@@ -118,7 +118,7 @@ def test_clipping_methods(name, bits):
 
 
 def test_factors_are_of_float32():
-    """Section 6.3: all in float32; the factor of STDDEV is rounded there as often as written."""
+    """All in float32; the factor of STDDEV is rounded there as often as written."""
     differs = 0
     for seed in range(40):
         weights = torch.randn(50, 20, generator=torch.Generator().manual_seed(seed)) / 7
@@ -207,7 +207,7 @@ def test_clipping_leaves_the_shift_and_says_so(quantized, clipping, extras):
     ("stored", "default", "bits"), [(4, None, 4), (4, 2, 4), (0, 2, 2), (None, 2, 2), (None, None, 8)]
 )
 def test_width(quantized, stored, default, bits):
-    """Section 6.2: checkpoint, then option, then 8."""
+    """Checkpoint, then option, then 8."""
     parameters = {} if stored is None else {"weight_bits": stored}
     result = quantized(layer_state(BIG, torch.zeros(2), **parameters), default_bits=default)
     assert result.state["conv.weight_bits"].tolist() == [bits]
@@ -228,7 +228,7 @@ layers:
 
 
 def test_description_wins_and_counts_layers_with_weights(quantized):
-    """Section 6.2: the pooling layer in front takes no weights; surplus weights stay as they are."""
+    """The pooling layer in front takes no weights; surplus weights stay as they are."""
     state = OrderedDict()
     for name in "abc":
         for key, value in layer_state(BIG, weight_bits=8).items():
@@ -253,7 +253,7 @@ def test_two_part_keys(quantized):
 
 
 def test_qatv2_remains(quantized):
-    """Section 6.1: zero points of zero and the stored bias quantization disappear."""
+    """Zero points of zero and the stored bias quantization disappear."""
     state = layer_state(BIG, weight_bits=8)
     state |= {"conv.w_zero_point": torch.zeros(1), "conv.b_zero_point": torch.zeros(1), "conv.base_b_q": torch.ones(1)}
     assert set(quantized(state).state) == {"conv.weight_bits", "conv.output_shift", "conv.op.weight"}
@@ -342,7 +342,7 @@ def test_failed_writing_leaves_the_old_file(tmp_path, console, monkeypatch):
 
 
 def test_optimizer_is_left_out(tmp_path, console):
-    """Section 6.6: what is written loads with weights_only."""
+    """What is written loads with weights_only."""
     source, target = tmp_path / "a.pth.tar", tmp_path / "q.pth.tar"
     content = {"epoch": 3, "arch": "net", "state_dict": layer_state(BIG), "optimizer_type": torch.optim.Adam}
     torch.save({**content, "optimizer_state_dict": {"state": {}, "param_groups": []}}, source)
@@ -354,7 +354,7 @@ def test_optimizer_is_left_out(tmp_path, console):
 
 
 def test_details_for_those_who_ask(quantized, console, monkeypatch):
-    """Section 6.6: all names, and of every weight and bias what clip methods go by."""
+    """All names, and of every weight and bias what clip methods go by."""
     said = []
     monkeypatch.setattr(type(console), "detail", lambda _, text: said.append(text))
     state = layer_state(torch.tensor([[1.0, -3.0], [0.5, 2.0]]), torch.tensor([-0.25, 0.75]), weight_bits=4)

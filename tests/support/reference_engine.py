@@ -14,7 +14,7 @@ def shape_of(x):
 
 
 def eltwise(function, operands):
-    """Section 5.1: left to right in exact integers, one clamp at the end."""
+    """Left to right in exact integers, one clamp at the end."""
     channels, rows, columns = shape_of(operands[0])
     steps = {
         "add": lambda a, b: a + b,
@@ -89,7 +89,7 @@ def convolve(x, weights, bias, pad, dilation, depthwise):
 
 
 def convolve_transposed(x, weights, bias, pad, depthwise):
-    """Section 5.5: zeros between samples, zeros around, then an ordinary convolution without padding."""
+    """Zeros between samples, zeros around, then an ordinary convolution without padding."""
     channels, rows, columns = shape_of(x)
     before, after = 2 - pad, 2 - pad + 1
     height, width = 2 * rows - 1 + before + after, 2 * columns - 1 + before + after
@@ -117,7 +117,7 @@ def each(x, function):
 
 
 def flatten(x):
-    """Section 5.6: channel slowest, column fastest."""
+    """Channel slowest, column fastest."""
     return [[[value]] for plane in x for line in plane for value in line]
 
 

@@ -8,7 +8,7 @@ def bits(value):
 
 
 class Columns:
-    """The cursor of section 3.4 over the columns of one processor."""
+    """The cursor over the columns of one processor."""
 
     def __init__(self):
         self.content = {}
@@ -35,7 +35,7 @@ def tails(columns, s, length):
 
 
 def merged(kernels, layer, c, m, ie):
-    """Section 3.5: `F` consecutive entries of the list, from output `m`, pass `ie` on, merged into one kernel."""
+    """`F` consecutive entries of the list, from output `m`, pass `ie` on, merged into one kernel."""
     n = abs(layer["q"])
     f_per = 8 // n
     z = [0] * layer["K"]
@@ -119,7 +119,7 @@ def flat_stream(weights, layer, c, length):
 
 
 def counts(layer):
-    """Section 3.8: len, count, ochan."""
+    """Len, count, ochan."""
     mo = layer["Mo"]
     f, t = bits(mo)[0], bits(mo)[-1]
     s = f % 4
@@ -234,7 +234,7 @@ def backward(layer, used, largest):
 
 
 def locate(layer, image, start, processor, k):
-    """Section 3.12: the weight at entry `k` of a processor's memory, tap by tap. `image[column]` is nine bytes."""
+    """The weight at entry `k` of a processor's memory, tap by tap. `image[column]` is nine bytes."""
     taps, n = layer["K"], abs(layer["q"])
     first, sub = divmod(9 * start, taps)
     slot = first + (k * n) // 8

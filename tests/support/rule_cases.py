@@ -2,39 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.array_parameters import load_test_parameters
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions, load_parameters
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering.options import LoweringOptions
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.mapping.check import LAYER_PHASES
 from ai8x_tool.mapping.kernel_allocation import KernelAllocation, KernelRequest
 from ai8x_tool.mapping.kernel_stream import StreamShape
-from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
-from ai8x_tool.mapping.rules.streaming_rules import STREAMING_RULES
 from ai8x_tool.network.network import build_network
-from ai8x_tool.network.rules import LAYER_RULES
+from ai8x_tool.report.rule_catalogue import CATALOGUE
+from ai8x_tool.rule import rule_kind, rule_text
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 from tests.support.networks import build, describe, mapped, random_kernels, random_sample, synthesized
 
-RULES_OF_LAYERS = {
-    rule.__name__: rule
-    for rules in (*(phase.rules for phase in LAYER_PHASES), LAYER_RULES, RESULT_RULES)
-    for rule in rules
-    if rule not in STREAMING_RULES
+TESTED = {
+    "descriptions": ("Layers and references", "Keys of a layer", "Weights and biases", "Order and references"),
+    "networks": ("Network", "Network on a device"),
+    "layers": ("Order and formats", "Device and input", "Allocation", "Several sources", "Results"),
+    "memories": ("Dilation", "Streaming", "Kernel and bias memory", "Data memory"),
+    "programs": ("Sample", "Program"),
 }
-"""Rules that are broken by a placed layer alone."""
+"""Phases of the catalogue, by the test module that breaks each of their rules."""
+RULES = {rule.__name__: rule for phase in CATALOGUE for rule in phase.rules}
+
+
+def rules_tested(module):
+    """Return the names of the rules that a test module breaks."""
+    return {rule.__name__ for phase in CATALOGUE if phase.title in TESTED[module] for rule in phase.rules}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,28 @@ class Case:
     run: Callable[[Console], Any]
     words: str = ""
     where: str = ""
+
+
+def each_case(cases):
+    """Return the parameters (name, case) of all `cases`, lists by the name of their rule."""
+    return [pytest.param(name, case, id=f"{name} {i}") for name, found in cases.items() for i, case in enumerate(found)]
+
+
+def check_message(name, case, capsys):
+    """Run a case; its one message is that of the rule, and says where."""
+    console, rule = Console(verbosity=1), RULES[name]
+    if rule_kind(rule) == "constraint":
+        with pytest.raises(Ai8xError) as caught:
+            case.run(console)
+        found = [str(caught.value)]
+        assert "\n" not in found[0]
+    else:
+        case.run(console)
+        found = console.warnings if rule_kind(rule) == "caution" else capsys.readouterr().err.splitlines()
+    (message,) = [line for line in found if rule_text(rule) in line]
+    assert case.words in message
+    place = r"net\.yaml:\d+: (layer \d|unload item|data_buffer|network description)"
+    assert case.where in message if case.where else re.search(place, message)
 
 
 def conv(processors=7, **keys):
@@ -98,9 +128,9 @@ def resolves(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", whe
     return Case(lambda console: build(layers, list(weights), shape, device, chosen, console=console), words, where)
 
 
-def builds(*layers, words="", where=""):
+def builds(*layers, words="", where="layer 0", shape=(3, 8, 8), buffer=None):
     """Return a case that builds a network of `layers` without a description."""
-    return Case(lambda console: build_network("net", (3, 8, 8), layers), words, where)
+    return Case(lambda console: build_network("net", shape, layers, buffer=buffer), words, where)
 
 
 def maps(layers, weights=(), shape=(3, 8, 8), device=MAX78000, words="", **options):

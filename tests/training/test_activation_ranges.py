@@ -71,7 +71,7 @@ def completed(source: Path, target: Path) -> Path:
     return target
 
 
-# -- section 8.2: checkpoints that are not quantized ----------------------------------------------------------------
+# -- Checkpoints that are not quantized ----------------------------------------------------------------
 
 
 @RANGES
@@ -124,7 +124,7 @@ def test_an_old_file_that_a_newer_trainer_completed_stays_old(workspace: Path, c
 
 
 def test_conversion(workspace: Path, console: Console) -> None:
-    """Section 8.2: the division by 4 goes into the batch normalization."""
+    """The division by 4 goes into the batch normalization."""
     first = run(console, activation_ranges="fixed", epochs=2)
     old = read_checkpoint(first.checkpoint)
     small = {key: value / 64 if key.startswith("conv1.bn.") else value for key, value in old.state.items()}
@@ -162,7 +162,7 @@ def test_ranges_that_contradict_the_checkpoint_are_refused(workspace: Path, cons
 
 @RANGES
 def test_the_optimizer_starts_anew(workspace: Path, console: Console, ranges: str) -> None:
-    """Section 4.6: measured ranges change all scales, so no momentum survives; the options of the groups do."""
+    """Measured ranges change all scales, so no momentum survives; the options of the groups do."""
     setup = prepare(TrainSettings(**OPTIONS, activation_ranges=ranges), console)  # type: ignore[arg-type]
     log = RunLog(Path("logs"), None, console)
     trainer = Trainer(setup, log)
@@ -203,7 +203,7 @@ def test_what_cannot_be_measured_is_known_before_the_first_epoch(workspace: Path
     run(console, activation_ranges="fixed", epochs=1)
 
 
-# -- section 8.3: tools and checkpoints -----------------------------------------------------------------------------
+# -- Tools and checkpoints -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bits", [8, 4])
@@ -238,7 +238,7 @@ def test_the_way_to_the_accelerator(workspace: Path, console: Console, ranges: s
 
 
 def test_bits_come_from_the_checkpoint_and_not_from_the_policy(workspace: Path, console: Console) -> None:
-    """Section 8.1: neither training on nor evaluating replaces what a layer was trained with."""
+    """Neither training on nor evaluating replaces what a layer was trained with."""
     Path("mixed.yaml").write_text(
         "start_epoch: 1\nweight_bits: 8\noverrides: {conv2: {weight_bits: 2, shift_quantile: 0.9}}\n"
     )
@@ -251,7 +251,7 @@ def test_bits_come_from_the_checkpoint_and_not_from_the_policy(workspace: Path, 
 
 
 def test_a_scale_inside_the_network_is_reported(workspace: Path, console: Console) -> None:
-    """Section 4.5: the reference's own trainer leaves such scales where layers are defined behind their consumer."""
+    """The reference's own trainer leaves such scales where layers are defined behind their consumer."""
     result = run(console, activation_ranges="measured")
     content = read_checkpoint(result.checkpoint)
     state = OrderedDict((key, torch.from_numpy(np.array(value))) for key, value in content.state.items())

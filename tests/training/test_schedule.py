@@ -88,6 +88,12 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
             "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 3, ending_epoch: 2, frequency: 1}]",
             "starting_epoch 3, ending_epoch 2",
         ),
+        (
+            "lr_schedulers: {b: {class: ConstantLR}}\n"
+            "policies: [{lr_scheduler: {instance_name: b}, starting_epoch: 0, ending_epoch: 1000000000, frequency: 1}]",
+            "≤ 100,000",
+        ),
+        ("policies: [{lr_scheduler: {instance_name: [b]}, epochs: [1]}]", "undefined scheduler"),
         ("a: [", ":2: YAML syntax error"),
         ("3", "a schedule is a mapping"),
     ],

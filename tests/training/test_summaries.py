@@ -64,6 +64,7 @@ def classes(checkpoint: Path, console: Console, *, simulate: bool) -> tuple[np.n
     return outputs.numpy(), outputs.argmax(1).numpy(), inputs if simulate else inputs / 128
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize("phase", ["never", "second", "8bit"])
 def test_onnx_runtime_finds_the_same_classes(workspace: Path, console: Console, phase: str) -> None:
@@ -85,6 +86,7 @@ def test_onnx_runtime_finds_the_same_classes(workspace: Path, console: Console, 
         assert len(run_onnx(file, inputs[:1])[0]) == 1
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_a_simplified_file_has_the_usual_operators(workspace: Path, console: Console) -> None:
     import onnx
@@ -124,6 +126,7 @@ class Everything(torch.nn.Module):
         return self.wide(self.line(y.flatten(2))), y
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize("mode", ["float", "qat", "simulate"])
 def test_all_operators(mode: str) -> None:

@@ -133,7 +133,7 @@ def test_difference_is_named(own_folder):
     torch.save({"state_dict": state, "epoch": 0, "arch": "smallnet"}, "q.pth.tar")
     description = read_description(own_folder / "configs/networks/smallnet.yaml", MAX78000, console)
     parameters = load_parameters(description, read_checkpoint("q.pth.tar"), MAX78000, console)
-    network = resolve(description, parameters, (2, 8, 8), MAX78000, console)
+    network = resolve(description, parameters, (2, 8, 8), MAX78000, console).network
     test = find_dataset("STRIPES").load(own_folder, console).test
 
     from ai8x_tool.engine import run

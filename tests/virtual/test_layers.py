@@ -17,11 +17,11 @@ def signed(shape, seed=0):
     return np.random.default_rng([seed, *shape]).integers(-128, 128, shape)
 
 
-# -- Worked example 14.1 ----------------------------------------------------------------------------------------------
+# -- A flattened layer -------------------------------------------------------------------------------------------------
 
 
 def test_flattened_layer():
-    """All numbers are those of section 14.1: registers, input words, kernels, result."""
+    """All numbers are known by themselves: registers, input words, kernels, result."""
     board = Board(MAX78000)
     registers = {"WPTR": 0x800, "WTOFF": 1, "WMOFF": 0x2000, "LCTL": 0x920, "LCTL2": 0x803, "MCNT": 0x38}
     board.layer(**registers, ONED=0x100, ENA=0x70007)

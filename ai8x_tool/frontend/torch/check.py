@@ -8,13 +8,13 @@ from dataclasses import replace
 from torch import nn
 
 from ai8x_tool.device import Device
-from ai8x_tool.frontend.torch.device_rules import (
+from ai8x_tool.frontend.torch.trace import trace
+from ai8x_tool.network.device_rules import (
     DEVICE_LAYER_RULES,
     DEVICE_NETWORK_RULES,
     DeviceLayer,
     DeviceNetwork,
 )
-from ai8x_tool.frontend.torch.trace import trace
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.nn import FusedModule, QatPolicy
 from ai8x_tool.rule import require

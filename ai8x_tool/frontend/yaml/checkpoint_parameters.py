@@ -1,7 +1,4 @@
-"""Weights, biases, shifts and widths from a checkpoint, assigned to layers.
-
-spec: quantization, section 7.2; qatv2, section 6.
-"""
+"""Weights, biases, shifts and widths from a checkpoint, assigned to layers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from ai8x_tool.network.sizes import passes, processors_per_pass
 from ai8x_tool.rule import Finding
 
 _MAX_SHIFT = 15
-_MAX_PASSES = 16
 _FRAME_LIMIT = 1 << 21
 _ROW_DISTANCE = 1 << 16
 _TRANSPOSED_PADS = (0, 1, 2)
@@ -278,20 +277,6 @@ def constraint_eltwise_bias(s: LayerSubject) -> Finding | None:
     return Finding("the convolution has a bias", "use a layer of its own") if s.layer.has_bias else None
 
 
-def constraint_passes(s: LayerSubject) -> Finding | None:
-    """There are at most 16 input passes."""
-    rounds = s.view.input_passes
-    return Finding(f"{rounds} passes") if rounds > _MAX_PASSES and not s.layer.flatten else None
-
-
-def constraint_bias_count(s: LayerSubject) -> Finding | None:
-    """There is one bias value for each output channel."""
-    bias = s.layer.bias
-    if bias is None or len(bias) == s.layer.channels_out:
-        return None
-    return Finding(f"{len(bias)} values, {s.layer.channels_out} channels")
-
-
 def constraint_bias_group(s: LayerSubject) -> Finding | None:
     """bias_group must name quadrants that the network uses."""
     if s.at.bias_groups is None or s.options.ignore_bias_groups:
@@ -383,8 +368,6 @@ ALLOCATION_RULES = (
     constraint_eltwise_emulation,
     constraint_eltwise_rows,
     constraint_eltwise_bias,
-    constraint_passes,
-    constraint_bias_count,
     constraint_bias_group,
     constraint_readahead,
     constraint_operand_maps,

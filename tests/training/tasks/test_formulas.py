@@ -262,7 +262,7 @@ def test_detection_parameters(tmp_path) -> None:
     for text, words in (
         ("multi_box_loss: {alpha: 2}\n", "multi_box_loss needs a number 'neg_pos_ratio', not None"),
         ("[1]\n", "multi_box_loss needs a number 'alpha'"),
-        ("a: [\n", "cannot be read"),
+        ("a: [\n", "YAML syntax error"),
     ):
         path.write_text(text)
         with pytest.raises(Ai8xError, match=words):

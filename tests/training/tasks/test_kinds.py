@@ -103,15 +103,13 @@ def test_regression() -> None:
     assert extras["best_top1"] == way.trained["best"]["mse"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "dataset", "size", "options", "ranges"),
     [
         ("ai85unetsmall", "CamVid_s80_c3", (80, 200), [], "measured"),
         # After so few steps the statistics of the large network's batch normalization are not those of its batches yet.
-        pytest.param(
-            *("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
-            marks=pytest.mark.slow,
-        ),
+        ("ai85unetlarge", "CamVid_s352_c3", (352, 420), ["--out-fold-ratio", "4"], "fixed"),
     ],
 )
 def test_segmentation(
@@ -140,6 +138,7 @@ def need_detection() -> None:
         pytest.importorskip(package)
 
 
+@pytest.mark.slow
 def test_detection() -> None:
     need_detection()
     layouts.svhn(Path("data"))

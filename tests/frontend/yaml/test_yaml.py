@@ -147,8 +147,11 @@ def test_alias_bombs_end_soon(fails):
     assert fails("\n".join(lines))
 
 
-def test_every_layer_needs_processors(fails):
-    assert "processor" in fails(HEAD + "  - {op: none, out_offset: 0}\n")
+def test_processors_of_every_layer_or_of_none(read, fails):
+    """A description without any places is placed automatically."""
+    open_layer, placed_layer = "  - {op: none, out_offset: 0}\n", "  - {op: none, out_offset: 0, processors: 1}\n"
+    assert "processor" in fails(HEAD + open_layer + placed_layer)
+    assert [layer.processors for layer in read(HEAD + open_layer + open_layer).layers] == [None, None]
 
 
 @pytest.mark.parametrize(

@@ -144,8 +144,12 @@ def test_weights_must_match_the_sources():
 
 
 def test_overriding_channels():
-    layers = [conv(3), {"op": "none", "processors": 0xF, "out_offset": 0, "in_channels": 4}]
-    assert build(layers, [(8, 3, 3, 3)], (3, 6, 6))[1].channels_in == 4
+    """Data may be read as another number of channels and pixels, not as fewer values."""
+    layers = [conv(3), {"op": "none", "processors": 0xFFFF, "out_offset": 0, "in_channels": 16, "in_dim": [6, 3]}]
+    assert build(layers, [(8, 3, 3, 3)], (3, 6, 6))[1].channels_in == 16
+    layers[1]["in_channels"] = 4
+    with pytest.raises(Ai8xError, match=r"layer 1: .*4 channels of 6×3 pixels are expected, layer 0 gives 8×6×6"):
+        build(layers, [(8, 3, 3, 3)], (3, 6, 6))
 
 
 @pytest.mark.parametrize(

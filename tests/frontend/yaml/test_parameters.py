@@ -332,7 +332,7 @@ def test_shared_weights_share_the_final_scale(console):
 
 @pytest.mark.parametrize(("width", "shift"), [(8, 17), (32, 11)])
 def test_the_shift_of_a_32_bit_output_is_always_legal(load, width, shift):
-    """Section 5.3: it has no effect."""
+    """It has no effect."""
     (parameters,) = load([{**CONV, "output_width": width}], scaled(shift=17)).values()
     assert parameters.shift == shift
     (old,) = load(

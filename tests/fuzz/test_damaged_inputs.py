@@ -1,0 +1,242 @@
+"""Damaged inputs of every kind: done, or refused in one line; nothing half written, nothing executed.
+
+AI8X_FUZZ sets how many of each kind are tried (default 20), AI8X_RANDOM_SEED the seed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import tarfile
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.errors import Ai8xError
+from tests.support.damaged_files import damaged_bytes, damaged_text, extreme
+
+COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "20")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
+MOST_SECONDS = 20
+
+
+def generators(kind):
+    """Yield (number, generator): the same ones for the same kind and seed."""
+    for number in range(COUNT):
+        yield number, np.random.default_rng([SEED, number, *kind.encode()])
+
+
+def check_reader(kind, read, path, number):
+    """Read damaged files: that works, or raises an Ai8xError of one line."""
+    started = time.monotonic()
+    try:
+        read(path)
+    except Ai8xError as error:
+        assert "\n" not in str(error)
+    except Exception as error:
+        raise AssertionError(f"{kind} {number} of seed {SEED}: {error!r} for {path.read_bytes()[:300]!r}") from error
+    assert time.monotonic() - started < MOST_SECONDS, (kind, number, SEED)
+
+
+def files_of(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# -- The command line ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["network", "checkpoint", "sample"])
+def test_synthesis(workspace, kind):
+    """A damaged input of `ai8x synthesize`."""
+    path = getattr(workspace, kind)
+    good = path.read_bytes()
+    for number, generator in generators(kind):
+        path.write_bytes((damaged_text if kind == "network" else damaged_bytes)(good, generator))
+        check_command(workspace, workspace.synthesize, f"{kind} {number} of seed {SEED}: {path.read_bytes()[:600]!r}")
+
+
+OPTIONS = (
+    *("--prefix", "--board-name", "--c-filename", "--api-filename", "--weight-filename", "--sample-filename"),
+    *("--sample-output-filename", "--log-filename", "--timer", "--debugwait", "--boost", "--define", "--switch-delay"),
+    *("--define-default-arm", "--max-verify-length", "--clock-divider", "--weight-start", "--stop-after", "--no-bias"),
+    *("--input-offset", "--output-width", "--skip-yaml-layers", "--skip-checkpoint-layers", "--device", "--templates"),
+    *("--config-file", "--checkpoint-file", "--sample-input", "--settings", "--output", "--test-dir", "--check"),
+)
+FLAGS = ("--riscv", "--fifo", "--softmax", "--mlator", "--energy", "--forever", "--log", "--overwrite", "--zero-sram")
+
+
+def test_options(workspace):
+    for number, generator in generators("options"):
+        chosen = [str(name) for name in generator.choice(OPTIONS, int(generator.integers(1, 4)), replace=False)]
+        words = [f"{name}={extreme(generator).decode().replace(chr(0), '')}" for name in chosen]
+        words += [str(flag) for flag in generator.choice(FLAGS, int(generator.integers(0, 3)), replace=False)]
+        check_command(workspace, lambda words=words: workspace.synthesize(*words), f"options {number}: {words}")
+
+
+def check_command(workspace, command, what):
+    """The command does its work, or says in one line why not, and then leaves nothing."""
+    before, started = files_of(workspace.folder), time.monotonic()
+    try:
+        result = command()
+    except Exception as error:
+        raise AssertionError(f"{what}: {error!r}") from error
+    assert time.monotonic() - started < MOST_SECONDS, what
+    after = files_of(workspace.folder)
+    assert result.exit_code in (0, 1, 2), what
+    assert "Traceback" not in result.output, what
+    assert not [name for name in after if ".ai8x-" in name], what
+    if result.exit_code:
+        assert after == before, what
+        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+        assert len(errors) == (result.exit_code == 1), what
+    else:
+        assert {name: after[name] for name in before} == before, what
+        for path in set(after) - set(before):
+            (workspace.folder / path).unlink()
+
+
+# -- Readers ---------------------------------------------------------------------------------------------------------
+
+POLICY = b"start_epoch: 10\nweight_bits: 8\nshift_quantile: 0.985\noverrides:\n  conv1:\n    weight_bits: 4\n"
+SCHEDULE = b"""lr_schedulers:
+  steps:
+    class: MultiStepLR
+    milestones: [20, 40]
+    gamma: 0.25
+policies:
+  - lr_scheduler:
+      instance_name: steps
+    starting_epoch: 0
+    ending_epoch: 100
+    frequency: 1
+"""
+RECIPE = (
+    b"description: Words\nmodel: ai85net5\ndataset: MNIST\ntrain:\n  epochs: 3\n  lr: 0.001\nsynthesize:\n  timer: 0\n"
+)
+INTERFACE = b"""{"schema": "ai8x-interface/1", "device": "MAX78000", "input_shape": [3, 4, 4], "input_fifo": false,
+ "input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": [[0, 1, 2, null]]}],
+ "outputs": [{"shape": [5, 1, 1], "bits": 32, "start": 0}], "continue": 0, "estimated_us": 7.5}
+"""
+
+
+def read_policy(path):
+    from ai8x_tool.nn.policy import read_policy
+
+    read_policy(path)
+
+
+def read_schedule(path):
+    from ai8x_tool.training.schedule import read_schedule
+
+    read_schedule(path)
+
+
+def read_recipe(path):
+    from ai8x_tool.settings.files import read_recipe
+
+    read_recipe(str(path))
+
+
+def read_interface(path):
+    from ai8x_tool.firmware.interface import read_interface
+
+    interface = read_interface(path.parent)
+    if interface is not None:
+        interface.sample_words(np.zeros((3, 4, 4), np.int64), "sample")
+        interface.split_output(bytes(20))
+
+
+TEXTS = {
+    "policy.yaml": (POLICY, read_policy),
+    "schedule.yaml": (SCHEDULE, read_schedule),
+    "recipe.yaml": (RECIPE, read_recipe),
+    "interface.json": (INTERFACE, read_interface),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(tmp_path, name):
+    good, read = TEXTS[name]
+    path = tmp_path / name
+    path.write_bytes(good)
+    read(path)
+    for number, generator in generators(name):
+        path.write_bytes(damaged_text(good, generator))
+        check_reader(name, read, path, number)
+
+
+def recording():
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16000)
+        file.writeframes(np.arange(800, dtype="<i2").tobytes())
+    return buffer.getvalue()
+
+
+def read_wav(path):
+    from ai8x_tool.data.speech_commands import read_wav
+
+    assert read_wav(path).size
+
+
+def digits():
+    return gzip.compress(struct.pack(">4I", 0x803, 5, 4, 4) + bytes(range(80)))
+
+
+def read_digits(path):
+    from ai8x_tool.plugins.load import load_plugin
+    from ai8x_tool.resources import shipped
+
+    load_plugin(shipped("datasets") / "mnist.py").read_idx(path, (4, 4))
+
+
+def archive():
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for name in ("folder/a", "folder/b"):
+            member = tarfile.TarInfo(name)
+            member.size = 100
+            tar.addfile(member, io.BytesIO(bytes(100)))
+    return buffer.getvalue()
+
+
+def unpack(path):
+    from ai8x_tool.console import Console
+    from ai8x_tool.data.download import extract
+
+    target = path.parent / "unpacked"
+    try:
+        extract(path, target, Console(verbosity=-1))
+    finally:
+        assert not [p for p in path.parent.iterdir() if p not in (path, target)]
+        if target.exists():
+            for inner in sorted(target.rglob("*"), reverse=True):
+                inner.rmdir() if inner.is_dir() else inner.unlink()
+            target.rmdir()
+
+
+BINARIES = {"words.wav": (recording, read_wav), "digits.gz": (digits, read_digits), "words.tar.gz": (archive, unpack)}
+
+
+@pytest.mark.parametrize("name", BINARIES)
+def test_binaries(tmp_path, name):
+    make, read = BINARIES[name]
+    good, path = make(), tmp_path / name
+    path.write_bytes(good)
+    read(path)
+    for number, generator in generators(name):
+        path.write_bytes(damaged_bytes(good, generator))
+        check_reader(name, read, path, number)
+
+
+def test_checkpoints(workspace):
+    good = workspace.checkpoint.read_bytes()
+    for number, generator in generators("checkpoint"):
+        workspace.checkpoint.write_bytes(damaged_bytes(good, generator))
+        check_reader("checkpoint", read_checkpoint, workspace.checkpoint, number)

@@ -1,0 +1,38 @@
+"""The catalogue of rules is complete, readable, and covered by tests."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from ai8x_tool.report.rule_catalogue import CATALOGUE
+from ai8x_tool.rule import rule_text
+from tests.support.rule_cases import TESTED
+
+PACKAGE = Path(__file__).resolve().parents[2] / "ai8x_tool"
+
+
+def test_every_rule_is_in_the_catalogue():
+    """A rule that is defined anywhere is listed once, and so documented."""
+    listed = [rule.__name__ for phase in CATALOGUE for rule in phase.rules]
+    defined = [
+        node.name
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith(("constraint_", "caution_", "hint_"))
+    ]
+    assert sorted(listed) == sorted(defined)
+    assert len(set(listed)) == len(listed)
+
+
+def test_texts_are_sentences():
+    texts = [rule_text(rule) for phase in CATALOGUE for rule in phase.rules]
+    assert all(texts)
+    assert len(set(texts)) == len(texts)
+    assert max(map(len, texts)) < 150
+
+
+def test_every_phase_is_tested():
+    """Tests of each package break every rule of some phases; none is left out."""
+    tested = [title for titles in TESTED.values() for title in titles]
+    assert sorted(tested) == sorted(phase.title for phase in CATALOGUE)
