@@ -200,6 +200,7 @@ CASES = {
     "constraint_read_gap": [
         one(conv(read_gap=1)),
         one(point(ALL, read_gap=1), (128, 4, 4), [(4, 128, 1, 1)], device=MAX78002, values="128"),
+        one(point(0x111, read_gap=1, data_format="CHW"), weights=[(4, 3, 1, 1)], device=MAX78002, values="CHW"),
     ],
     "constraint_pool_dilation": [
         one(passing(max_pool=2, pool_stride=2, pool_dilation=2)),
@@ -374,6 +375,11 @@ CASES = {
             {**conv(max_pool=2, pool_stride=1, pool_dilation=2), "op": "ConvTranspose2d"},
             device=MAX78002,
             values="[2, 2]",
+        ),
+        one(
+            {**conv(max_pool=2, pool_stride=1, read_gap=1), "op": "ConvTranspose2d"},
+            device=MAX78002,
+            values="read_gap = 1",
         ),
     ],
     "constraint_quad_device": [one(conv(), mapping=replace(FAST, quad=True), values="MAX78000")],

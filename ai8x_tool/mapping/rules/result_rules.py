@@ -114,12 +114,13 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
 
 
 def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
-    """A transposed convolution has no registers for pool_stride and pool_dilation: it pools with 1 only."""
+    """A transposed convolution pools with stride and dilation 1 and without read_gap: others have no registers."""
     layer = s.layer
-    if layer.operator != "convtranspose2d" or max(*layer.pool_stride, *layer.pool_dilation) == 1:
+    wrong = max(*layer.pool_stride, *layer.pool_dilation) > 1 or (layer.has_pool and s.at.read_gap)
+    if layer.operator != "convtranspose2d" or not wrong:
         return None
     values = f"pool_stride = {list(layer.pool_stride)}, pool_dilation = {list(layer.pool_dilation)}"
-    return Finding(values, "pool in a layer of its own")
+    return Finding(f"{values}, read_gap = {s.at.read_gap}", "pool in a layer of its own")
 
 
 def constraint_quad_device(s: LayerSubject) -> Finding | None:
