@@ -6,7 +6,7 @@ memory holds them at the end. Needs neither torch nor a compiler.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -151,9 +151,10 @@ def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) 
 
 
 def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
-    """Return the layers whose data must be in memory at the end: outputs (None), layers that fill the data buffer.
+    """Return the layers whose data must be in memory at the end.
 
-    Of the latter, (instances, words) tells which words no later one replaces.
+    These are outputs and what is unloaded (None), and layers that fill the rolling buffer: of the latter,
+    (instances, words) tells which words no later one replaces.
     """
     network = program.mapping.network
     layers = [network[index] for index in tensors.order]
@@ -164,6 +165,9 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
         for slot in output_slots(layer_region(program.mapping[layer.index])):
             owner[slot.instance, slot.offsets // 4] = layer.index
     kept: dict[int, Array | None] = {layer.index: owner == layer.index for layer in buffered}
+    regions = {replace(region, final_scale=0) for region in program.unload}
+    written = {replace(layer_region(program.mapping[layer.index]), final_scale=0): layer.index for layer in layers}
+    kept |= {index: None for region, index in written.items() if region in regions}
     return kept | {layer.index: None for layer in layers if layer.output or layer is layers[-1]}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
-from ai8x_tool.virtual.data_memory import CLEARED, EARLIER, HOST, RING, UNDEFINED, DataMemory
+from ai8x_tool.virtual.data_memory import EARLIER, HOST, RING, UNDEFINED, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics, Severity
 from ai8x_tool.virtual.layer import HardwareLayer
 from ai8x_tool.virtual.read_side import Reading
@@ -233,9 +233,7 @@ def _check_ring(reading: Reading, diagnostics: Diagnostics) -> None:
 
 def _check_undefined(reading: Reading, later: Array, diagnostics: Diagnostics) -> None:
     """Report bytes that nobody wrote. `later` tells which ones this run writes afterwards: state of the next run."""
-    # Only cleared is as good as never written, but for state: that is 0 at first.
-    cleared = (reading.origin == CLEARED) & ~later
-    undefined = ((reading.origin == UNDEFINED) | cleared) & reading.matters[..., None, None]
+    undefined = (reading.origin == UNDEFINED) & reading.matters[..., None, None]
     planes = undefined.any(axis=(0, 3, 4))
     if not planes.any():
         return

@@ -218,9 +218,9 @@ class Run:
         written, work, reading = self._compute(layer, source, pointer)
         check_power(machine.registers, machine.device, layer, written, machine.diagnostics)
         target = self._target(layer, written)
-        written = inside(layer, written, target, machine.diagnostics)
         if reading is not None:
             self._check_reading(reading, written, source)
+        written = inside(layer, written, target, machine.diagnostics)
         if target is machine.data:
             self._history.writes(layer, written)
         store(layer, written, target)

@@ -101,6 +101,14 @@ def test_the_program_of_the_documentation(own_folder: Path, root: Path, capsys: 
         proof.samples = 11
 
 
+def test_the_network_of_the_documentation(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (root / "docs" / "python.md").read_text(encoding="utf-8")
+    values: dict[str, object] = {}
+    exec(compile(re.findall(r"```python\n(.*?)```", text, re.S)[1], "docs/python.md", "exec"), values)
+    assert values["wrong"] == []
+    assert capsys.readouterr().out.strip() == "virtual device: all 2 layers, all 2,080 values equal to the engine's"
+
+
 def test_in_memory(own_folder: Path) -> None:
     """Without a folder nothing is written, and nothing is printed."""
     given = {"network": "mnist", "checkpoint": Path("ai85net5-q.pth.tar")}

@@ -149,7 +149,10 @@ CASES = {
     ],
     "constraint_output_kept": [
         makes(
-            [conv(**STREAM, out_offset=0x1000, output=True), conv(0xF0, **STREAM, output_processors=0xF00)],
+            [
+                conv(**STREAM, out_offset=0x1000, output=True),
+                conv(0xF0, **STREAM, out_offset=0x2000, output_processors=0xF00),
+            ],
             TWO,
             (3, 16, 16),
             fifo=True,

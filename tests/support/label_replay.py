@@ -53,11 +53,21 @@ class Replay:
             self.put(*self.input_places(placed.start), self.operands(placed.start, self.tensors[INPUT]))
         for name in order:
             self.execute(placed[name])
-        for at in (placed[name] for name in order):
-            if at.layer.output or at.layer.name == order[-1]:
-                self.compare(self.output_places(at), self.tensors[at.layer.name], f"output of {at.layer.label}")
+        for name in {*self.listed(order), *(n for n in order if placed[n].layer.output), order[-1]}:
+            self.compare(self.output_places(placed[name]), self.tensors[name], f"output of layer {name}")
         if self.buffer is not None:
             self.compare(self.buffer_places, self.buffer, "rolling buffer")
+
+    def listed(self, order):
+        """Return the layers whose outputs the list of unloaded data means: the last ones of that place and shape."""
+        found = {}
+        for at in (self.placed[name] for name in order):
+            layer = at.layer
+            place = at.output_map, layer.channels_out, layer.out_size, at.out_offset, layer.output_width, at.write_gap
+            found[place] = layer.name
+        items = self.placed.placement.unload
+        places = [(i.processors, i.channels, i.size, i.offset, i.width, i.write_gap) for i in items]
+        return [found[place] for place in places if place in found]
 
     def labels(self, *shape):
         count = int(np.prod(shape))

@@ -32,7 +32,7 @@ from tests.support.networks import build, describe, mapped, random_kernels, rand
 TESTED = {
     "descriptions": ("Layers and references", "Keys of a layer", "Weights and biases", "Order and references"),
     "networks": ("Network", "Network on a device"),
-    "layers": ("Order and formats", "Device and input", "Allocation", "Several sources", "Results"),
+    "layers": ("Order and formats", "Device and input", "Allocation", "Results", "Several sources"),
     "memories": ("Dilation", "Streaming", "Kernel and bias memory", "Data memory"),
     "programs": ("Sample", "Program"),
 }

@@ -204,6 +204,18 @@ def test_output_that_is_kept(device, offset):
     assert checked(*copying(OUTPUT, {"in_offset": 0x1000, "out_offset": 0x2000}, last, device=device)).equal
 
 
+@DEVICES
+def test_listed_data_that_a_later_layer_overwrites(device):
+    """What the list of unloaded data names is kept, be it an output layer's or not."""
+    item = {"processors": 0xF, "channels": 4, "dim": [4, 4], "offset": 0x1000}
+    layers = ({"out_offset": 0x1000}, {"in_offset": 0x1000, "out_offset": 0x2000})
+    for offset, lost in ((0x1040, False), (0x103C, True)):
+        last = {"in_offset": 0x2000, "out_offset": offset}
+        check = checked(*copying(*layers, last, device=device, unload=[item]))
+        assert check.equal != lost
+        assert (check.layers[0].first is not None and check.layers[0].first.lost) == lost
+
+
 def test_data_that_are_no_output_may_go():
     layers = ({**OUTPUT, "output": False}, {"in_offset": 0x1000, "out_offset": 0x2000})
     assert checked(*copying(*layers, {"in_offset": 0x2000, "out_offset": 0x1000})).equal

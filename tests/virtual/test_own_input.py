@@ -87,6 +87,18 @@ def test_values_that_stay_the_same_are_a_warning(device):
 
 
 @BOTH
+def test_output_that_leaves_the_memory(device):
+    """What is written beyond the end changes nothing; what lies before is compared as always."""
+    words = device.instance_size // 4
+    board = Board(device)
+    board.pixels([0], words - 8, [range(1, 9)])
+    board.layer(**copy(device, 2, 4, RPTR=words - 8, WPTR=words - 6))
+    first, second = (d for d in board.start().virtual.diagnostics if d.severity == "error")
+    assert first.message.startswith("6 words of its own input are overwritten before their last use")
+    assert second.message.startswith("2 results are written outside data memory")
+
+
+@BOTH
 @pytest.mark.parametrize("by", [0, -1, -7])
 def test_trailing_overlaps_are_notes(device, by):
     (found,) = shifted(device, range(8), by, strict=True).virtual.diagnostics
