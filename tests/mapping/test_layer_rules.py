@@ -348,6 +348,13 @@ CASES = {
     "constraint_calcx4_kernels": [
         one(point(0xF, calcx4=True), (4, 8, 8), [(4, 4, 1, 1)], device=MAX78002, values="kernels of 1 weights"),
         one(conv(calcx4=True, output_processors=0x1E), device=MAX78002, values="output map"),
+        one(
+            conv(calcx4=True, output_processors=0xFFFF),
+            weights=[(16, 3, 3, 3)],
+            device=MAX78002,
+            mapping=replace(FAST, quad=True),
+            values="quad mode",
+        ),
         one(conv(calcx4=True), weights=[Weights((4, 3, 3, 3), bits=4)], device=MAX78002, values="passes of 4 bits"),
     ],
     "constraint_write_increment": [

@@ -43,6 +43,8 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
     if layer.depthwise or layer.flatten or view.kernel_area != COLUMN_BYTES:
         return Finding(f"kernels of {view.kernel_area} weights{', depth-wise' * layer.depthwise}", "remove calcx4")
     kernels = layer.channels_out * view.input_passes
+    if s.at.processors != s.at.own_processors:
+        return Finding("the first layer in quad mode", "remove calcx4")
     if not _regular(s.at.output_map):
         return Finding(f"output map {s.at.output_map:#018x}", "use output_processors without holes")
     if kernels * abs(layer.bits) % (4 * 8) == 0:
