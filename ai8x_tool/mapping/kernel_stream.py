@@ -203,7 +203,8 @@ def displaced_output(shape: StreamShape) -> int | None:
         for inside, output in enumerate(range(group * step, min((group + 1) * step, shape.outputs))):
             turn, rank = divmod(output, shape.outputs_per_pass)
             lane = turn * span + used[rank] - first - inside
-            if 8 * position != lane * area * passes * abs(shape.bits):
+            bits = lane * passes * abs(shape.bits)  # a kernel begins at a byte of its first tap
+            if bits % 8 or 8 * position != bits * area:
                 return used[rank]
         position += area * passes
     return None

@@ -115,16 +115,12 @@ def _stored_plane(placed: PlacedNetwork) -> Plane | None:
 
 
 def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
-    """Return where FIFOs put the input: each feeds the first processors of its quadrant, four channels or (CHW) one.
-
-    With one processor in each of several quadrants, one FIFO hands its byte lanes to the quadrants.
-    """
+    """Return where FIFOs put the input: each feeds the first processors of its quadrant, four channels or (CHW) one."""
     at = placed.start
+    lanes = 1 if at.chw else _LANES
     channel = np.arange(placed.network.input_shape[0])
     quadrants = [q for q in range(4) if at.own_processors >> 16 * q & 0xF] or [0]
-    spread = len(quadrants) == at.own_processors.bit_count() > 1
-    lanes = 1 if at.chw or spread else _LANES
-    if placed.options.fast_fifo and not spread:
+    if placed.options.fast_fifo:
         quadrants = quadrants[:1]
     number = channel // lanes
     processors = 16 * np.array(quadrants)[number % len(quadrants)] + channel % lanes

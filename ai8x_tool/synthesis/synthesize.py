@@ -35,6 +35,7 @@ from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
 from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
+from ai8x_tool.mapping.replay import replay
 from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
@@ -164,6 +165,10 @@ def map_checked(
     mapping = fill(placed)
     for violation in data_violations(placed):
         _raise_or_report(violation, console, accepted=options.accept_wrong_data)
+    for conflict in replay(mapping):
+        if not options.accept_wrong_data:
+            raise Ai8xError(conflict.text(), where=conflict.where, fix="--no-verify writes the project all the same")
+        console.warn(f"{conflict.where}: {conflict.text()}")
     return mapping
 
 

@@ -200,6 +200,7 @@ CASES = {
     "constraint_read_gap": [
         one(conv(read_gap=1)),
         one(point(ALL, read_gap=1), (128, 4, 4), [(4, 128, 1, 1)], device=MAX78002, values="128"),
+        one(point(0x111, read_gap=1, data_format="CHW"), weights=[(4, 3, 1, 1)], device=MAX78002, values="CHW"),
     ],
     "constraint_pool_dilation": [
         one(passing(max_pool=2, pool_stride=2, pool_dilation=2)),
@@ -347,6 +348,13 @@ CASES = {
     "constraint_calcx4_kernels": [
         one(point(0xF, calcx4=True), (4, 8, 8), [(4, 4, 1, 1)], device=MAX78002, values="kernels of 1 weights"),
         one(conv(calcx4=True, output_processors=0x1E), device=MAX78002, values="output map"),
+        one(
+            conv(calcx4=True, output_processors=0xFFFF),
+            weights=[(16, 3, 3, 3)],
+            device=MAX78002,
+            mapping=replace(FAST, quad=True),
+            values="quad mode",
+        ),
         one(conv(calcx4=True), weights=[Weights((4, 3, 3, 3), bits=4)], device=MAX78002, values="passes of 4 bits"),
     ],
     "constraint_write_increment": [
@@ -374,6 +382,11 @@ CASES = {
             {**conv(max_pool=2, pool_stride=1, pool_dilation=2), "op": "ConvTranspose2d"},
             device=MAX78002,
             values="[2, 2]",
+        ),
+        one(
+            {**conv(max_pool=2, pool_stride=1, read_gap=1), "op": "ConvTranspose2d"},
+            device=MAX78002,
+            values="read_gap = 1",
         ),
     ],
     "constraint_quad_device": [one(conv(), mapping=replace(FAST, quad=True), values="MAX78000")],

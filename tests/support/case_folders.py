@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from ai8x_tool.device import find_device
 from ai8x_tool.engine import run
 from ai8x_tool.frontend.yaml.load import load_network
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
@@ -17,7 +18,7 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
 from tests.support.golden_cases import golden_folder
-from tests.support.networks import QUIET
+from tests.support.networks import QUIET, with_placement
 
 _FILES = ("network", "checkpoint", "sample_input")
 
@@ -40,11 +41,11 @@ def command_options(folder):
     return options
 
 
-def synthesized(folder, options):
-    """Return program, sample and tensors of a folder's network, whatever rules it breaks."""
+def described(folder, options, **more):
+    """Return network, placement, device, options of the synthesis and sample of a folder; `more` are settings."""
     files = {name: folder / options[name] for name in _FILES}
     device = options.get("device", "MAX78000")
-    more = {"overlap_data": True, "error_stop": False, "fifo": options.get("fifo", False)}
+    more = {"fifo": options.get("fifo", False), "overlap_data": options.get("overlap_data", False), **more}
     if "input_offset" in options:
         more["input_offset"] = int(options["input_offset"], 0)
     with tempfile.TemporaryDirectory() as output:
@@ -58,9 +59,20 @@ def synthesized(folder, options):
         options = synthesis_options(settings)
     sample = load_sample(files["sample_input"])
     sample = sample if sample.ndim == 3 else sample[..., None]
-    network, placement = load_network(
-        files["network"], files["checkpoint"], sample.shape, find_device(device), QUIET, options
-    )
-    program = lower(fill(place(network, placement, find_device(device), options.mapping)), options.lowering)
+    found = find_device(device)
+    network, placement = load_network(files["network"], files["checkpoint"], sample.shape, found, QUIET, options)
+    return network, placement, found, options, sample
+
+
+def judged(folder, options):
+    """Return a folder's network with its placement, and the options of the mapping."""
+    network, placement, device, chosen, _ = described(folder, options)
+    return with_placement(PlacedDescription(network, placement), device), chosen.mapping
+
+
+def synthesized(folder, options):
+    """Return program, sample and tensors of a folder's network, whatever rules it breaks."""
+    network, placement, device, options, sample = described(folder, options, overlap_data=True, error_stop=False)
+    program = lower(fill(place(network, placement, device, options.mapping)), options.lowering)
     tensors = run(network, sample[None], placement.order)
     return SimpleNamespace(program=program, program_sample=lower_sample(program, sample, tensors), tensors=tensors)

@@ -290,7 +290,7 @@ def constraint_bias_group(s: LayerSubject) -> Finding | None:
 
 def constraint_readahead(s: LayerSubject) -> Finding | None:
     """With readahead, input and output begin, and end, in different memory blocks of 16 KiB, and never share one."""
-    if not s.at.readahead:
+    if not s.at.readahead or not s.at.output_map:
         return None
     block, read, written = s.device.sub_instance_size // 4, input_words(s.at), written_words(s.at)
     first, last = min(words.first for words in written), max(words.last for words in written)

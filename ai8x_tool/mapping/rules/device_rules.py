@@ -103,12 +103,13 @@ def constraint_depthwise(s: LayerSubject) -> Finding | None:
 
 
 def constraint_read_gap(s: LayerSubject) -> Finding | None:
-    """read_gap needs a MAX78002 and at most 64 input channels."""
+    """read_gap needs a MAX78002 and at most 64 input channels in HWC format."""
     if not s.at.read_gap:
         return None
     if not s.device.read_gap:
         return Finding(f"read_gap = {s.at.read_gap} on the {s.device.name}")
-    return Finding(f"{s.layer.channels_in} channels") if s.view.input_passes > 1 else None
+    wrong = s.at.chw or s.view.input_passes > 1
+    return Finding(f"{s.layer.channels_in} channels{', CHW' * s.at.chw}") if wrong else None
 
 
 def constraint_pool_dilation(s: LayerSubject) -> Finding | None:

@@ -43,6 +43,8 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
     if layer.depthwise or layer.flatten or view.kernel_area != COLUMN_BYTES:
         return Finding(f"kernels of {view.kernel_area} weights{', depth-wise' * layer.depthwise}", "remove calcx4")
     kernels = layer.channels_out * view.input_passes
+    if s.at.processors != s.at.own_processors:
+        return Finding("the first layer in quad mode", "remove calcx4")
     if not _regular(s.at.output_map):
         return Finding(f"output map {s.at.output_map:#018x}", "use output_processors without holes")
     if kernels * abs(layer.bits) % (4 * 8) == 0:
@@ -114,12 +116,13 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
 
 
 def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
-    """A transposed convolution has no registers for pool_stride and pool_dilation: it pools with 1 only."""
+    """A transposed convolution pools with stride and dilation 1 and without read_gap: others have no registers."""
     layer = s.layer
-    if layer.operator != "convtranspose2d" or max(*layer.pool_stride, *layer.pool_dilation) == 1:
+    wrong = max(*layer.pool_stride, *layer.pool_dilation) > 1 or (layer.has_pool and s.at.read_gap)
+    if layer.operator != "convtranspose2d" or not wrong:
         return None
     values = f"pool_stride = {list(layer.pool_stride)}, pool_dilation = {list(layer.pool_dilation)}"
-    return Finding(values, "pool in a layer of its own")
+    return Finding(f"{values}, read_gap = {s.at.read_gap}", "pool in a layer of its own")
 
 
 def constraint_quad_device(s: LayerSubject) -> Finding | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from hypothesis import strategies as st
 
 from ai8x_tool.device import DEVICES
 from tests.support.random_networks import groups, operators
 from tests.support.random_networks import inputs as begin
-from tests.support.random_networks.choices import choices
+from tests.support.random_networks.choices import Choices, choices
 from tests.support.random_networks.draft import Draft
 from tests.support.random_networks.finish import finished
 
@@ -26,8 +27,17 @@ _ON_CHW = (operators.convolution, operators.convolution, operators.convolution_1
 @st.composite
 def legal_networks(draw):
     """Draw a network that every rule accepts and that fits all memories, with its weights, sample and options."""
-    chosen = draw(choices())
-    d = Draft(chosen, chosen.pick(DEVICES), draw(st.integers(0, 1 << 20)))
+    return legal_network(draw(choices()), draw(st.integers(0, 1 << 20)))
+
+
+def numbered_network(number):
+    """Return one of many such networks, always the same for a `number`; faster than drawing it."""
+    return legal_network(Choices(np.random.default_rng(number).bytes(2400)), number)
+
+
+def legal_network(chosen: Choices, seed):
+    """Return the network that `chosen` makes."""
+    d = Draft(chosen, chosen.pick(DEVICES), seed)
     d.narrow = d.pick((-1, 1)) if d.new else 1
     shape = _begin(d)
     for _ in range(d.number(0, 6)):
