@@ -5,12 +5,8 @@ This table is the only place with register addresses and bit positions; `lowerin
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-
 from ai8x_tool.device.facts import MAX78000, MAX78002, Device
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.device.register import Field, Register
 
 FIFO_CONTROL = 0x0
 FIFO_STATUS = 0x4
@@ -29,65 +25,6 @@ MEMORY_CONTROL = 0x40E
 CLEAR_BIAS = 0x400
 REGISTERS_CLEARED = 0x200_0000
 """TEST register: with this bit the code that clears registers clears bias memory, too; and the bit that says "done"."""
-
-
-@dataclass(frozen=True)
-class Field:
-    """A bit field: lowest bit, width in bits, and what it means (with the rule that gives its value)."""
-
-    name: str
-    lsb: int
-    width: int
-    meaning: str
-
-    @property
-    def mask(self) -> int:
-        """The field's bits in place."""
-        return ((1 << self.width) - 1) << self.lsb
-
-
-@dataclass(frozen=True)
-class Register:
-    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers."""
-
-    name: str
-    title: str
-    offset: int
-    layer_step: int
-    fields: tuple[Field, ...]
-
-    def address(self, device: Device, quadrant: int, layer: int = 0) -> int:
-        """Absolute byte address in `quadrant` (and for hardware layer `layer`)."""
-        return device.quadrant(device.addresses.control, quadrant) + self.offset + self.layer_step * layer
-
-    def encode(self, values: Mapping[str, int], where: str | None = None) -> int:
-        """Return the register's value for named field values; fields not named are 0.
-
-        Raises Ai8xError naming the field if a value does not fit.
-        """
-        known = {field.name: field for field in self.fields}
-        word = 0
-        for name, value in values.items():
-            field = known[name]
-            number = int(value)
-            if not 0 <= number < 1 << field.width:
-                raise Ai8xError(
-                    f"{self.name}.{name} = {number} does not fit its {field.width} bits ({field.meaning})", where=where
-                )
-            word |= number << field.lsb
-        return word & 0xFFFF_FFFF
-
-    @cached_property
-    def known_bits(self) -> int:
-        """The bits that belong to a field."""
-        bits = 0
-        for field in self.fields:
-            bits |= field.mask
-        return bits
-
-    def decode(self, word: int) -> dict[str, int]:
-        """Return the value of every field in `word`."""
-        return {field.name: (word & field.mask) >> field.lsb for field in self.fields}
 
 
 FieldTuple = tuple[str, int, int, str]

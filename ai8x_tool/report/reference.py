@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ai8x_tool.device import MAX78000, MAX78002, Device
-from ai8x_tool.device.registers import Register, registers
+from ai8x_tool.device.register import Register
+from ai8x_tool.device.registers import registers
 from ai8x_tool.lowering.configure import LAYER_REGISTERS
 from ai8x_tool.report.catalogue import OPERATORS
 from ai8x_tool.report.rule_catalogue import CATALOGUE

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, QUADRANTS, Device
-from ai8x_tool.device.registers import Register
+from ai8x_tool.device.register import Register
 from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind

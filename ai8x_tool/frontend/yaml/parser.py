@@ -25,8 +25,8 @@ from ai8x_tool.frontend.yaml.keys import BUFFER_KEYS, GLOBAL_KEYS, LAYER_KEYS, U
 from ai8x_tool.frontend.yaml.layer_parser import MAX_GAP, parse_layer
 from ai8x_tool.frontend.yaml.references import resolve_references
 from ai8x_tool.frontend.yaml.values import Fields
-from ai8x_tool.frontend.yaml.yaml_reader import Entry, read_yaml
 from ai8x_tool.mapping.placement import UnloadItem
+from ai8x_tool.readers.yaml_file import Entry, read_yaml
 from ai8x_tool.rule import require
 
 _SNOOP_VALUES = 32

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.frontend.yaml.yaml_reader import Entry
 from ai8x_tool.network.layer import BINARY, Pair
+from ai8x_tool.readers.yaml_file import Entry
 from ai8x_tool.rule import Finding
 
 _MAP_LIMIT = 1 << 64
