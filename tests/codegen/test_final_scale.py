@@ -153,7 +153,7 @@ def region(channels, size, width=8, scale=1):
     ],
 )
 def test_buffer_sizes(regions, scaled, unscaled):
-    """Section 7.3 and U8: where all outputs have a scale, sizes are the reference's; no output overlaps another."""
+    """Where all outputs have a scale, sizes are the reference's; no output overlaps another."""
     for scale_output, words in ((True, scaled), (False, unscaled)):
         placed = placements(tuple(regions), scale_output=scale_output)
         ends = [p.start + p.elements * p.width // 8 for p in placed]
@@ -211,7 +211,6 @@ class Notes(Console):
 
 
 def test_messages():
-    """Section 7.1."""
     for case, options, warned, noted in [
         (((8, 3, 2),), {"scale_output": False}, "layer 0: 2", ""),
         (((8, 3, 0),), {}, "", "all final scales are 0"),
@@ -244,7 +243,7 @@ def test_a_scale_inside_the_network_is_reported_and_not_applied():
 
 
 def test_the_program_does_not_depend_on_the_scale():
-    """Section 6: registers, memories and known answers are the same."""
+    """Registers, memories and known answers are the same."""
     network = classifier()
     one, two = program(network), program(with_scale(network, 5))
     first, second = one.stores(), two.stores()
@@ -273,7 +272,7 @@ def test_scales_of_listed_items(toolchain):
 
 @pytest.mark.parametrize("last", ["passthrough", "sum", "pooling"])
 def test_an_output_without_weights_is_not_scaled(toolchain, last):
-    """Section 6: such layers have F = 0; that of a layer inside the network is named."""
+    """Such layers have F = 0; that of a layer inside the network is named."""
     conv = {"op": "Conv2d", "pad": 1, "processors": 7, "out_offset": 0x400}
     final = {"op": "none", "processors": 7, "out_offset": 0x800, "in_offset": 0x400}
     if last == "sum":

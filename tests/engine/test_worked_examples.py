@@ -44,7 +44,6 @@ def outputs(layers, weights, sample, device=MAX78000, **options):
     ],
 )
 def test_transposed_convolution(pad, expected):
-    """Section 5.5."""
     kernel = np.arange(1, 10).reshape(1, 1, 3, 3)
     layer = {"op": "ConvTranspose2d", "pad": pad, "processors": 1, "out_offset": 0, "output_width": 32}
     np.testing.assert_array_equal(outputs([layer], [kernel], [[[1, 2], [3, 4]]])[0], expected)
@@ -66,7 +65,6 @@ def test_average_of_two_by_two(total, default, rounded):
 
 
 def test_averages_of_1d_convolutions_never_round():
-    """Section 5.2, quirk 4."""
     layer = conv(op="Conv1d", kernel_size=1, avg_pool=2, pool_stride=2, output_width=32)
     sample = [[[3], [0], [-3], [0]]]
     for rounding in (False, True):
@@ -101,7 +99,7 @@ def accumulator(total):
 
 @pytest.mark.parametrize(("total", "shift", "expected"), SHIFTS)
 def test_shift_round_saturate(total, shift, expected):
-    """Section 6: the table of worked values."""
+    """The table of worked values."""
     kernels, bias, sample = accumulator(total)
     wide = outputs([conv(processors=3, output_width=32)], [Weights(kernels, bias)], sample)
     assert wide.dtype == np.int32
@@ -112,7 +110,7 @@ def test_shift_round_saturate(total, shift, expected):
 
 
 def test_complete_example():
-    """Section 6: a test network's 1×1 Conv1d."""
+    """A test network's 1×1 Conv1d."""
     layer = conv(op="Conv1d", kernel_size=1, processors=3)
     kernels = np.array([-79, 87]).reshape(1, 2, 1, 1)
     assert outputs([layer], [kernels], [[[0]], [[99]]]).item() == 67
@@ -120,7 +118,7 @@ def test_complete_example():
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 8])
 def test_wide_output_is_not_shifted(bits):
-    """Section 7: neither output_shift nor the implicit shift."""
+    """Neither output_shift nor the implicit shift."""
     kernels = np.full((1, 1, 1, 1), -1)
     layer = conv(output_width=32)
     assert outputs([layer], [Weights(kernels, [3], bits, shift=2)], [[[100]]]).item() == 3 * 128 - 100
@@ -138,7 +136,7 @@ def test_activations(activation, expected):
 
 
 def test_abs_comes_after_rounding():
-    """Section 6, quirk: an accumulator of −64 gives 0, not 1."""
+    """An accumulator of −64 gives 0, not 1."""
     assert outputs([conv(activate="Abs")], [[[[[-64]]]]], [[[1]]]).item() == 0
 
 
@@ -170,7 +168,7 @@ def test_eltwise_is_saturated_before_a_convolution():
 
 @pytest.mark.parametrize(("pool_first", "expected"), [(True, 110), (False, 60)])
 def test_order_of_pooling_and_eltwise(pool_first, expected):
-    """Section 3: maxima of the operands, or maximum of the sums."""
+    """Maxima of the operands, or maximum of the sums."""
     layer = {"op": "add", "processors": 1, "out_offset": 0, "max_pool": [2, 1], "pool_stride": 2}
     sample = np.array([[60, 0], [0, 50]]).reshape(2, 2, 1)
     assert outputs([{**layer, "pool_first": pool_first}], [], sample).item() == expected
@@ -196,7 +194,6 @@ def test_dilated_pooling_with_an_incomplete_window():
 
 
 def test_dilated_pooling_that_the_formula_allows():
-    """Section 5.2, quirk 2."""
     layer = passing(max_pool=2, pool_stride=3, pool_dilation=2)
     sample = np.arange(81).reshape(1, 9, 9)
     np.testing.assert_array_equal(outputs([layer], [], sample, MAX78002)[0], sample[0, 2::3, 2::3])
@@ -211,7 +208,6 @@ def test_flatten_order():
 
 
 def test_bypass_sums_channels():
-    """Section 5.7."""
     layer = conv(bypass=True, processors=7, out_channels=2)
     assert outputs([layer], [], [[[10]], [[20]], [[-5]]], MAX78002).ravel().tolist() == [25, 25]
     wide = conv(bypass=True, kernel_size="3x3", pad=1, groups=2, processors=3, output_width=32)
@@ -270,7 +266,7 @@ def test_2d_data_become_1d():
 
 
 def test_accumulator_range():
-    """Section 1: sums outside the signed 32-bit range are an error."""
+    """Sums outside the signed 32-bit range are an error."""
     pixels, channels = 256, 1024
     layer = {"op": "Linear", "flatten": True, "processors": (1 << 64) - 1, "out_offset": 0}
     sample = np.full((channels, 16, 16), -128)
@@ -293,7 +289,7 @@ def test_sums_beyond_float32_are_exact():
 
 
 def test_rolling_buffer():
-    """Section 8: shift, insert, read."""
+    """Shift, insert, read."""
     buffer = [{"name": "past", "processors": 3, "channels": 2, "dim": 4, "offset": 0x100}]
     layers = [
         passing(processors=3),
@@ -316,7 +312,7 @@ def test_rolling_buffer():
 
 
 def test_simulated_sequence():
-    """Section 9: the simulation may leave the hardware's order."""
+    """The simulation may leave the hardware's order."""
     layers = [passing(simulated_sequence=2), passing(), passing(simulated_sequence="stop"), passing()]
     network = build(layers, [], (1, 4, 4))
     assert network.placement.simulated == ("0", "2")

@@ -32,7 +32,6 @@ MNIST_PLACES = {
 @pytest.mark.golden
 @pytest.mark.parametrize("device", ["max78000", "max78002"])
 def test_mnist(golden, device):
-    """Section 9.1."""
     mapping = read_case(golden / "accept" / device / "demo-mnist").mapping()
     memory, start = mapping.kernel_memory, MNIST_PLACES[device][0][0]
     assert places(mapping) == MNIST_PLACES[device]
@@ -64,7 +63,6 @@ def test_mnist_loading_formats(golden):
 
 @pytest.mark.golden
 def test_keyword_spotting(golden):
-    """Section 9.2."""
     case = read_case(golden / "accept/max78000/demo-kws20_v3")
     mapping = case.mapping()
     assert places(mapping) == [

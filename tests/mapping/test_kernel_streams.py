@@ -127,7 +127,7 @@ def test_depthwise_layers(data):
 
 @given(st.data())
 def test_every_weight_can_be_located(data):
-    """Section 3.12, for output maps without gaps."""
+    """For output maps without gaps."""
     inputs = data.draw(st.one_of(st.integers(1, 8), st.sampled_from([64, 65, 72, 128, 130])))
     outputs = data.draw(st.integers(1, 20))
     bits = data.draw(st.sampled_from(WIDTHS))

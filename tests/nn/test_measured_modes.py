@@ -28,7 +28,6 @@ KEYS += ["quantize_activation", "clamp_activation", "adjust_output_shift", "shif
 
 
 def test_state_dict_layout() -> None:
-    """Section 2.1 and 2.2."""
     state = nn.FusedConv2dBNReLU(3, 4, 3, context=FLOAT).state_dict()
     assert list(state)[:11] == [*KEYS, "op.weight", "op.bias"] and list(state)[11] == "bn.weight"
     types = [torch.float32] * 3 + [torch.int64] * 2 + [torch.bool] * 3 + [torch.float32]
@@ -45,7 +44,6 @@ def test_state_dict_layout() -> None:
 
 
 def test_nothing_is_clamped_before_qat() -> None:
-    """Section 3."""
     x = torch.tensor([[3.0, -5.0]])
     for make, expected in (
         (lambda: nn.Linear(2, 2, context=FLOAT), [6.0, -10.0]),
@@ -68,7 +66,7 @@ def test_nothing_is_clamped_before_qat() -> None:
 
 
 def test_batch_norm_is_not_divided_and_folds() -> None:
-    """Section 4.2; the model of fixed ranges gives a quarter."""
+    """The model of fixed ranges gives a quarter."""
     torch.manual_seed(0)
     results = []
     for context in (FLOAT, FIXED):
@@ -90,7 +88,7 @@ def test_batch_norm_is_not_divided_and_folds() -> None:
 @pytest.mark.parametrize("activation", [None, "ReLU", "Abs"])
 @given(shift=st.integers(-3, 3), r=st.integers(-4, 6), f=st.integers(-3, 5))
 def test_range_and_final_scale_of_one_layer(activation: str | None, shift: int, r: int, f: int) -> None:
-    """Section 3: y = clamp(quantize(act(op(x, w') · 2^(s − R)))) · 2^F."""
+    """The output is y = clamp(quantize(act(op(x, w') · 2^(s − R)))) · 2^F."""
     module = nn.Conv1d(2, 2, 1, activation=activation, context=FLOAT)
     torch.manual_seed(shift + 100)
     x = torch.rand(2, 2, 5) * 2 - 1

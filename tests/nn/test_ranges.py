@@ -41,7 +41,6 @@ def ignored(_: str) -> None:
 
 
 def test_worked_example(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Section 10.1."""
     statistics = ActivationStatistics()
     statistics.add(torch.linspace(-1.7, 1.7, 100001))
     statistics.add(torch.cat([torch.linspace(-1, 1, 1000), torch.tensor([9.0])]))
@@ -71,7 +70,6 @@ def measured_range(*calls: torch.Tensor, z: float = 8.0) -> histograms.MeasuredR
 
 
 def test_degenerate_ranges() -> None:
-    """Section 4.7."""
     dead = measured_range(torch.zeros(4), torch.zeros(2, 2))
     assert dead.exponent == 0 and "always 0" in str(dead.problem)
     assert measured_range(torch.full((3,), 3.0)) == histograms.MeasuredRange(2)
@@ -362,7 +360,6 @@ def test_a_single_layer_has_a_final_scale() -> None:
 
 
 def test_policy_keys(tmp_path: Any) -> None:
-    """Section 4.8."""
     path = tmp_path / "policy.yaml"
     path.write_text(
         "start_epoch: 1\nweight_bits: 4\nshift_quantile: 0.9\noutlier_removal_z_score: 2\n"

@@ -37,14 +37,13 @@ layers:
     ],
 )
 def test_worked_examples(largest, exponent, shift):
-    """Section 10.3."""
     weights = torch.tensor([largest, -0.1])
     assert fold_range(quantize_trained(weights, None, 8, 1.0).output_shift, exponent, 8).shift == shift
 
 
 @given(st.sampled_from([1, 2, 4, 8]), st.integers(-22, 23), st.integers(-40, 40))
 def test_limits(bits, shift, exponent):
-    """Sections 5.1 and 5.3: what the accelerator cannot do is reported, the stored value is limited."""
+    """What the accelerator cannot do is reported, the stored value is limited."""
     folded = fold_range(shift, exponent, bits)
     assert folded.shift == min(max(shift - exponent, -7 - bits), 23 - bits)
     legal = -23 + bits <= shift - exponent <= 7 + bits and folded.shift == shift - exponent
@@ -81,7 +80,7 @@ def quantized(tmp_path, console):
 
 @pytest.mark.parametrize(("threshold", "shift"), [(None, 0), (0, 0), (2, -2), (-3, 3), (11, -11), (19, -11), (-30, 19)])
 def test_presence_of_the_key_decides(quantized, console, threshold, shift):
-    """Section 8.3; other keys keep their values, shapes and places."""
+    """Other keys keep their values, shapes and places."""
     state = state_of(threshold=threshold, scale=3)
     result = quantized(state)
     assert list(result) == [*state] if "a.bias_bits" not in result else True
@@ -109,7 +108,6 @@ def test_a_32_bit_output_has_no_shift_to_warn_about(quantized, console):
 
 @pytest.mark.parametrize("values", [{"threshold": 1}, {"threshold": 0, "scale": -1}])
 def test_clipping_methods_need_a_file_without_ranges(quantized, values):
-    """Section 5.2."""
     with pytest.raises(Ai8xError, match="activation ranges belong to QAT") as caught:
         quantized(state_of(**values), clipping=Clipping("MAX"))
     assert "'a." in str(caught.value)
@@ -119,7 +117,6 @@ def test_clipping_methods_need_a_file_without_ranges(quantized, values):
 
 @pytest.mark.parametrize("value", [0.5, float("inf"), float("nan"), [1.0, 2.0]])
 def test_a_range_is_one_whole_number(quantized, value):
-    """Section 5.3."""
     state = state_of(threshold=0)
     state["a.activation_threshold"] = torch.tensor(value)
     for options in ({}, {"clipping": Clipping("MAX")}):

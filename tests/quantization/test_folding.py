@@ -101,7 +101,7 @@ def test_other_conditions():
 
 
 def test_the_rule_by_hand():
-    """Section 5: w·γ/(4σ) and (b − μ)/σ·γ/4 + β/4."""
+    """Weights w·γ/(4σ), biases (b − μ)/σ·γ/4 + β/4."""
     state = {
         "a.op.weight": torch.tensor([[[[2.0]]]]),
         "a.op.bias": torch.tensor([0.5]),

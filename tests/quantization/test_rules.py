@@ -23,7 +23,6 @@ from ai8x_tool.quantization.rules import Clipping, quantile, quantize_clipped, q
     ("largest", "factor", "shift"), [(2.1078, 32, 2), (1.0872, 64, 1), (0.5195, 128, 0), (0.2698, 256, -1)]
 )
 def test_worked_examples(largest, factor, shift):
-    """Section 6.3."""
     weights = torch.tensor([largest, -largest / 2, 0.1, -0.01])
     result = quantize_trained(weights, None, 8, 1.0)
     assert result.output_shift == shift
@@ -33,7 +32,6 @@ def test_worked_examples(largest, factor, shift):
 
 @pytest.mark.parametrize(("bits", "low", "high", "step"), [(4, -64, 56, 8), (2, -4, 2, 2), (1, -1, 0, 1)])
 def test_range_of_narrow_biases(bits, low, high, step):
-    """Section 6.3."""
     weights, bias = torch.tensor([0.7, -0.9]), torch.linspace(-1, 1, 51)
     values = quantize_trained(weights, bias, bits, 1.0).bias
     assert values.min() == low
@@ -51,7 +49,7 @@ FLOATS = st.floats(-4, 4, width=32, allow_subnormal=False)
     st.sampled_from([1.0, 0.99, 0.9, 0.5]),
 )
 def test_formula(weights, bias, bits, level):
-    """Section 6.3, element by element."""
+    """Element by element."""
     parameters = np.abs(np.concatenate([weights, *([] if bias is None else [bias])]))
     limit = float(torch.quantile(torch.from_numpy(parameters), level))
     inverse = np.float32(1) / np.float32(limit) if limit else np.float32(np.inf)
@@ -170,7 +168,7 @@ BIG = torch.tensor([[[[2.1]]], [[[-0.5]]]])
 
 
 def test_other_keys(quantized):
-    """Sections 6.1 and 6.5: order, values and shapes."""
+    """Order, values and shapes."""
     state = layer_state(BIG, torch.tensor([0.25, -0.25]), **QAT)
     state["anchors"] = torch.tensor([1.5, 2.5])
     state["pool.quantize_activation"] = torch.tensor([0.0])
@@ -197,7 +195,6 @@ def test_other_keys(quantized):
     ],
 )
 def test_clipping_leaves_the_shift_and_says_so(quantized, clipping, extras):
-    """Sections 6.4 and 6.6."""
     result = quantized(layer_state(BIG, output_shift=-3, weight_bits=8), clipping=clipping)
     assert result.state["conv.output_shift"].tolist() == [-3]
     assert result.extras == extras

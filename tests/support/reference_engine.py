@@ -34,7 +34,7 @@ def eltwise(function, operands):
 
 
 def pool(x, size, stride, dilation, average, rounding):
-    """Section 5.2; ValueError if a window reaches beyond the data."""
+    """ValueError if a window reaches beyond the data."""
     channels, rows, columns = shape_of(x)
     out = [(n + s - p - d + 1) // s for n, s, p, d in zip((rows, columns), stride, size, dilation, strict=True)]
     result = []
@@ -63,7 +63,7 @@ def average_of(window, rounding):
 
 
 def convolve(x, weights, bias, pad, dilation, depthwise):
-    """Sections 5.3 and 5.4: accumulators."""
+    """Accumulators."""
     channels, rows, columns = shape_of(x)
     height, width = len(weights[0][0]), len(weights[0][0][0])
     out_rows = rows + 2 * pad[0] - dilation[0] * (height - 1)
@@ -102,7 +102,6 @@ def convolve_transposed(x, weights, bias, pad, depthwise):
 
 
 def to_8_bits(total, shift, activation):
-    """Section 6."""
     t = 7 - shift
     value = clamp((total + (1 << (t - 1))) >> t if t > 0 else total << -t)
     if activation == "relu":

@@ -26,7 +26,7 @@ class Columns:
 
 
 def tails(columns, s, length):
-    """Section 3.6, end of the stream."""
+    """End of the stream."""
     if columns.count:
         columns.skip()
     while columns.x - s < length:
@@ -50,7 +50,7 @@ def merged(kernels, layer, c, m, ie):
 
 
 def plain_stream(kernels, layer, c):
-    """Sections 3.5 and 3.6 for the processor of rank `c`; `kernels` is the list of kernels, each a list of taps."""
+    """The stream for the processor of rank `c`; `kernels` is the list of kernels, each a list of taps."""
     mo, i_channels = layer["Mo"], layer["I"]
     p, t, r_passes, u = layer["P"], layer["T"], layer["R"], layer["U"]
     k, n, grouped = layer["K"], abs(layer["q"]), layer["g"] > 1
@@ -84,7 +84,7 @@ def plain_stream(kernels, layer, c):
 
 
 def flat_stream(weights, layer, c, length):
-    """Section 3.7; returns the columns and the length for the next processor."""
+    """Returns the columns and the length for the next processor."""
     mo, o_channels, x_pixels = layer["Mo"], layer["O"], layer["X"]
     p, t, n = layer["P"], layer["T"], abs(layer["q"])
     f_per = 8 // n
@@ -165,7 +165,7 @@ def ceil4(value):
 
 
 def forward(layer, used, limit, start=0):
-    """Section 3.8, forward search; None for an error. `used(processor, column)` tells whether a column is taken."""
+    """Forward search; None for an error. `used(processor, column)` tells whether a column is taken."""
     processors, length = bits(layer["Mi"]), layer["len"]
     y = ceil4(start)
     while used(processors[0], y):
@@ -186,7 +186,7 @@ def forward(layer, used, limit, start=0):
 
 
 def forward_depthwise(layer, used, limit):
-    """Section 3.8, forward search with the instance rule of the MAX78002."""
+    """Forward search with the instance rule of the MAX78002."""
     processors, length = bits(layer["Mi"]), layer["len"]
     y = 0
     while used(processors[0], y):
@@ -213,7 +213,7 @@ def forward_depthwise(layer, used, limit):
 
 
 def backward(layer, used, largest):
-    """Section 3.8, backward search for layers on large processors only; None if nothing is found."""
+    """Backward search for layers on large processors only; None if nothing is found."""
     processors, length = bits(layer["Mi"]), layer["len"]
     y = largest - 1
     while used(processors[0], y):

@@ -112,7 +112,6 @@ def test_qat_checkpoints_of_fixed_ranges_are_the_same_either_way(workspace: Path
 
 @pytest.mark.parametrize("epochs", [2, 4], ids=["float", "qat"])
 def test_an_old_file_that_a_newer_trainer_completed_stays_old(workspace: Path, console: Console, epochs: int) -> None:
-    """Section 2.3 and 8.1."""
     old = run(console, activation_ranges="fixed", epochs=epochs).checkpoint
     new = completed(old, Path("completed.pth.tar"))
     before = new.read_bytes()

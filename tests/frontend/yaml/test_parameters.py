@@ -320,7 +320,7 @@ def test_more_than_one_final_scale(fails):
 
 
 def test_shared_weights_share_the_final_scale(console):
-    """Section 6: layers with `weight_source` have that of the source."""
+    """Layers with `weight_source` have that of the source."""
     layers = [CONV, {**CONV, "out_offset": 0x400, "weight_source": 0, "quantization": 4}]
     description = describe([{**layer, "pad": 1, "processors": 3} for layer in layers])
     state = scaled(scale=4.0)

@@ -70,7 +70,7 @@ def test_objects_of_images_are_padded() -> None:
 
 
 def plain_multibox(codes: Tensor, scores: Tensor, objects: Tensor, priors: Tensor, alpha: float, ratio: int) -> float:
-    """Section 8.3, image by image."""
+    """Image by image."""
     found, wanted, confidence, positives = [], [], 0.0, 0
     for image in range(len(objects)):
         real = objects[image][objects[image, :, -1] > 0]
