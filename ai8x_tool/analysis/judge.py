@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from ai8x_tool.analysis.figures import least_figures, placed_figures
 from ai8x_tool.analysis.resources import needed_resources, used_resources
-from ai8x_tool.analysis.result import DeviceAnalysis, Remedy
+from ai8x_tool.analysis.result import DeviceAnalysis
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapper import map_automatically
+from ai8x_tool.mapper import Remedy, Shortage, UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping.energy import estimate
 from ai8x_tool.mapping.mapping import Mapping, map_network
 from ai8x_tool.mapping.options import MappingOptions
@@ -30,10 +30,7 @@ class Clocks:
 
     def of(self, device: Device) -> tuple[float, bool]:
         """Return the clock of `device` during inference, in MHz, and whether it uses the pipeline."""
-        pipeline = device.pipeline and self.pipeline is not False
-        pll = device.pll_mhz if self.pll is not False else None
-        divider = self.divider or device.default_divider(pipeline=pipeline, pll=pll is not None)
-        return (pll or device.bus_mhz) / divider, pipeline
+        return device.inference_clock(pipeline=self.pipeline, pll=self.pll, divider=self.divider)
 
 
 def analyze_network(
@@ -44,23 +41,25 @@ def analyze_network(
     *,
     clocks: Clocks | None = None,
     seconds: float = 20.0,
+    helping: bool = True,
 ) -> DeviceAnalysis:
     """Return what there is to say about `network` on `device`.
 
-    With a `placement` that is complete, the network is analyzed as it is placed; otherwise places are searched for at
-    most `seconds`. A network that does not fit is a result, too.
+    With a `placement` that is complete, the network is analyzed as it is placed; otherwise what is open is searched
+    for, at most `seconds`. A network that does not fit is a result, too; with `helping`, remedies are searched for.
     """
     options = options or MappingOptions()
     clock_mhz, pipeline = (clocks or Clocks()).of(device)
     blank = DeviceAnalysis(device.name, clock_mhz, pipeline, NONE, network)
     try:
         require_device(network, device)
-        mapped = _mapped(network, placement, device, options, seconds, blank)
+        mapped = _mapped(blank, network, placement, device, options, seconds)
     except Ai8xError as error:
+        found = find_remedies(network, placement, device, options, error, seconds) if helping else ()
         return replace(
             blank,
             problem=str(error),
-            remedies=_remedies(network, placement, device, options, seconds, blank),
+            remedies=found,
             layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
             resources=needed_resources(network, device),
         )
@@ -76,20 +75,25 @@ def analyze_network(
 
 
 def require_fit(network: Network, device: Device, *, seconds: float = 20.0) -> None:
-    """Raise Ai8xError, with remedies, if no places are found for `network` on `device` within `seconds`."""
-    found = analyze_network(network, None, device, seconds=seconds)
-    if found.problem is not None:
-        fix = "; or ".join(remedy.text for remedy in found.remedies)
-        raise Ai8xError(found.problem, fix=fix or None)
+    """Raise Ai8xError, with the cheapest remedy, if no places are found for `network` on `device`.
+
+    The search for places, and that for remedies, end after `seconds` each.
+    """
+    try:
+        require_device(network, device)
+        map_automatically(network, device, seconds=seconds)
+    except Ai8xError as error:
+        found = find_remedies(network, None, device, MappingOptions(), error, seconds)
+        raise Ai8xError(str(error), fix=str(found[0]) if found else None) from None
 
 
 def _mapped(
+    blank: DeviceAnalysis,
     network: Network,
     placement: Placement | None,
     device: Device,
     options: MappingOptions,
     seconds: float,
-    blank: DeviceAnalysis,
 ) -> DeviceAnalysis:
     """Return the analysis with a mapping. Raises Ai8xError for what stands in the way of one."""
     if placement is not None and not placement.missing():
@@ -97,10 +101,29 @@ def _mapped(
         return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
     if placement is not None and (placement.snoop is not None or placement.simulated is not None):
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
-    chw = placement is not None and placement.chw
-    found = map_automatically(network, device, options, chw=chw, seconds=seconds)
+    found = map_automatically(network, device, options, given=placement, seconds=seconds)
     mapping = map_network(found.network, found.placement, device, found.options)
     return replace(blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies)
+
+
+def find_remedies(
+    network: Network,
+    placement: Placement | None,
+    device: Device,
+    options: MappingOptions,
+    error: Ai8xError | None,
+    seconds: float,
+) -> tuple[Remedy, ...]:
+    """Return what would make a network fit, the cheapest first; `error` is what stood in the way.
+
+    Only other places are offered where those that are given are the problem.
+    """
+    if placement is not None and (placement.snoop is not None or placement.simulated is not None):
+        return ()
+    shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
+    found = remedies(network, device, options, given=placement, shortage=shortage, seconds=seconds)
+    placing = tuple(remedy for remedy in found if remedy.kind in ("placement", "input"))
+    return placing or found
 
 
 def input_path(mapping: Mapping) -> str:
@@ -111,24 +134,3 @@ def input_path(mapping: Mapping) -> str:
     if not (options.fifo or options.fast_fifo or options.quad):
         return f"{layout} input in data memory"
     return f"{layout} input through a FIFO, {streams} streaming layer{'s' * (streams != 1)}"
-
-
-def _remedies(
-    network: Network,
-    placement: Placement | None,
-    device: Device,
-    options: MappingOptions,
-    seconds: float,
-    blank: DeviceAnalysis,
-) -> tuple[Remedy, ...]:
-    """Return changes with which the network fits."""
-    if placement is None or placement.missing():
-        return ()
-    try:
-        require_device(network, device)
-        found = _mapped(network, None, device, options, seconds, blank)
-    except Ai8xError:
-        return ()
-    assert found.mapping is not None
-    took = estimate(found.mapping, clock_mhz=blank.clock_mhz, pipeline=blank.pipeline).inference.seconds
-    return (Remedy("leave out the placement, so that one is found automatically", 1e6 * took),)

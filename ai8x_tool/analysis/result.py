@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ai8x_tool.mapper import Remedy
 from ai8x_tool.mapping.cycles import CycleParts
 from ai8x_tool.mapping.energy import Estimate
 from ai8x_tool.mapping.mapping import Mapping
@@ -99,33 +100,14 @@ class Resource:
         return {**vars(self), "share": self.share}
 
 
-@dataclass(frozen=True)
-class Remedy:
-    """A change with which a network was found to fit, and what it costs. `microseconds` are those of an inference."""
-
-    change: str
-    microseconds: float | None = None
-    data_bytes: int | None = None
-
-    @property
-    def text(self) -> str:
-        """The remedy on one line."""
-        costs = []
-        if self.microseconds is not None:
-            costs.append(f"{self.microseconds / 1000:,.2f} ms")
-        if self.data_bytes is not None:
-            costs.append(f"{self.data_bytes:,} bytes of each data-memory instance")
-        return f"{self.change}: {', '.join(costs)}" if costs else self.change
-
-
 @dataclass(frozen=True, eq=False)
 class DeviceAnalysis:
     """A network on one device.
 
     `network` is None if not even the layers are possible there, `mapping` and `estimate` are None if the network does
-    not fit: `problem` says why, and `remedies` what was tried with success. `placement` says where the places of the
-    layers come from, `path` how the input arrives. `copies` are layers that were added because operands must lie side
-    by side. `tightest` is the resource of which the largest part is used.
+    not fit: `problem` says why, and `remedies` what was tried with success, the cheapest first. `placement` says where
+    the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
+    operands must lie side by side.
     """
 
     device: str
@@ -164,7 +146,7 @@ class DeviceAnalysis:
             "device": self.device,
             "fits": self.fits,
             "problem": self.problem,
-            "remedies": [{**vars(remedy), "text": remedy.text} for remedy in self.remedies],
+            "remedies": [remedy_document(remedy) for remedy in self.remedies],
             "placement": self.placement,
             "input_path": self.path,
             "copies": list(self.copies),
@@ -176,6 +158,11 @@ class DeviceAnalysis:
             "resources": [resource.document() for resource in self.resources],
             "layers": [layer.document() for layer in self.layers],
         }
+
+
+def remedy_document(remedy: Remedy) -> dict[str, Any]:
+    """Return a remedy for JSON."""
+    return {**vars(remedy), "layers": list(remedy.layers), "effect": remedy.effect}
 
 
 def estimate_document(estimate: Estimate) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from textwrap import wrap
 
 from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
 from ai8x_tool.mapping.energy import Phase
@@ -31,7 +32,7 @@ def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
         if device.problem is not None:
             yield ""
             yield f"{device.device}: {one_line(device.problem)}"
-            yield from (f"  what would help: {one_line(remedy.text)}" for remedy in device.remedies)
+            yield from _remedy_lines(device, width)
     shown = [device for device in analysis.devices if device.fits] or [d for d in analysis.devices if d.layers][:1]
     for device in shown:
         yield ""
@@ -39,6 +40,17 @@ def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
     if shown:
         yield ""
         yield from _LEGEND
+
+
+def _remedy_lines(device: DeviceAnalysis, width: int) -> Iterator[str]:
+    """Yield what was found to help, the cheapest first."""
+    if device.remedies:
+        yield "What would help, as tried:"
+    for remedy in device.remedies:
+        text = one_line(str(remedy)) + (" (train again)" if remedy.retraining else "")
+        yield from wrap(
+            text, width, initial_indent="* ", subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
 
 
 def _summary(devices: Sequence[DeviceAnalysis]) -> list[tuple[str, list[str]]]:
@@ -72,7 +84,7 @@ def resource_text(resource: Resource) -> str:
 
 def _tightest(device: DeviceAnalysis) -> str:
     tightest = device.tightest
-    if tightest is None:
+    if tightest is None or not (device.fits or tightest.share > 1):
         return ""
     return f"{tightest.name}: {tightest.where}" if tightest.where else tightest.name
 

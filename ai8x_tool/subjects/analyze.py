@@ -44,18 +44,21 @@ def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> A
     subject = find_subject(given)
     source = _source(subject, settings, console)
     devices = tuple(_judge(source, device, settings) for device in settings.devices)
+    if not any(device.fits for device in devices):
+        devices = tuple(_judge(source, device, settings, helping=True) for device in settings.devices)
     if all(device.network is None for device in devices) and len({device.problem for device in devices}) == 1:
         raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
     return Analysis(subject.name or source.name, subject.kind, subject.file, source.input_shape, devices)
 
 
-def _judge(source: Source, device: Device, settings: AnalyzeSettings) -> DeviceAnalysis:
+def _judge(source: Source, device: Device, settings: AnalyzeSettings, *, helping: bool = False) -> DeviceAnalysis:
     clocks = Clocks(settings.pipeline, settings.pll, settings.clock_divider)
     try:
         network, placement, options = source.on(device)
     except Ai8xError as error:
         return DeviceAnalysis(device.name, *clocks.of(device), NONE, problem=str(error))
-    return analyze_network(network, placement, device, options, clocks=clocks, seconds=settings.map_seconds)
+    seconds = settings.map_seconds
+    return analyze_network(network, placement, device, options, clocks=clocks, seconds=seconds, helping=helping)
 
 
 def _source(subject: Subject, settings: AnalyzeSettings, console: Console) -> Source:
