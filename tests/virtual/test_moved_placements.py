@@ -45,7 +45,7 @@ def in_order_of_layers(result, virtual, snapshots, counts):
         window = run.layer.geometry.window[0] * run.layer.geometry.window[1]
         if snapshot.before is None or streams(virtual, run.layer) or not run.work.input.size:
             continue
-        if said(virtual, run.layer, "outside data memory"):
+        if said(virtual, run.layer, "outside data memory", ("warning", "error")):
             continue
         if run.work.input.size * window * run.layer.operation.operands > LARGE:
             counts["layers too large"] += 1
@@ -61,9 +61,9 @@ def in_order_of_layers(result, virtual, snapshots, counts):
     return severities
 
 
-def said(virtual, layer, words):
-    """Whether the device warned of a layer with these words."""
-    return any(d.layer == layer.index and d.severity != "note" and words in d.message for d in virtual.diagnostics)
+def said(virtual, layer, words, severities=("note", "warning", "error")):
+    """Whether the device reported something on a layer with these words."""
+    return any(d.layer == layer.index and d.severity in severities and words in d.message for d in virtual.diagnostics)
 
 
 def streams(virtual, layer):
