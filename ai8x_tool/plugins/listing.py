@@ -38,7 +38,7 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     _check_imports(tree, path)
     static = _static_entries(tree, value)
     if static is None:
-        static = [_described(entry) for entry in getattr(load_plugin(path), kind)]
+        static = _computed_entries(getattr(load_plugin(path), kind, None), path, kind)
     return [Listing(name, path, description) for name, description in static]
 
 
@@ -108,7 +108,13 @@ def _constants(element: ast.expr) -> dict[str, Any]:
     return {name: value.value for name, value in pairs.items() if isinstance(value, ast.Constant)}
 
 
-def _described(entry: Any) -> tuple[str, str]:
-    if isinstance(entry, dict):
-        return str(entry.get("name")), str(entry.get("description", ""))
-    return str(entry.name), str(entry.description)
+def _computed_entries(entries: Any, path: Path, kind: str) -> list[tuple[str, str]]:
+    if not isinstance(entries, list | tuple):
+        raise Ai8xError(f"{kind!r} must be a list, not {type(entries).__name__}", where=str(path))
+    described = []
+    for number, entry in enumerate(entries):
+        fields = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
+        if not isinstance(fields.get("name"), str):
+            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="give it one, a text")
+        described.append((fields["name"], str(fields.get("description") or "")))
+    return described
