@@ -93,7 +93,7 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
         from ai8x_tool.plugins.load import plugin_fault
 
         fault = _out_of_memory(error) or plugin_fault(error)
-        if fault is None and isinstance(error, SystemExit):
+        if fault is None and isinstance(error, SystemExit) and not error.code:  # others have said why they end
             fault = Ai8xError("a library ended the program with sys.exit()")
         if fault is None:
             raise
