@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
     """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = _parsed(path.read_bytes(), str(path))
     except (OSError, SyntaxError, ValueError) as error:
         raise plugin_error(error, path) from None
     value = next((v for name, v in _assignments(tree) if name == kind), None)
@@ -40,6 +41,12 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     if static is None:
         static = _computed_entries(getattr(load_plugin(path), kind, None), path, kind)
     return [Listing(name, path, description) for name, description in static]
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: bytes, name: str) -> ast.Module:
+    """Return the tree of a file, which is parsed once, however often something is looked for."""
+    return ast.parse(text, name)
 
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
