@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
+<<<<<<< HEAD
 from ai8x_tool.settings.option import ABOVE_0, Range, Settings, option
+=======
+from ai8x_tool.settings.option import Range, Settings, option
+>>>>>>> main
 from ai8x_tool.settings.synthesis import CHECKPOINTS
 
 SUBJECT, RUN = "Network", "Devices and clocks"
 BOTH = "both"
+_MOST_VALUES = 1 << 26
+"""Numbers of one input that can be computed with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +101,11 @@ class ClockSettings(Settings):
         20.0,
         "Seconds after which the search for places of the layers takes the best ones found.",
         metavar="SECONDS",
+<<<<<<< HEAD
         range=ABOVE_0,
+=======
+        range=Range(above=0, most=86_400),
+>>>>>>> main
     )
 
     def check_values(self) -> None:
@@ -122,6 +133,6 @@ class AnalyzeSettings(ClockSettings, SubjectSettings):
             shape = tuple(int(part) for part in self.input.lower().replace("×", "x").split("x"))
         except ValueError:
             shape = ()
-        if len(shape) not in (1, 2, 3) or min(shape) < 1:
+        if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > _MOST_VALUES:
             raise Ai8xError(f"input {self.input!r} must be a shape such as 3x64x64 or 128x128")
         return shape
