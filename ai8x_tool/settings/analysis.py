@@ -9,11 +9,7 @@ from typing import ClassVar
 
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
-<<<<<<< HEAD
-from ai8x_tool.settings.option import ABOVE_0, Range, Settings, option
-=======
 from ai8x_tool.settings.option import Range, Settings, option
->>>>>>> main
 from ai8x_tool.settings.synthesis import CHECKPOINTS
 
 SUBJECT, RUN = "Network", "Devices and clocks"
@@ -101,11 +97,7 @@ class ClockSettings(Settings):
         20.0,
         "Seconds after which the search for places of the layers takes the best ones found.",
         metavar="SECONDS",
-<<<<<<< HEAD
-        range=ABOVE_0,
-=======
         range=Range(above=0, most=86_400),
->>>>>>> main
     )
 
     def check_values(self) -> None:

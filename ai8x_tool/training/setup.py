@@ -99,14 +99,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-<<<<<<< HEAD
     if settings.check:
         _require_fit(settings, model, entry, policy, console)
-=======
-    check_model(
-        model, entry.input, find_device(settings.device), policy=policy, name=f"{find_model(arch).file}: {arch}"
-    )
->>>>>>> main
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
@@ -178,7 +172,8 @@ def _require_fit(
 ) -> None:
     """Refuse a model that cannot run on its device: no training makes it fit."""
     device = find_device(settings.device)
-    network = model_network(model, entry.input, device, policy=policy, name=settings.model)
+    name = f"{find_model(settings.model).file}: {settings.model}"
+    network = model_network(model, entry.input, device, policy=policy, name=name)
     require_fit(network, device, console, fix="--no-check trains it all the same")
 
 
