@@ -27,12 +27,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Register:
-    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers."""
+    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers.
+
+    `layers` is how many hardware layers have it, 1 where it belongs to none.
+    """
 
     name: str
     title: str
     offset: int
     layer_step: int
+    layers: int
     fields: tuple[Field, ...]
 
     def address(self, device: Device, quadrant: int, layer: int = 0) -> int:
@@ -66,4 +70,9 @@ class Register:
 
     def decode(self, word: int) -> dict[str, int]:
         """Return the value of every field in `word`."""
-        return {field.name: (word & field.mask) >> field.lsb for field in self.fields}
+        return {name: word >> lsb & mask for name, lsb, mask in self._layout}
+
+    @cached_property
+    def _layout(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, lowest bit and largest value of every field."""
+        return tuple((field.name, field.lsb, (1 << field.width) - 1) for field in self.fields)

@@ -122,7 +122,9 @@ def _remedy(
     if found is None:
         return None
     device = trial.device if kind != "device" else next(each for each in DEVICES if each is not trial.device)
-    figures = statistics(map_network(found.network, found.placement, device, found.options))
+    mapping = map_network(found.network, found.placement, device, found.options)
+    clock_mhz, pipeline = device.inference_clock()
+    figures = statistics(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
     if found.trailing and not trial.options.overlap_data:
         text += "; some outputs overwrite their layer's input behind what has been read (--overlap-data)"
     return Remedy(
@@ -130,8 +132,8 @@ def _remedy(
         text,
         device.name,
         retraining,
-        found.cycles,
-        figures.microseconds,
+        figures.estimate.cycles,
+        1e6 * figures.estimate.inference.seconds,
         found.peak,
         figures.weight_bytes,
         layers,

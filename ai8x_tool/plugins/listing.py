@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
     """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = _parsed(path.read_bytes(), str(path))
     except (OSError, SyntaxError, ValueError) as error:
         raise plugin_error(error, path) from None
     value = next((v for name, v in _assignments(tree) if name == kind), None)
@@ -38,8 +39,14 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     _check_imports(tree, path)
     static = _static_entries(tree, value)
     if static is None:
-        static = [_described(entry) for entry in getattr(load_plugin(path), kind)]
+        static = _computed_entries(getattr(load_plugin(path), kind, None), path, kind)
     return [Listing(name, path, description) for name, description in static]
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: bytes, name: str) -> ast.Module:
+    """Return the tree of a file, which is parsed once, however often something is looked for."""
+    return ast.parse(text, name)
 
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
@@ -108,7 +115,49 @@ def _constants(element: ast.expr) -> dict[str, Any]:
     return {name: value.value for name, value in pairs.items() if isinstance(value, ast.Constant)}
 
 
-def _described(entry: Any) -> tuple[str, str]:
-    if isinstance(entry, dict):
-        return str(entry.get("name")), str(entry.get("description", ""))
-    return str(entry.name), str(entry.description)
+def _computed_entries(entries: Any, path: Path, kind: str) -> list[tuple[str, str]]:
+    if not isinstance(entries, list | tuple):
+        raise Ai8xError(f"{kind!r} must be a list, not {type(entries).__name__}", where=str(path))
+    described = []
+    for number, entry in enumerate(entries):
+        fields = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
+        if not isinstance(fields.get("name"), str):
+            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="give it one, a text")
+        described.append((fields["name"], str(fields.get("description") or "")))
+    return described
+
+
+def static_input(path: Path, name: str) -> tuple[int, ...] | None:
+    """Return the shape of a sample that the entry `name` of a dataset file states, without executing the file.
+
+    None if it is not written down plainly: as numbers, or as constants of the file.
+    """
+    tree = ast.parse(path.read_bytes(), str(path))
+    values = dict(_assignments(tree))
+    entries = values.get("datasets")
+    if not isinstance(entries, ast.List | ast.Tuple):
+        return None
+    for element in entries.elts:
+        if _constants(element).get("name") == name:
+            return _numbers(_field(element, "input", 1), values)
+    return None
+
+
+def _field(element: ast.expr, name: str, position: int) -> ast.expr | None:
+    """Return one value of an entry: a keyword or an argument of a call, or an item of a dictionary."""
+    if isinstance(element, ast.Call):
+        found = next((keyword.value for keyword in element.keywords if keyword.arg == name), None)
+        return found or (element.args[position] if len(element.args) > position else None)
+    if isinstance(element, ast.Dict):
+        pairs = zip(element.keys, element.values, strict=True)
+        return next((value for key, value in pairs if isinstance(key, ast.Constant) and key.value == name), None)
+    return None
+
+
+def _numbers(value: ast.expr | None, constants: dict[str, ast.expr]) -> tuple[int, ...] | None:
+    if not isinstance(value, ast.Tuple | ast.List):
+        return None
+    known = [constants.get(entry.id, entry) if isinstance(entry, ast.Name) else entry for entry in value.elts]
+    if not all(isinstance(entry, ast.Constant) and type(entry.value) is int for entry in known):
+        return None
+    return tuple(entry.value for entry in known if isinstance(entry, ast.Constant) and isinstance(entry.value, int))

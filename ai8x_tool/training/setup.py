@@ -27,7 +27,7 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
-from ai8x_tool.plugins.find import find_dataset, find_model
+from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
 from ai8x_tool.settings.training import (
     OptimizerSettings,
@@ -53,7 +53,11 @@ INITIAL = -1
 
 @dataclass
 class TrainingSetup:
-    """Parts of one training run. `resumed_best` is the best epoch of the run that is continued, with its file."""
+    """Parts of one training run.
+
+    `resumed_best` is the best epoch of the run that is continued, with its file; `where` are the files of model and
+    dataset, for errors.
+    """
 
     settings: TrainSettings
     arch: str
@@ -71,6 +75,7 @@ class TrainingSetup:
     test: Selection
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
+    where: str
     world: World = ALONE
 
 
@@ -93,7 +98,9 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-    check_model(model, entry.input, find_device(settings.device), policy=policy, name=arch)
+    check_model(
+        model, entry.input, find_device(settings.device), policy=policy, name=f"{find_model(arch).file}: {arch}"
+    )
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
@@ -122,6 +129,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         test,
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
+        places(arch, entry),
         world,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import random
 import time
 from collections.abc import Mapping
@@ -18,10 +17,12 @@ from torch import Tensor
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.errors import located
 from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
+from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import OutputSettings, TrainSettings
 from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
@@ -29,6 +30,7 @@ from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.checkpoints import checkpoint_content, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
+from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
@@ -49,7 +51,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     """
     if settings.distributed and not launched():
         return launch(train_in, settings, console)
-    with joined_world(settings, settings.batch_size) as world:
+    with without_exit(), joined_world(settings, settings.batch_size) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
@@ -84,6 +86,7 @@ class Trainer:
         self.evaluator = Evaluator(
             *(self.model, self.task, setup.device, self.settings.batch_size, log.console),
             line=self._batch_line,
+            where=setup.where,
             every=self.settings.print_freq,
             world=self.world,
         )
@@ -195,9 +198,11 @@ class Trainer:
             for step, (inputs, own_targets) in enumerate(stream, 1):
                 begin(step)
                 total = batch_total(len(samples), size, step)
-                targets = self.task.gathered_targets(own_targets, total, self.world)
+                with located(str(setup.entry.file or setup.entry.name)):
+                    targets = self.task.gathered_targets(own_targets, total, self.world)
                 shown = self.world.gather(inputs, total) if self.task.reads_inputs else inputs
-                output, losses = self._train_batch(inputs, targets, shown, total)
+                with located(f"{setup.where}: epoch {epoch}, batch {step} of {steps}"):
+                    output, losses = self._train_batch(inputs, targets, shown, total)
                 meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
                     meter.accuracy.add(output, targets, shown)
@@ -207,8 +212,6 @@ class Trainer:
                     items = self._training_items(meter, seconds, last=step == steps)
                     self._batch_line(progress_line(f"Epoch: [{epoch}]", step, steps, items))
                     self.monitor.batch(steps * epoch + step, items)
-        if not math.isfinite(mean(meter.overall)):
-            self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
 
     def _train_batch(self, inputs: Tensor, targets: Any, shown: Tensor, total: int) -> tuple[Any, dict[str, float]]:
@@ -219,13 +222,13 @@ class Trainer:
         """
         output = self.task.real_outputs(self.world.outputs(self.compiled, inputs, total))
         loss = self.task.training_loss(output, targets, shown)
+        overall = checked_loss(loss.overall, self.model, inputs, targets, output)
         optimizers = (self.optimizer, *self.task.optimizers)
         for optimizer in optimizers:
             optimizer.zero_grad()
         torch.autograd.backward(loss.overall)
         for optimizer in optimizers:
             optimizer.step()
-        overall = loss.overall.item()
         objective = overall if loss.objective is loss.overall else loss.objective.item()
         parts = {name: value.item() for name, value in loss.components.items()}
         return output, {"overall": overall, "objective": objective, **parts}
