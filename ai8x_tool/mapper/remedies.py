@@ -234,16 +234,22 @@ def _sizes(network: Network) -> list[tuple[int, tuple[int, int]]]:
 
 def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
     """Give all layers between input and output fewer channels, as many as possible."""
+    if _with_share(trial, network, _SHARES[-1]) is None:
+        return  # not even the smallest network fits
     for share in _SHARES:
-        try:
-            variant = with_fewer_channels(network, share)
-        except Ai8xError:
-            continue
-        found = None if variant is None else trial.map(variant)
+        found = _with_share(trial, network, share)
         if found is not None:
             text = f"give the layers before the output {share:.0%} of their channels"
             yield _remedy(trial, "channels", text, found, retraining=True)
             return
+
+
+def _with_share(trial: _Trial, network: Network, share: float) -> Found | None:
+    try:
+        variant = with_fewer_channels(network, share)
+    except Ai8xError:
+        return None
+    return None if variant is None else trial.map(variant)
 
 
 def _other_device(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:

@@ -28,7 +28,7 @@ from ai8x_tool.virtual.redundancy import Place, check_redundant, tram_entries
 from ai8x_tool.virtual.registers import RegisterFile
 from ai8x_tool.virtual.rings import Ring, Rings
 from ai8x_tool.virtual.snoop import Verdict, snoop
-from ai8x_tool.virtual.stream_checks import Producer, Stream, check_frame, check_stream, check_unused_stream
+from ai8x_tool.virtual.stream_checks import Producer, StreamRegisters, check_frame, check_stream, check_unused_stream
 from ai8x_tool.virtual.write_side import (
     Written,
     highest_word,
@@ -262,7 +262,7 @@ class Run:
         first, streams = index == self.first, self._streams(index)
         place = Place(streams, first, self._tram)
         check_redundant(machine.registers, machine.device, layer, self.master, place, machine.diagnostics)
-        stream = Stream.of(machine.registers, self.master, index, self._passes)
+        stream = StreamRegisters.of(machine.registers, self.master, index, self._passes)
         if streams and self._producer is not None:
             check_stream(layer, stream, self._producer, machine.data.size, machine.diagnostics)
         elif streams and not first:

@@ -21,7 +21,7 @@ INSTANCES = 16
 NEVER = -1
 
 
-class Reading(NamedTuple):
+class ReadPlaces(NamedTuple):
     """What a layer reads: `places` (operands, channels, pixels), and the last window that holds each pixel.
 
     `windows` broadcasts to (channels, pixels). `top` is the highest word of an instance.
@@ -93,7 +93,7 @@ def value_places(at: LayerMapping, size: int) -> Array:
 # -- Reading -----------------------------------------------------------------------------------------------------------
 
 
-def reading(at: LayerMapping, size: int, first: int) -> Reading:
+def reading(at: LayerMapping, size: int, first: int) -> ReadPlaces:
     """Return what a layer reads when its read pointer is word `first`."""
     layer, view = at.layer, at.view
     passes, operands = view.input_passes, layer.operands
@@ -101,7 +101,7 @@ def reading(at: LayerMapping, size: int, first: int) -> Reading:
     pixels = rows * columns
     if at.chw:
         places = byte_places(at.own_processors, layer.channels_in, pixels, first, size)
-        return Reading(places[None], _last_windows(at), first + (pixels - 1) // LANES)
+        return ReadPlaces(places[None], _last_windows(at), first + (pixels - 1) // LANES)
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)
     processor = members(at.own_processors)[rank]
     # A flattened layer sees one pixel of many passes: its words follow each other.
@@ -113,10 +113,10 @@ def reading(at: LayerMapping, size: int, first: int) -> Reading:
         places = np.concatenate([places + 4 * quadrant * size * LANES for quadrant in range(4)])
     top = first + operands * passes - 1 + pitch * (pixels - 1)
     if layer.flatten:
-        return Reading(places, np.zeros(1, np.int64), top)
+        return ReadPlaces(places, np.zeros(1, np.int64), top)
     if view.emulated:  # passes are executed as further rows
-        return Reading(places, np.arange(pixels) * passes + number[:, None], top)
-    return Reading(places, _last_windows(at), top)
+        return ReadPlaces(places, np.arange(pixels) * passes + number[:, None], top)
+    return ReadPlaces(places, _last_windows(at), top)
 
 
 def _last_windows(at: LayerMapping) -> Array:
@@ -139,7 +139,7 @@ def _last_holder(at: LayerMapping, axis: int) -> Array:
     return holder
 
 
-def last_reads(read: Reading, words: int, *, shared: bool) -> npt.NDArray[np.int32]:
+def last_reads(read: ReadPlaces, words: int, *, shared: bool) -> npt.NDArray[np.int32]:
     """Return for each of all `words` of data memory the last window that reads it.
 
     `shared`: several pixels may lie in a word.
