@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from ai8x_tool import resources
+from ai8x_tool.analysis import require_fit
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry, first_sample
 from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch import check_model
+from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
@@ -98,9 +99,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-    check_model(
-        model, entry.input, find_device(settings.device), policy=policy, name=f"{find_model(arch).file}: {arch}"
-    )
+    if settings.check:
+        _require_fit(settings, model, entry, policy, console)
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
@@ -165,6 +165,16 @@ def _build(
     if checkpoint is not None:
         load_weights(model, checkpoint, console)
     return model
+
+
+def _require_fit(
+    settings: TrainSettings, model: nn.Module, entry: DatasetEntry, policy: QatPolicy | None, console: Console
+) -> None:
+    """Refuse a model that cannot run on its device: no training makes it fit."""
+    device = find_device(settings.device)
+    name = f"{find_model(settings.model).file}: {settings.model}"
+    network = model_network(model, entry.input, device, policy=policy, name=name)
+    require_fit(network, device, console, fix="--no-check trains it all the same")
 
 
 def _policy(settings: QatSettings) -> tuple[QatPolicy | None, Path | None]:
