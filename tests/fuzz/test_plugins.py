@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from ai8x_tool.api import train
 from ai8x_tool.cli.main import app
 from ai8x_tool.errors import Ai8xError
+from tests.support.fuzz_figures import FIGURES
 from tests.support.hostile_plugins import DATASETS, GOOD_DATASET, GOOD_MODEL, MODELS, dataset, model
 
 COUNT = int(os.environ.get("AI8X_FUZZ", "20"))
@@ -59,7 +60,9 @@ def test_the_files_work_without_a_fault(folder):
 def test_one_line_with_the_file(folder, table, name):
     kind = "models" if table is MODELS else "datasets"
     (folder / kind / "hostile.py").write_text(table[name])
-    result = invoke("hostile", "Good") if kind == "models" else invoke("good", "Hostile")
+    with FIGURES.measured("plug-ins", name) as refused:
+        result = invoke("hostile", "Good") if kind == "models" else invoke("good", "Hostile")
+        refused.extend([result] if result.exit_code else [])
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert (result.exit_code, len(errors)) == (1, 1), result.output
