@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from ai8x_tool.api import train
 from ai8x_tool.cli.main import app
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.find import find_dataset
 from tests.support.fuzz_figures import FIGURES
 from tests.support.hostile_plugins import DATASETS, GOOD_DATASET, GOOD_MODEL, MODELS, dataset, model
 
@@ -101,3 +102,9 @@ def test_exit_in_forward_is_an_error_in_python_too(folder):
     (folder / "models/hostile.py").write_text(model("if len(x) > 1: sys.exit(0)\n        return out"))
     with pytest.raises(Ai8xError, match=r"hostile\.py:\d+: the file called sys\.exit\(\)"):
         train(model="hostile", dataset="Good", cpu=True, workers=0, epochs=1, qat_policy=None)
+
+
+def test_names_as_the_plainest_locale_gives_them(folder):
+    """There the bytes of letters beyond ASCII reach Python one by one."""
+    (folder / "datasets/hostile.py").write_text(dataset(entry="E(name='Größe')"), encoding="utf-8")
+    assert find_dataset("Größe".encode().decode("ascii", "surrogateescape")).name == "Größe"
