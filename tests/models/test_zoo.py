@@ -79,6 +79,7 @@ def test_embeddings_have_length_one_and_ignore_the_image_for_the_teacher(name):
 @pytest.mark.parametrize(
     ("name", "last"),
     [
+        ("ai85tinierssd", [0.75, 0.75, 0.725 * 0.25**0.5, 1.0]),
         ("ai85tinierssdface", [4.5 / 5, 6.5 / 7, 0.7143 * 0.75**0.5, 0.7143 / 0.75**0.5]),
         ("ai85tinierssdqr", [0.75, 0.5, 0.725 * 0.5**0.5, 1.0]),
         ("ai87fpndetector", [0.9, 0.875, 1.0, 0.8]),
