@@ -6,10 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ai8x_tool.mapper.exact import pack_exactly
-from ai8x_tool.mapper.offsets import NO_OVERLAPS, Group, Overlaps, Packing, lower_bound, necessary, pack
+from ai8x_tool.mapper.offsets import (
+    NO_OVERLAPS,
+    Block,
+    Group,
+    Overlaps,
+    Packing,
+    demand_at,
+    lower_bound,
+    necessary,
+    pack,
+)
 
 _NODES = 2_000
-_ROUNDS = 12
+_ROUNDS = 16
+_FULLEST = 4
+_REACHES = (0, 1, 2, 4, 8)
+"""How many times, and steps around them, are looked at to prove that there is too little memory."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,9 @@ def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Calla
             break
         # The bound itself is most often possible; where it is not, every step halves what is left.
         limit = bound if number == 0 else (bound + highest) // 2 if best is not None else highest
+        if _is_impossible(groups, limit, stop):
+            bound = limit + 1
+            continue
         found = pack_exactly(groups, limit, nodes=_NODES, stop=stop)
         if found.packing is not None:
             best = found.packing
@@ -68,3 +84,21 @@ def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Calla
         else:
             break
     return Packed(best, bound)
+
+
+def _is_impossible(groups: Sequence[Group], limit: int, stop: Callable[[], bool]) -> bool:
+    """Return whether not even the values around one of the fullest times fit."""
+    times = sorted({block.born for group in groups for block in group.blocks})
+    demands = {time: demand_at(groups, time).words for time in times}
+    fullest = sorted(times, key=lambda time: (-demands[time], time))[:_FULLEST]
+    for reach in _REACHES:
+        for time in fullest:
+            near = [group for group in groups if any(_is_near(block, time, reach) for block in group.blocks)]
+            found = pack_exactly(near, limit, nodes=_NODES // 10, stop=stop)
+            if found.complete and found.packing is None:
+                return True
+    return False
+
+
+def _is_near(block: Block, time: int, reach: int) -> bool:
+    return block.born <= time + reach and block.dies >= time - reach

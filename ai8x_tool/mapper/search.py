@@ -13,7 +13,7 @@ from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, streams_of, wanted_options
-from ai8x_tool.mapper.interleave import interleave
+from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
@@ -107,19 +107,26 @@ def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> F
     """Return the best placement with one way of the input, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
     try:
-        interleaved = interleave(network, task.device, streamed)
-        named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
-        tried = candidate(interleaved, path, named)
-        fixed = tried.fixed_starts()
-        shortage = layer_shortage(tried, task.device)
-        if shortage is not None:
-            return shortage
-        result = _assign(tried, task, fixed)
-        if isinstance(result, Shortage) and result.resource == "data memory" and task.last_resort:
-            result = _assign(tried, replace(task, overlap=True), fixed)
+        late = interleave(network, task.device, streamed)
+        soon = interleave(network, task.device, streamed, early=True)
+        variants = [late] if soon.network == late.network else [late, soon]
+        result: Found | Shortage | None = None
+        for overlap in (False, True)[: 1 + task.last_resort]:
+            for interleaved in variants:
+                result = _map_interleaved(interleaved, replace(task, overlap=overlap), path, given)
+                if isinstance(result, Found) or result.resource != "data memory" or task.expired():
+                    return result
+        assert result is not None
         return result
     except Ai8xError as error:
         return structure_shortage(error)
+
+
+def _map_interleaved(interleaved: Interleaved, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
+    named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
+    tried = candidate(interleaved, path, named)
+    shortage = layer_shortage(tried, task.device)
+    return _assign(tried, task, tried.fixed_starts()) if shortage is None else shortage
 
 
 def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Shortage:
@@ -127,31 +134,43 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
     best: tuple[Found, list[int]] | None = None
     failed: list[tuple[Shortage, list[int]]] = []
     seen: set[tuple[int, ...]] = set()
-    for starts in _starts(tried, task, fixed):
-        if tuple(starts) in seen:
-            continue
+    for number, starts in enumerate(_starts(tried, task, fixed, failed)):
+        result = None if tuple(starts) in seen else _place_all(tried, task, starts)
         seen.add(tuple(starts))
-        result = _place_all(tried, task, starts)
+        if isinstance(result, Found) and (best is None or _rank(result) < _rank(best[0])):
+            result = _replayed(result, task)
+            best = (result, starts) if isinstance(result, Found) else best
         if isinstance(result, Shortage):
             failed.append((result, starts))
-        elif best is None or (result.cycles, result.peak) < (best[0].cycles, best[0].peak):
-            best = result, starts
-        if task.expired() or (best is not None and len(seen) > _EXTRA) or _is_hopeless(failed, len(seen)):
+        if task.expired() or (best is not None and number >= _EXTRA) or _is_hopeless(failed, len(seen)):
             break
     if best is not None:
         return best[0] if best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
     for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
         if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
-            result = _place_all(tried, task, starts, thorough=True)
+            result = _replayed(_place_all(tried, task, starts, thorough=True), task)
             if isinstance(result, Found):
                 return result
     return min((shortage for shortage, _ in failed), key=lambda shortage: shortage.excess)
 
 
+def _rank(found: Found) -> tuple[int, int]:
+    return found.cycles, found.peak
+
+
 def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:
     """Return the same placement with values packed as well as possible."""
-    result = _place_all(tried, task, starts, thorough=True)
+    result = _replayed(_place_all(tried, task, starts, thorough=True), task)
     return result if isinstance(result, Found) and result.cycles <= best.cycles else best
+
+
+def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
+    """Return a placement if the replay of all reads and writes agrees, else what it found."""
+    if isinstance(result, Shortage):
+        return result
+    mapping = fill(place(result.network, result.placement, task.device, result.options))
+    conflict = next(iter(replay(mapping)), None)
+    return result if conflict is None else Shortage("structure", conflict.text(), where=conflict.where)
 
 
 def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
@@ -160,14 +179,17 @@ def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
     return too_many == tried == _HOPELESS
 
 
-def _starts(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Iterator[list[int]]:
-    """Yield places for the classes of values: even ones, then such that kernels fit, then others."""
+def _starts(
+    tried: Candidate, task: _Task, fixed: dict[int, int], failed: list[tuple[Shortage, list[int]]]
+) -> Iterator[list[int]]:
+    """Yield places for the classes of values: even ones, then such that kernels fit if they did not, then others."""
     network, device = tried.network, task.device
     sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
     demands = class_demands(network, tried.classes, tried.stays(memory_blocks(sketch, tried.interleaved, tried.path)))
     words = device.instance_size // 4
     yield from assignments(demands, fixed, words, _EXTRA + 1)
-    yield from tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device)
+    if any(shortage.resource == "kernel memory" for shortage, _ in failed):
+        yield from tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device)
     yield from assignments(demands, fixed, words, _ATTEMPTS)
 
 
@@ -188,9 +210,6 @@ def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bo
     if problems:
         return memory_shortage(tried, device, problems[0])
     mapping = fill(place(network, placement, device, options))
-    conflict = next(iter(replay(mapping)), None)
-    if conflict is not None:
-        return Shortage("structure", conflict.text(), where=conflict.where)
     return _found(tried, mapping, packed, task)
 
 
@@ -215,7 +234,7 @@ def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> F
         peak=4 * packed.packing.peak,
         peak_bound=4 * packed.bound,
         seconds=0.0,
-        trailing=tuple(_trailing(mapping)) if task.overlap else (),
+        trailing=tuple(dict.fromkeys(_trailing(mapping))) if task.overlap else (),
     )
 
 
