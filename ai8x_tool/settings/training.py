@@ -18,6 +18,8 @@ from ai8x_tool.settings.option import Legacy, Settings, option, require, require
 from ai8x_tool.settings.task import TaskSettings
 
 TRAINING = "Training"
+AUTOMATIC = "auto"
+"""The QAT policy that follows from the number of epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,13 +35,19 @@ class NewModelSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
-    """The optimizer. Without optimizer or learning rate a warning names the ones that are used."""
+    """The optimizer. Without optimizer, learning rate and schedule, all three are chosen."""
 
     panel: ClassVar[str] = TRAINING
 
-    optimizer: Literal["SGD", "Adam"] | None = option(None, "Optimizer.", default="SGD")
+    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"] | None = option(
+        None, "Optimizer.", default="AdamW, or SGD with a learning rate or a schedule"
+    )
     learning_rate: float | None = option(
-        None, "Initial learning rate.", "--lr", aliases=("--learning-rate",), default="0.1"
+        None,
+        "Initial learning rate.",
+        "--lr",
+        aliases=("--learning-rate",),
+        default="chosen with the optimizer, otherwise 0.1",
     )
     momentum: float = option(0.9, "Momentum of SGD.")
     weight_decay: float = option(
@@ -61,7 +69,8 @@ class ScheduleSettings(Settings):
 
     compress: str | None = option(
         None,
-        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant.",
+        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant, or "
+        "rises and falls once where optimizer and rate are not given either.",
         metavar="FILE|NAME",
         named_in="configs/schedules",
     )
@@ -78,8 +87,23 @@ class EpochSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs.")
-    batch_size: int = option(256, "Samples in a mini-batch, of all processes together.", "--batch-size", "-b")
+    epochs: int = option(90, "Number of epochs, at most.")
+    minutes: float | None = option(
+        None, "Time for the training; where it does not suffice, there are fewer epochs.", default="not limited"
+    )
+    patience: int | None = option(
+        None,
+        "Epochs without progress in validation that end the training, or its floating-point part.",
+        default="not limited; a share of the epochs where optimizer and rate are not given",
+    )
+    batch_size: int | None = option(
+        None,
+        "Samples in a mini-batch, of all processes together.",
+        "--batch-size",
+        "-b",
+        default="16 to 256, depending on the number of samples",
+    )
+    sample_fraction: float = option(1.0, "Share of the training samples to use, for quick trials.")
     validation_split: float = option(
         0.1,
         "Share of the training samples that is held back for validation; with 0 the test split takes their place.",
@@ -92,8 +116,11 @@ class EpochSettings(Settings):
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        for key in ("epochs", "batch_size"):
-            require(getattr(self, key) >= 1, key, getattr(self, key), "at least 1")
+        for key in ("epochs", "batch_size", "patience"):
+            value = getattr(self, key)
+            require(value is None or value >= 1, key, value, "at least 1")
+        require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0")
+        require(0 < self.sample_fraction <= 1, "sample_fraction", self.sample_fraction, "above 0 and at most 1")
         require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
 
 
@@ -107,10 +134,10 @@ class QatSettings(Settings):
     panel: ClassVar[str] = "Quantization"
 
     qat_policy: str | None = option(
-        "default",
-        "Policy of quantization-aware training (QAT): a file, a name in configs/qat, or none.",
+        AUTOMATIC,
+        "Policy of quantization-aware training (QAT): a file, a name in configs/qat, auto or none.",
         metavar="FILE|NAME",
-        default="the one named default",
+        default="auto: 8 bits, starting after 60 % of the epochs",
         named_in="configs/qat",
     )
     activation_ranges: Literal["measured", "fixed"] | None = option(

@@ -76,7 +76,7 @@ class Classification(Task):
 
     name = "classification"
     main_metric = MetricFormat("top1", "Top1", 2, "%")
-    has_classes = True
+    has_classes = names_classes = True
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
