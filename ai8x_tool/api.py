@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ai8x_tool.calls import from_checkpoint, from_project, from_recipe
+from ai8x_tool.calls import from_checkpoint, from_project, from_recipe, from_subject
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.settings.quantization import QuantizeSettings
@@ -20,6 +21,7 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 
 if TYPE_CHECKING:
+    from ai8x_tool.analysis import Analysis
     from ai8x_tool.console import Console
     from ai8x_tool.emulation import ProjectRun
     from ai8x_tool.quantization import QuantizeResult
@@ -43,6 +45,23 @@ class SynthesizeResult:
     folder: Path | None
     proof: Proof | None = None
     different: tuple[str, ...] | None = None
+
+
+def _recipe_of(subject: str | Path) -> str | None:
+    from ai8x_tool.subjects import recipe_of
+
+    return recipe_of(subject)
+
+
+@from_subject(AnalyzeSettings, "analyze", _recipe_of)
+def analyze(subject: str | Path, settings: AnalyzeSettings, console: Console) -> Analysis:
+    """Analyze a recipe, a network description or a model: whether it fits, how fast it is, what limits it.
+
+    Neither weights nor training are needed. A network that does not fit is a result, not an exception.
+    """
+    from ai8x_tool.subjects import analyze
+
+    return analyze(subject, settings, console)
 
 
 @from_recipe(TrainSettings, "train")

@@ -64,6 +64,20 @@ class FromProject(Protocol[P, Result_co]):
         """Call the function."""
 
 
+class FromSubject(Protocol[P, Result_co]):
+    """A function of a recipe, or of something else, and of options. Without `console` it prints warnings only."""
+
+    def __call__(
+        self,
+        subject: str | Path,
+        settings: str | Path | None = None,
+        console: Console | None = None,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Result_co:
+        """Call the function."""
+
+
 def from_recipe(
     cls: Callable[P, S], section: str, *, projects: bool = False
 ) -> Callable[[Callable[[S, Console], R]], FromRecipe[P, R]]:
@@ -117,6 +131,27 @@ def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], 
         def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "run", None, None, options)
             return function(Path(project), chosen, console or quiet())
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def from_subject(
+    cls: Callable[P, S], section: str, recipe_of: Callable[[str | Path], str | None]
+) -> Callable[[Callable[[str | Path, S, Console], R]], FromSubject[P, R]]:
+    """Turn a function of what may be a recipe, as `recipe_of` tells, and settings into one that takes options."""
+
+    def decorate(function: Callable[[str | Path, S, Console], R]) -> FromSubject[P, R]:
+        def call(
+            subject: str | Path,
+            settings: str | Path | None = None,
+            console: Console | None = None,
+            *args: P.args,
+            **options: P.kwargs,
+        ) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), section, recipe_of(subject), settings, options)
+            return function(subject, chosen, console or quiet())
 
         return _described(call, function, cls)
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.console import Console
-from ai8x_tool.files import write_file
+from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.synthesis.synthesize import load_sample
@@ -53,6 +53,8 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
 
     Raises Ai8xError if the project does not compile, or an input does not fit it.
     """
+    if settings.output_file is not None:
+        check_file(settings.output_file)
     inputs = settings.input
     samples = [(path, load_sample(path)) for path in inputs]
     firmware = build(folder, host=settings.host)

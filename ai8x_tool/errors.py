@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from ai8x_tool.text import one_line
 
+_LONGEST = 1000
+"""Characters of a message."""
+
 
 class Ai8xError(Exception):
     """A condition the user can fix: one line saying what is wrong, where, which rule it breaks and what would fix it.
@@ -12,8 +15,15 @@ class Ai8xError(Exception):
     """
 
     def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
-        parts = f"{where}: {message}" if where else message
+        parts = f"{where}: {_shortened(message)}" if where else _shortened(message)
         super().__init__(one_line(f"{parts} ({fix})" if fix else parts))
+
+
+def _shortened(message: str) -> str:
+    """Return a message that quotes more of a file than anybody reads without its middle."""
+    if len(message) <= _LONGEST:
+        return message
+    return f"{message[: _LONGEST * 2 // 3]} … {message[-_LONGEST // 3 :]}"
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -45,13 +45,52 @@ def write_file(data: bytes | memoryview, path: Path) -> None:
     Symbolic links are followed. A file that exists keeps its permissions; only regular files are replaced. Raises
     Ai8xError for anything else at `path`, and if there is no space or permission.
     """
-    try:
+    with staged_file(data, path):
+        pass
+
+
+@contextlib.contextmanager
+def staged_file(data: bytes | memoryview, path: Path) -> Iterator[None]:
+    """Write a file like :func:`write_file`, but let it appear at the end of the block only, and only if nothing fails.
+
+    That way a result of several files is not left in part: all that can go wrong has done so before the block.
+    """
+    with _as_unwritable(path):
         before = _existing(path)
         target = Path(os.path.realpath(path))
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_beside(data, target, before)
+        temporary, descriptor = _create(target.parent, _create_file)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            with _as_unwritable(path):
+                file.write(data)
+                file.flush()
+                if before is not None:
+                    _restore(descriptor, before)
+            yield
+            with _as_unwritable(path):
+                _move(temporary, target, data)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _as_unwritable(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, ValueError) as error:
         raise unwritable(path, error) from None
+
+
+def check_file(path: Path) -> None:
+    """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing is changed."""
+    with _as_unwritable(path):
+        if _existing(path) is None:
+            folder = next(parent for parent in Path(os.path.realpath(path)).parents if os.path.lexists(parent))
+            if not folder.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _existing(path: Path) -> os.stat_result | None:
@@ -68,22 +107,13 @@ def _existing(path: Path) -> os.stat_result | None:
     return status
 
 
-def _write_beside(data: bytes | memoryview, target: Path, before: os.stat_result | None) -> None:
-    temporary, descriptor = _create(target.parent, _create_file)
+def _move(temporary: Path, target: Path, data: bytes | memoryview) -> None:
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            if before is not None:
-                _restore(descriptor, before)
-            try:
-                temporary.replace(target)
-            except OSError as error:
-                if error.errno != errno.EBUSY:
-                    raise
-                target.write_bytes(data)  # a mount point: no other file can take its place
-    finally:
-        temporary.unlink(missing_ok=True)
+        temporary.replace(target)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        target.write_bytes(data)  # a mount point: no other file can take its place
 
 
 def _restore(descriptor: int, before: os.stat_result) -> None:

@@ -13,6 +13,10 @@ from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
+    "analyze": (
+        "analyze",
+        "Show whether a network fits a device, how fast it is and what limits it, before it is trained.",
+    ),
     "train": ("train", "Train a model, first in floating point, then quantization-aware."),
     "quantize": (
         "quantize",

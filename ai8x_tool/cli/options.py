@@ -15,6 +15,7 @@ from ai8x_tool.cli.common import MessageSettings, guarded, make_console
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Legacy, Option, Settings, options_of
+from ai8x_tool.settings.values import typed
 
 S = TypeVar("S", bound=Settings)
 Completion = Callable[[click.Context, "list[str]", str], "list[str]"]
@@ -57,7 +58,7 @@ class Given:
 
     def settings(self, cls: type[S]) -> S:
         """Return settings that take nothing from recipes and files."""
-        return cls(**self.of(cls))
+        return cls(**typed(self.of(cls), options_of(cls), None))
 
     def resolved(self, cls: type[S], section: str, *, projects: bool = False) -> S:
         """Return the settings that the recipe, the settings file and the command line ask for."""
@@ -136,6 +137,9 @@ class Command:
         console = make_console(Given(given).settings(MessageSettings))
 
         def work() -> None:
+            for argument in self.arguments:
+                if not str(given.get(argument.name, argument.name)).strip():
+                    raise Ai8xError(f"{argument.metavar.strip('[]')} must be a text that is not empty")
             self._warn_without_effect(given, console)
             self.run(Given(given), console)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 import typer
@@ -16,23 +15,19 @@ from ai8x_tool.settings.program import CHECKS
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ai8x_tool.api import SynthesizeResult
     from ai8x_tool.console import Console
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSettings(Settings):
-    """What else to show or save."""
+    """What else to show."""
 
     panel: ClassVar[str] = CHECKS
 
     display_checkpoint: bool = option(False, "Show the parameters of every layer.")
-    sample_numpy_filename: Path | None = option(
-        None, "Save the expected output of the last layer (.npy).", metavar="FILE"
-    )
-    log_intermediate: bool = option(
-        False, "Save weights, biases and output of every layer (.npy) in the folder `intermediate` of the project."
-    )
 
 
 def _synthesize(given: Given, console: Console) -> None:
@@ -51,17 +46,12 @@ def _synthesize(given: Given, console: Console) -> None:
 
 
 def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSettings, console: Console) -> None:
-    from ai8x_tool.synthesis.project import save_intermediate, save_output
     from ai8x_tool.synthesis.summary import checkpoint_table, synthesis_document, synthesis_table
 
     synthesis, folder = result.synthesis, result.folder
     assert folder is not None
     if shown.display_checkpoint:
         console.show(checkpoint_table(synthesis.network))
-    if shown.sample_numpy_filename is not None:
-        save_output(synthesis, Path(shown.sample_numpy_filename))
-    if shown.log_intermediate:
-        save_intermediate(synthesis, folder / "intermediate")
     console.show(synthesis_table(synthesis, settings.part))
     if result.proof is not None:
         from ai8x_tool.report.proof import show_proof

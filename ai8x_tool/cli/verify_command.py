@@ -44,5 +44,5 @@ COMMAND = Command(
         "ai8x verify build/kws20",
         "ai8x verify mnist --checkpoint mnist_q.pth.tar --trained logs/latest/qat_best.pth.tar --samples 100",
     ),
-    ignored=("output", "test_dir", "overwrite", "explain", "verify"),
+    ignored=("output", "test_dir", "overwrite", "explain", "verify", "sample_numpy_filename", "log_intermediate"),
 )

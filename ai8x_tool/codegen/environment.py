@@ -29,6 +29,8 @@ def render(template: str, values: Mapping[str, Any], folder: Path | None = None)
     except jinja2.TemplateSyntaxError as error:
         where = f"{error.filename or template}:{error.lineno}"
         raise Ai8xError(f"template: {error.message}", where=where) from None
+    except Ai8xError:
+        raise
     except Exception as error:
         if folder is None:
             raise

@@ -9,20 +9,21 @@ from pathlib import Path
 from ai8x_tool.codegen.file_names import FileNames, is_plain_name
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.text import utf8
+
+_LONGEST_NAME = 200
+"""Bytes of a project's name: what is built is called like it, with an ending."""
 
 _DEFINE = re.compile(r"""[A-Za-z_]\w*(=([\w.,:+/@=-]|\\")*)?""", re.ASCII)
 """What compiler, shell and make take as it is: a name, and a value in which quotes are escaped for the shell."""
-
-_MICROSECONDS = 0xFFFF_FFFF
-"""Delays are 32-bit numbers of microseconds."""
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
     """Options of the C project. `boost` is (port, pin); `divider` None means automatic; `debug_wait` is in seconds.
 
-    `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text and numbers that
-    compilers, make or the shell would not take as they are meant.
+    `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text that compilers, make
+    or the shell would not take as it is meant, and for pins that no device has.
     """
 
     name: str
@@ -58,28 +59,24 @@ class ProjectOptions:
     templates: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or "\0" in self.name:
-            raise Ai8xError(f"{self.name!r} cannot be the name of a project", fix="add --prefix NAME")
+        if not self.name or "\0" in self.name or len(utf8(self.name)) > _LONGEST_NAME:
+            fix = f"add --prefix NAME with at most {_LONGEST_NAME} bytes"
+            raise Ai8xError(f"{self.name!r} cannot be the name of a project", fix=fix)
         if not is_plain_name(self.board):
             raise Ai8xError(f"--board-name {self.board!r}: must be the name of a folder of boards in the SDK")
         for text in (*self.defines, *self.arm_defines, *self.riscv_defines):
             if not _DEFINE.fullmatch(text):
                 fix = "set PROJ_CFLAGS in project.mk for other values"
                 raise Ai8xError(f"--define {text!r}: must be NAME or NAME=VALUE without spaces and marks", fix=fix)
-        _require_range("--timer", self.timer, 5)
-        _require_range("--debugwait", self.debug_wait, _MICROSECONDS // 1_000_000, " seconds")
-        _require_range("--switch-delay", self.switch_delay, _MICROSECONDS // 1_000, " milliseconds")
         if self.boost is not None:
             _require_range("--boost PORT.PIN: port", self.boost[0], 3)
             _require_range("--boost PORT.PIN: pin", self.boost[1], 31)
-        if self.divider not in (None, 1, 2, 4, 8, 16):
-            raise Ai8xError(f"--clock-divider {self.divider}: must be 1, 2, 4, 8 or 16")
 
 
-def _require_range(name: str, value: int | None, largest: int, unit: str = "") -> None:
+def _require_range(name: str, value: int, largest: int) -> None:
     """Raise Ai8xError for a number that does not fit what it becomes in the program."""
-    if value is not None and not 0 <= value <= largest:
-        raise Ai8xError(f"{name} {value}: must be 0 … {largest}{unit}")
+    if not 0 <= value <= largest:
+        raise Ai8xError(f"{name} {value}: must be 0 … {largest}")
 
 
 @dataclass(frozen=True)

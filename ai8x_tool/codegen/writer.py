@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import unwritable
@@ -17,13 +19,15 @@ _FORMER_FILES = ("main_riscv.c", "Makefile.ARM", "Makefile.RISCV", "Makefile.com
 """Generated files that a project with other options does not have."""
 
 
-def write_project(files: dict[str, str], folder: Path, *, overwrite: bool) -> None:
-    """Write `files` into `folder`, which appears complete or not at all.
+def write_project(
+    files: dict[str, str], folder: Path, *, overwrite: bool, more: Mapping[str, bytes] = MappingProxyType({})
+) -> None:
+    """Write `files`, and `more` that are no texts, into `folder`, which appears complete or not at all.
 
     An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay.
     """
     check_folder(folder, overwrite=overwrite)
-    encoded = {name: utf8(text) for name, text in files.items()}
+    encoded = {name: utf8(text) for name, text in files.items()} | dict(more)
     write_folder(FolderContent(encoded, KEPT_FILES, _FORMER_FILES), folder)
 
 

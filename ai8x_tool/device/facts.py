@@ -139,6 +139,18 @@ class Device:
             divider *= 2
         return divider
 
+    def inference_clock(
+        self, *, pipeline: bool | None = None, pll: bool | None = None, divider: int | None = None
+    ) -> tuple[float, bool]:
+        """Return the accelerator's clock during inference, in MHz, and whether it uses the pipeline.
+
+        None is what generated projects do.
+        """
+        piped = self.pipeline and pipeline is not False
+        source = self.pll_mhz if pll is not False else None
+        chosen = divider or self.default_divider(pipeline=piped, pll=source is not None)
+        return (source or self.bus_mhz) / chosen, piped
+
 
 MAX78000 = Device(
     name="MAX78000",

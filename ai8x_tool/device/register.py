@@ -27,12 +27,16 @@ class Field:
 
 @dataclass(frozen=True)
 class Register:
-    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers."""
+    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers.
+
+    `layers` is how many hardware layers have it, 1 where it belongs to none.
+    """
 
     name: str
     title: str
     offset: int
     layer_step: int
+    layers: int
     fields: tuple[Field, ...]
 
     def address(self, device: Device, quadrant: int, layer: int = 0) -> int:

@@ -337,25 +337,26 @@ def _control_rows(device: Device) -> list[tuple[str, str, int, list[FieldTuple]]
 def _table(device: Device) -> dict[str, Register]:
     table = {}
     for name, title, offset, fields in _control_rows(device):
-        table[name] = Register(name, title, offset, 0, _fields(fields))
+        table[name] = Register(name, title, offset, 0, 1, _fields(fields))
     old_step, new_step = 0x80, 0x100
     for name, title, old, new, fields in _layer_rows(device):
         index = old if device is MAX78000 else new
         if index is None:
             continue
         if device is MAX78000:
-            table[name] = Register(name, title, 0x10 + old_step * index, 4, _fields(fields))
+            table[name] = Register(name, title, 0x10 + old_step * index, 4, device.layers, _fields(fields))
         else:
-            table[name] = Register(name, title, 0x10_0000 + 4 * index, new_step, _fields(fields))
+            table[name] = Register(name, title, 0x10_0000 + 4 * index, new_step, device.layers, _fields(fields))
     for name, title, old, new, fields in _stream_rows(device):
         offset = 0x10 + old_step * old if device is MAX78000 else 0x10_8000 + 0x20 * new
-        table[name] = Register(name, title, offset, 4, _fields(fields))
+        layers = device.layers if device is MAX78000 else device.streaming_layers
+        table[name] = Register(name, title, offset, 4, layers, _fields(fields))
     if device is MAX78002:
         names = ("A1", "A2", "D1", "D2", "X1", "X2", "C1", "C2", "ACC", "HIT", "MAX", "AM")
         for unit, start in ((1, 0x10_8080), (2, 0x10_80B0)):
             for i, name in enumerate(names):
                 value = _fields([("value", 0, 32, "conditional execution")])
-                table[f"SNP{unit}_{name}"] = Register(f"SNP{unit}_{name}", "snoop unit", start + 4 * i, 0, value)
+                table[f"SNP{unit}_{name}"] = Register(f"SNP{unit}_{name}", "snoop unit", start + 4 * i, 0, 1, value)
     return table
 
 

@@ -59,10 +59,12 @@ def layer_writes(mapped: LayerMapping, context: Context, quadrant: int) -> list[
     hidden = mapped.resets_accumulator and quadrant == context.master
     writes: list[Write] = []
     for name, function in LAYER_REGISTERS:
-        fields = function(mapped, context, quadrant) if name in table else None
+        register = table.get(name)
+        if register is None or mapped.hardware_index >= register.layers:
+            continue
+        fields = function(mapped, context, quadrant)
         if fields is None:
             continue
-        register = table[name]
         value = register.encode(fields, mapped.layer.where)
         if hidden and name in sequence.RESET_LAYER:
             reset = sequence.RESET_LAYER[name]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ai8x_tool.mapper.classes import Related, joining
 from ai8x_tool.mapper.interleave import Interleaved
@@ -81,9 +81,8 @@ def _grouped(related: Related, blocks: dict[Source, list[Block]]) -> Memory:
                 continue
             values[source] = (name, distance)
             for block in blocks[source]:
-                own.append(
-                    Block(block.instances, block.first + distance, block.last + distance, block.born, block.dies)
-                )
+                first, last = block.first + distance, block.last + distance
+                own.append(replace(block, first=first, last=last, owner=source, origin=distance))
         if own:
             groups.append(Group(name, tuple(own)))
     return Memory(tuple(groups), values)

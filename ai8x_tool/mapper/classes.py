@@ -79,6 +79,10 @@ class ProcessorClass:
             return sum(1 << start + position for position in self.pattern)
         return (1 << value_width(network, source)) - 1 << start + self.offsets[source]
 
+    def first_of(self, source: Source) -> int:
+        """Return the distance of a value's first processor from the class's start."""
+        return self.pattern[0] if self.pattern else self.offsets[source]
+
     def positions(self, network: Network, layer: Layer) -> tuple[int, ...]:
         """Return the processors of a layer that reads values of the class, counted from the class's start."""
         if self.pattern:

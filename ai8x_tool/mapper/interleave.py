@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import joining
@@ -16,12 +16,14 @@ from ai8x_tool.network.sizes import passes
 class Interleaved:
     """A network in which every joined value has one place: copies are inserted where it would need two.
 
-    `gaps` are the words left free after each word of a value, by value; values without entry have none.
+    `gaps` are the words left free after each word of a value, by value; values without entry have none. `names` are the
+    new names of layers whose names have changed because of the copies.
     """
 
     network: Network
     gaps: dict[Source, int]
     copies: tuple[str, ...]
+    names: dict[str, str] = field(default_factory=dict)
 
     def read_gap(self, layer: Layer) -> int:
         """Return the gap with which `layer` must read its input."""
@@ -61,7 +63,8 @@ def interleave(network: Network, device: Device, streamed: frozenset[str] = froz
         joined = joining(inserted, layer)
         if joined.interleaved:
             gaps |= dict.fromkeys(layer.inputs, joined.gap)
-    return Interleaved(inserted, gaps, tuple(name for _, name, _ in copies))
+    fresh = tuple(layer.name for layer in inserted.layers if layer.name not in distinct_names(network).values())
+    return Interleaved(inserted, gaps, fresh if copies else (), distinct_names(network) if copies else {})
 
 
 def _sources(network: Network) -> list[Source]:

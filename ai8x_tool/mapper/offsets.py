@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+Overlaps = Mapping[tuple[Hashable, Hashable], int]
+"""By (output, input) of a layer: the greatest distance of the output's first word from the input's with which the layer
+overwrites only what it has read."""
+NO_OVERLAPS: Overlaps = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Block:
-    """Words `first` … `last` (from the place of its group) in `instances` (a mask) from step `born` to step `dies`."""
+    """Words `first` … `last` (from the place of its group) in `instances` (a mask) from step `born` to step `dies`.
+
+    They belong to the value `owner`, which begins at word `origin` of the group.
+    """
 
     instances: int
     first: int
     last: int
     born: int
     dies: int
+    owner: Hashable = None
+    origin: int = 0
 
     def meets(self, other: Block) -> bool:
         """True if both live in an instance in common at the same time."""
@@ -52,18 +64,65 @@ class Packing:
     peak: int
 
 
-def lower_bound(groups: Sequence[Group]) -> int:
+class Demand(NamedTuple):
+    """Words that some instance needs, the step at which it needs them (None: one group alone), and the groups."""
+
+    words: int
+    step: int | None
+    groups: tuple[str, ...]
+
+
+def lower_bound(groups: Sequence[Group], overlaps: Overlaps = NO_OVERLAPS) -> int:
     """Return the words that some instance needs at some time, wherever the groups lie."""
-    best = max((group.lowest + group.height for group in groups), default=0)
+    return greatest_demand(groups, overlaps).words
+
+
+def greatest_demand(groups: Sequence[Group], overlaps: Overlaps = NO_OVERLAPS) -> Demand:
+    """Return the greatest demand of any instance at any time."""
+    alone = max(groups, key=lambda group: group.lowest + group.height, default=None)
+    best = Demand(0, None, ()) if alone is None else Demand(alone.lowest + alone.height, None, (alone.name,))
     for time in sorted({block.born for group in groups for block in group.blocks}):
-        alive = [[b for b in group.blocks if b.born <= time <= b.dies] for group in groups]
-        used = 0
-        for blocks in alive:
-            for block in blocks:
-                used |= block.instances
-        for instance in _bits(used):
-            best = max(best, sum(_length([b for b in blocks if b.instances >> instance & 1]) for blocks in alive))
+        best = max(best, _demand(groups, time, overlaps), key=lambda demand: demand.words)
     return best
+
+
+def _demand(groups: Sequence[Group], time: int, overlaps: Overlaps) -> Demand:
+    """Return the greatest demand of any instance at one time."""
+    best = Demand(0, time, ())
+    alive = [[b for b in group.blocks if b.born <= time <= b.dies] for group in groups]
+    used = 0
+    for blocks in alive:
+        for block in blocks:
+            used |= block.instances
+    for instance in _bits(used):
+        here = [[b for b in blocks if b.instances >> instance & 1] for blocks in alive]
+        words = sum(map(_length, here)) - _shared([b for blocks in here for b in blocks], time, overlaps)
+        if words > best.words:
+            names = tuple(group.name for group, blocks in zip(groups, here, strict=True) if blocks)
+            best = Demand(words, time, names)
+    return best
+
+
+def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
+    """Return the overlaps of outputs that are born when more than `capacity` words are needed without them."""
+    births = {block.owner: block.born for group in groups for block in group.blocks}
+    crowded = {
+        time
+        for time in {births[output] for output, _ in overlaps if output in births}
+        if _demand(groups, time, NO_OVERLAPS).words > capacity
+    }
+    return {pair: distance for pair, distance in overlaps.items() if births.get(pair[0]) in crowded}
+
+
+def _shared(blocks: Sequence[Block], time: int, overlaps: Overlaps) -> int:
+    """Return the most words that outputs born at `time` can have in common with inputs that they overwrite."""
+    saved = 0
+    for (output, source), distance in overlaps.items():
+        new = _length([b for b in blocks if b.owner == output and b.born == time])
+        old = _length([b for b in blocks if b.owner == source])
+        if new and old:
+            saved += min(old, max(0, new - max(0, -distance)))
+    return saved
 
 
 def _length(blocks: list[Block]) -> int:
@@ -86,18 +145,15 @@ def pack(
     capacity: int,
     *,
     attempts: int = 64,
-    allowed: Callable[[str, int, str, int], bool] | None = None,
+    overlaps: Overlaps = NO_OVERLAPS,
     stop: Callable[[], bool] = lambda: False,
 ) -> Packing | None:
-    """Return the places of all groups with the smallest peak that was found, None if they do not fit `capacity`.
-
-    `allowed` says of two groups at places whether they may overlap all the same.
-    """
-    bound = lower_bound(groups)
-    neighbours = _neighbours(groups)
+    """Return the places of all groups with the smallest peak that was found, None if they do not fit `capacity`."""
+    bound = lower_bound(groups, overlaps)
+    neighbours = _neighbours(groups, overlaps)
     best: Packing | None = None
     for order in _orders(groups, attempts):
-        packing = _first_fit(groups, order, neighbours, capacity, allowed)
+        packing = _first_fit(groups, order, neighbours, capacity)
         if packing is not None and (best is None or packing.peak < best.peak):
             best = packing
             if best.peak <= bound:
@@ -127,37 +183,42 @@ def _orders(groups: Sequence[Group], attempts: int) -> list[list[int]]:
     return [sorted(order, key=lambda i: groups[i].fixed is None) for order in orders]
 
 
-def _neighbours(groups: Sequence[Group]) -> list[list[tuple[int, int, int]]]:
+def _neighbours(groups: Sequence[Group], overlaps: Overlaps) -> list[list[tuple[int, int, int]]]:
     """Return for each group the forbidden distances to others: (other, lowest, highest) of place − other's place."""
     found: list[list[tuple[int, int, int]]] = [[] for _ in groups]
     for i, one in enumerate(groups):
-        for j, other in enumerate(groups):
-            if i == j:
-                continue
+        for j in range(i):
             for a in one.blocks:
-                for b in other.blocks:
+                for b in groups[j].blocks:
                     if a.meets(b):
-                        found[i].append((j, b.first - a.last, b.last - a.first))
+                        low, high = _forbidden(a, b, overlaps)
+                        found[i].append((j, low, high))
+                        found[j].append((i, -high, -low))
     return found
 
 
+def _forbidden(a: Block, b: Block, overlaps: Overlaps) -> tuple[int, int]:
+    """Return the smallest and the greatest distance of the group of `a` from that of `b` at which they collide."""
+    low, high = b.first - a.last, b.last - a.first
+    over, under = overlaps.get((a.owner, b.owner)), overlaps.get((b.owner, a.owner))
+    if over is not None:
+        low = max(low, over + b.origin - a.origin + 1)
+    if under is not None:
+        high = min(high, b.origin - a.origin - under - 1)
+    return low, high
+
+
 def _first_fit(
-    groups: Sequence[Group],
-    order: list[int],
-    neighbours: list[list[tuple[int, int, int]]],
-    capacity: int,
-    allowed: Callable[[str, int, str, int], bool] | None,
+    groups: Sequence[Group], order: list[int], neighbours: list[list[tuple[int, int, int]]], capacity: int
 ) -> Packing | None:
     places: dict[int, int] = {}
     peak = 0
     for index in order:
         group = groups[index]
-        forbidden = sorted((places[j] + low, places[j] + high, j) for j, low, high in neighbours[index] if j in places)
+        forbidden = sorted((places[j] + low, places[j] + high) for j, low, high in neighbours[index] if j in places)
         place = group.lowest if group.fixed is None else group.fixed
-        for low, high, j in forbidden:
+        for low, high in forbidden:
             if low <= place <= high:
-                if allowed is not None and allowed(group.name, place, groups[j].name, places[j]):
-                    continue
                 if group.fixed is not None:
                     return None
                 place = high + 1

@@ -3,69 +3,56 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory, memory_blocks
-from ai8x_tool.mapper.classes import ProcessorClass, processor_classes, value_width
-from ai8x_tool.mapper.interleave import Interleaved, interleave
-from ai8x_tool.mapper.offsets import Packing, lower_bound, pack
+from ai8x_tool.mapper.candidate import Candidate, candidate
+from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
+from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
+from ai8x_tool.mapper.given import Given, given_of, streams_of, wanted_options
+from ai8x_tool.mapper.interleave import interleave
+from ai8x_tool.mapper.offsets import NO_OVERLAPS, Overlaps, Packing, lower_bound, necessary, pack
+from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.paths import InputPath, input_paths
-from ai8x_tool.mapper.starts import assignments, class_loads
-from ai8x_tool.mapping.check import Violation, violations
+from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
+from ai8x_tool.mapper.starts import assignments, class_demands
+from ai8x_tool.mapping.check import examine, violations
 from ai8x_tool.mapping.mapping import Mapping, fill
 from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placed import place
-from ai8x_tool.mapping.placement import BufferPlacement, LayerPlacement, Placement
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.mapping.replay import replay
+from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
 from ai8x_tool.mapping.statistics import statistics
-from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
+from ai8x_tool.network.layer import Source
 from ai8x_tool.network.network import Network
 
 _ATTEMPTS = 40
+_EXTRA = 3
+"""Further assignments of processors that are tried after one that fits."""
+_HOPELESS = 8
+"""Assignments after which the search ends if none of them has room for all values that live at a time."""
+_TIGHT = 8
+"""Assignments that are tried because all kernels fit with them."""
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A placement that no rule objects to.
+class _Task:
+    """What every step of the search needs to know.
 
-    `network` has copies that the given one does not have, `copies` are their names. `peak` are the bytes that the
-    fullest data-memory instance holds, `peak_bound` those that some instance must hold in this order with these copies.
+    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits.
     """
 
-    network: Network
-    placement: Placement
+    device: Device
     options: MappingOptions
-    path: InputPath
-    copies: tuple[str, ...]
-    cycles: int
-    peak: int
-    peak_bound: int
-    seconds: float
-
-
-class UnmappableError(Ai8xError):
-    """No placement was found. `violation` is what stood in the way of the last one that was tried, if any."""
-
-    def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
-        super().__init__(message, where=where, fix=fix)
-
-
-@dataclass(frozen=True)
-class _Candidate:
-    """Everything that is decided before processors and offsets."""
-
-    interleaved: Interleaved
-    classes: list[ProcessorClass]
-    path: InputPath
-
-    @property
-    def network(self) -> Network:
-        return self.interleaved.network
-
-    def class_of(self, source: Source) -> int:
-        return next(i for i, each in enumerate(self.classes) if source in each.offsets)
+    expired: Callable[[], bool]
+    last_resort: bool
+    overlap: bool = False
 
 
 def map_automatically(
@@ -73,155 +60,167 @@ def map_automatically(
     device: Device,
     options: MappingOptions | None = None,
     *,
+    given: Placement | None = None,
     path: InputPath | None = None,
-    chw: bool = False,
+    overlap: bool = True,
     seconds: float = 20.0,
+    progress: Progress = lambda text: None,
 ) -> Found:
     """Return a placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
-    `path` is the way of the input, if it is given; with `chw` only those of CHW input are tried. Raises UnmappableError
-    if there is no placement, naming what stood in the way.
+    What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
+    `overlap`, outputs overwrite input that has been read where nothing else fits. `progress` is called with what is
+    tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
     begin = time.monotonic()
+    asked = wanted_options(options, given)
+    streams = streams_of(network, given)
     best: Found | None = None
-    reasons: list[str] = []
-    for choice in input_paths(network, device, options, path, chw=chw):
+    reasons: list[Shortage] = []
+    for choice in input_paths(network, device, asked, path, chw=given is not None and given.chw):
         if best is not None and choice.streams > best.path.streams:
             break
-        chosen = replace(options or MappingOptions(), fifo=choice.fifo)
-        try:
-            found = _map_path(network, device, chosen, choice, lambda: time.monotonic() - begin > seconds)
-        except Ai8xError as error:
-            reasons.append(f"{choice.text}: {error}")
+        if streams is not None and choice.streams != streams:
             continue
-        if best is None or (found.cycles, found.peak) < (best.cycles, best.peak):
+        progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
+        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.monotonic() - begin > seconds, overlap)
+        found = _map_path(network, task, choice, given_of(given))
+        if isinstance(found, Shortage):
+            reasons.append(found)
+        elif best is None or (found.cycles, found.peak) < (best.cycles, best.peak):
             best = found
+        if task.expired():
+            break
     if best is None:
-        raise UnmappableError(f"no placement was found on the {device.name}: {reasons[0]}", where=network.name)
+        raise _unmappable(network, device, reasons)
     return replace(best, seconds=time.monotonic() - begin)
 
 
-def _map_path(
-    network: Network, device: Device, options: MappingOptions, path: InputPath, expired: Callable[[], bool]
-) -> Found:
+def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:
+    if not reasons:
+        reasons = [Shortage("structure", "the input cannot reach the accelerator in the way that is given")]
+    least = min(reasons, key=lambda shortage: shortage.excess)
+    return UnmappableError(f"no placement was found on the {device.name}: {least}", least, where=network.name)
+
+
+def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
+    """Return the best placement with one way of the input, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
-    interleaved = interleave(network, device, streamed)
-    classes = processor_classes(interleaved.network)
-    candidate = _Candidate(interleaved, _with_pattern(interleaved.network, classes, path), path)
+    try:
+        interleaved = interleave(network, task.device, streamed)
+        named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
+        tried = candidate(interleaved, path, named)
+        fixed = tried.fixed_starts()
+        shortage = layer_shortage(tried, task.device)
+        if shortage is not None:
+            return shortage
+        result = _assign(tried, task, fixed)
+        if isinstance(result, Shortage) and result.resource == "data memory" and task.last_resort:
+            result = _assign(tried, replace(task, overlap=True), fixed)
+        return result
+    except Ai8xError as error:
+        return structure_shortage(error)
+
+
+def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Shortage:
+    """Try places for the classes of values."""
     best: Found | None = None
-    problem: str | None = None
-    fixed = {candidate.class_of(INPUT): 0} if path.fifo else {}
-    loads = class_loads(candidate.network, candidate.classes)
-    for number, starts in enumerate(assignments(candidate.classes, loads, fixed, _ATTEMPTS)):
-        result = _place_all(candidate, device, options, starts, expired)
+    problem: Shortage | None = None
+    hopeless = 0
+    seen: set[tuple[int, ...]] = set()
+    for starts in _starts(tried, task, fixed):
+        if tuple(starts) in seen:
+            continue
+        seen.add(tuple(starts))
+        result = _place_all(tried, task, starts)
         if isinstance(result, Found):
             if best is None or (result.cycles, result.peak) < (best.cycles, best.peak):
                 best = result
-            if number >= _EXTRA:
-                break
         else:
-            problem = problem or str(result)
-        if expired():
+            problem = min(problem or result, result, key=lambda shortage: shortage.excess)
+            hopeless += result.resource == "data memory" and result.excess > 1
+        if task.expired() or (best is not None and len(seen) > _EXTRA) or hopeless == len(seen) == _HOPELESS:
             break
-    if best is None:
-        raise UnmappableError(problem or "nothing was tried")
-    return best
+    assert best is not None or problem is not None
+    return best or problem  # type: ignore[return-value]
 
 
-_EXTRA = 3
-"""Further assignments of processors that are tried after one that fits."""
+def _starts(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Iterator[list[int]]:
+    """Yield places for the classes of values: even ones, then such that kernels fit, then others."""
+    network, device = tried.network, task.device
+    sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
+    demands = class_demands(network, tried.classes, tried.stays(memory_blocks(sketch, tried.interleaved, tried.path)))
+    words = device.instance_size // 4
+    yield from assignments(demands, fixed, words, _EXTRA + 1)
+    yield from islice(tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device), _TIGHT)
+    yield from assignments(demands, fixed, words, _ATTEMPTS)
 
 
-def _with_pattern(network: Network, classes: list[ProcessorClass], path: InputPath) -> list[ProcessorClass]:
-    if not path.pattern:
-        return classes
-    result = []
-    for each in classes:
-        alike = all(
-            offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
-        )
-        if INPUT in each.offsets and not alike:
-            raise UnmappableError("other values must lie at the processors of the input")
-        pattern = path.pattern if INPUT in each.offsets else ()
-        result.append(ProcessorClass(each.offsets, path.pattern[-1] + 1, pattern) if pattern else each)
-    return result
-
-
-def _place_all(
-    candidate: _Candidate, device: Device, options: MappingOptions, starts: list[int], expired: Callable[[], bool]
-) -> Found | Violation | str:
+def _place_all(tried: Candidate, task: _Task, starts: list[int]) -> Found | Shortage:
     """Return the placement with classes at `starts`, or what stands in its way."""
-    network, path = candidate.network, candidate.path
-    sketch = _placement(candidate, starts, {})
-    placed = place(network, sketch, device, options)
-    memory = memory_blocks(placed, candidate.interleaved, path)
-    capacity = device.instance_size // 4
-    bound = lower_bound(memory.groups)
-    if bound > capacity:
-        return f"data memory: {4 * bound:,} bytes are needed at a time, an instance holds {device.instance_size:,}"
-    packing = pack(memory.groups, capacity, stop=expired)
+    device, network = task.device, tried.network
+    placed = place(network, tried.placement(starts, {}), device, task.options)
+    memory = _with_fixed(tried, memory_blocks(placed, tried.interleaved, tried.path))
+    overlaps = trailing_overlaps(placed) if task.overlap else NO_OVERLAPS
+    bound = lower_bound(memory.groups, overlaps)
+    packing = _packed(memory, overlaps, bound, task)
     if packing is None:
-        return "data memory: no place for all values was found"
-    placement = _placement(candidate, starts, _addresses(memory, packing))
-    found = violations(network, placement, device, options)
-    if found:
-        return found[0]
+        return data_shortage(network, memory, device, overlaps)
+    placement = tried.placement(starts, _addresses(memory, packing))
+    tried.given.check(network, placement)
+    options = replace(task.options, overlap_data=True) if task.overlap else task.options
+    problems = violations(network, placement, device, options)
+    if problems:
+        return memory_shortage(tried, device, problems[0])
     mapping = fill(place(network, placement, device, options))
-    return _found(candidate, placement, mapping, packing, bound)
+    conflict = next(iter(replay(mapping)), None)
+    if conflict is not None:
+        return Shortage("structure", conflict.text(), where=conflict.where)
+    return _found(tried, mapping, packing, bound, task)
 
 
-def _found(candidate: _Candidate, placement: Placement, mapping: Mapping, packing: Packing, bound: int) -> Found:
+def _packed(memory: Memory, overlaps: Overlaps, bound: int, task: _Task) -> Packing | None:
+    """Return the places of all values, with overlaps only where there are too many at a time, if that suffices."""
+    capacity = task.device.instance_size // 4
+    if bound > capacity:
+        return None
+    needed = necessary(memory.groups, overlaps, capacity)
+    packing = pack(memory.groups, capacity, overlaps=needed, stop=task.expired)
+    if packing is None and len(needed) < len(overlaps):
+        packing = pack(memory.groups, capacity, overlaps=overlaps, stop=task.expired)
+    return packing
+
+
+def _with_fixed(tried: Candidate, memory: Memory) -> Memory:
+    skipped = {layer.name: tried.skipped(layer) for layer in tried.network.layers}
+    fixed = tried.given.fixed_offsets(tried.network, memory, skipped)
+    if not fixed:
+        return memory
+    groups = tuple(replace(group, fixed=fixed.get(group.name)) for group in memory.groups)
+    return replace(memory, groups=groups)
+
+
+def _found(tried: Candidate, mapping: Mapping, packing: Packing, bound: int, task: _Task) -> Found:
     return Found(
-        network=candidate.network,
-        placement=placement,
+        network=tried.network,
+        placement=mapping.placement,
         options=mapping.options,
-        path=candidate.path,
-        copies=candidate.interleaved.copies,
+        path=tried.path,
+        copies=tried.interleaved.copies,
         cycles=statistics(mapping).cycles,
         peak=4 * packing.peak,
         peak_bound=4 * bound,
         seconds=0.0,
+        trailing=tuple(_trailing(mapping)) if task.overlap else (),
     )
+
+
+def _trailing(mapping: Mapping) -> Iterator[str]:
+    """Yield the layers whose output overlaps the place of their own input."""
+    for remark in examine(mapping.network, mapping.placement, mapping.device, mapping.options):
+        if remark.rule == hint_trailing_overlap.__name__:
+            yield remark.where
 
 
 def _addresses(memory: Memory, packing: Packing) -> dict[Source, int]:
     return {source: memory.address(packing.places, source) for source in memory.values}
-
-
-def _placement(candidate: _Candidate, starts: list[int], addresses: dict[Source, int]) -> Placement:
-    network, path = candidate.network, candidate.path
-    layers = {}
-    for number, layer in enumerate(network.layers):
-        layers[layer.name] = LayerPlacement(
-            processors=_processors(candidate, starts, layer),
-            output_processors=_map(candidate, starts, layer.name),
-            in_offset=4 * (addresses.get(layer.inputs[0], 0) + _skipped(candidate, layer)),
-            out_offset=4 * addresses.get(layer.name, 0),
-            write_gap=candidate.interleaved.gaps.get(layer.name, 0),
-            read_gap=candidate.interleaved.read_gap(layer),
-            streaming=number < path.streams,
-        )
-    buffer = None
-    if network.buffer is not None:
-        buffer = BufferPlacement(_map(candidate, starts, BUFFER), 4 * addresses.get(BUFFER, 0))
-    return Placement(layers, tuple(layer.name for layer in network.layers), chw=path.chw, buffer=buffer)
-
-
-def _skipped(candidate: _Candidate, layer: Layer) -> int:
-    """Return the words by which a layer begins to read after the start of its first input."""
-    gap = candidate.interleaved.gaps.get(layer.inputs[0], 0) + 1
-    if layer.buffer_shift and candidate.network.buffer is not None:
-        return layer.buffer_shift * candidate.network.buffer.size[1]
-    rounds = -(-layer.channels_in // 64)
-    return layer.in_crop[0] * layer.in_size[1] * rounds * gap
-
-
-def _map(candidate: _Candidate, starts: list[int], source: Source) -> int:
-    number = candidate.class_of(source)
-    return candidate.classes[number].map_of(candidate.network, source, starts[number])
-
-
-def _processors(candidate: _Candidate, starts: list[int], layer: Layer) -> int:
-    number = candidate.class_of(layer.inputs[0])
-    positions = candidate.classes[number].positions(candidate.network, layer)
-    return sum(1 << starts[number] + position for position in positions)

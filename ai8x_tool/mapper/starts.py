@@ -1,20 +1,25 @@
-"""At which processors classes of values start, such that kernel memories are filled evenly."""
+"""At which processors classes of values start: data memories suffice, kernel memories are filled evenly."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import ProcessorClass
-from ai8x_tool.network.layer import Layer
+from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
-_PROCESSORS = 64
-_STEP = 4
+PROCESSORS = 64
+STEP = 4
+_INSTANCES = PROCESSORS // STEP
 _COLUMN_BITS = 72
+_Words = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -23,6 +28,73 @@ class Load:
 
     positions: tuple[int, ...]
     columns: int
+
+
+@dataclass(frozen=True)
+class Stay:
+    """Words that a value takes in each of its instances, from step `born` to step `dies`."""
+
+    positions: tuple[int, ...]
+    words: int
+    born: int
+    dies: int
+
+
+@dataclass(frozen=True)
+class ClassDemand:
+    """What the values of a class, and the layers that read them, need: kernels and data memory."""
+
+    extent: int
+    loads: tuple[Load, ...] = ()
+    stays: tuple[Stay, ...] = ()
+
+    @property
+    def weight(self) -> int:
+        """Kernel columns over all processors."""
+        return sum(len(load.positions) * load.columns for load in self.loads)
+
+
+@dataclass
+class Filling:
+    """What the classes that have a start already take: kernel columns by processor, words by instance and step."""
+
+    steps: int
+    columns: list[int] = field(default_factory=lambda: [0] * PROCESSORS)
+    words: _Words = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.words = np.zeros((_INSTANCES, self.steps), np.int64)
+
+    def add(self, demand: ClassDemand, start: int) -> None:
+        """Let a class start at a processor."""
+        for load in demand.loads:
+            for position in load.positions:
+                self.columns[start + position] += load.columns
+        for stay in demand.stays:
+            self.words[_instances(stay, start), stay.born : stay.dies] += stay.words
+
+    def score(self, demand: ClassDemand, start: int, capacity: int) -> tuple[int, int, int, int]:
+        """Return words too many, the fullest processor, the borders of quadrants between, and the start."""
+        own = [0] * demand.extent
+        for load in demand.loads:
+            for position in load.positions:
+                own[position] += load.columns
+        highest = max(self.columns[start + position] + columns for position, columns in enumerate(own))
+        crossings = (start + demand.extent - 1) // 16 - start // 16
+        return self._excess(demand, start, capacity), highest, crossings, start
+
+    def _excess(self, demand: ClassDemand, start: int, capacity: int) -> int:
+        fullest = 0
+        if demand.stays:
+            words = self.words.copy()
+            for stay in demand.stays:
+                words[_instances(stay, start), stay.born : stay.dies] += stay.words
+            fullest = int(words.max())
+        return max(0, fullest - capacity)
+
+
+def _instances(stay: Stay, start: int) -> list[int]:
+    return sorted({(start + position) // STEP for position in stay.positions})
 
 
 def kernel_columns(layer: Layer) -> int:
@@ -39,18 +111,36 @@ def kernel_columns(layer: Layer) -> int:
     return -(-kernels * area * abs(layer.bits) // _COLUMN_BITS)
 
 
+def class_demands(
+    network: Network, classes: Sequence[ProcessorClass], stays: Mapping[Source, Sequence[Stay]]
+) -> list[ClassDemand]:
+    """Return what each class needs; `stays` is what its values take of data memory, by value."""
+    loads = class_loads(network, classes)
+    found = []
+    for each, own in zip(classes, loads, strict=True):
+        data = tuple(stay for source in each.offsets for stay in stays.get(source, ()))
+        found.append(ClassDemand(each.extent, tuple(own), data))
+    return found
+
+
 def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[list[Load]]:
     """Return what kernel memories hold for each class."""
     loads: list[list[Load]] = [[] for _ in classes]
-    seen: set[str] = set()
-    for layer in network.layers:
-        if not layer.has_weights or (layer.shares is not None and layer.shares in seen):
-            continue
-        seen.add(layer.name)
-        source = layer.inputs[0]
-        number = next(i for i, c in enumerate(classes) if source in c.offsets)
+    for layer in owners(network):
+        number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
         loads[number].append(Load(classes[number].positions(network, layer), kernel_columns(layer)))
     return loads
+
+
+def owners(network: Network) -> list[Layer]:
+    """Return the layers that store weights, in order: one of those that share them."""
+    seen: set[str] = set()
+    found = []
+    for layer in network.layers:
+        if layer.has_weights and (layer.shares is None or layer.shares not in seen):
+            seen.add(layer.name)
+            found.append(layer)
+    return found
 
 
 def capacity(device: Device, processor: int) -> int:
@@ -59,55 +149,50 @@ def capacity(device: Device, processor: int) -> int:
 
 
 def assignments(
-    classes: Sequence[ProcessorClass],
-    loads: Sequence[Sequence[Load]],
-    fixed: Mapping[int, int],
-    attempts: int = 40,
+    demands: Sequence[ClassDemand], fixed: Mapping[int, int], words: int, attempts: int = 40
 ) -> Iterator[list[int]]:
-    """Yield starts for all classes, the most even ones first; `fixed` are those that are given, by class."""
-    weight = [sum(len(load.positions) * load.columns for load in each) for each in loads]
-    order = sorted(range(len(classes)), key=lambda i: (i not in fixed, -weight[i], -classes[i].extent))
+    """Yield starts for all classes, the most even ones first.
+
+    `fixed` are those that are given, by class; `words` are those of an instance.
+    """
+    weight = [demand.weight for demand in demands]
+    data = [sum(stay.words * len(stay.positions) for stay in demand.stays) for demand in demands]
+    order = sorted(range(len(demands)), key=lambda i: (i not in fixed, -weight[i], -demands[i].extent))
     seen: set[tuple[int, ...]] = set()
-    generator = random.Random(len(classes))
+    generator = random.Random(len(demands))
     for attempt in range(attempts):
         if attempt:
-            keys = {i: weight[i] * (0.6 + 0.8 * generator.random()) for i in order}
+            # Every third attempt begins with the largest values, the others with the largest kernels.
+            sizes = data if attempt % 3 == 2 else weight
+            keys = {i: sizes[i] * (0.6 + 0.8 * generator.random()) for i in range(len(demands))}
             order = sorted(order, key=lambda i: (i not in fixed, -keys[i]))
-        starts = _greedy(classes, loads, fixed, order, generator if attempt else None)
+        starts = _greedy(demands, fixed, words, order, generator if attempt else None)
         if tuple(starts) not in seen:
             seen.add(tuple(starts))
             yield starts
 
 
+def choices(demand: ClassDemand) -> range:
+    """Return the processors at which a class can start."""
+    return range(0, PROCESSORS - demand.extent + 1, STEP)
+
+
 def _greedy(
-    classes: Sequence[ProcessorClass],
-    loads: Sequence[Sequence[Load]],
+    demands: Sequence[ClassDemand],
     fixed: Mapping[int, int],
+    words: int,
     order: Sequence[int],
     generator: random.Random | None,
 ) -> list[int]:
-    filled = [0] * _PROCESSORS
-    starts = [0] * len(classes)
+    filling = Filling(1 + max((stay.dies for demand in demands for stay in demand.stays), default=0))
+    starts = [0] * len(demands)
     for index in order:
-        choices = [fixed[index]] if index in fixed else range(0, _PROCESSORS - classes[index].extent + 1, _STEP)
-        scored = [(*_score(filled, loads[index], start, classes[index].extent), start) for start in choices]
+        demand = demands[index]
+        possible = [fixed[index]] if index in fixed else choices(demand)
+        scored = [filling.score(demand, start, words) for start in possible]
         best = min(scored)
         if generator is not None:
-            close = [entry for entry in scored if entry[0] <= best[0]]
-            best = generator.choice(close)
+            best = generator.choice([entry for entry in scored if entry[:2] <= best[:2]])
         starts[index] = best[-1]
-        for load in loads[index]:
-            for position in load.positions:
-                filled[best[-1] + position] += load.columns
+        filling.add(demand, best[-1])
     return starts
-
-
-def _score(filled: list[int], loads: Sequence[Load], start: int, extent: int) -> tuple[int, int, int]:
-    """Return the fullest processor, the borders of quadrants that a class straddles, and its start's columns."""
-    own = [0] * extent
-    for load in loads:
-        for position in load.positions:
-            own[position] += load.columns
-    highest = max(filled[start + position] + columns for position, columns in enumerate(own))
-    crossings = (start + extent - 1) // 16 - start // 16
-    return highest, crossings, start

@@ -39,6 +39,31 @@ class PlacedWork:
     column: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class CycleParts:
+    """What the cycles of a layer are spent on; their sum are the layer's cycles.
+
+    `reading`: walking over pixels and padding, reading them into the window. `computing`: one cycle per output.
+    `writing`: time slots of layers without sums. `pipeline`: it runs empty. `column`: the place of the kernels.
+    """
+
+    reading: int
+    computing: int
+    writing: int
+    pipeline: int
+    column: int
+
+    @property
+    def total(self) -> int:
+        """All cycles of the layer."""
+        return self.reading + self.computing + self.writing + self.pipeline + self.column
+
+    @property
+    def largest(self) -> str:
+        """What most of the cycles are spent on."""
+        return max(self.__slots__, key=lambda name: int(getattr(self, name)))
+
+
 def cycle_factor(device: Device, *, pipeline: bool) -> float:
     """Return what `layer_cycles` are multiplied with in generated projects; `estimated_cycles` are more exact."""
     return _PIPELINE_FACTOR if device.pipeline and pipeline else 1.0
@@ -68,6 +93,27 @@ def estimated_cycles(mapped: LayerMapping, *, pipeline: bool) -> int:
     return _device_cycles(mapped.layer, mapped.view, work, pipeline=pipeline)
 
 
+def estimated_parts(mapped: LayerMapping, *, pipeline: bool) -> CycleParts:
+    """Return what `estimated_cycles` are spent on."""
+    work = PlacedWork(_parallel_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
+    return _parts(mapped.layer, mapped.view, work, pipeline=pipeline)
+
+
+def minimum_parts(layer: Layer, view: HardwareView, *, pipeline: bool) -> CycleParts:
+    """Return what `minimum_cycles` are spent on."""
+    work = PlacedWork(_fewest_outputs(layer, view, calcx4=False), _fewest_slots(layer, view))
+    return _parts(layer, view, work, pipeline=pipeline)
+
+
+def _parts(layer: Layer, view: HardwareView, work: PlacedWork, *, pipeline: bool) -> CycleParts:
+    reading, busy = (_work_cycles(layer, view, each) for each in (PlacedWork(0, 0), work))
+    column = max(0, _column_cycles(layer, view, work.column))
+    total = _device_cycles(layer, view, work, pipeline=pipeline)
+    writes = view.operator == "none" or layer.depthwise
+    output = busy - reading
+    return CycleParts(reading, 0 if writes else output, output if writes else 0, total - busy - column, column)
+
+
 def minimum_cycles(layer: Layer, view: HardwareView, *, pipeline: bool, calcx4: bool = False) -> int:
     """Return a lower bound of `estimated_cycles` over all placements of `layer`.
 
@@ -83,6 +129,15 @@ def kernel_reads(mapped: LayerMapping) -> int:
     if mapped.view.operator == "none":
         return 0
     return _stored_outputs(mapped) * _pixel_passes(mapped.layer, mapped.view) * ones(mapped.processors)
+
+
+def fewest_kernel_reads(layer: Layer, view: HardwareView) -> int:
+    """Return a lower bound of `kernel_reads` over all placements of `layer`."""
+    if view.operator == "none" or layer.bypass:
+        return 0
+    if layer.depthwise:
+        return _pixel_passes(layer, view) * view.inputs_per_pass
+    return _fewest_outputs(layer, view, calcx4=False) * _pixel_passes(layer, view) * view.inputs_per_pass
 
 
 def _device_cycles(layer: Layer, view: HardwareView, work: PlacedWork, *, pipeline: bool) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from ai8x_tool.mapping.cycles import START_UP_CYCLES, cycle_basis, cycle_factor, layer_cycles
 from ai8x_tool.mapping.energy import Estimate, estimate
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
-from ai8x_tool.mapping.regions import OutputRegion, layer_region
+from ai8x_tool.mapping.regions import layer_region
 from ai8x_tool.network.layer import Layer
 
 
@@ -94,30 +94,32 @@ def statistics(mapping: Mapping, *, clock_mhz: float = 50.0, pipeline: bool = Fa
 
 def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> LayerStatistics:
     layer, view = mapped.layer, mapped.view
-    region = layer_region(mapped)
     pixels = layer.in_size[0] * layer.in_size[1]
     per_pixel = 1 if mapped.chw else 4 * view.input_passes * layer.operands
     return LayerStatistics(
         index=layer.index,
         name=layer.name if layer.is_named else None,
-        operator=_operator_text(layer),
+        operator=operator_text(layer),
         input_shape=(layer.channels_in * layer.operands, *layer.in_size),
         output_shape=(layer.channels_out, *layer.out_size),
         operations=layer_operations(mapped),
         weight_bytes=mapping.weight_bytes(layer.index),
         bias_bytes=layer.channels_out if layer.bias is not None or (layer.parameters is None and layer.use_bias) else 0,
         input_bytes=pixels * per_pixel,
-        output_bytes=_output_bytes(region, mapped),
+        output_bytes=output_bytes(mapped),
         cycles=round(factor * layer_cycles(mapped)),
     )
 
 
-def _output_bytes(region: OutputRegion, mapped: LayerMapping) -> int:
+def output_bytes(mapped: LayerMapping) -> int:
+    """Return the bytes that a layer's output takes in each instance of data memory, gaps included."""
+    region = layer_region(mapped)
     words = (region.pixels + mapped.view.extra_words) * mapped.view.output_passes * region.width // 8
     return 4 * words * (region.gap + 1)
 
 
-def _operator_text(layer: Layer) -> str:
+def operator_text(layer: Layer) -> str:
+    """Return what a layer does: pooling, operation, kernel, activation."""
     names = {"none": "passthrough", "convtranspose2d": "conv-transpose2d"}
     parts = []
     if layer.has_pool:
@@ -134,6 +136,15 @@ def _operator_text(layer: Layer) -> str:
     if layer.activation != "none":
         parts.append({"relu": "ReLU", "abs": "Abs"}[layer.activation])
     return " + ".join(parts)
+
+
+def multiplications(layer: Layer) -> int:
+    """Return how many values a layer multiplies with weights."""
+    if not layer.is_convolution:
+        return 0
+    outputs = layer.channels_out * layer.out_size[0] * layer.out_size[1]
+    taps = layer.kernel[0] * layer.kernel[1]
+    return layer.channels_in * layer.flat_pixels // layer.groups * taps * outputs
 
 
 def layer_operations(mapped: LayerMapping) -> Operations:
@@ -155,8 +166,7 @@ def layer_operations(mapped: LayerMapping) -> Operations:
     outputs = layer.channels_out * layer.out_size[0] * layer.out_size[1]
     if layer.is_convolution:
         widened = layer.kernel == (1, 1) and view.kernel == (3, 3)
-        taps = 9 if widened else layer.kernel[0] * layer.kernel[1]
-        macc = layer.channels_in * layer.flat_pixels // layer.groups * taps * outputs
+        macc = multiplications(layer) * (9 if widened else 1)
     if layer.activation != "none":
         comparisons += outputs
     return Operations(macc, comparisons, additions, 0, bitwise)

@@ -17,14 +17,14 @@ from ai8x_tool.frontend.torch import Replacement, legalize
 from ai8x_tool.model.loading import fitting_state
 from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
-from ai8x_tool.plugins.find import find_model
+from ai8x_tool.plugins.find import ModelEntry, find_model
 
 _MOST_NAMES = 3
 """Tensors that a message names."""
 
 
 def build_model(
-    name: str,
+    name: str | ModelEntry,
     entry: DatasetEntry,
     *,
     device: str,
@@ -37,14 +37,15 @@ def build_model(
     convert: bool = True,
     adapt: bool = False,
 ) -> nn.Module:
-    """Return the model `name` for the inputs of a dataset; `arguments` are those that the task adds.
+    """Return the model `name`, a name or an entry, for the inputs of a dataset; `arguments` are what the task adds.
 
     With `convert`, plain layers of torch are replaced by fused ones; with `adapt` also where that changes the function.
     Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
     """
-    model = find_model(name, console)
+    model = name if isinstance(name, ModelEntry) else find_model(name, console)
     if arguments and "dimensionality" in arguments and not model.dr:
-        raise Ai8xError(f"{name} is not made for --dr", where=str(model.file), fix="choose a model that lists 'dr'")
+        message, fix = f"{model.name} is not made for --dr", "choose a model that lists 'dr'"
+        raise Ai8xError(message, where=str(model.file), fix=fix)
     dimensions = (*entry.input[1:], 1)[:2]
     keywords: dict[str, Any] = {
         "pretrained": False,
@@ -64,7 +65,7 @@ def build_model(
     with build_context(context.device, **modes):
         built = model.build(**keywords)
     if not isinstance(built, nn.Module):
-        raise Ai8xError(f"{name} returned {type(built).__name__}, not a module", where=str(model.file))
+        raise Ai8xError(f"{model.name} returned {type(built).__name__}, not a module", where=str(model.file))
     table = legalize(built, entry.input, context, adapt=adapt) if convert else []
     if console is not None:
         _tell(table, console)

@@ -8,7 +8,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network
-from ai8x_tool.rule import Finding
+from ai8x_tool.rule import Finding, require
 
 _KERNEL_BITS = 72
 """Bits of one word of kernel memory: a 3×3 kernel of 8-bit weights."""
@@ -111,3 +111,12 @@ DEVICE_LAYER_RULES = (
     constraint_dimensions_device,
 )
 DEVICE_NETWORK_RULES = (constraint_layers_device, constraint_weights_device, constraint_biases_device)
+
+
+def require_device(network: Network, device: Device) -> None:
+    """Raise Ai8xError for what `device` cannot execute, or hold, wherever the layers are placed."""
+    for layer_rule in DEVICE_LAYER_RULES:
+        for layer in network.layers:
+            require(layer_rule, DeviceLayer(layer, device))
+    for network_rule in DEVICE_NETWORK_RULES:
+        require(network_rule, DeviceNetwork(network, device))

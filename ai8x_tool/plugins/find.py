@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.plugins.listing import Listing, read_listings
+from ai8x_tool.plugins.listing import Listing, read_listings, static_input
 from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
 
 if TYPE_CHECKING:
@@ -72,14 +72,28 @@ def list_datasets(console: Console | None = None) -> list[Listing]:
 
 def find_model(name: str, console: Console | None = None) -> ModelEntry:
     """Return the model called `name` (in any case). Raises Ai8xError naming the closest one, or the faulty file."""
-    listing = _find("models", name, console, ignore_case=True)
-    module = load_plugin(listing.file)
+    return _model_in(_find("models", name, console, ignore_case=True).file, name)
+
+
+def model_in_file(file: Path, name: str | None = None) -> ModelEntry:
+    """Return the model called `name` (in any case) in a model file, without a name the only one there."""
+    known = [listing.name for listing in read_listings(file, "models")]
+    if name is None and len(known) == 1:
+        return _model_in(file, known[0])
+    if name is None or name.lower() not in map(str.lower, known):
+        names = ", ".join(known) or "none: it has no list `models`"
+        raise Ai8xError(f"its models are {names}", where=str(file), fix="name one with --model" if known else None)
+    return _model_in(file, name)
+
+
+def _model_in(file: Path, name: str) -> ModelEntry:
+    module = load_plugin(file)
     entry = next(e for e in module.models if e["name"].lower() == name.lower())
     build = getattr(module, entry["name"], None)
     if not callable(build):
-        raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(listing.file))
+        raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(file))
     size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), bool(entry.get("dr", False))
-    return ModelEntry(entry["name"], size, dim, partial(call_plugin, listing.file, build), listing.file, dr)
+    return ModelEntry(entry["name"], size, dim, partial(call_plugin, file, build), file, dr)
 
 
 def find_dataset(
@@ -103,6 +117,15 @@ def find_dataset(
         if isinstance(entry, dict) and entry.get("name") == name:
             return adapt_entry(entry, listing.file, settings)
     raise Ai8xError(f"the entry of {name!r} is neither a DatasetEntry nor a dictionary", where=str(listing.file))
+
+
+def dataset_input(name: str, console: Console | None = None) -> tuple[int, ...]:
+    """Return the shape of a sample of a dataset, from the text of its file where it is written down plainly.
+
+    Only other files are executed. Raises Ai8xError like :func:`find_dataset`.
+    """
+    listing = _find("datasets", name, console, ignore_case=False)
+    return static_input(listing.file, name) or tuple(find_dataset(name, None, console).input)
 
 
 def _find(kind: str, name: str, console: Console | None, *, ignore_case: bool) -> Listing:

@@ -112,3 +112,39 @@ def _described(entry: Any) -> tuple[str, str]:
     if isinstance(entry, dict):
         return str(entry.get("name")), str(entry.get("description", ""))
     return str(entry.name), str(entry.description)
+
+
+def static_input(path: Path, name: str) -> tuple[int, ...] | None:
+    """Return the shape of a sample that the entry `name` of a dataset file states, without executing the file.
+
+    None if it is not written down plainly: as numbers, or as constants of the file.
+    """
+    tree = ast.parse(path.read_bytes(), str(path))
+    values = dict(_assignments(tree))
+    entries = values.get("datasets")
+    if not isinstance(entries, ast.List | ast.Tuple):
+        return None
+    for element in entries.elts:
+        if _constants(element).get("name") == name:
+            return _numbers(_field(element, "input", 1), values)
+    return None
+
+
+def _field(element: ast.expr, name: str, position: int) -> ast.expr | None:
+    """Return one value of an entry: a keyword or an argument of a call, or an item of a dictionary."""
+    if isinstance(element, ast.Call):
+        found = next((keyword.value for keyword in element.keywords if keyword.arg == name), None)
+        return found or (element.args[position] if len(element.args) > position else None)
+    if isinstance(element, ast.Dict):
+        pairs = zip(element.keys, element.values, strict=True)
+        return next((value for key, value in pairs if isinstance(key, ast.Constant) and key.value == name), None)
+    return None
+
+
+def _numbers(value: ast.expr | None, constants: dict[str, ast.expr]) -> tuple[int, ...] | None:
+    if not isinstance(value, ast.Tuple | ast.List):
+        return None
+    known = [constants.get(entry.id, entry) if isinstance(entry, ast.Name) else entry for entry in value.elts]
+    if not all(isinstance(entry, ast.Constant) and type(entry.value) is int for entry in known):
+        return None
+    return tuple(entry.value for entry in known if isinstance(entry, ast.Constant) and isinstance(entry.value, int))

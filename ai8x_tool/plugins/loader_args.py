@@ -7,6 +7,7 @@ from typing import Any
 
 from ai8x_tool.device import find_device
 from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.training import TrainSettings
 
 _OTHER_OPTIONS: dict[str, Any] = {
@@ -42,11 +43,10 @@ _OTHER_NAMES = {
 def loader_args(settings: TrainSettings | EvaluateSettings | None) -> SimpleNamespace:
     """Return the options as the reference names them; `device` is the number of the die, paths are text."""
     evaluate = isinstance(settings, EvaluateSettings)
-    defaults = TrainSettings(model="", dataset="")
-    chosen = settings or defaults
+    chosen = settings or TrainSettings(model="none", dataset="none")
     values = dict(_OTHER_OPTIONS)
-    for base in (defaults, chosen):
-        values |= vars(base)
+    values |= {name: option.default for name, option in options_of(TrainSettings).items() if not option.required}
+    values |= vars(chosen)
     for name, others in _OTHER_NAMES.items():
         values |= dict.fromkeys(others, values[name])
     values["batch_size"] = values["batch_size"] or 256

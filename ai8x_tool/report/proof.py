@@ -30,6 +30,8 @@ def proof_table(proof: Proof) -> Table:
 
 def show_proof(proof: Proof, console: Console) -> None:
     """Show the table, what the firmware said, and what the virtual device noticed."""
+    for difference in proof.structure:
+        console.warn(difference)
     console.show(proof_table(proof))
     if proof.firmware is not None:
         console.show(proof.firmware.text())

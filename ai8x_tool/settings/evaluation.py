@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ai8x_tool.settings.model import MODEL_AND_DATA, OUTPUT, ComputerSettings, DataSettings, RunSettings
-from ai8x_tool.settings.option import Legacy, Settings, option, require, required
+from ai8x_tool.settings.option import AT_LEAST_0, AT_LEAST_1, Legacy, Settings, option, required
 from ai8x_tool.settings.task import TaskSettings
 
 
@@ -38,16 +38,12 @@ class SampleSettings(Settings):
     panel: ClassVar[str] = "Sample for known-answer tests"
 
     save_sample: int | None = option(
-        None, "With --8bit, save the input with this number of the first mini-batch.", metavar="N"
+        None, "With --8bit, save the input with this number of the first mini-batch.", metavar="N", range=AT_LEAST_0
     )
     save_sample_file: Path | None = option(
         None, "File to save the sample to.", metavar="FILE", default="sample_DATASET.npy"
     )
     slice_sample: bool = option(False, "Save only the first three channels of the sample.")
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        require((self.save_sample or 0) >= 0, "save_sample", self.save_sample, "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +66,7 @@ class ModeSettings(Settings):
         named_in="configs/networks",
     )
     engine: bool = option(True, "Do not compare the outputs of the 8-bit mode with the integer engine.")
-    batch_size: int = option(256, "Samples in a mini-batch.", "--batch-size", "-b")
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        require(self.batch_size >= 1, "batch_size", self.batch_size, "at least 1")
+    batch_size: int = option(256, "Samples in a mini-batch.", "--batch-size", "-b", range=AT_LEAST_1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from ai8x_tool.settings.model import rounding_option
-from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.option import Range, Settings, option
 
 HARDWARE, DEBUGGING = "Accelerator and clocks", "Debugging of hardware"
 
@@ -40,10 +40,18 @@ class HardwareSettings(Settings):
         needs="pll_mhz",
     )
     clock_divider: int | None = option(
-        None, "Divider of the accelerator's clock: 1, 2, 4, 8 or 16.", metavar="N", default="chosen for the device"
+        None,
+        "Divider of the accelerator's clock.",
+        metavar="N",
+        default="chosen for the device",
+        range=Range(values=(1, 2, 4, 8, 16)),
     )
     switch_delay: int | None = option(
-        None, "Delay after switching on the accelerator, in milliseconds.", metavar="N", default="that of the device"
+        None,
+        "Delay after switching on the accelerator.",
+        metavar="N",
+        default="that of the device",
+        range=Range(0, 0xFFFF_FFFF // 1_000, unit="milliseconds"),
     )
     avg_pool_rounding: bool = rounding_option()
     mexpress: bool = option(True, "Load four words for each column of kernels instead of packed words.")

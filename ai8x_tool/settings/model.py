@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.option import Settings, option, require, required
+from ai8x_tool.settings.option import AT_LEAST_0, AT_LEAST_1, Range, Settings, option, required
 from ai8x_tool.settings.own_data import OwnDataSettings
 
 MODEL_AND_DATA = "Model and data"
@@ -74,9 +74,19 @@ class ComputerSettings(Settings):
 
     cpu: bool = option(False, "Compute on the CPU even if there is a GPU.")
     gpus: tuple[int, ...] | None = option(
-        None, "Numbers of the GPUs that may be used, separated by commas.", metavar="N,…", default="all"
+        None,
+        "Numbers of the GPUs that may be used, separated by commas.",
+        metavar="N,…",
+        default="all",
+        range=AT_LEAST_0,
     )
-    workers: int = option(4, "Processes that prepare samples, for datasets that load single items.", "--workers", "-j")
+    workers: int = option(
+        4,
+        "Processes that prepare samples, for datasets that load single items.",
+        "--workers",
+        "-j",
+        range=Range(0, 1024),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +108,9 @@ class RunSettings(Settings):
     name: str | None = option(
         None, "Name of the run; its folder and its files begin with it.", "--name", "-n", metavar="NAME"
     )
-    print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p")
+    print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p", range=AT_LEAST_1)
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.print_freq >= 1, "print_freq", self.print_freq, "at least 1")
         if self.name and any(mark in self.name for mark in "/\\"):
             raise Ai8xError(f"name {self.name!r} must not contain slashes", fix="use out_dir for the folder")

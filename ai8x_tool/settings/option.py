@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -20,6 +21,45 @@ from ai8x_tool.errors import Ai8xError
 
 T = TypeVar("T")
 _METADATA = "ai8x"
+_LARGEST_SHOWN = 1 << 64
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an option takes: from `least` to `most`, between `above` and `below`, or only some `values`."""
+
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    values: tuple[int, ...] = ()
+    unit: str = ""
+
+    def __contains__(self, number: float) -> bool:
+        return (
+            -math.inf < number < math.inf
+            and (not self.values or number in self.values)
+            and (self.least is None or number >= self.least)
+            and (self.most is None or number <= self.most)
+            and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
+        )
+
+    def text(self) -> str:
+        """Return the range in words; nothing for one without limits."""
+        if self.values:
+            *first, last = map(str, self.values)
+            words = f"{', '.join(first)} or {last}" if first else last
+        elif self.least is not None and self.most is not None:
+            words = f"{self.least} … {self.most}"
+        else:
+            limits = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
+            words = " and ".join(f"{name} {limit}" for name, limit in limits.items() if limit is not None)
+        return f"{words} {self.unit}" if self.unit else words
+
+
+NUMBERS, AT_LEAST_0, AT_LEAST_1, ABOVE_0 = Range(), Range(least=0), Range(least=1), Range(above=0)
+"""All numbers that are finite, and the ranges that most options have."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +70,8 @@ class Declaration:
     `aliases` are accepted like `names` without being shown in ``--help``. An option with `needs` exists on devices with
     that capability only. `named_in` is the folder of resources in which the value is looked up as a name if it is no
     file. A `place` decides where results go, not what they are. `repeatable` options have one value each time they are
-    given. `default` are the words for a default that depends.
+    given. `default` are the words for a default that depends. Numbers must lie in `range`; a text that may be empty is
+    `blank`.
     """
 
     help: str
@@ -44,6 +85,8 @@ class Declaration:
     named_in: str | None = None
     place: bool = False
     repeatable: bool = False
+    range: Range = NUMBERS
+    blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +109,8 @@ class Settings:
     """Base of all settings: small frozen classes by concern, which each stage combines.
 
     `panel` is the heading under which ``--help`` shows the options of a class, `panels` the order of a command's
-    headings, `legacy` what the command accepts beyond its options. Each class checks its own values in `check_values`.
+    headings, `legacy` what the command accepts beyond its options. Every value is checked against its declaration; what
+    several values must fulfil together, each class checks in `check_values`.
     """
 
     panel: ClassVar[str] = ""
@@ -74,6 +118,8 @@ class Settings:
     legacy: ClassVar[tuple[Legacy, ...]] = ()
 
     def __post_init__(self) -> None:
+        for name, declared in options_of(type(self)).items():
+            declared.check(getattr(self, name))
         for base in reversed(type(self).__mro__):
             if issubclass(base, Settings) and "check_values" in vars(base):
                 base.check_values(self)
@@ -138,14 +184,28 @@ class Option:
         """True if the value is a file or a folder, or may be one."""
         return self.value.kind is Path or self.declaration.named_in is not None
 
+    def check(self, value: Any) -> None:
+        """Raise Ai8xError for numbers out of range, and for texts that are empty or hold what no name can hold."""
+        for entry in value if self.value.several and value is not None else (value,):
+            if isinstance(entry, int | float) and not isinstance(entry, bool):
+                number_range = self.declaration.range
+                words = number_range.text() or "a finite number"
+                require(entry in number_range, self.name, entry, words)
+            elif isinstance(entry, str):
+                require(bool(entry.strip()) or self.declaration.blank, self.name, entry, "a text that is not empty")
+                require("\0" not in entry, self.name, entry, "a text without the character 0")
+
     def text(self) -> str:
-        """Return the help with the default and the devices that have the option."""
+        """Return the help with the range, the default and the devices that have the option."""
         text, devices, default = self.declaration.help, self.devices(), self.default_text()
+        limits = self.declaration.range.text()
         if self.value.choices:
             *first, last = self.value.choices
             text = f"{text.removesuffix('.')}: {', '.join(first)} or {last}."
-        if default:
-            text = f"{text.removesuffix('.')} (default{':' if ' ' in default else ''} {default})."
+        notes = [limits] if limits else []
+        notes += [f"default{':' if ' ' in default else ''} {default}"] if default else []
+        if notes:
+            text = f"{text.removesuffix('.')} ({'; '.join(notes)})."
         return f"{text} {devices} only." if devices else text
 
     def devices(self) -> str:
@@ -214,4 +274,5 @@ def _value(annotation: Any) -> Value:
 def require(condition: bool, key: str, value: Any, rule: str) -> None:
     """Raise Ai8xError if the value of option `key` is not as `rule` says."""
     if not condition:
-        raise Ai8xError(f"{key} {value!r} must be {rule}")
+        digits = isinstance(value, int) and abs(value) >= _LARGEST_SHOWN
+        raise Ai8xError(f"{key} {'of so many digits' if digits else repr(value)} must be {rule}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.option import Settings, option, require, required
+from ai8x_tool.settings.option import AT_LEAST_1, Settings, option, required
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,10 @@ class OwnDataSettings(Settings):
         default="fixed, for series measured",
     )
     channels: int | None = option(
-        None, "Channels of the input: 1 or 3 for images, the number of columns for series.", default="as in the files"
+        None,
+        "Channels of the input: 1 or 3 for images, the number of columns for series.",
+        default="as in the files",
+        range=AT_LEAST_1,
     )
     size: tuple[int, ...] = option((), "Rows and columns of images.", default="64, 64")
     any_colour: bool | None = option(
@@ -56,12 +59,17 @@ class OwnDataSettings(Settings):
         default="if colours and brightness do not tell the classes apart",
     )
     flip: bool = option(False, "Vary training images by mirroring left and right, too.")
-    rate: int = option(16000, "Samples per second to which sounds are converted.")
+    rate: int = option(16000, "Samples per second to which sounds are converted.", range=AT_LEAST_1)
     window: int | None = option(
-        None, "Samples in one input of sounds and series.", default="16384 for sound, chosen by length for series"
+        None,
+        "Samples in one input of sounds and series.",
+        default="16384 for sound, chosen by length for series",
+        range=AT_LEAST_1,
     )
-    hop: int | None = option(None, "Samples from one window of a series to the next.", default="half a window")
-    fold: int = option(128, "Consecutive samples of a sound that become the channels of one column.")
+    hop: int | None = option(
+        None, "Samples from one window of a series to the next.", default="half a window", range=AT_LEAST_1
+    )
+    fold: int = option(128, "Consecutive samples of a sound that become the channels of one column.", range=AT_LEAST_1)
     background: Path | None = option(
         None, "Folder of noise that is mixed into training sounds.", default="a folder of that name in the data"
     )
@@ -76,12 +84,12 @@ class OwnDataSettings(Settings):
         """Raise Ai8xError for values that cannot be used."""
         shares = self.split
         fits = len(shares) == 2 and all(share >= 0 for share in shares) and sum(shares) < 1
-        require(fits, "split", shares, "two shares, for validation and test, that leave samples for training")
-        require(len(self.size) in (0, 1, 2) and all(n >= 1 for n in self.size), "size", self.size, "rows and columns")
-        require(len(set(self.classes)) == len(self.classes), "classes", self.classes, "different names")
-        for key in ("channels", "window", "hop", "rate", "fold"):
-            value = getattr(self, key)
-            require(value is None or value >= 1, key, value, "at least 1")
+        if not fits:
+            raise Ai8xError(f"split {list(shares)} must be two shares, for validation and test, below 1 together")
+        if len(self.size) > 2 or any(n < 1 for n in self.size):
+            raise Ai8xError(f"size {list(self.size)} must be rows and columns")
+        if len(set(self.classes)) != len(self.classes):
+            raise Ai8xError(f"classes {list(self.classes)} must have different names")
         try:
             re.compile(self.group or "")
         except re.error as error:

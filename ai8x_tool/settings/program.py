@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.option import AT_LEAST_1, Range, Settings, option
 
 PROGRAM, NAMES, CHECKS = "Generated program", "File names", "Checks and reports"
 FIFO, RISCV = "Input through a FIFO", "RISC-V core"
@@ -38,7 +38,9 @@ class ProgramSettings(Settings):
 
     panel: ClassVar[str] = PROGRAM
 
-    timer: int | None = option(None, "Measure the inference with this timer, 0 to 5.", off=("--no-timer",), metavar="N")
+    timer: int | None = option(
+        None, "Measure the inference with this timer.", off=("--no-timer",), metavar="N", range=Range(0, 5)
+    )
     softmax: bool = option(False, "Print the probability of each class.")
     unload: bool = option(True, "Leave out cnn_unload(), which copies the outputs from data memory.")
     scale_output: bool = option(True, "Do not apply the checkpoint's final scales in cnn_unload().")
@@ -50,9 +52,13 @@ class ProgramSettings(Settings):
         aliases=("--max-checklines",),
         metavar="N",
         default="all",
+        range=AT_LEAST_1,
     )
     debugwait: int = option(
-        2, "Delay at the start of the program in seconds, in which a debugger can stop it.", metavar="N"
+        2,
+        "Delay at the start of the program, in which a debugger can stop it.",
+        metavar="N",
+        range=Range(0, 0xFFFF_FFFF // 1_000_000, unit="seconds"),
     )
     wfi: bool = option(True, "Wait for the accelerator in a loop instead of sleeping; needed by very fast networks.")
     boost: str | None = option(
@@ -62,12 +68,16 @@ class ProgramSettings(Settings):
         None,
         "Further preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
         metavar="NAMES",
+        blank=True,
     )
     define_default_arm: str = option(
-        "MXC_ASSERT_ENABLE ARM_MATH_CM4", "Preprocessor names of programs for the Arm core.", metavar="NAMES"
+        "MXC_ASSERT_ENABLE ARM_MATH_CM4",
+        "Preprocessor names of programs for the Arm core.",
+        metavar="NAMES",
+        blank=True,
     )
     define_default_riscv: str = option(
-        "MXC_ASSERT_ENABLE RV32", "Preprocessor names of programs for the RISC-V core.", metavar="NAMES"
+        "MXC_ASSERT_ENABLE RV32", "Preprocessor names of programs for the RISC-V core.", metavar="NAMES", blank=True
     )
 
 
@@ -123,4 +133,4 @@ class PatternSettings(Settings):
         "Repeat the first words of the sample instead of storing all of it; this value is added at each repetition.",
         metavar="VALUE",
     )
-    synthesize_words: int = option(8, "Number of words that --synthesize-input repeats.", metavar="N")
+    synthesize_words: int = option(8, "Number of words that --synthesize-input repeats.", metavar="N", range=AT_LEAST_1)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import data_option
-from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.option import AT_LEAST_1, Settings, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,4 +45,4 @@ class DemoSettings(Settings):
 
     output: Path = option(Path("build/demo"), "Folder for everything that is made.", "--output", "-o", metavar="FOLDER")
     data: Path = data_option()
-    epochs: int | None = option(None, "Number of epochs.", metavar="N", default="that of the recipe")
+    epochs: int | None = option(None, "Number of epochs.", metavar="N", default="that of the recipe", range=AT_LEAST_1)

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import data_option, device_option, rounding_option
-from ai8x_tool.settings.option import Settings, option, required
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_1, Range, Settings, option, required
 
 SAMPLES = "Calibration samples"
 
@@ -28,6 +28,7 @@ class CalibrationSettings(Settings):
         "Choose the integers of each layer by its error on N samples; better than all clip methods.",
         metavar="N",
         panel="Without quantization-aware training",
+        range=AT_LEAST_1,
     )
     dataset: str | None = option(None, "Dataset; samples of its training split are used.", metavar="DATASET")
     data: Path = data_option()
@@ -40,8 +41,6 @@ class CalibrationSettings(Settings):
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        if self.calibrate is not None and self.calibrate < 1:
-            raise Ai8xError(f"--calibrate {self.calibrate} must be at least 1")
         if self.calibrates and self.dataset is None and self.calibration_input is None:
             fix = "name a recipe (--recipe), a dataset (--dataset) or a file (--calibration-input)"
             raise Ai8xError("--calibrate needs samples", fix=fix)
@@ -61,8 +60,8 @@ class ClippingSettings(Settings):
     clip_method: Literal["AVGMAX", "MAX", "STDDEV", "SCALE"] | None = option(
         None, "Ignore what quantization-aware training chose, and clip the weights by this method."
     )
-    scale: float | None = option(None, "Factor of the method SCALE.", default="0.85")
-    stddev: float | None = option(None, "Standard deviations of the method STDDEV.", default="2.0")
+    scale: float | None = option(None, "Factor of the method SCALE.", default="0.85", range=ABOVE_0)
+    stddev: float | None = option(None, "Standard deviations of the method STDDEV.", default="2.0", range=ABOVE_0)
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
@@ -88,9 +87,10 @@ class QuantizeSettings(ClippingSettings, CalibrationSettings):
     )
     qat_weight_bits: int | None = option(
         None,
-        "Weight bits (1, 2, 4 or 8) of layers for which neither description nor checkpoint names any.",
+        "Weight bits of layers for which neither description nor checkpoint names any.",
         metavar="BITS",
         default="8",
+        range=Range(values=(1, 2, 4, 8)),
     )
     compact: bool = option(False, "Store integers instead of floating-point numbers: a quarter of the size.")
 
@@ -108,6 +108,8 @@ class IdentitySettings(Settings):
     panel: ClassVar[str] = "Inserted layer"
 
     layer_name: str = required("Name of the new layer.", "--layer-name", metavar="NAME")
-    layer_depth: int = required("Number of channels of the new layer.", "--layer-depth", metavar="CHANNELS")
+    layer_depth: int = required(
+        "Number of channels of the new layer.", "--layer-depth", metavar="CHANNELS", range=Range(1, 1024)
+    )
     insert_before: str = required("Name of the layer that follows it.", "--insert-before", metavar="NAME")
     low_memory: bool = option(False, "Use 2-bit instead of 8-bit weights.")

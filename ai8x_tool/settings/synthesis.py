@@ -15,7 +15,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
-from ai8x_tool.settings.option import Legacy, Settings, option, options_of, required
+from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of, required
 from ai8x_tool.settings.program import (
     CHECKS,
     FIFO,
@@ -161,6 +161,15 @@ class ProjectSettings(Settings):
         default="run it on the virtual device, and write nothing if it computes something else than the network",
         place=True,
     )
+    sample_numpy_filename: Path | None = option(
+        None, "Save the expected output of the last layer (.npy).", metavar="FILE", panel=CHECKS, place=True
+    )
+    log_intermediate: bool = option(
+        False,
+        "Save weights, biases and output of every layer (.npy) in the folder `intermediate` of the project.",
+        panel=CHECKS,
+        place=True,
+    )
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property
@@ -190,19 +199,30 @@ class ExcerptSettings(Settings):
 
     panel: ClassVar[str] = NETWORK
 
-    start_layer: int = option(0, "Number of the layer that is executed first.", metavar="N", needs="pipeline")
-    stop_after: int | None = option(None, "Number of the last layer; the ones after it are left out.", metavar="N")
+    start_layer: int = option(
+        0, "Number of the layer that is executed first.", metavar="N", needs="pipeline", range=AT_LEAST_0
+    )
+    stop_after: int | None = option(
+        None, "Number of the last layer; the ones after it are left out.", metavar="N", range=AT_LEAST_0
+    )
     input_offset: int | None = option(
-        None, "Offset of the input in data memory in bytes, instead of the first layer's in_offset.", metavar="BYTES"
+        None,
+        "Offset of the input in data memory in bytes, instead of the first layer's in_offset.",
+        metavar="BYTES",
+        range=AT_LEAST_0,
     )
     output_width: int | None = option(
-        None, "Bits of the last layer's output: 8 or 32.", metavar="BITS", default="as described"
+        None, "Bits of the last layer's output.", metavar="BITS", default="as described", range=Range(values=(8, 32))
     )
-    weight_start: int = option(0, "First column of kernel memory to use, so that two networks fit.", metavar="COLUMN")
+    weight_start: int = option(
+        0, "First column of kernel memory to use, so that two networks fit.", metavar="COLUMN", range=AT_LEAST_0
+    )
     skip_checkpoint_layers: int = option(
-        0, "Number of layers at the start of the checkpoint that are ignored.", metavar="N"
+        0, "Number of layers at the start of the checkpoint that are ignored.", metavar="N", range=AT_LEAST_0
     )
-    skip_yaml_layers: int = option(0, "Number of layers at the start of the description that are ignored.", metavar="N")
+    skip_yaml_layers: int = option(
+        0, "Number of layers at the start of the description that are ignored.", metavar="N", range=AT_LEAST_0
+    )
     weight_input: Path | None = option(
         None, "File (.npy) with the weights of a network without checkpoint (`arch: test`).", metavar="FILE"
     )
@@ -258,8 +278,6 @@ class SynthesizeSettings(
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        if self.output_width not in (None, 8, 32):
-            raise Ai8xError(f"output width {self.output_width}: must be 8 or 32")
         for choice in options_of(SynthesizeSettings).values():
             needs = choice.declaration.needs
             if needs is not None and getattr(self, choice.name) and not getattr(self.part, needs):

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import ModelSettings, ReportSettings
-from ai8x_tool.settings.option import Settings, option, require
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Range, Settings, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,9 +23,12 @@ class ProblemSettings(Settings):
         "Unfold the model's output by this ratio in both directions before loss and metrics.",
         "--out-fold-ratio",
         "-f",
+        range=Range(1, 64),
     )
     anomaly_percentile: float = option(
-        99.0, "Percentage of the normal training samples whose error lies below the threshold of anomalies."
+        99.0,
+        "Percentage of the normal training samples whose error lies below the threshold of anomalies.",
+        range=Range(above=0, most=100),
     )
     obj_detection: bool = option(False, "Detect objects in images.", aliases=("--enable-obj-detection",))
     obj_detection_params: str | None = option(
@@ -34,21 +37,15 @@ class ProblemSettings(Settings):
         metavar="FILE|NAME",
         named_in="configs/detection",
     )
-    dr: int | None = option(None, "Learn embeddings of this length with the sub-centre ArcFace loss.")
-    scaf_margin: float = option(28.6, "Angular margin of the ArcFace loss in degrees.")
-    scaf_scale: float = option(64.0, "Scale of the ArcFace loss.")
-    scaf_lr: float = option(1e-4, "Learning rate of the class centres of the ArcFace loss.")
+    dr: int | None = option(
+        None, "Learn embeddings of this length with the sub-centre ArcFace loss.", range=Range(1, 1024)
+    )
+    scaf_margin: float = option(28.6, "Angular margin of the ArcFace loss in degrees.", range=Range(0, 180))
+    scaf_scale: float = option(64.0, "Scale of the ArcFace loss.", range=ABOVE_0)
+    scaf_lr: float = option(1e-4, "Learning rate of the class centres of the ArcFace loss.", range=ABOVE_0)
     backbone_checkpoint: Path | None = option(
         None, "Checkpoint with the weights of the model's frozen backbone.", metavar="FILE"
     )
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        require(self.out_fold_ratio >= 1, "out_fold_ratio", self.out_fold_ratio, "at least 1")
-        require(0 < self.anomaly_percentile <= 100, "anomaly_percentile", self.anomaly_percentile, "in 0 … 100")
-        require(self.dr is None or self.dr >= 1, "dr", self.dr, "at least 1")
-        for key in ("scaf_scale", "scaf_lr"):
-            require(getattr(self, key) > 0, key, getattr(self, key), "above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,21 +58,20 @@ class DistillationSettings(Settings):
     kd_resume: Path | None = option(None, "Trained checkpoint of the teacher.", metavar="FILE")
     kd_relationbased: bool = option(False, "Learn the teacher's outputs themselves, for example embeddings.")
     kd_temperature: float = option(
-        1.0, "Temperature that softens the teacher's class probabilities.", aliases=("--kd-temp",)
+        1.0, "Temperature that softens the teacher's class probabilities.", aliases=("--kd-temp",), range=ABOVE_0
     )
-    kd_distill_wt: float = option(0.5, "Weight of the distillation loss.", aliases=("--kd-dw",))
-    kd_student_wt: float = option(0.5, "Weight of the task's own loss.", aliases=("--kd-sw",))
+    kd_distill_wt: float = option(0.5, "Weight of the distillation loss.", aliases=("--kd-dw",), range=AT_LEAST_0)
+    kd_student_wt: float = option(0.5, "Weight of the task's own loss.", aliases=("--kd-sw",), range=AT_LEAST_0)
     kd_teacher_wt: float = option(
-        0.0, "Weight of the teacher's own loss: teachers are not trained, so only 0 is accepted.", aliases=("--kd-tw",)
+        0.0,
+        "Weight of the teacher's own loss: teachers are not trained.",
+        aliases=("--kd-tw",),
+        range=Range(values=(0,)),
     )
-    kd_start_epoch: int = option(0, "First epoch that learns from the teacher.")
+    kd_start_epoch: int = option(0, "First epoch that learns from the teacher.", range=AT_LEAST_0)
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.kd_temperature > 0, "kd_temperature", self.kd_temperature, "above 0")
-        for key in ("kd_distill_wt", "kd_student_wt", "kd_start_epoch"):
-            require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
-        require(self.kd_teacher_wt == 0, "kd_teacher_wt", self.kd_teacher_wt, "0: teachers are not trained")
         if self.kd_relationbased and self.kd_teacher is None:
             raise Ai8xError("kd_relationbased needs a teacher", fix="pass --kd-teacher")
 

@@ -14,7 +14,7 @@ from ai8x_tool.settings.model import (
     DataSettings,
     RunSettings,
 )
-from ai8x_tool.settings.option import Legacy, Settings, option, require, required
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Legacy, Range, Settings, option, required
 from ai8x_tool.settings.task import TaskSettings
 
 TRAINING = "Training"
@@ -48,17 +48,12 @@ class OptimizerSettings(Settings):
         "--lr",
         aliases=("--learning-rate",),
         default="chosen with the optimizer, otherwise 0.1",
+        range=ABOVE_0,
     )
-    momentum: float = option(0.9, "Momentum of SGD.")
+    momentum: float = option(0.9, "Momentum of SGD.", range=Range(0, 1))
     weight_decay: float = option(
-        1e-4, "Weight decay of the optimizer, Adam included.", "--wd", aliases=("--weight-decay",)
+        1e-4, "Weight decay of the optimizer, Adam included.", "--wd", aliases=("--weight-decay",), range=AT_LEAST_0
     )
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        require(self.learning_rate is None or self.learning_rate > 0, "learning_rate", self.learning_rate, "above 0")
-        for key in ("momentum", "weight_decay"):
-            require(getattr(self, key) >= 0, key, getattr(self, key), "at least 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +69,9 @@ class ScheduleSettings(Settings):
         metavar="FILE|NAME",
         named_in="configs/schedules",
     )
-    warmup_epochs: int = option(0, "Epochs over which the learning rate rises from 0 to its initial value.")
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        require(self.warmup_epochs >= 0, "warmup_epochs", self.warmup_epochs, "at least 0")
+    warmup_epochs: int = option(
+        0, "Epochs over which the learning rate rises from 0 to its initial value.", range=AT_LEAST_0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,14 +80,18 @@ class EpochSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs, at most.")
+    epochs: int = option(90, "Number of epochs, at most.", range=AT_LEAST_1)
     minutes: float | None = option(
-        None, "Time for the training; where it does not suffice, there are fewer epochs.", default="not limited"
+        None,
+        "Time for the training; where it does not suffice, there are fewer epochs.",
+        default="not limited",
+        range=ABOVE_0,
     )
     patience: int | None = option(
         None,
         "Epochs without progress in validation that end the training, or its floating-point part.",
         default="not limited; a share of the epochs where optimizer and rate are not given",
+        range=AT_LEAST_1,
     )
     batch_size: int | None = option(
         None,
@@ -102,26 +99,21 @@ class EpochSettings(Settings):
         "--batch-size",
         "-b",
         default="16 to 256, depending on the number of samples",
+        range=AT_LEAST_1,
     )
-    sample_fraction: float = option(1.0, "Share of the training samples to use, for quick trials.")
+    sample_fraction: float = option(
+        1.0, "Share of the training samples to use, for quick trials.", range=Range(above=0, most=1)
+    )
     validation_split: float = option(
         0.1,
         "Share of the training samples that is held back for validation; with 0 the test split takes their place.",
         "--validation-split",
         aliases=("--valid-size", "--vs"),
+        range=Range(least=0, below=1),
     )
     show_train_accuracy: Literal["none", "last_batch", "full"] = option(
         "last_batch", "Mini-batches of an epoch whose training accuracy is reported."
     )
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        for key in ("epochs", "batch_size", "patience"):
-            value = getattr(self, key)
-            require(value is None or value >= 1, key, value, "at least 1")
-        require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0")
-        require(0 < self.sample_fraction <= 1, "sample_fraction", self.sample_fraction, "above 0 and at most 1")
-        require(0 <= self.validation_split < 1, "validation_split", self.validation_split, "at least 0 and below 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +163,10 @@ class SeedSettings(Settings):
 
     deterministic: bool = option(False, "Give the same result in every run.", aliases=("--det",))
     seed: int | None = option(
-        None, "Seed of all random numbers.", default="0 with --deterministic, otherwise drawn and logged"
+        None,
+        "Seed of all random numbers.",
+        default="0 with --deterministic, otherwise drawn and logged",
+        range=Range(0, 0xFFFF_FFFF),
     )
 
 
@@ -182,11 +177,12 @@ class DistributionSettings(ComputerSettings):
     panel: ClassVar[str] = "Computer"
 
     distributed: bool = option(False, "Train in several processes; torchrun can start them, too.")
-    processes: int | None = option(None, "Number of processes of --distributed.", default="one per GPU")
+    processes: int | None = option(
+        None, "Number of processes of --distributed.", default="one per GPU", range=Range(1, 1024)
+    )
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.processes is None or self.processes >= 1, "processes", self.processes, "at least 1")
         if self.processes is not None and not self.distributed:
             message = f"processes is {self.processes}, but training is not distributed"
             raise Ai8xError(message, fix="add --distributed")

@@ -43,8 +43,8 @@ def _convert(value: Any, option: Option, where: str | None) -> Any:
         entries = value if separate or option.declaration.repeatable else str(value).replace(",", " ").split()
         if not isinstance(entries, list | tuple):
             entries = [entries]
-        return tuple(_scalar(entry, wanted.kind, option.name, where) for entry in entries)
-    return _scalar(value, wanted.kind, option.name, where)
+        return tuple(_scalar(entry, option, where) for entry in entries)
+    return _scalar(value, option, where)
 
 
 def _nested(value: Any, option: Option, kind: type[Settings], where: str | None) -> Settings:
@@ -58,7 +58,10 @@ def _nested(value: Any, option: Option, kind: type[Settings], where: str | None)
         raise Ai8xError(f"{option.name}: {error}", where=where) from None
 
 
-def _scalar(value: Any, kind: type, name: str, where: str | None) -> Any:
+def _scalar(value: Any, option: Option, where: str | None) -> Any:
+    kind, name = option.value.kind, option.name
+    if isinstance(value, str) and not option.declaration.blank and (not value.strip() or "\0" in value):
+        raise Ai8xError(f"{name}: {value!r} is not {_WORDS[kind]}", where=where)
     try:
         if kind is bool and isinstance(value, bool):
             return value
@@ -68,6 +71,6 @@ def _scalar(value: Any, kind: type, name: str, where: str | None) -> Any:
                 return number
         if kind in (str, Path) and isinstance(value, str | Path | int | float) and not isinstance(value, bool):
             return expand(value) if kind is Path and isinstance(value, str | Path) else kind(str(value))
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
-    raise Ai8xError(f"{name}: {value!r} is not {_WORDS[kind]}", where=where)
+    raise Ai8xError(f"{name}: {value!r:.80} is not {_WORDS[kind]}", where=where)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import data_option
-from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.option import AT_LEAST_1, Settings, option
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 VERIFICATION = "Verification"
@@ -33,6 +32,7 @@ class ChainSettings(Settings):
         "-n",
         metavar="N",
         default="the sample of the known-answer test",
+        range=AT_LEAST_1,
     )
     data: Path = data_option()
     firmware: bool | None = option(
@@ -41,11 +41,6 @@ class ChainSettings(Settings):
         "--firmware",
         default="if the packages for that are installed",
     )
-
-    def check_values(self) -> None:
-        """Raise Ai8xError for values that cannot be used."""
-        if self.samples is not None and self.samples < 1:
-            raise Ai8xError(f"samples {self.samples} must be at least 1")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import write_file
+from ai8x_tool.files import check_file, staged_file
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -58,6 +60,9 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
     weights, biases = settings.weight_input, settings.bias_input
     if description.is_test:
         weights, biases = array_files(description, synthesis_options(settings))
+    elif weights or biases:
+        fix = "leave out --weight-input and --bias-input"
+        raise Ai8xError("the parameters come from the checkpoint, not from arrays", where=str(network), fix=fix)
     return replace(
         settings,
         network=str(network),
@@ -85,25 +90,37 @@ def build_verified_project(settings: SynthesizeSettings, console: Console) -> Sy
     """
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
+    for path in (settings.write_network, settings.sample_numpy_filename):
+        if path is not None:
+            check_file(path)
     result = build_project(settings, console)
     return result if settings.verify is False else verified(result, console)
 
 
 def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one, and the network's description, if it was asked for."""
+    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing."""
+    folder = None if settings.folder is None else settings.folder.resolve()
+    inside = _intermediate(result) if settings.log_intermediate else {}
+    with ExitStack() as files:
+        for path, data in _further_files(result, settings):
+            if folder is not None and path.resolve().is_relative_to(folder):
+                inside[path.resolve().relative_to(folder).as_posix()] = data
+            else:
+                files.enter_context(staged_file(data, path))
+        if settings.folder is not None:
+            write_project(result.files, settings.folder, overwrite=settings.overwrite, more=inside)
+
+
+def _further_files(result: Synthesis, settings: SynthesizeSettings) -> Iterator[tuple[Path, bytes]]:
     if settings.write_network is not None:
-        write_file(_description(result, settings).encode(), settings.write_network)
-    if settings.folder is not None:
-        write_project(result.files, settings.folder, overwrite=settings.overwrite)
+        yield settings.write_network, _description(result, settings).encode()
+    if settings.sample_numpy_filename is not None:
+        yield settings.sample_numpy_filename, _array_bytes(result.tensors.last[0])
 
 
-def save_output(result: Synthesis, path: Path) -> None:
-    """Save the expected output of the last layer, (channels, rows, columns), as int64 ``.npy`` file."""
-    _save_array(result.tensors.last[0], path)
-
-
-def save_intermediate(result: Synthesis, folder: Path) -> None:
-    """Save weights, bias and output of every layer, int64, as ``layer<index>-<what>.npy`` in `folder`."""
+def _intermediate(result: Synthesis) -> dict[str, bytes]:
+    """Return weights, bias and output of every layer as int64 files ``intermediate/layer<index>-<what>.npy``."""
+    files = {}
     for index in result.tensors.order:
         layer = result.network[index]
         arrays = {"output": result.tensors.outputs[index][0]}
@@ -112,13 +129,14 @@ def save_intermediate(result: Synthesis, folder: Path) -> None:
         if layer.bias is not None:
             arrays["bias"] = layer.bias
         for what, array in arrays.items():
-            _save_array(array, folder / f"layer{index:02}-{what}.npy")
+            files[f"intermediate/layer{index:02}-{what}.npy"] = _array_bytes(array)
+    return files
 
 
-def _save_array(array: npt.NDArray[Any], path: Path) -> None:
+def _array_bytes(array: npt.NDArray[Any]) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array.astype(np.int64), allow_pickle=False)
-    write_file(buffer.getvalue(), path)
+    return buffer.getvalue()
 
 
 def differing_files(files: dict[str, str], folder: Path) -> list[str]:

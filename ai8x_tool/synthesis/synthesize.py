@@ -29,7 +29,6 @@ from ai8x_tool.lowering.program_rules import (
     caution_zero_output,
     constraint_sample_shape,
 )
-from ai8x_tool.mapper import map_automatically
 from ai8x_tool.mapping import Mapping, MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
@@ -43,6 +42,7 @@ from ai8x_tool.network.scales import output_exponents
 from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
+from ai8x_tool.synthesis.placing import place_automatically
 
 Sample = npt.NDArray[Any]
 
@@ -51,13 +51,15 @@ Sample = npt.NDArray[Any]
 class SynthesisOptions(LoadOptions):
     """Everything that can be chosen beside the inputs, by stage.
 
-    `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings.
+    `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings. `map_seconds` is the
+    time that the search for a placement may take.
     """
 
     mapping: MappingOptions = field(default_factory=MappingOptions)
     lowering: LoweringOptions = field(default_factory=LoweringOptions)
     accept_wrong_data: bool = False
     warn_zero: bool = True
+    map_seconds: float = 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,23 +103,10 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
-    if not any(place.processors for place in described.placement.layers.values()):
-        described, options = place_automatically(described, device, options, console)
+    if described.placement.missing():
+        described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
+        options = replace(options, mapping=mapping)
     return synthesize_placed(described, sample, device, project, options, console)
-
-
-def place_automatically(
-    described: PlacedDescription, device: Device, options: SynthesisOptions, console: Console
-) -> tuple[PlacedDescription, SynthesisOptions]:
-    """Return the network with a placement that was found for it, and the options that belong to it."""
-    given = described.placement
-    if given.snoop is not None or given.simulated is not None:
-        raise Ai8xError("conditional execution needs a placement of its own", where=described.network.name)
-    found = map_automatically(described.network, device, options.mapping, chw=given.chw)
-    copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
-    size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance"
-    console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
-    return PlacedDescription(found.network, found.placement), replace(options, mapping=found.options)
 
 
 def synthesize_placed(

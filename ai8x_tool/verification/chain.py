@@ -20,7 +20,7 @@ from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
-from ai8x_tool.training.evaluation import prepare_model
+from ai8x_tool.training.evaluation import PreparedModel, prepare_model
 from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
 from ai8x_tool.verification.models import (
     LayerDistance,
@@ -29,6 +29,7 @@ from ai8x_tool.verification.models import (
     distance,
     layer_outputs,
 )
+from ai8x_tool.verification.structure import compare_structure
 
 Array = npt.NDArray[Any]
 
@@ -60,7 +61,8 @@ class LayerProof:
 class Proof:
     """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
 
-    `firmware` is None if the program was not compiled and run.
+    `structure` names what the description computes otherwise than the model, a line for each difference. `firmware` is
+    None if the program was not compiled and run.
     """
 
     samples: int
@@ -68,15 +70,17 @@ class Proof:
     layers: tuple[LayerProof, ...]
     diagnostics: tuple[str, ...]
     firmware: FirmwareCheck | None = None
+    structure: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """True if no link that was checked is broken."""
-        return all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
+        values = all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
+        return values and not self.structure
 
     def text(self) -> str:
         """Return the first broken link as a line; only for incomplete proofs."""
-        broken = [layer.text() for layer in self.layers if not layer.equal]
+        broken = [*self.structure, *(layer.text() for layer in self.layers if not layer.equal)]
         if self.firmware is not None and not self.firmware.equal:
             broken.append(self.firmware.text())
         return broken[0]
@@ -87,6 +91,7 @@ class Proof:
             "samples": self.samples,
             "source": self.source,
             "complete": self.complete,
+            "structure": list(self.structure),
             "layers": [
                 {
                     "index": layer.index,
@@ -139,7 +144,9 @@ def prove(
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
     tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
-    outputs = {name: _model_outputs(settings, samples, synthesis, console) for name, settings in models.items()}
+    ready = {name: prepare_model(settings, _entry(settings, console), console) for name, settings in models.items()}
+    different = _structure(ready, models, synthesis, console)
+    outputs = {name: _model_outputs(ready[name], models[name], samples, synthesis, console) for name in models}
     quantized, trained = outputs.get("quantized", {}), outputs.get("trained", {})
     proofs = []
     for index in tensors.order:
@@ -149,7 +156,21 @@ def prove(
         far = distance(layer, trained[index], quantized[index]) if both else None
         proofs.append(LayerProof(index, layer.label, far, equality, checks[index]))
     last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
-    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last)
+    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last, different)
+
+
+def _entry(settings: EvaluateSettings, console: Console) -> DatasetEntry:
+    return find_dataset(settings.dataset, settings, console)
+
+
+def _structure(
+    ready: Mapping[str, PreparedModel], models: Mapping[str, EvaluateSettings], synthesis: Synthesis, console: Console
+) -> tuple[str, ...]:
+    if "quantized" not in ready:
+        return ()
+    settings = models["quantized"]
+    shape = tuple(_entry(settings, console).input)
+    return compare_structure(ready["quantized"].model, shape, settings.checkpoint, synthesis, console)
 
 
 def _check_hardware(
@@ -174,10 +195,9 @@ def _summed(checks: Sequence[LayerCheck]) -> LayerCheck:
 
 
 def _model_outputs(
-    settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
+    ready: PreparedModel, settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
 ) -> dict[int, torch.Tensor]:
-    entry = find_dataset(settings.dataset, settings, console)
-    ready = prepare_model(settings, entry, console)
+    entry = _entry(settings, console)
     inputs = torch.from_numpy(samples.values.astype(np.float32)).reshape(-1, *_shape(entry, samples))
     scaled = inputs if settings.simulate else inputs / 128
     return layer_outputs(ready.model, synthesis.network, scaled.to(ready.device))

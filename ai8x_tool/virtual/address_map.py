@@ -104,9 +104,7 @@ def _register_offsets(device: Device) -> dict[int, RegisterPlace]:
     places = {}
     start = device.quadrant(device.addresses.control, 0)
     for name, register in registers(device).items():
-        streaming = name in ("STR1", "STR2", "FMAX") and device.addresses.stream is not None
-        layers = (device.streaming_layers if streaming else device.layers) if register.layer_step else 1
-        for layer in range(layers):
+        for layer in range(register.layers):
             places[register.address(device, 0, layer) - start] = RegisterPlace(name, layer)
     return places
 

@@ -20,7 +20,7 @@ class RegisterFile:
 
     def read(self, name: str, quadrant: int, layer: int = 0) -> int:
         """Return the known bits of a register; 0 for registers that this part or layer does not have."""
-        if name not in self.table or (name in ("STR1", "STR2", "FMAX") and layer >= self._streaming_layers):
+        if name not in self.table or layer >= self.table[name].layers:
             return 0
         return self.words.get(self.address(name, quadrant, layer), 0) & self.table[name].known_bits
 
@@ -29,10 +29,6 @@ class RegisterFile:
         if name not in self.table:
             return {}
         return self.table[name].decode(self.read(name, quadrant, layer))
-
-    @property
-    def _streaming_layers(self) -> int:
-        return self.device.layers if self.device.addresses.stream is None else self.device.streaming_layers
 
     def running(self) -> tuple[int, ...]:
         """Return the quadrants whose run bit is set."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import ai8x_tool
+from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.quantization import QuantizeSettings
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -76,6 +77,7 @@ def test_all_names_exist() -> None:
 @pytest.mark.parametrize(
     ("function", "settings", "arguments"),
     [
+        (ai8x_tool.analyze, AnalyzeSettings, ["subject", "settings", "console"]),
         (ai8x_tool.train, TrainSettings, ["recipe", "settings", "console"]),
         (ai8x_tool.synthesize, SynthesizeSettings, ["recipe", "settings", "console"]),
         (ai8x_tool.quantize, QuantizeSettings, ["source", "target", "recipe", "console"]),

@@ -206,6 +206,15 @@ def test_unknown_network_name(fails):
         (["--timer", "6"], "0 … 5"),
         (["--debugwait", "-1"], "0 … 4294 seconds"),
         (["--boost", "99.99"], "0 … 3"),
+        (["--weight-start", "-1"], "weight_start -1 must be at least 0"),
+        (["--skip-yaml-layers", "-1"], "skip_yaml_layers -1"),
+        (["--skip-checkpoint-layers", "-1"], "skip_checkpoint_layers -1"),
+        (["--max-verify-length", "0"], "max_verify_length 0 must be at least 1"),
+        (["--no-bias", "99"], "no such layer (the layers are 0 … 1)"),
+        (["--prefix", ""], "prefix: ''"),
+        (["--output", ""], "output: ''"),
+        (["--templates", "nowhere"], "error: nowhere: no such folder of templates"),
+        (["--weight-input", "nowhere.npy"], "from the checkpoint"),
         (["--switch-delay", "-1"], "milliseconds"),
         (["--define", "A=1 B;x"], "'B;x'"),
         (["--board-name", "a b"], "'a b'"),
@@ -216,6 +225,11 @@ def test_unknown_network_name(fails):
 )
 def test_options_that_contradict_the_part_or_each_other(fails, more, text):
     assert text in fails(*more)
+
+
+def test_a_line_quotes_no_whole_files(workspace, fails):
+    workspace.edit("op: Linear", f"op: {'x' * 100_000}")
+    assert len(fails()) < 2000
 
 
 def test_memory_conflict(workspace, fails):

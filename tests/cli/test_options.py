@@ -13,6 +13,10 @@ from ai8x_tool.cli.main import COMMANDS, build_command
 
 # What scripts use, those of the reference tools included. No spelling may go.
 SPELLINGS = {
+    "analyze": """
+        --device --dataset --input --model --use-bias --qat-policy --checkpoint --pipeline --no-pipeline --pll --no-pll
+        --apb --clock-divider --fifo --fast-fifo --overlap-data --map-seconds --settings
+    """,
     "train": """
         --model --arch -a --dataset --data --device --use-bias --avg-pool-rounding --truncate-testset --settings
         --epochs --batch-size -b --optimizer --lr --learning-rate --momentum --weight-decay --wd --compress

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
+import numpy as np
 import pytest
 
 
@@ -56,11 +58,46 @@ def test_unknown_home_folders(workspace, ai8x):
     assert not (workspace.folder / "~nobody-of-this-name").exists()
 
 
-def test_other_results(workspace, ai8x):
+@pytest.mark.parametrize("option", ["--sample-numpy-filename", "--write-network"])
+@pytest.mark.parametrize("place", ["null", "folder", "file/inside", "~nobody-of-this-name/x"])
+def test_further_results_in_bad_places(workspace, option, place):
+    """Whatever cannot be written, nothing is: no project without the files that were asked for with it."""
     (workspace.folder / "null").symlink_to("/dev/null")
-    result = workspace.synthesize("-q", "--sample-numpy-filename", workspace.folder / "null")
-    assert result.exit_code == 1
-    assert "no regular file" in result.stderr
+    (workspace.folder / "folder").mkdir()
+    (workspace.folder / "file").write_text("mine")
+    before = sorted(path.name for path in workspace.folder.rglob("*"))
+    result = workspace.synthesize("-q", option, place)
+    assert (result.exit_code, len(result.stderr.splitlines())) == (1, 1)
+    assert sorted(path.name for path in workspace.folder.rglob("*")) == before
+
+
+def test_further_results_on_a_full_disk(workspace, monkeypatch):
+    """A project is not written either if what belongs to it cannot be, nor the other way round."""
+    from ai8x_tool import files
+    from ai8x_tool.synthesis import project
+
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    before = sorted(path.name for path in workspace.folder.rglob("*"))
+    for module, name in ((files, "_restore"), (project, "write_project")):
+        monkeypatch.setattr(module, name, full)
+        (workspace.folder / "expected.npy").touch()
+        result = workspace.synthesize("-q", "--sample-numpy-filename", "expected.npy")
+        assert result.exit_code == 1 and "No space left" in result.stderr
+        (workspace.folder / "expected.npy").unlink()
+        assert sorted(path.name for path in workspace.folder.rglob("*")) == before
+        monkeypatch.undo()
+        monkeypatch.chdir(workspace.folder)
+
+
+def test_further_results_inside_the_project(workspace):
+    for more in ((), ("--overwrite",)):
+        names = ("--sample-numpy-filename", "out/a/expected.npy", "--log-intermediate", "--write-network", "out/n.yaml")
+        assert workspace.synthesize(*names, *more).exit_code == 0
+        assert np.load("out/a/expected.npy").shape == (5, 1, 1)
+        assert (workspace.output / "n.yaml").is_file()
+        assert (workspace.output / "intermediate/layer01-output.npy").is_file()
 
 
 def test_overwriting_in_the_current_folder(workspace, ai8x, monkeypatch):

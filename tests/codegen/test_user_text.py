@@ -223,16 +223,9 @@ def test_file_names_that_work(toolchain):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"timer": 6}, r"--timer 6: must be 0 … 5"),
-        ({"timer": -1}, r"--timer"),
-        ({"debug_wait": -1}, r"--debugwait -1: must be 0 … 4294 seconds"),
-        ({"debug_wait": 4295}, r"--debugwait"),
-        ({"switch_delay": -1}, r"--switch-delay"),
-        ({"switch_delay": 2**32 // 1000 + 1}, r"--switch-delay"),
         ({"boost": (99, 5)}, r"--boost PORT.PIN: port 99: must be 0 … 3"),
         ({"boost": (2, 32)}, r"pin 32: must be 0 … 31"),
         ({"boost": (-1, 5)}, r"--boost"),
-        ({"divider": 3}, r"--clock-divider 3"),
         ({"board": "A B"}, r"--board-name 'A B'"),
         ({"board": "../x"}, r"--board-name"),
         ({"board": ""}, r"--board-name"),
@@ -251,7 +244,7 @@ def test_options(options, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["", "a\0b"])
+@pytest.mark.parametrize("name", ["", "a\0b", "é" * 101])
 def test_names_that_no_project_can_have(name):
     with pytest.raises(Ai8xError, match=r"cannot be the name of a project"):
         ProjectOptions(name, "net.yaml", "net.pth.tar")

@@ -98,6 +98,15 @@ def test_zeros_are_not_written():
         assert len(short) < len(full)
 
 
+def test_no_register_is_written_twice():
+    """The MAX78002 has stream registers for eight layers only; others follow where those of a ninth would be."""
+    for device in (MAX78000, MAX78002):
+        layers = [conv(0xF, output_processors=0xF, out_offset=0x4000 * (n % 2 == 0)) for n in range(12)]
+        network = build(layers, 12 * [(4, 4, 3, 3)], (4, 8, 8), device)
+        writes = program(network, lowering=LoweringOptions(write_zero_registers=True)).configure
+        assert len({w.address for w in writes}) == len(writes)
+
+
 def test_passthrough_leaves_registers_out():
     layers = [{"op": "none", "processors": 7, "out_offset": 0x100, "output_processors": 7}]
     for device, missing in ((MAX78000, {"WMOFF"}), (MAX78002, {"WMOFF", "MCNT1"})):

@@ -91,8 +91,17 @@ def test_memory_that_is_just_enough(device):
     path = InputPath()
     exact = replace(device, instance_size=found.peak)
     assert verified(map_automatically(network(*RESIDUAL), exact, path=path), exact) == len(found.copies)
-    with pytest.raises(UnmappableError, match="data memory"):
-        map_automatically(network(*RESIDUAL), replace(device, instance_size=found.peak - 4), path=path)
+    smaller = replace(device, instance_size=found.peak - 4)
+    with pytest.raises(UnmappableError, match=r"data memory: .* 4 bytes too many") as raised:
+        map_automatically(network(*RESIDUAL), smaller, path=path, overlap=False)
+    assert raised.value.shortage.needed - raised.value.shortage.available == 4
+    try:
+        trailing = map_automatically(network(*RESIDUAL), smaller, path=path)
+    except UnmappableError:
+        return  # the fullest moment is one at which nothing can be overwritten
+    assert trailing.trailing
+    assert trailing.options.overlap_data
+    verified(trailing, smaller)
 
 
 def test_input_that_streams_because_it_does_not_fit():
@@ -105,7 +114,7 @@ def test_input_that_streams_because_it_does_not_fit():
 
 def test_kernels_that_do_not_fit():
     layers = [conv("a", (INPUT,), 1024, 3), conv("b", ("a",), 1024, 1024)]
-    with pytest.raises(Ai8xError, match="kernel memory exhausted"):
+    with pytest.raises(Ai8xError, match=r"kernel memory: all layers need .* too many"):
         map_automatically(network(*layers, shape=(3, 4, 4)), MAX78000)
 
 

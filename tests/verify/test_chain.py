@@ -19,6 +19,7 @@ from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
+from ai8x_tool.resources import find_config
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.verification import VerifySettings
 from ai8x_tool.synthesis.project import build_project
@@ -79,6 +80,18 @@ def test_unknown_model_leaves_the_torch_links_out(checkpoints):
     proof = verify(replace(known, dataset="Nothing", model=None, evaluation_recipe=None), QUIET)
     assert proof.complete
     assert all(layer.equality is None for layer in proof.layers)
+
+
+def test_a_description_of_something_else_is_named_by_structure(checkpoints, tmp_path):
+    """Whether the values differ or not: what is missing in the description stands in front of them."""
+    described = find_config("networks", settings().network_file()).read_text()
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(described.replace("activate: ReLU", "activate: none", 1))
+    proof = verify(settings(checkpoint=str(checkpoints[1]), network=str(wrong), firmware=False), QUIET)
+    assert not proof.complete
+    assert proof.structure[0] == proof.text()
+    assert "conv1 (" in proof.text()
+    assert "activation: ReLU in the model, none in the description" in proof.text()
 
 
 def test_wrong_register_is_named(monkeypatch):

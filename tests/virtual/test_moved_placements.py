@@ -8,9 +8,11 @@ seed.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import Phase, given, seed, settings
 
@@ -45,7 +47,7 @@ def in_order_of_layers(result, virtual, snapshots, counts):
         window = run.layer.geometry.window[0] * run.layer.geometry.window[1]
         if snapshot.before is None or streams(virtual, run.layer) or not run.work.input.size:
             continue
-        if said(virtual, run.layer, "outside data memory"):
+        if said(virtual, run.layer, "outside data memory", ("warning", "error")):
             continue
         if run.work.input.size * window * run.layer.operation.operands > LARGE:
             counts["layers too large"] += 1
@@ -61,9 +63,9 @@ def in_order_of_layers(result, virtual, snapshots, counts):
     return severities
 
 
-def said(virtual, layer, words):
-    """Whether the device warned of a layer with these words."""
-    return any(d.layer == layer.index and d.severity != "note" and words in d.message for d in virtual.diagnostics)
+def said(virtual, layer, words, severities=("note", "warning", "error")):
+    """Whether the device reported something on a layer with these words."""
+    return any(d.layer == layer.index and d.severity in severities and words in d.message for d in virtual.diagnostics)
 
 
 def streams(virtual, layer):
@@ -138,8 +140,10 @@ def judge(net, outcome, counts):
     check, conflicts, found = outcome
     if conflicts:
         counts["replay sees a conflict"] += 1
-        if not any(noticed(replace(net, seed=net.seed + n)) for n in range(SAMPLES)):
-            counts["unnoticed, results right"] += 1
+        others = [replace(net, seed=net.seed + n) for n in range(SAMPLES)]
+        if not any(noticed(other) for other in others):
+            dead = all(constant(other, conflicts) for other in others)
+            counts["unnoticed, nothing to see" if dead else "unnoticed"] += 1
         return
     assert found == [], [str(d) for d in found]
     lost = [layer for layer in check.layers if layer.different and layer.first.lost]
@@ -153,12 +157,23 @@ def noticed(net):
     return not check.equal or bool(check.problems)
 
 
+def constant(net, conflicts):
+    """Whether every layer that finds other data than it should gives the same value everywhere.
+
+    A layer may read what an older one wrote. That it should not is seen in its results only.
+    """
+    outputs = unjudged(net).tensors.outputs
+    wrong = {int(index) for text in conflicts for index in re.findall(r"^input of layer (\d+)", text)}
+    return bool(wrong) and all(np.ptp(outputs[index]) == 0 for index in wrong)
+
+
 @pytest.mark.slow
 def test_moved_placements():
-    """A layer that finds other data than it should, with the same results for every sample, goes unnoticed."""
+    """What is wrong is reported, or gives other results; but layers that are 0 everywhere stay so with any data."""
     counts = run_examples(moved_placements(), judge)
     assert counts["replay sees a conflict"] > 0.1 * COUNT
-    assert counts["unnoticed, results right"] <= 0.05 * counts["replay sees a conflict"]
+    assert counts["unnoticed"] == 0
+    assert counts["unnoticed, nothing to see"] <= 0.1 * counts["replay sees a conflict"]
     assert counts["layers: error"]
     assert counts["layers: note"]
 

@@ -75,6 +75,7 @@ def load_parameters(
     not quantized, do not fit their width or do not have the layer's kernel size.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
+    _check_no_bias(description, options)
     file = ParameterFile(str(checkpoint.path), description, checkpoint.arch, (), tuple(layers))
     _check_file(file, checkpoint, console)
     keys = weight_keys(checkpoint, options, console)
@@ -119,6 +120,14 @@ def _report_unused(file: ParameterFile, keys: list[str], bound: dict[int, str], 
             f" and {len(unused) - _MOST_NAMES} more" * (len(unused) > _MOST_NAMES)
         )
         console.info(f"{file.where}: no layer of {file.description.path.name} uses the weights of {names}")
+
+
+def _check_no_bias(description: NetworkDescription, options: ParameterOptions) -> None:
+    known = {layer.index for layer in description.layers}
+    missing = [index for index in options.no_bias or () if index not in known]
+    if missing:
+        fix = f"the layers are {min(known)} … {max(known)}" if known else "there are no layers"
+        raise Ai8xError(f"--no-bias {missing[0]}: there is no such layer", where=str(description.path), fix=fix)
 
 
 def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -> None:

@@ -62,6 +62,7 @@ def resolve(
 ) -> PlacedDescription:
     """Return the network and its placement. `input_shape` is (channels, rows, columns), `parameters` by layer index.
 
+    Without any parameters, the channels of layers with weights are those that `out_channels` gives.
     What the description leaves open is None in the placement. Raises Ai8xError naming file, line and layer for anything
     that contradicts itself.
     """
@@ -184,6 +185,8 @@ class _Resolver:
         if given.weight_source is None:
             return self.parameters.get(given.index) if given.takes_parameters else None
         source = self.parameters.get(given.weight_source)
+        if not self.parameters and self.description.layers[given.weight_source].takes_parameters:
+            return None  # they are not known (yet)
         require(constraint_weight_source, WeightedLayer(where, given, found=source is not None))
         assert source is not None
         rows, columns = source.weights.shape[2:]

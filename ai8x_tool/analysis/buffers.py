@@ -1,0 +1,102 @@
+"""What lies in data memory, where, and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ai8x_tool.analysis.figures import source_name
+from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
+from ai8x_tool.mapping.mapping import Mapping
+from ai8x_tool.mapping.occupancy import rings, steps, values
+from ai8x_tool.mapping.streaming import ends_stream
+from ai8x_tool.mapping.words import Words
+from ai8x_tool.network.layer import INPUT, Source
+
+INSTANCES = PROCESSORS // PROCESSORS_PER_INSTANCE
+_BEFORE = -1
+
+
+@dataclass(frozen=True)
+class DataBuffer:
+    """A value in data memory: `words`, from step `born` (−1: before the first layer) to step `dies`, inclusively.
+
+    Values that live on after the last layer die one step after it. `producer` is the layer that writes it, or what else
+    does; `readers` are the layers that read it.
+    """
+
+    name: str
+    words: tuple[Words, ...]
+    born: int
+    dies: int
+    producer: str
+    readers: tuple[str, ...]
+
+    @property
+    def bytes(self) -> int:
+        """Bytes in all instances."""
+        return sum(4 * words.length * words.run * words.instances.bit_count() for words in self.words)
+
+    def instance_words(self, instance: int) -> list[Words]:
+        """Return the words in one instance."""
+        return [words for words in self.words if words.instances >> instance & 1]
+
+
+def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
+    """Return everything that lies in data memory, by the step in which it is written."""
+    placed, when = mapping.placed, steps(mapping.placed)
+    end = len(when)
+    found = [
+        DataBuffer(
+            _value_name(mapping, value.source),
+            tuple(value.words),
+            value.born,
+            min(value.dies, end),
+            "the host" if value.layer is None else value.layer.label,
+            _readers(mapping, value.source),
+        )
+        for value in values(placed)
+    ]
+    last = max((when[at.layer.name] for at in placed.layers if at.streaming and ends_stream(at, placed)), default=0)
+    for ring in rings(placed):
+        source, reader = ring.at.layer.inputs[0], ring.at.layer
+        name = f"rolling buffer: {_value_name(mapping, source)}"
+        producer = "the host" if source is INPUT else mapping.network[str(source)].label
+        found.append(DataBuffer(name, (ring.words,), 0, last, producer, (reader.label,)))
+    return tuple(sorted(found, key=lambda buffer: buffer.born))
+
+
+def _value_name(mapping: Mapping, source: Source) -> str:
+    if not isinstance(source, str):
+        return source_name(source)
+    layer = mapping.network[source]
+    return layer.name if layer.is_named else f"output of {layer.label}"
+
+
+def _readers(mapping: Mapping, source: Source) -> tuple[str, ...]:
+    found = [layer.label for layer in mapping.network.readers(source)]
+    outside = not isinstance(source, str) or not mapping.network[source].output
+    return tuple(found) if outside else (*found, "the host")
+
+
+def fullest_instance(buffers: Sequence[DataBuffer], words: int) -> tuple[int, int, int]:
+    """Return how many words are in use at a time in the fullest instance, which one that is, and in which step.
+
+    An instance has `words` words.
+    """
+    best = 0, 0, _BEFORE
+    for step in sorted({buffer.born for buffer in buffers}):
+        used = np.zeros((INSTANCES, words), bool)
+        for buffer in buffers:
+            if buffer.born <= step <= buffer.dies:
+                for part in buffer.words:
+                    positions = part.positions()
+                    for instance in range(INSTANCES):
+                        if part.instances >> instance & 1:
+                            used[instance, positions[positions < words]] = True
+        counts = used.sum(axis=1)
+        instance = int(counts.argmax())
+        best = max(best, (int(counts[instance]), instance, step), key=lambda entry: entry[0])
+    return best

@@ -1,0 +1,136 @@
+"""Whether a network fits a device: as it is placed, or in places that are found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ai8x_tool.analysis.figures import least_figures, placed_figures
+from ai8x_tool.analysis.resources import needed_resources, used_resources
+from ai8x_tool.analysis.result import DeviceAnalysis
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapper import Remedy, Shortage, UnmappableError, map_automatically, remedies
+from ai8x_tool.mapping.energy import estimate
+from ai8x_tool.mapping.mapping import Mapping, map_network
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.network.device_rules import require_device
+from ai8x_tool.network.network import Network
+
+AS_DESCRIBED, FOUND, NONE = "as described", "found automatically", "none"
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """How the accelerator is clocked; None is what generated projects do."""
+
+    pipeline: bool | None = None
+    pll: bool | None = None
+    divider: int | None = None
+
+    def of(self, device: Device) -> tuple[float, bool]:
+        """Return the clock of `device` during inference, in MHz, and whether it uses the pipeline."""
+        return device.inference_clock(pipeline=self.pipeline, pll=self.pll, divider=self.divider)
+
+
+def analyze_network(
+    network: Network,
+    placement: Placement | None,
+    device: Device,
+    options: MappingOptions | None = None,
+    *,
+    clocks: Clocks | None = None,
+    seconds: float = 20.0,
+    helping: bool = True,
+) -> DeviceAnalysis:
+    """Return what there is to say about `network` on `device`.
+
+    With a `placement` that is complete, the network is analyzed as it is placed; otherwise what is open is searched
+    for, at most `seconds`. A network that does not fit is a result, too; with `helping`, remedies are searched for.
+    """
+    options = options or MappingOptions()
+    clock_mhz, pipeline = (clocks or Clocks()).of(device)
+    blank = DeviceAnalysis(device.name, clock_mhz, pipeline, NONE, network)
+    try:
+        require_device(network, device)
+        mapped = _mapped(blank, network, placement, device, options, seconds)
+    except Ai8xError as error:
+        found = find_remedies(network, placement, device, options, error, seconds) if helping else ()
+        return replace(
+            blank,
+            problem=str(error),
+            remedies=found,
+            layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
+            resources=needed_resources(network, device),
+        )
+    mapping = mapped.mapping
+    assert mapping is not None
+    return replace(
+        mapped,
+        network=mapping.network,
+        estimate=estimate(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
+        layers=placed_figures(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
+        resources=used_resources(mapping),
+    )
+
+
+def require_fit(network: Network, device: Device, *, seconds: float = 20.0) -> None:
+    """Raise Ai8xError, with the cheapest remedy, if no places are found for `network` on `device`.
+
+    The search for places, and that for remedies, end after `seconds` each.
+    """
+    try:
+        require_device(network, device)
+        map_automatically(network, device, seconds=seconds)
+    except Ai8xError as error:
+        found = find_remedies(network, None, device, MappingOptions(), error, seconds)
+        raise Ai8xError(str(error), fix=str(found[0]) if found else None) from None
+
+
+def _mapped(
+    blank: DeviceAnalysis,
+    network: Network,
+    placement: Placement | None,
+    device: Device,
+    options: MappingOptions,
+    seconds: float,
+) -> DeviceAnalysis:
+    """Return the analysis with a mapping. Raises Ai8xError for what stands in the way of one."""
+    if placement is not None and not placement.missing():
+        mapping = map_network(network, placement, device, options)
+        return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
+    if placement is not None and (placement.snoop is not None or placement.simulated is not None):
+        raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
+    found = map_automatically(network, device, options, given=placement, seconds=seconds)
+    mapping = map_network(found.network, found.placement, device, found.options)
+    return replace(blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies)
+
+
+def find_remedies(
+    network: Network,
+    placement: Placement | None,
+    device: Device,
+    options: MappingOptions,
+    error: Ai8xError | None,
+    seconds: float,
+) -> tuple[Remedy, ...]:
+    """Return what would make a network fit, the cheapest first; `error` is what stood in the way.
+
+    Only other places are offered where those that are given are the problem.
+    """
+    if placement is not None and (placement.snoop is not None or placement.simulated is not None):
+        return ()
+    shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
+    found = remedies(network, device, options, given=placement, shortage=shortage, seconds=seconds)
+    placing = tuple(remedy for remedy in found if remedy.kind in ("placement", "input"))
+    return placing or found
+
+
+def input_path(mapping: Mapping) -> str:
+    """Return how the input arrives."""
+    layout = "CHW" if mapping.placement.chw else "HWC"
+    streams = sum(layer.streaming for layer in mapping.layers)
+    options = mapping.options
+    if not (options.fifo or options.fast_fifo or options.quad):
+        return f"{layout} input in data memory"
+    return f"{layout} input through a FIFO, {streams} streaming layer{'s' * (streams != 1)}"

@@ -1,0 +1,260 @@
+"""What would make a network fit: each remedy has been tried with the mapper, and its effect is known."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from ai8x_tool.device import Device
+from ai8x_tool.device.facts import DEVICES
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
+from ai8x_tool.mapper.search import map_automatically
+from ai8x_tool.mapper.variants import with_bits, with_fewer_channels, with_folded_input
+from ai8x_tool.mapping.mapping import map_network
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placement import LayerPlacement, Placement
+from ai8x_tool.mapping.statistics import statistics
+from ai8x_tool.network.layer import Layer
+from ai8x_tool.network.network import Network
+
+Kind = Literal["placement", "input", "weight bits", "folding", "channels", "device"]
+"""What changes: only what the description fixes, how the input arrives, the training, the input's shape, the model, or
+the device."""
+_FOLDS = (2, 4)
+_NARROWER = (4, 2, 1)
+_SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A change with which the network has a placement, and what it costs.
+
+    `cycles` and `microseconds` are those of the inference, `peak` the bytes used of each instance of data memory,
+    `weight_bytes` those of all weights. `layers` are those that change. `retraining`: the weights of the given network
+    cannot be used any more.
+    """
+
+    kind: Kind
+    text: str
+    device: str
+    retraining: bool
+    cycles: int
+    microseconds: float
+    peak: int
+    weight_bytes: int
+    layers: tuple[str, ...] = ()
+
+    @property
+    def effect(self) -> str:
+        """Latency and memory with the remedy, for messages."""
+        return (
+            f"{self.microseconds / 1000:,.2f} ms on the {self.device}, {self.peak:,} bytes of each data-memory "
+            f"instance, {self.weight_bytes:,} bytes of weights"
+        )
+
+    def __str__(self) -> str:
+        """The remedy with its effect."""
+        return f"{self.text}: {self.effect}"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Tries the mapper on one changed network after another, until time is up."""
+
+    device: Device
+    options: MappingOptions
+    ends: float
+    shortage: Shortage
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left."""
+        return self.ends - time.monotonic()
+
+    def map(self, network: Network, device: Device | None = None, given: Placement | None = None) -> Found | None:
+        """Return a placement, None if there is none or no time."""
+        if self.left <= 0:
+            return None
+        try:
+            seconds = min(self.left, max(1.0, self.left / 3))
+            return map_automatically(network, device or self.device, self.options, given=given, seconds=seconds)
+        except Ai8xError:
+            return None
+
+
+def remedies(
+    network: Network,
+    device: Device,
+    options: MappingOptions | None = None,
+    *,
+    given: Placement | None = None,
+    shortage: Shortage | None = None,
+    seconds: float = 20.0,
+) -> tuple[Remedy, ...]:
+    """Return what would make `network` fit, the cheapest remedy first; none if the network fits as it is.
+
+    Only remedies for which a placement was found within `seconds` are returned. They are ordered by what they ask for:
+    changes of the description, another way of the input, other weights, another shape of the input, fewer channels,
+    another device. `given` and `options` are those of the placement that was not found, `shortage` is what the mapper
+    said, if that is known.
+    """
+    ends = time.monotonic() + seconds
+    asked = options or MappingOptions()
+    if shortage is None:
+        try:
+            map_automatically(network, device, asked, given=given, seconds=seconds / 4)
+            return ()
+        except UnmappableError as error:
+            shortage = error.shortage
+    trial = _Trial(device, asked, ends, shortage)
+    found: list[Remedy] = []
+    for kind in _KINDS:
+        found += [remedy for remedy in kind(trial, network, given) if remedy is not None]
+    return tuple(found)
+
+
+def _remedy(
+    trial: _Trial, kind: Kind, text: str, found: Found | None, *, retraining: bool = False, layers: tuple[str, ...] = ()
+) -> Remedy | None:
+    if found is None:
+        return None
+    device = trial.device if kind != "device" else next(each for each in DEVICES if each is not trial.device)
+    mapping = map_network(found.network, found.placement, device, found.options)
+    clock_mhz, pipeline = device.inference_clock()
+    figures = statistics(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
+    if found.trailing and not trial.options.overlap_data:
+        text += "; some outputs overwrite their layer's input behind what has been read (--overlap-data)"
+    return Remedy(
+        kind,
+        text,
+        device.name,
+        retraining,
+        figures.estimate.cycles,
+        1e6 * figures.estimate.inference.seconds,
+        found.peak,
+        figures.weight_bytes,
+        layers,
+    )
+
+
+def _released(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Leave everything open that the description fixes."""
+    layers = {} if given is None else given.layers
+    fixed = any(at.processors or at.output_processors or at.out_offset or at.bias_groups for at in layers.values())
+    if given is not None and fixed:
+        freed = replace(given, layers={name: _without_places(at) for name, at in layers.items()})
+        text = "remove processors, offsets and bias_group from the description"
+        yield _remedy(trial, "placement", text, trial.map(network, given=freed))
+
+
+def _without_places(at: LayerPlacement) -> LayerPlacement:
+    return replace(
+        at, processors=None, output_processors=None, in_offset=None, out_offset=None, bias_groups=None, write_gap=0
+    )
+
+
+def _other_input(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Let the input arrive in another way than the description and the options ask for."""
+    streams = given is not None and any(at.streaming for at in given.layers.values())
+    if not (trial.options.fifo or streams or (given is not None and given.chw)):
+        return
+    free = replace(trial, options=replace(trial.options, fifo=False, fast_fifo=False, quad=False))
+    found = free.map(network)
+    if found is not None:
+        yield _remedy(trial, "input", f"let the input arrive in another way: {found.path.text}", found)
+
+
+def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Train the largest layers, as few as possible, with fewer weight bits."""
+    if trial.shortage.resource != "kernel memory":
+        return
+    owners = [layer for layer in network.layers if layer.has_weights and layer.shares is None]
+    for bits in _NARROWER:
+        wider = sorted((layer for layer in owners if abs(layer.bits) > bits), key=_weight_bits, reverse=True)
+
+        def narrowed(count: int, bits: int = bits, wider: list[Layer] = wider) -> Network:
+            return with_bits(network, {layer.name: bits for layer in wider[:count]})
+
+        count, found = _fewest(trial, narrowed, len(wider))
+        if found is not None:
+            names = tuple(layer.name for layer in wider[:count])
+            text = f"train {_listed(names)} with {bits}-bit weights"
+            yield _remedy(trial, "weight bits", text, found, retraining=True, layers=names)
+            return
+
+
+def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, Found | None]:
+    """Return the smallest number with which a variant has a placement, and that placement."""
+    low, high = 1, most
+    best: Found | None = None
+    found = trial.map(variant(most)) if most else None
+    if found is None:
+        return most, None
+    best = found
+    while low < high:
+        middle = (low + high) // 2
+        found = trial.map(variant(middle))
+        if found is None:
+            low = middle + 1
+        else:
+            high, best = middle, found
+    return high, best
+
+
+def _weight_bits(layer: Layer) -> int:
+    outputs, inputs, rows, columns = layer.weight_shape
+    return outputs * inputs * rows * columns * abs(layer.bits)
+
+
+def _folded(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Fold rows and columns of the input into channels."""
+    if trial.shortage.resource not in ("data memory", "structure"):
+        return
+    for factor in _FOLDS:
+        try:
+            variant = with_folded_input(network, factor)
+        except Ai8xError:
+            continue
+        found = None if variant is None else trial.map(variant)
+        if variant is not None and found is not None:
+            shape = "×".join(map(str, variant.input_shape))
+            text = f"fold the input by {factor} to {shape}, which also changes the size of the output"
+            if _sizes(variant) == _sizes(network):
+                text = f"fold the input by {factor} to {shape}"
+            yield _remedy(trial, "folding", text, found, retraining=True)
+            return
+
+
+def _sizes(network: Network) -> list[tuple[int, tuple[int, int]]]:
+    return [(layer.channels_out, layer.out_size) for layer in network.outputs()]
+
+
+def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Give all layers between input and output fewer channels, as many as possible."""
+    for share in _SHARES:
+        try:
+            variant = with_fewer_channels(network, share)
+        except Ai8xError:
+            continue
+        found = None if variant is None else trial.map(variant)
+        if found is not None:
+            text = f"give the layers before the output {share:.0%} of their channels"
+            yield _remedy(trial, "channels", text, found, retraining=True)
+            return
+
+
+def _other_device(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
+    """Take the other device."""
+    other = next(device for device in DEVICES if device is not trial.device)
+    yield _remedy(trial, "device", f"use the {other.name}", trial.map(network, other))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+_Kind = Callable[[_Trial, Network, "Placement | None"], Iterator["Remedy | None"]]
+_KINDS: tuple[_Kind, ...] = (_released, _other_input, _fewer_bits, _folded, _fewer_channels, _other_device)

@@ -1,0 +1,100 @@
+"""Which resource is too small, by how much, and at which layer."""
+
+from __future__ import annotations
+
+from ai8x_tool.device import Device
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapper.blocks import Memory
+from ai8x_tool.mapper.candidate import Candidate
+from ai8x_tool.mapper.found import Shortage
+from ai8x_tool.mapper.offsets import Overlaps, greatest_demand
+from ai8x_tool.mapper.starts import class_loads
+from ai8x_tool.mapping.rules.memory_rules import (
+    constraint_bias_memory,
+    constraint_kernel_conflict,
+    constraint_kernel_memory,
+)
+from ai8x_tool.network.layer import BUFFER, INPUT, Source
+from ai8x_tool.network.network import Network
+from ai8x_tool.rule import BrokenRuleError, Violation
+
+_KERNEL_RULES = {constraint_kernel_memory.__name__, constraint_kernel_conflict.__name__}
+_MOST_NAMES = 4
+
+
+def data_shortage(network: Network, memory: Memory, device: Device, overlaps: Overlaps) -> Shortage:
+    """Return the moment at which data memory is fullest."""
+    demand = greatest_demand(memory.groups, overlaps)
+    needed, available = 4 * demand.words, device.instance_size
+    values = [source for source, (group, _) in memory.values.items() if group in demand.groups]
+    what = _listed(network, values)
+    where = "" if demand.step is None or demand.step < 0 else network.layers[demand.step].where
+    if needed > available:
+        text = (
+            f"data memory: {what} need{'s' * (len(values) == 1)} {needed:,} bytes of an instance at the same time, "
+            f"it holds {available:,}: {needed - available:,} bytes too many"
+        )
+        return Shortage("data memory", text, needed, available, where)
+    text = (
+        f"data memory: no place for all values was found, although no more than {needed:,} of {available:,} bytes of "
+        f"an instance are needed at a time"
+    )
+    return Shortage("data memory", text, available, available, where)
+
+
+def _listed(network: Network, values: list[Source]) -> str:
+    names = [_label(network, source) for source in values]
+    more = len(names) - _MOST_NAMES
+    shown = names if more <= 0 else [*names[:_MOST_NAMES], f"{more} more"]
+    return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else "".join(shown)
+
+
+def _label(network: Network, source: Source) -> str:
+    if source is INPUT:
+        return "the input"
+    if source is BUFFER:
+        return "the rolling buffer"
+    return f"the output of {network[str(source)].label}"
+
+
+def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> Shortage:
+    """Return what a rule objects to: kernels or biases that do not fit, or another rule."""
+    if violation.rule in _KERNEL_RULES:
+        needed, available = kernel_bytes(tried), sum(map(device.kernel_columns, range(PROCESSORS))) * COLUMN_BYTES
+        text = violation.message
+        if needed > available:
+            text = (
+                f"kernel memory: all layers need {needed:,} bytes, {available:,} exist: {needed - available:,} too many"
+            )
+        return Shortage("kernel memory", text, max(needed, available), available, violation.where)
+    if violation.rule == constraint_bias_memory.__name__:
+        needed = sum(layer.channels_out for layer in tried.network.layers if layer.has_bias)
+        available = QUADRANTS * device.bias_size
+        return Shortage("bias memory", violation.message, max(needed, available), available, violation.where)
+    return Shortage("structure", violation.message, where=violation.where)
+
+
+def kernel_bytes(tried: Candidate) -> int:
+    """Return the bytes of kernel memory, in whole columns, that all layers need."""
+    loads = class_loads(tried.network, tried.classes)
+    return sum(len(load.positions) * load.columns * COLUMN_BYTES for each in loads for load in each)
+
+
+def layer_shortage(tried: Candidate, device: Device) -> Shortage | None:
+    """Return the shortage of layers, if there are too many."""
+    network = tried.network
+    count = len(network.layers)
+    if count <= device.layers:
+        return None
+    copies = len(tried.interleaved.copies)
+    of_them = f", {copies} of them copies" if copies else ""
+    text = f"layers: the network has {count}{of_them}, the {device.name} runs {device.layers}"
+    return Shortage("layers", text, count, device.layers, network.layers[device.layers].where)
+
+
+def structure_shortage(error: Ai8xError) -> Shortage:
+    """Return what makes a placement impossible whatever the amounts are."""
+    if isinstance(error, BrokenRuleError):
+        return Shortage("structure", error.violation.message, where=error.violation.where)
+    return Shortage("structure", str(error))

@@ -1,0 +1,122 @@
+"""Options of ``ai8x analyze``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from ai8x_tool.device import DEVICES, Device, find_device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.option import Settings, option, require
+from ai8x_tool.settings.synthesis import CHECKPOINTS
+
+SUBJECT, RUN = "Network", "Devices and clocks"
+BOTH = "both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubjectSettings(Settings):
+    """What is not known of the network before it is trained."""
+
+    panel: ClassVar[str] = SUBJECT
+
+    dataset: str | None = option(
+        None,
+        "Dataset that gives the shape of the input and the number of classes.",
+        metavar="DATASET",
+        default="that of the recipe or the network description",
+    )
+    input: str | None = option(
+        None,
+        "Shape of one sample, channels first: 3x64x64, or 128x128 for 1D data.",
+        metavar="CxHxW",
+        default="that of the dataset",
+    )
+    model: str | None = option(
+        None, "Name of the model, where a file contains several.", "--model", metavar="MODEL", default="the only one"
+    )
+    use_bias: bool = option(False, "Give the layers biases, where the model leaves that open.")
+    qat_policy: str | None = option(
+        None,
+        "Policy of quantization-aware training, which decides the weight bits of a model's layers: a file, or a name "
+        "in configs/qat.",
+        metavar="FILE|NAME",
+        default="that of the recipe, else 8 bits",
+        named_in="configs/qat",
+    )
+    checkpoint: Path | None = option(
+        None,
+        "Quantized checkpoint from which sizes and weight bits are taken, for network descriptions that do not give "
+        "them: a file, or a name in models/checkpoints.",
+        "--checkpoint",
+        aliases=("--checkpoint-file",),
+        metavar="FILE|NAME",
+        default="that of the recipe",
+        named_in=CHECKPOINTS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockSettings(Settings):
+    """On what the network is to run, and how fast."""
+
+    panel: ClassVar[str] = RUN
+
+    device: str = option(
+        BOTH,
+        "Device: MAX78000, MAX78002 or both; short forms such as 78000 and 85 are understood.",
+        "--device",
+        metavar="DEVICE",
+        default="that of the recipe, else both",
+    )
+    pipeline: bool | None = option(
+        None, "Use the pipeline, which allows the highest clock, or not.", "--pipeline", default="use it"
+    )
+    pll: bool | None = option(
+        None,
+        "Clock the accelerator from the PLL, or from the bus clock.",
+        "--pll",
+        off=("--no-pll", "--apb"),
+        default="the PLL",
+    )
+    clock_divider: int | None = option(
+        None, "Divider of the accelerator's clock: 1, 2, 4, 8 or 16.", metavar="N", default="chosen for the device"
+    )
+    fifo: bool = option(False, "Load the input through a FIFO; descriptions with streaming layers always do.")
+    fast_fifo: bool = option(False, "Load the input through the fast FIFO of the RISC-V core.")
+    overlap_data: bool = option(False, "Let placed layers overwrite data before everything that reads it has done so.")
+    map_seconds: float = option(
+        20.0, "Seconds after which the search for places of the layers takes the best ones found.", metavar="SECONDS"
+    )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        require(self.map_seconds > 0, "map_seconds", self.map_seconds, "above 0")
+        require(self.clock_divider in (None, 1, 2, 4, 8, 16), "clock_divider", self.clock_divider, "1, 2, 4, 8 or 16")
+        _ = self.devices
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        """The devices that were asked for."""
+        return DEVICES if self.device.lower() == BOTH else (find_device(self.device),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalyzeSettings(ClockSettings, SubjectSettings):
+    """All options of ``ai8x analyze``."""
+
+    panels: ClassVar[tuple[str, ...]] = (SUBJECT, RUN)
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The shape that was given, channels first; None if none was. Raises Ai8xError for what is no shape."""
+        if self.input is None:
+            return None
+        try:
+            shape = tuple(int(part) for part in self.input.lower().replace("×", "x").split("x"))
+        except ValueError:
+            shape = ()
+        if len(shape) not in (1, 2, 3) or min(shape) < 1:
+            raise Ai8xError(f"input {self.input!r} must be a shape such as 3x64x64 or 128x128")
+        return shape

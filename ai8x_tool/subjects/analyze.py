@@ -1,0 +1,73 @@
+"""From what ``ai8x analyze`` is asked about to an analysis."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from ai8x_tool import resources
+from ai8x_tool.analysis.judge import NONE, Clocks, analyze_network
+from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, Shape
+from ai8x_tool.console import Console
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.network.network import Network
+from ai8x_tool.settings.analysis import AnalyzeSettings
+from ai8x_tool.settings.files import read_recipe
+from ai8x_tool.subjects.description import DescribedNetwork
+from ai8x_tool.subjects.find import DESCRIPTION, RECIPE, Subject, find_subject
+
+
+class Source(Protocol):
+    """Where a network is from: its name, the shape of its input, and the network as a device would execute it."""
+
+    @property
+    def name(self) -> str:
+        """The name of the network."""
+
+    @property
+    def input_shape(self) -> Shape:
+        """(channels, rows, columns) of a sample."""
+
+    def on(self, device: Device) -> tuple[Network, Placement | None, MappingOptions]:
+        """Return the network for `device`, its placement, if it has one, and how the input arrives."""
+
+
+def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> Analysis:
+    """Return the analysis of what `given` names on the devices of the settings.
+
+    Raises Ai8xError for what is wrong with the files, and where sizes are not known. A network that does not fit is a
+    result.
+    """
+    subject = find_subject(given)
+    source = _source(subject, settings, console)
+    devices = tuple(_judge(source, device, settings) for device in settings.devices)
+    if not any(device.fits for device in devices):
+        devices = tuple(_judge(source, device, settings, helping=True) for device in settings.devices)
+    if all(device.network is None for device in devices) and len({device.problem for device in devices}) == 1:
+        raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
+    return Analysis(subject.name or source.name, subject.kind, subject.file, source.input_shape, devices)
+
+
+def _judge(source: Source, device: Device, settings: AnalyzeSettings, *, helping: bool = False) -> DeviceAnalysis:
+    clocks = Clocks(settings.pipeline, settings.pll, settings.clock_divider)
+    try:
+        network, placement, options = source.on(device)
+    except Ai8xError as error:
+        return DeviceAnalysis(device.name, *clocks.of(device), NONE, problem=str(error))
+    seconds = settings.map_seconds
+    return analyze_network(network, placement, device, options, clocks=clocks, seconds=seconds, helping=helping)
+
+
+def _source(subject: Subject, settings: AnalyzeSettings, console: Console) -> Source:
+    recipe = read_recipe(str(subject.file)) if subject.kind == RECIPE else None
+    described = None if recipe is None else recipe.common.get("network")
+    if subject.kind == DESCRIPTION:
+        return DescribedNetwork(subject.file, None, settings, console)
+    if described is not None:
+        return DescribedNetwork(resources.find_config("networks", str(described)), recipe, settings, console)
+    from ai8x_tool.subjects.model import AnalyzedModel  # noqa: PLC0415  (imports torch)
+
+    return AnalyzedModel(subject, recipe, settings, console)

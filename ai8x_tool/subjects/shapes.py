@@ -1,0 +1,42 @@
+"""The shape of a network's input before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ai8x_tool.analysis.result import Shape
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.find import dataset_input
+from ai8x_tool.readers.numpy_file import read_array
+from ai8x_tool.resources import locate
+from ai8x_tool.settings.analysis import AnalyzeSettings
+from ai8x_tool.settings.synthesis import CHECKPOINTS
+
+
+def three_sizes(shape: Sequence[int]) -> Shape:
+    """Return (channels, rows, columns) of a shape without the last one or two."""
+    channels, rows, columns = (*shape, 1, 1)[:3]
+    return channels, rows, columns
+
+
+def sample_shape(
+    settings: AnalyzeSettings, dataset: str | None, described: Shape | None, where: str, console: Console
+) -> Shape:
+    """Return the shape of a sample: as given, as `described`, that of the dataset, or that of a sample that ships.
+
+    Raises Ai8xError if there is none of them.
+    """
+    given = settings.shape or (dataset_input(settings.dataset, console) if settings.dataset else described)
+    if given is not None:
+        return three_sizes(given)
+    if dataset is not None:
+        try:
+            return three_sizes(dataset_input(dataset, console))
+        except Ai8xError:
+            sample = locate(CHECKPOINTS, f"sample_{dataset.lower()}.npy")
+            if sample is not None:
+                return three_sizes(read_array(sample).shape)
+    known = "" if dataset is None else f": there is no dataset {dataset!r}"
+    message = f"the shape of the input is not known{known}"
+    raise Ai8xError(message, where=where, fix="add --input 3x64x64 or --dataset NAME")

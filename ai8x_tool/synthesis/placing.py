@@ -1,0 +1,44 @@
+"""Finding the places that a network lacks, and saying what was found."""
+
+from __future__ import annotations
+
+from ai8x_tool.console import Console
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
+from ai8x_tool.mapper import Found, UnmappableError, map_automatically, remedies
+from ai8x_tool.mapping import MappingOptions
+
+
+def place_automatically(
+    described: PlacedDescription, device: Device, options: MappingOptions, console: Console, seconds: float = 20.0
+) -> tuple[PlacedDescription, MappingOptions]:
+    """Return the network with a placement that keeps what is given, and the options that belong to it.
+
+    Raises UnmappableError naming the resource that is too small, and the cheapest change that was found to help.
+    """
+    network, given = described
+    if given.snoop is not None or given.simulated is not None:
+        raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
+    try:
+        found = map_automatically(network, device, options, given=given, seconds=seconds)
+    except UnmappableError as error:
+        console.info("no placement was found; looking for what would help")
+        helping = remedies(network, device, options, given=given, shortage=error.shortage, seconds=seconds)
+        for remedy in helping[1:]:
+            console.info(f"would help, too: {remedy}")
+        if not helping:
+            raise
+        message = f"no placement was found on the {device.name}: {error.shortage}"
+        raise UnmappableError(message, error.shortage, where=network.name, fix=str(helping[0])) from None
+    _report(found, device, console)
+    return PlacedDescription(found.network, found.placement), found.options
+
+
+def _report(found: Found, device: Device, console: Console) -> None:
+    copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
+    least = " (the least possible)" if found.peak == found.peak_bound else ""
+    size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"
+    console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
+    for where in found.trailing:
+        console.info(f"{where}: the output overwrites the layer's input behind what has been read (--overlap-data)")

@@ -1,0 +1,182 @@
+"""``ai8x analyze``: everything that ships, what is printed, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import ai8x_tool
+from ai8x_tool import resources
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.report.analysis_text import analysis_lines
+from ai8x_tool.settings.files import list_recipes
+
+FITS = {
+    "ai87_kws20_v3": ["MAX78000", "MAX78002"],
+    "kws20_v3": ["MAX78000"],  # 1D layers with padding and more than 64 channels
+    "mnist": ["MAX78000", "MAX78002"],
+}
+DOCUMENT = {"schema", "name", "kind", "file", "input_shape", "fits", "devices"}
+DEVICE = {
+    *("device", "fits", "problem", "remedies", "placement", "input_path", "copies", "clock_mhz", "pipeline", "cycles"),
+    *("estimate", "tightest", "resources", "layers"),
+}
+LAYER = {
+    *("index", "name", "operator", "source", "inputs", "input_shape", "output_shape", "passes", "processors", "cycles"),
+    *("cycle_parts", "limit", "utilisation", "macs", "weight_bits", "weight_bytes", "input_bytes", "output_bytes"),
+    "microjoules",
+}
+PHASES = ("load_weights", "load_input", "inference")
+
+
+def test_every_description_that_ships():
+    assert set(resources.list_configs("networks")) == set(FITS)
+    for name, path in resources.list_configs("networks").items():
+        result = ai8x_tool.analyze(path, device="both")
+        assert [device.device for device in result.devices if device.fits] == FITS[name]
+        for device in result.devices:
+            assert device.placement == ("as described" if device.fits else "none")
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(recipe.name, marks=pytest.mark.slow if recipe.name == "camvid_unet" else ())
+        for recipe in list_recipes()
+    ],
+)
+def test_every_recipe_that_ships(recipe):
+    result = ai8x_tool.analyze(recipe, device="both", map_seconds=1)
+    assert result.fits and result.kind == "recipe"
+    own = next(entry for entry in list_recipes() if entry.name == recipe).common["device"]
+    for device in result.devices:
+        assert device.fits or device.device != own, device.problem
+        assert len(device.layers) >= 4
+        check_text(result)
+
+
+def check_text(result):
+    for width in (80, 120):
+        lines = list(analysis_lines(result, width))
+        tables = [line for line in lines if not line.startswith(tuple(d.device + ":" for d in result.devices))]
+        assert max(map(len, tables)) <= width, max(tables, key=len)
+        text = "\n".join(lines)
+        for device in result.devices:
+            for layer in device.layers if device.fits else ():
+                assert f"{layer.cycles:,}" in text and f"{layer.index} {layer.name}" in text
+
+
+def test_document(ai8x):
+    result = ai8x("analyze", "mnist", "--device", "both", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert set(document) == DOCUMENT and document["schema"] == "ai8x-analyze/1"
+    assert document["input_shape"] == [1, 28, 28] and document["kind"] == "recipe"
+    for device in document["devices"]:
+        assert set(device) == DEVICE
+        assert all(set(layer) == LAYER for layer in device["layers"])
+        assert all(sum(layer["cycle_parts"].values()) == layer["cycles"] for layer in device["layers"])
+        assert all(device["estimate"][phase]["microseconds"] > 0 for phase in PHASES)
+    assert [device["cycles"] for device in document["devices"]] == [70157, 82653]
+    assert document["devices"][0]["estimate"]["inference"]["microseconds"] == pytest.approx(1410, rel=0.01)
+
+
+def test_text_at_80_columns(ai8x, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    result = ai8x("analyze", "kws20_v3")
+    assert result.exit_code == 0, result.stderr
+    assert "71,782" in result.stdout and "8 fc" in result.stdout
+    assert "MAX78002" not in result.stdout  # the recipe names its device
+
+
+def test_a_network_that_does_not_fit(ai8x):
+    result = ai8x("analyze", "kws20_v3", "--device", "78002", "--map-seconds", 1, "--json")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("error: MAX78002:") and "voice_conv3" in line
+    (device,) = json.loads(result.stdout)["devices"]
+    assert device["fits"] is False and device["problem"] in line and device["estimate"] is None
+    assert ai8x("analyze", "kws20_v3", "--device", "both").exit_code == 0
+
+
+def test_descriptions_without_places(tmp_path):
+    text = (resources.shipped("configs/networks") / "mnist.yaml").read_text()
+    stripped = [line for line in text.splitlines() if "processors" not in line and "offset" not in line]
+    (tmp_path / "free.yaml").write_text("\n".join(stripped))
+    given, found = ai8x_tool.analyze("mnist"), ai8x_tool.analyze(tmp_path / "free.yaml", device="MAX78000")
+    assert found.devices[0].placement == "found automatically"
+    assert found.devices[0].cycles <= given.devices[0].cycles
+
+
+def test_sizes_from_the_model_or_a_checkpoint(tmp_path):
+    text = (resources.shipped("configs/networks") / "kws20_v3.yaml").read_text()
+    file = tmp_path / "net.yaml"
+    file.write_text("\n".join(line for line in text.splitlines() if "out_channels" not in line))
+    for more in ({}, {"checkpoint": "ai85kws20netv3-q.pth.tar"}, {"input": "128x128"}):
+        assert ai8x_tool.analyze(file, device="MAX78000", **more).devices[0].cycles == 71782
+    file.write_text(file.read_text().replace("arch: ai85kws20netv3", "arch: unheard_of"))
+    with pytest.raises(Ai8xError, match=r"voice_conv1.*the number of outputs is not known.*out_channels"):
+        ai8x_tool.analyze(file, device="MAX78000")
+
+
+def test_models():
+    result = ai8x_tool.analyze("AI85NET5", dataset="MNIST", device="MAX78000")
+    assert (result.kind, result.name, result.devices[0].cycles) == ("model", "ai85net5", 70157)
+    file = resources.shipped("models") / "ai85net5.py"
+    small = ai8x_tool.analyze(file, input="1x28x28", device="78000", qat_policy="mnist").devices[0]
+    assert {layer.weight_bits for layer in small.layers} != {8}
+    with pytest.raises(Ai8xError, match=r"ai85unetsmall.*--model"):
+        ai8x_tool.analyze(resources.shipped("models") / "ai85unet.py", input="3x80x80")
+    unet = ai8x_tool.analyze(
+        resources.shipped("models") / "ai85unet.py", input="3x80x80", model="ai85unetsmall", use_bias=True
+    )
+    assert unet.name == "ai85unetsmall" and unet.fits
+
+
+def test_streaming(tmp_path):
+    layer = "\n  - {{name: {}, op: Conv2d, out_channels: {}, processors: {:#x}, out_offset: {:#x}{}}}"
+    layers = layer.format("a", 8, 0x7, 0x2000, ", streaming: true") + layer.format("b", 4, 0xFF, 0x4000, "")
+    (tmp_path / "net.yaml").write_text(f"arch: net\ndataset: Toy\nlayers:{layers}\n")
+    (device,) = ai8x_tool.analyze(tmp_path / "net.yaml", input="3x32x32", device="MAX78002").devices
+    assert device.fits, device.problem
+    assert device.path == "HWC input through a FIFO, 1 streaming layer" and device.estimate.input_rate > 0
+    assert any(
+        "words/s" in line
+        for line in analysis_lines(ai8x_tool.analyze(tmp_path / "net.yaml", input="3x32x32", device="MAX78002"), 80)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["kws20_v4"], "did you mean 'kws20_v3'"),
+        (["ai85net5"], "the shape of the input is not known"),
+        (["ai85net5", "--input", "3y4"], "must be a shape such as 3x64x64"),
+        (["ai85net5", "--input", "1x28x28", "--device", "MAX32"], "unknown device 'MAX32'"),
+        (["ai85net5", "--dataset", "MNIS"], "did you mean 'MNIST'"),
+        (["mnist", "--clock-divider", "3"], "clock_divider 3 must be"),
+    ],
+)
+def test_errors(ai8x, words, said):
+    result = ai8x("analyze", *words)
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert said in line
+
+
+def test_descriptions_need_no_torch(root):
+    script = "import sys, ai8x_tool; ai8x_tool.analyze(sys.argv[1]); print('torch' in sys.modules)"
+    for name in ("mnist", "kws20_v3"):
+        path = root / "configs" / "networks" / f"{name}.yaml"
+        command = [sys.executable, "-c", script, str(path)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True, cwd=root).stdout == "False\n"
+
+
+def test_the_example_of_the_documentation(root):
+    text = (root / "docs" / "analyze.md").read_text(encoding="utf-8")
+    example = text.split("```text\n")[1].split("```")[0].splitlines()
+    assert example[0] == "$ ai8x analyze mnist --device both"
+    assert example[1:] == list(analysis_lines(ai8x_tool.analyze("mnist", device="both"), 80))
