@@ -10,6 +10,13 @@ from typing import ClassVar, Literal
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import AT_LEAST_1, Settings, option, required
 
+KEYS = {
+    "images": ("size", "channels", "any_colour", "flip"),
+    "sound": ("rate", "window", "fold", "background"),
+    "series": ("channels", "window", "hop", "columns", "target"),
+}
+"""Options that only some kinds of data have."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataSettings(Settings):

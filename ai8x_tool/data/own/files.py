@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError
@@ -24,6 +24,9 @@ _SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _NOISE_NAMES = ("background", "_background_noise_", "background_noise", "noise_background")
+_NORMAL_NAMES = ("normal", "ok", "good", "healthy")
+ANOMALY = "anomaly"
+"""Name of what is not normal."""
 _MOST_NAMES = 3
 
 
@@ -89,6 +92,20 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
     others += [f.name for f in unknown]
     kept = [f for f in kept if f not in unknown] if unknown else kept
     return FolderContent(root, kind, tuple(kept), classes, background, tuple(others))
+
+
+def normal_first(content: FolderContent, classes: Sequence[str]) -> FolderContent:
+    """Return the content with the normal class first, and everything else in the test: it is not learned.
+
+    Normal is the first of the `classes` that the user gives, the one that is called so, or the one with most files for
+    training.
+    """
+    trained = Counter(file.label for file in content.files if file.split in (None, "train"))
+    named = [*classes[:1], *(label for label in trained if str(label).lower() in _NORMAL_NAMES)]
+    normal = named[0] if named else trained.most_common(1)[0][0]
+    files = [f if f.label == normal else replace(f, split="test") for f in content.files]
+    others = (name for name in content.classes if name != normal)
+    return replace(content, files=tuple(files), classes=(str(normal), *others))
 
 
 def _names(root: Path) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ai8x_tool.errors import Ai8xError
 _WHITE = 255
 _GROUP = 4
 """Images of a batch that are varied in the same way: torchvision's functions take many images at once."""
+_GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
 _SIXTEEN_BIT, _PNG_DEPTH = 16, 24
 
@@ -41,10 +43,12 @@ def read_image(data: bytes, channels: int, size: tuple[int, int]) -> Tensor:
 
 def _decoded(data: bytes) -> Tensor:
     """Return (1 to 4 channels, rows, columns) uint8 or uint16; turned as the camera was held."""
-    from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415
-
     if not data:
         raise ValueError("the file is empty")
+    try:
+        from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415
+    except ImportError:  # announced for a later version
+        return _decoded_by_pillow(data)
     if data[:2] == b"BM":
         return _decoded_by_pillow(data)
     mode = ImageReadMode.RGB
@@ -66,9 +70,22 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            return torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
+            if image.mode.startswith("I"):
+                return torch.from_numpy(np.array(image).astype(np.int32) >> 8).to(torch.uint8)[None]
+            return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
     except (OSError, ValueError, SyntaxError) as error:
         raise ValueError(f"it cannot be read as an image ({error})") from None
+
+
+def read_header(path: Path) -> tuple[int, int, bool] | None:
+    """Return rows, columns and whether the image may have colours; None for what is no image."""
+    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
+
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width, image.mode not in _GRAY_MODES
+    except (OSError, ValueError, SyntaxError):
+        return None
 
 
 def _eight_bits(image: Tensor) -> Tensor:

@@ -47,6 +47,8 @@ def _place(unit: Unit, own: OwnDataSettings, given: set[str]) -> str:
     """Return the split of a unit: that of its folder, or what its content or group decides."""
     if unit.split in ("validation", "test"):
         return unit.split
+    if unit.split is None and given == {"test"}:
+        given = set()  # only what is not learned
     position = _fraction(_group(unit.name, own.group) or unit.content)
     validation, test = own.split
     test = 0.0 if "test" in given else test

@@ -121,7 +121,8 @@ class Classification(Task):
 
     def report(self, score: Score) -> list[str]:
         """Return the confusion matrix, if it is requested."""
-        return confusion_lines(score.confusion) if self.context.settings.confusion else []
+        shown = self.context.settings.confusion
+        return confusion_lines(score.confusion, self.context.entry.labels) if shown else []
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
         """Draw the confusion matrix."""
