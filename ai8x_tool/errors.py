@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ai8x_tool.text import one_line
 
 _LONGEST = 1000
@@ -15,8 +18,20 @@ class Ai8xError(Exception):
     """
 
     def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
+        self.message, self.where, self.fix = message, where, fix
         parts = f"{where}: {_shortened(message)}" if where else _shortened(message)
         super().__init__(one_line(f"{parts} ({fix})" if fix else parts))
+
+
+@contextmanager
+def located(where: str) -> Iterator[None]:
+    """Let errors of the block that name no place name this one."""
+    try:
+        yield
+    except Ai8xError as error:
+        if type(error) is not Ai8xError or error.where is not None:
+            raise
+        raise Ai8xError(error.message, where=where, fix=error.fix) from None
 
 
 def _shortened(message: str) -> str:

@@ -8,4 +8,13 @@ source scripts/setup.sh plots,speech,vision,detection,images,tensorboard,onnx,vi
 unset PYTHONDONTWRITEBYTECODE
 # A process for each processor, of one thread each; a module's tests stay together until a process runs out of work.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
-exec python -m pytest -n logical --dist worksteal "$@"
+# Tests write tens of thousands of small files: into memory, where there is enough and programs may run. With TMPDIR set,
+# they are written there and kept.
+if [ -z "${TMPDIR:-}" ] && [ -w /dev/shm ] && [ "$(df -Pk /dev/shm | awk 'NR == 2 { print $4 }')" -gt 2000000 ]; then
+  folder="$(mktemp -d /dev/shm/ai8x-tests.XXXXXX)"
+  trap 'rm -rf "$folder"' EXIT
+  if cp "$(type -P true)" "$folder/true" && "$folder/true" 2> /dev/null; then
+    export TMPDIR="$folder"
+  fi
+fi
+python -m pytest -n logical --dist worksteal "$@"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,23 @@ def pytest_addoption(parser):
     parser.addoption("--all-golden", action="store_true", help="compare every golden program, not only a selection")
 
 
+@pytest.hookimpl(trylast=True)  # when others have left out what is not to run
+def pytest_collection_modifyitems(config, items):
+    """Let each of several processes start with its part of the slow tests: what is left at the end can be shared.
+
+    Each process is given a contiguous part of the tests; tests of one module stay together where possible.
+    """
+    count = getattr(config, "workerinput", {}).get("workercount", 1)
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = iter([item for item in items if not item.get_closest_marker("slow")])
+    ordered = []
+    for number in range(count if count > 1 else 0):
+        first = slow[number * len(slow) // count : (number + 1) * len(slow) // count]
+        share = (len(items) - len(ordered)) // (count - number)
+        ordered += [*first, *islice(others, max(0, share - len(first)))]
+    items[:] = [*ordered, *others] if ordered else items
+
+
 @pytest.fixture(scope="session")
 def root():
     """The repository's root."""
@@ -42,3 +61,16 @@ def golden():
     if not folder.is_dir():
         pytest.skip(f"no shared reference data at {folder} (set AI8X_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def onnx_operators():
+    """Let PyTorch's exporter collect its hundreds of operators once instead of for each file, where it does so."""
+    with pytest.MonkeyPatch.context() as patch:
+        try:
+            from torch.onnx._internal.exporter._registration import ONNXRegistry
+        except ImportError:
+            pass
+        else:
+            patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from ai8x_tool.analysis.figures import least_figures, placed_figures
 from ai8x_tool.analysis.resources import needed_resources, used_resources
 from ai8x_tool.analysis.result import DeviceAnalysis
+from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper import Remedy, Shortage, UnmappableError, map_automatically, remedies
@@ -74,17 +75,21 @@ def analyze_network(
     )
 
 
-def require_fit(network: Network, device: Device, *, seconds: float = 20.0) -> None:
-    """Raise Ai8xError, with the cheapest remedy, if no places are found for `network` on `device`.
+def require_fit(network: Network, device: Device, console: Console, *, fix: str, seconds: float = 20.0) -> None:
+    """Raise Ai8xError, with the cheapest remedy and `fix`, if `network` cannot fit `device`.
 
-    The search for places, and that for remedies, end after `seconds` each.
+    The search for places, and that for remedies, end after `seconds` each. Where no places were found although no
+    memory is known to be too small, that is a warning.
     """
     try:
         require_device(network, device)
         map_automatically(network, device, seconds=seconds)
     except Ai8xError as error:
+        if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
+            console.warn(f"{error}: this may change")
+            return
         found = find_remedies(network, None, device, MappingOptions(), error, seconds)
-        raise Ai8xError(str(error), fix=str(found[0]) if found else None) from None
+        raise Ai8xError(str(error), fix="; or ".join([*map(str, found[:1]), fix])) from None
 
 
 def _mapped(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, FileSettings
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.analysis import AnalyzeSettings
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 
-def _analyze(given: Given, console: Console) -> None:
+def _analyze(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
     subject, settings = given.get("subject"), given.get("settings")

@@ -87,10 +87,14 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         raise _failure(f"{where}{error.strerror or error}", console) from None
-    except Exception as error:
+    except (typer.Exit, typer.Abort):
+        raise
+    except BaseException as error:
         from ai8x_tool.plugins.load import plugin_fault
 
         fault = _out_of_memory(error) or plugin_fault(error)
+        if fault is None and isinstance(error, SystemExit) and not error.code:  # others have said why they end
+            fault = Ai8xError("a library ended the program with sys.exit()")
         if fault is None:
             raise
         raise _failure(str(fault), console) from None
@@ -104,7 +108,7 @@ def _failure(text: str, console: Console) -> typer.Exit:
     return typer.Exit(EXIT_FAILED)
 
 
-def _out_of_memory(error: Exception) -> Ai8xError | None:
+def _out_of_memory(error: BaseException) -> Ai8xError | None:
     """Return the line for an exception of Python or torch that says there is no memory left; None for others."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if named or "can't allocate memory" in str(error):

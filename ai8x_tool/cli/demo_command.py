@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.project import DemoSettings
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _RECIPE = "kws20_v3_tts"
 
 
-def _demo(given: Given, console: Console) -> None:
+def _demo(given: GivenOptions, console: Console) -> None:
     from ai8x_tool.demo import demo_table, run_demo
     from ai8x_tool.report.proof import show_proof
     from ai8x_tool.settings.resolve import resolve

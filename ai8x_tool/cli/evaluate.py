@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ai8x_tool.cli.common import FileSettings, SummarySettings, show_summary
-from ai8x_tool.cli.options import RECIPE, Command, Given
+from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
 from ai8x_tool.settings.evaluation import EvaluateSettings
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 
-def _evaluate(given: Given, console: Console) -> None:
+def _evaluate(given: GivenOptions, console: Console) -> None:
     settings = given.resolved(EvaluateSettings, "evaluate")
     summary = given.settings(SummarySettings)
     if summary.summary:

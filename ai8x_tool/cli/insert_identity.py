@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.quantization import IdentitySettings
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 
-def _insert_identity(given: Given, console: Console) -> None:
+def _insert_identity(given: GivenOptions, console: Console) -> None:
     from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
 
     settings, target = given.settings(IdentitySettings), Path(given.get("target"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 KINDS = ("models", "datasets", "recipes", "networks", "devices", "operators")
 
 
-def _list(given: Given, console: Console) -> None:
+def _list(given: GivenOptions, console: Console) -> None:
     from rich.table import Table
 
     from ai8x_tool import api

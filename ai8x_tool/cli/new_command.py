@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.given import Given
+from ai8x_tool.cli.options import Argument, Command
 from ai8x_tool.settings.starter import NewSettings
 
 if TYPE_CHECKING:

@@ -47,7 +47,7 @@ RECIPE = Argument(
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenOptions:
     """What was given on the command line, by name; what was not given is absent."""
 
     values: Mapping[str, Any]
@@ -81,7 +81,7 @@ class Command:
     they stand.
     """
 
-    run: Callable[[Given, Console], None]
+    run: Callable[[GivenOptions, Console], None]
     settings: tuple[type[Settings], ...] = ()
     arguments: tuple[Argument, ...] = ()
     details: str = ""
@@ -134,14 +134,14 @@ class Command:
         for option in self.options():
             if given.pop(_unset(option.name), False):
                 given[option.name] = None
-        console = make_console(Given(given).settings(MessageSettings))
+        console = make_console(GivenOptions(given).settings(MessageSettings))
 
         def work() -> None:
             for argument in self.arguments:
                 if not str(given.get(argument.name, argument.name)).strip():
                     raise Ai8xError(f"{argument.metavar.strip('[]')} must be a text that is not empty")
             self._warn_without_effect(given, console)
-            self.run(Given(given), console)
+            self.run(GivenOptions(given), console)
 
         guarded(console, work)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ai8x_tool.cli.common import RecipeSettings
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.quantization import QuantizeSettings
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ai8x_tool.quantization import QuantizeResult
 
 
-def _quantize(given: Given, console: Console) -> None:
+def _quantize(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
     source, target = Path(given.get("source")), Path(given.get("target"))

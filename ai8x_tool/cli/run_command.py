@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED
-from ai8x_tool.cli.options import Argument, Command, Given
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.project import RunProjectSettings
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ai8x_tool.emulation import ProjectRun
 
 
-def _run(given: Given, console: Console) -> None:
+def _run(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
     result = api.run(given.get("folder"), console, **given.of(RunProjectSettings))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, FileSettings
-from ai8x_tool.cli.options import RECIPE, Command, Given
+from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Settings, option
 from ai8x_tool.settings.program import CHECKS
@@ -30,7 +30,7 @@ class ShownSettings(Settings):
     display_checkpoint: bool = option(False, "Show the parameters of every layer.")
 
 
-def _synthesize(given: Given, console: Console) -> None:
+def _synthesize(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
     settings = given.resolved(SynthesizeSettings, "synthesize")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FileSettings, SummarySettings, show_summary
-from ai8x_tool.cli.options import RECIPE, Command, Given
+from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
 from ai8x_tool.settings.training import TrainSettings
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.results import TrainResult
 
 
-def _train(given: Given, console: Console) -> None:
+def _train(given: GivenOptions, console: Console) -> None:
     settings = given.resolved(TrainSettings, "train")
     summary = given.settings(SummarySettings)
     if summary.summary:

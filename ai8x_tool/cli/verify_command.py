@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, FileSettings
-from ai8x_tool.cli.options import RECIPE, Command, Given
+from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
 from ai8x_tool.settings.verification import VerifySettings
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 
-def _verify(given: Given, console: Console) -> None:
+def _verify(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
     from ai8x_tool.report.proof import show_proof
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ai8x_tool.codegen.options import ProjectOptions
-from ai8x_tool.codegen.unload import Placement, placements
+from ai8x_tool.codegen.unload import UnloadedRegion, placements
 from ai8x_tool.device import registers as tables
 from ai8x_tool.lowering.input_data import input_blocks
 from ai8x_tool.lowering.options import Context
@@ -59,7 +59,7 @@ def _lines(value: Any) -> str:
     return json.dumps(value)
 
 
-def _output(placement: Placement) -> dict[str, Any]:
+def _output(placement: UnloadedRegion) -> dict[str, Any]:
     """Return shape and width of the elements of an output, and where its first byte is in the buffer."""
     region = placement.region
     return {"shape": [region.channels, *region.size], "bits": placement.width, "start": placement.start}

@@ -22,7 +22,7 @@ from ai8x_tool.codegen.tables import (
     statistics_lines,
     words_macro,
 )
-from ai8x_tool.codegen.unload import Placement, output_values, placements, unload_values, unloaded_words
+from ai8x_tool.codegen.unload import UnloadedRegion, output_values, placements, unload_values, unloaded_words
 from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
@@ -241,7 +241,7 @@ def _final_scales(program: Program) -> str:
     return ", ".join(f"layer {layer.index}: {layer.final_scale}" for layer in scaled)
 
 
-def _softmax(program: Program, options: ProjectOptions, placed: list[Placement]) -> dict[str, Any]:
+def _softmax(program: Program, options: ProjectOptions, placed: list[UnloadedRegion]) -> dict[str, Any]:
     """Return what softmax of the final layer's outputs needs."""
     final = program.mapping.final.layer
     own = next((p for p in placed if p.region == layer_region(program.mapping.final)), placed[0])

@@ -21,7 +21,7 @@ _MOST_SCALE = 31
 
 
 @dataclass(frozen=True)
-class Placement:
+class UnloadedRegion:
     """Where the data of a region go: first byte and width of an element in the output buffer, and the scale applied."""
 
     region: OutputRegion
@@ -42,7 +42,7 @@ class Placement:
         return self.width == region.width == 8 and region.pixels >= _PIXELS_PER_WORD and whole
 
 
-def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list[Placement]:
+def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list[UnloadedRegion]:
     """Return where everything goes. Without final scales, outputs follow each other without padding."""
     aligned = any(region.final_scale for region in regions)
     result, start = [], 0
@@ -52,12 +52,12 @@ def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list
         if width == 8 and scale:
             width = 16 if scale <= _MOST_SCALE_OF_16_BITS else 32
         start = _whole_words(start) * 4 if aligned else start
-        result.append(Placement(region, start, width, scale))
+        result.append(UnloadedRegion(region, start, width, scale))
         start += region.channels * region.pixels * width // 8
     return result
 
 
-def unloaded_words(placed: list[Placement]) -> int:
+def unloaded_words(placed: list[UnloadedRegion]) -> int:
     """Return the size of the output buffer."""
     return max((_whole_words(p.start + p.elements * p.width // 8) for p in placed), default=0)
 
@@ -66,7 +66,7 @@ def _whole_words(count: int) -> int:
     return (count + 3) // 4
 
 
-def unload_values(device: Device, placed: list[Placement], *, mlator: bool) -> dict[str, Any]:
+def unload_values(device: Device, placed: list[UnloadedRegion], *, mlator: bool) -> dict[str, Any]:
     """Return the template's values: blocks that the CPU copies, channels that the byte collector delivers."""
     scaled = any(p.scale for p in placed)
     as_bytes = scaled or any(p.width == 8 for p in placed)
@@ -90,7 +90,7 @@ def unload_values(device: Device, placed: list[Placement], *, mlator: bool) -> d
     }
 
 
-def output_values(placed: list[Placement]) -> list[dict[str, int]]:
+def output_values(placed: list[UnloadedRegion]) -> list[dict[str, int]]:
     """Return what a program must know of every output to use it; nothing for networks without final scales."""
     if not any(p.region.final_scale for p in placed):
         return []
@@ -104,7 +104,7 @@ def _step(region: OutputRegion) -> int:
     return passes(region.channels) * region.width // 8 * (region.gap + 1)
 
 
-def _block(device: Device, placement: Placement, slot: OutputSlot, *, as_bytes: bool) -> dict[str, int]:
+def _block(device: Device, placement: UnloadedRegion, slot: OutputSlot, *, as_bytes: bool) -> dict[str, int]:
     region, size = placement.region, placement.width // 8
     target = placement.start + slot.channels[0] * region.pixels * size
     return {

@@ -110,6 +110,10 @@ class Device:
     frame_size_limit: int
     operators: OperatorLimits = field(default_factory=OperatorLimits)
 
+    def __hash__(self) -> int:
+        """Hash the name alone, which equal devices share: what is kept by device is looked up all the time."""
+        return hash(self.name)
+
     def quadrant(self, address: int, quadrant: int) -> int:
         """Absolute byte address in `quadrant` of a block whose address in quadrant 0 is `address`."""
         return self.base + address + self.addresses.quadrant_stride * quadrant

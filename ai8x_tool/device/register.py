@@ -70,4 +70,9 @@ class Register:
 
     def decode(self, word: int) -> dict[str, int]:
         """Return the value of every field in `word`."""
-        return {field.name: (word & field.mask) >> field.lsb for field in self.fields}
+        return {name: word >> lsb & mask for name, lsb, mask in self._layout}
+
+    @cached_property
+    def _layout(self) -> tuple[tuple[str, int, int], ...]:
+        """Name, lowest bit and largest value of every field."""
+        return tuple((field.name, field.lsb, (1 << field.width) - 1) for field in self.fields)

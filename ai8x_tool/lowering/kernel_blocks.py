@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS
+from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.steps import KernelBlock, Words
 
@@ -21,7 +21,7 @@ def kernel_blocks(context: Context) -> list[KernelBlock]:
     if context.options.zero_memory:
         loaded = loaded & memory.data.any(axis=2)
     blocks = []
-    for processor in range(PROCESSORS):
+    for processor in np.flatnonzero(loaded.any(axis=1)).tolist():
         base = context.device.kernel_base(processor)
         edges = np.flatnonzero(np.diff(loaded[processor].astype(np.int8), prepend=0, append=0))
         for first, end in edges.reshape(-1, 2).tolist():

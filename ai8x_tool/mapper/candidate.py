@@ -40,10 +40,10 @@ class Candidate:
         fixed: dict[int, int] = {}
         if self.path.fifo:
             fixed[self.class_of(INPUT)] = 0
-        for source, processors, where in self.given.maps(self.network):
+        for source, processors, joined, where in self.given.maps(self.network):
             number = self.class_of(source)
             start = (processors & -processors).bit_length() - 1 - self.classes[number].first_of(source)
-            fits = start >= 0 and self.classes[number].map_of(self.network, source, start) == processors
+            fits = start >= 0 and (joined or self.classes[number].map_of(self.network, source, start) == processors)
             if not fits or fixed.setdefault(number, start) != start:
                 raise Ai8xError(
                     f"processors {processors:#018x} are given, but other values are tied to them",

@@ -1,31 +1,40 @@
-"""Starts of classes chosen for how kernels are stored: first fit, layer by layer, the same columns everywhere."""
+"""Starts of classes chosen for how kernels are stored: first fit, layer by layer, the same columns everywhere.
+
+Kernel memory is a strip of 64 processors; each layer is a rectangle in it, whose first processor can be chosen while
+its first column follows. The best of many partly filled strips are kept after each layer. Processors are looked at in
+groups of four, as classes start there; a group that a layer fills partly counts as full.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import ProcessorClass
-from ai8x_tool.mapper.starts import PROCESSORS, ClassDemand, capacity, choices, kernel_columns, owners
+from ai8x_tool.mapper.starts import PROCESSORS, STEP, ClassDemand, choices, kernel_columns, owners
 from ai8x_tool.network.network import Network
 
-_WIDTH = 48
-"""States that are kept after each layer."""
+_WIDTH = 64
+"""Strips that are kept after each layer."""
+_ALIGNMENT = 4
+"""Kernels start at a multiple of so many columns."""
+_Strip = tuple[int, ...]
+"""The columns in use of each group of processors, as bits."""
 
 
 class Kernels(NamedTuple):
-    """The kernels of one layer: the class of its input, its processors from the class's start, and their columns."""
+    """The kernels of one layer: the class of its input, its groups of processors from the class's start, columns."""
 
     number: int
-    positions: tuple[int, ...]
+    groups: tuple[int, ...]
     columns: int
 
 
 class _State(NamedTuple):
     starts: tuple[tuple[int, int], ...]
-    used: tuple[int, ...]
-    """The columns in use of each processor, as bits."""
+    strip: _Strip
 
 
 def stored_kernels(network: Network, classes: Sequence[ProcessorClass]) -> list[Kernels]:
@@ -33,54 +42,83 @@ def stored_kernels(network: Network, classes: Sequence[ProcessorClass]) -> list[
     found = []
     for layer in owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
-        found.append(Kernels(number, classes[number].positions(network, layer), kernel_columns(layer)))
-    return sorted(found, key=lambda kernels: len(kernels.positions) < PROCESSORS)
+        positions = classes[number].positions(network, layer)
+        groups = tuple(sorted({position // STEP for position in positions}))
+        found.append((len(positions) < PROCESSORS, Kernels(number, groups, kernel_columns(layer))))
+    return [kernels for _, kernels in sorted(found, key=lambda entry: entry[0])]
 
 
 def tight_assignments(
     kernels: Sequence[Kernels], demands: Sequence[ClassDemand], fixed: Mapping[int, int], device: Device
 ) -> Iterator[list[int]]:
-    """Yield starts with which all kernels fit, found by keeping the best states after each layer."""
-    sizes = [capacity(device, processor) for processor in range(PROCESSORS)]
-    states = [_State(tuple(sorted(fixed.items())), (0,) * PROCESSORS)]
+    """Yield starts with which all kernels fit, the first of each measure of how good a partly filled strip is."""
+    for measure in (_few_steps, _flat, _fewest_steps):
+        state = _best(kernels, demands, fixed, device.kernels_small, measure)
+        if state is not None:
+            known = dict(state.starts)
+            yield [known.get(number, 0) for number in range(len(demands))]
+
+
+def _best(
+    kernels: Sequence[Kernels],
+    demands: Sequence[ClassDemand],
+    fixed: Mapping[int, int],
+    limit: int,
+    measure: Callable[[_Strip], tuple[int, int]],
+) -> _State | None:
+    states = [_State(tuple(sorted(fixed.items())), (0,) * (PROCESSORS // STEP))]
     for entry in kernels:
-        following: dict[tuple[int, ...], tuple[tuple[int, int], _State]] = {}
+        following: dict[_Strip, tuple[tuple[int, int], _State]] = {}
         for state in states:
             known = dict(state.starts)
             possible = [known[entry.number]] if entry.number in known else choices(demands[entry.number])
             for start in possible:
-                used = _stored(state.used, entry, start, sizes)
-                if used is not None:
+                strip = _stored(state.strip, entry, start // STEP, limit)
+                if strip is not None and strip not in following:
                     starts = tuple(sorted({**known, entry.number: start}.items()))
-                    following.setdefault(used, (_key(used), _State(starts, used)))
+                    following[strip] = measure(strip), _State(starts, strip)
+        if not following:
+            return None
         ranked = sorted(following.values(), key=lambda pair: (pair[0], pair[1].starts))
         states = [state for _, state in ranked[:_WIDTH]]
-    for state in states:
-        known = dict(state.starts)
-        yield [known.get(number, 0) for number in range(len(demands))]
+    return states[0]
 
 
-def _stored(used: tuple[int, ...], entry: Kernels, start: int, sizes: Sequence[int]) -> tuple[int, ...] | None:
-    """Return the columns in use with one more layer, None if it does not fit."""
-    processors = [start + position for position in entry.positions]
+def _stored(strip: _Strip, entry: Kernels, start: int, limit: int) -> _Strip | None:
+    """Return the strip with one more layer, None if it does not fit."""
     taken = 0
-    for processor in processors:
-        taken |= used[processor]
-    offset, limit = 0, min(sizes[processor] for processor in processors)
-    window = (1 << entry.columns) - 1
-    while taken >> offset & window:
-        blocked = taken >> offset & window
-        offset = -(-(offset + blocked.bit_length()) // 4) * 4
+    for group in entry.groups:
+        taken |= strip[start + group]
+    offset, window = 0, (1 << entry.columns) - 1
+    while blocked := taken >> offset & window:
+        offset = -(-(offset + blocked.bit_length()) // _ALIGNMENT) * _ALIGNMENT
     if offset + entry.columns > limit:
         return None
-    result = list(used)
-    for processor in processors:
-        result[processor] |= window << offset
+    result = list(strip)
+    for group in entry.groups:
+        result[start + group] |= window << offset
     return tuple(result)
 
 
-def _key(used: tuple[int, ...]) -> tuple[int, int]:
-    """Return how bad a state is: columns that are lost below others, then how unevenly the rest is spread."""
-    ends = [columns.bit_length() for columns in used]
-    lost = sum(end - columns.bit_count() for end, columns in zip(ends, used, strict=True))
-    return lost + max(ends) * 4, sum(end * end for end in ends)
+def _ends(strip: _Strip) -> list[int]:
+    return [columns.bit_length() for columns in strip]
+
+
+def _lost(strip: _Strip) -> int:
+    """Return the columns that are free below others."""
+    return sum(columns.bit_length() - columns.bit_count() for columns in strip)
+
+
+def _few_steps(strip: _Strip) -> tuple[int, int]:
+    ends = _ends(strip)
+    return _lost(strip) + 24 * sum(a != b for a, b in pairwise(ends)), sum(end * end for end in ends)
+
+
+def _fewest_steps(strip: _Strip) -> tuple[int, int]:
+    ends = _ends(strip)
+    return _lost(strip) + 60 * sum(a != b for a, b in pairwise(ends)), sum(end * end for end in ends)
+
+
+def _flat(strip: _Strip) -> tuple[int, int]:
+    ends = _ends(strip)
+    return 2 * _lost(strip) + sum(abs(a - b) for a, b in pairwise(ends)), max(ends)

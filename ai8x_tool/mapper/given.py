@@ -22,18 +22,16 @@ class Given:
 
     layers: dict[str, LayerPlacement]
 
-    def maps(self, network: Network) -> Iterator[tuple[Source, int, str]]:
-        """Yield the values whose processors are given, with these and the layer that says so."""
+    def maps(self, network: Network) -> Iterator[tuple[Source, int, bool, str]]:
+        """Yield values whose processors are given, these, whether others lie beside it in them, and who says so."""
         for layer in network.layers:
             at = self.layers.get(layer.name)
             if at is None:
                 continue
             if at.processors is not None:
-                if len(layer.inputs) > 1 and len(set(layer.inputs)) > 1 and not layer.eltwise:
-                    continue  # the union of several values: compared at the end
-                yield layer.inputs[0], at.processors, layer.where
+                yield layer.inputs[0], at.processors, len(layer.inputs) > 1, layer.where
             if at.output_processors is not None:
-                yield layer.name, at.output_processors, layer.where
+                yield layer.name, at.output_processors, False, layer.where
 
     def extended(self, name: str, found: LayerPlacement) -> LayerPlacement:
         """Return the place that was found for a layer, with the given keys that nothing else depends on."""

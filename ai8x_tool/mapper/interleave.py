@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import joining
@@ -30,10 +31,13 @@ class Interleaved:
         return 0 if joining(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
 
 
-def interleave(network: Network, device: Device, streamed: frozenset[str] = frozenset()) -> Interleaved:
+def interleave(
+    network: Network, device: Device, streamed: frozenset[str] = frozenset(), *, early: bool = False
+) -> Interleaved:
     """Return `network` with as few copies as its joined values need, each as late as possible.
 
-    `streamed` are layers whose output, if another layer streams after them, is not in data memory.
+    `streamed` are layers whose output, if another layer streams after them, is not in data memory. With `early`, copies
+    run as soon as nobody else reads the value, so that it need not lie beside the joined values, which it may overlap.
     """
     users = {source: network.readers(source) for source in _sources(network)}
     chosen: dict[Source, tuple[Source, ...]] = {}
@@ -48,14 +52,15 @@ def interleave(network: Network, device: Device, streamed: frozenset[str] = froz
             continue
         if all(_reads_gaps(device, reader) for reader in plain):
             chosen[source] = Counter(groups).most_common(1)[0][0]
-    copies: list[tuple[str, str, int]] = []
+    copies: list[_Copy] = []
     for layer in network.layers:
         if not joining(network, layer).interleaved:
             continue
         seen: set[Source] = set()
         for position, source in enumerate(layer.inputs):
             if chosen.get(source) != layer.inputs or source in seen:
-                copies.append((layer.name, f"{layer.name}_operand{position}", position))
+                before = _first_operand(network, layer, source, chosen) if early else layer.name
+                copies.append(_Copy(layer.name, f"{layer.name}_operand{position}", position, before))
             seen.add(source)
     inserted = insert_copies(network, copies)
     gaps: dict[Source, int] = {}
@@ -76,22 +81,53 @@ def _reads_gaps(device: Device, reader: Layer) -> bool:
     return device.read_gap and len(reader.inputs) == 1 and reader.operands == 1 and passes(reader.channels_in) == 1
 
 
-def insert_copies(network: Network, copies: list[tuple[str, str, int]]) -> Network:
-    """Return `network` with copies of inputs of layers: (layer, name of the copy, position among the inputs)."""
+class _Copy(NamedTuple):
+    """A copy of an input of the layer `reader`, its name, the position among the inputs, and before which layer."""
+
+    reader: str
+    name: str
+    position: int
+    before: str
+
+
+def _first_operand(network: Network, reader: Layer, source: Source, chosen: dict[Source, tuple[Source, ...]]) -> str:
+    """Return the first layer that writes beside the copy of `source`, if all others have read the value by then."""
+    others = [other.index for other in network.readers(source) if other is not reader]
+    after = max([*others, network[source].index if isinstance(source, str) else -1])
+    writers = [
+        network[other]
+        for other in reader.inputs
+        if isinstance(other, str) and chosen.get(other) == reader.inputs and network[other].index > after
+    ]
+    return min(writers, key=lambda layer: layer.index, default=reader).name
+
+
+def insert_copies(network: Network, copies: list[_Copy]) -> Network:
+    """Return `network` with copies of inputs of layers."""
     if not copies:
         return network
     names = distinct_names(network)
+    fresh = {
+        (copy.reader, copy.position): _unused(copy.name.replace(copy.reader, names[copy.reader], 1), names)
+        for copy in copies
+    }
     layers: list[Layer] = []
     for layer in network.layers:
-        inputs = [names.get(source, source) if isinstance(source, str) else source for source in layer.inputs]
-        for reader, name, position in copies:
-            if reader == layer.name:
-                fresh = _unused(name.replace(reader, names[reader], 1), names)
-                layers.append(Layer(fresh, (inputs[position],), "none", source=layer.source))
-                inputs[position] = fresh
+        for copy in copies:
+            if copy.before == layer.name:
+                reader = network[copy.reader]
+                source = _renamed(reader.inputs[copy.position], names)
+                layers.append(Layer(fresh[copy.reader, copy.position], (source,), "none", source=reader.source))
+        inputs = [
+            fresh.get((layer.name, position), _renamed(source, names)) for position, source in enumerate(layer.inputs)
+        ]
         shares = None if layer.shares is None else names[layer.shares]
         layers.append(replace(layer, name=names[layer.name], inputs=tuple(inputs), shares=shares))
     return listed(network, layers)
+
+
+def _renamed(source: Source, names: dict[str, str]) -> Source:
+    return names[source] if isinstance(source, str) else source
 
 
 def distinct_names(network: Network) -> dict[str, str]:

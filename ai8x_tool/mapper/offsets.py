@@ -11,6 +11,7 @@ from typing import NamedTuple
 Overlaps = Mapping[tuple[Hashable, Hashable], int]
 """By (output, input) of a layer: the greatest distance of the output's first word from the input's with which the layer
 overwrites only what it has read."""
+_INSTANCES = 16
 NO_OVERLAPS: Overlaps = MappingProxyType({})
 
 
@@ -81,25 +82,31 @@ def greatest_demand(groups: Sequence[Group], overlaps: Overlaps = NO_OVERLAPS) -
     """Return the greatest demand of any instance at any time."""
     alone = max(groups, key=lambda group: group.lowest + group.height, default=None)
     best = Demand(0, None, ()) if alone is None else Demand(alone.lowest + alone.height, None, (alone.name,))
-    for time in sorted({block.born for group in groups for block in group.blocks}):
-        best = max(best, _demand(groups, time, overlaps), key=lambda demand: demand.words)
+    for time in _births(groups):
+        best = max(best, demand_at(groups, time, overlaps), key=lambda demand: demand.words)
     return best
 
 
-def _demand(groups: Sequence[Group], time: int, overlaps: Overlaps) -> Demand:
+def _births(groups: Sequence[Group]) -> list[int]:
+    return sorted({block.born for group in groups for block in group.blocks})
+
+
+def demand_at(groups: Sequence[Group], time: int, overlaps: Overlaps = NO_OVERLAPS) -> Demand:
     """Return the greatest demand of any instance at one time."""
     best = Demand(0, time, ())
-    alive = [[b for b in group.blocks if b.born <= time <= b.dies] for group in groups]
-    used = 0
-    for blocks in alive:
-        for block in blocks:
-            used |= block.instances
-    for instance in _bits(used):
-        here = [[b for b in blocks if b.instances >> instance & 1] for blocks in alive]
-        words = sum(map(_length, here)) - _shared([b for blocks in here for b in blocks], time, overlaps)
+    alive = [(group.name, [b for b in group.blocks if b.born <= time <= b.dies]) for group in groups]
+    alive = [(name, blocks) for name, blocks in alive if blocks]
+    newborn = {block.owner for _, blocks in alive for block in blocks if block.born == time}
+    relevant = {pair: distance for pair, distance in overlaps.items() if pair[0] in newborn}
+    masks = {block.instances for _, blocks in alive for block in blocks}
+    kinds = {tuple(mask >> instance & 1 for mask in masks): instance for instance in range(_INSTANCES)}
+    for instance in kinds.values():
+        here = [(name, [b for b in blocks if b.instances >> instance & 1]) for name, blocks in alive]
+        words = sum(_length(blocks) for _, blocks in here)
         if words > best.words:
-            names = tuple(group.name for group, blocks in zip(groups, here, strict=True) if blocks)
-            best = Demand(words, time, names)
+            words -= _shared([b for _, blocks in here for b in blocks], time, relevant)
+        if words > best.words:
+            best = Demand(words, time, tuple(name for name, blocks in here if blocks))
     return best
 
 
@@ -109,7 +116,7 @@ def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Ove
     crowded = {
         time
         for time in {births[output] for output, _ in overlaps if output in births}
-        if _demand(groups, time, NO_OVERLAPS).words > capacity
+        if demand_at(groups, time).words > capacity
     }
     return {pair: distance for pair, distance in overlaps.items() if births.get(pair[0]) in crowded}
 
@@ -134,10 +141,6 @@ def _length(blocks: list[Block]) -> int:
             total += block.last + 1 - begin
             end = block.last + 1
     return total
-
-
-def _bits(mask: int) -> list[int]:
-    return [i for i in range(mask.bit_length()) if mask >> i & 1]
 
 
 def pack(

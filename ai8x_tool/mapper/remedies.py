@@ -19,6 +19,7 @@ from ai8x_tool.mapping.placement import LayerPlacement, Placement
 from ai8x_tool.mapping.statistics import statistics
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network
+from ai8x_tool.network.sizes import passes, processors_per_pass
 
 Kind = Literal["placement", "input", "weight bits", "folding", "channels", "device"]
 """What changes: only what the description fixes, how the input arrives, the training, the input's shape, the model, or
@@ -171,7 +172,7 @@ def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Ite
     """Train the largest layers, as few as possible, with fewer weight bits."""
     if trial.shortage.resource != "kernel memory":
         return
-    owners = [layer for layer in network.layers if layer.has_weights and layer.shares is None]
+    owners = [layer for layer in network.layers if layer.has_weights and layer.shares is None and _can_narrow(layer)]
     for bits in _NARROWER:
         wider = sorted((layer for layer in owners if abs(layer.bits) > bits), key=_weight_bits, reverse=True)
 
@@ -184,6 +185,12 @@ def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Ite
             text = f"train {_listed(names)} with {bits}-bit weights"
             yield _remedy(trial, "weight bits", text, found, retraining=True, layers=names)
             return
+
+
+def _can_narrow(layer: Layer) -> bool:
+    """Return whether the layer can have less than 8 weight bits: its channels fill all passes."""
+    whole = passes(layer.channels_in) * processors_per_pass(layer.channels_in) == layer.channels_in
+    return whole or layer.depthwise or layer.flatten
 
 
 def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, Found | None]:
@@ -234,16 +241,22 @@ def _sizes(network: Network) -> list[tuple[int, tuple[int, int]]]:
 
 def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
     """Give all layers between input and output fewer channels, as many as possible."""
+    if _with_share(trial, network, _SHARES[-1]) is None:
+        return  # not even the smallest network fits
     for share in _SHARES:
-        try:
-            variant = with_fewer_channels(network, share)
-        except Ai8xError:
-            continue
-        found = None if variant is None else trial.map(variant)
+        found = _with_share(trial, network, share)
         if found is not None:
             text = f"give the layers before the output {share:.0%} of their channels"
             yield _remedy(trial, "channels", text, found, retraining=True)
             return
+
+
+def _with_share(trial: _Trial, network: Network, share: float) -> Found | None:
+    try:
+        variant = with_fewer_channels(network, share)
+    except Ai8xError:
+        return None
+    return None if variant is None else trial.map(variant)
 
 
 def _other_device(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:

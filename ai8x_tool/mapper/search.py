@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
@@ -14,9 +13,10 @@ from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, streams_of, wanted_options
-from ai8x_tool.mapper.interleave import interleave
-from ai8x_tool.mapper.offsets import NO_OVERLAPS, Overlaps, Packing, lower_bound, necessary, pack
+from ai8x_tool.mapper.interleave import Interleaved, interleave
+from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
+from ai8x_tool.mapper.packing import Packed, pack_values
 from ai8x_tool.mapper.paths import InputPath, input_paths
 from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
 from ai8x_tool.mapper.starts import assignments, class_demands
@@ -36,8 +36,8 @@ _EXTRA = 3
 """Further assignments of processors that are tried after one that fits."""
 _HOPELESS = 8
 """Assignments after which the search ends if none of them has room for all values that live at a time."""
-_TIGHT = 8
-"""Assignments that are tried because all kernels fit with them."""
+_THOROUGH = 4
+"""Assignments whose values are packed by exhaustive search if first fit has found no place for them."""
 Progress = Callable[[str], None]
 
 
@@ -107,88 +107,110 @@ def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> F
     """Return the best placement with one way of the input, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
     try:
-        interleaved = interleave(network, task.device, streamed)
-        named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
-        tried = candidate(interleaved, path, named)
-        fixed = tried.fixed_starts()
-        shortage = layer_shortage(tried, task.device)
-        if shortage is not None:
-            return shortage
-        result = _assign(tried, task, fixed)
-        if isinstance(result, Shortage) and result.resource == "data memory" and task.last_resort:
-            result = _assign(tried, replace(task, overlap=True), fixed)
+        late = interleave(network, task.device, streamed)
+        soon = interleave(network, task.device, streamed, early=True)
+        variants = [late] if soon.network == late.network else [late, soon]
+        result: Found | Shortage | None = None
+        for overlap in (False, True)[: 1 + task.last_resort]:
+            for interleaved in variants:
+                result = _map_interleaved(interleaved, replace(task, overlap=overlap), path, given)
+                if isinstance(result, Found) or result.resource != "data memory" or task.expired():
+                    return result
+        assert result is not None
         return result
     except Ai8xError as error:
         return structure_shortage(error)
 
 
+def _map_interleaved(interleaved: Interleaved, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
+    named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
+    tried = candidate(interleaved, path, named)
+    shortage = layer_shortage(tried, task.device)
+    return _assign(tried, task, tried.fixed_starts()) if shortage is None else shortage
+
+
 def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Shortage:
     """Try places for the classes of values."""
-    best: Found | None = None
-    problem: Shortage | None = None
-    hopeless = 0
+    best: tuple[Found, list[int]] | None = None
+    failed: list[tuple[Shortage, list[int]]] = []
     seen: set[tuple[int, ...]] = set()
-    for starts in _starts(tried, task, fixed):
-        if tuple(starts) in seen:
-            continue
+    for number, starts in enumerate(_starts(tried, task, fixed, failed)):
+        result = None if tuple(starts) in seen else _place_all(tried, task, starts)
         seen.add(tuple(starts))
-        result = _place_all(tried, task, starts)
-        if isinstance(result, Found):
-            if best is None or (result.cycles, result.peak) < (best.cycles, best.peak):
-                best = result
-        else:
-            problem = min(problem or result, result, key=lambda shortage: shortage.excess)
-            hopeless += result.resource == "data memory" and result.excess > 1
-        if task.expired() or (best is not None and len(seen) > _EXTRA) or hopeless == len(seen) == _HOPELESS:
+        if isinstance(result, Found) and (best is None or _rank(result) < _rank(best[0])):
+            result = _replayed(result, task)
+            best = (result, starts) if isinstance(result, Found) else best
+        if isinstance(result, Shortage):
+            failed.append((result, starts))
+        if task.expired() or (best is not None and number >= _EXTRA) or _is_hopeless(failed, len(seen)):
             break
-    assert best is not None or problem is not None
-    return best or problem  # type: ignore[return-value]
+    if best is not None:
+        return best[0] if best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
+    for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
+        if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
+            result = _replayed(_place_all(tried, task, starts, thorough=True), task)
+            if isinstance(result, Found):
+                return result
+    return min((shortage for shortage, _ in failed), key=lambda shortage: shortage.excess)
 
 
-def _starts(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Iterator[list[int]]:
-    """Yield places for the classes of values: even ones, then such that kernels fit, then others."""
+def _rank(found: Found) -> tuple[int, int]:
+    return found.cycles, found.peak
+
+
+def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:
+    """Return the same placement with values packed as well as possible."""
+    result = _replayed(_place_all(tried, task, starts, thorough=True), task)
+    return result if isinstance(result, Found) and result.cycles <= best.cycles else best
+
+
+def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
+    """Return a placement if the replay of all reads and writes agrees, else what it found."""
+    if isinstance(result, Shortage):
+        return result
+    mapping = fill(place(result.network, result.placement, task.device, result.options))
+    conflict = next(iter(replay(mapping)), None)
+    return result if conflict is None else Shortage("structure", conflict.text(), where=conflict.where)
+
+
+def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
+    """Return whether too many values live at a time wherever they were."""
+    too_many = sum(shortage.resource == "data memory" and shortage.excess > 1 for shortage, _ in failed)
+    return too_many == tried == _HOPELESS
+
+
+def _starts(
+    tried: Candidate, task: _Task, fixed: dict[int, int], failed: list[tuple[Shortage, list[int]]]
+) -> Iterator[list[int]]:
+    """Yield places for the classes of values: even ones, then such that kernels fit if they did not, then others."""
     network, device = tried.network, task.device
     sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
     demands = class_demands(network, tried.classes, tried.stays(memory_blocks(sketch, tried.interleaved, tried.path)))
     words = device.instance_size // 4
     yield from assignments(demands, fixed, words, _EXTRA + 1)
-    yield from islice(tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device), _TIGHT)
+    if any(shortage.resource == "kernel memory" for shortage, _ in failed):
+        yield from tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device)
     yield from assignments(demands, fixed, words, _ATTEMPTS)
 
 
-def _place_all(tried: Candidate, task: _Task, starts: list[int]) -> Found | Shortage:
+def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bool = False) -> Found | Shortage:
     """Return the placement with classes at `starts`, or what stands in its way."""
     device, network = task.device, tried.network
     placed = place(network, tried.placement(starts, {}), device, task.options)
     memory = _with_fixed(tried, memory_blocks(placed, tried.interleaved, tried.path))
     overlaps = trailing_overlaps(placed) if task.overlap else NO_OVERLAPS
-    bound = lower_bound(memory.groups, overlaps)
-    packing = _packed(memory, overlaps, bound, task)
-    if packing is None:
+    words = device.instance_size // 4
+    packed = pack_values(memory.groups, words, overlaps, thorough=thorough, stop=task.expired)
+    if packed.packing is None:
         return data_shortage(network, memory, device, overlaps)
-    placement = tried.placement(starts, _addresses(memory, packing))
+    placement = tried.placement(starts, _addresses(memory, packed.packing))
     tried.given.check(network, placement)
     options = replace(task.options, overlap_data=True) if task.overlap else task.options
     problems = violations(network, placement, device, options)
     if problems:
         return memory_shortage(tried, device, problems[0])
     mapping = fill(place(network, placement, device, options))
-    conflict = next(iter(replay(mapping)), None)
-    if conflict is not None:
-        return Shortage("structure", conflict.text(), where=conflict.where)
-    return _found(tried, mapping, packing, bound, task)
-
-
-def _packed(memory: Memory, overlaps: Overlaps, bound: int, task: _Task) -> Packing | None:
-    """Return the places of all values, with overlaps only where there are too many at a time, if that suffices."""
-    capacity = task.device.instance_size // 4
-    if bound > capacity:
-        return None
-    needed = necessary(memory.groups, overlaps, capacity)
-    packing = pack(memory.groups, capacity, overlaps=needed, stop=task.expired)
-    if packing is None and len(needed) < len(overlaps):
-        packing = pack(memory.groups, capacity, overlaps=overlaps, stop=task.expired)
-    return packing
+    return _found(tried, mapping, packed, task)
 
 
 def _with_fixed(tried: Candidate, memory: Memory) -> Memory:
@@ -200,7 +222,8 @@ def _with_fixed(tried: Candidate, memory: Memory) -> Memory:
     return replace(memory, groups=groups)
 
 
-def _found(tried: Candidate, mapping: Mapping, packing: Packing, bound: int, task: _Task) -> Found:
+def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> Found:
+    assert packed.packing is not None
     return Found(
         network=tried.network,
         placement=mapping.placement,
@@ -208,10 +231,10 @@ def _found(tried: Candidate, mapping: Mapping, packing: Packing, bound: int, tas
         path=tried.path,
         copies=tried.interleaved.copies,
         cycles=statistics(mapping).cycles,
-        peak=4 * packing.peak,
-        peak_bound=4 * bound,
+        peak=4 * packed.packing.peak,
+        peak_bound=4 * packed.bound,
         seconds=0.0,
-        trailing=tuple(_trailing(mapping)) if task.overlap else (),
+        trailing=tuple(dict.fromkeys(_trailing(mapping))) if task.overlap else (),
     )
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import ProcessorClass
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
@@ -42,11 +41,15 @@ class Stay:
 
 @dataclass(frozen=True)
 class ClassDemand:
-    """What the values of a class, and the layers that read them, need: kernels and data memory."""
+    """What the values of a class, and the layers that read them, need: kernels and data memory.
+
+    `copied`: some of these layers have no sums; they write one word of the fullest quadrant after the other.
+    """
 
     extent: int
     loads: tuple[Load, ...] = ()
     stays: tuple[Stay, ...] = ()
+    copied: bool = False
 
     @property
     def weight(self) -> int:
@@ -73,15 +76,20 @@ class Filling:
         for stay in demand.stays:
             self.words[_instances(stay, start), stay.born : stay.dies] += stay.words
 
-    def score(self, demand: ClassDemand, start: int, capacity: int) -> tuple[int, int, int, int]:
-        """Return words too many, the fullest processor, the borders of quadrants between, and the start."""
+    def score(self, demand: ClassDemand, start: int, capacity: int, *, fast: bool) -> tuple[int, int, int, int, int]:
+        """Return how bad a start is: words too many, the fullest processor, time, borders of quadrants, and the start.
+
+        `fast`: time counts more than the fullest processor.
+        """
         own = [0] * demand.extent
         for load in demand.loads:
             for position in load.positions:
                 own[position] += load.columns
         highest = max(self.columns[start + position] + columns for position, columns in enumerate(own))
+        slots = _slots(start, demand.extent) if demand.copied else 0
         crossings = (start + demand.extent - 1) // 16 - start // 16
-        return self._excess(demand, start, capacity), highest, crossings, start
+        excess = self._excess(demand, start, capacity)
+        return excess, *((slots, highest) if fast else (highest, slots)), crossings, start
 
     def _excess(self, demand: ClassDemand, start: int, capacity: int) -> int:
         fullest = 0
@@ -91,6 +99,13 @@ class Filling:
                 words[_instances(stay, start), stay.born : stay.dies] += stay.words
             fullest = int(words.max())
         return max(0, fullest - capacity)
+
+
+def _slots(start: int, extent: int) -> int:
+    """Return the words that the fullest quadrant has of so many processors."""
+    ends = [min(max(start + extent - 16 * quadrant, 0), 16) for quadrant in range(4)]
+    firsts = [min(max(start - 16 * quadrant, 0), 16) for quadrant in range(4)]
+    return max(-(-(end - first) // STEP) for end, first in zip(ends, firsts, strict=True))
 
 
 def _instances(stay: Stay, start: int) -> list[int]:
@@ -119,7 +134,8 @@ def class_demands(
     found = []
     for each, own in zip(classes, loads, strict=True):
         data = tuple(stay for source in each.offsets for stay in stays.get(source, ()))
-        found.append(ClassDemand(each.extent, tuple(own), data))
+        copied = any(not layer.is_convolution and layer.inputs[0] in each.offsets for layer in network.layers)
+        found.append(ClassDemand(each.extent, tuple(own), data, copied))
     return found
 
 
@@ -141,11 +157,6 @@ def owners(network: Network) -> list[Layer]:
             seen.add(layer.name)
             found.append(layer)
     return found
-
-
-def capacity(device: Device, processor: int) -> int:
-    """Return the columns of a processor's kernel memory that layers over several processors can use."""
-    return min(device.kernel_columns(processor), device.kernels_small)
 
 
 def assignments(
@@ -189,7 +200,7 @@ def _greedy(
     for index in order:
         demand = demands[index]
         possible = [fixed[index]] if index in fixed else choices(demand)
-        scored = [filling.score(demand, start, words) for start in possible]
+        scored = [filling.score(demand, start, words, fast=generator is None) for start in possible]
         best = min(scored)
         if generator is not None:
             best = generator.choice([entry for entry in scored if entry[:2] <= best[:2]])

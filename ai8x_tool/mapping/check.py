@@ -23,10 +23,10 @@ from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.network.network import Network
 from ai8x_tool.rule import BrokenRuleError, Rule, Violation, find, rule_kind
 
-__all__ = ["LAYER_PHASES", "Phase", "Violation", "examine", "violations"]
+__all__ = ["LAYER_PHASES", "RulePhase", "Violation", "examine", "violations"]
 
 
-class Phase(NamedTuple):
+class RulePhase(NamedTuple):
     """Rules that are checked together; `summary` says when, and on what."""
 
     title: str
@@ -35,11 +35,11 @@ class Phase(NamedTuple):
 
 
 LAYER_PHASES = (
-    Phase("Order and formats", "Each layer in the order of the list.", PLACED_NETWORK_RULES),
-    Phase("Device and input", "What the device offers, FIFOs and streaming.", DEVICE_RULES),
-    Phase("Allocation", "Where the data and processors of each layer are.", ALLOCATION_RULES),
-    Phase("Streaming", "What streaming layers need of registers and memories.", STREAMING_RULES),
-    Phase("Several sources", "Layers that read several others.", SOURCE_RULES),
+    RulePhase("Order and formats", "Each layer in the order of the list.", PLACED_NETWORK_RULES),
+    RulePhase("Device and input", "What the device offers, FIFOs and streaming.", DEVICE_RULES),
+    RulePhase("Allocation", "Where the data and processors of each layer are.", ALLOCATION_RULES),
+    RulePhase("Streaming", "What streaming layers need of registers and memories.", STREAMING_RULES),
+    RulePhase("Several sources", "Layers that read several others.", SOURCE_RULES),
 )
 """Phases whose rules see layers in their places; each rule is checked on all layers before the next rule."""
 

@@ -6,17 +6,26 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ai8x_tool.mapping.occupancy import ALWAYS, Ring, Value, input_storage, is_unloaded, rings, steps, values
+from ai8x_tool.mapping.occupancy import (
+    ALWAYS,
+    RollingBuffer,
+    StoredValue,
+    input_storage,
+    is_unloaded,
+    rings,
+    steps,
+    values,
+)
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.reads import wrong_read
 from ai8x_tool.mapping.rules.data_rules import (
     BufferUse,
+    CheckedReading,
     Extent,
     Kept,
     Neighbours,
     Overwriting,
     Placed,
-    Reading,
     Trailing,
     constraint_buffer_memory,
     constraint_buffer_output,
@@ -60,7 +69,7 @@ def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
     when = steps(placed)
     for at in placed.executed():
         yield from _within_memory(placed, at)
-        yield from _present(find(constraint_reads_source, Reading(at, wrong_read(placed, at))))
+        yield from _present(find(constraint_reads_source, CheckedReading(at, wrong_read(placed, at))))
         yield from _buffer_use(placed, at)
         if not at.streaming or ends_stream(at, placed):
             yield from _written(placed, at, alive, when[at.layer.name])
@@ -104,7 +113,7 @@ def _within_memory(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation
 # -- Before the first layer: the input, rolling buffers ----------------------------------------------------------------
 
 
-def _loaded(placed: PlacedNetwork, alive: list[Value]) -> Iterator[Violation]:
+def _loaded(placed: PlacedNetwork, alive: list[StoredValue]) -> Iterator[Violation]:
     """Yield what the input overwrites when it is stored: what the inference before left for this one."""
     start = placed.start
     if start.streaming:
@@ -113,12 +122,12 @@ def _loaded(placed: PlacedNetwork, alive: list[Value]) -> Iterator[Violation]:
     yield from _destroyed(_extent(start, [words]), words, alive, "the input")
 
 
-def _ring(ring: Ring, alive: list[Value]) -> Iterator[Violation]:
+def _ring(ring: RollingBuffer, alive: list[StoredValue]) -> Iterator[Violation]:
     """Yield data that a rolling buffer destroys: what lives while layers stream, and is not written by them."""
     yield from _destroyed(_extent(ring.at, [ring.words]), ring.words, alive, "its rolling buffer")
 
 
-def _destroyed(extent: Extent, words: Words, alive: list[Value], what: str) -> Iterator[Violation]:
+def _destroyed(extent: Extent, words: Words, alive: list[StoredValue], what: str) -> Iterator[Violation]:
     for value in alive:
         common = first_common([words], value.words) if value.source is BUFFER else None
         if common is not None:
@@ -127,7 +136,7 @@ def _destroyed(extent: Extent, words: Words, alive: list[Value], what: str) -> I
             yield from _present(find(constraint_overwriting, subject))
 
 
-def _streaming(placed: PlacedNetwork, found: list[Ring]) -> Iterator[Violation]:
+def _streaming(placed: PlacedNetwork, found: list[RollingBuffer]) -> Iterator[Violation]:
     """Yield what is wrong with rolling buffers; their ranges include one word more than they use, at the end."""
     buffers: list[Extent] = []
     for ring in found:
@@ -174,7 +183,7 @@ def _buffer_use(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
     yield from _present(find(constraint_buffer_use, subject))
 
 
-def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[Value], step: int) -> Iterator[Violation]:
+def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[StoredValue], step: int) -> Iterator[Violation]:
     """Yield the data that a layer's output overwrites although they are still needed."""
     written = _written_by(placed, at)
     extent = _extent(at, written)
@@ -193,12 +202,12 @@ def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[Value], step: i
         yield from _present(find(constraint_overwriting, subject))
 
 
-def _belongs(at: PlacedLayer, value: Value) -> bool:
+def _belongs(at: PlacedLayer, value: StoredValue) -> bool:
     """Return whether the layer is there to change `value`: it shifts, or inserts into, the rolling buffer."""
     return value.source is BUFFER and bool(at.layer.buffer_shift or at.layer.buffer_insert)
 
 
-def _reason(placed: PlacedNetwork, value: Value) -> str:
+def _reason(placed: PlacedNetwork, value: StoredValue) -> str:
     if value.dies == ALWAYS:
         return "that the next inference reads" if value.source is BUFFER else "that is unloaded at the end"
     reader = placed[placed.placement.order[value.dies]]
@@ -206,7 +215,7 @@ def _reason(placed: PlacedNetwork, value: Value) -> str:
 
 
 def _own_input(
-    placed: PlacedNetwork, at: PlacedLayer, value: Value, extent: Extent, alive: list[Value]
+    placed: PlacedNetwork, at: PlacedLayer, value: StoredValue, extent: Extent, alive: list[StoredValue]
 ) -> Iterator[Violation]:
     early = _changed_early(placed, at)
     if early is not None:
@@ -238,7 +247,7 @@ def _changed_early(placed: PlacedNetwork, at: PlacedLayer) -> tuple[int, int] | 
     return None
 
 
-def _free_offset(placed: PlacedNetwork, output: Extent, alive: list[Value], step: int) -> int | None:
+def _free_offset(placed: PlacedNetwork, output: Extent, alive: list[StoredValue], step: int) -> int | None:
     """Return the lowest offset from which `output` would overwrite nothing that is needed in `step`."""
     busy = [
         (words.first, words.last)

@@ -22,7 +22,7 @@ _WORD = 4
 
 
 @dataclass(frozen=True)
-class Phase:
+class EnergyPhase:
     """Time and energy (above that of idling) of one part of the work."""
 
     seconds: float
@@ -41,10 +41,10 @@ class Core:
     fifo_cycles: float
     megahertz: float | None = None
 
-    def load(self, words: int, word_cycles: float, device: Device) -> Phase:
+    def load(self, words: int, word_cycles: float, device: Device) -> EnergyPhase:
         """Return what it costs to copy `words` at `word_cycles` each."""
         seconds = words * word_cycles / (1e6 * (self.megahertz or device.oscillator_mhz))
-        return Phase(seconds, LOADING_WATTS * seconds)
+        return EnergyPhase(seconds, LOADING_WATTS * seconds)
 
 
 ARM = Core(weight_cycles=33.8, input_cycles=33, fifo_cycles=43)
@@ -66,9 +66,9 @@ class Estimate:
     layer_joules: tuple[float, ...]
     cycles: int
     waiting_cycles: int
-    load_weights: Phase
-    load_input: Phase
-    inference: Phase
+    load_weights: EnergyPhase
+    load_input: EnergyPhase
+    inference: EnergyPhase
     streams: bool
     input_words: int
     input_rate: float | None
@@ -96,8 +96,8 @@ def estimate(mapping: Mapping, *, clock_mhz: float, pipeline: bool, core: Core =
         cycles=cycles,
         waiting_cycles=waiting,
         load_weights=core.load(weight_words(mapping), core.weight_cycles, device),
-        load_input=Phase(0.0, 0.0) if streaming else loading,
-        inference=Phase(cycles / (1e6 * clock_mhz), joules + (loading.joules if streaming else 0.0)),
+        load_input=EnergyPhase(0.0, 0.0) if streaming else loading,
+        inference=EnergyPhase(cycles / (1e6 * clock_mhz), joules + (loading.joules if streaming else 0.0)),
         streams=streaming > 0,
         input_words=words,
         input_rate=1e6 * clock_mhz * words / streaming if streaming else None,

@@ -79,7 +79,7 @@ class Columns:
     data: Bytes
 
 
-class Run(NamedTuple):
+class ByteRun(NamedTuple):
     """Bytes that are put without a gap, from column `start` on: `lead` zeros, then groups `first` up to `end`."""
 
     start: int
@@ -132,7 +132,7 @@ def _sizes(shape: StreamShape, groups: int, *, whole: bool) -> list[int]:
     return [kernels] * present + [passes * short] * (groups - present)
 
 
-def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[Run], int]:
+def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[ByteRun], int]:
     """Return where the groups are put, and the first column behind them; the lead-in for unaligned outputs counts."""
     column, surplus = divmod(shape.lead * shape.area * (1 if shape.flatten else shape.input_passes), COLUMN_BYTES)
     lead = surplus // shape.per_byte
@@ -143,7 +143,7 @@ def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[R
             column, filled, lead = column + gaps[first], 0, 0
         size = lead + sum(sizes[first:end])
         if size:
-            runs.append(Run(column, lead, first, end, size))
+            runs.append(ByteRun(column, lead, first, end, size))
         column, filled = column + size // COLUMN_BYTES, size % COLUMN_BYTES
     return runs, column + (1 if filled else 0)
 
@@ -285,7 +285,7 @@ def layer_streams(
     return result
 
 
-def _columns(run: Run, data: Bytes) -> Columns:
+def _columns(run: ByteRun, data: Bytes) -> Columns:
     """Put the bytes of a run into columns, each filled from byte 8 towards byte 0."""
     stream = np.zeros((len(data), run.columns * COLUMN_BYTES), np.uint8)
     stream[:, run.lead : run.size] = data

@@ -13,7 +13,7 @@ ALWAYS = 1 << 30
 """Until the end, and beyond: outputs, and what the next inference reads."""
 
 
-class Value(NamedTuple):
+class StoredValue(NamedTuple):
     """A value in data memory from the step in which it is `born` to the one in which it is read last (`dies`).
 
     `source` is what layers call it; `layer` the layer that writes it, None for the input and the rolling buffer.
@@ -27,7 +27,7 @@ class Value(NamedTuple):
     layer: Layer | None = None
 
 
-class Ring(NamedTuple):
+class RollingBuffer(NamedTuple):
     """The rolling buffer of a streaming layer."""
 
     at: PlacedLayer
@@ -39,21 +39,21 @@ def steps(placed: PlacedNetwork) -> dict[str, int]:
     return {name: step for step, name in enumerate(placed.placement.order)}
 
 
-def rings(placed: PlacedNetwork) -> list[Ring]:
+def rings(placed: PlacedNetwork) -> list[RollingBuffer]:
     """Return the rolling buffers of all streaming layers."""
     found = []
     fed = 0
     for at in placed.layers:
         if at.streaming:
             instances = instances_of(at.processors) | fed
-            found.append(Ring(at, Words(instances, at.input_offset // 4, 1, rollover(at, placed))))
+            found.append(RollingBuffer(at, Words(instances, at.input_offset // 4, 1, rollover(at, placed))))
             fed = 0
             for words in written_words(at):
                 fed |= words.instances
     return found
 
 
-def values(placed: PlacedNetwork) -> list[Value]:
+def values(placed: PlacedNetwork) -> list[StoredValue]:
     """Return everything that lies in data memory for some time, by the step in which it is born."""
     when = steps(placed)
     last = {
@@ -66,7 +66,7 @@ def values(placed: PlacedNetwork) -> list[Value]:
             continue
         born = when[layer.name]
         dies = ALWAYS if layer.output or is_unloaded(placed, at) else last.get(layer.name, born)
-        found.append(Value(layer.name, f"output of {layer.label}", output_words(at), born, dies, layer))
+        found.append(StoredValue(layer.name, f"output of {layer.label}", output_words(at), born, dies, layer))
     return found
 
 
@@ -85,18 +85,18 @@ def input_storage(placed: PlacedNetwork) -> Words:
     return stored_words(placed.start, shape[1] * shape[2], fifo=placed.options.fifo)
 
 
-def _input_value(placed: PlacedNetwork, last: dict[Source, int]) -> list[Value]:
+def _input_value(placed: PlacedNetwork, last: dict[Source, int]) -> list[StoredValue]:
     start = placed.start
     if start.streaming:
         return []
     words = input_storage(placed)
-    return [Value(INPUT, "input data", [words], -1, last.get(INPUT, 0))]
+    return [StoredValue(INPUT, "input data", [words], -1, last.get(INPUT, 0))]
 
 
-def _buffer_value(placed: PlacedNetwork) -> list[Value]:
+def _buffer_value(placed: PlacedNetwork) -> list[StoredValue]:
     buffer, where = placed.network.buffer, placed.placement.buffer
     if buffer is None or where is None:
         return []
     count = buffer.size[0] * buffer.size[1] * -(-buffer.channels // 64)
     words = [Words(instances_of(where.processors), where.offset // 4, 1, count)]
-    return [Value(BUFFER, f"rolling buffer {buffer.name}", words, -1, ALWAYS)]
+    return [StoredValue(BUFFER, f"rolling buffer {buffer.name}", words, -1, ALWAYS)]

@@ -31,6 +31,7 @@ __all__ = [
     "list_datasets",
     "list_models",
     "load_plugin",
+    "places",
     "plugin_error",
 ]
 
@@ -88,12 +89,25 @@ def model_in_file(file: Path, name: str | None = None) -> ModelEntry:
 
 def _model_in(file: Path, name: str) -> ModelEntry:
     module = load_plugin(file)
-    entry = next(e for e in module.models if e["name"].lower() == name.lower())
+    entry = next(e for e in module.models if isinstance(e, dict) and str(e.get("name")).lower() == name.lower())
     build = getattr(module, entry["name"], None)
     if not callable(build):
         raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(file))
-    size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), bool(entry.get("dr", False))
+    size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), entry.get("dr", False)
+    for key, value, good, rule in (
+        ("min_input", size, type(size) is int and size >= 0, "a whole number"),
+        ("dim", dim, type(dim) is int and dim in (1, 2), "1 or 2"),
+        ("dr", dr, isinstance(dr, bool), "True or False"),
+    ):
+        if not good:
+            where = f"{file}: model {entry['name']!r}"
+            raise Ai8xError(f"{key!r} must be {rule}, not {value!r:.60}", where=where, fix="correct the file")
     return ModelEntry(entry["name"], size, dim, partial(call_plugin, file, build), file, dr)
+
+
+def places(model: str, entry: DatasetEntry) -> str:
+    """Return the files of a model and a dataset that are used together, for messages about either."""
+    return f"{find_model(model).file}, {entry.file or entry.name}"
 
 
 def find_dataset(
@@ -105,6 +119,7 @@ def find_dataset(
     """
     from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
     from ai8x_tool.data.own import own_entry  # noqa: PLC0415
+    from ai8x_tool.plugins.dataset_checks import checked_entry  # noqa: PLC0415
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
 
     own = None if settings is None else settings.own_data
@@ -113,7 +128,7 @@ def find_dataset(
     listing = _find("datasets", name, console, ignore_case=False)
     for entry in load_plugin(listing.file).datasets:
         if isinstance(entry, DatasetEntry) and entry.name == name:
-            return entry
+            return checked_entry(entry, listing.file)
         if isinstance(entry, dict) and entry.get("name") == name:
             return adapt_entry(entry, listing.file, settings)
     raise Ai8xError(f"the entry of {name!r} is neither a DatasetEntry nor a dictionary", where=str(listing.file))

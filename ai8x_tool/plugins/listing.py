@@ -7,6 +7,7 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
     """
     try:
-        tree = ast.parse(path.read_bytes(), str(path))
+        tree = _parsed(path.read_bytes(), str(path))
     except (OSError, SyntaxError, ValueError) as error:
         raise plugin_error(error, path) from None
     value = next((v for name, v in _assignments(tree) if name == kind), None)
@@ -38,8 +39,14 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
     _check_imports(tree, path)
     static = _static_entries(tree, value)
     if static is None:
-        static = [_described(entry) for entry in getattr(load_plugin(path), kind)]
+        static = _computed_entries(getattr(load_plugin(path), kind, None), path, kind)
     return [Listing(name, path, description) for name, description in static]
+
+
+@lru_cache(maxsize=512)
+def _parsed(text: bytes, name: str) -> ast.Module:
+    """Return the tree of a file, which is parsed once, however often something is looked for."""
+    return ast.parse(text, name)
 
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
@@ -108,10 +115,16 @@ def _constants(element: ast.expr) -> dict[str, Any]:
     return {name: value.value for name, value in pairs.items() if isinstance(value, ast.Constant)}
 
 
-def _described(entry: Any) -> tuple[str, str]:
-    if isinstance(entry, dict):
-        return str(entry.get("name")), str(entry.get("description", ""))
-    return str(entry.name), str(entry.description)
+def _computed_entries(entries: Any, path: Path, kind: str) -> list[tuple[str, str]]:
+    if not isinstance(entries, list | tuple):
+        raise Ai8xError(f"{kind!r} must be a list, not {type(entries).__name__}", where=str(path))
+    described = []
+    for number, entry in enumerate(entries):
+        fields = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
+        if not isinstance(fields.get("name"), str):
+            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="give it one, a text")
+        described.append((fields["name"], str(fields.get("description") or "")))
+    return described
 
 
 def static_input(path: Path, name: str) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ where there are such files. Afterwards none of these names is left.
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import zlib
 from collections.abc import Callable, ItemsView, Iterator, Sequence
@@ -56,21 +57,52 @@ def load_plugin(path: Path) -> ModuleType:
 def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
     """Call a function of the plugin file `path`. What it prints goes to standard error.
 
-    An exception becomes an Ai8xError of one line with file and line number; so does ``sys.exit()``.
+    An exception becomes an Ai8xError of one line with file and line number; so does ``sys.exit()``. What it changes in
+    this process as a whole does not outlast it: the current folder, torch's default type, recording of gradients.
     """
+    with plugin_faults(path), library_names(path), redirect_stdout(sys.stderr), _kept_process_state():
+        return copy_context().run(function, *args, **kwargs)
+
+
+@contextmanager
+def plugin_faults(path: Path) -> Iterator[None]:
+    """Turn everything that code of the plugin file `path` raises in the block into an Ai8xError of one line."""
     try:
-        with library_names(path), redirect_stdout(sys.stderr):
-            return copy_context().run(function, *args, **kwargs)
-    except SystemExit as stop:
-        said = f": {stop.code}" if isinstance(stop.code, str) else ""
-        ended = Ai8xError(f"the file called sys.exit(){said}").with_traceback(stop.__traceback__)
-        raise plugin_error(ended, path) from None
-    except Exception as error:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise plugin_error(error, path) from None
 
 
-def plugin_error(error: Exception, path: Path) -> Ai8xError:
-    """Turn an exception raised in a plugin file into one line with file and line number."""
+@contextmanager
+def without_exit() -> Iterator[None]:
+    """Turn ``sys.exit()`` of a plugin into an Ai8xError, wherever its code runs in the block: in forward(), say."""
+    try:
+        yield
+    except SystemExit as error:
+        raise plugin_fault(error) or Ai8xError("a library ended the program with sys.exit()") from None
+
+
+@contextmanager
+def _kept_process_state() -> Iterator[None]:
+    import torch  # noqa: PLC0415  (listings do without it)
+
+    folder, kind, records = os.open(".", os.O_RDONLY), torch.get_default_dtype(), torch.is_grad_enabled()
+    try:
+        yield
+    finally:
+        os.fchdir(folder)
+        os.close(folder)
+        torch.set_default_dtype(kind)
+        torch.set_grad_enabled(records)
+
+
+def plugin_error(error: BaseException, path: Path) -> Ai8xError:
+    """Turn what was raised in a plugin file into one line with file and line number."""
+    if isinstance(error, SystemExit):
+        said = f": {error.code}" if isinstance(error.code, str) else ""
+        error = Ai8xError(f"the file called sys.exit(){said}").with_traceback(error.__traceback__)
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     trace = error.__traceback__
     while trace is not None:
@@ -82,7 +114,7 @@ def plugin_error(error: Exception, path: Path) -> Ai8xError:
     return Ai8xError(message, where=f"{path}:{line}" if line else str(path))
 
 
-def plugin_fault(error: Exception) -> Ai8xError | None:
+def plugin_fault(error: BaseException) -> Ai8xError | None:
     """Return the line for an exception that code of a plugin caused or let pass; None if none of it was running."""
     found = None
     trace = error.__traceback__

@@ -6,6 +6,7 @@ Their items are (input, target, …), with inputs normalized to [−1, 127/128].
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import random
 import sys
@@ -26,6 +27,7 @@ from torch.utils.data import DataLoader, default_collate, get_worker_info
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import expand
+from ai8x_tool.plugins.dataset_checks import class_weights, first_infinite, input_shape, label_names, require_type
 from ai8x_tool.plugins.load import call_plugin
 from ai8x_tool.plugins.loader_args import loader_args
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from ai8x_tool.settings.training import TrainSettings
 
 _TOLERATED = 1.01
+_MOST_SAMPLES = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,17 @@ class Source:
         if not isinstance(batch, tuple | list) or len(batch) < 2:
             raise Ai8xError("an item of the dataset must be a tuple (input, target)", where=str(self.file))
         try:
-            inputs = torch.as_tensor(batch[0]).to(torch.float32)
+            inputs = _real(torch.as_tensor(batch[0]))
         except (TypeError, ValueError, RuntimeError):
-            message = f"the inputs of a batch are a {type(batch[0]).__name__}, not a tensor"
-            raise Ai8xError(message, where=str(self.file), fix="transform them to tensors of one shape") from None
-        clipped = bool(inputs.abs().max() > _TOLERATED) if inputs.numel() else False
+            message = f"the inputs of a batch are a {type(batch[0]).__name__}, not a tensor of real numbers"
+            raise Ai8xError(
+                message, where=str(self.file), fix="transform each input to a tensor of the same shape"
+            ) from None
+        largest = float(inputs.abs().max()) if inputs.numel() else 0.0
+        if not math.isfinite(largest):
+            wrong = positions[first_infinite(inputs) or 0] if len(inputs) == len(positions) else positions[0]
+            raise Ai8xError(f"the input of sample {wrong} is infinite or undefined", where=str(self.file))
+        clipped = largest > _TOLERATED
         targets = _target(batch[1]) if len(batch) == 2 else tuple(batch[1:])
         return inputs.mul(128).round_().clamp_(-128, 127), targets, clipped
 
@@ -137,6 +146,13 @@ class _Stream(torch_data.Dataset[Any]):
             return error
 
 
+def _real(values: Tensor) -> Tensor:
+    """Return values as float32 that nothing is learned through. Raises TypeError for what are no real numbers."""
+    if values.is_complex() or values.is_meta:
+        raise TypeError("no real numbers")
+    return values.detach().to(torch.float32)
+
+
 def _unchanged(batch: Any) -> Any:
     return batch
 
@@ -188,23 +204,21 @@ def adapt_entry(
     for key in ("input", "output", "loader"):
         if key not in entry:
             raise Ai8xError(f"the entry has no {key!r}", where=where)
-    shape, loader, labels = entry["input"], entry["loader"], tuple(map(str, entry["output"]))
-    sizes = isinstance(shape, tuple | list) and len(shape) >= 2 and all(isinstance(n, int) and n > 0 for n in shape)
-    if not sizes:
-        raise Ai8xError(f"'input' is {shape!r}, not (channels, length) or (channels, height, width)", where=where)
-    if not callable(loader):
-        raise Ai8xError("'loader' is not a function", where=where)
-    weights = None if entry.get("weight") is None else tuple(float(weight) for weight in entry["weight"])
-    if weights is not None and len(weights) != len(labels):
-        raise Ai8xError(f"{len(weights)} weights for {len(labels)} labels", where=where)
+    shape, labels = input_shape(entry["input"], where), label_names(entry["output"], "output", where)
+    loader, collate, task = entry["loader"], entry.get("collate"), entry.get("task")
+    require_type(loader, callable(loader), "loader", "a function", where)
+    require_type(collate, not collate or callable(collate), "collate", "a function", where)
+    require_type(task, task is None or isinstance(task, str), "task", "a text", where)
+    weights = class_weights(entry.get("weight"), labels, "weight", where)
     args = loader_args(settings)
 
     def load(data_dir: Path, console: Console) -> TorchDataset:
         folder = str(expand(data_dir))
-        return TorchDataset(_Loader(loader, folder, args, file, entry.get("collate")), console)
+        return TorchDataset(_Loader(loader, folder, args, file, collate), console)
 
     description = str(entry.get("description", ""))
-    return DatasetEntry(name, tuple(shape), labels, load, weights, description=description, task=_task(entry, labels))
+    kind = _task(entry, labels)
+    return DatasetEntry(name, shape, labels, load, weights, description=description, task=kind, file=file)
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
@@ -232,9 +246,15 @@ class _Loader:
         if not isinstance(parts, tuple | list) or len(parts) != 2:
             raise Ai8xError("the loader must return two datasets (train, test)", where=str(self.file))
         for part, name, wanted in zip(parts, ("training", "test"), (train, test), strict=True):
-            if wanted and not (hasattr(part, "__getitem__") and hasattr(part, "__len__") and len(part)):
+            if wanted and not (hasattr(part, "__getitem__") and hasattr(part, "__len__") and self._length(part)):
                 raise Ai8xError(f"the loader returned no {name} samples", where=str(self.file))
         return parts[0], parts[1]
+
+    def _length(self, part: Any) -> int:
+        length = call_plugin(self.file, len, part)
+        if length > _MOST_SAMPLES:
+            raise Ai8xError(f"a dataset of {length:.3g} samples", where=str(self.file), fix="correct its __len__()")
+        return length
 
 
 class TorchDataset(Dataset):
@@ -264,8 +284,7 @@ class TorchDataset(Dataset):
     @property
     def train(self) -> Split:
         """Training samples, without those of a validation list."""
-        dataset = self._both[0]
-        listed = _validation_positions(dataset)
+        dataset, listed = self._both[0], self._validation_positions()
         if listed is None:
             return self._split(dataset)
         kept = torch.ones(len(dataset), dtype=torch.bool)
@@ -275,7 +294,7 @@ class TorchDataset(Dataset):
     @property
     def validation(self) -> Split | None:
         """Validation samples, where the training set lists some; not augmented."""
-        listed = _validation_positions(self._both[0])
+        listed = self._validation_positions()
         return None if listed is None else self._split(self._plain_training_set(), listed)
 
     @property
@@ -288,6 +307,24 @@ class TorchDataset(Dataset):
         """Training samples without augmentation."""
         return self._split(self._plain_training_set())
 
+    def _validation_positions(self) -> Tensor | None:
+        """Return the list ``valid_indices`` of the training set, if it has one; it must leave some for training."""
+        dataset, file = self._both[0], self.__dict__["_loader"].file
+        listed = getattr(dataset, "valid_indices", None)
+        if listed is None:
+            return None
+        try:
+            positions = torch.as_tensor(listed).flatten()
+        except (TypeError, ValueError, RuntimeError):
+            positions = torch.zeros(1)
+        count = len(dataset)
+        numbers = not len(positions) or positions.dtype in (torch.int64, torch.int32)
+        inside = numbers and bool(((positions >= 0) & (positions < count)).all())
+        if not inside or len(set(positions.tolist())) == count:
+            rule = f"must be a list of positions 0 … {count - 1} of the training set, and not of all of it"
+            raise Ai8xError(f"'valid_indices' {rule}", where=str(file))
+        return positions.long() if len(positions) else None
+
     def _plain_training_set(self) -> Any:
         """Return the training set with the transform of the test set, where both have one."""
         train, test = self._both
@@ -298,9 +335,3 @@ class TorchDataset(Dataset):
         for name in names:
             setattr(plain, name, getattr(test, name))
         return plain
-
-
-def _validation_positions(dataset: Any) -> Tensor | None:
-    """Return the list ``valid_indices`` of a training set, if it has one."""
-    listed = getattr(dataset, "valid_indices", None)
-    return None if listed is None or not len(listed) else torch.as_tensor(listed, dtype=torch.int64)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from textwrap import wrap
 
 from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
-from ai8x_tool.mapping.energy import Phase
+from ai8x_tool.mapping.energy import EnergyPhase
 from ai8x_tool.report.columns import Column, side_by_side, table_lines, table_width
 from ai8x_tool.text import one_line
 
@@ -105,7 +105,7 @@ def _phase(device: DeviceAnalysis, name: str) -> str:
     return "" if device.estimate is None else phase_text(getattr(device.estimate, name))
 
 
-def phase_text(phase: Phase) -> str:
+def phase_text(phase: EnergyPhase) -> str:
     """Return time and energy; nothing for what takes no time of its own."""
     return f"{milliseconds(phase.seconds)}, {microjoules(phase.joules)}" if phase.seconds else ""
 

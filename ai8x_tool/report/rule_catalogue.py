@@ -7,7 +7,7 @@ from ai8x_tool.frontend.yaml.layer_key_rules import LAYER_KEY_RULES
 from ai8x_tool.frontend.yaml.parameter_rules import PARAMETER_RULES
 from ai8x_tool.frontend.yaml.resolve_rules import RESOLVE_RULES
 from ai8x_tool.lowering.program_rules import PROGRAM_RULES, SAMPLE_RULES
-from ai8x_tool.mapping.check import LAYER_PHASES, Phase
+from ai8x_tool.mapping.check import LAYER_PHASES, RulePhase
 from ai8x_tool.mapping.rules.data_rules import DATA_RULES
 from ai8x_tool.mapping.rules.dilation_rules import DILATION_RULES
 from ai8x_tool.mapping.rules.memory_rules import MEMORY_RULES
@@ -16,18 +16,20 @@ from ai8x_tool.network.device_rules import DEVICE_LAYER_RULES, DEVICE_NETWORK_RU
 from ai8x_tool.network.rules import NETWORK_RULES
 
 CATALOGUE = (
-    Phase("Layers and references", "The list of layers, `data_buffer` and `unload`.", DESCRIPTION_RULES),
-    Phase("Keys of a layer", "Each layer as described, one after the other.", LAYER_KEY_RULES),
-    Phase("Weights and biases", "The checkpoint, or the arrays of a hand-made network.", PARAMETER_RULES),
-    Phase("Order and references", "The layers in the order of execution.", RESOLVE_RULES),
-    Phase("Network", "What is computed, layer by layer, each after those that it reads.", NETWORK_RULES),
-    Phase("Network on a device", "A model, before it is trained.", (*DEVICE_LAYER_RULES, *DEVICE_NETWORK_RULES)),
-    Phase("Dilation", "Each dilated layer.", DILATION_RULES),
+    RulePhase("Layers and references", "The list of layers, `data_buffer` and `unload`.", DESCRIPTION_RULES),
+    RulePhase("Keys of a layer", "Each layer as described, one after the other.", LAYER_KEY_RULES),
+    RulePhase("Weights and biases", "The checkpoint, or the arrays of a hand-made network.", PARAMETER_RULES),
+    RulePhase("Order and references", "The layers in the order of execution.", RESOLVE_RULES),
+    RulePhase("Network", "What is computed, layer by layer, each after those that it reads.", NETWORK_RULES),
+    RulePhase("Network on a device", "A model, before it is trained.", (*DEVICE_LAYER_RULES, *DEVICE_NETWORK_RULES)),
+    RulePhase("Dilation", "Each dilated layer.", DILATION_RULES),
     *LAYER_PHASES,
-    Phase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),
-    Phase("Kernel and bias memory", "While layers are placed one after the other.", MEMORY_RULES),
-    Phase("Results", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", RESULT_RULES),
-    Phase("Data memory", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", DATA_RULES),
-    Phase("Program", "What is computed from the placed network.", PROGRAM_RULES),
+    RulePhase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),
+    RulePhase("Kernel and bias memory", "While layers are placed one after the other.", MEMORY_RULES),
+    RulePhase("Results", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", RESULT_RULES),
+    RulePhase(
+        "Data memory", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", DATA_RULES
+    ),
+    RulePhase("Program", "What is computed from the placed network.", PROGRAM_RULES),
 )
 """The first broken constraint of the first phase is the one that is reported."""

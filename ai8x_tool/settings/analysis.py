@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.option import Settings, option, require
+from ai8x_tool.settings.option import Range, Settings, option
 from ai8x_tool.settings.synthesis import CHECKPOINTS
 
 SUBJECT, RUN = "Network", "Devices and clocks"
 BOTH = "both"
+_MOST_VALUES = 1 << 26
+"""Numbers of one input that can be computed with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +84,24 @@ class ClockSettings(Settings):
         default="the PLL",
     )
     clock_divider: int | None = option(
-        None, "Divider of the accelerator's clock: 1, 2, 4, 8 or 16.", metavar="N", default="chosen for the device"
+        None,
+        "Divider of the accelerator's clock.",
+        metavar="N",
+        default="chosen for the device",
+        range=Range(values=(1, 2, 4, 8, 16)),
     )
     fifo: bool = option(False, "Load the input through a FIFO; descriptions with streaming layers always do.")
     fast_fifo: bool = option(False, "Load the input through the fast FIFO of the RISC-V core.")
     overlap_data: bool = option(False, "Let placed layers overwrite data before everything that reads it has done so.")
     map_seconds: float = option(
-        20.0, "Seconds after which the search for places of the layers takes the best ones found.", metavar="SECONDS"
+        20.0,
+        "Seconds after which the search for places of the layers takes the best ones found.",
+        metavar="SECONDS",
+        range=Range(above=0, most=86_400),
     )
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
-        require(self.map_seconds > 0, "map_seconds", self.map_seconds, "above 0")
-        require(self.clock_divider in (None, 1, 2, 4, 8, 16), "clock_divider", self.clock_divider, "1, 2, 4, 8 or 16")
         _ = self.devices
 
     @property
@@ -117,6 +125,6 @@ class AnalyzeSettings(ClockSettings, SubjectSettings):
             shape = tuple(int(part) for part in self.input.lower().replace("×", "x").split("x"))
         except ValueError:
             shape = ()
-        if len(shape) not in (1, 2, 3) or min(shape) < 1:
+        if len(shape) not in (1, 2, 3) or min(shape) < 1 or math.prod(shape) > _MOST_VALUES:
             raise Ai8xError(f"input {self.input!r} must be a shape such as 3x64x64 or 128x128")
         return shape

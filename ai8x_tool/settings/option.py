@@ -129,7 +129,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Value:
+class AllowedValue:
     """What an annotation allows: the type of one value, None, the only texts, several values."""
 
     kind: type
@@ -145,7 +145,7 @@ class Option:
     name: str
     declaration: Declaration
     panel: str
-    value: Value
+    value: AllowedValue
     default: Any
 
     @property
@@ -260,15 +260,15 @@ def _declaring(settings: type[Settings], name: str) -> type[Settings]:
     return next(base for base in settings.__mro__ if name in inspect.get_annotations(base))
 
 
-def _value(annotation: Any) -> Value:
+def _value(annotation: Any) -> AllowedValue:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (types.UnionType, typing.Union):
         return dataclasses.replace(_value(next(a for a in arguments if a is not type(None))), optional=True)
     if origin is Literal:
-        return Value(str, choices=tuple(map(str, arguments)))
+        return AllowedValue(str, choices=tuple(map(str, arguments)))
     if origin is tuple:
-        return Value(arguments[0], several=True)
-    return Value(annotation)
+        return AllowedValue(arguments[0], several=True)
+    return AllowedValue(annotation)
 
 
 def require(condition: bool, key: str, value: Any, rule: str) -> None:

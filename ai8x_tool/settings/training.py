@@ -31,6 +31,7 @@ class NewModelSettings(Settings):
     model: str = required(
         "Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",), metavar="MODEL"
     )
+    check: bool = option(True, "Train the model even if it does not fit the device, without looking for places.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,6 @@ from ai8x_tool.network.scales import output_exponents
 from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
-from ai8x_tool.synthesis.placing import place_automatically
 
 Sample = npt.NDArray[Any]
 
@@ -106,6 +105,8 @@ def synthesize(
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
     if described.placement.missing():
+        from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  # most need no search
+
         described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
         options = replace(options, mapping=mapping)
     return synthesize_placed(described, sample, device, project, options, console)

@@ -15,6 +15,8 @@ from ai8x_tool.checkpoint import CLASS_NAMES, PREPROCESSING, Checkpoint, ClassRe
 
 if TYPE_CHECKING:
     from ai8x_tool.data.dataset import DatasetEntry
+    from ai8x_tool.training.metrics import Measured
+    from ai8x_tool.training.results import Best
     from ai8x_tool.training.tasks import Task
 
 OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
@@ -34,6 +36,19 @@ def checkpoint_content(
         "optimizer_type": type(optimizer),
         "compression_sched": {"masks_dict": {name: None for name, _ in model.named_parameters()}},
         "extras": extras,
+    }
+
+
+def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict[str, Any]:
+    """Return the results so far. The first keys are those of the reference, which has two metrics."""
+    key = task.main_metric.key
+    reference = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
+    return reference | {
+        f"current_{task.reference_key}": score.metrics[key] if score else 0.0,
+        f"best_{task.reference_key}": best.metrics[key] if best else 0.0,
+        "best_epoch": best.epoch if best else 0,
+        "best_loss": best.loss if best else 0.0,
+        "best_metrics": dict(best.metrics) if best else {},
     }
 
 

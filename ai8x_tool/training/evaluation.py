@@ -28,7 +28,8 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
-from ai8x_tool.plugins.find import find_dataset
+from ai8x_tool.plugins.find import find_dataset, places
+from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
 from ai8x_tool.training.agreement import Agreement, compare_outputs
@@ -83,13 +84,14 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model filled from a checkpoint, in evaluation mode, and its task."""
+    """A model filled from a checkpoint, in evaluation mode, and its task; `where` are its file and the dataset's."""
 
     name: str
     model: nn.Module
     checkpoint: Checkpoint
     device: torch.device
     task: Task
+    where: str
 
 
 def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Console) -> PreparedModel:
@@ -127,7 +129,7 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
         )
     use_channels_last(model, entry.input)
     task.attach(model)
-    return PreparedModel(name, model.to(device).eval(), checkpoint, device, task)
+    return PreparedModel(name, model.to(device).eval(), checkpoint, device, task, places(name, entry))
 
 
 def _check_integers(model: nn.Module, where: str) -> None:
@@ -158,7 +160,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     engine = settings.simulate and settings.engine and settings.network is not None
     results: list[BatchResult] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
-    with clipping.watching() if settings.clipping else contextlib.nullcontext():
+    with without_exit(), clipping.watching() if settings.clipping else contextlib.nullcontext():
         score = _run_test(ready, data, test, settings, console, results)
     joined = _joined([result.outputs for result in results]) if results else None
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
@@ -195,7 +197,10 @@ def _run_test(
     """Evaluate all samples; raw outputs and targets are added to `keep`."""
     size = settings.batch_size
     evaluator = Evaluator(
-        *(ready.model, ready.task, ready.device, size, console), line=console.detail, every=settings.print_freq
+        *(ready.model, ready.task, ready.device, size, console),
+        line=console.detail,
+        every=settings.print_freq,
+        where=ready.where,
     )
     ready.task.calibrate(data, evaluator.predict_split)
     console.info("--- test ---------------------")

@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Split
+from ai8x_tool.errors import located
 from ai8x_tool.training.batches import batch_count, batch_total, batches
+from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.metrics import Examples, Score, progress_line
 from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World
@@ -49,7 +51,10 @@ def whole(split: Split) -> Selection:
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A model at work on a task, in evaluation mode. `line` receives a progress line every `every` batches."""
+    """A model at work on a task, in evaluation mode. `line` receives a progress line every `every` batches.
+
+    `where` are the files of model and dataset, for errors.
+    """
 
     model: nn.Module
     task: Task
@@ -59,6 +64,7 @@ class Evaluator:
     line: Callable[[str], None]
     every: int = 10
     world: World = ALONE
+    where: str = ""
 
     @torch.no_grad()
     def predict(self, samples: Selection) -> Iterator[tuple[Any, Tensor, Tensor]]:
@@ -74,7 +80,9 @@ class Evaluator:
         for step, (inputs, targets) in enumerate(stream, 1):
             total = batch_total(len(samples), self.batch_size, step)
             shown = world.gather(inputs, total) if task.reads_inputs else inputs
-            outputs, wanted = world.outputs(self.model, inputs, total), task.gathered_targets(targets, total, world)
+            outputs = world.outputs(self.model, inputs, total)
+            with located(self.where):
+                wanted = task.gathered_targets(targets, total, world)
             yield outputs, wanted, shown / 128 if simulate else shown
 
     def predict_split(self, split: Split) -> Iterator[tuple[Any, Tensor, Tensor]]:
@@ -93,9 +101,12 @@ class Evaluator:
                     keep.append(BatchResult(_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
                 reason = task.skip(targets)
                 if reason is None:
-                    output = task.real_outputs(raw)
-                    meter.losses.append(float(task.loss(output, targets, inputs)))
-                    meter.add(output, targets, inputs)
+                    with located(f"{self.where}: {title}, batch {step} of {steps}"):
+                        output = task.real_outputs(raw)
+                        given = inputs * 128 if task.context.simulate else inputs
+                        loss = task.loss(output, targets, inputs)
+                        meter.losses.append(checked_loss(loss, self.model, given, targets, output, learns=False))
+                        meter.add(output, targets, inputs)
                     meter.examples = meter.examples or _examples(output, targets, inputs)
                 else:
                     self.line(f"batch {step} is skipped: {reason}")

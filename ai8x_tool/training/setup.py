@@ -12,13 +12,14 @@ import torch
 from torch import nn
 
 from ai8x_tool import resources
+from ai8x_tool.analysis import require_fit
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, first_sample
 from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch import check_model
+from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.model.build import (
     build_model,
     check_architecture,
@@ -29,7 +30,7 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
-from ai8x_tool.plugins.find import find_dataset, find_model
+from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
 from ai8x_tool.settings.training import (
     AUTOMATIC,
@@ -60,7 +61,8 @@ INITIAL = -1
 class TrainingSetup:
     """Parts of one training run, whose `settings` have a batch size.
 
-    `resumed_best` is the best epoch of the run that is continued, with its file.
+    `resumed_best` is the best epoch of the run that is continued, with its file; `where` are the files of model and
+    dataset, for errors.
     """
 
     settings: TrainSettings
@@ -81,6 +83,7 @@ class TrainingSetup:
     resumed_best: tuple[Best, Path] | None
     plan: Plan
     preprocessing: Mapping[str, Any] | None
+    where: str
     world: World = ALONE
 
     @property
@@ -109,7 +112,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
-    check_model(model, entry.input, find_device(settings.device), policy=policy, name=arch)
+    if settings.check:
+        _require_fit(settings, model, entry, policy, console)
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.input)
     model.to(device)
@@ -141,6 +145,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         _resumed_best(continued, task) if continued else None,
         _plan(settings, policy),
         data.preprocessing,
+        places(arch, entry),
         world,
     )
 
@@ -182,6 +187,16 @@ def _build(
     if checkpoint is not None:
         load_weights(model, checkpoint, console)
     return model
+
+
+def _require_fit(
+    settings: TrainSettings, model: nn.Module, entry: DatasetEntry, policy: QatPolicy | None, console: Console
+) -> None:
+    """Refuse a model that cannot run on its device: no training makes it fit."""
+    device = find_device(settings.device)
+    name = f"{find_model(settings.model).file}: {settings.model}"
+    network = model_network(model, entry.input, device, policy=policy, name=name)
+    require_fit(network, device, console, fix="--no-check trains it all the same")
 
 
 def _policy(settings: QatSettings, epochs: int) -> tuple[QatPolicy | None, Path | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import random
 import time
 from collections.abc import Mapping
@@ -18,10 +17,12 @@ from torch import Tensor
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
 from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.errors import located
 from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
+from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import OutputSettings, TrainSettings
 from ai8x_tool.training.activation_ranges import (
@@ -32,9 +33,10 @@ from ai8x_tool.training.activation_ranges import (
 )
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.batchnorm import refresh_batchnorm
-from ai8x_tool.training.checkpoints import checkpoint_content, described_data, serialize
+from ai8x_tool.training.checkpoints import checkpoint_content, described_data, result_extras, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
+from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
@@ -55,7 +57,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     """
     if settings.distributed and not launched():
         return launch(train_in, settings, console)
-    with joined_world(settings, settings.batch_size or LARGEST_BATCH) as world:
+    with without_exit(), joined_world(settings, settings.batch_size or LARGEST_BATCH) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
@@ -90,6 +92,7 @@ class Trainer:
         self.evaluator = Evaluator(
             *(self.model, self.task, setup.device, setup.batch_size, log.console),
             line=self._batch_line,
+            where=setup.where,
             every=self.settings.print_freq,
             world=self.world,
         )
@@ -212,9 +215,11 @@ class Trainer:
             for step, (inputs, own_targets) in enumerate(stream, 1):
                 begin(step)
                 total = batch_total(len(samples), size, step)
-                targets = self.task.gathered_targets(own_targets, total, self.world)
+                with located(str(setup.entry.file or setup.entry.name)):
+                    targets = self.task.gathered_targets(own_targets, total, self.world)
                 shown = self.world.gather(inputs, total) if self.task.reads_inputs else inputs
-                output, losses = self._train_batch(inputs, targets, shown, total)
+                with located(f"{setup.where}: epoch {epoch}, batch {step} of {steps}"):
+                    output, losses = self._train_batch(inputs, targets, shown, total)
                 meter.add(losses)
                 if self._counts_for_accuracy(step, steps):
                     meter.accuracy.add(output, targets, shown)
@@ -224,8 +229,6 @@ class Trainer:
                     items = self._training_items(meter, seconds, last=step == steps)
                     self._batch_line(progress_line(f"Epoch: [{epoch}]", step, steps, items))
                     self.monitor.batch(steps * epoch + step, items)
-        if not math.isfinite(mean(meter.overall)):
-            self.log.console.warn(f"the loss is {mean(meter.overall)} since epoch {epoch}: try a smaller --lr")
         return meter
 
     def _train_batch(self, inputs: Tensor, targets: Any, shown: Tensor, total: int) -> tuple[Any, dict[str, float]]:
@@ -236,13 +239,13 @@ class Trainer:
         """
         output = self.task.real_outputs(self.world.outputs(self.compiled, inputs, total))
         loss = self.task.training_loss(output, targets, shown)
+        overall = checked_loss(loss.overall, self.model, inputs, targets, output)
         optimizers = (self.optimizer, *self.task.optimizers)
         for optimizer in optimizers:
             optimizer.zero_grad()
         torch.autograd.backward(loss.overall)
         for optimizer in optimizers:
             optimizer.step()
-        overall = loss.overall.item()
         objective = overall if loss.objective is loss.overall else loss.objective.item()
         parts = {name: value.item() for name, value in loss.components.items()}
         return output, {"overall": overall, "objective": objective, **parts}
@@ -331,17 +334,8 @@ class Trainer:
             self.log.write(data, self._file("best"))
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
-        """Return the checkpoint's bytes. The first five extras are those of the reference, which has two metrics."""
-        best, key = self.best, self.task.main_metric.key
-        extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
-        extras |= {
-            f"current_{self.task.reference_key}": score.metrics[key] if score else 0.0,
-            f"best_{self.task.reference_key}": best.metrics[key] if best else 0.0,
-            "best_epoch": best.epoch if best else 0,
-            "best_loss": best.loss if best else 0.0,
-            "best_metrics": dict(best.metrics) if best else {},
-            "seed": self.setup.seed,
-        }
+        """Return the checkpoint's bytes."""
+        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed}
         extras |= self.task.state() | described_data(self.setup.entry, self.task, self.setup.preprocessing)
         content = checkpoint_content(self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras)
         return serialize(content)

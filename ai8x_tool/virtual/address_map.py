@@ -27,7 +27,7 @@ INSTANCES_PER_QUADRANT = 4
 _WORD = 4
 
 
-class Block(IntEnum):
+class AddressBlock(IntEnum):
     """What lies at an address."""
 
     NOTHING = 0
@@ -47,7 +47,7 @@ class Region:
 
     start: int
     end: int
-    block: Block
+    block: AddressBlock
     quadrant: int
 
 
@@ -56,20 +56,20 @@ def regions(device: Device) -> tuple[Region, ...]:
     """Return every address range of `device` that something answers to, ascending and without overlap."""
     at = device.addresses
     found = [
-        Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, Block.COMMON, -1),
-        Region(FAST_FIFO_DATA, FAST_FIFO_DATA + _WORD, Block.FAST_FIFO_DATA, -1),
-        Region(device.base + FIFO_CONTROL, device.base + FIFO_DATA, Block.COMMON, -1),
-        Region(device.base + FIFO_DATA, device.base + FIFO_DATA + _WORD * QUADRANTS, Block.FIFO_DATA, -1),
-        Region(device.base + AON_CONTROL, device.base + AON_CONTROL + _WORD, Block.COMMON, -1),
+        Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, AddressBlock.COMMON, -1),
+        Region(FAST_FIFO_DATA, FAST_FIFO_DATA + _WORD, AddressBlock.FAST_FIFO_DATA, -1),
+        Region(device.base + FIFO_CONTROL, device.base + FIFO_DATA, AddressBlock.COMMON, -1),
+        Region(device.base + FIFO_DATA, device.base + FIFO_DATA + _WORD * QUADRANTS, AddressBlock.FIFO_DATA, -1),
+        Region(device.base + AON_CONTROL, device.base + AON_CONTROL + _WORD, AddressBlock.COMMON, -1),
     ]
     for quadrant in range(QUADRANTS):
         kernels = at.kernel + PROCESSORS_PER_QUADRANT * at.kernel_stride
         parts = (
-            (at.control, at.bias, Block.REGISTER),
-            (at.bias, at.bias + 4 * device.bias_size, Block.BIAS),
-            (at.tram, at.tram + PROCESSORS_PER_QUADRANT * at.tram_stride, Block.TRAM),
-            (at.kernel, kernels, Block.KERNEL),
-            (at.data, at.data + INSTANCES_PER_QUADRANT * at.instance_stride, Block.DATA),
+            (at.control, at.bias, AddressBlock.REGISTER),
+            (at.bias, at.bias + 4 * device.bias_size, AddressBlock.BIAS),
+            (at.tram, at.tram + PROCESSORS_PER_QUADRANT * at.tram_stride, AddressBlock.TRAM),
+            (at.kernel, kernels, AddressBlock.KERNEL),
+            (at.data, at.data + INSTANCES_PER_QUADRANT * at.instance_stride, AddressBlock.DATA),
         )
         for start, end, block in parts:
             found.append(Region(device.quadrant(start, quadrant), device.quadrant(end, quadrant), block, quadrant))
@@ -116,7 +116,7 @@ def find_register(device: Device, offset: int) -> RegisterPlace | None:
 
 def segments(device: Device, blocks: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
     """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
-    kernel = blocks == Block.KERNEL
+    kernel = blocks == AddressBlock.KERNEL
     processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
     key = (blocks.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor
     first = np.ones(len(key), bool)

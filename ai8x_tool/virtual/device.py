@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device import Device, find_device
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
-from ai8x_tool.virtual.address_map import Block, classify, find_register, segments
+from ai8x_tool.virtual.address_map import AddressBlock, classify, find_register, segments
 from ai8x_tool.virtual.byte_collector import ByteCollector
 from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
@@ -23,7 +24,7 @@ from ai8x_tool.virtual.start_checks import check_start, powered_down
 
 Array = npt.NDArray[Any]
 
-_MEMORIES = (Block.BIAS, Block.KERNEL, Block.DATA, Block.TRAM)
+_MEMORIES = (AddressBlock.BIAS, AddressBlock.KERNEL, AddressBlock.DATA, AddressBlock.TRAM)
 
 
 class HasStores(Protocol):
@@ -124,7 +125,7 @@ class VirtualDevice:
         self._flush()
         blocks, quadrants, offsets = classify(self.device, np.asarray(addresses))
         instance, word = self._data_place(quadrants, offsets)
-        if (blocks != Block.DATA).any() or (word >= self._machine.data.size).any():
+        if (blocks != AddressBlock.DATA).any() or (word >= self._machine.data.size).any():
             raise ValueError("only data memory can be read in blocks")
         return instance, word
 
@@ -162,33 +163,33 @@ class VirtualDevice:
             first = int(misaligned.argmax())
             self._check_aligned(int(stores.addresses[first]), int(stores.sizes[first]), "store to")
         for part in segments(self.device, blocks, quadrants, offsets, stores.sizes):
-            block, quadrant = Block(int(blocks[part.start])), int(quadrants[part.start])
+            block, quadrant = AddressBlock(int(blocks[part.start])), int(quadrants[part.start])
             values, sizes = stores.values[part], stores.sizes[part]
             if block in _MEMORIES:
                 self._check_access(block, quadrant, int(stores.addresses[part.start]))
-            if block is Block.DATA:
+            if block is AddressBlock.DATA:
                 self._store_data(quadrant, offsets[part], values, sizes)
-            elif block is Block.KERNEL:
+            elif block is AddressBlock.KERNEL:
                 self._store_kernels(quadrant, offsets[part], values, sizes)
-            elif block is Block.BIAS:
+            elif block is AddressBlock.BIAS:
                 self._machine.biases.store(quadrant, offsets[part] // 4, values)
-            elif block is Block.TRAM:
+            elif block is AddressBlock.TRAM:
                 continue
-            elif block in (Block.FIFO_DATA, Block.FAST_FIFO_DATA):
+            elif block in (AddressBlock.FIFO_DATA, AddressBlock.FAST_FIFO_DATA):
                 self._push(block, offsets[part], values)
             else:
                 self._store_words(block, quadrant, stores.addresses[part], offsets[part], values)
 
-    def _store_words(self, block: Block, quadrant: int, addresses: Array, offsets: Array, values: Array) -> None:
+    def _store_words(self, block: AddressBlock, quadrant: int, addresses: Array, offsets: Array, values: Array) -> None:
         for address, offset, value in zip(addresses.tolist(), offsets.tolist(), values.tolist(), strict=True):
-            if block is Block.REGISTER:
+            if block is AddressBlock.REGISTER:
                 self._store_register(quadrant, address, offset, value)
-            elif block is Block.COMMON:
+            elif block is AddressBlock.COMMON:
                 self._machine.registers.words[address] = value
             else:
                 self._diagnostics.report("error", "nothing answers a store to this address", address=address)
 
-    def _check_access(self, block: Block, quadrant: int, address: int, access: str = "stored to") -> None:
+    def _check_access(self, block: AddressBlock, quadrant: int, address: int, access: str = "stored to") -> None:
         name = block.name.lower()
         if not self._machine.registers.fields("CTL", quadrant)["clock"]:
             text = f"{name} memory is {access} while the quadrant's clock is off"
@@ -239,14 +240,14 @@ class VirtualDevice:
             values = values[1:]
         memory.append(processor, values)
 
-    def _push(self, block: Block, offsets: Array, values: Array) -> None:
-        numbers = offsets // 4 if block is Block.FIFO_DATA else np.full(len(offsets), FAST)
-        for number in np.unique(numbers).tolist():
+    def _push(self, block: AddressBlock, offsets: Array, values: Array) -> None:
+        numbers = offsets // 4 if block is AddressBlock.FIFO_DATA else np.full(len(offsets), FAST)
+        for number in distinct(numbers).tolist():
             self._machine.fifos.push(number, values[numbers == number])
         run = self._run
         if not self._waiting or run is None or run.frame is None:
             return
-        for number in sorted(set(np.unique(numbers).tolist()) - set(run.frame.feeds)):
+        for number in sorted(set(distinct(numbers).tolist()) - set(run.frame.feeds)):
             text = f"{fifo_name(number)} receives data, but is not in use"
             self._diagnostics.report("error", text, layer=run.first, register="CTL")
             self._machine.fifos.drop(number)
@@ -351,25 +352,25 @@ class VirtualDevice:
 
     def _load_word(self, address: int) -> int:
         blocks, quadrants, offsets = classify(self.device, np.array([address]))
-        block, quadrant, offset = Block(int(blocks[0])), int(quadrants[0]), int(offsets[0])
+        block, quadrant, offset = AddressBlock(int(blocks[0])), int(quadrants[0]), int(offsets[0])
         machine = self._machine
         if block in _MEMORIES:
             self._check_access(block, quadrant, address, "loaded from")
-        if block is Block.REGISTER:
+        if block is AddressBlock.REGISTER:
             return self._load_register(quadrant, address, offset)
-        if block is Block.COMMON:
+        if block is AddressBlock.COMMON:
             status = address in (FAST_FIFO_STATUS, self.device.base + FIFO_STATUS)
             return 0 if status else machine.registers.words.get(address, 0)
-        if block is Block.KERNEL:
+        if block is AddressBlock.KERNEL:
             inside, place = divmod(offset, self.device.addresses.kernel_stride)
             return machine.kernels.load_word(PROCESSORS_PER_QUADRANT * quadrant + inside, place)
-        if block is Block.BIAS:
+        if block is AddressBlock.BIAS:
             return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
-        if block is Block.DATA:
+        if block is AddressBlock.DATA:
             instance, word = self._data_place(quadrant, offsets)
             if word[0] < machine.data.size:
                 return int(machine.data.load_words(instance, word)[0])
-        if block is not Block.TRAM:
+        if block is not AddressBlock.TRAM:
             self._diagnostics.report("error", "nothing answers a load from this address", address=address)
         return 0
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.kernel_memory import KernelMemory
-from ai8x_tool.virtual.layer import HardwareLayer, Kernels, Kind
+from ai8x_tool.virtual.layer import HardwareLayer, KernelRange, Kind
 
 Array = npt.NDArray[Any]
 
@@ -98,7 +98,7 @@ def _unpack(
     return np.moveaxis(weights, 0, -2), np.moveaxis(loaded, 0, -1)
 
 
-def _extend(data: Array, kernels: Kernels) -> Array:
+def _extend(data: Array, kernels: KernelRange) -> Array:
     """Return the low bits of bytes as signed weights (int8)."""
     if kernels.bits == 1:
         one = (data & 1).astype(np.int8)

@@ -26,7 +26,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Kernels:
+class KernelRange:
     """Which kernels a layer uses.
 
     `start` and `end` are unit addresses of the first and last kernel, `offset` is a byte offset into the stream,
@@ -46,7 +46,7 @@ class Kernels:
 
 
 @dataclass(frozen=True)
-class Write:
+class WritePlaces:
     """Where a layer writes. `pointers` is the write pointer of each quadrant in use."""
 
     pointers: dict[int, int]
@@ -89,8 +89,8 @@ class HardwareLayer:
     one_dimensional: bool
     geometry: Geometry
     operation: Operation
-    kernels: Kernels
-    write: Write
+    kernels: KernelRange
+    write: WritePlaces
     bias: dict[int, int]
     sources: int
     read_ahead: bool
@@ -155,7 +155,7 @@ def decode_layer(
             absolute=bool(post["absolute"]),
         ),
         kernels=kernels,
-        write=Write(
+        write=WritePlaces(
             pointers={q: registers.read("WPTR", q, index) for q in quadrants},
             span=read["LCTL2"]["output_span"] // kernels.bits + 1,
             increment=read["LCTL2"]["write_increment"] + 1,
@@ -190,13 +190,13 @@ def _processors(registers: RegisterFile, index: int, quadrants: tuple[int, ...])
     return np.array(active, np.int64), np.array(enabled, bool)
 
 
-def _kernels(read: dict[str, dict[str, int]], control: dict[str, int], geometry: Geometry, quad: bool) -> Kernels:
+def _kernels(read: dict[str, dict[str, int]], control: dict[str, int], geometry: Geometry, quad: bool) -> KernelRange:
     old = read["MCNT"]
     post = read["POST"]
     start = old["start"] if old else read["MCNT2"]["start"]
     end = old["end"] if old else read["MCNT1"]["end"]
     bits = _weight_bits(post["weight_bits"], geometry.passes, start, end, read["LCTL2"]["output_span"])
-    return Kernels(
+    return KernelRange(
         size=geometry.kernel,
         bits=bits,
         binary=bits == 1 and bool(control["binary"]) and not old,

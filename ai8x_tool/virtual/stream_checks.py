@@ -26,7 +26,7 @@ class Producer:
 
 
 @dataclass(frozen=True)
-class Stream:
+class StreamRegisters:
     """The stream registers of one layer, and the passes of the streaming layers before it."""
 
     start: int
@@ -36,7 +36,7 @@ class Stream:
     earlier_passes: int
 
     @classmethod
-    def of(cls, registers: RegisterFile, master: int, index: int, earlier_passes: int) -> Stream:
+    def of(cls, registers: RegisterFile, master: int, index: int, earlier_passes: int) -> StreamRegisters:
         """Read the registers of layer `index`."""
         if registers.read("STR2", master, index) == 0 == registers.read("FMAX", master, index):
             start = registers.fields("STR1", master, index)["start"] if registers.read("STR1", master, index) else 0
@@ -51,7 +51,9 @@ class Stream:
         )
 
 
-def check_stream(layer: HardwareLayer, stream: Stream, producer: Producer, size: int, report: Diagnostics) -> None:
+def check_stream(
+    layer: HardwareLayer, stream: StreamRegisters, producer: Producer, size: int, report: Diagnostics
+) -> None:
     """Check a streaming layer against what it gets. `size` is the size of an instance in words."""
     index = layer.index
     if stream.start > producer.words:
@@ -78,7 +80,7 @@ def check_stream(layer: HardwareLayer, stream: Stream, producer: Producer, size:
         report.report("warning", text, layer=index, register="FMAX")
 
 
-def check_unused_stream(layer: HardwareLayer, stream: Stream, fifo: bool, diagnostics: Diagnostics) -> None:
+def check_unused_stream(layer: HardwareLayer, stream: StreamRegisters, fifo: bool, diagnostics: Diagnostics) -> None:
     """Layers that do not stream have empty stream registers; the first may use them to wait for its FIFO."""
     used = {
         "STR1": bool(stream.start) and not fifo,

@@ -10,6 +10,7 @@ import pytest
 from ai8x_tool.analysis import Clocks, analyze_network, require_fit
 from ai8x_tool.analysis.buffers import data_buffers, fullest_instance
 from ai8x_tool.analysis.judge import AS_DESCRIBED, FOUND
+from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapping import LayerPlacement, Placement
@@ -88,8 +89,8 @@ def test_too_much_data(large):
     other = analyze_network(large, None, MAX78002)
     assert other.fits and 1e6 * other.estimate.inference.seconds == pytest.approx(wrong.remedies[-1].microseconds)
     with pytest.raises(Ai8xError, match="32,768"):
-        require_fit(large, MAX78000, seconds=0.5)
-    require_fit(large, MAX78002)
+        require_fit(large, MAX78000, Console(), fix="or not", seconds=0.5)
+    require_fit(large, MAX78002, Console(), fix="or not")
 
 
 @DEVICES

@@ -19,6 +19,7 @@ SPELLINGS = {
     """,
     "train": """
         --model --arch -a --dataset --data --device --use-bias --avg-pool-rounding --truncate-testset --settings
+        --check --no-check
         --epochs --batch-size -b --optimizer --lr --learning-rate --momentum --weight-decay --wd --compress
         --warmup-epochs --validation-split --valid-size --vs --show-train-accuracy --regression --out-fold-ratio -f
         --anomaly-percentile --obj-detection --enable-obj-detection --obj-detection-params --dr --scaf-margin

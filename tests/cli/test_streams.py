@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.table import Table
 
-from ai8x_tool.console import Console, PlainText
+from ai8x_tool.console import Console, PlainText, json_text
 from ai8x_tool.text import one_line, printable, utf8, whole
 
 NAMES = ["[/]", "[bold]x", ":100:", "größe", "卷积 → ×", "a\nb", "\x1b[31m", "50 %"]
@@ -159,3 +159,8 @@ def test_closed_streams_do_not_get_into_results(workspace):
     result = ai8x(*synthesis(workspace), preexec_fn=lambda: os.closerange(0, 3))
     assert result.returncode == 0
     assert (workspace.output / "cnn.c").read_text().startswith("/*")
+
+
+def test_numbers_that_json_does_not_have_become_null():
+    document = {"loss": float("nan"), "more": [float("inf"), 1.5, {"x": -float("inf")}]}
+    assert json.loads(json_text(document)) == {"loss": None, "more": [None, 1.5, {"x": None}]}

@@ -86,7 +86,7 @@ LOADER = "def load(data, load_train, load_test):\n    d, args = data\n    {body}
     ("body", "entry", "words"),
     [
         ("pass", "", "has no 'loader'"),
-        ("pass", ", 'loader': 3", "'loader' is not a function"),
+        ("pass", ", 'loader': 3", "'loader' must be a function, not 3"),
         ("pass", ", 'loader': load, 'input': 4", "'input' is 4"),
         ("pass", ", 'loader': load, 'weight': (1,)", "1 weights for 2 labels"),
         ("pass", ", 'loader': load", r"must return two datasets"),

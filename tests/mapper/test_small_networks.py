@@ -122,3 +122,62 @@ def test_values_that_cannot_be_joined():
     layers = [conv("a", (INPUT,), 6, 3), conv("b", (INPUT,), 8, 3), conv("c", ("a", "b"), 4, 14)]
     with pytest.raises(Ai8xError, match="a multiple of 4 channels"):
         map_automatically(network(*layers), MAX78000)
+
+
+def residual_network(size):
+    """Return the first levels of a residual network; three values of 20 channels live at a time."""
+    half = {"pool": (2, 2), "pool_stride": (2, 2)}
+    layers = [
+        conv("a", (INPUT,), 16, 3),
+        conv("b", ("a",), 20, 16),
+        conv("c", ("b",), 20, 20),
+        conv("d", ("c",), 20, 20),
+    ]
+    layers += [add("sum", "d", "b"), conv("e", ("sum",), 20, 20, **half)]
+    return network(*layers, shape=(3, size, size))
+
+
+def test_residual_networks_of_growing_size():
+    """Copies are late, unless memory is full: then early enough to overwrite what they copy."""
+    found = map_automatically(residual_network(48), MAX78000)
+    assert [layer.name for layer in found.network.layers].index("sum_operand1") == 4
+    assert not found.trailing
+    assert verified(found, MAX78000) == 1
+    with pytest.raises(UnmappableError, match="data memory"):
+        map_automatically(residual_network(56), MAX78000, overlap=False)
+    found = map_automatically(residual_network(56), MAX78000)
+    assert [layer.name for layer in found.network.layers].index("sum_operand1") == 3
+    assert found.trailing
+    assert verified(found, MAX78000) == 1
+
+
+def test_deep_network():
+    """Places are found for all values of many blocks, and proven to be the best ones."""
+    layers, before = [conv("a", (INPUT,), 16, 3)], "a"
+    for number in range(23):
+        layers += [conv(f"b{number}", (before,), 32, 16, size=1), conv(f"c{number}", (f"b{number}",), 16, 32, size=1)]
+        layers.append(add(f"sum{number}", before, f"c{number}"))
+        before = f"sum{number}"
+    found = map_automatically(network(*layers, shape=(3, 32, 32)), MAX78002)
+    assert len(found.network.layers) == 70
+    assert found.peak == found.peak_bound
+    assert violations(found.network, found.placement, MAX78002, found.options) == []
+
+
+def test_swapped_processors():
+    """Where the values of two layers lie makes no difference: a placement with both exchanged computes the same."""
+    layers = [conv("a", (INPUT,), 8, 3), conv("b", ("a",), 8, 8), conv("c", ("b",), 4, 8)]
+    found = map_automatically(network(*layers), MAX78002)
+    placed = found.placement
+    one, other = (placed.layers[name].output_processors for name in ("a", "b"))
+    assert one != other
+    swap = {one: other, other: one}
+    moved = {
+        name: replace(
+            at,
+            processors=swap.get(at.processors, at.processors),
+            output_processors=swap.get(at.output_processors, at.output_processors),
+        )
+        for name, at in placed.layers.items()
+    }
+    assert verified(replace(found, placement=replace(placed, layers=moved)), MAX78002) == 0

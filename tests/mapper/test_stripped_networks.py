@@ -8,11 +8,11 @@ import pytest
 from ai8x_tool.engine import run
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapper import map_automatically
+from ai8x_tool.mapper.unplaced import without_copies
 from ai8x_tool.mapping import map_network
 from ai8x_tool.mapping.statistics import statistics
 from ai8x_tool.synthesis.hardware_check import check_program
 from tests.support.golden_cases import entries, golden_folder, read_case
-from tests.support.stripped import without_copies
 
 pytestmark = pytest.mark.golden
 

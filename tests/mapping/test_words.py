@@ -24,7 +24,7 @@ from ai8x_tool.mapping.words import (
 )
 from tests.support.layer_kinds import KINDS, conv, layer
 from tests.support.networks import build, program
-from tests.support.reference_order import execute, stores_of
+from tests.support.reference_order import execute, stores_by_pixel
 from tests.support.reference_words import last_uses, output_places, windows_read, writing_steps
 
 ALL = (1 << 64) - 1
@@ -133,7 +133,7 @@ def test_words_that_the_device_writes(kind):
     network = build([{**given, "out_offset": 0x4000}], weights, shape, device)
     _, (snapshot, *_) = execute(device, program(network).stores())
     written = snapshot.run.written
-    stored = {x[:2] for pixel in range(written.values.shape[-1]) for x in stores_of(written, pixel)}
+    stored = {place[:2] for pixel in stores_by_pixel(written) for place in pixel}
     at = place(network, network.placement, device, MappingOptions()).layers[0]
     assert all_places(written_words(at)) == stored
 

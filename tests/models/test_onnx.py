@@ -13,10 +13,13 @@ from ai8x_tool.nn import QatPolicy, build_context, fuse_batchnorm, start_qat
 from ai8x_tool.plugins.find import find_model
 from ai8x_tool.report.onnx_file import export_onnx, run_onnx
 
-pytestmark = pytest.mark.skipif(
-    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime", "onnxslim")),
-    reason="needs the extra 'onnx'",
-)
+pytestmark = [
+    pytest.mark.usefixtures("onnx_operators"),
+    pytest.mark.skipif(
+        any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxscript", "onnxruntime", "onnxslim")),
+        reason="needs the extra 'onnx'",
+    ),
+]
 
 
 @pytest.mark.parametrize(

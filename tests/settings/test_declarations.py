@@ -13,6 +13,7 @@ from ai8x_tool.cli.synthesize import ShownSettings
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import shipped
+from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.option import NUMBERS, Range, Settings, option, options_of, require, required
 from ai8x_tool.settings.project import DemoSettings, RunProjectSettings
@@ -24,7 +25,7 @@ from ai8x_tool.settings.verification import VerifySettings
 
 STAGES = (TrainSettings, QuantizeSettings, EvaluateSettings, SynthesizeSettings, VerifySettings)
 COMMAND_LINE = (MessageSettings, FileSettings, SummarySettings, RecipeSettings, ShownSettings)
-ALL = (*STAGES, DemoSettings, RunProjectSettings, IdentitySettings, *COMMAND_LINE)
+ALL = (*STAGES, AnalyzeSettings, DemoSettings, RunProjectSettings, IdentitySettings, *COMMAND_LINE)
 
 
 @dataclass(frozen=True, kw_only=True)

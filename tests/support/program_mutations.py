@@ -15,16 +15,16 @@ import numpy as np
 from ai8x_tool.device.registers import FAST_FIFO_DATA, FIFO_DATA, registers
 from ai8x_tool.device.stores import Stores
 from ai8x_tool.virtual import VirtualDevice
-from ai8x_tool.virtual.address_map import Block, classify, find_register
+from ai8x_tool.virtual.address_map import AddressBlock, classify, find_register
 from ai8x_tool.virtual.layer import Kind as LayerKind
 from tests.support.program_stores import replaced
 from tests.support.reference_device import place, places_read, pooled
 
 CATEGORIES = {
-    "register": (Block.REGISTER, Block.COMMON),
-    "weight": (Block.KERNEL,),
-    "bias": (Block.BIAS,),
-    "input": (Block.DATA, Block.FIFO_DATA, Block.FAST_FIFO_DATA),
+    "register": (AddressBlock.REGISTER, AddressBlock.COMMON),
+    "weight": (AddressBlock.KERNEL,),
+    "bias": (AddressBlock.BIAS,),
+    "input": (AddressBlock.DATA, AddressBlock.FIFO_DATA, AddressBlock.FAST_FIFO_DATA),
 }
 
 TIME = "speed, not results: time is not modelled"
@@ -36,7 +36,7 @@ UNUSED = {
     ("CTL", "mlator_lane"): ("loads of MLAT only", lambda p: True),
     ("CTL", "express"): (
         "loading of kernels, which is over",
-        lambda p: not (p.blocks[p.index :] == Block.KERNEL).any(),
+        lambda p: not (p.blocks[p.index :] == AddressBlock.KERNEL).any(),
     ),
     ("CTL", "average_round"): (
         "no layer has average pooling",
@@ -89,7 +89,7 @@ class Program:
         present = [k for k in CATEGORIES.values() if np.isin(self.blocks, k).any()]
         kinds = present[generator.integers(len(present))]
         index = int(generator.choice(np.flatnonzero(np.isin(self.blocks, kinds))))
-        bits = 8 if self.stores.sizes[index] == 1 or self.blocks[index] == Block.BIAS else 32
+        bits = 8 if self.stores.sizes[index] == 1 or self.blocks[index] == AddressBlock.BIAS else 32
         return index, int(generator.integers(bits))
 
     @cached_property
@@ -124,9 +124,9 @@ class Mutation:
         value = int(program.stores.values[index]) ^ 1 << bit
         self.stores = replaced(program.stores, index, value)
         self.machine, self.mutants = execute(self.device, self.stores)
-        kind = Block(int(self.blocks[index]))
+        kind = AddressBlock(int(self.blocks[index]))
         self.block = kind
-        place = find_register(self.device, int(program.offsets[index])) if kind is Block.REGISTER else None
+        place = find_register(self.device, int(program.offsets[index])) if kind is AddressBlock.REGISTER else None
         self.register, self.layer = (place.name, place.layer) if place else (None, 0)
 
     @property
@@ -146,7 +146,7 @@ class Mutation:
     @property
     def name(self):
         """Register and field, or what else was changed."""
-        if self.block is Block.COMMON:
+        if self.block is AddressBlock.COMMON:
             offset = int(self.program.stores.addresses[self.index]) - self.device.base
             return ("AON", "wait_states") if offset == 0x1000 else ("FIFO", "thresholds")
         if self.register is None:
@@ -189,12 +189,12 @@ class Mutation:
             if holds(self):
                 return reason
         proofs = {
-            Block.REGISTER: self._prove_register,
-            Block.KERNEL: self._prove_weight,
-            Block.BIAS: self._prove_bias,
-            Block.DATA: self._prove_input,
-            Block.FIFO_DATA: self._prove_input,
-            Block.FAST_FIFO_DATA: self._prove_input,
+            AddressBlock.REGISTER: self._prove_register,
+            AddressBlock.KERNEL: self._prove_weight,
+            AddressBlock.BIAS: self._prove_bias,
+            AddressBlock.DATA: self._prove_input,
+            AddressBlock.FIFO_DATA: self._prove_input,
+            AddressBlock.FAST_FIFO_DATA: self._prove_input,
         }
         return proofs[self.block]() if self.block in proofs else None
 
@@ -303,7 +303,7 @@ class Mutation:
 
     def _place(self):
         address = int(self.program.stores.addresses[self.index])
-        if self.block is Block.DATA:
+        if self.block is AddressBlock.DATA:
             step = self.device.addresses.instance_stride
             offset = int(self.program.offsets[self.index])
             return 4 * int(self.program.quadrants[self.index]) + offset // step, offset % step // 4, False

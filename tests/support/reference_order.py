@@ -87,17 +87,22 @@ def looks(run):
     return {(e, rank) for e, rank in planes if weights[..., e, rank, :].any()}
 
 
-def stores_of(written, pixel):
-    """Return (instance, word, lane, value) of every byte of an output pixel."""
+def stores_by_pixel(written):
+    """Return (instance, word, lane, value) of every byte of each output pixel."""
     shape = written.values.shape
-    instance, word = (np.broadcast_to(x, shape)[..., pixel].ravel().tolist() for x in (written.instance, written.word))
-    values = written.values[..., pixel].ravel()
+
+    def by_pixel(array):
+        return np.broadcast_to(array, shape).reshape(-1, shape[-1]).T
+
+    instance, word, values = (by_pixel(array) for array in (written.instance, written.word, written.values))
     if written.lane is not None:
-        lane = np.broadcast_to(written.lane, shape)[..., pixel].ravel().tolist()
-        return list(zip(instance, word, lane, values.tolist(), strict=True))
-    data = values.astype("<u4").view(np.int8).reshape(-1, 4).tolist()
-    places = zip(instance, word, data, strict=True)
-    return [(i, w, lane, value) for i, w, four in places for lane, value in enumerate(four)]
+        lane = by_pixel(written.lane)
+    else:
+        values = np.ascontiguousarray(values, "<u4").view(np.int8)
+        instance, word = np.repeat(instance, 4, axis=1), np.repeat(word, 4, axis=1)
+        lane = np.broadcast_to(np.arange(values.shape[1]) % 4, values.shape)
+    places = (array.tolist() for array in (instance, word, lane, values))
+    return [list(zip(*pixel, strict=True)) for pixel in zip(*places, strict=True)]
 
 
 def in_order(snapshot, pixels=None):
@@ -109,35 +114,37 @@ def in_order(snapshot, pixels=None):
     layer, planes = run.layer, looks(run)
     (rows, columns), outputs = layer.geometry.pooled, list(np.ndindex(*output_size(layer)))
     result, changed, written, done = Ordered(), set(), 0, set()
-    reads = set()
+    stores, reads = stores_by_pixel(run.written), {}
     pending = [set(needed_windows(layer, *output)) for output in outputs]
     for window_number in range(-1, rows * columns):
         if window_number >= 0:
             i, j = divmod(window_number, columns)
-            for at in read_places(layer, planes, i, j, pixels):
-                reads.add(at[:2])
-                if at[:2] in changed:
-                    result.conflicts.add(at[:2])
-                    result.differs |= bool(memory[at] != snapshot.before[at])
+            for pixel in window(layer, i, j):
+                if pixel not in reads:
+                    places = read_places(layer, planes, *pixel, pixels)
+                    reads[pixel] = places, {at[:2] for at in places}
+                places, words = reads[pixel]
+                for at in () if changed.isdisjoint(words) else places:
+                    if at[:2] in changed:
+                        result.conflicts.add(at[:2])
+                        result.differs |= bool(memory[at] != snapshot.before[at])
             done.add((i, j))
         while written < len(outputs) and pending[written] <= done:
-            for instance, word, lane, value in stores_of(run.written, written):
+            for instance, word, lane, value in stores[written]:
                 memory[instance, word, lane] = value
                 changed.add((instance, word))
             written += 1
     assert written == len(outputs)
-    result.overwritten = changed & reads
+    result.overwritten = changed & set().union(*(words for _, words in reads.values()))
     return result
 
 
-def read_places(layer, planes, i, j, pixels):
-    """Yield (instance, word, lane) of everything in window (i, j)."""
-    for y, x in window(layer, i, j):
-        if pixels is not None and y * layer.geometry.columns + x >= pixels:
-            continue
-        for e, rank in planes:
-            for k in range(layer.operation.operands):
-                yield place(layer, layer.read_pointer, int(layer.processors[rank]), y, x, e, k)
+def read_places(layer, planes, y, x, pixels):
+    """Return (instance, word, lane) of all values of input pixel (y, x)."""
+    if pixels is not None and y * layer.geometry.columns + x >= pixels:
+        return []
+    operands, processors = range(layer.operation.operands), layer.processors.tolist()
+    return [place(layer, layer.read_pointer, processors[rank], y, x, e, k) for e, rank in planes for k in operands]
 
 
 def reported(virtual, index=0):

@@ -15,13 +15,21 @@ from torch import Tensor, nn
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.device import MAX78002, Device
 from ai8x_tool.engine import run
-from ai8x_tool.frontend.torch import bind, trace
+from ai8x_tool.frontend.torch import bind, model_network, trace
+from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network
-from ai8x_tool.nn import build_context, fuse_batchnorm, named_fused_modules, update_model
+from ai8x_tool.nn import QatPolicy, build_context, fuse_batchnorm, named_fused_modules, update_model
 from ai8x_tool.nn.elementwise import Elementwise
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.nn.hooks import Call, observed_calls
+
+
+def check_model(
+    model: nn.Module, shape: Sequence[int], device: Device, *, policy: QatPolicy | None = None, name: str = ""
+) -> None:
+    """Refuse a model that cannot run on a device wherever its layers would be placed."""
+    require_device(model_network(model, shape, device, policy=policy, name=name), device)
 
 
 @contextmanager

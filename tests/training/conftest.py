@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.training import evaluation_run, trainer
+from ai8x_tool.training import evaluation_run, processes, trainer
+from tests.support.warm_processes import warm_process
 
 MODEL = '''
 import torch
@@ -96,6 +99,16 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     torch.set_num_threads(1)  # so small a network only waits for a second thread
     yield tmp_path
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def warm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the processes of a training in less than the seconds that each would take to import PyTorch.
+
+    They print to output.txt.
+    """
+    context = SimpleNamespace(Process=partial(warm_process, Path("output.txt")))
+    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda _: context))
 
 
 @pytest.fixture(autouse=True)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +14,10 @@ import numpy as np
 import pytest
 
 from ai8x_tool.checkpoint import read_checkpoint
+from tests.support.warm_processes import start_training
 
 KILLS = 10
+OUTPUT = Path("output.txt")
 OPTIONS: dict[str, Any] = {
     "model": "tiny",
     "dataset": "Stripes",
@@ -33,29 +32,13 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def server(workspace: Path, root: Path) -> Iterator[subprocess.Popen[str]]:
-    paths = os.pathsep.join([str(root), *sys.path])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    program = root / "tests" / "support" / "training_server.py"
-    with subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        yield process
-        assert process.stdin is not None
-        process.stdin.close()
+def run(**options: Any) -> BaseProcess:
+    return start_training(OUTPUT, {**OPTIONS, **options})
 
 
-def start(server: subprocess.Popen[str], **options: Any) -> int:
-    assert server.stdin is not None and server.stdout is not None
-    server.stdin.write(json.dumps({**OPTIONS, **options}) + "\n")
-    server.stdin.flush()
-    return int(server.stdout.readline())
-
-
-def status(server: subprocess.Popen[str]) -> int:
-    assert server.stdout is not None
-    return int(server.stdout.readline())
+def assert_success(process: BaseProcess) -> None:
+    process.join()
+    assert process.exitcode == 0, OUTPUT.read_text()
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -70,7 +53,7 @@ def last_state(folder: Path) -> Mapping[str, Any]:
     return checkpoint.state
 
 
-def kill_at_some_moment(process: int, moment: random.Random, epoch: float) -> None:
+def kill_at_some_moment(process: BaseProcess, moment: random.Random, epoch: float) -> None:
     """Kill after the first epoch of the run, in one case of four maybe before it, at any point of the next one."""
 
     def written() -> int:
@@ -81,27 +64,25 @@ def kill_at_some_moment(process: int, moment: random.Random, epoch: float) -> No
     while time.monotonic() < deadline and written() == before:
         time.sleep(0.01)
     time.sleep(moment.uniform(0, epoch))
-    os.kill(process, signal.SIGKILL)
+    process.kill()
 
 
 @pytest.mark.slow
-def test_killed_ten_times(workspace: Path, server: subprocess.Popen[str]) -> None:
-    start(server, out_dir="first", epochs=1)
-    assert status(server) == 0
+def test_killed_ten_times(workspace: Path) -> None:
+    assert_success(run(out_dir="first", epochs=1))
     started = time.monotonic()
-    start(server, out_dir="whole")
-    assert status(server) == 0
+    assert_success(run(out_dir="whole"))
     seconds = time.monotonic() - started
     moment = random.Random(1)
     epochs = []
     for _ in range(KILLS):
         files = checkpoints(Path("logs"))
         epochs.append(read_checkpoint(files[-1]).epoch if files else -1)
-        process = start(server, **({"resume_from": str(files[-1])} if files else {}))
+        process = run(**({"resume_from": str(files[-1])} if files else {}))
         kill_at_some_moment(process, moment, seconds / OPTIONS["epochs"])
-        assert status(server) == signal.SIGKILL
-    start(server, resume_from=str(checkpoints(Path("logs"))[-1]))
-    assert status(server) == 0
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    assert_success(run(resume_from=str(checkpoints(Path("logs"))[-1])))
     assert len(set(epochs)) > KILLS // 2, f"killed too early to learn anything: {epochs}"
     expected, found = (last_state(Path(folder)) for folder in ("whole", "logs"))
     for key, value in expected.items():

@@ -31,6 +31,7 @@ PACKAGES = ("onnx", "onnxscript", "onnxruntime", "onnxslim")
 needs_onnx = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in PACKAGES), reason="needs the extra 'onnx'"
 )
+pytestmark = pytest.mark.usefixtures("onnx_operators")
 
 MODEL = ["--model", "tiny", "--dataset", "Stripes"]
 

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 
 from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.cli.main import main
 from ai8x_tool.console import Console
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.processes import launch
@@ -26,9 +30,12 @@ from ai8x_tool.training.trainer import train
 from tests.support import dataset_layouts as layouts
 from tests.support import detection_dataset as ragged_objects
 from tests.support.consecutive_trainings import train_all
+from tests.support.warm_processes import start_command
 
 pytestmark = pytest.mark.slow  # each process imports torch
 
+OUTPUT = Path("output.txt")
+"""Where the processes print."""
 PLUGINS = Path(__file__).parent / "plugins"
 COMMON: dict[str, Any] = {
     "optimizer": "SGD",
@@ -111,12 +118,12 @@ def pupils(folder: Path, console: Console) -> dict[str, TrainSettings]:
     }
 
 
-def compare(runs: Mapping[str, TrainSettings], processes: int, console: Console) -> None:
+def compare(runs: Mapping[str, TrainSettings], count: int, console: Console) -> None:
     """Train in one process and in several; weights, metrics and everything else must be the same."""
     alone = {name: replace(run, out_dir=Path("alone", name)) for name, run in runs.items()}
     for run in alone.values():
         train(run, console)
-    options: dict[str, Any] = {"distributed": True, "processes": processes}
+    options: dict[str, Any] = {"distributed": True, "processes": count}
     together = {name: replace(run, out_dir=Path("together", name), **options) for name, run in runs.items()}
     launch(partial(train_all, together), next(iter(together.values())), console)
     for name in runs:
@@ -160,7 +167,7 @@ def assert_close(first: Path, second: Path) -> None:
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance, err_msg=f"{second}: {key}")
 
 
-def test_every_task_in_two_processes(steady: Path, console: Console) -> None:
+def test_every_task_in_two_processes(steady: Path, warm: None, console: Console) -> None:
     for package in ("torchmetrics", "pycocotools", "torchvision"):
         pytest.importorskip(package)
     begun = train(settings(**STRIPES, out_dir=Path("begun"), epochs=1), console)
@@ -181,7 +188,7 @@ def test_every_task_in_two_processes(steady: Path, console: Console) -> None:
     assert_close(Path("alone/classification/latest/qat_checkpoint.pth.tar"), rest.checkpoint)
 
 
-def test_processes_without_samples(steady: Path, console: Console) -> None:
+def test_processes_without_samples(steady: Path, warm: None, console: Console) -> None:
     """Of three processes one has no sample in the last batch of an epoch, and two have none in the test."""
     few = settings(**{**STRIPES, "batch_size": 66}, truncate_testset=True)
     single = settings(**{**STRIPES, "batch_size": 199}, qat_policy=None)
@@ -195,18 +202,13 @@ WORDS = ["train", "--optimizer", "SGD", "--lr", "0.001", "--cpu", "--det", "-q",
 PAIR = [*WORDS, "--model", "tiny", "--dataset", "Stripes", "--epochs", "900", "--distributed", "--processes", "2"]
 
 
-def start(*words: str) -> subprocess.Popen[str]:
-    paths = os.pathsep.join([str(Path(__file__).resolve().parents[2]), *sys.path])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "start_new_session": True}
-    # What a shell starts in the background ignores Ctrl-C, and so does what that starts: here it is to be heard.
-    pipes["preexec_fn"] = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    return subprocess.Popen([sys.executable, "-m", *words], text=True, env=environment, **pipes)
-
-
-def lines(process: subprocess.Popen[str]) -> list[str]:
-    """Wait for the end, which must come soon, and return the messages."""
-    return process.communicate(timeout=180)[1].splitlines()
+def printed(*ended: BaseProcess) -> list[str]:
+    """Wait for the end, which must come soon, and return all messages."""
+    connection.wait([process.sentinel for process in ended], 180)
+    for process in ended:
+        process.join(30)
+        process.kill()
+    return OUTPUT.read_text().splitlines()
 
 
 def wait_for_epoch() -> Path:
@@ -223,45 +225,52 @@ def assert_whole(folder: Path) -> None:
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_a_killed_process_ends_the_others(steady: Path) -> None:
-    process = start("ai8x_tool", *PAIR)
+def kill_the_second() -> Path:
+    """Kill one of two processes of a training that has begun; return the training's folder."""
     folder = wait_for_epoch()
-    table = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True, check=True
-    ).stdout
-    children = [int(row.split()[0]) for row in table.splitlines() if "spawn_main" in row]
-    assert len(children) == 2
-    os.kill(children[1], signal.SIGKILL)
-    assert lines(process) == ["error: training process 1 was ended by SIGKILL (is there enough memory?)"]
-    assert process.returncode == 1
-    assert_whole(folder)
+    first, second = sorted(process.pid or 0 for process in multiprocessing.active_children())
+    assert first
+    os.kill(second, signal.SIGKILL)
+    return folder
+
+
+def test_a_killed_process_ends_the_others(
+    steady: Path, warm: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["ai8x", *PAIR])
+    with ThreadPoolExecutor(1) as threads:
+        killer = threads.submit(kill_the_second)
+        with pytest.raises(SystemExit) as end:
+            main()
+    assert capfd.readouterr().err == "error: training process 1 was ended by SIGKILL (is there enough memory?)\n"
+    assert end.value.code == 1
+    assert OUTPUT.read_text() == ""  # the other one has nothing to add
+    assert_whole(killer.result())
 
 
 def test_interrupting(steady: Path) -> None:
     """Ctrl-C reaches all processes, of which the first one alone listens and tells the others."""
-    process = start("ai8x_tool", *PAIR)
+    process = start_command(OUTPUT, *PAIR)
     folder = wait_for_epoch()
+    assert process.pid is not None
     os.killpg(process.pid, signal.SIGINT)
-    (line,) = lines(process)
+    (line,) = printed(process)
     assert line.startswith("error: interrupted in epoch ") and f"--resume-from {folder}" in line
-    assert process.returncode == 130
+    assert process.exitcode == 130
     assert_whole(folder)
 
 
-def test_a_bad_sample_under_torchrun_is_one_line(steady: Path) -> None:
+def test_a_bad_sample_under_a_launcher_is_one_line(steady: Path) -> None:
+    """Two processes meet as those of torchrun do. One has the bad sample, the other one ends without being told to."""
     pytest.importorskip("torchmetrics")
-    words = [
-        *WORDS,
-        "--model",
-        "tinyssd",
-        "--dataset",
-        "BrokenBars",
-        "--obj-detection",
-        "--obj-detection-params",
-        "svhn",
+    words = [*WORDS, "--model", "tinyssd", "--dataset", "BrokenBars", "--obj-detection", "--obj-detection-params"]
+    words += ["svhn", "--epochs", "1", "-b", "4", "--vs", "0"]
+    store = dist.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    variables = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(store.port)}
+    variables["TORCHELASTIC_USE_AGENT_STORE"] = "True"
+    members = [
+        start_command(OUTPUT, *words, environment={**variables, "RANK": rank, "LOCAL_RANK": rank}) for rank in "01"
     ]
-    run = ["torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "ai8x_tool"]
-    process = start(*run, *words, "--epochs", "1", "-b", "4", "--vs", "0")
-    messages = [line for line in lines(process) if line.startswith(("error: ", "Traceback"))]
-    assert messages[0].endswith("ValueError: sample 13 is broken") and process.returncode == 1
-    assert len([line for line in messages if line.startswith("error")]) == 1  # torchrun adds its own report
+    (line,) = printed(*members)
+    assert line.startswith("error: ") and line.endswith("ValueError: sample 13 is broken")
+    assert all(process.exitcode for process in members)

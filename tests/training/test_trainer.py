@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 from pathlib import Path
@@ -310,10 +308,11 @@ def test_without_matplotlib_a_notice(
 
 
 def test_file_names_of_old_scripts_are_known(workspace: Path, console: Console) -> None:
-    result = run(console, epochs=1, compress="policies/schedule-kws20.yaml", qat_policy="policies/qat_policy_cd.yaml")
-    assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml", "cd.yaml"}
-    result = run(console, epochs=1, compress="policies/schedule.yaml", qat_policy="policies/qat_policy.yaml")
-    assert {path.name for path in (result.folder / "configs").iterdir()} == {"schedule.yaml", "default.yaml"}
+    result = run(console, epochs=1, compress="policies/schedule-kws20.yaml")
+    assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml"}
+    for old, name in (("policies/qat_policy_cd.yaml", "cd"), ("policies/qat_policy.yaml", "default")):
+        with pytest.raises(Ai8xError, match=rf"qat/{name}\.yaml: QAT starts at epoch 30, but the last"):
+            run(console, epochs=1, qat_policy=old)
 
 
 @pytest.mark.parametrize("option", ["resume_from", "exp_load_weights_from", "kd_resume"])
@@ -325,19 +324,20 @@ def test_quantized_weights_are_not_learned_from(workspace: Path, console: Consol
         run(console, **{option: Path("q.pth.tar")}, **more)
 
 
-def test_results_of_a_training_gone_wrong_are_json(
-    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_loss_that_is_no_number_ends_the_run(
+    workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch, epoch: int
 ) -> None:
-    console.json_output = True
-    monkeypatch.setattr(Classification, "loss", lambda _, output, *__: output.sum() * float("nan"))
-    with contextlib.redirect_stdout(io.StringIO()) as shown:
-        result = run(console, epochs=1, qat_policy=None)
-        console.result(result.document())
-    assert any("try a smaller --lr" in text for text in console.warnings)
+    """What was complete before stays: a checkpoint of the last epoch, if there was one."""
+    good = Classification.loss
+    left = iter(range(epoch * 7 + 3))  # six batches and one of validation in an epoch
 
-    def no_number(name: str) -> None:
-        pytest.fail(f"{name} is not JSON")
+    def loss(*given: Any) -> Any:
+        return good(*given) * (1 if next(left, None) is not None else float("nan"))
 
-    for text in (shown.getvalue(), (result.folder / "result.json").read_text()):
-        document = json.loads(text, parse_constant=no_number)
-        assert document["epochs"][0]["training_loss"] is None and document["test"]["samples"] == 60
+    monkeypatch.setattr(Classification, "loss", loss)
+    with pytest.raises(Ai8xError, match=rf"epoch {epoch}, batch 4 of \d+: the loss is nan, though inputs"):
+        run(console, epochs=3, qat_policy=None)
+    folder = next(path for path in (workspace / "logs").iterdir() if path.is_dir() and not path.is_symlink())
+    assert (folder / "result.json").exists() is False
+    assert len(list(folder.glob("*checkpoint.pth.tar"))) == epoch

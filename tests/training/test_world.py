@@ -84,7 +84,7 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
 
 
 @pytest.mark.slow
-def test_errors_of_processes_are_one_line(steady: Path, console: Console) -> None:
+def test_errors_of_processes_are_one_line(steady: Path, warm: None, console: Console) -> None:
     with pytest.raises(Ai8xError, match="pass it: --processes"):
         run(console, distributed=True)
     with pytest.raises(Ai8xError, match="no dataset named 'Stripe'; did you mean 'Stripes'") as caught:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.frontend.torch.steps import Reading, Shape, Step
+from ai8x_tool.frontend.torch.steps import OperandReading, Shape, Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND
 
 Tags = npt.NDArray[np.int64]
@@ -27,7 +27,7 @@ def one_sample(tags: Tags) -> Tags:
     return found
 
 
-def arrange(tags: Tags, steps: Sequence[Step]) -> Reading:
+def arrange(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     """Return how `tags`, (features,), (channels, length) or (channels, rows, columns), are read from `steps`.
 
     `steps` are sorted by their first tag. Raises ArrangementError where the accelerator has no such order.
@@ -60,7 +60,7 @@ def _all_tags(step: Step) -> Tags:
     return np.arange(step.first, step.first + step.values, dtype=np.int64).reshape(step.shape)
 
 
-def _features(tags: Tags, steps: Sequence[Step]) -> Reading:
+def _features(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     """Read a vector: whole sources one after the other, pixel by pixel of each channel."""
     sources: list[Step] = []
     position = 0
@@ -74,10 +74,10 @@ def _features(tags: Tags, steps: Sequence[Step]) -> Reading:
     sizes = {step.shape[1:] for step in sources}
     if len(sizes) > 1:
         raise ArrangementError("sources of different size are flattened together")
-    return Reading(tuple(sources), flatten=sizes != {(1, 1)})
+    return OperandReading(tuple(sources), flatten=sizes != {(1, 1)})
 
 
-def _image(tags: Tags, steps: Sequence[Step]) -> Reading:
+def _image(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     joined = _joined_pixels(tags, steps)
     if joined is not None:
         return joined
@@ -93,7 +93,7 @@ def _image(tags: Tags, steps: Sequence[Step]) -> Reading:
     if len(ways) > 1:
         raise ArrangementError("parts of different size are joined along the channels")
     in_size, crop = ways.pop()
-    return Reading(tuple(sources), in_size, crop)
+    return OperandReading(tuple(sources), in_size, crop)
 
 
 def _way(part: Tags, step: Step) -> tuple[Any, Any]:
@@ -119,7 +119,7 @@ def _order_text(part: Tags, step: Step) -> str:
     return f"values of {step.label} are in another order than channel, row, column"
 
 
-def _joined_pixels(tags: Tags, steps: Sequence[Step]) -> Reading | None:
+def _joined_pixels(tags: Tags, steps: Sequence[Step]) -> OperandReading | None:
     """Return how sources of different size are read one after the other, pixel by pixel; None if they are not."""
     first = tags[0].ravel()
     sources: list[Step] = []
@@ -133,4 +133,4 @@ def _joined_pixels(tags: Tags, steps: Sequence[Step]) -> Reading | None:
     expected = np.concatenate([_all_tags(step).reshape(len(tags), -1) for step in sources], axis=1)
     if not np.array_equal(expected, tags.reshape(len(tags), -1)):
         return None
-    return Reading(tuple(sources), (int(tags.shape[1]), int(tags.shape[2])))
+    return OperandReading(tuple(sources), (int(tags.shape[1]), int(tags.shape[2])))

@@ -3,41 +3,42 @@
 from __future__ import annotations
 
 from ai8x_tool.frontend.torch.recorder import Recorder
-from ai8x_tool.frontend.torch.steps import Reading, Step
+from ai8x_tool.frontend.torch.steps import OperandReading, Step
 from ai8x_tool.network.layer import Layer, Pair
 
 
-def whole(recorder: Recorder, reading: Reading, name: str) -> Reading:
+def whole(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
     """Return a reading of one whole step: of a copy where `reading` is something else."""
     flat = reading.flatten and reading.in_size == (0, 0)
     if len(reading.sources) == 1 and (reading.plain or flat):
-        return Reading(reading.sources)
-    return Reading((copy(recorder, reading, name),))
+        return OperandReading(reading.sources)
+    return OperandReading((copy(recorder, reading, name),))
 
 
-def distinct_operands(recorder: Recorder, readings: list[Reading], name: str) -> list[Reading]:
+def distinct_operands(recorder: Recorder, readings: list[OperandReading], name: str) -> list[OperandReading]:
     """Return readings of one step each, with a copy for every step that an operand before it reads already."""
-    sources = distinct_sources(recorder, Reading(tuple(reading.sources[0] for reading in readings)), name).sources
-    return [Reading((source,)) for source in sources]
+    joined = OperandReading(tuple(reading.sources[0] for reading in readings))
+    sources = distinct_sources(recorder, joined, name).sources
+    return [OperandReading((source,)) for source in sources]
 
 
-def distinct_sources(recorder: Recorder, reading: Reading, name: str) -> Reading:
+def distinct_sources(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
     """Return `reading` with a copy in place of every source that it has already."""
     sources: list[Step] = []
     for source in reading.sources:
-        sources.append(copy(recorder, Reading((source,)), name) if source in sources else source)
-    return Reading(tuple(sources), reading.in_size, reading.crop, reading.flatten)
+        sources.append(copy(recorder, OperandReading((source,)), name) if source in sources else source)
+    return OperandReading(tuple(sources), reading.in_size, reading.crop, reading.flatten)
 
 
-def copy(recorder: Recorder, reading: Reading, name: str) -> Step:
+def copy(recorder: Recorder, reading: OperandReading, name: str) -> Step:
     """Record a layer without operator that reads `reading`, for the layer `name`."""
     size: Pair = data_size(reading)
     joined_pixels = len({source.shape[1:] for source in reading.sources}) > 1
     channels = reading.sources[0].shape[0] if joined_pixels else sum(s.shape[0] for s in reading.sources)
     layer = Layer(recorder.unique_name(f"{name}_copy"), (), "none", source=recorder.calling_source)
-    return recorder.add(layer, [Reading(reading.sources, reading.in_size, reading.crop)], (channels, *size))
+    return recorder.add(layer, [OperandReading(reading.sources, reading.in_size, reading.crop)], (channels, *size))
 
 
-def data_size(reading: Reading) -> Pair:
+def data_size(reading: OperandReading) -> Pair:
     """Return (rows, columns) of what is read."""
     return reading.in_size if reading.in_size != (0, 0) else reading.sources[0].shape[1:]

@@ -12,7 +12,7 @@ from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.frontend.torch.copies import data_size, distinct_sources
 from ai8x_tool.frontend.torch.functions import combine
 from ai8x_tool.frontend.torch.recorder import ModuleHandler, Recorder
-from ai8x_tool.frontend.torch.steps import Reading, Step
+from ai8x_tool.frontend.torch.steps import OperandReading, Step
 from ai8x_tool.frontend.torch.tags import Software, TaggedTensor, plain, tagged
 from ai8x_tool.network.layer import Layer, Operator, Pair
 from ai8x_tool.network.sizes import output_size, pooled_size
@@ -75,7 +75,7 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
     return fields
 
 
-def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, reading: Reading) -> Any:
+def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, reading: OperandReading) -> Any:
     op: Any = module.op
     inputs = op.in_features if layer.operator == "linear" else op.in_channels
     flat = layer.operator == "linear"
@@ -108,7 +108,7 @@ def subsample(recorder: Recorder, step: Step, stride: int) -> Step:
     pair: Pair = (stride, 1 if flat else stride)
     layer = Layer(recorder.unique_name(f"{draft.name}_stride"), (), "none", source=draft.source, pool_stride=pair)
     size = pooled_size(layer, step.shape[1:])
-    return recorder.add(layer, [Reading((step,))], (step.shape[0], *size))
+    return recorder.add(layer, [OperandReading((step,))], (step.shape[0], *size))
 
 
 def torch_shape(step: Step, dimensions: int) -> tuple[int, ...]:
@@ -116,7 +116,7 @@ def torch_shape(step: Step, dimensions: int) -> tuple[int, ...]:
     return step.shape[: dimensions - 1]
 
 
-def _pool_alone(recorder: Recorder, module: FusedModule, x: Tensor, name: str, reading: Reading) -> Any:
+def _pool_alone(recorder: Recorder, module: FusedModule, x: Tensor, name: str, reading: OperandReading) -> Any:
     if module.pooling is None:
         return x
     if plain(x).dim() != len(module.pooling.size) + 2:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from ai8x_tool.frontend.torch.conversion import (
     needs_split,
     split_layer,
 )
-from ai8x_tool.frontend.torch.places import users_line
+from ai8x_tool.frontend.torch.places import calling_line
 from ai8x_tool.frontend.torch.plain_kinds import (
     APPROXIMATED,
     LAYERS,
@@ -33,6 +32,9 @@ from ai8x_tool.frontend.torch.plain_kinds import (
 )
 from ai8x_tool.nn import BuildContext, FusedModule
 from ai8x_tool.nn.elementwise import Elementwise
+
+_LINE = "ai8x_line"
+"""Key of a node's file:line, relative to the working folder."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,11 @@ class Replacement:
 class _Tracer(fx.Tracer):
     """Sees functions of the user's modules, and modules of torch and of this package as they are."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.record_stack_traces = True
+    def create_node(self, *arguments: Any, **options: Any) -> fx.Node:
+        """Note where in the user's files an operation is called; torch's own way of it imports a compiler first."""
+        node = super().create_node(*arguments, **options)
+        node.meta[_LINE] = calling_line(within=legalize.__code__)
+        return node
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         own = isinstance(m, FusedModule | Elementwise | fused.Dropout | fused.Empty)
@@ -292,8 +296,7 @@ class _Converter:
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def _where(self, node: fx.Node) -> str:
-        frames = re.findall(r'File "([^"]+)", line ([0-9]+)', node.stack_trace or "")
-        line = users_line((file, int(number)) for file, number in reversed(frames))
+        line = node.meta.get(_LINE, "")
         return ": ".join(part for part in (line, str(node.target) if node.op == "call_module" else "") if part)
 
     def _made(self, node: fx.Node, make: Callable[[], Any]) -> Any:

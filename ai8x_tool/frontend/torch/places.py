@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from itertools import takewhile
 from pathlib import Path
 from traceback import walk_stack
+from types import CodeType
 
 import torch
 
@@ -13,9 +15,12 @@ _PACKAGE = str(Path(__file__).resolve().parents[2])
 _TORCH = str(Path(torch.__file__).resolve().parent)
 
 
-def calling_line() -> str:
-    """Return file:line of the innermost call that is neither in torch nor in this package; empty if there is none."""
-    frames = walk_stack(sys._getframe(1))
+def calling_line(within: CodeType | None = None) -> str:
+    """Return file:line of the innermost call that is neither in torch nor in this package; empty if there is none.
+
+    Only calls that were made `within` a function, directly or not, are considered, if its code is given.
+    """
+    frames = takewhile(lambda call: call[0].f_code is not within, walk_stack(sys._getframe(1)))
     return users_line((frame.f_code.co_filename, line) for frame, line in frames)
 
 

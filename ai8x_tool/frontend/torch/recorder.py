@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.arrangement import ArrangementError, arrange, narrowed, one_sample
 from ai8x_tool.frontend.torch.places import calling_line
-from ai8x_tool.frontend.torch.steps import Reading, Shape, Step
+from ai8x_tool.frontend.torch.steps import OperandReading, Shape, Step
 from ai8x_tool.frontend.torch.tags import (
     Software,
     TaggedTensor,
@@ -81,7 +81,7 @@ class Recorder:
         """Return the error that says what cannot run on the accelerator, naming module and line."""
         return Ai8xError(message, where=self.where or None, fix=fix)
 
-    def read(self, x: Any, reader: str) -> Reading:
+    def read(self, x: Any, reader: str) -> OperandReading:
         """Return how a layer reads `x`. Raises Ai8xError where it cannot."""
         if not isinstance(x, TaggedTensor):
             raise self.refuse(
@@ -101,7 +101,7 @@ class Recorder:
         self._check_widths(reading, reader)
         return reading
 
-    def _arrange(self, tags: Tensor) -> Reading:
+    def _arrange(self, tags: Tensor) -> OperandReading:
         """Return how `tags` are read. The first who reads the network's input may leave out some of its channels.
 
         They are no part of the network then.
@@ -117,7 +117,7 @@ class Recorder:
             source.shape, source.first = part
             return arrange(sample, self.steps)
 
-    def _check_widths(self, reading: Reading, reader: str) -> None:
+    def _check_widths(self, reading: OperandReading, reader: str) -> None:
         for step in reading.sources:
             if step.layer is not None and step.layer.output_width != 8:
                 text = f"{reader} reads the 32-bit output of {step.label}: layers read 8-bit data"
@@ -133,7 +133,13 @@ class Recorder:
         return name
 
     def add(
-        self, layer: Layer, operands: list[Reading], shape: Shape, *, module: nn.Module | None = None, **more: bool
+        self,
+        layer: Layer,
+        operands: list[OperandReading],
+        shape: Shape,
+        *,
+        module: nn.Module | None = None,
+        **more: bool,
     ) -> Step:
         """Add a step with output `shape`."""
         step = Step(shape, self._next_tag, layer, operands, module, **more)

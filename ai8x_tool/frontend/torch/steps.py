@@ -12,7 +12,7 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class OperandReading:
     """How one operand is read: steps joined along the channels, each cropped and taken as `in_size` pixels.
 
     `in_size` is (0, 0) where it is the size of the sources; `flatten` makes every pixel a channel.
@@ -40,7 +40,7 @@ class Step:
     shape: Shape
     first: int
     layer: Layer | None = None
-    operands: list[Reading] = field(default_factory=list)
+    operands: list[OperandReading] = field(default_factory=list)
     module: nn.Module | None = None
     separate: bool = False
 

@@ -14,9 +14,9 @@ from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.description import LayerDescription, NetworkDescription
 from ai8x_tool.frontend.yaml.parameter_rules import (
-    Entry,
     ParameterFile,
     Tensor,
+    WeightEntry,
     caution_ignored_norm,
     caution_taken_as_binary,
     caution_unknown_architecture,
@@ -142,7 +142,7 @@ def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Cons
     keys = []
     _tell_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
-        entry = Entry(str(checkpoint.path), key, checkpoint.state[key].ndim, options.ignore_batchnorm)
+        entry = WeightEntry(str(checkpoint.path), key, checkpoint.state[key].ndim, options.ignore_batchnorm)
         require(constraint_folded_norm, entry)
         remark(caution_ignored_norm, entry, console)
         if entry.dimensions > 1:

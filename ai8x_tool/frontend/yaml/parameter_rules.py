@@ -27,7 +27,7 @@ class ParameterFile(NamedTuple):
     needed: tuple[LayerDescription, ...]
 
 
-class Entry(NamedTuple):
+class WeightEntry(NamedTuple):
     """An entry of a checkpoint that is called a weight; `where` is the checkpoint's path."""
 
     where: str
@@ -73,7 +73,7 @@ def constraint_architecture(s: ParameterFile) -> Finding | None:
     return Finding(values, f"choose the checkpoint and the description ({s.description.path}) of one model")
 
 
-def constraint_folded_norm(s: Entry) -> Finding | None:
+def constraint_folded_norm(s: WeightEntry) -> Finding | None:
     """Weights have two dimensions or more, because batch normalization is folded into them."""
     if s.dimensions > 1 or (s.ignore_batchnorm and s.key.endswith(".bn.weight")):
         return None
@@ -82,7 +82,7 @@ def constraint_folded_norm(s: Entry) -> Finding | None:
     return Finding(f"{s.key!r}: {what}", fix)
 
 
-def caution_ignored_norm(s: Entry) -> Finding | None:
+def caution_ignored_norm(s: WeightEntry) -> Finding | None:
     """Batch normalization that is not folded changes the network's results when it is ignored."""
     return Finding(f"{s.key!r} is ignored") if s.dimensions <= 1 else None
 

@@ -13,9 +13,9 @@ from ai8x_tool.frontend.yaml.description import BUFFER, INPUT, STOP, LayerDescri
 from ai8x_tool.frontend.yaml.resolve_rules import (
     CHOICE_RULES,
     ChosenLayers,
+    DescribedSources,
     OrderedLayer,
-    SourcedLayer,
-    WeightedLayer,
+    SharingLayer,
     caution_no_successor,
     constraint_chw_first_layer,
     constraint_endless_order,
@@ -172,7 +172,7 @@ class _Resolver:
     def _inputs(self, given: LayerDescription, where: str) -> tuple[Source, ...]:
         position = self.order.index(given.index)
         named = given.in_sequences
-        require(constraint_executed_sources, SourcedLayer(where, given, named or (), self.order[:position]))
+        require(constraint_executed_sources, DescribedSources(where, given, named or (), self.order[:position]))
         sources = named or (self.order[position - 1] if position else INPUT,)
         return tuple(self._source(source) for source in sources)
 
@@ -187,10 +187,10 @@ class _Resolver:
         source = self.parameters.get(given.weight_source)
         if not self.parameters and self.description.layers[given.weight_source].takes_parameters:
             return None  # they are not known (yet)
-        require(constraint_weight_source, WeightedLayer(where, given, found=source is not None))
+        require(constraint_weight_source, SharingLayer(where, given, found=source is not None))
         assert source is not None
         rows, columns = source.weights.shape[2:]
-        require(constraint_shared_kernel, WeightedLayer(where, given, shared_kernel=(rows, columns)))
+        require(constraint_shared_kernel, SharingLayer(where, given, shared_kernel=(rows, columns)))
         own = replace(source, bits=given.quantization or 8, described=described(given))
         implicit = 8 - abs(source.bits) - (8 - abs(own.bits))
         return replace(own, shift=source.shift + implicit)
@@ -206,7 +206,7 @@ class _Resolver:
             given = self.description.layers[layer.index]
             sources = given.in_sequences or ()
             channels = [network[self.names[s]].channels_out if s >= 0 else network.input_shape[0] for s in sources]
-            require(constraint_joined_channels, SourcedLayer(layer.where, given, sources, (), tuple(channels)))
+            require(constraint_joined_channels, DescribedSources(layer.where, given, sources, (), tuple(channels)))
 
     def placement(self, network: Network) -> Placement:
         """Return where everything lives."""

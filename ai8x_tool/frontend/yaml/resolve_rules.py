@@ -36,7 +36,7 @@ class OrderedLayer(NamedTuple):
         return self.layer.index + 1 if self.layer.index + 1 < self.total else STOP
 
 
-class SourcedLayer(NamedTuple):
+class DescribedSources(NamedTuple):
     """A layer with its sources, the layers `executed` before it, and the channels of each source once known."""
 
     where: str
@@ -46,7 +46,7 @@ class SourcedLayer(NamedTuple):
     channels: tuple[int, ...] = ()
 
 
-class WeightedLayer(NamedTuple):
+class SharingLayer(NamedTuple):
     """A layer that shares weights: `found` is False for a weight_source without weights.
 
     `shared_kernel` is the kernel size of those it has.
@@ -101,12 +101,12 @@ def constraint_executed(s: OrderedLayer) -> Finding | None:
     return Finding("this layer is never executed", "name it in next_sequence, or remove it")
 
 
-def constraint_weight_source(s: WeightedLayer) -> Finding | None:
+def constraint_weight_source(s: SharingLayer) -> Finding | None:
     """weight_source names a layer with weights of its own."""
     return None if s.found else Finding(f"weight_source = {s.layer.weight_source}: that layer has none")
 
 
-def constraint_shared_kernel(s: WeightedLayer) -> Finding | None:
+def constraint_shared_kernel(s: SharingLayer) -> Finding | None:
     """Layers that share weights (weight_source) have the same kernel size."""
     if s.shared_kernel == s.layer.kernel:
         return None
@@ -114,13 +114,13 @@ def constraint_shared_kernel(s: WeightedLayer) -> Finding | None:
     return Finding(f"weight_source = {s.layer.weight_source}: kernels are {sizes}")
 
 
-def constraint_executed_sources(s: SourcedLayer) -> Finding | None:
+def constraint_executed_sources(s: DescribedSources) -> Finding | None:
     """A layer reads layers that are executed before it."""
     late = [source for source in s.sources if source >= 0 and source not in s.executed]
     return Finding(f"in_sequences = {late[0]}: no such layer is executed before this one") if late else None
 
 
-def constraint_joined_channels(s: SourcedLayer) -> Finding | None:
+def constraint_joined_channels(s: DescribedSources) -> Finding | None:
     """All sources of a layer have the same number of channels, the rolling buffer excepted."""
     counts = {c for source, c in zip(s.sources, s.channels, strict=True) if source != BUFFER}
     if len(counts) <= 1:

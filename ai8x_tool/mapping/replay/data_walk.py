@@ -7,17 +7,18 @@ from dataclasses import replace
 
 import numpy as np
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
 from ai8x_tool.mapping.placement import UnloadItem
 from ai8x_tool.mapping.replay.conflict import Conflict, Kind
-from ai8x_tool.mapping.replay.labels import ANYTHING, Labels, Register, Tensors
+from ai8x_tool.mapping.replay.labels import ANYTHING, Labels, LabelTable, Tensors
 from ai8x_tool.mapping.replay.places import (
     INSTANCES,
     LANES,
     NEVER,
     Array,
     Form,
-    Reading,
+    ReadPlaces,
     Writing,
     byte_places,
     clearing_word,
@@ -34,7 +35,7 @@ from ai8x_tool.network.layer import BINARY, INPUT, Source
 from ai8x_tool.network.sizes import processors_per_pass
 
 
-class Memory:
+class LabelledMemory:
     """What lies in `size` words of each instance, as labels of bytes."""
 
     def __init__(self, size: int) -> None:
@@ -49,10 +50,10 @@ class DataWalk:
     def __init__(self, mapping: Mapping, order: Sequence[str]) -> None:
         self.mapping = mapping
         self.layers = [mapping[name] for name in order]
-        self.register = Register()
+        self.register = LabelTable()
         self.tensors = Tensors(mapping.network, self.register)
-        self.memory = Memory(mapping.device.instance_size // 4)
-        self.side: Memory | None = None
+        self.memory = LabelledMemory(mapping.device.instance_size // 4)
+        self.side: LabelledMemory | None = None
         self.rings: list[tuple[LayerMapping, Array]] = []
         self.zero: Labels = np.zeros(1, np.int32)
 
@@ -76,7 +77,7 @@ class DataWalk:
         fifo, streams = self.mapping.options.fifo, at.streaming and self.mapping.options.fifo
         pixels = self.tensors[INPUT][0].size
         if streams:
-            self.side = Memory(pixels)
+            self.side = LabelledMemory(pixels)
         target = self.memory if self.side is None else self.side
         first = 0 if streams else at.input_offset // 4
         words = pixels if fifo else pixels * at.view.input_passes * at.layer.operands
@@ -95,7 +96,7 @@ class DataWalk:
         if streams:
             yield from self._start_rings()
 
-    def _put(self, memory: Memory, places: Array, labels: Labels) -> None:
+    def _put(self, memory: LabelledMemory, places: Array, labels: Labels) -> None:
         flat = labels.reshape(places.shape)
         known = flat != ANYTHING
         memory.bytes[places[known]] = flat[known]
@@ -117,7 +118,7 @@ class DataWalk:
         one = region_places(at.own_processors, layer.channels_in, at.view.inputs_per_pass, pixels, form, size)
         return np.concatenate([one + LANES * operand for operand in range(layer.operands)])
 
-    def _fed(self, at: LayerMapping, memory: Memory, first: int) -> Array:
+    def _fed(self, at: LayerMapping, memory: LabelledMemory, first: int) -> Array:
         """Return where the FIFOs put the input, −1 for channels that they drop.
 
         FIFO i fills the first instance of quadrant i; the fast FIFO, of which there is one, that of its quadrant.
@@ -146,7 +147,7 @@ class DataWalk:
             last = first + rollover(at, self.mapping.placed)
             if last > size:
                 yield self._outside(at, "its rolling buffer", last, size)
-            instances = np.unique(members(at.processors) // LANES)
+            instances = distinct(members(at.processors) // LANES)
             words = (instances[:, None] * size + np.arange(first, min(last, size))).reshape(-1)
             yield from self._into_rings(at, words)
             self.memory.words[words] = self.register.new(f"the rolling buffer of {at.layer.label}")
@@ -154,7 +155,7 @@ class DataWalk:
 
     def _into_rings(self, at: LayerMapping, words: Array) -> Iterator[Conflict]:
         for other, ring in self.rings:
-            common = np.intersect1d(words, ring)
+            common = np.intersect1d(words, ring, assume_unique=True)
             if len(common):
                 victim = f"the rolling buffer of {other.layer.label}"
                 yield self._conflict("ring", at, victim, LANES * int(common[0]), count=len(common))
@@ -182,12 +183,12 @@ class DataWalk:
             yield self._conflict("read", at, self.register.name(int(expected.flat[0])), 0, found="less")
         yield from self._compute(at, read if inside and source is self.memory else None, following)
 
-    def _compute(self, at: LayerMapping, read: Reading | None, following: LayerMapping | None) -> Iterator[Conflict]:
+    def _compute(self, at: LayerMapping, read: ReadPlaces | None, following: LayerMapping | None) -> Iterator[Conflict]:
         written = writing(at, self.memory.size)
         streams_on = at.streaming and following is not None and following.streaming
         target = self.memory
         if streams_on:
-            target = Memory(written.top + 1)
+            target = LabelledMemory(written.top + 1)
             written = writing(at, target.size)
         self.side = target if streams_on else None
         labels = self.tensors.make(at.layer)
@@ -196,7 +197,7 @@ class DataWalk:
             return
         if not streams_on:
             if at.streaming:
-                yield from self._into_rings(at, np.unique(written.words))
+                yield from self._into_rings(at, distinct(written.words))
             if read is not None:
                 yield from self._own_input(at, read, written)
         target.words[written.words] = self.register.new(f"what {at.layer.label} writes beside its output")
@@ -205,7 +206,7 @@ class DataWalk:
         for byte in range(1 if at.layer.output_width == 8 else LANES):
             target.bytes[places + byte] = labels
 
-    def _read(self, at: LayerMapping, read: Reading, expected: Labels, source: Memory) -> Iterator[Conflict]:
+    def _read(self, at: LayerMapping, read: ReadPlaces, expected: Labels, source: LabelledMemory) -> Iterator[Conflict]:
         """Yield what a layer finds that is not what it should read."""
         if expected.shape != read.places.shape:
             victim, place = self.register.name(int(expected.flat[0])), int(read.places.flat[0])
@@ -219,7 +220,7 @@ class DataWalk:
         if at.layer.bits == BINARY and not at.layer.depthwise:
             yield from self._surplus(at, source)
 
-    def _surplus(self, at: LayerMapping, source: Memory) -> Iterator[Conflict]:
+    def _surplus(self, at: LayerMapping, source: LabelledMemory) -> Iterator[Conflict]:
         """Yield what processors read in a pass for which they have no channel, but a weight, since none is 0."""
         first, channels = at.input_offset // 4, at.layer.channels_in
         every = replace(at.layer, channels_in=at.view.input_passes * at.view.inputs_per_pass)
@@ -229,7 +230,7 @@ class DataWalk:
             found = self.register.name(int(source.bytes[places][wrong][0]))
             yield self._conflict("read", at, "zeros for unused processors", int(places[wrong][0]), found=found)
 
-    def _own_input(self, at: LayerMapping, read: Reading, written: Writing) -> Iterator[Conflict]:
+    def _own_input(self, at: LayerMapping, read: ReadPlaces, written: Writing) -> Iterator[Conflict]:
         """Yield words that a layer changes before it has read them last."""
         low, high = int(read.places.min()) // LANES, int(read.places.max()) // LANES
         if int(written.words.max()) < low or int(written.words.min()) > high:
@@ -244,11 +245,11 @@ class DataWalk:
         if at.readahead:
             yield from self._read_ahead(at, read, written)
 
-    def _read_ahead(self, at: LayerMapping, read: Reading, written: Writing) -> Iterator[Conflict]:
+    def _read_ahead(self, at: LayerMapping, read: ReadPlaces, written: Writing) -> Iterator[Conflict]:
         """Yield a block of memory that a layer writes while it reads, ahead, the window after there."""
         block = self.mapping.device.sub_instance_size // 4
         word, following = written.words % self.memory.size, written.windows + 1
-        instances = np.unique(read.places // LANES // self.memory.size)
+        instances = distinct(read.places // LANES // self.memory.size)
         blocks = window_blocks(at, at.input_offset // 4, block)
         ahead = blocks[np.minimum(following, len(blocks) - 1)]
         meets = ((word // block)[..., None] == ahead).any(axis=-1) & (following < len(blocks))
@@ -297,7 +298,7 @@ class DataWalk:
     ) -> Iterator[Conflict]:
         """Yield a conflict for each tensor of which values are not where they should be."""
         owners = self.register.owners(expected)
-        for owner in np.unique(owners).tolist():
+        for owner in distinct(owners).tolist():
             chosen = np.flatnonzero(owners == owner)
             first = int(chosen[0])
             victim, other = (self.register.name(int(labels[first])) for labels in (expected, found))
@@ -316,6 +317,6 @@ class DataWalk:
         return Conflict("outside", at.layer.label, victim, instance, word, "", word - size + 1, at.where)
 
 
-def first_fits(at: LayerMapping, memory: Memory) -> bool:
+def first_fits(at: LayerMapping, memory: LabelledMemory) -> bool:
     """Return whether the word that is cleared before a layer exists."""
     return clearing_word(at, memory.size) < len(memory.words)

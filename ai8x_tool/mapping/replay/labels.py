@@ -16,7 +16,7 @@ _ABSENT = -2
 """The label of elements that are nowhere in memory as the reader needs them: 32-bit values."""
 
 
-class Register:
+class LabelTable:
     """Which labels stand for what."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Register:
 class Tensors:
     """The tensors of a network as labels, (channels, rows, columns) each, and what layers make of them."""
 
-    def __init__(self, network: Network, register: Register) -> None:
+    def __init__(self, network: Network, register: LabelTable) -> None:
         self.network, self.register = network, register
         self._made: dict[Source, Labels] = {INPUT: register.new("the input", network.input_shape)}
         self.buffer: Labels | None = None

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.mapping.mapping import LayerMapping
 
 Array = npt.NDArray[np.int64]
@@ -21,7 +22,7 @@ INSTANCES = 16
 NEVER = -1
 
 
-class Reading(NamedTuple):
+class ReadPlaces(NamedTuple):
     """What a layer reads: `places` (operands, channels, pixels), and the last window that holds each pixel.
 
     `windows` broadcasts to (channels, pixels). `top` is the highest word of an instance.
@@ -93,7 +94,7 @@ def value_places(at: LayerMapping, size: int) -> Array:
 # -- Reading -----------------------------------------------------------------------------------------------------------
 
 
-def reading(at: LayerMapping, size: int, first: int) -> Reading:
+def reading(at: LayerMapping, size: int, first: int) -> ReadPlaces:
     """Return what a layer reads when its read pointer is word `first`."""
     layer, view = at.layer, at.view
     passes, operands = view.input_passes, layer.operands
@@ -101,7 +102,7 @@ def reading(at: LayerMapping, size: int, first: int) -> Reading:
     pixels = rows * columns
     if at.chw:
         places = byte_places(at.own_processors, layer.channels_in, pixels, first, size)
-        return Reading(places[None], _last_windows(at), first + (pixels - 1) // LANES)
+        return ReadPlaces(places[None], _last_windows(at), first + (pixels - 1) // LANES)
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)
     processor = members(at.own_processors)[rank]
     # A flattened layer sees one pixel of many passes: its words follow each other.
@@ -113,10 +114,10 @@ def reading(at: LayerMapping, size: int, first: int) -> Reading:
         places = np.concatenate([places + 4 * quadrant * size * LANES for quadrant in range(4)])
     top = first + operands * passes - 1 + pitch * (pixels - 1)
     if layer.flatten:
-        return Reading(places, np.zeros(1, np.int64), top)
+        return ReadPlaces(places, np.zeros(1, np.int64), top)
     if view.emulated:  # passes are executed as further rows
-        return Reading(places, np.arange(pixels) * passes + number[:, None], top)
-    return Reading(places, _last_windows(at), top)
+        return ReadPlaces(places, np.arange(pixels) * passes + number[:, None], top)
+    return ReadPlaces(places, _last_windows(at), top)
 
 
 def _last_windows(at: LayerMapping) -> Array:
@@ -139,7 +140,7 @@ def _last_holder(at: LayerMapping, axis: int) -> Array:
     return holder
 
 
-def last_reads(read: Reading, words: int, *, shared: bool) -> npt.NDArray[np.int32]:
+def last_reads(read: ReadPlaces, words: int, *, shared: bool) -> npt.NDArray[np.int32]:
     """Return for each of all `words` of data memory the last window that reads it.
 
     `shared`: several pixels may lie in a word.
@@ -252,7 +253,7 @@ def _summing(at: LayerMapping, size: int) -> Writing:
 
     lane = counter % lanes % LANES if unit == 1 else np.zeros_like(counter)
     places = (LANES * word(counter) + lane)[:, None] + LANES * pixel
-    words = np.unique(word(np.arange(computed)))[:, None] + pixel
+    words = distinct(word(np.arange(computed)))[:, None] + pixel
     top = first + -(-computed // lanes) * step - step + unit - 1 + int(pixel[-1])
     return Writing(places, words, times, counter < computed, at.view.skipped_bytes // (4 * passes), top)
 
@@ -273,7 +274,7 @@ def _copying(at: LayerMapping, size: int) -> Writing:
     word = first_word(at) + pixels * passes * step
     base = LANES * (instance[rank] * size + number * step) + lane[rank]
     turns = np.arange(passes)[:, None, None]
-    words = np.unique(instance)[:, None] * size + turns * step + word
+    words = distinct(instance)[:, None] * size + turns * step + word
     times = pixels * passes + turns if at.view.emulated else pixels
     top = int(word[-1]) + (passes - 1) * step
     return Writing(base[:, None] + LANES * word, words, times, np.ones(len(base), bool), 0, top)
@@ -297,7 +298,7 @@ def _depthwise(at: LayerMapping, size: int) -> Writing:
     pixel = np.arange(len(times)) * step * passes
     start = instance * size + first_word(at) + (lane if unit > 1 else 0)
     base = LANES * (start[rank] + number * step) + (0 if unit > 1 else lane[rank])
-    words = (np.unique(start) + np.arange(passes)[:, None] * step)[..., None] + pixel
+    words = (distinct(start) + np.arange(passes)[:, None] * step)[..., None] + pixel
     top = first_word(at) + (passes - 1) * step + unit - 1 + int(pixel[-1])
     return Writing(base[:, None] + LANES * pixel, words, times, np.ones(len(base), bool), 0, top)
 

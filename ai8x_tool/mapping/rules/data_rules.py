@@ -118,7 +118,7 @@ class Trailing(NamedTuple):
         return self.output.at.where
 
 
-class Reading(NamedTuple):
+class CheckedReading(NamedTuple):
     """A layer, and what it reads from a wrong place."""
 
     at: PlacedLayer
@@ -189,7 +189,7 @@ def constraint_input_memory(s: Placed) -> Finding | None:
     return Finding(f"the input {s.one} lies beyond data memory ({limit:#x})", "lower in_offset or read_gap")
 
 
-def constraint_reads_source(s: Reading) -> Finding | None:
+def constraint_reads_source(s: CheckedReading) -> Finding | None:
     """A layer reads each channel from where it was written."""
     wrong = s.wrong
     if wrong is None:

@@ -141,6 +141,9 @@ class Task(ABC):
         if not isinstance(output, Tensor):
             found = f"the model returns a {type(output).__name__}, for {self.name} it must be one tensor"
             raise Ai8xError(found, fix="check that the model matches the dataset")
+        if not output.is_floating_point() or output.is_meta:
+            kind = "on the device meta" if output.is_meta else f"of {output.dtype}"
+            raise Ai8xError(f"the model returns a tensor {kind}, not real numbers", fix="correct its forward()")
         real = output * self._scale if self.context.simulate else output
         return real if ratio == 1 else _unfolded(real, ratio)
 

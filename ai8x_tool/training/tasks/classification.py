@@ -13,6 +13,9 @@ from ai8x_tool.training.metrics import Counts, Measured, Meter, Score, confusion
 from ai8x_tool.training.plots import plot_confusion
 from ai8x_tool.training.tasks.base import MetricFormat, Task, TaskContext, spaced
 
+_NO_CLASS = -(1 << 62)
+"""No target is left out: torch leaves out −100 unless it is told something else."""
+
 
 class ClassMeter(Meter):
     """Counts outputs (B, classes, …) against targets (B, …); every position of a map counts as a sample."""
@@ -81,9 +84,17 @@ class Classification(Task):
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
         weights = context.entry.class_weights
-        criterion = nn.CrossEntropyLoss(None if weights is None else torch.tensor(weights, dtype=torch.float32))
+        chosen = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        criterion = nn.CrossEntropyLoss(chosen, ignore_index=_NO_CLASS)
         self._criterion = criterion.to(context.device)
         self.classes = len(context.entry.labels)
+
+    def targets(self, target: Any) -> Tensor:
+        """Return the targets. Raises Ai8xError for what are no class numbers."""
+        numbers: Tensor = super().targets(target)
+        if numbers.is_floating_point() and not bool((numbers == numbers.round()).all()):
+            raise Ai8xError("a target of the dataset is no class number", fix="use whole numbers, from 0")
+        return numbers
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
         """Return the cross entropy, weighted by class where the dataset has weights."""

@@ -9,8 +9,9 @@ from ai8x_tool import nn as ai8x
 from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch import check_model, trace
+from ai8x_tool.frontend.torch import trace
 from ai8x_tool.nn import QatPolicy, build_context
+from tests.support.traced_models import check_model
 
 
 class Model(nn.Module):

@@ -11,9 +11,9 @@ from torch import nn
 from ai8x_tool import nn as ai8x
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch import check_model, is_plain, legalize, trace
+from ai8x_tool.frontend.torch import is_plain, legalize, trace
 from ai8x_tool.nn import BuildContext, FusedModule
-from tests.support.traced_models import agree, randomize
+from tests.support.traced_models import agree, check_model, randomize
 
 MEASURED = BuildContext(MAX78002, measured_ranges=True)
 FIXED = BuildContext(MAX78002)

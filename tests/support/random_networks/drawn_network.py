@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.engine import LayerTensors
@@ -17,7 +16,7 @@ from ai8x_tool.frontend.yaml.resolve import resolve
 from ai8x_tool.lowering import Program
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.settings import project_options, synthesis_options
-from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement
+from tests.support.networks import QUIET, SampledProgram, synthesized, with_placement, yaml_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,7 @@ class DrawnNetwork:
         """Return (network, settings) as the command line would see them."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.yaml"
-            path.write_text(yaml.safe_dump(self.content, sort_keys=False))
+            path.write_text(yaml_text(self.content))
             place = {"network": str(path), "device": self.device.name, "output": Path(folder) / "out"}
             settings = SynthesizeSettings(**place, **self.options)
             chosen, project = synthesis_options(settings), project_options(settings)

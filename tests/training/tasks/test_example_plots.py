@@ -67,18 +67,6 @@ def test_each_task(
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.iterdir())
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize(("kind", "shape", "model", "targets", "files"), CASES)
-def test_a_training_that_has_gone_wrong_can_be_drawn(
-    tmp_path: Path, kind: str, shape: tuple[int, ...], model: nn.Module, targets: Any, files: set[str]
-) -> None:
-    task, wanted = choose(kind), torch.as_tensor(targets)
-    wrong = nn.Sequential(model, nn.Threshold(0, float("nan")))
-    score = measure(task, wrong, torch.zeros(5, *shape), wanted.float() if kind == "regression" else wanted.long())
-    task.draw(score, tmp_path, "a title")
-    assert {path.name for path in tmp_path.iterdir()} == files
-
-
 def test_anomalies(tmp_path: Path) -> None:
     task = choose("reconstruction")
     task.threshold = 0.5

@@ -1,4 +1,4 @@
-"""Whether a model can run on a device at all, asked before it is trained."""
+"""The network of a model that need not be trained, with the weight bits that it will have."""
 
 from __future__ import annotations
 
@@ -9,25 +9,11 @@ from torch import nn
 
 from ai8x_tool.device import Device
 from ai8x_tool.frontend.torch.trace import trace
-from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network
 from ai8x_tool.nn import FusedModule, QatPolicy
 
 _FEWEST_BITS = 1
-
-
-def check_model(
-    model: nn.Module, input_shape: Sequence[int], device: Device, *, policy: QatPolicy | None = None, name: str = ""
-) -> Network:
-    """Refuse a model that `device` cannot run wherever its layers would be placed, and return its network.
-
-    Weights do not matter; :func:`model_network` says which bits they have. Raises Ai8xError naming rule, module and
-    line.
-    """
-    network = model_network(model, input_shape, device, policy=policy, name=name)
-    require_device(network, device)
-    return network
 
 
 def model_network(

@@ -1,0 +1,104 @@
+"""The lowest places for all values: first fit, then, where that is not the best possible, an exhaustive search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ai8x_tool.mapper.exact import pack_exactly
+from ai8x_tool.mapper.offsets import (
+    NO_OVERLAPS,
+    Block,
+    Group,
+    Overlaps,
+    Packing,
+    demand_at,
+    lower_bound,
+    necessary,
+    pack,
+)
+
+_NODES = 2_000
+_ROUNDS = 16
+_FULLEST = 4
+_REACHES = (0, 1, 2, 4, 8)
+"""How many times, and steps around them, are looked at to prove that there is too little memory."""
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Places of all values, None if none were found, and the words that are needed in any case.
+
+    The places are the best possible where their peak is the bound; without places, the bound is greater than memory
+    where that is proven.
+    """
+
+    packing: Packing | None
+    bound: int
+
+
+def pack_values(
+    groups: Sequence[Group],
+    capacity: int,
+    overlaps: Overlaps,
+    *,
+    thorough: bool,
+    stop: Callable[[], bool],
+) -> Packed:
+    """Return places for all groups within `capacity` words.
+
+    Outputs overlap input that has been read only at times at which too much lives without. With `thorough`, places that
+    are not the best possible are searched exhaustively.
+    """
+    bound = lower_bound(groups, overlaps)
+    if bound > capacity:
+        return Packed(None, bound)
+    needed = necessary(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
+    packing = pack(groups, capacity, overlaps=needed, stop=stop)
+    if packing is None and len(needed) < len(overlaps):
+        packing = pack(groups, capacity, overlaps=overlaps, stop=stop)
+    if not thorough or overlaps or (packing is not None and packing.peak <= bound):
+        return Packed(packing, bound)
+    return _improved(groups, capacity, Packed(packing, bound), stop)
+
+
+def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Callable[[], bool]) -> Packed:
+    """Halve the distance between what was found and what is possible until they meet, or the search takes too long."""
+    best, bound = known.packing, known.bound
+    for number in range(_ROUNDS):
+        highest = capacity if best is None else best.peak - 1
+        if bound > highest or stop():
+            break
+        # The bound itself is most often possible; where it is not, every step halves what is left.
+        limit = bound if number == 0 else (bound + highest) // 2 if best is not None else highest
+        if _is_impossible(groups, limit, stop):
+            bound = limit + 1
+            continue
+        found = pack_exactly(groups, limit, nodes=_NODES, stop=stop)
+        if found.packing is not None:
+            best = found.packing
+        elif found.complete:
+            bound = limit + 1
+        elif best is None and limit < highest:
+            continue
+        else:
+            break
+    return Packed(best, bound)
+
+
+def _is_impossible(groups: Sequence[Group], limit: int, stop: Callable[[], bool]) -> bool:
+    """Return whether not even the values around one of the fullest times fit."""
+    times = sorted({block.born for group in groups for block in group.blocks})
+    demands = {time: demand_at(groups, time).words for time in times}
+    fullest = sorted(times, key=lambda time: (-demands[time], time))[:_FULLEST]
+    for reach in _REACHES:
+        for time in fullest:
+            near = [group for group in groups if any(_is_near(block, time, reach) for block in group.blocks)]
+            found = pack_exactly(near, limit, nodes=_NODES // 10, stop=stop)
+            if found.complete and found.packing is None:
+                return True
+    return False
+
+
+def _is_near(block: Block, time: int, reach: int) -> bool:
+    return block.born <= time + reach and block.dies >= time - reach
