@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.given import Given
-from ai8x_tool.cli.options import Argument, Command
+from ai8x_tool.cli.options import Argument, Command, GivenOptions
 from ai8x_tool.settings.starter import NewSettings
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
     from ai8x_tool.starter import NewProject
 
 
-def _new(given: Given, console: Console) -> None:
+def _new(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
     _show(api.new(given.get("name"), console, **given.of(NewSettings)), console)
