@@ -64,9 +64,17 @@ def analyze(subject: str | Path, settings: AnalyzeSettings, console: Console) ->
 
     Neither weights nor training are needed. A network that does not fit is a result, not an exception.
     """
+    from ai8x_tool.files import check_file, write_file
     from ai8x_tool.subjects import analyze
 
-    return analyze(subject, settings, console)
+    if settings.html is not None:
+        check_file(settings.html)
+    result = analyze(subject, settings, console)
+    if settings.html is not None:
+        from ai8x_tool.report.html import html_report
+
+        write_file(html_report(result).encode(), settings.html)
+    return result
 
 
 @from_name(NewSettings)
@@ -148,7 +156,9 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
         return SynthesizeResult(build_project(settings, console, inputs), None)
     synthesis = build_verified_project(settings, console, inputs)
     proof = _complete_proof(settings, synthesis, console) if settings.verify else None
-    write_synthesis(synthesis, settings)
+    write_synthesis(
+        synthesis, settings, None if settings.html is None else {settings.html: _report(synthesis, settings)}
+    )
     return SynthesizeResult(synthesis, settings.folder, proof)
 
 
@@ -159,6 +169,23 @@ def _inputs(settings: Described, console: Console) -> tuple[Described, ProjectIn
     from ai8x_tool.subjects.placed import placed_model
 
     return placed_model(settings, console)
+
+
+def _report(synthesis: Synthesis, settings: SynthesizeSettings) -> bytes:
+    from ai8x_tool.analysis import Analysis, analyze_mapping
+    from ai8x_tool.codegen.options import accelerator_mhz, clock
+    from ai8x_tool.report.html import html_report
+
+    mapping, pipeline = synthesis.mapping, synthesis.program.context.pipeline
+    clock_mhz = accelerator_mhz(mapping.device, clock(mapping.device, synthesis.project, pipeline=pipeline))
+    device = analyze_mapping(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
+    name, file, shape = synthesis.project.name, _network_file(settings), synthesis.network.input_shape
+    return html_report(Analysis(name, "project of", file, shape, (device,))).encode()
+
+
+def _network_file(settings: SynthesizeSettings) -> Path:
+    """Return the network description's file; where it was made for the project, that in the project."""
+    return settings.network_file() if settings.network is not None else (settings.folder or Path()) / "network.yaml"
 
 
 def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:

@@ -34,6 +34,17 @@ INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
+def html_option(**more: str) -> Path | None:
+    """Declare the report."""
+    return option(
+        None,
+        "Write a report to this file: network graph, memories, cycles and energy. It refers to no other file.",
+        metavar="FILE",
+        place=True,
+        **more,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSettings(Settings):
     """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
@@ -175,6 +186,7 @@ class ProjectSettings(Settings):
         panel=CHECKS,
         place=True,
     )
+    html: Path | None = html_option(panel=CHECKS)
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property

@@ -132,19 +132,24 @@ def build_verified_project(
     """
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
-    for path in (settings.write_network, settings.sample_numpy_filename):
+    for path in (settings.write_network, settings.sample_numpy_filename, settings.html):
         if path is not None:
             check_file(path)
     result = build_project(settings, console, inputs)
     return result if settings.verify is False else verified(result, console)
 
 
-def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing."""
+def write_synthesis(
+    result: Synthesis, settings: SynthesizeSettings, reports: Mapping[Path, bytes] | None = None
+) -> None:
+    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing.
+
+    `reports` are further files with their contents.
+    """
     folder = None if settings.folder is None else settings.folder.resolve()
     inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
-        for path, data in _further_files(result, settings):
+        for path, data in (*_further_files(result, settings), *(reports or {}).items()):
             if folder is not None and path.resolve().is_relative_to(folder):
                 inside[path.resolve().relative_to(folder).as_posix()] = data
             else:

@@ -15,7 +15,7 @@ from ai8x_tool.cli.main import COMMANDS, build_command
 SPELLINGS = {
     "analyze": """
         --device --dataset --input --model --use-bias --qat-policy --checkpoint --pipeline --no-pipeline --pll --no-pll
-        --apb --clock-divider --fifo --fast-fifo --overlap-data --map-seconds --settings
+        --apb --clock-divider --fifo --fast-fifo --overlap-data --map-seconds --settings --html
     """,
     "train": """
         --model --arch -a --dataset --data --device --use-bias --avg-pool-rounding --truncate-testset --settings
@@ -61,8 +61,8 @@ SPELLINGS = {
         --one-shot --link-layer --no-deduplicate-weights --weight-start --start-layer --stop-after --input-offset
         --output-width --skip-checkpoint-layers --skip-yaml-layers --ignore-bn --ignore-bias-groups --ignore-streaming
         --no-bias --overlap-data --no-error-stop --no-warn-zero --check --explain --verify --no-verify
-        --display-checkpoint --sample-numpy-filename --log -L --no-log --log-filename --log-intermediate --verify-writes
-        --verify-kernels --write-zero-registers --zero-sram --init-tram --compact-data --no-compact-data
+        --html --display-checkpoint --sample-numpy-filename --log -L --no-log --log-filename --log-intermediate
+        --verify-writes --verify-kernels --write-zero-registers --zero-sram --init-tram --compact-data --no-compact-data
         --compact-weights --embedded-code -e --new-kernel-loader --no-version-check --short-log --log-last-only
         --verbose-all --version-check-interval --upstream --unroll-mlator --unroll-8bit --unroll-wide
         --ignore-energy-warning --ignore-mlator-warning --no-progress --yamllint
