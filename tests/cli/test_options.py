@@ -128,7 +128,9 @@ def test_help_names_defaults_and_devices(ai8x):
     text = " ".join(ai8x("synthesize", "--help").stdout.replace("│", " ").split())
     assert "Board of the SDK for which the project is made (default EvKit_V1)." in text
     assert "Stop after every layer and continue by software; excludes --timer. MAX78002 only." in text
-    assert "SGD or Adam (default SGD)" in " ".join(ai8x("train", "--help").stdout.replace("│", " ").split())
+    assert "RAdam or RMSprop (default: AdamW, or SGD with" in " ".join(
+        ai8x("train", "--help").stdout.replace("│", " ").split()
+    )
 
 
 def test_the_last_of_two_opposites_counts(workspace):
@@ -177,7 +179,7 @@ def complete(name, option, start):
 
 
 def test_values_are_completed():
-    assert complete("train", "--optimizer", "") == ["SGD", "Adam"]
+    assert complete("train", "--optimizer", "") == ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"]
     assert complete("train", "recipe", "mnist_q") == ["mnist_qat"]
     assert complete("synthesize", "--network", "mni") == ["mnist"]
     assert complete("synthesize", "--checkpoint", "ai85net") == ["ai85net5-q.pth.tar"]
