@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ai8x_tool.calls import from_checkpoint, from_project, from_recipe, from_subject
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import list_configs
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.project import RunProjectSettings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ai8x_tool.quantization import QuantizeResult
     from ai8x_tool.quantization.rules import Clipping
     from ai8x_tool.report.catalogue import Resource
+    from ai8x_tool.synthesis.model import ModelNetwork
     from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.training.evaluation import EvaluateResult
     from ai8x_tool.training.results import TrainResult
@@ -119,23 +121,44 @@ def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
     return evaluate_into_folder(settings, console)
 
 
-@from_recipe(SynthesizeSettings, "synthesize")
-def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
-    """Turn a network description and a quantized checkpoint into a C project.
+def named_options(given: str | Path) -> dict[str, Any] | None:
+    """Return the options that a model or a network description stands for, None for a recipe."""
+    if str(given) in list_configs("recipes"):
+        return None
+    from ai8x_tool.subjects.find import options_of_name
 
-    The project is written to `output`, or to the folder `prefix` in `test_dir`; without either it stays in memory.
+    return options_of_name(given)
+
+
+@from_recipe(SynthesizeSettings, "synthesize", named=named_options)
+def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
+    """Turn a recipe, a network description or a model, and a quantized checkpoint, into a C project.
+
+    Without a network description, the network is that of the model. The project is written to `output`, or to the
+    folder `prefix` in `test_dir`; without either it stays in memory.
     """
+    from ai8x_tool.plugins.find import dataset_input
     from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
 
+    model = _model(settings, console)
     if settings.check is not None:
-        synthesis = build_project(settings, console)
+        synthesis = build_project(settings, console, model, dataset_input)
         return SynthesizeResult(synthesis, None, different=tuple(differing_files(synthesis.files, settings.check)))
     if settings.explain is not None:
-        return SynthesizeResult(build_project(settings, console), None)
-    synthesis = build_verified_project(settings, console)
+        return SynthesizeResult(build_project(settings, console, model, dataset_input), None)
+    synthesis = build_verified_project(settings, console, model, dataset_input)
     proof = _complete_proof(settings, synthesis, console) if settings.verify else None
     write_synthesis(synthesis, settings)
     return SynthesizeResult(synthesis, settings.folder, proof)
+
+
+def _model(settings: SynthesizeSettings, console: Console) -> ModelNetwork | None:
+    """Return the network of the model, without importing torch where there is a description."""
+    if settings.network is not None:
+        return None
+    from ai8x_tool.subjects.quantized import network_of_model
+
+    return network_of_model(settings, console)
 
 
 def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:
@@ -156,7 +179,7 @@ def verify(settings: VerifySettings, console: Console) -> Proof:
     """
     from ai8x_tool.verification.run import verify
 
-    return verify(settings, console)
+    return verify(settings, console, _model(settings, console))
 
 
 @from_project(RunProjectSettings)

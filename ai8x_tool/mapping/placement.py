@@ -65,8 +65,9 @@ class Placement:
     """Where every layer of a network lives, and the order in which they run.
 
     `order` holds the names of the layers as executed. `chw`: the input is stored channel by channel, four pixels to a
-    word, instead of pixel by pixel. `simulated` are the layers that run for the sample of the known-answer test, where
-    conditional execution skips some; `snoop` holds the registers of conditional execution.
+    word, instead of pixel by pixel; `layout_given`: that is decided. `simulated` are the layers that run for the sample
+    of the known-answer test, where conditional execution skips some; `snoop` holds the registers of conditional
+    execution.
     """
 
     layers: Mapping[str, LayerPlacement]
@@ -76,6 +77,7 @@ class Placement:
     buffer: BufferPlacement | None = None
     snoop: tuple[int, ...] | None = field(default=None)
     simulated: tuple[str, ...] | None = None
+    layout_given: bool = field(default=False, compare=False)
 
     @property
     def start(self) -> str:

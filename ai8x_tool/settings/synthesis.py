@@ -15,7 +15,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
-from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of, required
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Legacy, Range, Settings, option, options_of
 from ai8x_tool.settings.program import (
     CHECKS,
     FIFO,
@@ -40,13 +40,21 @@ class InputSettings(Settings):
 
     panel: ClassVar[str] = INPUT
 
-    network: str = required(
-        "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
-        "placement is found automatically.",
+    network: str | None = option(
+        None,
+        "Network description: a YAML file, or a name in configs/networks. What it leaves open – processors, offsets, "
+        "how the input arrives – is found automatically.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
+        default="that of the recipe; without one, the network is taken from the model",
         named_in="configs/networks",
+    )
+    map_seconds: float = option(
+        20.0,
+        "Seconds that finding a placement may take; the best one found by then is used.",
+        metavar="SECONDS",
+        range=ABOVE_0,
     )
     write_network: Path | None = option(
         None,
@@ -57,7 +65,7 @@ class InputSettings(Settings):
     device: str = device_option()
     model: str | None = option(
         None,
-        "Name of the model, for --verify.",
+        "Name of the model: to take the network from it, without --network, and for --verify.",
         "--model",
         aliases=("--arch",),
         metavar="MODEL",
@@ -68,7 +76,7 @@ class InputSettings(Settings):
     )
     evaluation_recipe: str | None = option(
         None,
-        "Recipe whose section `evaluate` says how the model is built, for --verify.",
+        "Recipe whose section `evaluate` says how the model is built.",
         metavar="FILE|NAME",
         default="the recipe",
         named_in="configs/recipes",
@@ -85,7 +93,7 @@ class InputSettings(Settings):
         None,
         "Sample for the known-answer test (.npy, int64).",
         metavar="FILE",
-        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x",
+        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x, else random values",
         named_in=CHECKPOINTS,
     )
 
@@ -95,28 +103,26 @@ class InputSettings(Settings):
         return find_device(self.device)
 
     def network_file(self) -> Path:
-        """Return the network description's file."""
+        """Return the network description's file. Raises Ai8xError if none is given."""
+        if self.network is None:
+            raise Ai8xError("no network description is given", fix="pass --network FILE")
         return find_config("networks", self.network)
 
     def checkpoint_file(self) -> Path | None:
         """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
         return None if self.checkpoint is None else find_file(CHECKPOINTS, self.checkpoint, "checkpoint")
 
-    def sample_file(self, dataset: str) -> Path:
+    def sample_file(self, dataset: str) -> Path | None:
         """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped.
 
-        Raises Ai8xError if there is none; a given one need not exist.
+        None if there is none; a given one need not exist.
         """
         given = self.sample_input
         if given is not None:
             return given if given.is_file() else locate(CHECKPOINTS, given) or given
         name = f"sample_{dataset.lower()}.npy"
         here = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
-        found = here or locate(CHECKPOINTS, name)
-        if found is None:
-            fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
-            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
-        return found
+        return here or locate(CHECKPOINTS, name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,12 +20,12 @@ def project_name(settings: SynthesizeSettings) -> str:
     return settings.prefix or (folder.resolve().name if folder is not None else settings.network_file().stem)
 
 
-def project_options(settings: SynthesizeSettings) -> ProjectOptions:
-    """Return the options of the C project."""
+def project_options(settings: SynthesizeSettings, network: str | None = None) -> ProjectOptions:
+    """Return the options of the C project; `network` is the file of its description, if that is its own."""
     source = settings.checkpoint_file() or settings.weight_input
     return ProjectOptions(
         name=project_name(settings),
-        network=settings.network_file().name,
+        network=network or settings.network_file().name,
         checkpoint=source.name if source else "test arrays",
         board=settings.board_name,
         timer=settings.timer,
@@ -106,6 +106,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
         weight_input=settings.weight_input,
         bias_input=settings.bias_input,
         warn_zero=settings.warn_zero,
+        map_seconds=settings.map_seconds,
     )
 
 
