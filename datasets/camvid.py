@@ -92,7 +92,7 @@ def read_colors(path: Path) -> NDArray[np.int64]:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file, skipinitialspace=True))
         known = [(row["name"].strip(), *(int(row[key]) for key in "rgb")) for row in rows]
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, csv.Error) as error:
         raise Ai8xError(f"cannot be read as a list of classes: {error!r}", where=str(path)) from None
     if tuple(name for name, *_ in known) != NAMES[1:]:
         raise Ai8xError(f"must list the classes {NAMES[1]} … {NAMES[-1]} in this order", where=str(path))

@@ -29,6 +29,7 @@ FILES = {
     "t10k-labels-idx1-ubyte": (4542, "ec29112dd5afa0611ce80d1b7f02629c"),
 }
 SIDE = 28
+_MOST_BYTES = 1 << 26
 PADDING = 4
 ROTATION = radians(20)
 SHEAR = radians(5)
@@ -73,11 +74,13 @@ _AGAIN = "delete it and start again, or put the original file there"
 def read_idx(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """Return the bytes (N, *`shape`) of an IDX file, compressed or not. Raises Ai8xError if it is anything else."""
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            content = file.read(_MOST_BYTES)
+            more = file.read(1)
     except (OSError, EOFError, zlib.error) as error:
         raise Ai8xError(f"cannot read the IDX file: {error}", where=str(path), fix=_AGAIN) from error
+    if more:
+        raise Ai8xError(f"has more than {_MOST_BYTES:,} bytes unpacked", where=str(path), fix=_AGAIN)
     dimensions = 1 + len(shape)
     start = 4 + 4 * dimensions
     header = np.frombuffer(content[:start], dtype=">u4") if len(content) >= start else np.zeros(dimensions + 1)

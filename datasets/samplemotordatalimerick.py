@@ -77,6 +77,8 @@ def read_recording(path: Path) -> Array:
         table = np.loadtxt(path, delimiter=";", dtype=np.float64, ndmin=2)
     except (OSError, ValueError) as error:
         raise Ai8xError(f"cannot be read as a recording: {error}", where=str(path)) from None
+    if not np.isfinite(table).all():
+        raise Ai8xError("cannot be read as a recording: a number is infinite or undefined", where=str(path))
     if table.shape[1] != 7 or len(table) < WINDOW * DECIMATION:
         size = "×".join(map(str, table.shape))
         raise Ai8xError(f"{size} numbers are no recording: 7 columns, {WINDOW * DECIMATION} rows", where=str(path))

@@ -25,6 +25,8 @@ SIDE = 74
 MARGIN = 0.3
 MOST = 6
 """No house number of the set has more digits."""
+_FARTHEST = 1 << 20
+"""Pixels that no image has in a row."""
 _BOX = ("left", "top", "width", "height", "label")
 
 
@@ -92,8 +94,11 @@ def read_index(path: Path) -> Iterator[House]:
                     raise ValueError(f"{text!r} is not a file name")
                 group = file[boxes[number, 0]]
                 left, top, width, height, label = (_numbers(file, group[key]) for key in _BOX)
-                yield House(text, np.stack([left, top, left + width, top + height, label], axis=1))
-    except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
+                digits = np.stack([left, top, left + width, top + height, label], axis=1)
+                if not (np.abs(digits) < _FARTHEST).all():
+                    raise ValueError(f"the boxes of {text!r} are not in any image")
+                yield House(text, digits)
+    except (OSError, LookupError, ValueError, TypeError, RuntimeError, ArithmeticError, AttributeError) as error:
         raise Ai8xError(f"cannot be read as the index of SVHN: {error}", where=str(path)) from None
 
 

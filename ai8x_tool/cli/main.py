@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
+    "new": ("new_command", "Make a project from a folder of images, sounds or tables, without code."),
     "analyze": (
         "analyze",
         "Show whether a network fits a device, how fast it is and what limits it, before it is trained.",
@@ -96,5 +98,7 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
+    # Importing makes many objects that stay; looking for cycles among them every 700 is a tenth of a short command.
+    gc.set_threshold(50_000)
     with standard_streams():
         app()

@@ -127,7 +127,7 @@ def _open(folder: Path, key: Mapping[str, object]) -> dict[str, Tensor] | None:
         if any((folder / name).stat().st_size != size for name, size in index["bytes"].items()):
             return None
         return {Path(name).stem: _map(folder / name) for name in index["bytes"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except Exception:  # whatever is in those files: they are made again
         return None
 
 

@@ -6,6 +6,7 @@ import errno
 import gzip
 import hashlib
 import http.client
+import lzma
 import os
 import shutil
 import tarfile
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console, Progress
 
 _BLOCK = 1 << 20
+_MOST_EXPANSION = 20
+_ALWAYS_UNPACKED = 1 << 26
+_DISK_BLOCK = 4096
 _TIMEOUT = 30  # seconds without an answer
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 _TRIES = 3  # times to continue on one server while it keeps delivering
@@ -131,7 +135,7 @@ def extract(archive: Path, folder: Path, console: Console) -> None:
         with archive.open("rb") as file, tarfile.open(fileobj=file) as tar:
             _extract_members(tar, unfinished, file, console)
         unfinished.replace(folder)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
         fix = f"delete {archive} and get it again"
         raise Ai8xError(f"the archive is damaged: {error}", where=str(archive), fix=fix) from error
     except OSError as error:
@@ -141,14 +145,29 @@ def extract(archive: Path, folder: Path, console: Console) -> None:
 
 
 def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, console: Console) -> None:
-    position = 0
-    with console.progress("Unpacking", os.fstat(archive.fileno()).st_size) as progress:
-        for member in tar:
+    position, unpacked, last = 0, 0, "the beginning"
+    packed = os.fstat(archive.fileno()).st_size
+    with console.progress("Unpacking", packed) as progress:
+        while (member := tar.next()) is not None:
+            tar.members.clear()  # type: ignore[attr-defined]  # of many members a list would take more memory than there is
+            unpacked += _DISK_BLOCK + member.size
+            if unpacked > _MOST_EXPANSION * packed + _ALWAYS_UNPACKED:
+                raise ValueError(f"it unpacks to more than {_MOST_EXPANSION} times its size")
             _extract_member(tar, member, folder)
+            last = repr(member.name)
             progress.advance(archive.tell() - position)
             position = archive.tell()
-    # The checksum of the compressed data follows the last member.
-    while tar.fileobj is not None and tar.fileobj.read(_BLOCK):
+    _check_end(tar, last)
+
+
+def _check_end(tar: tarfile.TarFile, last: str) -> None:
+    """Raise ValueError unless the archive ends here, as archives do; tarfile takes damaged members for the end."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    end = tar.fileobj.read(tarfile.BLOCKSIZE)
+    if len(end) < tarfile.BLOCKSIZE or any(end):
+        raise ValueError(f"what follows {last} is damaged or missing")
+    while tar.fileobj.read(_BLOCK):  # the checksum of the compressed data comes last
         pass
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ai8x_tool.errors import Ai8xError
 
+_MOST_PIXELS = 1 << 25
 AGAIN = "delete it and put the original file there"
 
 
@@ -18,8 +19,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     image_module = require_pillow()
     try:
         with image_module.open(path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} pixels are more than any image of a dataset has")
             return np.array(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all of them for damaged files
+    except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise Ai8xError(f"cannot be read as an image: {error}", where=str(path), fix=AGAIN) from None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import wave
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from ai8x_tool.data import wav
 from ai8x_tool.data.download import Download, extract, fetch
 from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLE_RATE, SAMPLES
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.readers.text_file import read_text
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -45,6 +46,7 @@ LIBRISPEECH_DEV = Download(
     ["https://www.openslr.org/resources/12/dev-clean.tar.gz"],
 )
 
+_LONGEST_LIST = 1 << 24
 _SILENCES_PER_FILE = 560
 _SILENCE_SEED = 6
 # A LibriSpeech piece starts this far before and ends this far after the block in which the voice sets in.
@@ -103,27 +105,17 @@ def can_read_flac() -> bool:
 
 def read_wav(path: Path) -> NDArray[np.float32]:
     """Return a 16-bit mono 16 kHz WAV file as −1…1. Raises Ai8xError for any other file."""
-    try:
-        with wave.open(str(path), "rb") as file:
-            layout = (file.getnchannels(), file.getsampwidth(), file.getframerate())
-            count = file.getnframes()
-            frames = file.readframes(count)
-    except (OSError, EOFError, RuntimeError, wave.Error) as error:
-        reason = str(error) or "its chunks have wrong sizes"
-        raise Ai8xError(f"cannot read the WAV file: {reason}", where=str(path), fix="get the file again") from error
-    if layout != (1, 2, SAMPLE_RATE) or not frames or len(frames) % 2:
+    file = wav.read_wav(path)
+    if (file.kind, file.channels, file.bits, file.rate) != (wav.PCM, 1, 16, SAMPLE_RATE) or not file.frames:
         raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
-    if len(frames) != 2 * count:
-        text = f"the WAV file is cut off: {len(frames) // 2} of {count} samples are there"
-        raise Ai8xError(text, where=str(path), fix="get the file again")
-    samples: NDArray[np.float32] = np.frombuffer(frames, dtype="<i2").astype(np.float32) / np.float32(32768)
+    samples: NDArray[np.float32] = np.frombuffer(file.frames, dtype="<i2").astype(np.float32) / np.float32(32768)
     return samples
 
 
 def list_words(sources: RecordingFolders) -> dict[str, list[tuple[str, int, Path]]]:
     """Return (word, group, file) of every word's recordings, sorted, for the splits train, validation and test."""
     listed = {
-        name: set((sources.raw / f"{name}_list.txt").read_text(encoding="utf-8").split())
+        name: set(read_text(sources.raw / f"{name}_list.txt", _LONGEST_LIST).split())
         for name in ("testing", "validation")
     }
     benchmark = _benchmark_files(sources.benchmark)
@@ -151,10 +143,24 @@ def _benchmark_files(folder: Path | None) -> set[str]:
 
 
 def recordings(split: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> Iterator[Recording]:
-    """Yield all recordings of `split` in the order of their group, read one by one."""
+    """Yield all recordings of `split` in the order of their group, read one by one.
+
+    Raises Ai8xError at the end of the words if there were damaged ones, which names the first and counts them.
+    """
     if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))
-    yield from (Recording(word, group, read_wav(path)) for word, group, path in words)
+    damaged: list[Ai8xError] = []
+    for word, group, path in words:
+        try:
+            samples = read_wav(path)
+        except Ai8xError as error:
+            damaged.append(error)
+        else:
+            yield Recording(word, group, samples)
+    if damaged:
+        first = damaged[0]
+        count = f"{len(damaged)} of {len(words)} recordings are damaged; " if len(damaged) > 1 else ""
+        raise Ai8xError(f"{count}{first.message}", where=first.where, fix=first.fix)
     if split == "test":
         silent = sorted((sources.benchmark / SILENCE).glob("*.wav")) if sources.benchmark else []
         yield from (Recording(SILENCE, 2, read_wav(path)) for path in silent)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ai8x_tool.network.layer import Pair
+from ai8x_tool.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -92,3 +93,9 @@ class Placement:
     def missing(self) -> list[str]:
         """Return the layers that are not completely placed, in order."""
         return [name for name in self.order if name not in self.layers or not self.layers[name].is_complete]
+
+
+def nothing_placed(network: Network) -> Placement:
+    """Return a placement that leaves everything open."""
+    names = tuple(layer.name for layer in network.layers)
+    return Placement({name: LayerPlacement() for name in names}, names)

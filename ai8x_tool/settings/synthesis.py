@@ -34,6 +34,17 @@ INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
+def html_option(**more: str) -> Path | None:
+    """Declare the report."""
+    return option(
+        None,
+        "Write a report to this file: network graph, memories, cycles and energy. It refers to no other file.",
+        metavar="FILE",
+        place=True,
+        **more,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSettings(Settings):
     """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
@@ -47,7 +58,7 @@ class InputSettings(Settings):
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
-        default="that of the recipe; without one, the network is taken from the model",
+        default="made from the model, which is traced",
         named_in="configs/networks",
     )
     map_seconds: float = option(
@@ -76,7 +87,7 @@ class InputSettings(Settings):
     )
     evaluation_recipe: str | None = option(
         None,
-        "Recipe whose section `evaluate` says how the model is built.",
+        "Recipe whose section `evaluate` says how the model is built, for --verify.",
         metavar="FILE|NAME",
         default="the recipe",
         named_in="configs/recipes",
@@ -103,20 +114,30 @@ class InputSettings(Settings):
         return find_device(self.device)
 
     def network_file(self) -> Path:
-        """Return the network description's file. Raises Ai8xError if none is given."""
+        """Return the network description's file. Raises Ai8xError if there is none."""
         if self.network is None:
-            raise Ai8xError("no network description is given", fix="pass --network FILE")
+            fix = "name a recipe that has one, or pass --network"
+            raise Ai8xError("there is no network description", fix=fix)
         return find_config("networks", self.network)
 
     def checkpoint_file(self) -> Path | None:
         """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
         return None if self.checkpoint is None else find_file(CHECKPOINTS, self.checkpoint, "checkpoint")
 
-    def sample_file(self, dataset: str) -> Path | None:
+    def sample_file(self, dataset: str) -> Path:
         """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped.
 
-        None if there is none; a given one need not exist.
+        Raises Ai8xError if there is none; a given one need not exist.
         """
+        found = self.sample_input_file(dataset)
+        if found is None:
+            fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
+            name = f"sample_{dataset.lower()}.npy"
+            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
+        return found
+
+    def sample_input_file(self, dataset: str) -> Path | None:
+        """Return the sample's file like :meth:`sample_file`, None if there is none."""
         given = self.sample_input
         if given is not None:
             return given if given.is_file() else locate(CHECKPOINTS, given) or given
@@ -176,6 +197,7 @@ class ProjectSettings(Settings):
         panel=CHECKS,
         place=True,
     )
+    html: Path | None = html_option(panel=CHECKS)
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,102 +19,83 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, staged_file
+from ai8x_tool.firmware.project import ANOMALY_FILE
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.frontend.yaml.unweighted import described_input
 from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
-from ai8x_tool.settings.synthesis import ExcerptSettings, SynthesizeSettings
-from ai8x_tool.synthesis.model import ModelNetwork
+from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.program_log import program_log
 from ai8x_tool.synthesis.settings import project_name, project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
-NETWORK_FILE = "network.yaml"
-"""The description in a project whose places were found automatically."""
-ShapeOf = Callable[[str], Sequence[int]]
-"""The shape of a sample, by the name of a dataset. Raises Ai8xError for an unknown one."""
+NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
 
 
-def build_project(
-    settings: SynthesizeSettings,
-    console: Console,
-    model: ModelNetwork | None = None,
-    shape_of: ShapeOf | None = None,
-) -> Synthesis:
+@dataclass(frozen=True, eq=False)
+class ProjectInputs:
+    """A network description and a sample that were made for the project, which therefore contains them.
+
+    `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
+    a sample is an anomaly, `names` are those of normal samples and of anomalies.
+    """
+
+    network: str | None
+    sample: npt.NDArray[Any]
+    threshold: float | None = None
+    names: tuple[str, ...] = ()
+
+
+def build_project(settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None) -> Synthesis:
     """Generate the project that `settings` describe, in memory, without running it.
 
-    Without a description, `model` is the network. `shape_of` is asked for the shape of a sample where there is none.
-    Raises Ai8xError for everything that is wrong with the inputs.
+    `inputs` take the place of the files that the settings name. Raises Ai8xError for everything that is wrong with the
+    inputs.
     """
-    found = _with_files(settings) if model is None else _of_model(settings, model)
-    own = model is not None or (_is_open(found) and _keeps_whole_network(found))
-    project = project_options(found, NETWORK_FILE if own else None)
-    options = synthesis_options(found)
-    sample = chosen_sample(found, model, shape_of, console)
-    source = Path(str(found.network)) if model is None else model
-    result = synthesize(source, found.checkpoint, sample, settings.part, project, options, console)
-    extra = {SETTINGS_FILE: _settings_text(found, result)}
+    if inputs is None:
+        return _build(settings, console, {})
+    sample, contained = _array_bytes(inputs.sample), {"sample_input": SAMPLE_FILE}
+    with TemporaryDirectory() as folder:
+        array = Path(folder, SAMPLE_FILE)
+        array.write_bytes(sample)
+        named = replace(settings, sample_input=array)
+        if inputs.network is not None:
+            network = Path(folder, NETWORK_FILE)
+            network.write_text(inputs.network, encoding="utf-8")
+            named = replace(named, prefix=project_name(settings, None), network=str(network))
+            contained |= {"network": NETWORK_FILE}
+        result = _build(named, console, contained)
+    files = result.files if inputs.network is None else result.files | {NETWORK_FILE: inputs.network}
+    if inputs.threshold is not None:
+        files |= {ANOMALY_FILE: json.dumps({"threshold": inputs.threshold, "names": inputs.names}) + "\n"}
+    return replace(result, files=files, arrays={SAMPLE_FILE: sample})
+
+
+def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[str, str]) -> Synthesis:
+    """Generate a project that contains some of its inputs, `contained` by option."""
+    found = _with_files(settings)
+    project, options = project_options(found), synthesis_options(found)
+    assert found.sample_input is not None and found.network is not None
+    sample = load_sample(found.sample_input)
+    result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
+    extra = {SETTINGS_FILE: _settings_text(found, contained)}
     if result.found:
-        extra[NETWORK_FILE] = _description(result, _dataset(found, model))
+        extra[NETWORK_FILE] = _description(result, found)
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
     return replace(result, files=result.files | extra)
 
 
-def _description(result: Synthesis, dataset: str) -> str:
+def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
     """Return the network's description with its placement, as it is now."""
+    if NETWORK_FILE in result.files:
+        return result.files[NETWORK_FILE]
+    silent = Console(verbosity=-1, muted=True)
+    dataset = read_description(settings.network_file(), settings.part, silent).dataset
     mapping = result.mapping
     return write_description(mapping.network, mapping.placement, mapping.device, dataset=dataset)
-
-
-def _dataset(settings: SynthesizeSettings, model: ModelNetwork | None = None) -> str:
-    if model is not None:
-        return model.dataset
-    return read_description(settings.network_file(), settings.part, Console(verbosity=-1, muted=True)).dataset
-
-
-def _is_open(settings: SynthesizeSettings) -> bool:
-    """Return whether the description leaves places open."""
-    description = read_description(settings.network_file(), settings.part, Console(verbosity=-1, muted=True))
-    return any(layer.processors is None for layer in description.layers)
-
-
-def _of_model(settings: SynthesizeSettings, model: ModelNetwork) -> SynthesizeSettings:
-    """Return the settings with the files that were found for names, for a network that is that of a model."""
-    folder = settings.check or settings.output
-    name = settings.prefix or (model.network.name if folder is None else folder.resolve().name)
-    sample = settings.sample_file(model.dataset)
-    return replace(settings, checkpoint=settings.checkpoint_file(), sample_input=sample, prefix=name)
-
-
-def chosen_sample(
-    settings: SynthesizeSettings, model: ModelNetwork | None, shape_of: ShapeOf | None, console: Console
-) -> npt.NDArray[Any]:
-    """Return the sample of the known-answer test: from its file, or random values."""
-    if settings.sample_input is not None:
-        return load_sample(settings.sample_input)
-    shape = model.network.input_shape if model is not None else _described_shape(settings, shape_of)
-    text = "×".join(map(str, shape))
-    console.info(f"no sample was found: the known answers are for random values of {text}")
-    return np.random.default_rng(0).integers(-128, 128, shape)
-
-
-def _described_shape(settings: SynthesizeSettings, shape_of: ShapeOf | None) -> Sequence[int]:
-    description = read_description(settings.network_file(), settings.part, Console(verbosity=-1, muted=True))
-    described = described_input(description)
-    if described is not None:
-        return described
-    name = settings.dataset or description.dataset
-    try:
-        if shape_of is not None:
-            return shape_of(name)
-    except Ai8xError:
-        pass
-    fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
-    raise Ai8xError(f"no sample 'sample_{name.lower()}.npy' here, in tests/ or among the shipped ones", fix=fix)
 
 
 def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
@@ -130,33 +113,24 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
         network=str(network),
         checkpoint=settings.checkpoint_file(),
         sample_input=settings.sample_file(description.dataset),
-        prefix=project_name(settings),
+        prefix=project_name(settings, network),
         weight_input=weights,
         bias_input=biases,
     )
 
 
-def _settings_text(settings: SynthesizeSettings, result: Synthesis) -> str:
+def _settings_text(settings: SynthesizeSettings, contained: Mapping[str, str]) -> str:
     """Return the project's own settings file, which rebuilds it from any folder."""
     project = settings.check or settings.folder or Path()
     options = options_of(SynthesizeSettings)
     values = {key: value for key, value in plain_values(settings, project).items() if value is not None}
+    values |= contained
     kept = {key: value for key, value in values.items() if key in options and not options[key].declaration.place}
-    if result.found and _keeps_whole_network(settings):
-        own = result.mapping.options
-        kept |= {"network": NETWORK_FILE, "fifo": own.fifo, "overlap_data": own.overlap_data}
-        kept = {name: kept[name] for name in options if name in kept}
     return "# Settings of this project, for ai8x synthesize --settings\n" + yaml_text(kept)
 
 
-def _keeps_whole_network(settings: SynthesizeSettings) -> bool:
-    """Return whether no option leaves out or changes parts of the network, which would then be done twice."""
-    options = options_of(ExcerptSettings)
-    return all(getattr(settings, name) == option.default for name, option in options.items() if name != "weight_start")
-
-
 def build_verified_project(
-    settings: SynthesizeSettings, console: Console, model: ModelNetwork | None = None, shape_of: ShapeOf | None = None
+    settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None
 ) -> Synthesis:
     """Generate the project in memory and, unless told not to, run it on the virtual device.
 
@@ -164,19 +138,24 @@ def build_verified_project(
     """
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
-    for path in (settings.write_network, settings.sample_numpy_filename):
+    for path in (settings.write_network, settings.sample_numpy_filename, settings.html):
         if path is not None:
             check_file(path)
-    result = build_project(settings, console, model, shape_of)
+    result = build_project(settings, console, inputs)
     return result if settings.verify is False else verified(result, console)
 
 
-def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing."""
+def write_synthesis(
+    result: Synthesis, settings: SynthesizeSettings, reports: Mapping[Path, bytes] | None = None
+) -> None:
+    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing.
+
+    `reports` are further files with their contents.
+    """
     folder = None if settings.folder is None else settings.folder.resolve()
-    inside = _intermediate(result) if settings.log_intermediate else {}
+    inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
-        for path, data in _further_files(result, settings):
+        for path, data in (*_further_files(result, settings), *(reports or {}).items()):
             if folder is not None and path.resolve().is_relative_to(folder):
                 inside[path.resolve().relative_to(folder).as_posix()] = data
             else:
@@ -187,8 +166,7 @@ def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
 
 def _further_files(result: Synthesis, settings: SynthesizeSettings) -> Iterator[tuple[Path, bytes]]:
     if settings.write_network is not None:
-        text = result.files.get(NETWORK_FILE) or _description(result, _dataset(settings))
-        yield settings.write_network, text.encode()
+        yield settings.write_network, _description(result, settings).encode()
     if settings.sample_numpy_filename is not None:
         yield settings.sample_numpy_filename, _array_bytes(result.tensors.last[0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as TypingMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,6 @@ from ai8x_tool.network.scales import output_exponents
 from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
-from ai8x_tool.synthesis.model import ModelNetwork
-from ai8x_tool.synthesis.placing import place_automatically
 
 Sample = npt.NDArray[Any]
 
@@ -68,7 +67,8 @@ class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
     `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
-    the engine with the virtual device, where that was asked for. `found`: places were found automatically.
+    the engine with the virtual device, where that was asked for. `arrays` are files that are no text. `found`: places
+    were found automatically.
     """
 
     files: dict[str, str]
@@ -80,6 +80,7 @@ class Synthesis:
     sample: Sample
     project: ProjectOptions
     check: HardwareCheck | None = None
+    arrays: TypingMapping[str, bytes] = field(default_factory=dict)
     found: bool = False
 
     @property
@@ -89,7 +90,7 @@ class Synthesis:
 
 
 def synthesize(
-    source: Path | ModelNetwork,
+    description: Path,
     checkpoint: Path | None,
     sample: Sample,
     device: Device,
@@ -97,19 +98,18 @@ def synthesize(
     options: SynthesisOptions,
     console: Console,
 ) -> Synthesis:
-    """Generate the C project of a description, or of a model, in memory; nothing is written.
+    """Generate the C project in memory; nothing is written.
 
     `sample` is (C, H, W) or (C, L) of integers −128…127. Raises Ai8xError for everything that is wrong with the
     inputs, naming file, line, layer and rule.
     """
     sample = sample if sample.ndim == 3 else sample[..., None]
-    if isinstance(source, ModelNetwork):
-        described = source.description
-    else:
-        shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
-        described = load_network(source, checkpoint, shape, device, console, options)
+    shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
+    described = load_network(description, checkpoint, shape, device, console, options)
     if not described.placement.missing():
         return synthesize_placed(described, sample, device, project, options, console)
+    from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  (most need no search)
+
     described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
     options = replace(options, mapping=mapping)
     return replace(synthesize_placed(described, sample, device, project, options, console), found=True)

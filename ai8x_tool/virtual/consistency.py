@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, QUADRANTS, Device
 from ai8x_tool.device.register import Register
 from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
@@ -160,8 +161,8 @@ def check_power(
     registers: RegisterFile, device: Device, layer: HardwareLayer, written: Written, diagnostics: Diagnostics
 ) -> None:
     """Report memories of quadrants outside the run that are used although they are powered down."""
-    instances = np.unique(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
-    for quadrant in np.unique(instances // INSTANCES_PER_QUADRANT).tolist():
+    instances = distinct(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
+    for quadrant in distinct(instances // INSTANCES_PER_QUADRANT).tolist():
         if quadrant < QUADRANTS and powered_down(registers, device, quadrant):
             text = "the layer uses memory that is powered down"
             diagnostics.report("error", text, layer=layer.index, quadrant=quadrant, register="AON")

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device import Device, find_device
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
@@ -241,12 +242,12 @@ class VirtualDevice:
 
     def _push(self, block: AddressBlock, offsets: Array, values: Array) -> None:
         numbers = offsets // 4 if block is AddressBlock.FIFO_DATA else np.full(len(offsets), FAST)
-        for number in np.unique(numbers).tolist():
+        for number in distinct(numbers).tolist():
             self._machine.fifos.push(number, values[numbers == number])
         run = self._run
         if not self._waiting or run is None or run.frame is None:
             return
-        for number in sorted(set(np.unique(numbers).tolist()) - set(run.frame.feeds)):
+        for number in sorted(set(distinct(numbers).tolist()) - set(run.frame.feeds)):
             text = f"{fifo_name(number)} receives data, but is not in use"
             self._diagnostics.report("error", text, layer=run.first, register="CTL")
             self._machine.fifos.drop(number)

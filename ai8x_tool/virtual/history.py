@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
 from ai8x_tool.virtual.data_memory import EARLIER, HOST, RING, UNDEFINED, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics, Severity
@@ -53,7 +54,7 @@ class History:
         origin = reading.origin
         low, high = origin.min(axis=(3, 4)), origin.max(axis=(3, 4))
         mixed = bool((low < high).any())
-        for writer in np.unique(origin).tolist() if mixed else {*low.flat}:
+        for writer in distinct(origin).tolist() if mixed else {*low.flat}:
             self._unread.pop(writer, None)
         if low.min() < HOST:
             self._strange.append(self._time)
@@ -105,7 +106,7 @@ class History:
             return
         owner, values = self._replaced(reading)
         lost = np.zeros(origin.shape, bool)
-        for writer in np.unique(origin[known]).tolist():
+        for writer in distinct(origin[known]).tolist():
             own = origin == writer
             remains = (own & needed).any(axis=(3, 4), keepdims=True)
             lost |= (owner == writer) & ~own & remains & needed
@@ -212,7 +213,7 @@ def _name(origin: int) -> str:
 def _report_writers(reading: Reading, plane: list[int], diagnostics: Diagnostics) -> None:
     operand, step, rank = plane
     processor = int(reading.layer.processors[rank])
-    writers = np.unique(reading.origin[operand, step, rank]).tolist()
+    writers = distinct(reading.origin[operand, step, rank]).tolist()
     names = " and ".join(_name(writer) for writer in writers if writer >= HOST)
     text = f"processor {processor}, pass {step}: the input was written by {names}"
     quadrant = processor // PROCESSORS_PER_QUADRANT

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE, Device
 from ai8x_tool.virtual import arithmetic
 from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
@@ -239,7 +240,7 @@ class Run:
         if not streams:
             return machine.data
         self._add_ring(layer)
-        self._fed = frozenset(np.unique(written.instance).tolist())
+        self._fed = frozenset(distinct(written.instance).tolist())
         successor = self._successor(index)
         if successor is not None and self._streams(successor):
             self._side = DataMemory(max(1, highest_word(written)))
@@ -331,7 +332,7 @@ class Run:
         if length == 0:
             return
         first, end = layer.read_pointer, layer.read_pointer + length
-        instances = np.unique(layer.processors // PROCESSORS_PER_INSTANCE)
+        instances = distinct(layer.processors // PROCESSORS_PER_INSTANCE)
         self._rings.add(Ring(layer.index, first, end, frozenset(instances.tolist()), self._fed))
         self.machine.data.destroy(instances, slice(first, end))
 

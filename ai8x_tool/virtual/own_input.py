@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE
 from ai8x_tool.virtual.data_memory import INSTANCES, LANES, DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
@@ -73,7 +74,7 @@ def _overlap(reading: Reading, written: Written, memory: DataMemory) -> _Overlap
     # Pixels ascend along the last axis.
     if int(word[..., 0].min()) > last or int(word[..., -1].max()) < first:
         return None
-    instances = np.unique(reading.layer.processors // PROCESSORS_PER_INSTANCE)
+    instances = distinct(reading.layer.processors // PROCESSORS_PER_INSTANCE)
     shape = written.values.shape
     candidate = np.isin(written.instance, instances) & (word >= first) & (word <= last)
     index = np.nonzero(np.broadcast_to(candidate, shape))
@@ -108,7 +109,7 @@ def _last_reads(reading: Reading, first: int, last: int) -> Array:
 
 def _count(overlap: _Overlap, chosen: Array) -> int:
     """Return how many different words the chosen stores change."""
-    return len(np.unique(overlap.instance[chosen] << 32 | overlap.word[chosen]))
+    return len(distinct(overlap.instance[chosen] << 32 | overlap.word[chosen]))
 
 
 def _first(overlap: _Overlap, layer: HardwareLayer) -> str:

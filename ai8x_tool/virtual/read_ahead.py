@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import Device
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.read_side import Reading
@@ -27,7 +28,7 @@ def check_read_ahead(reading: Reading, written: Written, device: Device, diagnos
     word = written.word // size
     last = len(read) - 1
     same = (word[..., None] == read[np.minimum(following, last)]).any(axis=-1) & (following <= last)
-    hit = np.argwhere(same & np.isin(written.instance, np.unique(reading.instance)))
+    hit = np.argwhere(same & np.isin(written.instance, distinct(reading.instance)))
     if len(hit):
         shape = np.broadcast_shapes(written.instance.shape, written.word.shape)
         at = tuple(hit[0].tolist())

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.virtual.data_memory import DataMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.registers import RegisterFile
@@ -74,7 +75,7 @@ def _hits(
     )
     shape = np.broadcast_shapes(written.instance.shape, written.word.shape)
     instance, word = np.broadcast_to(written.instance, shape), np.broadcast_to(written.word, shape)
-    address = np.unique((instance << pointer_shift) + word)
+    address = distinct((instance << pointer_shift) + word)
     values = memory.load_words(address >> pointer_shift, address & ((1 << pointer_shift) - 1)).astype(np.int64)
     if mode >> 28 == _EXACT:
         hit = (address == first & _ADDRESS) & (values == low)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ai8x_tool.console import Console
+from ai8x_tool.data import download
 from ai8x_tool.data.download import Download, extract, fetch
 from ai8x_tool.errors import Ai8xError
 
@@ -171,3 +172,42 @@ def test_file_that_is_no_archive(tmp_path: Path, console: Console) -> None:
     (tmp_path / "a.tar.gz").write_bytes(b"<html>not found</html>")
     with pytest.raises(Ai8xError, match="the archive is damaged"):
         extract(tmp_path / "a.tar.gz", tmp_path / "out", console)
+
+
+def _plain(path: Path, *members: tuple[tarfile.TarInfo, bytes]) -> bytearray:
+    with tarfile.open(path, "w") as tar:
+        for member, content in members:
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return bytearray(path.read_bytes())
+
+
+@pytest.mark.parametrize("change", ["header", "checksum", "end"])
+def test_damaged_members_are_not_taken_for_the_end(tmp_path: Path, console: Console, change: str) -> None:
+    """Without compression nothing but the members themselves tells that one of them is damaged."""
+    archive = tmp_path / "a.tar"
+    content = _plain(archive, *((tarfile.TarInfo(f"{i}.bin"), bytes([i]) * 600) for i in range(4)))
+    second = 512 + 1024
+    if change == "end":
+        del content[4 * second :]
+    else:
+        content[second + (0 if change == "header" else 150)] ^= 1
+    archive.write_bytes(content)
+    last = "3.bin" if change == "end" else "0.bin"
+    with pytest.raises(
+        Ai8xError, match=rf"a\.tar: the archive is damaged: what follows '{last}' is damaged or missing"
+    ):
+        extract(archive, tmp_path / "out", console)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_archives_that_fill_the_disk(tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_ALWAYS_UNPACKED", 1 << 20)
+    bombs = {"large": [(tarfile.TarInfo("zeros"), bytes(1 << 24))]}
+    bombs["many"] = [(tarfile.TarInfo(f"{i}"), b"") for i in range(1000)]
+    for name, members in bombs.items():
+        archive = _archive(tmp_path / f"{name}.tar.gz", *members)
+        with pytest.raises(Ai8xError, match="it unpacks to more than 20 times its size"):
+            extract(archive, tmp_path / "out", console)
+        archive.unlink()
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 import wave
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -15,6 +16,7 @@ from ai8x_tool.data import speech_commands
 from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.download import Download
 from ai8x_tool.data.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
+from ai8x_tool.data.speech_commands import read_wav
 from ai8x_tool.errors import Ai8xError
 
 FILES = ("aa_nohash_0.wav", "bb_nohash_0.wav", "bb_nohash_1.wav", "cc_nohash_0.wav")
@@ -213,6 +215,41 @@ def test_damaged_recording_is_named_and_leaves_no_cache(
         kws20.datasets[0].load(tmp_path, console)
     assert str(path) in str(caught.value)
     assert not list((tmp_path / "KWS/processed").glob("*speech*/*.npy"))
+
+
+def test_damaged_recordings_are_counted(tree: Path, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
+    shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
+    for name in ("bird", "zero"):
+        path = tmp_path / "KWS/raw" / name / FILES[1]
+        path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(Ai8xError, match=r"bird/.*\.wav: 2 of \d+ recordings are damaged; .*it is cut off: \d"):
+        kws20.datasets[0].load(tmp_path, console)
+
+
+WAV_DAMAGE = {
+    "cut off": lambda c: c[:-1],
+    "in the header": lambda c: c[:30],
+    "longer": lambda c: c + b"x",
+    "whole chunk more": lambda c: c + b"junk" + bytes(4),
+    "size of the file": lambda c: c[:4] + b"\0" + c[5:],
+    "size of the data, smaller": lambda c: c[:40] + (len(c) - 44 - 10).to_bytes(4, "little") + c[44:],
+    "size of the data, larger": lambda c: c[:40] + b"\xff\xff\xff\xff" + c[44:],
+    "size of the format": lambda c: c[:16] + b"\x08" + c[17:],
+    "bytes per second": lambda c: c[:28] + b"\x01" + c[29:],
+    "bytes per sample": lambda c: c[:32] + b"\x01" + c[33:],
+    "kind": lambda c: c[:20] + b"\x55" + c[21:],
+    "name of a chunk": lambda c: c[:36] + b"dada" + c[40:],
+}
+
+
+@pytest.mark.parametrize("damage", WAV_DAMAGE.values(), ids=WAV_DAMAGE)
+def test_damaged_sizes_are_not_accepted(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "a.wav"
+    _write_wav(path, _tone(1000, 0.5))
+    assert len(read_wav(path)) == 1000
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(Ai8xError, match=r"a\.wav: .*WAV file"):
+        read_wav(path)
 
 
 def test_silence_is_prepared_but_not_part_of_the_set(data: Dataset, tree: Path) -> None:

@@ -77,6 +77,7 @@ def test_normalization_of_every_byte(mnist: ModuleType) -> None:
             "cannot read the IDX file",
         ),
         ("t10k-images-idx3-ubyte.gz", b"<html>", "cannot read the IDX file"),
+        ("t10k-images-idx3-ubyte.gz", gzip.compress(bytes(1 << 27), 1), "more than 67,108,864 bytes unpacked"),
     ],
 )
 def test_damaged_files_are_named(

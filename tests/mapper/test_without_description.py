@@ -80,7 +80,7 @@ def test_random_sample(project, tmp_path, monkeypatch):
 
 
 def test_what_is_missing():
-    with pytest.raises(Ai8xError, match="needs a network description or a model"):
-        api.synthesize()
-    with pytest.raises(Ai8xError, match="no checkpoint given"):
+    with pytest.raises(Ai8xError, match="needs a quantized checkpoint"):
         api.synthesize("ai85net5", dataset="MNIST")
+    with pytest.raises(Ai8xError, match=r"no file, and no recipe, network description or model named 'ai85net'; did"):
+        api.synthesize("ai85net")

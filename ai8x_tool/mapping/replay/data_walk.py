@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
 from ai8x_tool.mapping.placement import UnloadItem
 from ai8x_tool.mapping.replay.conflict import Conflict, Kind
@@ -146,7 +147,7 @@ class DataWalk:
             last = first + rollover(at, self.mapping.placed)
             if last > size:
                 yield self._outside(at, "its rolling buffer", last, size)
-            instances = np.unique(members(at.processors) // LANES)
+            instances = distinct(members(at.processors) // LANES)
             words = (instances[:, None] * size + np.arange(first, min(last, size))).reshape(-1)
             yield from self._into_rings(at, words)
             self.memory.words[words] = self.register.new(f"the rolling buffer of {at.layer.label}")
@@ -154,7 +155,7 @@ class DataWalk:
 
     def _into_rings(self, at: LayerMapping, words: Array) -> Iterator[Conflict]:
         for other, ring in self.rings:
-            common = np.intersect1d(words, ring)
+            common = np.intersect1d(words, ring, assume_unique=True)
             if len(common):
                 victim = f"the rolling buffer of {other.layer.label}"
                 yield self._conflict("ring", at, victim, LANES * int(common[0]), count=len(common))
@@ -196,7 +197,7 @@ class DataWalk:
             return
         if not streams_on:
             if at.streaming:
-                yield from self._into_rings(at, np.unique(written.words))
+                yield from self._into_rings(at, distinct(written.words))
             if read is not None:
                 yield from self._own_input(at, read, written)
         target.words[written.words] = self.register.new(f"what {at.layer.label} writes beside its output")
@@ -248,7 +249,7 @@ class DataWalk:
         """Yield a block of memory that a layer writes while it reads, ahead, the window after there."""
         block = self.mapping.device.sub_instance_size // 4
         word, following = written.words % self.memory.size, written.windows + 1
-        instances = np.unique(read.places // LANES // self.memory.size)
+        instances = distinct(read.places // LANES // self.memory.size)
         blocks = window_blocks(at, at.input_offset // 4, block)
         ahead = blocks[np.minimum(following, len(blocks) - 1)]
         meets = ((word // block)[..., None] == ahead).any(axis=-1) & (following < len(blocks))
@@ -297,7 +298,7 @@ class DataWalk:
     ) -> Iterator[Conflict]:
         """Yield a conflict for each tensor of which values are not where they should be."""
         owners = self.register.owners(expected)
-        for owner in np.unique(owners).tolist():
+        for owner in distinct(owners).tolist():
             chosen = np.flatnonzero(owners == owner)
             first = int(chosen[0])
             victim, other = (self.register.name(int(labels[first])) for labels in (expected, found))

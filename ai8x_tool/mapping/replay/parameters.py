@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
 from ai8x_tool.mapping.replay.conflict import Conflict
@@ -28,7 +29,7 @@ def walk_kernels(mapping: Mapping) -> Iterator[Conflict]:
             continue
         address, bit = _addresses(at)
         processors = _processors(at)
-        columns = np.unique(address // COLUMN_BYTES)
+        columns = distinct(address // COLUMN_BYTES)
         limit = min(mapping.device.kernel_columns(int(p)) for p in processors.flat)
         if int(columns[-1]) >= limit:
             yield _kernel_conflict(at, int(processors.flat[0]), int(columns[-1]), "all of its kernels", 1)

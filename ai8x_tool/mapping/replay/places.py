@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.distinct import distinct
 from ai8x_tool.mapping.mapping import LayerMapping
 
 Array = npt.NDArray[np.int64]
@@ -252,7 +253,7 @@ def _summing(at: LayerMapping, size: int) -> Writing:
 
     lane = counter % lanes % LANES if unit == 1 else np.zeros_like(counter)
     places = (LANES * word(counter) + lane)[:, None] + LANES * pixel
-    words = np.unique(word(np.arange(computed)))[:, None] + pixel
+    words = distinct(word(np.arange(computed)))[:, None] + pixel
     top = first + -(-computed // lanes) * step - step + unit - 1 + int(pixel[-1])
     return Writing(places, words, times, counter < computed, at.view.skipped_bytes // (4 * passes), top)
 
@@ -273,7 +274,7 @@ def _copying(at: LayerMapping, size: int) -> Writing:
     word = first_word(at) + pixels * passes * step
     base = LANES * (instance[rank] * size + number * step) + lane[rank]
     turns = np.arange(passes)[:, None, None]
-    words = np.unique(instance)[:, None] * size + turns * step + word
+    words = distinct(instance)[:, None] * size + turns * step + word
     times = pixels * passes + turns if at.view.emulated else pixels
     top = int(word[-1]) + (passes - 1) * step
     return Writing(base[:, None] + LANES * word, words, times, np.ones(len(base), bool), 0, top)
@@ -297,7 +298,7 @@ def _depthwise(at: LayerMapping, size: int) -> Writing:
     pixel = np.arange(len(times)) * step * passes
     start = instance * size + first_word(at) + (lane if unit > 1 else 0)
     base = LANES * (start[rank] + number * step) + (0 if unit > 1 else lane[rank])
-    words = (np.unique(start) + np.arange(passes)[:, None] * step)[..., None] + pixel
+    words = (distinct(start) + np.arange(passes)[:, None] * step)[..., None] + pixel
     top = first_word(at) + (passes - 1) * step + unit - 1 + int(pixel[-1])
     return Writing(base[:, None] + LANES * pixel, words, times, np.ones(len(base), bool), 0, top)
 

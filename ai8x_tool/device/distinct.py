@@ -1,0 +1,19 @@
+"""The different values of an array."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return the different values of an array of any shape, ascending.
+
+    It is what numpy.unique returns, whose first call imports masked arrays: a thirtieth of the time of a synthesis.
+    """
+    ordered = np.sort(values, axis=None)
+    first = np.ones(ordered.shape, bool)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return np.asarray(ordered[first])
