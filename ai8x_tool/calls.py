@@ -55,6 +55,13 @@ class FromCheckpoint(Protocol[P, Result_co]):
         """Call the function."""
 
 
+class FromName(Protocol[P, Result_co]):
+    """A function that makes something of a name. Without `console` it prints warnings only."""
+
+    def __call__(self, name: str, console: Console | None = None, *args: P.args, **kwargs: P.kwargs) -> Result_co:
+        """Call the function."""
+
+
 class FromProject(Protocol[P, Result_co]):
     """A function of a project's folder. Without `console` it prints warnings only."""
 
@@ -131,6 +138,19 @@ def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], 
         def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "run", None, None, options)
             return function(Path(project), chosen, console or quiet())
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def from_name(cls: Callable[P, S]) -> Callable[[Callable[[str, S, Console], R]], FromName[P, R]]:
+    """Turn a function of the name of something new and settings into one that takes options."""
+
+    def decorate(function: Callable[[str, S, Console], R]) -> FromName[P, R]:
+        def call(name: str, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), "new", None, None, options)
+            return function(name, chosen, console or quiet())
 
         return _described(call, function, cls)
 

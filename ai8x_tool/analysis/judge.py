@@ -18,7 +18,7 @@ from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 
-AS_DESCRIBED, FOUND, NONE = "as described", "found automatically", "none"
+AS_DESCRIBED, FOUND, GIVEN, NONE = "as described", "found automatically", "that of the program", "none"
 
 
 @dataclass(frozen=True)
@@ -59,16 +59,28 @@ def analyze_network(
         found = find_remedies(network, placement, device, options, error, seconds) if helping else ()
         return replace(
             blank,
-            problem=str(error),
+            problem=f"no placement was found: {error.shortage}" if isinstance(error, UnmappableError) else str(error),
             remedies=found,
             layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
             resources=needed_resources(network, device),
         )
-    mapping = mapped.mapping
-    assert mapping is not None
+    assert mapped.mapping is not None
+    return with_figures(mapped, mapped.mapping)
+
+
+def analyze_mapping(mapping: Mapping, *, clock_mhz: float, pipeline: bool) -> DeviceAnalysis:
+    """Return what there is to say about a mapped network."""
+    device = mapping.device.name
+    return with_figures(DeviceAnalysis(device, clock_mhz, pipeline, GIVEN, path=input_path(mapping)), mapping)
+
+
+def with_figures(found: DeviceAnalysis, mapping: Mapping) -> DeviceAnalysis:
+    """Return an analysis with the figures of a mapping."""
+    clock_mhz, pipeline = found.clock_mhz, found.pipeline
     return replace(
-        mapped,
+        found,
         network=mapping.network,
+        mapping=mapping,
         estimate=estimate(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
         layers=placed_figures(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
         resources=used_resources(mapping),

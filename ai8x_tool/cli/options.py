@@ -101,7 +101,8 @@ class Command:
 
     def options(self) -> list[Option]:
         """Return all options by panel, in the order of ``--help``."""
-        found = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
+        declared = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
+        found = [option for option in declared if option.nested is None]
         order = list(dict.fromkeys([*self.stage.panels, *(o.panel for o in found if o.panel)]))
         return sorted(found, key=lambda option: order.index(option.panel or order[0]))
 

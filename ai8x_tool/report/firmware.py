@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+
 from ai8x_tool.emulation import ProjectRun
 from ai8x_tool.firmware.result import MemoryUse
 from ai8x_tool.report.columns import Column, Table, table_of
@@ -40,10 +44,25 @@ def _memory_column(use: MemoryUse) -> Column:
 
 
 def output_lines(result: ProjectRun) -> list[str]:
-    """Return one line for each further sample: the shapes of its outputs, and the largest value's channel."""
-    lines = []
-    for path, outputs in zip(result.inputs, result.outputs, strict=True):
+    """Return one line for each file: its class or, where names are not known, the shapes of its outputs."""
+    lines: list[str] = []
+    for path, numbers in groupby(range(len(result.inputs)), key=lambda number: result.inputs[number]):
+        lines += _file_lines(result, str(path), list(numbers))
+    return lines
+
+
+def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[str]:
+    """Yield the line of a file, of which each of some samples may have been a window."""
+    names = Counter(name for name in map(result.found_class, numbers) if name is not None)
+    if names:
+        (name, count), *_ = names.most_common(1)
+        windows = f" ({count} of {len(numbers)} windows)" if len(numbers) > 1 else ""
+        score = sum(result.scores[number] for number in numbers) / len(numbers) if result.scores else 0.0
+        scored = f", anomaly score {score:.5f} (limit {result.limit:.5f})" if result.scores else ""
+        yield f"{path}: {name}{windows}{scored}"
+        return
+    for number in numbers:
+        outputs = result.outputs[number]
         shapes = ", ".join("×".join(map(str, output.shape)) for output in outputs)
         largest = f", largest: {int(outputs[0].argmax())}" if outputs[0].shape[1:] == (1, 1) else ""
-        lines.append(f"{path}: output {shapes}{largest}")
-    return lines
+        yield f"{path}: output {shapes}{largest}"

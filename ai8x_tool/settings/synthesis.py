@@ -15,7 +15,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
-from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of, required
+from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of
 from ai8x_tool.settings.program import (
     CHECKS,
     FIFO,
@@ -34,18 +34,31 @@ INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
+def html_option(**more: str) -> Path | None:
+    """Declare the report."""
+    return option(
+        None,
+        "Write a report to this file: network graph, memories, cycles and energy. It refers to no other file.",
+        metavar="FILE",
+        place=True,
+        **more,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSettings(Settings):
     """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
 
     panel: ClassVar[str] = INPUT
 
-    network: str = required(
+    network: str | None = option(
+        None,
         "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
         "placement is found automatically.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
+        default="made from the model, which is traced",
         named_in="configs/networks",
     )
     write_network: Path | None = option(
@@ -95,7 +108,10 @@ class InputSettings(Settings):
         return find_device(self.device)
 
     def network_file(self) -> Path:
-        """Return the network description's file."""
+        """Return the network description's file. Raises Ai8xError if there is none."""
+        if self.network is None:
+            fix = "name a recipe that has one, or pass --network"
+            raise Ai8xError("there is no network description", fix=fix)
         return find_config("networks", self.network)
 
     def checkpoint_file(self) -> Path | None:
@@ -170,6 +186,7 @@ class ProjectSettings(Settings):
         panel=CHECKS,
         place=True,
     )
+    html: Path | None = html_option(panel=CHECKS)
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property

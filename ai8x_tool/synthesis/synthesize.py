@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as TypingMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
     `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
-    the engine with the virtual device, where that was asked for.
+    the engine with the virtual device, where that was asked for. `arrays` are files that are no text.
     """
 
     files: dict[str, str]
@@ -78,6 +79,7 @@ class Synthesis:
     sample: Sample
     project: ProjectOptions
     check: HardwareCheck | None = None
+    arrays: TypingMapping[str, bytes] = field(default_factory=dict)
 
     @property
     def network(self) -> Network:
