@@ -46,13 +46,17 @@ def _synthesize(given: GivenOptions, console: Console) -> None:
 
 
 def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSettings, console: Console) -> None:
-    from ai8x_tool.synthesis.summary import checkpoint_table, synthesis_document, synthesis_table
+    from ai8x_tool.report.synthesis import checkpoint_table, synthesis_document, synthesis_table, synthesis_totals
 
     synthesis, folder = result.synthesis, result.folder
     assert folder is not None
     if shown.display_checkpoint:
         console.show(checkpoint_table(synthesis.network))
-    console.show(synthesis_table(synthesis, settings.part))
+    console.show(synthesis_table(synthesis.statistics, settings.part))
+    for line in synthesis_totals(synthesis.statistics, settings.part):
+        console.show(line)
+    if synthesis.check is not None and synthesis.check.equal:
+        console.show(synthesis.check.text())
     if result.proof is not None:
         from ai8x_tool.report.proof import show_proof
 
