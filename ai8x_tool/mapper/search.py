@@ -12,7 +12,7 @@ from ai8x_tool.mapper.blocks import Memory, memory_blocks
 from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
-from ai8x_tool.mapper.given import Given, given_of, streams_of, wanted_options
+from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
@@ -77,7 +77,7 @@ def map_automatically(
     streams = streams_of(network, given)
     best: Found | None = None
     reasons: list[Shortage] = []
-    for choice in input_paths(network, device, asked, path, chw=given is not None and given.chw):
+    for choice in input_paths(network, device, asked, path, chw=layout_of(given)):
         if best is not None and choice.streams > best.path.streams:
             break
         if streams is not None and choice.streams != streams:
