@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ai8x_tool.analysis.buffers import short_label
 from ai8x_tool.analysis.figures import least_figures, placed_figures
 from ai8x_tool.analysis.resources import needed_resources, used_resources
 from ai8x_tool.analysis.result import DeviceAnalysis
@@ -18,7 +19,7 @@ from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 
-AS_DESCRIBED, FOUND, NONE = "as described", "found automatically", "none"
+AS_DESCRIBED, FOUND, GIVEN, NONE = "as described", "found automatically", "that of the program", "none"
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,28 @@ def analyze_network(
         found = find_remedies(network, placement, device, options, error, seconds) if helping else ()
         return replace(
             blank,
-            problem=str(error),
+            problem=f"no placement was found: {error.shortage}" if isinstance(error, UnmappableError) else str(error),
             remedies=found,
             layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
             resources=needed_resources(network, device),
         )
-    mapping = mapped.mapping
-    assert mapping is not None
+    assert mapped.mapping is not None
+    return with_figures(mapped, mapped.mapping)
+
+
+def analyze_mapping(mapping: Mapping, *, clock_mhz: float, pipeline: bool) -> DeviceAnalysis:
+    """Return what there is to say about a mapped network."""
+    device = mapping.device.name
+    return with_figures(DeviceAnalysis(device, clock_mhz, pipeline, GIVEN, path=input_path(mapping)), mapping)
+
+
+def with_figures(found: DeviceAnalysis, mapping: Mapping) -> DeviceAnalysis:
+    """Return an analysis with the figures of a mapping."""
+    clock_mhz, pipeline = found.clock_mhz, found.pipeline
     return replace(
-        mapped,
+        found,
         network=mapping.network,
+        mapping=mapping,
         estimate=estimate(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
         layers=placed_figures(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
         resources=used_resources(mapping),
@@ -86,7 +99,7 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
         map_automatically(network, device, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
-            console.warn(f"{error}: this may change")
+            console.warn(f"it is not known whether the model fits: {error}")
             return
         found = find_remedies(network, None, device, MappingOptions(), error, seconds)
         raise Ai8xError(str(error), fix="; or ".join([*map(str, found[:1]), fix])) from None
@@ -108,7 +121,10 @@ def _mapped(
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
     found = map_automatically(network, device, options, given=placement, seconds=seconds)
     mapping = map_network(found.network, found.placement, device, found.options)
-    return replace(blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies)
+    overlaps = tuple(short_label(layer) for layer in found.network.layers if layer.where in found.trailing)
+    return replace(
+        blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies, overlaps=overlaps
+    )
 
 
 def find_remedies(

@@ -60,7 +60,7 @@ COMMAND = Command(
     (RECIPE,),
     examples=(
         "ai8x train kws20_v3_tts",
-        "ai8x train mnist --epochs 3 --name short",
+        "ai8x train mnist --epochs 8 --name short",
         "ai8x train --model ai85net5 --dataset MNIST --optimizer Adam --lr 0.001 --wd 0 --epochs 20 "
         "--qat-policy mnist_short --deterministic",
     ),

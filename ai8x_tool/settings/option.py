@@ -175,6 +175,11 @@ class Option:
         return self.names if self.default is False and not self.declaration.off else (*self.names, *self.off)
 
     @property
+    def nested(self) -> type[Settings] | None:
+        """The settings that are the value, written as a mapping; None for options of the command line, too."""
+        return self.value.kind if issubclass(self.value.kind, Settings) else None
+
+    @property
     def is_path(self) -> bool:
         """True if the value is a file or a folder, or may be one."""
         return self.value.kind is Path or self.declaration.named_in is not None

@@ -108,8 +108,10 @@ def progress_line(head: str, step: int, steps: int, items: Mapping[str, float | 
     return f"{head}[{step:5d}/{steps:5d}]    {''.join(values)}"
 
 
-def confusion_lines(confusion: Counts) -> list[str]:
-    """Return the confusion matrix as aligned text, one row per true class."""
+def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
+    """Return the confusion matrix as aligned text, one row per true class, which is named at its end."""
     width = max((len(str(count)) for row in confusion for count in row), default=1)
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
-    return ["==> Confusion:", *(f"[{row}]" for row in rows)]
+    names = [*labels, *("" for _ in rows[len(labels) :])]
+    lines = (f"[{row}]  {name}".rstrip() for row, name in zip(rows, names, strict=False))
+    return ["==> Confusion:", *lines]

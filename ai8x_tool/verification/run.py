@@ -16,7 +16,7 @@ from ai8x_tool.settings.files import SETTINGS_FILE
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
-from ai8x_tool.synthesis.project import build_project, differing_files
+from ai8x_tool.synthesis.project import ProjectInputs, build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.verification.chain import Proof, Samples, data_samples, model_settings, prove
 
@@ -24,13 +24,13 @@ _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of synthesis that mean the same in evaluation."""
 
 
-def verify(settings: VerifySettings, console: Console) -> Proof:
+def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | None = None) -> Proof:
     """Check the whole chain for what is synthesized with `settings`; nothing is written.
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the project in `settings.check` is another
     one; broken links are part of the result.
     """
-    synthesis = build_project(settings, console)
+    synthesis = build_project(settings, console, inputs)
     if settings.check is not None:
         different = differing_files(synthesis.files, settings.check)
         if different:
@@ -73,7 +73,8 @@ def evaluation_settings(
         return None
     shared = {key: getattr(settings, key) for key in _SHARED}
     given = {key: value for key, value in shared.items() if value is not None}
-    given |= {"checkpoint": checkpoint, "data": chain.data, "simulate": True}
+    given |= {"checkpoint": checkpoint, "simulate": True}
+    given |= {} if chain.data == ChainSettings().data else {"data": chain.data}
     if settings.evaluation_recipe is None and settings.dataset is None:
         muted = Console(verbosity=-1, muted=True)
         given["dataset"] = read_description(settings.network_file(), settings.part, muted).dataset

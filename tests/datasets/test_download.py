@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ai8x_tool.console import Console
+from ai8x_tool.data import download
 from ai8x_tool.data.download import Download, extract, fetch
 from ai8x_tool.errors import Ai8xError
 
@@ -200,7 +201,8 @@ def test_damaged_members_are_not_taken_for_the_end(tmp_path: Path, console: Cons
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
 
 
-def test_archives_that_fill_the_disk(tmp_path: Path, console: Console) -> None:
+def test_archives_that_fill_the_disk(tmp_path: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(download, "_ALWAYS_UNPACKED", 1 << 20)
     bombs = {"large": [(tarfile.TarInfo("zeros"), bytes(1 << 24))]}
     bombs["many"] = [(tarfile.TarInfo(f"{i}"), b"") for i in range(1000)]
     for name, members in bombs.items():

@@ -47,7 +47,11 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
     if operator is None:
         raise recorder.refuse(f"{type(module.op).__name__} is not an operator of the accelerator", "use another layer")
     layer = Layer(name, (), operator, source=recorder.calling_source, **_operator_fields(recorder, module, operator))
-    if module.pooling is not None:
+    if module.pooling is not None and operator == "convtranspose2d":
+        pool = recorder.unique_name(f"{name}_pool")
+        x = _pool_alone(recorder, module, x, pool, reading)
+        reading = recorder.read(x, repr(name))
+    elif module.pooling is not None:
         layer = replace(layer, **pooling_fields(module.pooling))
     return _operate(recorder, module, x, layer, reading)
 
@@ -88,7 +92,9 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
     if op.padding_mode != "zeros":
         raise recorder.refuse(f"padding_mode {op.padding_mode!r}: the accelerator pads with zeros", "use 'zeros'")
     fields |= {"channels_out": op.out_channels, "groups": op.groups}
-    fields |= {"kernel": _pair(op.kernel_size), "pad": _pair(op.padding, 0), "dilation": _pair(op.dilation)}
+    kernel, dilation = _pair(op.kernel_size), _pair(op.dilation)
+    fields |= {"kernel": kernel, "pad": _pair(op.padding, 0)}
+    fields |= {"dilation": (dilation[0] if kernel[0] > 1 else 1, dilation[1] if kernel[1] > 1 else 1)}
     if operator == "convtranspose2d":
         fields |= {"stride": _pair(op.stride), "output_pad": _pair(op.output_padding, 0)}
     return fields
@@ -146,7 +152,7 @@ def _pool_alone(recorder: Recorder, module: FusedModule, x: Tensor, name: str, r
     pooled = pooled_size(layer, size)
     if min(pooled) < 1:
         raise recorder.refuse(f"{name!r} pools more than its input of {size[0]}×{size[1]}", "pool less")
-    step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled), module=module)
+    step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled))
     return recorder.output(step, plain(x), torch_shape(step, plain(x).dim()))
 
 
@@ -154,7 +160,7 @@ def pooling_fields(pooling: Pooling) -> dict[str, Any]:
     """Return the fields of a layer that pools."""
     return {
         "pool": _pair(pooling.size),
-        "pool_average": pooling.kind == "Avg",
+        "pool_average": pooling.kind == "Avg" and max(pooling.size) > 1,
         "pool_stride": _pair(pooling.stride),
         "pool_dilation": _pair(pooling.dilation),
     }

@@ -30,6 +30,7 @@ _NAMES = {
     "accuracy": "Accuracy",
     "f1": "F1",
     "balanced_accuracy": "Balanced accuracy",
+    "auc": "AUC",
 }
 
 
@@ -75,7 +76,7 @@ class Reconstruction(Regression):
         if not score.confusion:
             return []
         items = [f"{name}: {score.metrics[key]:.4f}" for key, name in _NAMES.items()]
-        matrix = confusion_lines(score.confusion) if self.context.settings.confusion else []
+        matrix = confusion_lines(score.confusion, ("normal", "anomaly")) if self.context.settings.confusion else []
         return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
@@ -119,7 +120,9 @@ class ReconstructionMeter(Meter):
         found = {"mse": float(errors.mean())}
         if self._threshold is None:
             return found
-        return found | {"threshold": self._threshold} | anomaly_metrics(np.array(self.confusion(), np.int64))
+        counts = anomaly_metrics(np.array(self.confusion(), np.int64))
+        area = area_under_curve(errors.numpy(), torch.cat(self._anomalies).numpy()) if self._errors else 0.0
+        return found | {"threshold": self._threshold} | counts | {"auc": area}
 
     def score(self) -> Score:
         """Return the result, with all errors for the plot."""
@@ -159,3 +162,14 @@ def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
         "f1": share(2 * true_positives, false_positives + false_negatives),
         "balanced_accuracy": (recall + specificity) / 2,
     }
+
+
+def area_under_curve(errors: NDArray[np.float64], anomalies: NDArray[np.bool_]) -> float:
+    """Return the probability that an anomaly has a larger error than a normal sample; 0 without samples of both."""
+    _, inverse, counts = np.unique(errors, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal errors share the mean of their ranks
+    positives = int(anomalies.sum())
+    negatives = len(errors) - positives
+    if not positives or not negatives:
+        return 0.0
+    return float((ranks[anomalies].sum() - positives * (positives + 1) / 2) / (positives * negatives))
