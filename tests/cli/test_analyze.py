@@ -23,7 +23,7 @@ FITS = {
 DOCUMENT = {"schema", "name", "kind", "file", "input_shape", "fits", "devices"}
 DEVICE = {
     *("device", "fits", "problem", "remedies", "placement", "input_path", "copies", "clock_mhz", "pipeline", "cycles"),
-    *("estimate", "tightest", "resources", "layers"),
+    *("estimate", "overlaps", "tightest", "resources", "layers"),
 }
 LAYER = {
     *("index", "name", "operator", "source", "inputs", "input_shape", "output_shape", "passes", "processors", "cycles"),
@@ -56,6 +56,7 @@ def test_every_recipe_that_ships(recipe):
     for device in result.devices:
         assert device.fits or device.device != own, device.problem
         assert len(device.layers) >= 4
+        assert bool(device.overlaps) == ((recipe, device.device) == ("camvid_unet", "MAX78000"))
         check_text(result)
 
 
