@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ai8x_tool.calls import from_checkpoint, from_name, from_project, from_recipe, from_subject
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import list_configs
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.project import RunProjectSettings
@@ -140,11 +141,21 @@ def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
     return evaluate_into_folder(settings, console)
 
 
-@from_recipe(SynthesizeSettings, "synthesize")
-def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
-    """Turn a network description and a quantized checkpoint into a C project.
+def named_options(given: str | Path) -> dict[str, Any] | None:
+    """Return the options that a model or a network description stands for, None for a recipe."""
+    if str(given) in list_configs("recipes"):
+        return None
+    from ai8x_tool.subjects.find import options_of_name
 
-    The project is written to `output`, or to the folder `prefix` in `test_dir`; without either it stays in memory.
+    return options_of_name(given)
+
+
+@from_recipe(SynthesizeSettings, "synthesize", named=named_options)
+def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
+    """Turn a recipe, a network description or a model, and a quantized checkpoint, into a C project.
+
+    Without a network description, the network is that of the model. The project is written to `output`, or to the
+    folder `prefix` in `test_dir`; without either it stays in memory.
     """
     from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
 
@@ -163,9 +174,11 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
 
 
 def _inputs(settings: Described, console: Console) -> tuple[Described, ProjectInputs | None]:
-    """Return what a project is made of where there is no network description: its model, traced and placed."""
+    """Return what a project contains of its inputs: a model, traced and placed, or a random sample."""
     if settings.network is not None:
-        return settings, None
+        from ai8x_tool.subjects.sample import missing_sample
+
+        return settings, missing_sample(settings, console)
     from ai8x_tool.subjects.placed import placed_model
 
     return placed_model(settings, console)

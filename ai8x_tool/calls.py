@@ -85,12 +85,16 @@ class FromSubject(Protocol[P, Result_co]):
         """Call the function."""
 
 
+Named = Callable[["str | Path"], "dict[str, Any] | None"]
+"""The options that a name stands for which is not that of a recipe; None for a recipe."""
+
+
 def from_recipe(
-    cls: Callable[P, S], section: str, *, projects: bool = False
+    cls: Callable[P, S], section: str, *, projects: bool = False, named: Named | None = None
 ) -> Callable[[Callable[[S, Console], R]], FromRecipe[P, R]]:
     """Turn a function of settings into one of a recipe and options; `section` is the recipe's.
 
-    With `projects` the folder of a project may take the place of the recipe.
+    With `projects` the folder of a project may take the place of the recipe, with `named` another name.
     """
 
     def decorate(function: Callable[[S, Console], R]) -> FromRecipe[P, R]:
@@ -101,7 +105,9 @@ def from_recipe(
             *args: P.args,
             **options: P.kwargs,
         ) -> R:
-            chosen = chosen_settings(cast("type[S]", cls), section, recipe, settings, options, projects=projects)
+            chosen = chosen_settings(
+                cast("type[S]", cls), section, recipe, settings, options, projects=projects, named=named
+            )
             return function(chosen, console or quiet())
 
         return _described(call, function, cls)
@@ -186,11 +192,12 @@ def chosen_settings(
     given: Mapping[str, Any],
     *,
     projects: bool = False,
+    named: Named | None = None,
 ) -> S:
     """Return the settings that a call asks for.
 
     `recipe` may be complete settings or, with `projects`, the folder of a project: then its own settings file is read,
-    and its files are those to compare with.
+    and its files are those to compare with. `named` tells what else it may be.
     """
     if isinstance(recipe, cls):
         return dataclasses.replace(recipe, **typed(given, options_of(cls), None))
@@ -198,6 +205,9 @@ def chosen_settings(
     if projects and isinstance(recipe, str | Path) and _is_project(Path(recipe)):
         own = file or Path(recipe) / SETTINGS_FILE
         return resolve(cls, section, None, own, {"check": recipe, **given})
+    meant = None if recipe is None or named is None else named(recipe)  # type: ignore[arg-type]
+    if meant is not None:
+        return resolve(cls, section, None, file, {**meant, **given})
     return resolve(cls, section, None if recipe is None else str(recipe), file, given)
 
 

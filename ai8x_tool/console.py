@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +14,13 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from ai8x_tool.text import one_line, printable
+
+
+class Lines(Protocol):
+    """A table: texts for each width, and whether each is a heading."""
+
+    def lines(self, width: int | None = None, *, plain: bool = False) -> Iterable[tuple[str, bool]]:
+        """Return the lines for a terminal, or without limit; with `plain` in ASCII."""
 
 
 class Progress(Protocol):
@@ -138,11 +145,17 @@ class Console:
         if self.log is not None:
             self.log(text)
 
-    def show(self, renderable: Any) -> None:
+    def show(self, result: str | Lines) -> None:
         """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
-        if not self.json_output and self.verbosity >= 0:
-            with _named_output():
-                self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+        if self.json_output or self.verbosity < 0:
+            return
+        with _named_output():
+            if isinstance(result, str):
+                self.out.print(result, soft_wrap=True)
+                return
+            plain = not self.out.encoding.lower().replace("-", "").startswith("utf")
+            for text, heading in result.lines(self.out.width if self.out.is_terminal else None, plain=plain):
+                self.out.print(Text(printable(text), "bold" if heading else ""), soft_wrap=True)
 
     def result(self, document: dict[str, Any]) -> None:
         """Print the machine-readable result where `--json` was given."""

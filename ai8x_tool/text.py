@@ -41,3 +41,8 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """Return `text` with the same done to each of its lines; tabs stay."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 tensor`` or ``2 tensors``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

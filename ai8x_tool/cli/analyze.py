@@ -29,10 +29,9 @@ def _analyze(given: GivenOptions, console: Console) -> None:
 
 
 def _show(result: Analysis, console: Console) -> None:
-    from ai8x_tool.report.analysis_text import analysis_lines
+    from ai8x_tool.report.analysis_text import AnalysisText
 
-    for line in analysis_lines(result, console.out.width):
-        console.show(line)
+    console.show(AnalysisText(result))
     console.result(result.document())
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from ai8x_tool.report.columns import Table, table_of
 
 _SPLITS = ("train", "validation", "test")
 _MOST_ROWS = 40
@@ -13,14 +12,10 @@ _MOST_ROWS = 40
 
 def data_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Table:
     """Return the number of samples of each class by split."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("class")
-    for heading in ("training", "validation", "test"):
-        table.add_column(heading, justify="right")
-    for number, name in enumerate(classes[:_MOST_ROWS]):
-        table.add_row(name, *(f"{counts[split][number]:,}" for split in _SPLITS))
+    rows = [
+        (name, *(f"{counts[split][number]:,}" for split in _SPLITS)) for number, name in enumerate(classes[:_MOST_ROWS])
+    ]
     if len(classes) > _MOST_ROWS:
-        table.add_row(f"… {len(classes) - _MOST_ROWS} more")
-    table.add_section()
-    table.add_row("all", *(f"{sum(counts[split]):,}" for split in _SPLITS))
-    return table
+        rows.append((f"… {len(classes) - _MOST_ROWS} more", "", "", ""))
+    rows.append(("all", *(f"{sum(counts[split]):,}" for split in _SPLITS)))
+    return table_of(("class", "training", "validation", "test"), rows)

@@ -6,44 +6,41 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
 from ai8x_tool.emulation import ProjectRun
 from ai8x_tool.firmware.result import MemoryUse
+from ai8x_tool.report.columns import Column, Table, table_of
 
 _CORES = {"arm": "Cortex-M4", "riscv": "RISC-V"}
+_MEMORY = ("code", "constants", "data", "zeroed", "stack", "flash", "SRAM")
 
 
 def phase_table(result: ProjectRun) -> Table:
     """Return instructions and accelerator accesses by phase."""
-    table = _table(f"{_CORES[result.run.memory[0].core]} instructions ({result.firmware.compiler}, -O2)", "phase")
-    for title in ("instructions", "stores", "loads"):
-        table.add_column(title, justify="right")
-    for phase in result.run.phases:
-        table.add_row(phase.name, f"{phase.instructions:,}", f"{phase.stores:,}", f"{phase.loads:,}")
-    table.add_section()
-    stores, loads = (sum(getattr(phase, name) for phase in result.run.phases) for name in ("stores", "loads"))
-    table.add_row("total", f"{result.run.instructions:,}", f"{stores:,}", f"{loads:,}")
-    return table
+    phases = result.run.phases
+    rows = [(phase.name, f"{phase.instructions:,}", f"{phase.stores:,}", f"{phase.loads:,}") for phase in phases]
+    stores, loads = (sum(getattr(phase, name) for phase in phases) for name in ("stores", "loads"))
+    rows.append(("total", f"{result.run.instructions:,}", f"{stores:,}", f"{loads:,}"))
+    title = f"{_CORES[result.run.memory[0].core]} instructions ({result.firmware.compiler}, -O2)"
+    return table_of(("phase", "instructions", "stores", "loads"), rows, title=title)
 
 
 def memory_table(result: ProjectRun) -> Table:
-    """Return what the program takes of flash and SRAM."""
-    table = _table(f"{result.firmware.device.name} memory, bytes", "core")
-    for title in ("code", "constants", "data", "zeroed", "stack", "flash", "of", "SRAM", "of"):
-        table.add_column(title, justify="right")
-    for use in result.run.memory:
-        table.add_row(*_memory_row(use))
-    return table
+    """Return what the program takes of flash and SRAM, one column for each core."""
+    uses = result.run.memory
+    columns = [Column("bytes", _MEMORY, right=False), *map(_memory_column, uses)]
+    return Table(tuple(columns), f"{result.firmware.device.name} memory")
 
 
-def _memory_row(use: MemoryUse) -> list[str]:
+def _memory_column(use: MemoryUse) -> Column:
     sizes = use.sizes
     numbers = (sizes.code, sizes.constants, sizes.data, sizes.zero, use.stack)
     flash, sram = (sizes.flash, use.flash_size), (sizes.static + use.stack, use.sram_size)
-    shares = [text for used, size in (flash, sram) for text in (f"{used:,}", f"{size:,} ({100 * used / size:.1f} %)")]
-    return [_CORES[use.core], *(f"{number:,}" for number in numbers), *shares]
+    texts = tuple(f"{number:,}" for number in numbers)
+    long, short = (
+        tuple(f"{used:,}{of.format(size)} ({100 * used / size:.1f} %)" for used, size in (flash, sram))
+        for of in (" of {:,}", "")
+    )
+    return Column(_CORES[use.core], texts + long, short=texts + short)
 
 
 def output_lines(result: ProjectRun) -> list[str]:
@@ -69,9 +66,3 @@ def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[s
         shapes = ", ".join("×".join(map(str, output.shape)) for output in outputs)
         largest = f", largest: {int(outputs[0].argmax())}" if outputs[0].shape[1:] == (1, 1) else ""
         yield f"{path}: output {shapes}{largest}"
-
-
-def _table(title: str, first: str) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first, no_wrap=True)
-    return table

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from collections.abc import Iterable
 
 from ai8x_tool.console import Console
+from ai8x_tool.report.columns import Column, Table
 from ai8x_tool.verification.chain import LayerProof, Proof
 
 _NOT_CHECKED = "–"
@@ -15,17 +14,22 @@ _NOT_CHECKED = "–"
 
 def proof_table(proof: Proof) -> Table:
     """Return one row for each layer and one column for each link that was checked for any layer."""
-    table = Table(title=f"proof, {proof.source}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", no_wrap=True)
     compared = any(layer.distance is not None for layer in proof.layers)
     modelled = any(layer.equality is not None for layer in proof.layers)
-    headings = ["trained ≈ quantized", "clipped"] * compared + ["quantized ≡ engine"] * modelled
-    for heading in [*headings, "engine ≡ virtual device"]:
-        table.add_column(heading, justify="right")
-    for layer in proof.layers:
-        cells = [*_distance(layer)] * compared + [_equality(layer)] * modelled
-        table.add_row(layer.label, *cells, _count(layer.check.values, layer.check.different))
-    return table
+    layers = proof.layers
+    columns = [Column("layer", tuple(layer.label for layer in layers), right=False)]
+
+    def add(heading: str, short: str, cells: Iterable[str]) -> None:
+        columns.append(Column(heading, tuple(cells), short_heading=short))
+
+    if compared:
+        add("trained ≈ quantized", "≈ trained", (_distance(layer)[0] for layer in layers))
+        add("clipped", "clipped", (_distance(layer)[1] for layer in layers))
+    if modelled:
+        add("quantized ≡ engine", "≡ engine", map(_equality, layers))
+    checks = [layer.check for layer in layers]
+    add("engine ≡ virtual device", "≡ device", (_count(check.values, check.different) for check in checks))
+    return Table(tuple(columns), f"verified: {proof.source}")
 
 
 def show_proof(proof: Proof, console: Console) -> None:

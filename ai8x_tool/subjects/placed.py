@@ -13,12 +13,15 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import bind, trace
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.frontend.yaml.write import write_description
-from ai8x_tool.mapper import map_automatically
+from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.subjects.sample import random_sample
+from ai8x_tool.synthesis.placing import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
@@ -27,7 +30,6 @@ from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
 Described = TypeVar("Described", bound=SynthesizeSettings)
-_SEED = 0
 _MARGIN = 1.3
 """Factor of the limit of anomalies: other machines differ a little from those whose data are known."""
 
@@ -44,14 +46,18 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     entry = find_dataset(evaluation.dataset, evaluation, console)
     ready = prepare_model(evaluation, entry, console)
     network = bind(trace(ready.model, entry.input, ready.name, device=device), checkpoint, device, console)
-    found = map_automatically(network, device, synthesis_options(settings).mapping)
-    console.info(f"placement found: {found.path.text}, {found.cycles:,} cycles")
+    asked = synthesis_options(settings).mapping
+    opened = PlacedDescription(network, nothing_placed(network))
+    (network, placement), options = place_automatically(opened, device, asked, console, settings.map_seconds)
     dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
-    text = write_description(found.network, found.placement, device, dataset=dataset)
-    chosen = replace(settings, fifo=found.options.fifo, overlap_data=found.options.overlap_data)
-    data = _data(evaluation, entry, console)
+    text = write_description(network, placement, device, dataset=dataset)
+    chosen = replace(settings, fifo=options.fifo, overlap_data=options.overlap_data)
+    sample = settings.sample_input_file(entry.name)
+    anomalies = isinstance(ready.task, Reconstruction)
+    data = _data(evaluation, entry, console) if sample is None or anomalies else None
     limit = None if data is None else _threshold(ready, data, evaluation, console)
-    return chosen, ProjectInputs(text, _sample(settings, data, entry), limit, tuple(entry.labels))
+    values = _values(data, entry, console) if sample is None else load_sample(sample)
+    return chosen, ProjectInputs(text, values, limit, tuple(entry.labels))
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
@@ -74,16 +80,14 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
     try:
         return entry.load(evaluation.data, console)
     except Ai8xError as error:
-        console.warn(f"the sample of the known-answer test is random unless it is given: {error}")
+        console.detail(f"the dataset is not there: {error}")
         return None
 
 
-def _sample(settings: SynthesizeSettings, data: Dataset | None, entry: DatasetEntry) -> np.ndarray[Any, Any]:
-    """Return the sample of the known-answer test, int64."""
-    if settings.sample_input is not None:
-        return load_sample(settings.sample_file(entry.name))
+def _values(data: Dataset | None, entry: DatasetEntry, console: Console) -> np.ndarray[Any, Any]:
+    """Return the first sample of the test split, or random values; int64."""
     if data is None:
-        return np.random.default_rng(_SEED).integers(-128, 128, entry.input)
+        return random_sample(entry.input, console)
     return data.test.batch(torch.tensor([0]))[0][0].numpy().astype(np.int64)
 
 

@@ -38,11 +38,11 @@ NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
 class ProjectInputs:
     """A network description and a sample that were made for the project, which therefore contains them.
 
-    `threshold` is the mean squared error of an autoencoder from which on a sample is an anomaly, `names` are those of
-    normal samples and of anomalies.
+    `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
+    a sample is an anomaly, `names` are those of normal samples and of anomalies.
     """
 
-    network: str
+    network: str | None
     sample: npt.NDArray[Any]
     threshold: float | None = None
     names: tuple[str, ...] = ()
@@ -56,14 +56,18 @@ def build_project(settings: SynthesizeSettings, console: Console, inputs: Projec
     """
     if inputs is None:
         return _build(settings, console, {})
-    sample = _array_bytes(inputs.sample)
+    sample, contained = _array_bytes(inputs.sample), {"sample_input": SAMPLE_FILE}
     with TemporaryDirectory() as folder:
-        network, array = Path(folder, NETWORK_FILE), Path(folder, SAMPLE_FILE)
-        network.write_text(inputs.network, encoding="utf-8")
+        array = Path(folder, SAMPLE_FILE)
         array.write_bytes(sample)
-        named = replace(settings, prefix=project_name(settings, None), network=str(network), sample_input=array)
-        result = _build(named, console, {"network": NETWORK_FILE, "sample_input": SAMPLE_FILE})
-    files = result.files | {NETWORK_FILE: inputs.network}
+        named = replace(settings, sample_input=array)
+        if inputs.network is not None:
+            network = Path(folder, NETWORK_FILE)
+            network.write_text(inputs.network, encoding="utf-8")
+            named = replace(named, prefix=project_name(settings, None), network=str(network))
+            contained |= {"network": NETWORK_FILE}
+        result = _build(named, console, contained)
+    files = result.files if inputs.network is None else result.files | {NETWORK_FILE: inputs.network}
     if inputs.threshold is not None:
         files |= {ANOMALY_FILE: json.dumps({"threshold": inputs.threshold, "names": inputs.names}) + "\n"}
     return replace(result, files=files, arrays={SAMPLE_FILE: sample})
@@ -77,6 +81,8 @@ def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[st
     sample = load_sample(found.sample_input)
     result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
     extra = {SETTINGS_FILE: _settings_text(found, contained)}
+    if result.found:
+        extra[NETWORK_FILE] = _description(result, found)
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
     return replace(result, files=result.files | extra)

@@ -116,6 +116,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
         weight_input=settings.weight_input,
         bias_input=settings.bias_input,
         warn_zero=settings.warn_zero,
+        map_seconds=settings.map_seconds,
     )
 
 

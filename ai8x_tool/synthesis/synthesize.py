@@ -67,7 +67,8 @@ class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
     `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
-    the engine with the virtual device, where that was asked for. `arrays` are files that are no text.
+    the engine with the virtual device, where that was asked for. `arrays` are files that are no text. `found`: places
+    were found automatically.
     """
 
     files: dict[str, str]
@@ -80,6 +81,7 @@ class Synthesis:
     project: ProjectOptions
     check: HardwareCheck | None = None
     arrays: TypingMapping[str, bytes] = field(default_factory=dict)
+    found: bool = False
 
     @property
     def network(self) -> Network:
@@ -104,12 +106,13 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
-    if described.placement.missing():
-        from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  # most need no search
+    if not described.placement.missing():
+        return synthesize_placed(described, sample, device, project, options, console)
+    from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  (most need no search)
 
-        described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
-        options = replace(options, mapping=mapping)
-    return synthesize_placed(described, sample, device, project, options, console)
+    described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
+    options = replace(options, mapping=mapping)
+    return replace(synthesize_placed(described, sample, device, project, options, console), found=True)
 
 
 def synthesize_placed(

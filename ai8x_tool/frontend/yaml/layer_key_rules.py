@@ -17,12 +17,13 @@ _MAX_TAPS = 9
 class DescribedLayer(NamedTuple):
     """A layer as described: `layer` is what its keys mean, `fields` are the keys, with aliases resolved.
 
-    `given` are the keys as they are spelled.
+    `given` are the keys as they are spelled. `placed`: all layers of the description have processors.
     """
 
     layer: LayerDescription
     fields: Fields
     given: Fields
+    placed: bool = True
 
     @property
     def where(self) -> str:
@@ -155,7 +156,7 @@ def caution_pool_stride(s: DescribedLayer) -> Finding | None:
 
 def caution_no_output_offset(s: DescribedLayer) -> Finding | None:
     """A layer without out_offset writes to offset 0."""
-    return Finding("no out_offset") if "processors" in s.fields and "out_offset" not in s.fields else None
+    return Finding("no out_offset") if s.placed and "out_offset" not in s.fields else None
 
 
 def caution_channel_skip(s: DescribedLayer) -> Finding | None:
