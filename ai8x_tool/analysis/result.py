@@ -107,7 +107,8 @@ class DeviceAnalysis:
     `network` is None if not even the layers are possible there, `mapping` and `estimate` are None if the network does
     not fit: `problem` says why, and `remedies` what was tried with success, the cheapest first. `placement` says where
     the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
-    operands must lie side by side.
+    operands must lie side by side, `overlaps` layers whose outputs overwrite their own input behind what has been read,
+    because nothing else fits.
     """
 
     device: str
@@ -119,6 +120,7 @@ class DeviceAnalysis:
     estimate: Estimate | None = None
     path: str = ""
     copies: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
     layers: tuple[LayerFigures, ...] = ()
     resources: tuple[Resource, ...] = ()
     problem: str | None = None
@@ -150,6 +152,7 @@ class DeviceAnalysis:
             "placement": self.placement,
             "input_path": self.path,
             "copies": list(self.copies),
+            "overlaps": list(self.overlaps),
             "clock_mhz": self.clock_mhz,
             "pipeline": self.pipeline,
             "cycles": self.cycles,

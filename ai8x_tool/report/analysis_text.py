@@ -79,6 +79,7 @@ def _summary(devices: Sequence[DeviceAnalysis]) -> list[tuple[str, list[str]]]:
     add("placement", [device.placement if device.fits else "" for device in devices])
     add("input", [device.path.replace(" input", ",", 1) for device in devices])
     add("copies added", [f"{len(device.copies)}" if device.copies else "" for device in devices])
+    add("overlaps", [", ".join(device.overlaps) for device in devices])
     for name in dict.fromkeys(resource.name for device in devices for resource in device.resources):
         found = [next((r for r in device.resources if r.name == name), None) for device in devices]
         if any(resource is not None and resource.used for resource in found):
