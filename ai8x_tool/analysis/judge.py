@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from ai8x_tool.analysis.buffers import short_label
 from ai8x_tool.analysis.figures import least_figures, placed_figures
 from ai8x_tool.analysis.resources import needed_resources, used_resources
 from ai8x_tool.analysis.result import DeviceAnalysis
@@ -98,7 +99,7 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
         map_automatically(network, device, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
-            console.warn(f"{error}: this may change")
+            console.warn(f"it is not known whether the model fits: {error}")
             return
         found = find_remedies(network, None, device, MappingOptions(), error, seconds)
         raise Ai8xError(str(error), fix="; or ".join([*map(str, found[:1]), fix])) from None
@@ -120,7 +121,10 @@ def _mapped(
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
     found = map_automatically(network, device, options, given=placement, seconds=seconds)
     mapping = map_network(found.network, found.placement, device, found.options)
-    return replace(blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies)
+    overlaps = tuple(short_label(layer) for layer in found.network.layers if layer.where in found.trailing)
+    return replace(
+        blank, mapping=mapping, placement=FOUND, path=found.path.text, copies=found.copies, overlaps=overlaps
+    )
 
 
 def find_remedies(

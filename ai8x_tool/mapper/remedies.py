@@ -74,7 +74,7 @@ class _Trial:
     @property
     def left(self) -> float:
         """Seconds that are left."""
-        return self.ends - time.monotonic()
+        return self.ends - time.process_time()
 
     def map(self, network: Network, device: Device | None = None, given: Placement | None = None) -> Found | None:
         """Return a placement, None if there is none or no time."""
@@ -103,7 +103,7 @@ def remedies(
     another device. `given` and `options` are those of the placement that was not found, `shortage` is what the mapper
     said, if that is known.
     """
-    ends = time.monotonic() + seconds
+    ends = time.process_time() + seconds
     asked = options or MappingOptions()
     if shortage is None:
         try:

@@ -68,11 +68,12 @@ def map_automatically(
 ) -> Found:
     """Return a placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
+    They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits. `progress` is called with what is
     tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
-    begin = time.monotonic()
+    begin = time.process_time()
     asked = wanted_options(options, given)
     streams = streams_of(network, given)
     best: Found | None = None
@@ -83,7 +84,7 @@ def map_automatically(
         if streams is not None and choice.streams != streams:
             continue
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
-        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.monotonic() - begin > seconds, overlap)
+        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.process_time() - begin > seconds, overlap)
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
@@ -93,7 +94,7 @@ def map_automatically(
             break
     if best is None:
         raise _unmappable(network, device, reasons)
-    return replace(best, seconds=time.monotonic() - begin)
+    return replace(best, seconds=time.process_time() - begin)
 
 
 def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:

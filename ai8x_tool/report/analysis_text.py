@@ -79,6 +79,7 @@ def _summary(devices: Sequence[DeviceAnalysis]) -> list[tuple[str, list[str]]]:
     add("placement", [device.placement if device.fits else "" for device in devices])
     add("input", [device.path.replace(" input", ",", 1) for device in devices])
     add("copies added", [f"{len(device.copies)}" if device.copies else "" for device in devices])
+    add("overlaps", [", ".join(device.overlaps) for device in devices])
     for name in dict.fromkeys(resource.name for device in devices for resource in device.resources):
         found = [next((r for r in device.resources if r.name == name), None) for device in devices]
         if any(resource is not None and resource.used for resource in found):
@@ -174,7 +175,7 @@ def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
 
 def busy_text(layer: LayerFigures) -> str:
     """Return the share of the processors that multiply."""
-    return "–" if layer.utilisation is None else f"{100 * layer.utilisation:.0f} %"
+    return "–" if layer.utilization is None else f"{100 * layer.utilization:.0f} %"
 
 
 def shape_text(shape: Sequence[int]) -> str:

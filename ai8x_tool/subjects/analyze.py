@@ -45,6 +45,7 @@ def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> A
     source = _source(subject, settings, console)
     devices = tuple(_judge(source, device, settings) for device in settings.devices)
     if not any(device.fits for device in devices):
+        console.detail("the network does not fit; looking for what would help")
         devices = tuple(_judge(source, device, settings, helping=True) for device in settings.devices)
     if all(device.network is None for device in devices) and len({device.problem for device in devices}) == 1:
         raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for

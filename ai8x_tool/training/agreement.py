@@ -14,6 +14,7 @@ from ai8x_tool.data.dataset import Split
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.network import Network
+from ai8x_tool.text import counted
 
 _BATCH = 128
 
@@ -40,9 +41,10 @@ class Agreement:
 
     def text(self) -> str:
         """Return the result as a line."""
+        name = "8-bit model in torch ≡ integer engine"
         if self.complete:
-            return f"integer engine: all {self.samples:,} samples, all {self.values:,} outputs equal"
-        return f"integer engine: {self.different_samples:,} of {self.samples:,} samples differ; first: {self.first}"
+            return f"{name}: {counted(self.samples, 'sample')}, {self.values:,} outputs, all equal"
+        return f"{name}: {self.different_samples:,} of {self.samples:,} samples differ; first: {self.first}"
 
     def document(self) -> dict[str, Any]:
         """Return the result for JSON."""

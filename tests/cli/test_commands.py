@@ -265,10 +265,10 @@ def test_types_of_samples(workspace, kind):
 
 
 def test_warnings_are_no_errors(workspace):
-    workspace.edit("    out_offset: 0x1000\n", "")
+    workspace.edit("    flatten: true\n", "    flatten: true\n    in_channel_skip: 4\n")
     result = workspace.synthesize()
     assert result.exit_code == 0
-    assert "warning: " in result.stderr
+    assert "warning: net.yaml:" in result.stderr
     assert "layer 1 (last)" in result.stderr
     assert workspace.synthesize("--overwrite", "-q").stderr == result.stderr
 

@@ -34,6 +34,7 @@ REFUSALS = (
     r"Weights of less than 8 bits need input channels that fill the processors",
     r"1-bit and binary weights cannot be mixed",
     r"Pooling without convolution is limited to one pass",
+    r"With flatten, more than 64 channels are divided evenly among passes",
 )
 
 

@@ -113,19 +113,23 @@ def test_all_there_is_to_see(devices):
     Page(text)
 
 
+def assert_inside(page):
+    """Assert that boxes and labels of all drawings lie inside their frames."""
+    for figure in (getattr(page, name) for name in FIGURES):
+        if figure is None:
+            continue
+        for box in figure.boxes:
+            assert box.x >= 0 <= box.y and box.width >= 0 < box.height, box
+            assert box.x + box.width <= figure.width + 0.1 and box.y + box.height <= figure.height + 0.1, box
+        for label in figure.labels:
+            shift = {"start": 0, "middle": 0.5, "end": 1}[label.anchor] * text_width(label.text)
+            assert label.x - shift >= 0 and label.x - shift + text_width(label.text) <= figure.width, label
+            assert 0 < label.y <= figure.height
+
+
 def test_drawings_stay_in_their_frames(devices):
     for device in devices:
-        page = device_page(device)
-        for figure in (getattr(page, name) for name in FIGURES):
-            if figure is None:
-                continue
-            for box in figure.boxes:
-                assert box.x >= 0 <= box.y and box.width >= 0 < box.height, box
-                assert box.x + box.width <= figure.width + 0.1 and box.y + box.height <= figure.height + 0.1, box
-            for label in figure.labels:
-                shift = {"start": 0, "middle": 0.5, "end": 1}[label.anchor] * text_width(label.text)
-                assert label.x - shift >= 0 and label.x - shift + text_width(label.text) <= figure.width, label
-                assert 0 < label.y <= figure.height
+        assert_inside(device_page(device))
 
 
 def test_names_on_buffers_do_not_cover_each_other(devices):

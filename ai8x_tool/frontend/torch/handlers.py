@@ -37,6 +37,8 @@ _LAYERS_OF_TORCH = (
 def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any:
     """Record pooling, operator and activation of a fused module."""
     x = args[0]
+    if _is_linear(recorder, module, x):
+        return _operate_flat(recorder, module, x)
     name = recorder.unique_name(recorder.module_name or type(module).__name__)
     reading = distinct_sources(recorder, recorder.read(x, repr(name)), name)
     if module.op is None:
@@ -54,6 +56,23 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
     return _operate(recorder, module, x, layer, reading)
 
 
+def _is_linear(recorder: Recorder, module: FusedModule, x: Any) -> bool:
+    """Tell whether a 1×1 convolution reads features that are flattened to channels of one pixel: a linear layer."""
+    op = module.op
+    single = isinstance(op, nn.Conv2d) and op.kernel_size == (1, 1) and op.padding == (0, 0) and op.groups == 1
+    pixel = isinstance(x, TaggedTensor) and x.tags is not None and x.shape[2:] == (1, 1)
+    return single and pixel and module.pooling is None and not recorder.readable(x)
+
+
+def _operate_flat(recorder: Recorder, module: FusedModule, x: Tensor) -> Any:
+    """Record a convolution of one pixel as a linear layer."""
+    flat = x.flatten(1)
+    name = recorder.unique_name(recorder.module_name or type(module).__name__)
+    reading = distinct_sources(recorder, recorder.read(flat, repr(name)), name)
+    layer = Layer(name, (), "linear", source=recorder.calling_source, **_operator_fields(recorder, module, "linear"))
+    return _operate(recorder, module, flat, layer, reading)[:, :, None, None]
+
+
 def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator) -> dict[str, Any]:
     op: Any = module.op
     bits = int(module.weight_bits) or 8
@@ -64,7 +83,7 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
         "bits": bits,
     }
     if operator == "linear":
-        return {**fields, "channels_out": op.out_features}
+        return {**fields, "channels_out": len(op.weight)}
     if op.groups not in (1, op.in_channels) or (op.groups > 1 and op.in_channels != op.out_channels):
         text = f"{op.groups} groups of {op.in_channels} to {op.out_channels} channels"
         raise recorder.refuse(
@@ -83,8 +102,8 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
 
 def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, reading: OperandReading) -> Any:
     op: Any = module.op
-    inputs = op.in_features if layer.operator == "linear" else op.in_channels
     flat = layer.operator == "linear"
+    inputs = op.weight.shape[1] if flat else op.in_channels
     if plain(x).dim() != (2 if flat else 3 if layer.operator == "conv1d" else 4):
         shape = "×".join(map(str, x.shape[1:]))
         raise recorder.refuse(f"{layer.name!r} reads data of shape {shape}", "flatten or reshape the data before it")

@@ -161,8 +161,8 @@ def _source_keys(network: Network, layer: Layer, previous: Layer | None) -> Keys
     offered = offered // layer.operands if layer.inputs == (INPUT,) else offered
     if (layer.parameters is None and layer.channels_in != offered) or reads_buffer:
         keys["in_channels"] = layer.channels_in
-    if not layer.has_weights and layer.channels_out != layer.channels_in:
-        keys["out_channels"] = layer.channels_out
+    if layer.channels_out != layer.channels_in or (layer.has_weights and layer.shares is None):
+        keys["out_channels"] = layer.channels_out  # with weights they are known from these, too
     return keys
 
 

@@ -68,7 +68,7 @@ def data_figure(name: str, mapping: Mapping) -> Figure:
             boxes.append(box)
             if pattern is not None:
                 stripes[pattern.name] = pattern
-        labels += _buffer_labels(boxes[-len(content) :], [buffer.name for buffer, _ in content])
+        labels += _buffer_labels(boxes[-len(content) :], [buffer for buffer, _ in content])
     lines = [Path(f"M{_LEFT + i * step:.1f},{_TOP} V{bottom:.1f}", "grid") for i in range(1, columns)]
     size = _LEFT + columns * step + 12, bottom + _BOTTOM
     return Figure(name, "data memory over the schedule", *size, boxes, labels, lines, list(stripes.values()))
@@ -138,20 +138,22 @@ def _scale(buffers: Sequence[DataBuffer]) -> _Scale:
     return _Scale(tuple(found))
 
 
-def _buffer_labels(boxes: Sequence[Box], names: Sequence[str]) -> Iterator[Label]:
-    """Yield the names of the buffers of a lane, once each, where they fit and do not cover another one."""
+def _buffer_labels(boxes: Sequence[Box], buffers: Sequence[DataBuffer]) -> Iterator[Label]:
+    """Yield names, or else numbers, of a lane's buffers, once each, where they fit and do not cover another one."""
     taken: list[tuple[float, float, float, float]] = []
     seen: set[str] = set()
-    for box, name in zip(boxes, names, strict=True):
-        width = text_width(name)
-        if name in seen or box.height < _LINE or not fitting((name,), box.width):
+    for box, buffer in zip(boxes, buffers, strict=True):
+        short = buffer.name if buffer.layer is None else str(buffer.layer)
+        text = fitting((buffer.name, short), box.width)
+        if buffer.name in seen or box.height < _LINE or not text:
             continue
+        width = text_width(text)
         for x, y in _label_places(box, width):
             here = x, x + width, y - _LINE, y
             if all(here[1] <= t[0] or t[1] <= here[0] or here[3] <= t[2] or t[3] <= here[2] for t in taken):
                 taken.append(here)
-                seen.add(name)
-                yield Label(x, y, name, "start", "halo small" if box.stripes else "on small")
+                seen.add(buffer.name)
+                yield Label(x, y, text, "start", "halo small" if box.stripes else "on small")
                 break
 
 

@@ -14,6 +14,8 @@ _HEIGHT, _ROW, _SPACE, _EDGE = 44, 70, 24, 12
 _LANE = 10
 """Pixels between lines that go around boxes."""
 _LEAST = 150
+_BOLD = 1.2
+"""How much wider bold text is."""
 
 
 def network_figure(name: str, device: DeviceAnalysis) -> Figure:
@@ -25,7 +27,7 @@ def network_figure(name: str, device: DeviceAnalysis) -> Figure:
     texts = {layer_key(layer): _texts(layer) for layer in layers} | {
         source: (source, "") for source in _sources(layers)
     }
-    width = max(_LEAST, *(text_width(text) + 16 for pair in texts.values() for text in pair))
+    width = max(_LEAST, *(max(_BOLD * text_width(name), text_width(text)) + 18 for name, text in texts.values()))
     around = _around(ranks, inputs)
     rows = defaultdict(list)
     for node in nodes:
@@ -107,7 +109,7 @@ def _path(start: tuple[float, float], end: tuple[float, float], width: float, la
         line = f"M{begin:.1f},{y + _HEIGHT:.1f} C{begin:.1f},{half:.1f} {target:.1f},{half:.1f} {target:.1f},{to_y:.1f}"
         return Path(line, arrow=True)
     side = lane + _LANE
-    top, bottom = y + _HEIGHT / 2, to_y + _HEIGHT / 2
+    top, bottom = y + 0.75 * _HEIGHT, to_y + 0.25 * _HEIGHT  # a box may end one line and begin the next
     line = f"M{x + width:.1f},{top:.1f} H{side:.1f} V{bottom:.1f} H{to_x + width:.1f}"
     return Path(line, arrow=True)
 

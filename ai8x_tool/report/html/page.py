@@ -104,8 +104,7 @@ def _facts(device: DeviceAnalysis) -> list[tuple[str, str]]:
             ("Time", estimate.time_basis),
             ("Energy", estimate.energy_basis),
         ]
-    copies = ", ".join(device.copies)
-    return [*facts, ("Copies added", copies)]
+    return [*facts, ("Copies added", ", ".join(device.copies)), ("Overlaps", ", ".join(device.overlaps))]
 
 
 def _activity_text(layers: tuple[LayerFigures, ...]) -> str:
