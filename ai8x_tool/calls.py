@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -108,7 +109,8 @@ def from_recipe(
             chosen = chosen_settings(
                 cast("type[S]", cls), section, recipe, settings, options, projects=projects, named=named
             )
-            return function(chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(chosen, shown)
 
         return _described(call, function, cls)
 
@@ -130,7 +132,8 @@ def from_checkpoint(
             **options: P.kwargs,
         ) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "quantize", recipe, None, options)
-            return function(Path(source), Path(target), chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(Path(source), Path(target), chosen, shown)
 
         return _described(call, function, cls)
 
@@ -143,7 +146,8 @@ def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], 
     def decorate(function: Callable[[Path, S, Console], R]) -> FromProject[P, R]:
         def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "run", None, None, options)
-            return function(Path(project), chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(Path(project), chosen, shown)
 
         return _described(call, function, cls)
 
@@ -156,7 +160,8 @@ def from_name(cls: Callable[P, S]) -> Callable[[Callable[[str, S, Console], R]],
     def decorate(function: Callable[[str, S, Console], R]) -> FromName[P, R]:
         def call(name: str, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "new", None, None, options)
-            return function(name, chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(name, chosen, shown)
 
         return _described(call, function, cls)
 
@@ -177,11 +182,21 @@ def from_subject(
             **options: P.kwargs,
         ) -> R:
             chosen = chosen_settings(cast("type[S]", cls), section, recipe_of(subject), settings, options)
-            return function(subject, chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(subject, chosen, shown)
 
         return _described(call, function, cls)
 
     return decorate
+
+
+@contextmanager
+def _flushed(console: Console) -> Iterator[Console]:
+    """Show what waits in `console` at the end of the block."""
+    try:
+        yield console
+    finally:
+        console.flush()
 
 
 def chosen_settings(

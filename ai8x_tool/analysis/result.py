@@ -21,7 +21,7 @@ class LayerFigures:
     """One layer on one device.
 
     Shapes are (channels, rows, columns). `inputs` are names of layers, or ``input`` and ``buffer``. `passes` are those
-    of the input. `processors` is a mask, 0 where the layer has no place. `utilisation` is the share of the 64
+    of the input. `processors` is a mask, 0 where the layer has no place. `utilization` is the share of the 64
     processors that multiply in the layer's cycles, None for layers that do not multiply. `input_bytes` and
     `output_bytes` are those in each instance of data memory that holds some, gaps included. Without a place, cycles and
     energy are the least that any place needs.
@@ -37,7 +37,7 @@ class LayerFigures:
     passes: int
     processors: int
     parts: CycleParts
-    utilisation: float | None
+    utilization: float | None
     macs: int
     weight_bits: int
     weight_bytes: int
@@ -70,7 +70,7 @@ class LayerFigures:
             "cycles": self.cycles,
             "cycle_parts": {name: getattr(self.parts, name) for name in CycleParts.__slots__},
             "limit": self.limit,
-            "utilisation": self.utilisation,
+            "utilization": self.utilization,
             "macs": self.macs,
             "weight_bits": self.weight_bits,
             "weight_bytes": self.weight_bytes,

@@ -55,8 +55,10 @@ def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSe
     console.show(synthesis_table(synthesis.statistics, settings.part))
     for line in synthesis_totals(synthesis.statistics, settings.part):
         console.show(line)
-    if synthesis.check is not None and synthesis.check.equal:
-        console.show(synthesis.check.text())
+    if synthesis.check is None:
+        console.show("not verified (--no-verify)")
+    elif result.proof is None:
+        console.show(f"{synthesis.check.text()}; not compared: the model in torch and the firmware (--verify)")
     if result.proof is not None:
         from ai8x_tool.report.proof import show_proof
 

@@ -175,7 +175,7 @@ def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
 
 def busy_text(layer: LayerFigures) -> str:
     """Return the share of the processors that multiply."""
-    return "–" if layer.utilisation is None else f"{100 * layer.utilisation:.0f} %"
+    return "–" if layer.utilization is None else f"{100 * layer.utilization:.0f} %"
 
 
 def shape_text(shape: Sequence[int]) -> str:

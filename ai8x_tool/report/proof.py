@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from ai8x_tool.console import Console
 from ai8x_tool.report.columns import Column, Table
+from ai8x_tool.text import counted
 from ai8x_tool.verification.chain import LayerProof, Proof
 
 _NOT_CHECKED = "–"
@@ -41,6 +42,25 @@ def show_proof(proof: Proof, console: Console) -> None:
         console.show(proof.firmware.text())
     for diagnostic in proof.diagnostics:
         console.warn(f"virtual device: {diagnostic}")
+    if proof.complete:
+        console.show(compared(proof))
+
+
+def compared(proof: Proof) -> str:
+    """Return a line that names what was found equal, and what was not compared."""
+    layers = proof.layers
+    equalities = [layer.equality for layer in layers if layer.equality is not None]
+    links = [_link("quantized ≡ engine", [e.values for e in equalities], len(layers))] if equalities else []
+    links.append(_link("engine ≡ virtual device", [layer.check.values for layer in layers], len(layers)))
+    links += [] if proof.firmware is None else ["firmware ≡ known answers"]
+    skipped = f"; not compared: {'; '.join(proof.skipped)}" if proof.skipped else ""
+    return f"equal for {counted(proof.samples, 'sample')}: {', '.join(links)}{skipped}"
+
+
+def _link(name: str, values: list[int], layers: int) -> str:
+    """Return a link with the number of values; layers without weights have no module to compare with."""
+    count = counted(layers, "layer") if len(values) == layers else f"{len(values)} of {counted(layers, 'layer')}"
+    return f"{name} ({count}, {sum(values):,} values)"
 
 
 def _distance(layer: LayerProof) -> tuple[str, str]:

@@ -74,7 +74,10 @@ class OwnDataSettings(Settings):
         range=AT_LEAST_1,
     )
     hop: int | None = option(
-        None, "Samples from one window of a series to the next.", default="half a window", range=AT_LEAST_1
+        None,
+        "Samples from one window of a series to the next.",
+        default="half a window; for anomalies a sixteenth",
+        range=AT_LEAST_1,
     )
     fold: int = option(128, "Consecutive samples of a sound that become the channels of one column.", range=AT_LEAST_1)
     background: Path | None = option(

@@ -30,6 +30,8 @@ from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
 Described = TypeVar("Described", bound=SynthesizeSettings)
+_MARGIN = 1.3
+"""Factor of the limit of anomalies: other machines differ a little from those whose data are known."""
 
 
 def placed_model(settings: Described, console: Console) -> tuple[Described, ProjectInputs]:
@@ -95,4 +97,4 @@ def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings
         return None
     quiet = Evaluator(ready.model, ready.task, ready.device, evaluation.batch_size, console, line=console.detail)
     ready.task.calibrate(data, quiet.predict_split)
-    return ready.task.threshold
+    return None if ready.task.threshold is None else _MARGIN * ready.task.threshold

@@ -103,9 +103,9 @@ def mean(values: Sequence[float]) -> float:
 
 
 def progress_line(head: str, step: int, steps: int, items: Mapping[str, float | None]) -> str:
-    """Return ``head[ step/ steps]    name value    …``; a value that is None leaves blanks."""
-    values = [f"{name} {' ' * 8 if value is None else f'{value:.6f}'}    " for name, value in items.items()]
-    return f"{head}[{step:5d}/{steps:5d}]    {''.join(values)}"
+    """Return ``head[ step/ steps]    name value    …``; values that are None are left out."""
+    values = [f"    {name} {value:.6f}" for name, value in items.items() if value is not None]
+    return f"{head}[{step:5d}/{steps:5d}]{''.join(values)}"
 
 
 def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
@@ -114,4 +114,4 @@ def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
     names = [*labels, *("" for _ in rows[len(labels) :])]
     lines = (f"[{row}]  {name}".rstrip() for row, name in zip(rows, names, strict=False))
-    return ["==> Confusion:", *lines]
+    return ["==> Confusion: rows are true classes, columns predicted ones in the same order", *lines]

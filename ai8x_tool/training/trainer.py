@@ -173,7 +173,7 @@ class Trainer:
         plan.after_epoch(epoch, qat=self.qat, elapsed=elapsed, seconds=record.seconds)
         plan.epochs, plan.qat_start = self.world.agree((plan.epochs, plan.qat_start))
         if (plan.epochs, plan.qat_start) != before and plan.epochs > epoch + 1:
-            self.log.info(f"the plan is now {plan.text()}")
+            self.log.record(f"the plan is now {plan.text()}")
 
     def _switch_to_qat(self, epoch: int) -> None:
         assert self.setup.policy is not None

@@ -30,7 +30,7 @@ def test_a_network_that_fits(residual, device):
         mapped = found.mapping[layer.index]
         assert layer.cycles == estimated_cycles(mapped, pipeline=pipeline) > 0
         assert layer.cycles >= minimum_cycles(mapped.layer, mapped.view, pipeline=pipeline)
-        assert layer.utilisation is None or 0 < layer.utilisation <= 1
+        assert layer.utilization is None or 0 < layer.utilization <= 1
         assert layer.processors == mapped.processors
     assert sum(layer.cycles for layer in found.layers) + 1 == found.cycles
     assert sum(layer.joules for layer in found.layers) == pytest.approx(found.estimate.inference.joules, rel=1e-4)
@@ -40,7 +40,7 @@ def test_a_network_that_fits(residual, device):
 
 def test_sums_and_copies_write(residual):
     layers = {layer.name: layer for layer in analyze_network(residual, None, MAX78000).layers}
-    assert layers["sum"].utilisation is None and layers["sum"].parts.computing == 0 < layers["sum"].parts.writing
+    assert layers["sum"].utilization is None and layers["sum"].parts.computing == 0 < layers["sum"].parts.writing
     assert layers["b"].parts.writing == 0 < layers["b"].parts.computing
 
 

@@ -53,6 +53,34 @@ def test_results(name):
     assert out.splitlines() == 3 * [one_line(name)]
 
 
+def test_warnings_of_a_kind_are_counted():
+    def show(console, kind="gap"):
+        for number in range(4):
+            console.warn(f"n.yaml: layer {number}: read_gap", kind)
+        console.warn("n.yaml: layer 1: another", "other")
+        console.info("done")
+
+    _, err = written(show)
+    first = "warning: n.yaml: layer 0: read_gap"
+    assert err.splitlines() == [
+        f"{first} – and 3 others like this (-v shows them)",
+        "warning: n.yaml: layer 1: another",
+        "done",
+    ]
+    err = io.StringIO()
+    console = Console(verbosity=1, err=PlainText(file=err, width=200))
+    show(console)
+    assert len(err.getvalue().splitlines()) == 6 and len(console.warnings) == 5
+
+
+def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path / "a b")
+    here = Path.cwd()
+    _, err = written(lambda console: console.warn(f"{here}/n.yaml:3: no /x{here}/n.yaml, {here}2/n.yaml, {here}"))
+    assert err == f"warning: n.yaml:3: no /x{here}/n.yaml, {here}2/n.yaml, {here}\n"
+
+
 def test_text():
     assert one_line("a\n\x1b[31m\udcff\udcc3\udca9 é\u202e") == r"a\n\x1b[31m\udcffé é\u202e"
     assert printable("a\tb\n\x07") == "a\tb\n\\x07"

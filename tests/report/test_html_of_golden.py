@@ -27,7 +27,7 @@ def test_analysis(entry):
     clock_mhz, pipeline = mapping.device.inference_clock()
     found = analyze_mapping(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
     assert all(resource.share <= 1 for resource in found.resources)
-    assert all(layer.utilisation is None or layer.utilisation <= 1 for layer in found.layers)
+    assert all(layer.utilization is None or layer.utilization <= 1 for layer in found.layers)
     waited = found.estimate.cycles - sum(layer.cycles for layer in found.layers)
     assert waited >= 1 and (waited == 1 or found.estimate.streams)
     analysis = Analysis("net", "description", Path("net.yaml"), mapping.network.input_shape, (found,))

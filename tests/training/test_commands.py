@@ -175,7 +175,7 @@ def test_an_error_in_a_model_is_one_line(workspace: Path) -> None:
     line = text.splitlines().index("        x = {}['odd']") + 1
     done = invoke(*TRAIN)
     assert done.exit_code == 1 and isinstance(done.exception, SystemExit)
-    assert f"error: {file}:{line}: KeyError: 'odd'" in done.stderr.replace("\n", "")
+    assert f"error: {file.relative_to(Path.cwd())}:{line}: KeyError: 'odd'" in done.stderr.replace("\n", "")
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,9 @@ _BLOCK = 2
 """Windows of a long recording that stay in one split."""
 _MANY_FILES = 30
 """Files of a class from which on whole files are divided among the splits, not parts of them."""
-_QUANTILE = 0.999
+_HOPS, _HOPS_FOR_ANOMALIES = 2, 16
+"""Windows that begin within one: an autoencoder has to know every phase of what repeats itself."""
+_QUANTILE, _LEAST_SPREAD, _ROOM_FOR_ANOMALIES = 0.999, 1e-6, 2.0
 _MOST_VALUES = 1024
 """Values in a window from which an autoencoder can make the window again."""
 _LOOKED_AT = 12
@@ -105,7 +107,8 @@ class SeriesFolder:
     @property
     def hop(self) -> int:
         """The rows from one window to the next."""
-        return self._own.hop or max(1, self.window // 2)
+        share = _HOPS_FOR_ANOMALIES if self._own.task == "anomaly" else _HOPS
+        return self._own.hop or max(1, self.window // share)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -235,11 +238,15 @@ class SeriesFolder:
         return np.stack(means).astype(np.float32)
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return the range of values that becomes −128 … 127: that of the training windows around their mean."""
+        """Return the range of values that becomes −128 … 127: that of the training windows around their mean.
+
+        For anomalies it is twice as wide: values that are larger than usual must not look like the usual ones.
+        """
         values = training.movedim(1, 0).flatten(1).numpy().astype(np.float64)
         offset = values.mean(axis=1)
         spread = np.quantile(np.abs(values - offset[:, None]), _QUANTILE, axis=1)
-        gain = 127 / np.maximum(spread, 1e-9)
+        room = _ROOM_FOR_ANOMALIES if self._own.task == "anomaly" else 1.0
+        gain = 127 / room / np.maximum(spread, _LEAST_SPREAD * np.maximum(np.abs(offset), 1))
         if self._own.normalize == "fixed":
             offset, gain = np.zeros_like(offset), np.full_like(gain, 128.0)
         reading = {"columns": list(self.columns), "window": self.window}
@@ -249,7 +256,7 @@ class SeriesFolder:
 
     def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
         """Return how training windows are varied."""
-        if self._own.augment == "none" or self._own.task in ("anomaly", "regression"):
+        if self._own.augment == "none" or self._own.task == "regression":
             return None
         spread = training.std(dim=(0, 2), keepdim=True)[0]
         return SeriesVariation(_STRENGTH[self._own.augment], spread)

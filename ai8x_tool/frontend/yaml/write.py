@@ -22,10 +22,19 @@ class _Hex(int):
     """A number that is written in hexadecimal."""
 
 
-def write_description(network: Network, placement: Placement, device: Device, *, dataset: str = "none") -> str:
+def write_description(
+    network: Network,
+    placement: Placement,
+    device: Device,
+    *,
+    dataset: str = "none",
+    title: str | None = None,
+    channels: bool = False,
+) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement.
+    Reading it with the same checkpoint gives an equal network and placement; with `channels` the numbers of outputs are
+    in it, so that it can be analyzed without a checkpoint. `title` is the first comment.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -53,18 +62,21 @@ def write_description(network: Network, placement: Placement, device: Device, *,
             }
             for item in placement.unload
         ]
-    lines = [f"# {network.name} on the {device.name}: {len(network.layers)} layers", "---"]
+    lines = [f"# {title or f'{network.name} on the {device.name}: {len(network.layers)} layers'}", "---"]
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
-        lines += _layer_lines(network, placement, layer)
+        lines += _layer_lines(network, placement, layer, channels=channels)
     return "\n".join(lines) + "\n"
 
 
-def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
+def _layer_lines(network: Network, placement: Placement, layer: Layer, *, channels: bool) -> Iterator[str]:
     yield f"  # {_comment(network, placement, layer)}"
     bullet = "  - "
-    for key, value in _layer_keys(network, placement, layer).items():
+    keys = _layer_keys(network, placement, layer)
+    if channels and layer.has_weights and layer.shares is None:
+        keys["out_channels"] = layer.channels_out
+    for key, value in keys.items():
         yield f"{bullet}{key}: {_text(value)}"
         bullet = "    "
 

@@ -38,7 +38,7 @@ class Reconstruction(Regression):
     """The network's input again. Targets are 0 for normal samples and anything else for anomalies.
 
     If the dataset names both kinds, an evaluation distinguishes them: a sample is taken for an anomaly if its error is
-    larger than that of ``--anomaly-percentile`` percent of the normal training samples.
+    larger than that of ``--anomaly-percentile`` percent of the normal samples for training and validation.
     """
 
     name = "reconstruction"
@@ -63,7 +63,9 @@ class Reconstruction(Regression):
         """Choose the threshold."""
         if len(self.context.entry.labels) < 2:
             return
-        known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in predict(data.train)]
+        splits = [split for split in (data.train, data.validation) if split is not None]
+        passes = (batch for split in splits for batch in predict(split))
+        known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in passes]
         errors = torch.cat(known).numpy()
         if not errors.size:
             raise Ai8xError(

@@ -97,9 +97,9 @@ CASES = {
         read(passing(in_sequences="past", in_offset=4), data_buffer=[BUFFER], words="in_dim, in_channels missing")
     ],
     "caution_pool_stride": [read(conv(avg_pool=2), words="avg_pool = 2")],
-    "caution_no_output_offset": [read({"op": "none", "processors": 7})],
+    "hint_no_output_offset": [read({"op": "none", "processors": 7})],
     "caution_channel_skip": [read(conv(in_channel_skip=3))],
-    "caution_no_operation": [read({"processors": 7, "out_offset": 0})],
+    "hint_no_operation": [read({"processors": 7, "out_offset": 0})],
     "hint_no_activation": [read({"op": "Conv2d", "processors": 7, "out_offset": 0})],
     "caution_unknown_architecture": [loads(arch=None)],
     "constraint_architecture": [loads(arch="ai85net5", words="'ai85net5'")],
