@@ -13,6 +13,7 @@ from typing import ClassVar
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
+from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
 from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Legacy, Range, Settings, option, options_of
@@ -302,6 +303,7 @@ class SynthesizeSettings(
         Legacy(("--unroll-wide",), int),
         Legacy(("--ignore-energy-warning",)),
         Legacy(("--ignore-mlator-warning",)),
+        *reference_options.SYNTHESIZE,
     )
 
     def check_values(self) -> None:
