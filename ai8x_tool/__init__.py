@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ai8x_tool.version import __version__
 
 if TYPE_CHECKING:
-    from ai8x_tool.api import analyze, evaluate, list_resources, quantize, run, synthesize, train, verify
+    from ai8x_tool.api import analyze, evaluate, list_resources, new, quantize, run, synthesize, train, verify
     from ai8x_tool.console import Console
     from ai8x_tool.errors import Ai8xError
     from ai8x_tool.virtual import VirtualDevice
@@ -20,6 +20,7 @@ __all__ = [
     "analyze",
     "evaluate",
     "list_resources",
+    "new",
     "quantize",
     "run",
     "synthesize",

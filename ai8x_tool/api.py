@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ai8x_tool.calls import from_checkpoint, from_project, from_recipe, from_subject
+from ai8x_tool.calls import from_checkpoint, from_name, from_project, from_recipe, from_subject
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.resources import list_configs
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.settings.quantization import QuantizeSettings
+from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
@@ -27,10 +29,14 @@ if TYPE_CHECKING:
     from ai8x_tool.quantization import QuantizeResult
     from ai8x_tool.quantization.rules import Clipping
     from ai8x_tool.report.catalogue import Resource
+    from ai8x_tool.starter import NewProject
+    from ai8x_tool.synthesis.project import ProjectInputs
     from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.training.evaluation import EvaluateResult
     from ai8x_tool.training.results import TrainResult
     from ai8x_tool.verification.chain import Proof
+
+Described = TypeVar("Described", bound=SynthesizeSettings)
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +65,25 @@ def analyze(subject: str | Path, settings: AnalyzeSettings, console: Console) ->
 
     Neither weights nor training are needed. A network that does not fit is a result, not an exception.
     """
+    from ai8x_tool.files import check_file, write_file
     from ai8x_tool.subjects import analyze
 
-    return analyze(subject, settings, console)
+    if settings.html is not None:
+        check_file(settings.html)
+    result = analyze(subject, settings, console)
+    if settings.html is not None:
+        from ai8x_tool.report.html import html_report
+
+        write_file(html_report(result).encode(), settings.html)
+    return result
+
+
+@from_name(NewSettings)
+def new(name: str, settings: NewSettings, console: Console) -> NewProject:
+    """Make a project, the folder `name`, that trains on a folder of images, sounds or tables."""
+    from ai8x_tool.starter import new_project
+
+    return new_project(name, settings, console)
 
 
 @from_recipe(TrainSettings, "train")
@@ -119,23 +141,64 @@ def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
     return evaluate_into_folder(settings, console)
 
 
-@from_recipe(SynthesizeSettings, "synthesize")
-def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
-    """Turn a network description and a quantized checkpoint into a C project.
+def named_options(given: str | Path) -> dict[str, Any] | None:
+    """Return the options that a model or a network description stands for, None for a recipe."""
+    if str(given) in list_configs("recipes"):
+        return None
+    from ai8x_tool.subjects.find import options_of_name
 
-    The project is written to `output`, or to the folder `prefix` in `test_dir`; without either it stays in memory.
+    return options_of_name(given)
+
+
+@from_recipe(SynthesizeSettings, "synthesize", named=named_options)
+def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
+    """Turn a recipe, a network description or a model, and a quantized checkpoint, into a C project.
+
+    Without a network description, the network is that of the model. The project is written to `output`, or to the
+    folder `prefix` in `test_dir`; without either it stays in memory.
     """
     from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
 
+    settings, inputs = _inputs(settings, console)
     if settings.check is not None:
-        synthesis = build_project(settings, console)
+        synthesis = build_project(settings, console, inputs)
         return SynthesizeResult(synthesis, None, different=tuple(differing_files(synthesis.files, settings.check)))
     if settings.explain is not None:
-        return SynthesizeResult(build_project(settings, console), None)
-    synthesis = build_verified_project(settings, console)
+        return SynthesizeResult(build_project(settings, console, inputs), None)
+    synthesis = build_verified_project(settings, console, inputs)
     proof = _complete_proof(settings, synthesis, console) if settings.verify else None
-    write_synthesis(synthesis, settings)
+    write_synthesis(
+        synthesis, settings, None if settings.html is None else {settings.html: _report(synthesis, settings)}
+    )
     return SynthesizeResult(synthesis, settings.folder, proof)
+
+
+def _inputs(settings: Described, console: Console) -> tuple[Described, ProjectInputs | None]:
+    """Return what a project contains of its inputs: a model, traced and placed, or a random sample."""
+    if settings.network is not None:
+        from ai8x_tool.subjects.sample import missing_sample
+
+        return settings, missing_sample(settings, console)
+    from ai8x_tool.subjects.placed import placed_model
+
+    return placed_model(settings, console)
+
+
+def _report(synthesis: Synthesis, settings: SynthesizeSettings) -> bytes:
+    from ai8x_tool.analysis import Analysis, analyze_mapping
+    from ai8x_tool.codegen.options import accelerator_mhz, clock
+    from ai8x_tool.report.html import html_report
+
+    mapping, pipeline = synthesis.mapping, synthesis.program.context.pipeline
+    clock_mhz = accelerator_mhz(mapping.device, clock(mapping.device, synthesis.project, pipeline=pipeline))
+    device = analyze_mapping(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
+    name, file, shape = synthesis.project.name, _network_file(settings), synthesis.network.input_shape
+    return html_report(Analysis(name, "project of", file, shape, (device,))).encode()
+
+
+def _network_file(settings: SynthesizeSettings) -> Path:
+    """Return the network description's file; where it was made for the project, that in the project."""
+    return settings.network_file() if settings.network is not None else (settings.folder or Path()) / "network.yaml"
 
 
 def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:
@@ -156,7 +219,8 @@ def verify(settings: VerifySettings, console: Console) -> Proof:
     """
     from ai8x_tool.verification.run import verify
 
-    return verify(settings, console)
+    settings, inputs = _inputs(settings, console)
+    return verify(settings, console, inputs)
 
 
 @from_project(RunProjectSettings)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -55,6 +56,13 @@ class FromCheckpoint(Protocol[P, Result_co]):
         """Call the function."""
 
 
+class FromName(Protocol[P, Result_co]):
+    """A function that makes something of a name. Without `console` it prints warnings only."""
+
+    def __call__(self, name: str, console: Console | None = None, *args: P.args, **kwargs: P.kwargs) -> Result_co:
+        """Call the function."""
+
+
 class FromProject(Protocol[P, Result_co]):
     """A function of a project's folder. Without `console` it prints warnings only."""
 
@@ -78,12 +86,16 @@ class FromSubject(Protocol[P, Result_co]):
         """Call the function."""
 
 
+Named = Callable[["str | Path"], "dict[str, Any] | None"]
+"""The options that a name stands for which is not that of a recipe; None for a recipe."""
+
+
 def from_recipe(
-    cls: Callable[P, S], section: str, *, projects: bool = False
+    cls: Callable[P, S], section: str, *, projects: bool = False, named: Named | None = None
 ) -> Callable[[Callable[[S, Console], R]], FromRecipe[P, R]]:
     """Turn a function of settings into one of a recipe and options; `section` is the recipe's.
 
-    With `projects` the folder of a project may take the place of the recipe.
+    With `projects` the folder of a project may take the place of the recipe, with `named` another name.
     """
 
     def decorate(function: Callable[[S, Console], R]) -> FromRecipe[P, R]:
@@ -94,8 +106,11 @@ def from_recipe(
             *args: P.args,
             **options: P.kwargs,
         ) -> R:
-            chosen = chosen_settings(cast("type[S]", cls), section, recipe, settings, options, projects=projects)
-            return function(chosen, console or quiet())
+            chosen = chosen_settings(
+                cast("type[S]", cls), section, recipe, settings, options, projects=projects, named=named
+            )
+            with _flushed(console or quiet()) as shown:
+                return function(chosen, shown)
 
         return _described(call, function, cls)
 
@@ -117,7 +132,8 @@ def from_checkpoint(
             **options: P.kwargs,
         ) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "quantize", recipe, None, options)
-            return function(Path(source), Path(target), chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(Path(source), Path(target), chosen, shown)
 
         return _described(call, function, cls)
 
@@ -130,7 +146,22 @@ def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], 
     def decorate(function: Callable[[Path, S, Console], R]) -> FromProject[P, R]:
         def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
             chosen = chosen_settings(cast("type[S]", cls), "run", None, None, options)
-            return function(Path(project), chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(Path(project), chosen, shown)
+
+        return _described(call, function, cls)
+
+    return decorate
+
+
+def from_name(cls: Callable[P, S]) -> Callable[[Callable[[str, S, Console], R]], FromName[P, R]]:
+    """Turn a function of the name of something new and settings into one that takes options."""
+
+    def decorate(function: Callable[[str, S, Console], R]) -> FromName[P, R]:
+        def call(name: str, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
+            chosen = chosen_settings(cast("type[S]", cls), "new", None, None, options)
+            with _flushed(console or quiet()) as shown:
+                return function(name, chosen, shown)
 
         return _described(call, function, cls)
 
@@ -151,11 +182,21 @@ def from_subject(
             **options: P.kwargs,
         ) -> R:
             chosen = chosen_settings(cast("type[S]", cls), section, recipe_of(subject), settings, options)
-            return function(subject, chosen, console or quiet())
+            with _flushed(console or quiet()) as shown:
+                return function(subject, chosen, shown)
 
         return _described(call, function, cls)
 
     return decorate
+
+
+@contextmanager
+def _flushed(console: Console) -> Iterator[Console]:
+    """Show what waits in `console` at the end of the block."""
+    try:
+        yield console
+    finally:
+        console.flush()
 
 
 def chosen_settings(
@@ -166,11 +207,12 @@ def chosen_settings(
     given: Mapping[str, Any],
     *,
     projects: bool = False,
+    named: Named | None = None,
 ) -> S:
     """Return the settings that a call asks for.
 
     `recipe` may be complete settings or, with `projects`, the folder of a project: then its own settings file is read,
-    and its files are those to compare with.
+    and its files are those to compare with. `named` tells what else it may be.
     """
     if isinstance(recipe, cls):
         return dataclasses.replace(recipe, **typed(given, options_of(cls), None))
@@ -178,6 +220,9 @@ def chosen_settings(
     if projects and isinstance(recipe, str | Path) and _is_project(Path(recipe)):
         own = file or Path(recipe) / SETTINGS_FILE
         return resolve(cls, section, None, own, {"check": recipe, **given})
+    meant = None if recipe is None or named is None else named(recipe)  # type: ignore[arg-type]
+    if meant is not None:
+        return resolve(cls, section, None, file, {**meant, **given})
     return resolve(cls, section, None if recipe is None else str(recipe), file, given)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,7 +13,14 @@ from typing import Any, Protocol
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from ai8x_tool.text import one_line, printable
+from ai8x_tool.text import counted, from_here, one_line, printable
+
+
+class Lines(Protocol):
+    """A table: texts for each width, and whether each is a heading."""
+
+    def lines(self, width: int | None = None, *, plain: bool = False) -> Iterable[tuple[str, bool]]:
+        """Return the lines for a terminal, or without limit; with `plain` in ASCII."""
 
 
 class Progress(Protocol):
@@ -102,6 +109,7 @@ class Console:
     warnings: list[str] = field(default_factory=list)
     said: set[str] = field(default_factory=set)
     log: Callable[[str], None] | None = None
+    pending: dict[str, list[str]] = field(default_factory=dict)
 
     def info(self, text: str, *, once: bool = False) -> None:
         """Say what is going on; with `once` only the first time."""
@@ -118,19 +126,39 @@ class Console:
         if self.verbosity >= 1:
             self._print(text, style="dim")
 
-    def warn(self, text: str) -> None:
-        """Warn once about something that works but is probably not meant."""
-        if text not in self.warnings and not self.muted:
-            self.warnings.append(text)
-            self._record(f"warning: {text}")
-            self._print(Text.assemble(("warning:", "yellow"), f" {one_line(text)}"))
+    def warn(self, text: str, kind: str | None = None) -> None:
+        """Warn once about something that works but is probably not meant.
+
+        Of warnings of one `kind` that follow each other, one is shown with the number of the others; with -v, all are.
+        """
+        if text in self.warnings or self.muted:
+            return
+        self.warnings.append(text)
+        self._record(f"warning: {text}")
+        if kind is None or self.verbosity >= 1:
+            self._warn(text)
+        else:
+            self.pending.setdefault(kind, []).append(text)
+
+    def _warn(self, text: str) -> None:
+        self._print(Text.assemble(("warning:", "yellow"), f" {one_line(from_here(text))}"))
+
+    def flush(self) -> None:
+        """Show the warnings that wait for others of their kind."""
+        pending, self.pending = self.pending, {}
+        for text, *others in pending.values():
+            more = f" – and {counted(len(others), 'other')} like this (-v shows them)" if others else ""
+            self._warn(f"{text}{more}")
 
     def error(self, text: str) -> None:
         """Print the one line that explains a failure."""
-        self._print(Text.assemble(("error:", "bold red"), f" {one_line(text)}"))
+        self._print(Text.assemble(("error:", "bold red"), f" {one_line(from_here(text))}"))
 
     def _print(self, text: str | Text, style: str | None = None) -> None:
         """Print a message. One that cannot be written is lost; the results are what counts."""
+        if self.pending:
+            self.flush()
+        text = from_here(text) if isinstance(text, str) else text
         with suppress(OSError):
             self.err.print(text, soft_wrap=True, style=style)
 
@@ -138,14 +166,22 @@ class Console:
         if self.log is not None:
             self.log(text)
 
-    def show(self, renderable: Any) -> None:
+    def show(self, result: str | Lines) -> None:
         """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
-        if not self.json_output and self.verbosity >= 0:
-            with _named_output():
-                self.out.print(renderable, soft_wrap=isinstance(renderable, str))
+        self.flush()
+        if self.json_output or self.verbosity < 0:
+            return
+        with _named_output():
+            if isinstance(result, str):
+                self.out.print(result, soft_wrap=True)
+                return
+            plain = not self.out.encoding.lower().replace("-", "").startswith("utf")
+            for text, heading in result.lines(self.out.width if self.out.is_terminal else None, plain=plain):
+                self.out.print(Text(printable(text), "bold" if heading else ""), soft_wrap=True)
 
     def result(self, document: dict[str, Any]) -> None:
         """Print the machine-readable result where `--json` was given."""
+        self.flush()
         if self.json_output:
             with _named_output():
                 sys.stdout.write(json_text(document))

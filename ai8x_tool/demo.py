@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from ai8x_tool import api
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.report.columns import Table, table_of
 from ai8x_tool.settings.project import DemoSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -127,7 +126,6 @@ def _complete_agreement(result: EvaluateResult) -> Agreement:
 def demo_table(result: DemoResult) -> Table:
     """Return the closing table."""
     figures, note = result.synthesis.statistics, result.quantized_model.note
-    table = Table(title=f"{result.recipe}: what came out", title_justify="left", show_header=False)
     rows = [
         ("data", result.quantized_model.dataset + (f" – {note}" if note else "")),
         ("test samples", f"{result.agreement.samples:,}"),
@@ -144,9 +142,7 @@ def demo_table(result: DemoResult) -> Table:
         ("C project", str(result.project)),
         ("time taken", f"{result.seconds:.0f} s"),
     ]
-    for title, value in rows:
-        table.add_row(title, value)
-    return table
+    return table_of(("", ""), rows, title=f"{result.recipe}: results", wrapped=True)
 
 
 def _agreement_text(agreement: Agreement) -> str:

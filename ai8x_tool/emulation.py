@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
+from ai8x_tool.firmware.interface import FILE
+from ai8x_tool.firmware.project import ANOMALY_FILE
+from ai8x_tool.readers.json_file import read_json
+from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
@@ -23,19 +29,40 @@ SCHEMA = "ai8x-run/1"
 
 @dataclass(frozen=True, eq=False)
 class ProjectRun:
-    """What a project did. `outputs`: for each further sample a list, for each output (channels, rows, columns)."""
+    """What a project did. `outputs`: for each further sample a list, for each output (channels, rows, columns).
+
+    `classes` are the names of the channels of the output, where the project knows them. An autoencoder that recognizes
+    anomalies has `scores`, the mean squared error of each sample, and the `limit` between normal samples and others;
+    `classes` are their names.
+    """
 
     firmware: Firmware
     run: FirmwareRun
     inputs: tuple[Path, ...]
     outputs: tuple[list[Array], ...]
     diagnostics: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+    limit: float | None = None
+
+    def found_class(self, number: int) -> str | None:
+        """Return the name of the class of a sample, None where the project does not know names."""
+        outputs = self.outputs[number]
+        if self.limit is not None:
+            return self.classes[int(self.scores[number] > self.limit)]
+        fits = bool(self.classes) and outputs[0].size == len(self.classes)
+        return self.classes[int(outputs[0].argmax())] if fits else None
 
     def document(self) -> dict[str, Any]:
         """Return everything for JSON."""
         samples = [
-            {"file": str(path), "outputs": [output.tolist() for output in outputs]}
-            for path, outputs in zip(self.inputs, self.outputs, strict=True)
+            {
+                "file": str(path),
+                "outputs": [output.tolist() for output in outputs],
+                **({"class": self.found_class(number)} if self.classes else {}),
+                **({"anomaly_score": self.scores[number]} if self.scores else {}),
+            }
+            for number, (path, outputs) in enumerate(zip(self.inputs, self.outputs, strict=True))
         ]
         return {
             "schema": SCHEMA,
@@ -55,8 +82,7 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
     """
     if settings.output_file is not None:
         check_file(settings.output_file)
-    inputs = settings.input
-    samples = [(path, load_sample(path)) for path in inputs]
+    samples = list(_samples(folder, settings.input))
     firmware = build(folder, host=settings.host)
     console.detail(f"compiled with {firmware.compiler}")
     device = VirtualDevice(firmware.device, strict=settings.strict)
@@ -66,7 +92,47 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
     found = tuple(str(diagnostic) for diagnostic in device.diagnostics)
     if settings.output_file is not None and outputs:
         _save_outputs(outputs, settings.output_file)
-    return ProjectRun(firmware, run, inputs[: len(outputs)], outputs, found)
+    inputs = tuple(path for path, _ in samples)[: len(outputs)]
+    known = _document(folder / ANOMALY_FILE)
+    if "threshold" not in known:
+        return ProjectRun(firmware, run, inputs, outputs, found, _names(_document(folder / FILE).get("classes")))
+    pairs = zip((sample for _, sample in samples), outputs, strict=False)
+    scores = tuple(float(np.square((out[0].reshape(sample.shape) - sample) / 128).mean()) for sample, out in pairs)
+    limit, names = float(known["threshold"]), _names(known.get("names"))
+    return ProjectRun(firmware, run, inputs, outputs, found, names, scores, limit if len(names) == 2 else None)
+
+
+def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]]:
+    """Yield the samples in `files`: integers as they are, other files by the preprocessing that the project knows."""
+    for path in files:
+        known = _document(folder / FILE).get("preprocessing")
+        if path.suffix.lower() == ".npy" and (known is None or _is_sample(path, known["input"])):
+            yield path, load_sample(path)
+            continue
+        if known is None:
+            fix = "give an array of integers (.npy); projects made by `ai8x new` take files of their own kind"
+            raise Ai8xError("the project does not know how such a file becomes its input", where=str(path), fix=fix)
+        from ai8x_tool.data.own.preprocessing import inputs_of_file, read_preprocessing  # noqa: PLC0415  (torch)
+
+        if not path.is_file():
+            raise Ai8xError("no such file", where=str(path))
+        for sample in inputs_of_file(path, read_preprocessing(known, str(folder / FILE))):
+            yield path, sample
+
+
+def _is_sample(path: Path, shape: Sequence[int]) -> bool:
+    """Return whether a file holds integers in the shape of the input."""
+    array = read_array(path) if path.is_file() else np.zeros(tuple(shape), np.int64)
+    return array.dtype in (np.int64, np.int8) and (*array.shape, 1)[: len(shape)] == tuple(shape)
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def _names(names: Any) -> tuple[str, ...]:
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def _save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:

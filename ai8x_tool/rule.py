@@ -102,7 +102,7 @@ def report(violation: Violation, console: Console) -> None:
     if violation.severity == "remark":
         console.detail(text)
     else:
-        console.warn(text)
+        console.warn(text, violation.rule)
 
 
 def remark(rule: Rule[S], subject: S, console: Console) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 ASCII = str.maketrans(
@@ -41,3 +42,19 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """Return `text` with the same done to each of its lines; tabs stay."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def counted(number: int, what: str) -> str:
+    """Return ``1 tensor`` or ``2 tensors``."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def from_here(text: str) -> str:
+    """Return `text` with the paths of files below the current folder relative to it."""
+    try:
+        here = os.getcwd()  # noqa: PTH109  (may be a folder that was removed)
+    except OSError:
+        return text
+    if len(here) < 2 or here not in text:
+        return text
+    return re.sub(rf"(?<![\w/.~-]){re.escape(here)}/(?=\S)", "", text)

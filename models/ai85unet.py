@@ -126,8 +126,8 @@ class AI85UNetLarge(_UNet):
         self.dec0 = ai8x.FusedConv2dBNReLU(48, 64, 3, padding=1, **options)
         self.conv_p1 = ai8x.FusedConv2dBNReLU(64, 64, 1, **options)
         self.conv_p2 = ai8x.FusedConv2dBNReLU(64, 64, 1, **options)
-        self.conv_p3 = ai8x.FusedConv2dBN(64, outputs, 1, **options)
-        self.conv = ai8x.FusedConv2dBN(outputs, outputs, 1, **options)
+        self.conv_p3 = ai8x.FusedConv2dBN(64, 64, 1, **options)
+        self.conv = ai8x.FusedConv2dBN(64, outputs, 1, **options)
 
     def prepare(self, x: Tensor) -> Tensor:
         """Reduce the channels."""

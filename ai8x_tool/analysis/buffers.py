@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ai8x_tool.analysis.figures import source_name
+from ai8x_tool.analysis.result import LayerFigures
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.mapping.mapping import Mapping
 from ai8x_tool.mapping.occupancy import rings, steps, values
 from ai8x_tool.mapping.streaming import ends_stream
 from ai8x_tool.mapping.words import Words
-from ai8x_tool.network.layer import INPUT, Source
+from ai8x_tool.network.layer import INPUT, Layer, Source
 
 INSTANCES = PROCESSORS // PROCESSORS_PER_INSTANCE
 _BEFORE = -1
@@ -24,7 +25,7 @@ class DataBuffer:
     """A value in data memory: `words`, from step `born` (−1: before the first layer) to step `dies`, inclusively.
 
     Values that live on after the last layer die one step after it. `producer` is the layer that writes it, or what else
-    does; `readers` are the layers that read it.
+    does; `readers` are the layers that read it. `layer` is the index of the producer, None if it is no layer.
     """
 
     name: str
@@ -33,6 +34,7 @@ class DataBuffer:
     dies: int
     producer: str
     readers: tuple[str, ...]
+    layer: int | None = None
 
     @property
     def bytes(self) -> int:
@@ -42,6 +44,11 @@ class DataBuffer:
     def instance_words(self, instance: int) -> list[Words]:
         """Return the words in one instance."""
         return [words for words in self.words if words.instances >> instance & 1]
+
+
+def layer_key(layer: LayerFigures) -> str:
+    """Return what other layers call a layer."""
+    return layer.name or str(layer.index)
 
 
 def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
@@ -54,8 +61,9 @@ def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
             tuple(value.words),
             value.born,
             min(value.dies, end),
-            "the host" if value.layer is None else value.layer.label,
+            "the host" if value.layer is None else short_label(value.layer),
             _readers(mapping, value.source),
+            None if value.layer is None else value.layer.index,
         )
         for value in values(placed)
     ]
@@ -63,9 +71,15 @@ def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
     for ring in rings(placed):
         source, reader = ring.at.layer.inputs[0], ring.at.layer
         name = f"rolling buffer: {_value_name(mapping, source)}"
-        producer = "the host" if source is INPUT else mapping.network[str(source)].label
-        found.append(DataBuffer(name, (ring.words,), 0, last, producer, (reader.label,)))
+        writer = None if source is INPUT else mapping.network[str(source)]
+        producer, index = ("the host", None) if writer is None else (short_label(writer), writer.index)
+        found.append(DataBuffer(name, (ring.words,), 0, last, producer, (short_label(reader),), index))
     return tuple(sorted(found, key=lambda buffer: buffer.born))
+
+
+def short_label(layer: Layer) -> str:
+    """Return number and name of a layer."""
+    return f"{layer.index} {layer.name}" if layer.is_named else str(layer.index)
 
 
 def _value_name(mapping: Mapping, source: Source) -> str:
@@ -76,7 +90,7 @@ def _value_name(mapping: Mapping, source: Source) -> str:
 
 
 def _readers(mapping: Mapping, source: Source) -> tuple[str, ...]:
-    found = [layer.label for layer in mapping.network.readers(source)]
+    found = [short_label(layer) for layer in mapping.network.readers(source)]
     outside = not isinstance(source, str) or not mapping.network[source].output
     return tuple(found) if outside else (*found, "the host")
 

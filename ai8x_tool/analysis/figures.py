@@ -37,7 +37,7 @@ def _placed(mapping: Mapping, mapped: LayerMapping, *, clock_mhz: float, pipelin
         base,
         passes=mapped.view.input_passes,
         processors=mapped.processors,
-        utilisation=reads / (PROCESSORS * at_a_time * max(1, parts.total)) if reads else None,
+        utilization=reads / (PROCESSORS * at_a_time * max(1, parts.total)) if reads else None,
         weight_bytes=mapping.weight_bytes(mapped.layer.index),
         input_bytes=base.input_bytes // 4 if mapped.chw else base.input_bytes * (mapped.read_gap + 1),
         output_bytes=written,
@@ -62,7 +62,7 @@ def _least(layer: Layer, device: Device, *, clock_mhz: float, pipeline: bool) ->
     reads = fewest_kernel_reads(layer, view)
     return replace(
         layer_figures(layer, parts),
-        utilisation=reads / (PROCESSORS * max(1, parts.total)) if reads else None,
+        utilization=reads / (PROCESSORS * max(1, parts.total)) if reads else None,
         joules=inference_joules(parts.total, reads, clock_mhz),
     )
 
@@ -83,7 +83,7 @@ def layer_figures(layer: Layer, parts: CycleParts) -> LayerFigures:
         passes=passes(layer.channels_in),
         processors=0,
         parts=parts,
-        utilisation=None,
+        utilization=None,
         macs=multiplications(layer),
         weight_bits=abs(layer.bits) if layer.has_weights else 0,
         weight_bytes=outputs * inputs * rows * columns * abs(layer.bits) // 8 if own else 0,

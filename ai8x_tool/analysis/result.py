@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai8x_tool.mapper import Remedy
+from ai8x_tool.mapper import Remedy, Shortage
 from ai8x_tool.mapping.cycles import CycleParts
 from ai8x_tool.mapping.energy import Estimate
 from ai8x_tool.mapping.mapping import Mapping
@@ -21,7 +21,7 @@ class LayerFigures:
     """One layer on one device.
 
     Shapes are (channels, rows, columns). `inputs` are names of layers, or ``input`` and ``buffer``. `passes` are those
-    of the input. `processors` is a mask, 0 where the layer has no place. `utilisation` is the share of the 64
+    of the input. `processors` is a mask, 0 where the layer has no place. `utilization` is the share of the 64
     processors that multiply in the layer's cycles, None for layers that do not multiply. `input_bytes` and
     `output_bytes` are those in each instance of data memory that holds some, gaps included. Without a place, cycles and
     energy are the least that any place needs.
@@ -37,7 +37,7 @@ class LayerFigures:
     passes: int
     processors: int
     parts: CycleParts
-    utilisation: float | None
+    utilization: float | None
     macs: int
     weight_bits: int
     weight_bytes: int
@@ -70,7 +70,7 @@ class LayerFigures:
             "cycles": self.cycles,
             "cycle_parts": {name: getattr(self.parts, name) for name in CycleParts.__slots__},
             "limit": self.limit,
-            "utilisation": self.utilisation,
+            "utilization": self.utilization,
             "macs": self.macs,
             "weight_bits": self.weight_bits,
             "weight_bytes": self.weight_bytes,
@@ -105,9 +105,11 @@ class DeviceAnalysis:
     """A network on one device.
 
     `network` is None if not even the layers are possible there, `mapping` and `estimate` are None if the network does
-    not fit: `problem` says why, and `remedies` what was tried with success, the cheapest first. `placement` says where
+    not fit: `problem` says why, `shortage` which memory is too small, if that is the reason, and `remedies` what was
+    tried with success, the cheapest first. `placement` says where
     the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
-    operands must lie side by side.
+    operands must lie side by side, `overlaps` layers whose outputs overwrite their own input behind what has been read,
+    because nothing else fits.
     """
 
     device: str
@@ -119,9 +121,11 @@ class DeviceAnalysis:
     estimate: Estimate | None = None
     path: str = ""
     copies: tuple[str, ...] = ()
+    overlaps: tuple[str, ...] = ()
     layers: tuple[LayerFigures, ...] = ()
     resources: tuple[Resource, ...] = ()
     problem: str | None = None
+    shortage: Shortage | None = None
     remedies: tuple[Remedy, ...] = ()
 
     @property
@@ -146,10 +150,12 @@ class DeviceAnalysis:
             "device": self.device,
             "fits": self.fits,
             "problem": self.problem,
+            "shortage": None if self.shortage is None else dict(vars(self.shortage)),
             "remedies": [remedy_document(remedy) for remedy in self.remedies],
             "placement": self.placement,
             "input_path": self.path,
             "copies": list(self.copies),
+            "overlaps": list(self.overlaps),
             "clock_mhz": self.clock_mhz,
             "pipeline": self.pipeline,
             "cycles": self.cycles,

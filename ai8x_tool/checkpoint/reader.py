@@ -27,6 +27,8 @@ from ai8x_tool.errors import Ai8xError
 
 __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 
+CLASS_NAMES, PREPROCESSING = "class_names", "preprocessing"
+"""Keys of `extras`: the names of the outputs, and how files become inputs, as ``ai8x train`` stores them."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MEASURED_KEYS = ("activation_threshold", "final_scale", "clamp_activation")
 _NESTING_LIMIT = 64
@@ -62,6 +64,13 @@ class Checkpoint:
         appended = all(added[added.index(True) :])
         ranges = (v for k, v in self.state.items() if k.rpartition(".")[2] in _MEASURED_KEYS[:2])
         return not appended or any(bool(value.any()) for value in ranges)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the outputs in their order; none if the checkpoint does not know them."""
+        names = self.extras.get(CLASS_NAMES)
+        known = isinstance(names, list) and all(isinstance(name, str) for name in names)
+        return tuple(names) if known and names else ()
 
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Yield the tensors of weights, those of batch normalization left out."""
@@ -127,7 +136,9 @@ def _fits_8_bits(values: Array) -> bool:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a single finite number as int, None for anything else."""
+    """Return a single finite number, which may be written as text, as int; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else None
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0].item()
     if isinstance(value, float) and not math.isfinite(value):

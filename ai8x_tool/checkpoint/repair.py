@@ -14,6 +14,7 @@ import numpy as np
 from ai8x_tool.checkpoint.reader import Checkpoint
 from ai8x_tool.checkpoint.unpickler import Array
 from ai8x_tool.console import Console
+from ai8x_tool.text import counted
 
 State = dict[str, Array]
 
@@ -54,11 +55,6 @@ def missing_bookkeeping(state: Mapping[str, Any], layers: Iterable[str]) -> dict
     names = list(layers)
     counts = {parameter: sum(f"{layer}.{parameter}" not in state for layer in names) for parameter in BOOKKEEPING}
     return {parameter: count for parameter, count in counts.items() if count}
-
-
-def counted(number: int, what: str) -> str:
-    """Return ``1 tensor`` or ``2 tensors``."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _without_wrappers(state: State, known: Collection[str], parallel: bool, said: list[str]) -> State:

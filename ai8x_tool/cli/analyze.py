@@ -21,16 +21,17 @@ def _analyze(given: GivenOptions, console: Console) -> None:
     subject, settings = given.get("subject"), given.get("settings")
     result = api.analyze(subject, settings, console, **given.of(AnalyzeSettings))
     _show(result, console)
+    if given.get("html") is not None:
+        console.show(f"report: {given.get('html')}")
     if not result.fits:
         console.error(result.problem())
         raise typer.Exit(EXIT_FAILED)
 
 
 def _show(result: Analysis, console: Console) -> None:
-    from ai8x_tool.report.analysis_text import analysis_lines
+    from ai8x_tool.report.analysis_text import AnalysisText
 
-    for line in analysis_lines(result, console.out.width):
-        console.show(line)
+    console.show(AnalysisText(result))
     console.result(result.document())
 
 
@@ -49,7 +50,7 @@ COMMAND = Command(
     "places are searched for. The exit status is 1 if the network fits none of the devices.",
     examples=(
         "ai8x analyze kws20_v3 --device both",
-        "ai8x analyze ai85net5 --dataset MNIST",
+        "ai8x analyze ai85net5 --dataset MNIST --html report.html",
         "ai8x analyze bayer2rgbnet --input 4x64x64 --json",
     ),
 )

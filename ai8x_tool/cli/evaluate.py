@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ai8x_tool.cli.common import FileSettings, SummarySettings, show_summary
+import typer
+
+from ai8x_tool.cli.common import EXIT_FAILED, FileSettings, SummarySettings, show_summary
 from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
 from ai8x_tool.settings.evaluation import EvaluateSettings
 
@@ -27,9 +29,14 @@ def _evaluate(given: GivenOptions, console: Console) -> None:
     console.show(f"{result.headline} of {result.score.samples} samples of {source}")
     if settings.clipping:
         console.show(clipping_table(result.clipping, f"{result.model}: clipping"))
-    if result.agreement is not None:
+    if result.not_compared is not None:
+        console.show(f"not compared with the integer engine: {result.not_compared}")
+    if result.agreement is not None and result.agreement.complete:
         console.show(result.agreement.text())
     console.result(result.document())
+    if result.agreement is not None and not result.agreement.complete:
+        console.error(result.agreement.text())
+        raise typer.Exit(EXIT_FAILED)
 
 
 COMMAND = Command(

@@ -14,6 +14,7 @@ from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
+    "new": ("new_command", "Make a project from a folder of images, sounds or tables, without code."),
     "analyze": (
         "analyze",
         "Show whether a network fits a device, how fast it is and what limits it, before it is trained.",

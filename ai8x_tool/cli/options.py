@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from typer.core import TyperArgument, TyperCommand, TyperOption
@@ -16,6 +16,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Legacy, Option, Settings, options_of
 from ai8x_tool.settings.values import typed
+
+if TYPE_CHECKING:
+    from ai8x_tool.calls import Named
 
 S = TypeVar("S", bound=Settings)
 Completion = Callable[[click.Context, "list[str]", str], "list[str]"]
@@ -60,12 +63,19 @@ class GivenOptions:
         """Return settings that take nothing from recipes and files."""
         return cls(**typed(self.of(cls), options_of(cls), None))
 
-    def resolved(self, cls: type[S], section: str, *, projects: bool = False) -> S:
+    def resolved(
+        self,
+        cls: type[S],
+        section: str,
+        *,
+        projects: bool = False,
+        named: Named | None = None,
+    ) -> S:
         """Return the settings that the recipe, the settings file and the command line ask for."""
         from ai8x_tool.calls import chosen_settings
 
         recipe, file = self.get("recipe"), self.get("settings")
-        return chosen_settings(cls, section, recipe, file, self.of(cls), projects=projects)
+        return chosen_settings(cls, section, recipe, file, self.of(cls), projects=projects, named=named)
 
     def get(self, name: str) -> Any:
         """Return one value, None if it was not given."""
@@ -101,7 +111,8 @@ class Command:
 
     def options(self) -> list[Option]:
         """Return all options by panel, in the order of ``--help``."""
-        found = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
+        declared = [option for cls in (*self.settings, MessageSettings) for option in options_of(cls).values()]
+        found = [option for option in declared if option.nested is None]
         order = list(dict.fromkeys([*self.stage.panels, *(o.panel for o in found if o.panel)]))
         return sorted(found, key=lambda option: order.index(option.panel or order[0]))
 

@@ -10,6 +10,7 @@ from ai8x_tool.cli.common import MessageSettings
 from ai8x_tool.cli.main import COMMANDS
 from ai8x_tool.cli.options import Command, metavar
 from ai8x_tool.settings.option import Option, options_of
+from ai8x_tool.settings.own_data import KEYS, OwnDataSettings
 
 _INTRODUCTION = """\
 # Options
@@ -25,6 +26,9 @@ then the default. Flags have an opposite: `--softmax` and `--no-softmax`. Relati
 relative to that file, or to the current folder where only that has such a file. A run saves its complete settings
 beside its results, and a project contains them as `ai8x.yaml`; both can be used from any folder.
 """
+_DATA = """\
+A mapping that makes a folder of files the dataset, see [Data of your own](data.md). On the command line it has no
+option but `--data FOLDER`, which replaces its `path`; in settings files and Python it is called `own_data`."""
 _HEADINGS = ("| Option | Name | Meaning |", "|---|---|---|")
 
 
@@ -32,7 +36,14 @@ def options_page() -> str:
     """Return the page about all options of all commands."""
     messages = [_row(option, in_files=False) for option in options_of(MessageSettings).values()]
     lines = ["## All commands", "", *_HEADINGS, *messages, "", *(line for name in COMMANDS for line in _command(name))]
+    lines += ["", "## The key `data` of a recipe", "", _DATA, "", "| Key | Kinds | Meaning |", "|---|---|---|"]
+    lines += [_data_row(option) for option in options_of(OwnDataSettings).values()]
     return _INTRODUCTION + "".join(f"\n{line}" for line in lines).rstrip() + "\n"
+
+
+def _data_row(option: Option) -> str:
+    kinds = [kind for kind, keys in KEYS.items() if option.name in keys]
+    return "| " + " | ".join((f"`{option.name}`", ", ".join(kinds) or "all", option.text().replace("|", "\\|"))) + " |"
 
 
 def _command(name: str) -> Iterator[str]:

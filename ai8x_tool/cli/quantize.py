@@ -23,17 +23,9 @@ def _quantize(given: GivenOptions, console: Console) -> None:
 
 
 def _show(result: QuantizeResult, target: Path, console: Console) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from ai8x_tool.report.model_tables import quantization_table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("weights", no_wrap=True)
-    for title in ("bits", "output shift", "largest", "at the limits"):
-        table.add_column(title, justify="right")
-    for layer in result.layers:
-        shift = "–" if layer.output_shift is None else f"{layer.output_shift:.0f}"
-        table.add_row(layer.key, str(layer.bits), shift, f"{layer.largest:.4f}", f"{100 * layer.saturated:.2f} %")
-    console.show(table)
+    console.show(quantization_table(result.layers))
     console.show(f"quantized checkpoint: {target}")
     rows = [vars(layer) for layer in result.layers]
     console.result({"schema": "ai8x-quantize/1", "output": str(target), "layers": rows})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 import typer
@@ -33,7 +33,7 @@ class ShownSettings(Settings):
 def _synthesize(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
 
-    settings = given.resolved(SynthesizeSettings, "synthesize")
+    settings = given.resolved(SynthesizeSettings, "synthesize", named=api.named_options)
     if settings.folder is None and settings.check is None and settings.explain is None:
         raise Ai8xError("no output folder given", fix="add --output FOLDER")
     result = api.synthesize(settings, console=console)
@@ -46,13 +46,19 @@ def _synthesize(given: GivenOptions, console: Console) -> None:
 
 
 def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSettings, console: Console) -> None:
-    from ai8x_tool.synthesis.summary import checkpoint_table, synthesis_document, synthesis_table
+    from ai8x_tool.report.synthesis import checkpoint_table, synthesis_document, synthesis_table, synthesis_totals
 
     synthesis, folder = result.synthesis, result.folder
     assert folder is not None
     if shown.display_checkpoint:
         console.show(checkpoint_table(synthesis.network))
-    console.show(synthesis_table(synthesis, settings.part))
+    console.show(synthesis_table(synthesis.statistics, settings.part))
+    for line in synthesis_totals(synthesis.statistics, settings.part):
+        console.show(line)
+    if synthesis.check is None:
+        console.show("not verified (--no-verify)")
+    elif result.proof is None:
+        console.show(f"{synthesis.check.text()}; not compared: the model in torch and the firmware (--verify)")
     if result.proof is not None:
         from ai8x_tool.report.proof import show_proof
 
@@ -84,9 +90,16 @@ def _show_differences(result: SynthesizeResult, folder: Path, console: Console) 
 COMMAND = Command(
     _synthesize,
     (SynthesizeSettings, FileSettings, ShownSettings),
-    (RECIPE,),
+    (
+        replace(
+            RECIPE,
+            help="Recipe, network description or model: a file, or a name (see `ai8x list`).",
+            metavar="[RECIPE|NETWORK|MODEL]",
+        ),
+    ),
     examples=(
         "ai8x synthesize kws20_v3 --output build/kws20",
+        "ai8x synthesize ai85net5 --dataset MNIST --checkpoint mnist-q.pth.tar --output build/mnist",
         "ai8x synthesize --network net.yaml --checkpoint net-q.pth.tar --sample-input sample.npy "
         "--device MAX78000 --output build/net",
     ),

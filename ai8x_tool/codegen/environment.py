@@ -16,6 +16,8 @@ from ai8x_tool.resources import shipped
 from ai8x_tool.text import ASCII
 
 _SUFFIX = ".j2"
+_REPORTS = "report"
+"""Folder of templates that are no part of a project."""
 
 
 def render(template: str, values: Mapping[str, Any], folder: Path | None = None) -> str:
@@ -57,9 +59,8 @@ def _checked(folder: Path) -> Path:
     """Return `folder`. Raises Ai8xError if there is none, or no template in it that the tool knows."""
     if not folder.is_dir():
         raise Ai8xError("no such folder of templates", where=str(folder))
-    known = sorted(
-        path.relative_to(shipped("templates")).as_posix() for path in shipped("templates").rglob(f"*{_SUFFIX}")
-    )
+    every = (path.relative_to(shipped("templates")) for path in shipped("templates").rglob(f"*{_SUFFIX}"))
+    known = sorted(path.as_posix() for path in every if path.parts[0] != _REPORTS)
     if not any((folder / name).is_file() for name in known):
         raise Ai8xError(f"holds none of the templates {', '.join(known)}", where=str(folder))
     return folder

@@ -39,7 +39,17 @@ def interface_text(program: Program, sample: ProgramSample, options: ProjectOpti
         "continue": program.mapping.final.layer.index if program.options.one_shot else 0,
         "estimated_us": round(microseconds, 1),
     }
+    names = class_names(program, options)
+    document |= {"classes": list(names)} if names else {}
+    document |= {} if options.preprocessing is None else {"preprocessing": dict(options.preprocessing)}
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}\n"
+
+
+def class_names(program: Program, options: ProjectOptions) -> tuple[str, ...]:
+    """Return the names of the outputs of the last layer; none where they are not known for each."""
+    final = program.mapping.final.layer
+    single = len(program.mapping.network.outputs()) == 1 and final.out_size == (1, 1)
+    return options.class_names if single and len(options.class_names) == final.channels_out else ()
 
 
 def _lines(value: Any) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ai8x_tool.codegen.file_names import FileNames, is_plain_name
 from ai8x_tool.device import Device
@@ -22,6 +24,7 @@ _DEFINE = re.compile(r"""[A-Za-z_]\w*(=([\w.,:+/@=-]|\\")*)?""", re.ASCII)
 class ProjectOptions:
     """Options of the C project. `boost` is (port, pin); `divider` None means automatic; `debug_wait` is in seconds.
 
+    `class_names` are the names of the outputs, `preprocessing` says how files become inputs, where they are known.
     `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text that compilers, make
     or the shell would not take as it is meant, and for pins that no device has.
     """
@@ -57,6 +60,8 @@ class ProjectOptions:
     riscv_defines: tuple[str, ...] = ("MXC_ASSERT_ENABLE", "RV32")
     files: FileNames = field(default_factory=FileNames)
     templates: Path | None = None
+    class_names: tuple[str, ...] = ()
+    preprocessing: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if not self.name or "\0" in self.name or len(utf8(self.name)) > _LONGEST_NAME:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from ai8x_tool.codegen.environment import render
-from ai8x_tool.codegen.interface import interface_text
+from ai8x_tool.codegen.interface import class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
 from ai8x_tool.codegen.tables import (
     answer_words,
@@ -122,6 +122,7 @@ def _values(program: Program, sample: ProgramSample, options: ProjectOptions, fi
         **_softmax(program, options, placed),
         **_input(program, sample, options),
         "known_answers": program.options.known_answers,
+        "class_names": list(map(UserText, class_names(program, options))),
     }
 
 
@@ -250,6 +251,7 @@ def _softmax(program: Program, options: ProjectOptions, placed: list[UnloadedReg
     return {
         "softmax": options.softmax,
         "softmax_type": f"int{own.width}_t" if final.output_width == 8 else "",
+        "output_type": f"int{own.width}_t",
         "softmax_first": own.start * 8 // own.width,
         "softmax_shift": shift,
     }

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -56,11 +56,15 @@ def first_sample(split: Split) -> Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits of a loaded dataset. `validation` is None where the dataset does not define one."""
+    """The splits of a loaded dataset. `validation` is None where the dataset does not define one.
+
+    `preprocessing` says, in plain values, how a file becomes an input; checkpoints and projects hold it.
+    """
 
     train: Split
     validation: Split | None
     test: Split
+    preprocessing: Mapping[str, Any] | None = None
 
     @property
     def held_back(self) -> Split:

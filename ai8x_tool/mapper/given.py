@@ -94,6 +94,13 @@ def streams_of(network: Network, placement: Placement | None) -> int | None:
     return count
 
 
+def layout_of(placement: Placement | None) -> bool | None:
+    """Return whether the input is stored channel by channel; None if that is open."""
+    if placement is None or not (placement.chw or placement.layout_given):
+        return None
+    return placement.chw
+
+
 def wanted_options(options: MappingOptions | None, placement: Placement | None) -> MappingOptions:
     """Return the options of the mapping; layers that stream need a FIFO."""
     chosen = options or MappingOptions()

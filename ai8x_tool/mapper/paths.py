@@ -43,9 +43,12 @@ def input_paths(
     options: MappingOptions | None,
     given: InputPath | None = None,
     *,
-    chw: bool = False,
+    chw: bool | None = None,
 ) -> Iterator[InputPath]:
-    """Yield the ways that the network's input can take, those with fewer cycles first; with `chw` only CHW input."""
+    """Yield the ways that the network's input can take, those with fewer cycles first.
+
+    `chw` tells whether the input is stored channel by channel, None if both will do.
+    """
     if given is not None:
         yield given
         return
@@ -54,17 +57,17 @@ def input_paths(
     alone = network.readers(INPUT) == [start] and start.inputs == (INPUT,) and start.operands == 1
     movable = alone and start.is_convolution and not start.depthwise
     if options is None or not options.fifo:
-        if not chw:
+        if chw is not True:
             yield InputPath()
-        if movable and channels <= _MOST_CHW:
+        if movable and channels <= _MOST_CHW and chw is not False:
             yield InputPath(chw=True, pattern=tuple(range(0, _LANES * channels, _LANES)))
     if not movable:
         return
     most = streaming_layers(network, device)
     for streams in range(1, most + 1):
-        if channels <= _FIFO_HWC and not chw:
+        if channels <= _FIFO_HWC and chw is not True:
             yield InputPath(fifo=True, streams=streams, pattern=fifo_pattern(channels, chw=False))
-        if channels <= _FIFO_CHW:
+        if channels <= _FIFO_CHW and chw is not False:
             yield InputPath(chw=True, fifo=True, streams=streams, pattern=fifo_pattern(channels, chw=True))
 
 

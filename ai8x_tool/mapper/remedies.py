@@ -11,6 +11,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.device.facts import DEVICES
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
+from ai8x_tool.mapper.given import layout_of
 from ai8x_tool.mapper.search import map_automatically
 from ai8x_tool.mapper.variants import with_bits, with_fewer_channels, with_folded_input
 from ai8x_tool.mapping.mapping import map_network
@@ -73,7 +74,7 @@ class _Trial:
     @property
     def left(self) -> float:
         """Seconds that are left."""
-        return self.ends - time.monotonic()
+        return self.ends - time.process_time()
 
     def map(self, network: Network, device: Device | None = None, given: Placement | None = None) -> Found | None:
         """Return a placement, None if there is none or no time."""
@@ -102,7 +103,7 @@ def remedies(
     another device. `given` and `options` are those of the placement that was not found, `shortage` is what the mapper
     said, if that is known.
     """
-    ends = time.monotonic() + seconds
+    ends = time.process_time() + seconds
     asked = options or MappingOptions()
     if shortage is None:
         try:
@@ -160,7 +161,7 @@ def _without_places(at: LayerPlacement) -> LayerPlacement:
 def _other_input(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
     """Let the input arrive in another way than the description and the options ask for."""
     streams = given is not None and any(at.streaming for at in given.layers.values())
-    if not (trial.options.fifo or streams or (given is not None and given.chw)):
+    if not (trial.options.fifo or streams or layout_of(given) is not None):
         return
     free = replace(trial, options=replace(trial.options, fifo=False, fast_fifo=False, quad=False))
     found = free.map(network)

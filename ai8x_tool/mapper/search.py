@@ -12,7 +12,7 @@ from ai8x_tool.mapper.blocks import Memory, memory_blocks
 from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
-from ai8x_tool.mapper.given import Given, given_of, streams_of, wanted_options
+from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
@@ -68,32 +68,33 @@ def map_automatically(
 ) -> Found:
     """Return a placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
+    They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits. `progress` is called with what is
     tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
-    begin = time.monotonic()
+    begin = time.process_time()
     asked = wanted_options(options, given)
     streams = streams_of(network, given)
     best: Found | None = None
     reasons: list[Shortage] = []
-    for choice in input_paths(network, device, asked, path, chw=given is not None and given.chw):
+    for choice in input_paths(network, device, asked, path, chw=layout_of(given)):
         if best is not None and choice.streams > best.path.streams:
             break
         if streams is not None and choice.streams != streams:
             continue
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
-        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.monotonic() - begin > seconds, overlap)
+        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.process_time() - begin > seconds, overlap)
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
-        elif best is None or (found.cycles, found.peak) < (best.cycles, best.peak):
+        elif best is None or _rank(found) < _rank(best):
             best = found
         if task.expired():
             break
     if best is None:
         raise _unmappable(network, device, reasons)
-    return replace(best, seconds=time.monotonic() - begin)
+    return replace(best, seconds=time.process_time() - begin)
 
 
 def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:
@@ -154,8 +155,12 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
     return min((shortage for shortage, _ in failed), key=lambda shortage: shortage.excess)
 
 
-def _rank(found: Found) -> tuple[int, int]:
-    return found.cycles, found.peak
+def _rank(found: Found) -> tuple[int, int, int]:
+    """Return what placements are compared by: cycles, memory, and the words of an input that has to be stored."""
+    channels, rows, columns = found.network.input_shape
+    groups, pixels = -(-channels // 4), rows * columns
+    words = -(-pixels // 4) * channels if found.path.chw else pixels * groups
+    return found.cycles, found.peak, words
 
 
 def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:

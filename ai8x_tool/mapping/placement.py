@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ai8x_tool.network.layer import Pair
+from ai8x_tool.network.network import Network
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,9 @@ class Placement:
     """Where every layer of a network lives, and the order in which they run.
 
     `order` holds the names of the layers as executed. `chw`: the input is stored channel by channel, four pixels to a
-    word, instead of pixel by pixel. `simulated` are the layers that run for the sample of the known-answer test, where
-    conditional execution skips some; `snoop` holds the registers of conditional execution.
+    word, instead of pixel by pixel; `layout_given`: that is decided. `simulated` are the layers that run for the sample
+    of the known-answer test, where conditional execution skips some; `snoop` holds the registers of conditional
+    execution.
     """
 
     layers: Mapping[str, LayerPlacement]
@@ -76,6 +78,7 @@ class Placement:
     buffer: BufferPlacement | None = None
     snoop: tuple[int, ...] | None = field(default=None)
     simulated: tuple[str, ...] | None = None
+    layout_given: bool = field(default=False, compare=False)
 
     @property
     def start(self) -> str:
@@ -90,3 +93,9 @@ class Placement:
     def missing(self) -> list[str]:
         """Return the layers that are not completely placed, in order."""
         return [name for name in self.order if name not in self.layers or not self.layers[name].is_complete]
+
+
+def nothing_placed(network: Network) -> Placement:
+    """Return a placement that leaves everything open."""
+    names = tuple(layer.name for layer in network.layers)
+    return Placement({name: LayerPlacement() for name in names}, names)

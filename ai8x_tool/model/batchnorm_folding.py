@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ai8x_tool.checkpoint.repair import counted
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.text import counted
 
 _MEAN = ".bn.running_mean"
 

@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, repair_checkpoint
-from ai8x_tool.checkpoint.repair import counted, missing_bookkeeping
+from ai8x_tool.checkpoint.repair import missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.nn import fuse_batchnorm, named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
+from ai8x_tool.text import counted
 
 
 def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) -> Mapping[str, Tensor]:

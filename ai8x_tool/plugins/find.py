@@ -120,10 +120,14 @@ def find_dataset(
     Loaders written for the reference trainer receive the `settings`.
     """
     from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
+    from ai8x_tool.data.own import own_entry  # noqa: PLC0415
     from ai8x_tool.plugins.dataset_checks import checked_entry  # noqa: PLC0415
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
 
     name = whole(name)
+    own = None if settings is None else settings.own_data
+    if own is not None:
+        return own_entry(name, own)
     listing = _find("datasets", name, console, ignore_case=False)
     for entry in load_plugin(listing.file).datasets:
         if isinstance(entry, DatasetEntry) and entry.name == name:

@@ -49,5 +49,6 @@ def loader_args(settings: TrainSettings | EvaluateSettings | None) -> SimpleName
     values |= vars(chosen)
     for name, others in _OTHER_NAMES.items():
         values |= dict.fromkeys(others, values[name])
+    values["batch_size"] = values["batch_size"] or 256
     values |= {"data": str(chosen.data), "device": find_device(chosen.device).die, "evaluate": evaluate}
     return SimpleNamespace(**values)

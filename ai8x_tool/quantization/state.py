@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.checkpoint import Checkpoint
-from ai8x_tool.checkpoint.repair import BOOKKEEPING, counted, missing_bookkeeping
+from ai8x_tool.checkpoint.repair import BOOKKEEPING, missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.quantization.rules import average_maximum
+from ai8x_tool.text import counted
 
 _RANGES = ("activation_threshold", "final_scale")
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from textwrap import wrap
 
 from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
 from ai8x_tool.mapping.energy import EnergyPhase
-from ai8x_tool.report.columns import Column, side_by_side, table_lines, table_width
-from ai8x_tool.text import one_line
+from ai8x_tool.report.columns import Column, Line, Table, short_operator, side_by_side
+from ai8x_tool.text import ASCII, one_line
 
+_NO_TERMINAL = 120
+"""Width of the text in files and pipes."""
 LIMITS = {
     "reading": "reading",
     "computing": "compute",
@@ -18,9 +21,21 @@ LIMITS = {
     "column": "column",
 }
 _LEGEND = (
-    "passes: rounds over the 64 processors; busy: share of them that multiply;",
-    "limit: what most cycles go into; weights, data (output, per instance): bytes",
+    "passes: rounds over the 64 processors; busy: share of them that multiply; "
+    "limit: what most cycles go into; weights, data (output, per instance): bytes"
 )
+
+
+@dataclass(frozen=True)
+class AnalysisText:
+    """An analysis as the console shows it."""
+
+    analysis: Analysis
+
+    def lines(self, width: int | None = None, *, plain: bool = False) -> Iterator[Line]:
+        """Yield the lines for a terminal of `width` cells, 120 without a terminal."""
+        for text in analysis_lines(self.analysis, width or _NO_TERMINAL):
+            yield Line(text.translate(ASCII) if plain else text)
 
 
 def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
@@ -39,7 +54,7 @@ def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
         yield from _layer_table(device, width)
     if shown:
         yield ""
-        yield from _LEGEND
+        yield from wrap(_LEGEND, width)
 
 
 def _remedy_lines(device: DeviceAnalysis, width: int) -> Iterator[str]:
@@ -64,6 +79,7 @@ def _summary(devices: Sequence[DeviceAnalysis]) -> list[tuple[str, list[str]]]:
     add("placement", [device.placement if device.fits else "" for device in devices])
     add("input", [device.path.replace(" input", ",", 1) for device in devices])
     add("copies added", [f"{len(device.copies)}" if device.copies else "" for device in devices])
+    add("overlaps", [", ".join(device.overlaps) for device in devices])
     for name in dict.fromkeys(resource.name for device in devices for resource in device.resources):
         found = [next((r for r in device.resources if r.name == name), None) for device in devices]
         if any(resource is not None and resource.used for resource in found):
@@ -135,38 +151,23 @@ def _layer_table(device: DeviceAnalysis, width: int) -> Iterator[str]:
     bound = "" if device.fits else ": least cycles, wherever the layers are placed"
     yield f"{device.device}, {clock_text(device)}{bound}"
     layers = device.layers
-    names = [one_line(f"{layer.index} {layer.name}".rstrip()) for layer in layers]
-    figures = _figures(layers)
-    full, short = tuple(layer.operator for layer in layers), tuple(map(_short, layers))
-    for operators, space in ((full, 2), (short, 2), (short, 1)):
-        columns = [Column("layer", tuple(names), False), Column("operator", operators, False), *figures]
-        if table_width(columns, space) <= width:
-            yield from table_lines(columns, space=space)
-            return
-    for optional in ("limit", "busy"):
-        if table_width(figures) + 2 > width:
-            figures = [column for column in figures if column.heading != optional]
-    above = [f"{name}: {layer.operator}" for name, layer in zip(names, layers, strict=True)]
-    yield from table_lines(figures, above)
-
-
-def _short(layer: LayerFigures) -> str:
-    """Return the operator without activation and kind of pooling."""
-    parts = ["pool" if "pool" in part else part for part in layer.operator.split(" + ")]
-    kept = [part for part in parts if part not in ("ReLU", "Abs", "flatten")] or parts
-    return " + ".join(kept)
+    names = tuple(f"{layer.index} {layer.name}".rstrip() for layer in layers)
+    operators = tuple(layer.operator for layer in layers)
+    short = tuple(map(short_operator, operators))
+    texts = (Column("layer", names, right=False), Column("operator", operators, right=False, short=short))
+    yield from (line.text for line in Table((*texts, *_figures(layers)), keep=True).lines(width))
 
 
 def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
-    def column(heading: str, cells: list[str], *, right: bool = True) -> Column:
-        return Column(heading, tuple(cells), right)
+    def column(heading: str, cells: list[str], rank: int = 0) -> Column:
+        return Column(heading, tuple(cells), rank=rank)
 
     return [
         column("output", [shape_text(layer.output_shape) for layer in layers]),
         column("passes", [str(layer.passes) for layer in layers]),
         column("cycles", [f"{layer.cycles:,}" for layer in layers]),
-        column("busy", [busy_text(layer) for layer in layers]),
-        column("limit", [LIMITS[layer.limit] if layer.cycles else "" for layer in layers], right=False),
+        column("busy", [busy_text(layer) for layer in layers], 1),
+        column("limit", [LIMITS[layer.limit] if layer.cycles else "" for layer in layers], 2),
         column("weights", [f"{layer.weight_bytes:,}" for layer in layers]),
         column("data", [f"{layer.output_bytes:,}" for layer in layers]),
     ]
@@ -174,7 +175,7 @@ def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
 
 def busy_text(layer: LayerFigures) -> str:
     """Return the share of the processors that multiply."""
-    return "–" if layer.utilisation is None else f"{100 * layer.utilisation:.0f} %"
+    return "–" if layer.utilization is None else f"{100 * layer.utilization:.0f} %"
 
 
 def shape_text(shape: Sequence[int]) -> str:

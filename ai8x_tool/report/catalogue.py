@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ai8x_tool.device import DEVICES, Device
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.report.columns import Column, Table
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -60,6 +62,18 @@ def catalogue(kind: str, console: Console | None = None) -> list[Resource]:
     if kind == "operators":
         return [Resource(name, text) for name, text in OPERATORS.items()]
     raise Ai8xError(f"nothing of kind {kind!r} to list", fix=f"choose one of {', '.join(KINDS)}")
+
+
+def resources_table(resources: Sequence[Resource]) -> Table:
+    """Return names, files (below the current folder: relative to it) and descriptions."""
+    here = Path.cwd()
+    names, texts = ([getattr(resource, field) for resource in resources] for field in ("name", "description"))
+    files = [resource.file for resource in resources]
+    shown = ["" if x is None else str(x.relative_to(here) if x.is_relative_to(here) else x) for x in files]
+    columns = [Column("name", tuple(names), right=False)]
+    if any(shown):
+        columns.append(Column("file", tuple(shown), right=False, rank=1))
+    return Table((*columns, Column("description", tuple(texts), right=False, wrapped=True)))
 
 
 def _first_comment(path: Path) -> str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from rich.text import Text
 
 from ai8x_tool.device.registers import registers
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.lowering.configure import LAYER_REGISTERS, layer_writes
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.network.network import Layer
+from ai8x_tool.report.columns import Table, table_of
 from ai8x_tool.text import whole
 
 
@@ -61,15 +59,17 @@ def explain_table(program: Program, layer: Layer) -> Table:
     """Return the rows as a table."""
     mapped = program.mapping[layer.index]
     title = f"{layer.label.capitalize()}, hardware layer {mapped.hardware_index}, {program.mapping.device.name}"
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("register", "quadrants", "address", "value", "field", "meaning, computed in"):
-        table.add_column(heading, no_wrap=heading in ("register", "address", "value"))
-    for row in explain_rows(program, layer):
-        value = f"{row['value']:08x}" + ("" if row["written"] else " (not written)")
-        quadrants = ", ".join(map(str, row["quadrants"]))
-        address = f"{row['address']:08x}"
-        table.add_row(Text(row["register"], "bold"), quadrants, address, value, "", f"{row['title']} – {row['source']}")
-        for field in row["fields"]:
-            if field["value"]:
-                table.add_row("", "", "", "", f"{field['name']} = {field['value']}", field["meaning"])
-    return table
+    cells = [cells for row in explain_rows(program, layer) for cells in _table_rows(row)]
+    headings = ("register", "quadrants", "address", "value", "meaning – function")
+    return table_of(headings, cells, title=title, wrapped=True, ranks={"quadrants": 1})
+
+
+def _table_rows(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Yield a register, and each of its fields that is not zero below it."""
+    value = f"{row['value']:08x}" if row["written"] else "not written"
+    quadrants = ", ".join(map(str, row["quadrants"]))
+    function = row["source"].rpartition(" ")[2]
+    yield row["register"], quadrants, f"{row['address']:08x}", value, f"{row['title']} – {function}"
+    for field in row["fields"]:
+        if field["value"]:
+            yield f"  {field['name']}", "", "", f"{field['value']}", field["meaning"]

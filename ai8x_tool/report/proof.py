@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
+from collections.abc import Iterable
 
 from ai8x_tool.console import Console
+from ai8x_tool.report.columns import Column, Table
+from ai8x_tool.text import counted
 from ai8x_tool.verification.chain import LayerProof, Proof
 
 _NOT_CHECKED = "–"
@@ -15,17 +15,22 @@ _NOT_CHECKED = "–"
 
 def proof_table(proof: Proof) -> Table:
     """Return one row for each layer and one column for each link that was checked for any layer."""
-    table = Table(title=f"proof, {proof.source}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("layer", no_wrap=True)
     compared = any(layer.distance is not None for layer in proof.layers)
     modelled = any(layer.equality is not None for layer in proof.layers)
-    headings = ["trained ≈ quantized", "clipped"] * compared + ["quantized ≡ engine"] * modelled
-    for heading in [*headings, "engine ≡ virtual device"]:
-        table.add_column(heading, justify="right")
-    for layer in proof.layers:
-        cells = [*_distance(layer)] * compared + [_equality(layer)] * modelled
-        table.add_row(layer.label, *cells, _count(layer.check.values, layer.check.different))
-    return table
+    layers = proof.layers
+    columns = [Column("layer", tuple(layer.label for layer in layers), right=False)]
+
+    def add(heading: str, short: str, cells: Iterable[str]) -> None:
+        columns.append(Column(heading, tuple(cells), short_heading=short))
+
+    if compared:
+        add("trained ≈ quantized", "≈ trained", (_distance(layer)[0] for layer in layers))
+        add("clipped", "clipped", (_distance(layer)[1] for layer in layers))
+    if modelled:
+        add("quantized ≡ engine", "≡ engine", map(_equality, layers))
+    checks = [layer.check for layer in layers]
+    add("engine ≡ virtual device", "≡ device", (_count(check.values, check.different) for check in checks))
+    return Table(tuple(columns), f"verified: {proof.source}")
 
 
 def show_proof(proof: Proof, console: Console) -> None:
@@ -37,6 +42,25 @@ def show_proof(proof: Proof, console: Console) -> None:
         console.show(proof.firmware.text())
     for diagnostic in proof.diagnostics:
         console.warn(f"virtual device: {diagnostic}")
+    if proof.complete:
+        console.show(compared(proof))
+
+
+def compared(proof: Proof) -> str:
+    """Return a line that names what was found equal, and what was not compared."""
+    layers = proof.layers
+    equalities = [layer.equality for layer in layers if layer.equality is not None]
+    links = [_link("quantized ≡ engine", [e.values for e in equalities], len(layers))] if equalities else []
+    links.append(_link("engine ≡ virtual device", [layer.check.values for layer in layers], len(layers)))
+    links += [] if proof.firmware is None else ["firmware ≡ known answers"]
+    skipped = f"; not compared: {'; '.join(proof.skipped)}" if proof.skipped else ""
+    return f"equal for {counted(proof.samples, 'sample')}: {', '.join(links)}{skipped}"
+
+
+def _link(name: str, values: list[int], layers: int) -> str:
+    """Return a link with the number of values; layers without weights have no module to compare with."""
+    count = counted(layers, "layer") if len(values) == layers else f"{len(values)} of {counted(layers, 'layer')}"
+    return f"{name} ({count}, {sum(values):,} values)"
 
 
 def _distance(layer: LayerProof) -> tuple[str, str]:

@@ -10,9 +10,9 @@ from typing import ClassVar
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Range, Settings, option
-from ai8x_tool.settings.synthesis import CHECKPOINTS
+from ai8x_tool.settings.synthesis import CHECKPOINTS, html_option
 
-SUBJECT, RUN = "Network", "Devices and clocks"
+SUBJECT, RUN, REPORT = "Network", "Devices and clocks", "Report"
 BOTH = "both"
 _MOST_VALUES = 1 << 26
 """Numbers of one input that can be computed with."""
@@ -114,7 +114,9 @@ class ClockSettings(Settings):
 class AnalyzeSettings(ClockSettings, SubjectSettings):
     """All options of ``ai8x analyze``."""
 
-    panels: ClassVar[tuple[str, ...]] = (SUBJECT, RUN)
+    panels: ClassVar[tuple[str, ...]] = (SUBJECT, RUN, REPORT)
+
+    html: Path | None = html_option(panel=REPORT)
 
     @property
     def shape(self) -> tuple[int, ...] | None:

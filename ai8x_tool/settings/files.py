@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from ai8x_tool.files import write_file
 from ai8x_tool.settings.option import Option, Settings, options_of
 from ai8x_tool.settings.values import typed
 
-COMMON_KEYS = ("model", "dataset", "device", "network")
+COMMON_KEYS = ("model", "dataset", "data", "device", "network")
+OWN_DATA = "own_data"
+"""Name of the option that the key `data` of a recipe sets where it describes a folder."""
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
 SETTINGS_FILE = "ai8x.yaml"
 """Name of the file in a generated project that holds its settings."""
@@ -56,6 +59,9 @@ def recipe_values(name: str, section: str, known: Mapping[str, Option]) -> dict[
     """Return what the recipe `name` says about the options of a command."""
     recipe = read_recipe(name)
     common = {key: value for key, value in recipe.common.items() if key in known}
+    if isinstance(common.get("data"), dict):  # a folder of the user's own instead of that of all datasets
+        own = common.pop("data")
+        common |= {OWN_DATA: own} if OWN_DATA in known else {}
     return typed({**common, **recipe.sections.get(section, {})}, known, f"{recipe.path} ({section})")
 
 
@@ -70,6 +76,9 @@ def file_values(path: Path, known: Mapping[str, Option]) -> dict[str, Any]:
 
 def _located(value: Any, option: Option, folder: Path) -> Any:
     """Return a path that is relative to `folder` as one relative to the current folder; names stay names."""
+    if isinstance(value, Settings):
+        inner = options_of(type(value))
+        return dataclasses.replace(value, **{key: _located(getattr(value, key), inner[key], folder) for key in inner})
     if value is None or option.value.several or not option.is_path or Path(value).is_absolute():
         return value
     path = folder / value
@@ -108,6 +117,8 @@ def plain_values(settings: Settings, folder: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, option: Option, folder: Path) -> Any:
+    if isinstance(value, Settings):
+        return {name: entry for name, entry in plain_values(value, folder).items() if entry not in (None, [])}
     if isinstance(value, tuple):
         return [str(entry) if isinstance(entry, Path) else entry for entry in value]
     if value is None or not option.is_path:

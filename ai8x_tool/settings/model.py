@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import AT_LEAST_0, AT_LEAST_1, Range, Settings, option, required
+from ai8x_tool.settings.own_data import OwnDataSettings
 
 MODEL_AND_DATA = "Model and data"
 OUTPUT = "Output"
@@ -26,7 +27,14 @@ def device_option(**more: str) -> str:
 
 def data_option(**more: str) -> Path:
     """Declare the folder of the datasets."""
-    return option(Path("data"), "Folder that holds all datasets.", "--data", metavar="FOLDER", **more)
+    text = "Folder that holds all datasets, or, without a dataset, a folder of your own data."
+    return option(Path("data"), text, "--data", metavar="FOLDER", **more)
+
+
+def own_data_option() -> OwnDataSettings | None:
+    """Declare a folder that is itself the dataset."""
+    text = "A folder of images, sounds or tables that is the dataset: the key `data` of a recipe (see docs/data.md)."
+    return option(None, text)
 
 
 def rounding_option(**more: str) -> bool:
@@ -54,6 +62,7 @@ class DataSettings(Settings):
 
     dataset: str = required("Name of the dataset; `ai8x list datasets` shows all.", "--dataset", metavar="DATASET")
     data: Path = data_option()
+    own_data: OwnDataSettings | None = own_data_option()
     truncate_testset: bool = option(False, "Use only the first sample of the test split.")
 
 

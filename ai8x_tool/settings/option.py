@@ -104,6 +104,11 @@ class Legacy:
     fix: str = ""
 
 
+def refused(*names: str, fix: str, kind: type = bool) -> Legacy:
+    """Return an option of the reference tools that has no counterpart; `fix` is what to do instead."""
+    return Legacy(names, kind, reason=f"{names[0]} is not supported", fix=fix)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of all settings: small frozen classes by concern, which each stage combines.
@@ -173,6 +178,11 @@ class Option:
         if self.default is True:
             return self.off
         return self.names if self.default is False and not self.declaration.off else (*self.names, *self.off)
+
+    @property
+    def nested(self) -> type[Settings] | None:
+        """The settings that are the value, written as a mapping; None for options of the command line, too."""
+        return self.value.kind if issubclass(self.value.kind, Settings) else None
 
     @property
     def is_path(self) -> bool:

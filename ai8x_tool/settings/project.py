@@ -19,7 +19,8 @@ class RunProjectSettings(Settings):
 
     input: tuple[Path, ...] = option(
         (),
-        "Another sample (.npy) to run after the project's own; may be given several times.",
+        "Another sample (.npy), or an image, sound or table if the project knows how it becomes an input, to run after "
+        "the project's own; may be given several times.",
         "--input",
         "-i",
         metavar="FILE",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.files import file_values, recipe_values
+from ai8x_tool.settings.files import OWN_DATA, file_values, recipe_values
 from ai8x_tool.settings.option import Settings, options_of
+from ai8x_tool.settings.own_data import OwnDataSettings
 from ai8x_tool.settings.values import typed
 
 S = TypeVar("S", bound=Settings)
@@ -36,9 +38,30 @@ def resolve(
     if settings_file is not None:
         values |= file_values(settings_file, known)
     values |= typed(given or {}, known, None)
+    if OWN_DATA in known:
+        _choose_data(values, given or {})
     for name, option in known.items():
         if option.required and name not in values:
             what = name.replace("_", " ")
             article = "an" if what[0] in "aeiou" else "a"
             raise Ai8xError(f"{command} needs {article} {what}", fix=f"name a recipe or pass {option.names[0]}")
     return cls(**values)
+
+
+def _choose_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Choose between a dataset by name and a folder that is one: what was given last decides.
+
+    Without a dataset, the folder of `data` is the user's own; it is named like the folder.
+    """
+    own: OwnDataSettings | None = values.get(OWN_DATA)
+    if given.get("dataset") is not None:
+        values[OWN_DATA] = None
+        return
+    if own is None and "dataset" in values:
+        return
+    folder = values.pop("data", None) if own is None or given.get("data") is not None else None
+    if folder is not None:
+        own = OwnDataSettings(path=folder) if own is None else replace(own, path=folder)
+    if own is not None:
+        values[OWN_DATA] = own
+        values.setdefault("dataset", own.path.resolve().name)

@@ -13,9 +13,10 @@ from typing import ClassVar
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config, find_file, locate
+from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
-from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of, required
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Legacy, Range, Settings, option, options_of
 from ai8x_tool.settings.program import (
     CHECKS,
     FIFO,
@@ -34,19 +35,38 @@ INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
+def html_option(**more: str) -> Path | None:
+    """Declare the report."""
+    return option(
+        None,
+        "Write a report to this file: network graph, memories, cycles and energy. It refers to no other file.",
+        metavar="FILE",
+        place=True,
+        **more,
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSettings(Settings):
     """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
 
     panel: ClassVar[str] = INPUT
 
-    network: str = required(
-        "Network description: a YAML file, or a name in configs/networks. Without `processors` in any layer, the "
-        "placement is found automatically.",
+    network: str | None = option(
+        None,
+        "Network description: a YAML file, or a name in configs/networks. What it leaves open – processors, offsets, "
+        "how the input arrives – is found automatically.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
+        default="made from the model, which is traced",
         named_in="configs/networks",
+    )
+    map_seconds: float = option(
+        20.0,
+        "Seconds that finding a placement may take; the best one found by then is used.",
+        metavar="SECONDS",
+        range=ABOVE_0,
     )
     write_network: Path | None = option(
         None,
@@ -57,7 +77,7 @@ class InputSettings(Settings):
     device: str = device_option()
     model: str | None = option(
         None,
-        "Name of the model, for --verify.",
+        "Name of the model: to take the network from it, without --network, and for --verify.",
         "--model",
         aliases=("--arch",),
         metavar="MODEL",
@@ -85,7 +105,7 @@ class InputSettings(Settings):
         None,
         "Sample for the known-answer test (.npy, int64).",
         metavar="FILE",
-        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x",
+        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x, else random values",
         named_in=CHECKPOINTS,
     )
 
@@ -95,7 +115,10 @@ class InputSettings(Settings):
         return find_device(self.device)
 
     def network_file(self) -> Path:
-        """Return the network description's file."""
+        """Return the network description's file. Raises Ai8xError if there is none."""
+        if self.network is None:
+            fix = "name a recipe that has one, or pass --network"
+            raise Ai8xError("there is no network description", fix=fix)
         return find_config("networks", self.network)
 
     def checkpoint_file(self) -> Path | None:
@@ -107,16 +130,21 @@ class InputSettings(Settings):
 
         Raises Ai8xError if there is none; a given one need not exist.
         """
+        found = self.sample_input_file(dataset)
+        if found is None:
+            fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
+            name = f"sample_{dataset.lower()}.npy"
+            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
+        return found
+
+    def sample_input_file(self, dataset: str) -> Path | None:
+        """Return the sample's file like :meth:`sample_file`, None if there is none."""
         given = self.sample_input
         if given is not None:
             return given if given.is_file() else locate(CHECKPOINTS, given) or given
         name = f"sample_{dataset.lower()}.npy"
         here = next((path for path in (Path(name), Path("tests") / name) if path.is_file()), None)
-        found = here or locate(CHECKPOINTS, name)
-        if found is None:
-            fix = "add --sample-input FILE; `ai8x evaluate -8 --save-sample N` writes one"
-            raise Ai8xError(f"no sample {name!r} here, in tests/ or among the shipped ones", fix=fix)
-        return found
+        return here or locate(CHECKPOINTS, name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,6 +198,7 @@ class ProjectSettings(Settings):
         panel=CHECKS,
         place=True,
     )
+    html: Path | None = html_option(panel=CHECKS)
     board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
 
     @property
@@ -274,6 +303,7 @@ class SynthesizeSettings(
         Legacy(("--unroll-wide",), int),
         Legacy(("--ignore-energy-warning",)),
         Legacy(("--ignore-mlator-warning",)),
+        *reference_options.SYNTHESIZE,
     )
 
     def check_values(self) -> None:

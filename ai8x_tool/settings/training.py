@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.model import (
     MODEL_AND_DATA,
     OUTPUT,
@@ -18,6 +19,8 @@ from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Legacy, R
 from ai8x_tool.settings.task import TaskSettings
 
 TRAINING = "Training"
+AUTOMATIC = "auto"
+"""The QAT policy that follows from the number of epochs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +37,20 @@ class NewModelSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
-    """The optimizer. Without optimizer or learning rate a warning names the ones that are used."""
+    """The optimizer. Without optimizer, learning rate and schedule, all three are chosen."""
 
     panel: ClassVar[str] = TRAINING
 
-    optimizer: Literal["SGD", "Adam"] | None = option(None, "Optimizer.", default="SGD")
+    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"] | None = option(
+        None, "Optimizer.", default="AdamW, or SGD with a learning rate or a schedule"
+    )
     learning_rate: float | None = option(
-        None, "Initial learning rate.", "--lr", aliases=("--learning-rate",), default="0.1", range=ABOVE_0
+        None,
+        "Initial learning rate.",
+        "--lr",
+        aliases=("--learning-rate",),
+        default="chosen with the optimizer, otherwise 0.1",
+        range=ABOVE_0,
     )
     momentum: float = option(0.9, "Momentum of SGD.", range=Range(0, 1))
     weight_decay: float = option(
@@ -56,7 +66,8 @@ class ScheduleSettings(Settings):
 
     compress: str | None = option(
         None,
-        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant.",
+        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant, or "
+        "rises and falls once where optimizer and rate are not given either.",
         metavar="FILE|NAME",
         named_in="configs/schedules",
     )
@@ -71,9 +82,29 @@ class EpochSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs.", range=AT_LEAST_1)
-    batch_size: int = option(
-        256, "Samples in a mini-batch, of all processes together.", "--batch-size", "-b", range=AT_LEAST_1
+    epochs: int = option(90, "Number of epochs, at most.", range=AT_LEAST_1)
+    minutes: float | None = option(
+        None,
+        "Time for the training; where it does not suffice, there are fewer epochs.",
+        default="not limited",
+        range=ABOVE_0,
+    )
+    patience: int | None = option(
+        None,
+        "Epochs without progress in validation that end the training, or its floating-point part.",
+        default="not limited; a share of the epochs where optimizer and rate are not given",
+        range=AT_LEAST_1,
+    )
+    batch_size: int | None = option(
+        None,
+        "Samples in a mini-batch, of all processes together.",
+        "--batch-size",
+        "-b",
+        default="16 to 256, depending on the number of samples",
+        range=AT_LEAST_1,
+    )
+    sample_fraction: float = option(
+        1.0, "Share of the training samples to use, for quick trials.", range=Range(above=0, most=1)
     )
     validation_split: float = option(
         0.1,
@@ -97,10 +128,10 @@ class QatSettings(Settings):
     panel: ClassVar[str] = "Quantization"
 
     qat_policy: str | None = option(
-        "default",
-        "Policy of quantization-aware training (QAT): a file, a name in configs/qat, or none.",
+        AUTOMATIC,
+        "Policy of quantization-aware training (QAT): a file, a name in configs/qat, auto or none.",
         metavar="FILE|NAME",
-        default="the one named default",
+        default="auto: 8 bits, starting after 60 % of the epochs",
         named_in="configs/qat",
     )
     activation_ranges: Literal["measured", "fixed"] | None = option(
@@ -229,4 +260,5 @@ class TrainSettings(
         Legacy(("--num-best-scores",), int),
         Legacy(("--activation-stats", "--act-stats"), str),
         Legacy(("--kd-pretrained",)),
+        *reference_options.TRAIN,
     )

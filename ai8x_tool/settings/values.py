@@ -8,7 +8,7 @@ from typing import Any
 
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.files import expand
-from ai8x_tool.settings.option import Option
+from ai8x_tool.settings.option import Option, Settings, options_of
 
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path"}
 
@@ -31,6 +31,8 @@ def _convert(value: Any, option: Option, where: str | None) -> Any:
     wanted = option.value
     if wanted.optional and (value is None or (isinstance(value, str) and value.lower() == "none")):
         return None
+    if option.nested is not None:
+        return _nested(value, option, option.nested, where)
     if wanted.choices:
         match = next((choice for choice in wanted.choices if choice.lower() == str(value).lower()), None)
         if match is None:
@@ -43,6 +45,17 @@ def _convert(value: Any, option: Option, where: str | None) -> Any:
             entries = [entries]
         return tuple(_scalar(entry, option, where) for entry in entries)
     return _scalar(value, option, where)
+
+
+def _nested(value: Any, option: Option, kind: type[Settings], where: str | None) -> Settings:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise Ai8xError(f"{option.name}: {value!r} is not a mapping of options", where=where)
+    try:
+        return kind(**typed(value, options_of(kind), None))
+    except Ai8xError as error:
+        raise Ai8xError(f"{option.name}: {error}", where=where) from None
 
 
 def _scalar(value: Any, option: Option, where: str | None) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError, nearest
@@ -60,3 +61,11 @@ def recipe_of(given: str | Path) -> str | None:
     """Return the recipe that `given` is, None if it is something else. Raises Ai8xError if it is nothing."""
     subject = find_subject(given)
     return str(subject.file) if subject.kind == RECIPE else None
+
+
+def options_of_name(given: str | Path) -> dict[str, Any] | None:
+    """Return the options of ``ai8x synthesize`` that a model or a description stands for, None for a recipe."""
+    subject = find_subject(given)
+    if subject.kind == MODEL:
+        return {"model": subject.name or subject.file.stem}
+    return {"network": str(subject.file)} if subject.kind == DESCRIPTION else None

@@ -24,7 +24,7 @@ from ai8x_tool.plugins.find import ModelEntry, find_dataset, find_model, model_i
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.files import Recipe
 from ai8x_tool.settings.resolve import resolve
-from ai8x_tool.settings.training import TrainSettings
+from ai8x_tool.settings.training import AUTOMATIC, TrainSettings
 from ai8x_tool.subjects.find import Subject
 from ai8x_tool.subjects.shapes import three_sizes
 from ai8x_tool.training.tasks import TaskContext, choose_task
@@ -115,7 +115,7 @@ def named_network(name: str, shape: Shape, dataset: str, device: Device, console
 
 def chosen_policy(name: str | None) -> QatPolicy | None:
     """Return the policy called `name`, None without one."""
-    return None if name is None else read_policy(resources.find_config("qat", name, prefix="qat_policy"))
+    return None if name in (None, AUTOMATIC) else read_policy(resources.find_config("qat", name, prefix="qat_policy"))
 
 
 def made_entry(model: ModelEntry, shape: tuple[int, ...]) -> DatasetEntry:

@@ -20,6 +20,7 @@ from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.program_stores import step_stores
 from ai8x_tool.mapping.regions import OutputSlot, layer_region, output_slots
 from ai8x_tool.network.layer import Layer
+from ai8x_tool.text import counted
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
 from ai8x_tool.virtual.lookup import WrittenImage
 
@@ -91,7 +92,8 @@ class HardwareCheck:
         """Return the result as a line."""
         if self.equal:
             values = sum(layer.values for layer in self.layers)
-            return f"virtual device: all {len(self.layers)} layers, all {values:,} values equal to the engine's"
+            layers = counted(len(self.layers), "layer")
+            return f"virtual device ≡ integer engine: {layers}, {values:,} values, all equal"
         return next(layer.text() for layer in self.layers if layer.different)
 
     def document(self) -> dict[str, Any]:

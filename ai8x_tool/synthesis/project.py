@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, staged_file
+from ai8x_tool.firmware.project import ANOMALY_FILE
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -28,18 +31,58 @@ from ai8x_tool.synthesis.settings import project_name, project_options, synthesi
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
+NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
 
-def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+
+@dataclass(frozen=True, eq=False)
+class ProjectInputs:
+    """A network description and a sample that were made for the project, which therefore contains them.
+
+    `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
+    a sample is an anomaly, `names` are those of normal samples and of anomalies.
+    """
+
+    network: str | None
+    sample: npt.NDArray[Any]
+    threshold: float | None = None
+    names: tuple[str, ...] = ()
+
+
+def build_project(settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None) -> Synthesis:
     """Generate the project that `settings` describe, in memory, without running it.
 
-    Raises Ai8xError for everything that is wrong with the inputs.
+    `inputs` take the place of the files that the settings name. Raises Ai8xError for everything that is wrong with the
+    inputs.
     """
+    if inputs is None:
+        return _build(settings, console, {})
+    sample, contained = _array_bytes(inputs.sample), {"sample_input": SAMPLE_FILE}
+    with TemporaryDirectory() as folder:
+        array = Path(folder, SAMPLE_FILE)
+        array.write_bytes(sample)
+        named = replace(settings, sample_input=array)
+        if inputs.network is not None:
+            network = Path(folder, NETWORK_FILE)
+            network.write_text(inputs.network, encoding="utf-8")
+            named = replace(named, prefix=project_name(settings, None), network=str(network))
+            contained |= {"network": NETWORK_FILE}
+        result = _build(named, console, contained)
+    files = result.files if inputs.network is None else result.files | {NETWORK_FILE: inputs.network}
+    if inputs.threshold is not None:
+        files |= {ANOMALY_FILE: json.dumps({"threshold": inputs.threshold, "names": inputs.names}) + "\n"}
+    return replace(result, files=files, arrays={SAMPLE_FILE: sample})
+
+
+def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[str, str]) -> Synthesis:
+    """Generate a project that contains some of its inputs, `contained` by option."""
     found = _with_files(settings)
     project, options = project_options(found), synthesis_options(found)
-    assert found.sample_input is not None
+    assert found.sample_input is not None and found.network is not None
     sample = load_sample(found.sample_input)
     result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
-    extra = {SETTINGS_FILE: _settings_text(found)}
+    extra = {SETTINGS_FILE: _settings_text(found, contained)}
+    if result.found:
+        extra[NETWORK_FILE] = _description(result, found)
     if settings.log:
         extra[project.files.log] = program_log(result.program, result.statistics)
     return replace(result, files=result.files | extra)
@@ -47,6 +90,8 @@ def build_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
 
 def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
     """Return the network's description with its placement, as it is now."""
+    if NETWORK_FILE in result.files:
+        return result.files[NETWORK_FILE]
     silent = Console(verbosity=-1, muted=True)
     dataset = read_description(settings.network_file(), settings.part, silent).dataset
     mapping = result.mapping
@@ -68,41 +113,49 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
         network=str(network),
         checkpoint=settings.checkpoint_file(),
         sample_input=settings.sample_file(description.dataset),
-        prefix=project_name(settings),
+        prefix=project_name(settings, network),
         weight_input=weights,
         bias_input=biases,
     )
 
 
-def _settings_text(settings: SynthesizeSettings) -> str:
+def _settings_text(settings: SynthesizeSettings, contained: Mapping[str, str]) -> str:
     """Return the project's own settings file, which rebuilds it from any folder."""
     project = settings.check or settings.folder or Path()
     options = options_of(SynthesizeSettings)
     values = {key: value for key, value in plain_values(settings, project).items() if value is not None}
+    values |= contained
     kept = {key: value for key, value in values.items() if key in options and not options[key].declaration.place}
     return "# Settings of this project, for ai8x synthesize --settings\n" + yaml_text(kept)
 
 
-def build_verified_project(settings: SynthesizeSettings, console: Console) -> Synthesis:
+def build_verified_project(
+    settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None
+) -> Synthesis:
     """Generate the project in memory and, unless told not to, run it on the virtual device.
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the folder could not be written.
     """
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
-    for path in (settings.write_network, settings.sample_numpy_filename):
+    for path in (settings.write_network, settings.sample_numpy_filename, settings.html):
         if path is not None:
             check_file(path)
-    result = build_project(settings, console)
+    result = build_project(settings, console, inputs)
     return result if settings.verify is False else verified(result, console)
 
 
-def write_synthesis(result: Synthesis, settings: SynthesizeSettings) -> None:
-    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing."""
+def write_synthesis(
+    result: Synthesis, settings: SynthesizeSettings, reports: Mapping[Path, bytes] | None = None
+) -> None:
+    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing.
+
+    `reports` are further files with their contents.
+    """
     folder = None if settings.folder is None else settings.folder.resolve()
-    inside = _intermediate(result) if settings.log_intermediate else {}
+    inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
-        for path, data in _further_files(result, settings):
+        for path, data in (*_further_files(result, settings), *(reports or {}).items()):
             if folder is not None and path.resolve().is_relative_to(folder):
                 inside[path.resolve().relative_to(folder).as_posix()] = data
             else:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.errors import Ai8xError
@@ -14,17 +17,22 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
 
-def project_name(settings: SynthesizeSettings) -> str:
-    """Return the project's name: the given one, that of its folder, or, without a folder, the network's."""
-    folder = settings.check or settings.output
-    return settings.prefix or (folder.resolve().name if folder is not None else settings.network_file().stem)
+def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
+    """Return the project's name: the given one, that of its folder, or, without a folder, that of the `network` file.
+
+    Without such a file it is that of the checkpoint.
+    """
+    folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
+    return settings.prefix or (folder.resolve().name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
     """Return the options of the C project."""
-    source = settings.checkpoint_file() or settings.weight_input
+    checkpoint = settings.checkpoint_file()
+    source = checkpoint or settings.weight_input
+    known = None if checkpoint is None else read_checkpoint(checkpoint)
     return ProjectOptions(
-        name=project_name(settings),
+        name=project_name(settings, settings.network_file()),
         network=settings.network_file().name,
         checkpoint=source.name if source else "test arrays",
         board=settings.board_name,
@@ -62,6 +70,8 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
             settings.log_filename,
         ),
         templates=settings.templates,
+        class_names=() if known is None else known.class_names,
+        preprocessing=None if known is None else known.extras.get(PREPROCESSING),
     )
 
 
@@ -106,6 +116,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
         weight_input=settings.weight_input,
         bias_input=settings.bias_input,
         warn_zero=settings.warn_zero,
+        map_seconds=settings.map_seconds,
     )
 
 

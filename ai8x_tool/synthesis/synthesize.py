@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping as TypingMapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ class Synthesis:
     """The result: the rendered files, and every value on the way to them.
 
     `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
-    the engine with the virtual device, where that was asked for.
+    the engine with the virtual device, where that was asked for. `arrays` are files that are no text. `found`: places
+    were found automatically.
     """
 
     files: dict[str, str]
@@ -78,6 +80,8 @@ class Synthesis:
     sample: Sample
     project: ProjectOptions
     check: HardwareCheck | None = None
+    arrays: TypingMapping[str, bytes] = field(default_factory=dict)
+    found: bool = False
 
     @property
     def network(self) -> Network:
@@ -102,12 +106,13 @@ def synthesize(
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     described = load_network(description, checkpoint, shape, device, console, options)
-    if described.placement.missing():
-        from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  # most need no search
+    if not described.placement.missing():
+        return synthesize_placed(described, sample, device, project, options, console)
+    from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  (most need no search)
 
-        described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
-        options = replace(options, mapping=mapping)
-    return synthesize_placed(described, sample, device, project, options, console)
+    described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
+    options = replace(options, mapping=mapping)
+    return replace(synthesize_placed(described, sample, device, project, options, console), found=True)
 
 
 def synthesize_placed(
@@ -225,16 +230,19 @@ def _warn_about_zeros(network: Network, tensors: LayerTensors, options: Synthesi
 
 
 def load_sample(path: Path) -> Sample:
-    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W) or (C, L)."""
+    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W), (C, L) or (C).
+
+    Channels alone become (C, 1).
+    """
     where = str(path)
     if not path.is_file():
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
     sample = read_array(path)
     if sample.dtype not in (np.int64, np.int8):
         raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
-    if sample.ndim not in (2, 3):
-        raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
+    if sample.ndim not in (1, 2, 3):
+        raise Ai8xError(f"samples have 1 to 3 dimensions, not {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:
         low, high = (sample.min(), sample.max()) if sample.size else (0, 0)
         raise Ai8xError(f"sample values must be −128 … 127, these are {low} … {high}", where=where)
-    return sample
+    return sample[:, None] if sample.ndim == 1 else sample

@@ -87,11 +87,11 @@ def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
     log.info(f"Measuring activation ranges: {len(samples)} samples")
     if policy.outlier_removal_z_score is None:
         log.info(f"outlier_removal_z_score is not in the QAT policy: {DEFAULT_Z_SCORE:g} is used")
-    steps = batch_count(len(samples), setup.settings.batch_size)
+    steps = batch_count(len(samples), setup.batch_size)
     with log.console.progress("activation ranges", steps) as progress:
 
         def inputs() -> Iterator[Tensor]:
-            for batch in _training_inputs(setup, epoch):
+            for batch in training_inputs(setup, epoch):
                 yield batch
                 progress.advance()
 
@@ -100,8 +100,9 @@ def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
     setup.optimizer.state.clear()
 
 
-def _training_inputs(setup: TrainingSetup, epoch: int) -> Iterator[Tensor]:
-    samples, seed, size = setup.training, setup.seed, setup.settings.batch_size
+def training_inputs(setup: TrainingSetup, epoch: int) -> Iterator[Tensor]:
+    """Return the inputs of the training samples, in batches, as `epoch` would shuffle and augment them."""
+    samples, seed, size = setup.training, setup.seed, setup.batch_size
     order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "range order"))
     augmentation = generator_for(seed, epoch, "range augmentation")
     stream = batches(samples.split, samples.indices[order], size, augmentation=augmentation, device=setup.device)

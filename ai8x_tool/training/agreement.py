@@ -14,6 +14,7 @@ from ai8x_tool.data.dataset import Split
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.network import Network
+from ai8x_tool.text import counted
 
 _BATCH = 128
 
@@ -40,9 +41,10 @@ class Agreement:
 
     def text(self) -> str:
         """Return the result as a line."""
+        name = "8-bit model in torch ≡ integer engine"
         if self.complete:
-            return f"integer engine: all {self.samples:,} samples, all {self.values:,} outputs equal"
-        return f"integer engine: {self.different_samples:,} of {self.samples:,} samples differ; first: {self.first}"
+            return f"{name}: {counted(self.samples, 'sample')}, {self.values:,} outputs, all equal"
+        return f"{name}: {self.different_samples:,} of {self.samples:,} samples differ; first: {self.first}"
 
     def document(self) -> dict[str, Any]:
         """Return the result for JSON."""
@@ -84,7 +86,7 @@ def compare_outputs(network: Network, split: Split, outputs: Tensor, console: Co
 
 def _samples(network: Network, inputs: Tensor) -> np.ndarray[Any, np.dtype[np.int8]]:
     data = inputs.numpy()
-    data = data[..., None] if data.ndim == 3 else data
+    data = data.reshape(*data.shape, *(1,) * (4 - data.ndim))
     if data.shape[1:] != network.input_shape:
         have, want = ("×".join(map(str, shape)) for shape in (data.shape[1:], network.input_shape))
         raise Ai8xError(f"samples are {have}, the network description expects {want}")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ai8x_tool.checkpoint import Checkpoint, ClassReference
+from ai8x_tool.checkpoint import CLASS_NAMES, PREPROCESSING, Checkpoint, ClassReference
 
-OPTIMIZERS: dict[str, type[torch.optim.Adam] | type[torch.optim.SGD]] = {
-    "Adam": torch.optim.Adam,
-    "SGD": torch.optim.SGD,
+if TYPE_CHECKING:
+    from ai8x_tool.data.dataset import DatasetEntry
+    from ai8x_tool.training.metrics import Measured
+    from ai8x_tool.training.results import Best
+    from ai8x_tool.training.tasks import Task
+
+OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
+    name: getattr(torch.optim, name) for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 }
 
 
@@ -31,6 +37,25 @@ def checkpoint_content(
         "compression_sched": {"masks_dict": {name: None for name, _ in model.named_parameters()}},
         "extras": extras,
     }
+
+
+def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict[str, Any]:
+    """Return the results so far. The first keys are those of the reference, which has two metrics."""
+    key = task.main_metric.key
+    reference = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
+    return reference | {
+        f"current_{task.reference_key}": score.metrics[key] if score else 0.0,
+        f"best_{task.reference_key}": best.metrics[key] if best else 0.0,
+        "best_epoch": best.epoch if best else 0,
+        "best_loss": best.loss if best else 0.0,
+        "best_metrics": dict(best.metrics) if best else {},
+    }
+
+
+def described_data(entry: DatasetEntry, task: Task, preprocessing: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what a checkpoint says about the data: the names of the classes, and how files become inputs."""
+    names = {CLASS_NAMES: [str(name) for name in entry.labels]} if task.names_classes else {}
+    return names | ({} if preprocessing is None else {PREPROCESSING: dict(preprocessing)})
 
 
 def serialize(content: dict[str, Any]) -> bytes:

@@ -44,7 +44,8 @@ class EvaluateResult:
     """Score of a checkpoint on a test set.
 
     `outputs` (N, …), raw and in file order, are kept only on request; a model may have several. `folder` holds the
-    files of the run, if there are any; `learned` is the task, which can draw the score.
+    files of the run, if there are any; `learned` is the task, which can draw the score. `not_compared` says why 8-bit
+    outputs were not compared with the integer engine.
     """
 
     model: str
@@ -59,6 +60,7 @@ class EvaluateResult:
     sample_file: Path | None = None
     outputs: Tensor | tuple[Tensor, ...] | None = None
     agreement: Agreement | None = None
+    not_compared: str | None = None
     clipping: tuple[LayerClipping, ...] = ()
     folder: Path | None = None
     learned: Task | None = field(default=None, compare=False, repr=False)
@@ -78,6 +80,7 @@ class EvaluateResult:
             "clipping": [layer.document() for layer in self.clipping],
             "labels": list(self.labels),
             "sample_file": None if self.sample_file is None else str(self.sample_file),
+            "not_compared": self.not_compared,
             "engine": None if self.agreement is None else self.agreement.document(),
         }
 
@@ -157,12 +160,15 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     saves = settings.simulate and settings.save_sample is not None
     sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
-    engine = settings.simulate and settings.engine and settings.network is not None
+    reason = _why_not_compared(settings)
+    engine = settings.simulate and reason is None
     results: list[BatchResult] | None = [] if keep_outputs or engine else None
     clipping = ClippingMeter(ready.model)
     with without_exit(), clipping.watching() if settings.clipping else contextlib.nullcontext():
         score = _run_test(ready, data, test, settings, console, results)
     joined = _joined([result.outputs for result in results]) if results else None
+    if engine and not isinstance(joined, Tensor):
+        engine, reason = False, "the model has several outputs"
     agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
@@ -181,9 +187,17 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         sample_file=sample,
         outputs=joined if keep_outputs else None,
         agreement=agreement,
+        not_compared=reason if settings.simulate else None,
         clipping=tuple(clipping.result()) if settings.clipping else (),
         learned=ready.task,
     )
+
+
+def _why_not_compared(settings: EvaluateSettings) -> str | None:
+    """Return why the outputs of the 8-bit mode are not compared with the integer engine, None if they are."""
+    if not settings.engine:
+        return "--no-engine"
+    return None if settings.network is not None else "no network description, see --network"
 
 
 def _run_test(
@@ -220,13 +234,10 @@ def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
 
 def _compare_with_engine(
     entry: DatasetEntry, test: Split, settings: EvaluateSettings, outputs: Any, console: Console
-) -> Agreement | None:
+) -> Agreement:
     """Compare all 8-bit outputs with the integer engine."""
     assert settings.network is not None
-    if not isinstance(outputs, Tensor):
-        console.warn("a model with several outputs is not compared with the integer engine")
-        return None
-    sizes = (*entry.input, 1)[:3]
+    sizes = (*entry.input, 1, 1)[:3]
     described = load_network(
         find_config("networks", settings.network),
         settings.checkpoint,
@@ -234,10 +245,7 @@ def _compare_with_engine(
         find_device(settings.device),
         console,
     )
-    agreement = compare_outputs(described.network, test, outputs, console)
-    report = console.info if agreement.complete else console.warn
-    report(agreement.text())
-    return agreement
+    return compare_outputs(described.network, test, outputs, console)
 
 
 def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:

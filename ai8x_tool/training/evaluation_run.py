@@ -34,6 +34,8 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
         log.record(f"Settings: {asdict(settings)}")
         for moment, text in lines:
             log.record(text, moment)
+        if result.agreement is not None:
+            log.record(result.agreement.text())
         result = replace(result, folder=log.folder)
         write_file(json_text(result.document()).encode(), log.folder / "result.json")
         _draw(result, log.folder)

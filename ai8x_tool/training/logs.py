@@ -30,8 +30,8 @@ class RunLog:
         console.log = self.record
         if links:
             _link(out_dir / "latest", Path(self.folder.name))
-            _link(Path("latest_log_dir"), self.folder)
-            _link(Path("latest_log_file"), self.file)
+            _link(out_dir / "latest_log_dir", Path(self.folder.name))
+            _link(out_dir / "latest_log_file", Path(self.folder.name) / self.file.name)
 
     def __enter__(self) -> RunLog:
         return self
@@ -130,5 +130,5 @@ def _link(link: Path, target: Path) -> None:
     with contextlib.suppress(OSError, NotImplementedError):
         if link.is_dir() and not link.is_symlink():
             return
-        temporary.symlink_to(target if link.name == "latest" else target.absolute())
+        temporary.symlink_to(target)
         temporary.replace(link)

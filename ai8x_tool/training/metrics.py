@@ -103,13 +103,15 @@ def mean(values: Sequence[float]) -> float:
 
 
 def progress_line(head: str, step: int, steps: int, items: Mapping[str, float | None]) -> str:
-    """Return ``head[ step/ steps]    name value    …``; a value that is None leaves blanks."""
-    values = [f"{name} {' ' * 8 if value is None else f'{value:.6f}'}    " for name, value in items.items()]
-    return f"{head}[{step:5d}/{steps:5d}]    {''.join(values)}"
+    """Return ``head[ step/ steps]    name value    …``; values that are None are left out."""
+    values = [f"    {name} {value:.6f}" for name, value in items.items() if value is not None]
+    return f"{head}[{step:5d}/{steps:5d}]{''.join(values)}"
 
 
-def confusion_lines(confusion: Counts) -> list[str]:
-    """Return the confusion matrix as aligned text, one row per true class."""
+def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
+    """Return the confusion matrix as aligned text, one row per true class, which is named at its end."""
     width = max((len(str(count)) for row in confusion for count in row), default=1)
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
-    return ["==> Confusion:", *(f"[{row}]" for row in rows)]
+    names = [*labels, *("" for _ in rows[len(labels) :])]
+    lines = (f"[{row}]  {name}".rstrip() for row, name in zip(rows, names, strict=False))
+    return ["==> Confusion: rows are true classes, columns predicted ones in the same order", *lines]

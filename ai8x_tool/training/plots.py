@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,16 +21,20 @@ _LONGEST = 40
 
 
 def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:
-    """Draw the losses and a validation metric over the epochs into `path`."""
+    """Draw losses and a metric of training and validation over the epochs into `path`."""
     figure, (losses, accuracy) = new_figure(8, 7, rows=2)
     losses.set_title(title)
     epochs = [record.epoch for record in history]
     losses.plot(epochs, [record.training_loss for record in history], label="training")
     losses.plot(epochs, [record.loss for record in history], label="validation")
     losses.set_ylabel("loss")
+    trained = [record.training_metrics.get(metric) for record in history]
+    if any(value is not None for value in trained):
+        accuracy.plot(epochs, [math.nan if value is None else value for value in trained], label="training")
     accuracy.plot(epochs, [record.metrics[metric] for record in history], color="tab:orange", label="validation")
     accuracy.set_ylabel(label)
     accuracy.set_xlabel("epoch")
+    accuracy.xaxis.set_major_locator(whole_numbers())
     quantized = [record.epoch for record in history if record.phase == "qat"]
     for axes in (losses, accuracy):
         if quantized and quantized[0] > epochs[0]:
@@ -60,6 +65,13 @@ def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], tit
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return figure
+
+
+def whole_numbers() -> Any:
+    """Return what puts the ticks of an axis at whole numbers."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (optional)
+
+    return MaxNLocator(integer=True)
 
 
 def new_figure(width: float, height: float, rows: int) -> tuple[Any, Any]:

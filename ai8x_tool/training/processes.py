@@ -28,6 +28,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import plugin_fault
 from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import DistributionSettings, TrainSettings
+from ai8x_tool.training.plan import LARGEST_BATCH
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.world import ALONE, OtherFailedError, World
 
@@ -134,7 +135,7 @@ def _interrupt(*_: object) -> None:
 def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
     """Start a process for each GPU, or as many as wanted, run `job` in all and return the first one's result."""
     count = _process_count(settings)
-    _check(settings.batch_size, count, torch.cuda.is_available() and not settings.cpu)
+    _check(settings.batch_size or LARGEST_BATCH, count, torch.cuda.is_available() and not settings.cpu)
     with tempfile.TemporaryDirectory(prefix="ai8x-") as folder:
         context = multiprocessing.get_context("spawn")
         rest = (job, settings, (console.verbosity, console.json_output), folder, count)
@@ -218,7 +219,7 @@ def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool
         if settings.cpu or not torch.cuda.is_available():
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
         meeting = dist.FileStore(f"{folder}/meeting", count)  # type: ignore[attr-defined]
-        with _group(World(rank, count, rank), settings, settings.batch_size, meeting) as world:
+        with _group(World(rank, count, rank), settings, settings.batch_size or LARGEST_BATCH, meeting) as world:
             outcome: object = job(settings, console, world)
     except (Ai8xError, TrainingInterruptedError) as error:
         outcome = error

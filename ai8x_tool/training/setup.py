@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -13,10 +15,10 @@ from ai8x_tool import resources
 from ai8x_tool.analysis import require_fit
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
-from ai8x_tool.data.dataset import DatasetEntry, first_sample
+from ai8x_tool.data.dataset import Dataset, DatasetEntry, first_sample
 from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.device import find_device
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.errors import Ai8xError, located
 from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.model.build import (
     build_model,
@@ -31,16 +33,19 @@ from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
 from ai8x_tool.settings.training import (
-    OptimizerSettings,
+    AUTOMATIC,
+    EpochSettings,
     QatSettings,
     ScheduleSettings,
     SeedSettings,
     StartSettings,
     TrainSettings,
 )
+from ai8x_tool.text import counted
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
-from ai8x_tool.training.checkpoints import restore_optimizer
+from ai8x_tool.training.checkpoints import OPTIMIZERS, restore_optimizer
 from ai8x_tool.training.passes import Selection, whole
+from ai8x_tool.training.plan import Plan, automatic_batch, automatic_policy, check_qat_start, is_automatic
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
@@ -48,13 +53,14 @@ from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tensorboard import check_tensorboard_options
 from ai8x_tool.training.world import ALONE, World
 
+_AUTOMATIC_RATE = 0.004
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
 
 
 @dataclass
 class TrainingSetup:
-    """Parts of one training run.
+    """Parts of one training run, whose `settings` have a batch size.
 
     `resumed_best` is the best epoch of the run that is continued, with its file; `where` are the files of model and
     dataset, for errors.
@@ -76,14 +82,22 @@ class TrainingSetup:
     test: Selection
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
+    plan: Plan
+    preprocessing: Mapping[str, Any] | None
     where: str
     world: World = ALONE
+
+    @property
+    def batch_size(self) -> int:
+        """The samples in a mini-batch."""
+        assert self.settings.batch_size is not None
+        return self.settings.batch_size
 
 
 def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
     """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
-    policy, policy_file = _policy(settings)
+    policy, policy_file = _policy(settings, settings.epochs)
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = checkpoint if settings.resume_from else None
@@ -107,13 +121,16 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     if measured and policy is not None and not in_qat(model):
         check_measurable(model, entry.input, device)
     task.attach(model)
+    _check_outputs(task, model, entry, device, places(arch, entry))
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
     with world.first_alone():
-        training, validation, test = _samples(settings, settings.validation_split, entry, seed, console)
+        data = entry.load(settings.data, console)
+        training, validation, test = _samples(settings, settings, data, seed)
+    _warn_about_steps(settings, len(training), console)
     return TrainingSetup(
-        settings,
+        settings if settings.batch_size else replace(settings, batch_size=automatic_batch(len(training))),
         arch,
         entry,
         task,
@@ -129,9 +146,42 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         test,
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
+        _plan(settings, policy),
+        data.preprocessing,
         places(arch, entry),
         world,
     )
+
+
+def _plan(settings: TrainSettings, policy: QatPolicy | None) -> Plan:
+    seconds = None if settings.minutes is None else 60 * settings.minutes
+    start = None if policy is None else policy.start_epoch
+    return Plan(settings.epochs, start, seconds, settings.patience, is_automatic(settings))
+
+
+def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: torch.device, where: str) -> None:
+    """Refuse, before data are loaded, outputs that the task has no loss for. Other errors show in the first batch."""
+    training = model.training
+    try:
+        with torch.no_grad():
+            output = model.eval()(torch.zeros(2, *entry.input, device=device))
+    except Exception:  # whatever a model raises; the first batch names the line
+        return
+    finally:
+        model.train(training)
+    with located(where):
+        task.real_outputs(output)
+
+
+def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -> None:
+    """Say before the start what cannot work as it was meant: too few steps for the batch size or the warm-up."""
+    size = settings.batch_size
+    if size is not None and size > samples:
+        text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"
+        console.warn(f"{text} (lower --batch-size)")
+    if settings.warmup_epochs >= settings.epochs:
+        text = f"--warmup-epochs {settings.warmup_epochs}: {counted(settings.epochs, 'epoch')} of training"
+        console.warn(f"{text} never reach the learning rate (lower it, or raise --epochs)")
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
@@ -177,11 +227,15 @@ def _require_fit(
     require_fit(network, device, console, fix="--no-check trains it all the same")
 
 
-def _policy(settings: QatSettings) -> tuple[QatPolicy | None, Path | None]:
+def _policy(settings: QatSettings, epochs: int) -> tuple[QatPolicy | None, Path | None]:
     if settings.qat_policy is None:
         return None, None
+    if settings.qat_policy == AUTOMATIC:
+        return automatic_policy(epochs), None
     path = resources.find_config("qat", settings.qat_policy, prefix="qat_policy")
-    return read_policy(path), path
+    policy = read_policy(path)
+    check_qat_start(policy, epochs, str(path))
+    return policy, path
 
 
 def _schedule(settings: ScheduleSettings) -> tuple[list[LearningRatePolicy], Path | None]:
@@ -239,33 +293,35 @@ def _set_determinism(settings: SeedSettings) -> None:
 
 
 def _optimizer(
-    settings: OptimizerSettings, model: nn.Module, continued: Checkpoint | None, console: Console
+    settings: TrainSettings, model: nn.Module, continued: Checkpoint | None, console: Console
 ) -> torch.optim.Optimizer:
     if continued is not None:
         restored = restore_optimizer(continued, model)
         if restored is not None:
             return restored
         console.warn(f"{continued.path}: no optimizer that fits the model; a new one is used")
+    if is_automatic(settings):
+        return torch.optim.AdamW(model.parameters(), lr=_AUTOMATIC_RATE, weight_decay=settings.weight_decay)
     if settings.optimizer is None or settings.learning_rate is None:
         console.warn("no --optimizer or no --lr given: using SGD and 0.1 where missing")
     rate = 0.1 if settings.learning_rate is None else settings.learning_rate
-    if settings.optimizer == "Adam":
-        return torch.optim.Adam(model.parameters(), lr=rate, weight_decay=settings.weight_decay)
-    return torch.optim.SGD(model.parameters(), lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    name = settings.optimizer or "SGD"
+    more = {"momentum": settings.momentum} if name in ("SGD", "RMSprop") else {}
+    return OPTIMIZERS[name](model.parameters(), lr=rate, weight_decay=settings.weight_decay, **more)
 
 
 def _samples(
-    settings: DataSettings, validation_split: float, entry: DatasetEntry, seed: int, console: Console
+    settings: DataSettings, epochs: EpochSettings, data: Dataset, seed: int
 ) -> tuple[Selection, Selection, Selection]:
     """Return training, validation and test samples; validation samples are never augmented."""
-    data = entry.load(settings.data, console)
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
-    if data.validation is not None:
-        return whole(data.train), whole(data.validation), test
     count = len(data.train)
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
-    held_back = int(validation_split * count)
-    training = Selection(data.train, order[held_back:])
+    held_back = 0 if data.validation is not None else int(epochs.validation_split * count)
+    used = max(1, round(epochs.sample_fraction * (count - held_back)))
+    training = Selection(data.train, order[held_back : held_back + used])
+    if data.validation is not None:
+        return whole(data.train) if used == count else training, whole(data.validation), test
     return training, Selection(data.held_back, order[:held_back]) if held_back else test, test
 
 

@@ -25,19 +25,25 @@ from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import OutputSettings, TrainSettings
-from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, with_measured_ranges
+from ai8x_tool.training.activation_ranges import (
+    has_measured_ranges,
+    set_ranges,
+    training_inputs,
+    with_measured_ranges,
+)
 from ai8x_tool.training.batches import batch_count, batch_total, batches
-from ai8x_tool.training.checkpoints import checkpoint_content, serialize
+from ai8x_tool.training.batchnorm import refresh_batchnorm
+from ai8x_tool.training.checkpoints import checkpoint_content, described_data, result_extras, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, SilentLog
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
+from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
 from ai8x_tool.training.plots import plot_history, short
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
-from ai8x_tool.training.schedule import Schedule
 from ai8x_tool.training.setup import TrainingSetup, prepare
 from ai8x_tool.training.tensorboard import open_monitor
 from ai8x_tool.training.world import World
@@ -51,7 +57,7 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
     """
     if settings.distributed and not launched():
         return launch(train_in, settings, console)
-    with without_exit(), joined_world(settings, settings.batch_size) as world:
+    with without_exit(), joined_world(settings, settings.batch_size or LARGEST_BATCH) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
@@ -84,17 +90,13 @@ class Trainer:
         self.settings, self.model, self.optimizer = setup.settings, setup.model, setup.optimizer
         self.task, self.world = setup.task, setup.world
         self.evaluator = Evaluator(
-            *(self.model, self.task, setup.device, self.settings.batch_size, log.console),
+            *(self.model, self.task, setup.device, setup.batch_size, log.console),
             line=self._batch_line,
             where=setup.where,
             every=self.settings.print_freq,
             world=self.world,
         )
-        self.schedule = Schedule(
-            *(setup.schedule, self.optimizer, setup.first_epoch),
-            loss_optimizers=self.task.optimizers,
-            warmup_epochs=self.settings.warmup_epochs,
-        )
+        self.plan, self.schedule = setup.plan, chosen_schedule(setup)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
@@ -115,8 +117,10 @@ class Trainer:
         epoch = self.setup.first_epoch
         beginning = (self._file("checkpoint"), self._checkpoint(epoch - 1, None))
         try:
-            for epoch in range(self.setup.first_epoch, self.settings.epochs):
+            while epoch < self.plan.epochs:
                 self._run_epoch(epoch)
+                self._follow_plan(epoch, time.monotonic() - started)
+                epoch += 1
             last, best = self._tests() if self.task.has_final_test else (None, None)
         except KeyboardInterrupt:
             raise self._interrupted(epoch, *beginning) from None
@@ -140,8 +144,8 @@ class Trainer:
 
     def _run_epoch(self, epoch: int) -> None:
         started = time.monotonic()
-        policy = self.setup.policy
-        if policy is not None and not self.qat and epoch >= policy.start_epoch:
+        start = self.plan.qat_start
+        if start is not None and not self.qat and epoch >= start:
             self._switch_to_qat(epoch)
         rate = float(self.optimizer.param_groups[0]["lr"])
         self.task.start_epoch(epoch)
@@ -161,9 +165,21 @@ class Trainer:
         self._save(epoch, score)
         self.schedule.end_epoch(epoch)
 
+    def _follow_plan(self, epoch: int, elapsed: float) -> None:
+        """Change the rest of the run where its time or the patience is at an end; all processes do the same."""
+        record, plan = self.history[-1], self.plan
+        before = (plan.epochs, plan.qat_start)
+        plan.note(record, self.task.rank(record), epoch, qat=self.qat)
+        plan.after_epoch(epoch, qat=self.qat, elapsed=elapsed, seconds=record.seconds)
+        plan.epochs, plan.qat_start = self.world.agree((plan.epochs, plan.qat_start))
+        if (plan.epochs, plan.qat_start) != before and plan.epochs > epoch + 1:
+            self.log.record(f"the plan is now {plan.text()}")
+
     def _switch_to_qat(self, epoch: int) -> None:
         assert self.setup.policy is not None
         self.log.info("Initiating quantization aware training (QAT)...")
+        if self.plan.automatic:
+            refresh_batchnorm(self.model, training_inputs(self.setup, epoch))
         fuse_batchnorm(self.model)
         drop_parameters(self.optimizer, self.model)
         if has_measured_ranges(self.model):
@@ -172,6 +188,7 @@ class Trainer:
         for name in start_qat(self.model, self.setup.policy):
             self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
         self.qat, self.best = True, None
+        self.plan.start_qat()
         self._wrap()
 
     def _wrap(self) -> None:
@@ -181,7 +198,7 @@ class Trainer:
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
         """Train on all samples once; return the losses and, of the batches that count for it, the accuracy."""
-        setup, size = self.setup, self.settings.batch_size
+        setup, size = self.setup, self.setup.batch_size
         samples, seed = setup.training, setup.seed
         self._seed_everything(epoch)
         order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "order"))
@@ -272,7 +289,7 @@ class Trainer:
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
         last = self._evaluate(self.setup.test, "test")
-        if self.best.epoch == self.setup.settings.epochs - 1:
+        if self.best.epoch == self.plan.epochs - 1:
             self.log.info("The last epoch is the best one: there is no second test.")
             return last, last
         self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
@@ -280,7 +297,7 @@ class Trainer:
         return last, self._evaluate(self.setup.test, "test")
 
     def _evaluate(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
-        self.log.info(f"{len(samples)} samples ({self.settings.batch_size} per mini-batch)")
+        self.log.info(f"{len(samples)} samples ({self.setup.batch_size} per mini-batch)")
         clipping = ClippingMeter(self.model, self.world)
         with clipping.watching():
             score = self.evaluator.measure(samples, title, keep)
@@ -317,20 +334,10 @@ class Trainer:
             self.log.write(data, self._file("best"))
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
-        """Return the checkpoint's bytes. The first five extras are those of the reference, which has two metrics."""
-        best, key = self.best, self.task.main_metric.key
-        extras: dict[str, Any] = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
-        extras |= {
-            f"current_{self.task.reference_key}": score.metrics[key] if score else 0.0,
-            f"best_{self.task.reference_key}": best.metrics[key] if best else 0.0,
-            "best_epoch": best.epoch if best else 0,
-            "best_loss": best.loss if best else 0.0,
-            "best_metrics": dict(best.metrics) if best else {},
-            "seed": self.setup.seed,
-        }
-        content = checkpoint_content(
-            self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras | self.task.state()
-        )
+        """Return the checkpoint's bytes."""
+        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed}
+        extras |= self.task.state() | described_data(self.setup.entry, self.task, self.setup.preprocessing)
+        content = checkpoint_content(self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras)
         return serialize(content)
 
     def _take_over_best(self) -> None:
@@ -347,7 +354,7 @@ class Trainer:
         if self.saved is None:
             self.log.write(beginning, path)
         path = self.saved or path
-        finished = self.setup.first_epoch + len(self.history) == self.settings.epochs
+        finished = self.setup.first_epoch + len(self.history) == self.plan.epochs
         message = f"interrupted in epoch {epoch}; to continue: --resume-from {path}"
         if finished:
             message = f"interrupted in the final test; the trained model is {path}"

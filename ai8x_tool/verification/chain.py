@@ -62,7 +62,7 @@ class Proof:
     """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
 
     `structure` names what the description computes otherwise than the model, a line for each difference. `firmware` is
-    None if the program was not compiled and run.
+    None if the program was not compiled and run. `skipped` names every link that was not checked, and why.
     """
 
     samples: int
@@ -71,6 +71,7 @@ class Proof:
     diagnostics: tuple[str, ...]
     firmware: FirmwareCheck | None = None
     structure: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -92,6 +93,7 @@ class Proof:
             "source": self.source,
             "complete": self.complete,
             "structure": list(self.structure),
+            "skipped": list(self.skipped),
             "layers": [
                 {
                     "index": layer.index,
@@ -123,7 +125,7 @@ def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Sa
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="choose fewer")
     values = test.batch(torch.arange(count))[0].numpy()
-    values = values[..., None] if values.ndim == 3 else values
+    values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}")
 
 

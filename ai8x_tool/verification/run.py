@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.firmware.toolchain import find_toolchain
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.settings.evaluation import EvaluateSettings
@@ -16,7 +18,7 @@ from ai8x_tool.settings.files import SETTINGS_FILE
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
-from ai8x_tool.synthesis.project import build_project, differing_files
+from ai8x_tool.synthesis.project import ProjectInputs, build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.verification.chain import Proof, Samples, data_samples, model_settings, prove
 
@@ -24,13 +26,13 @@ _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of synthesis that mean the same in evaluation."""
 
 
-def verify(settings: VerifySettings, console: Console) -> Proof:
+def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | None = None) -> Proof:
     """Check the whole chain for what is synthesized with `settings`; nothing is written.
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the project in `settings.check` is another
     one; broken links are part of the result.
     """
-    synthesis = build_project(settings, console)
+    synthesis = build_project(settings, console, inputs)
     if settings.check is not None:
         different = differing_files(synthesis.files, settings.check)
         if different:
@@ -44,7 +46,7 @@ def verify_synthesis(
     settings: SynthesizeSettings, synthesis: Synthesis, chain: ChainSettings, console: Console
 ) -> Proof:
     """Check the whole chain for what was synthesized with `settings`."""
-    evaluation = evaluation_settings(settings, chain, console)
+    evaluation, skipped = evaluation_settings(settings, chain)
     if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
     elif evaluation is not None:
@@ -52,25 +54,34 @@ def verify_synthesis(
     else:
         raise Ai8xError("no dataset to take samples from", fix="name a recipe, or pass --dataset and --model")
     models = {} if evaluation is None else model_settings(evaluation, evaluation.checkpoint, chain.trained)
-    return prove(synthesis, samples, models, console, firmware=_can_run_firmware(chain.firmware, console))
+    if evaluation is not None and chain.trained is None:
+        skipped = ["trained ≈ quantized (no --trained)"]
+    missing = _missing_for_firmware(settings, chain)
+    skipped += [f"firmware ({missing})"] if missing else []
+    return replace(prove(synthesis, samples, models, console, firmware=not missing), skipped=tuple(skipped))
 
 
-def _can_run_firmware(wanted: bool | None, console: Console) -> bool:
-    """Return whether to compile and run the program; say so where a missing package is the reason not to."""
-    if wanted is None and importlib.util.find_spec("unicorn") is None:
-        console.info("the firmware is not run: pip install 'ai8x-tool[virtual]'")
-        return False
-    return wanted is not False
+def _missing_for_firmware(settings: SynthesizeSettings, chain: ChainSettings) -> str:
+    """Return why the program is not compiled and run; empty if it is."""
+    if chain.firmware is not None:
+        return "" if chain.firmware else "--no-firmware"
+    if importlib.util.find_spec("unicorn") is None:
+        return "no emulator: pip install 'ai8x-tool[virtual]'"
+    try:
+        for core in ("arm", "riscv") if settings.uses_riscv else ("arm",):
+            find_toolchain(core)
+    except Ai8xError as error:
+        return str(error)
+    return ""
 
 
 def evaluation_settings(
-    settings: SynthesizeSettings, chain: ChainSettings, console: Console
-) -> EvaluateSettings | None:
-    """Return how to run the models in torch; None, with a message, where the model or its dataset is not known."""
+    settings: SynthesizeSettings, chain: ChainSettings
+) -> tuple[EvaluateSettings | None, list[str]]:
+    """Return how to run the models in torch; None, and what is skipped, where model or dataset are not known."""
     checkpoint = settings.checkpoint_file()
     if checkpoint is None:
-        console.info("no checkpoint: there is no model to compare the engine with")
-        return None
+        return None, ["trained ≈ quantized ≡ engine (no checkpoint)"]
     shared = {key: getattr(settings, key) for key in _SHARED}
     given = {key: value for key, value in shared.items() if value is not None}
     given |= {"checkpoint": checkpoint, "data": chain.data, "simulate": True}
@@ -85,6 +96,5 @@ def evaluation_settings(
     except Ai8xError as error:
         if wanted:
             raise
-        console.info(f"the quantized model is not compared with the engine: {error}")
-        return None
-    return chosen
+        return None, [f"trained ≈ quantized ≡ engine ({error})"]
+    return chosen, []

@@ -108,7 +108,7 @@ def test_the_network_of_the_documentation(root: Path, capsys: pytest.CaptureFixt
     values: dict[str, object] = {}
     exec(compile(re.findall(r"```python\n(.*?)```", text, re.S)[1], "docs/python.md", "exec"), values)
     assert values["wrong"] == []
-    assert capsys.readouterr().out.strip() == "virtual device: all 2 layers, all 2,080 values equal to the engine's"
+    assert capsys.readouterr().out.strip() == "virtual device ≡ integer engine: 2 layers, 2,080 values, all equal"
 
 
 def test_in_memory(own_folder: Path) -> None:

@@ -160,7 +160,7 @@ def test_existing_output(workspace, fails):
     workspace.output.mkdir()
     (workspace.output / "notes.txt").write_text("mine")
     message = fails()
-    assert str(workspace.output) in message
+    assert message.startswith("error: out: ")
     assert "--overwrite" in message
     assert [p.name for p in workspace.output.iterdir()] == ["notes.txt"]
 
@@ -291,7 +291,7 @@ def test_quantizing_what_cannot_be_quantized(workspace, ai8x, states):
         lines = result.stderr.splitlines()
         assert len(lines) == 1
         assert lines[0].startswith("error: ")
-        assert str(source) in lines[0]
+        assert source.name in lines[0]
         assert not target.exists()
 
 

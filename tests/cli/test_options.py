@@ -15,7 +15,7 @@ from ai8x_tool.cli.main import COMMANDS, build_command
 SPELLINGS = {
     "analyze": """
         --device --dataset --input --model --use-bias --qat-policy --checkpoint --pipeline --no-pipeline --pll --no-pll
-        --apb --clock-divider --fifo --fast-fifo --overlap-data --map-seconds --settings
+        --apb --clock-divider --fifo --fast-fifo --overlap-data --map-seconds --settings --html
     """,
     "train": """
         --model --arch -a --dataset --data --device --use-bias --avg-pool-rounding --truncate-testset --settings
@@ -61,8 +61,8 @@ SPELLINGS = {
         --one-shot --link-layer --no-deduplicate-weights --weight-start --start-layer --stop-after --input-offset
         --output-width --skip-checkpoint-layers --skip-yaml-layers --ignore-bn --ignore-bias-groups --ignore-streaming
         --no-bias --overlap-data --no-error-stop --no-warn-zero --check --explain --verify --no-verify
-        --display-checkpoint --sample-numpy-filename --log -L --no-log --log-filename --log-intermediate --verify-writes
-        --verify-kernels --write-zero-registers --zero-sram --init-tram --compact-data --no-compact-data
+        --html --display-checkpoint --sample-numpy-filename --log -L --no-log --log-filename --log-intermediate
+        --verify-writes --verify-kernels --write-zero-registers --zero-sram --init-tram --compact-data --no-compact-data
         --compact-weights --embedded-code -e --new-kernel-loader --no-version-check --short-log --log-last-only
         --verbose-all --version-check-interval --upstream --unroll-mlator --unroll-8bit --unroll-wide
         --ignore-energy-warning --ignore-mlator-warning --no-progress --yamllint
@@ -128,7 +128,9 @@ def test_help_names_defaults_and_devices(ai8x):
     text = " ".join(ai8x("synthesize", "--help").stdout.replace("│", " ").split())
     assert "Board of the SDK for which the project is made (default EvKit_V1)." in text
     assert "Stop after every layer and continue by software; excludes --timer. MAX78002 only." in text
-    assert "SGD or Adam (default SGD)" in " ".join(ai8x("train", "--help").stdout.replace("│", " ").split())
+    assert "RAdam or RMSprop (default: AdamW, or SGD with" in " ".join(
+        ai8x("train", "--help").stdout.replace("│", " ").split()
+    )
 
 
 def test_the_last_of_two_opposites_counts(workspace):
@@ -177,7 +179,7 @@ def complete(name, option, start):
 
 
 def test_values_are_completed():
-    assert complete("train", "--optimizer", "") == ["SGD", "Adam"]
+    assert complete("train", "--optimizer", "") == ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"]
     assert complete("train", "recipe", "mnist_q") == ["mnist_qat"]
     assert complete("synthesize", "--network", "mni") == ["mnist"]
     assert complete("synthesize", "--checkpoint", "ai85net") == ["ai85net5-q.pth.tar"]

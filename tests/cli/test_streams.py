@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from rich.table import Table
 
 from ai8x_tool.console import Console, PlainText, json_text
+from ai8x_tool.report.columns import table_of
 from ai8x_tool.text import one_line, printable, utf8, whole
 
 NAMES = ["[/]", "[bold]x", ":100:", "größe", "卷积 → ×", "a\nb", "\x1b[31m", "50 %"]
@@ -48,12 +48,37 @@ def test_messages(name, way):
 def test_results(name):
     out, _ = written(lambda console: console.show(f"project: {name}"))
     assert out == f"project: {printable(name)}\n"
-    table = Table(title=name)
-    table.add_column(name)
-    table.add_row(name)
+    table = table_of((name,), [(name,)], title=name)
     out, _ = written(lambda console: console.show(table))
-    for line in printable(name).split("\n"):
-        assert out.count(line) == 3 * printable(name).count(line)
+    assert out.splitlines() == 3 * [one_line(name)]
+
+
+def test_warnings_of_a_kind_are_counted():
+    def show(console, kind="gap"):
+        for number in range(4):
+            console.warn(f"n.yaml: layer {number}: read_gap", kind)
+        console.warn("n.yaml: layer 1: another", "other")
+        console.info("done")
+
+    _, err = written(show)
+    first = "warning: n.yaml: layer 0: read_gap"
+    assert err.splitlines() == [
+        f"{first} – and 3 others like this (-v shows them)",
+        "warning: n.yaml: layer 1: another",
+        "done",
+    ]
+    err = io.StringIO()
+    console = Console(verbosity=1, err=PlainText(file=err, width=200))
+    show(console)
+    assert len(err.getvalue().splitlines()) == 6 and len(console.warnings) == 5
+
+
+def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    monkeypatch.chdir(tmp_path / "a b")
+    here = Path.cwd()
+    _, err = written(lambda console: console.warn(f"{here}/n.yaml:3: no /x{here}/n.yaml, {here}2/n.yaml, {here}"))
+    assert err == f"warning: n.yaml:3: no /x{here}/n.yaml, {here}2/n.yaml, {here}\n"
 
 
 def test_text():

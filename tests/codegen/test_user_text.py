@@ -12,6 +12,7 @@ from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.codegen.user_text import UserText, c_comment, c_string, file_word, printf_format
 from ai8x_tool.errors import Ai8xError
+from tests.support.compilers import write
 from tests.support.networks import Weights, build, program
 from tests.support.small_projects import conv, memory_after, rendered
 
@@ -44,12 +45,12 @@ def render(result, name="demo", network="net.yaml", checkpoint="net.pth.tar", **
     return render_project(result.program, result.sample, ProjectOptions(name, network, checkpoint, **options))[0]
 
 
-def without_comments(text, tmp_path):
-    """Return C code as the compiler sees it after its comments are gone."""
-    path = tmp_path / "code.c"
-    path.write_text(text, encoding="utf-8")
-    command = ["gcc", "-fpreprocessed", "-E", "-P", "-w", str(path)]
-    return subprocess.run(command, capture_output=True, check=True, timeout=60).stdout
+def without_comments(files, folder):
+    """Return the C code of a project, file after file, as the compiler sees it after its comments are gone."""
+    names = sorted(name for name in files if name.endswith((".c", ".h")))
+    write({name: files[name] for name in names}, folder)
+    command = ["gcc", "-fpreprocessed", "-E", "-P", "-w", *names]
+    return subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=60).stdout
 
 
 @EVERY_NAME
@@ -60,9 +61,7 @@ def test_names_in_comments_change_no_code(toolchain, tmp_path, name, riscv):
     expected = render(plain, riscv=riscv)
     actual = render(hostile, network=name, checkpoint=name, riscv=riscv)
     assert actual.keys() == expected.keys()
-    for file in expected:
-        if file.endswith((".c", ".h")):
-            assert without_comments(actual[file], tmp_path) == without_comments(expected[file], tmp_path), file
+    assert without_comments(actual, tmp_path) == without_comments(expected, tmp_path)
     toolchain.check(render(hostile, name=name, network=name, checkpoint=name, riscv=riscv))
     assert not (toolchain.folder / "injected").exists()
 

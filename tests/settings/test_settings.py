@@ -67,7 +67,7 @@ def test_saved_settings_are_the_same_again(recipe: str, tmp_path: Path) -> None:
         ({"epochs": True}, "epochs: True is not a whole number"),
         ({"epochs": 0}, "epochs 0 must be at least 1"),
         ({"deterministic": "yes"}, "deterministic: 'yes' is not true or false"),
-        ({"optimizer": "RMSprop"}, "optimizer: 'RMSprop' is not one of SGD, Adam"),
+        ({"optimizer": "Adagrad"}, "optimizer: 'Adagrad' is not one of SGD, Adam"),
         ({"validation_split": 1}, "validation_split 1.0 must be at least 0 and below 1"),
         ({"learning_rat": 1}, "unknown option 'learning_rat'; did you mean 'learning_rate'?"),
         ({"resume_from": "a", "exp_load_weights_from": "b"}, "exclude each other"),

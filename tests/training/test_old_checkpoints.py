@@ -49,7 +49,7 @@ def settings(**options: Any) -> TrainSettings:
 
 @pytest.fixture
 def unfolded(workspace: Path) -> Path:
-    return train(settings(epochs=3, qat_policy="never", activation_ranges="fixed"), fresh()).checkpoint
+    return train(settings(epochs=3, qat_policy=None, activation_ranges="fixed"), fresh()).checkpoint
 
 
 def without_quantile(state: State) -> State:
@@ -105,7 +105,7 @@ def test_every_age_resumes_and_quantizes(unfolded: Path, tmp_path: Path, age: st
     change, lines = AGES[age]
     old = save(tmp_path / "old.pth.tar", change(tensors(unfolded)))
     console = fresh()
-    resumed = train(settings(epochs=3, qat_policy="never", resume_from=old, out_dir=tmp_path / "more"), console)
+    resumed = train(settings(epochs=3, qat_policy=None, resume_from=old, out_dir=tmp_path / "more"), console)
     assert resumed.history[0].epoch == 2
     assert {f"{old}: {line}" for line in lines} <= console.said
     console = fresh()
@@ -208,7 +208,7 @@ def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
 
 def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_path: Path) -> None:
     """Its ranges are measured with the samples; without any, a warning says what is missing."""
-    path = train(settings(epochs=3, qat_policy="never", activation_ranges="measured"), fresh()).checkpoint
+    path = train(settings(epochs=3, qat_policy=None, activation_ranges="measured"), fresh()).checkpoint
     target, console = tmp_path / "q.pth.tar", fresh()
     quantize(
         path,
@@ -228,7 +228,7 @@ def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_p
 
 
 def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) -> None:
-    biased = train(settings(epochs=1, qat_policy="never", use_bias=True), fresh()).checkpoint
+    biased = train(settings(epochs=1, qat_policy=None, use_bias=True), fresh()).checkpoint
     wrapped = save(tmp_path / "w.pth.tar", {f"module.{key}": value for key, value in tensors(biased).items()})
     states = []
     for source in (biased, wrapped):

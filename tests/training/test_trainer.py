@@ -41,7 +41,9 @@ OPTIONS: dict[str, Any] = {
 
 
 def run(console: Console, **options: Any) -> TrainResult:
-    return train(TrainSettings(**{**OPTIONS, **options}), console)
+    """Train; runs that end before the policy's QAT would start are float only."""
+    short = {"qat_policy": None} if options.get("epochs", 4) <= 2 else {}
+    return train(TrainSettings(**{**OPTIONS, **short, **options}), console)
 
 
 def same_state(first: Path, second: Path) -> bool:
@@ -67,8 +69,8 @@ def test_a_run_learns_and_leaves_everything(workspace: Path, console: Console) -
     assert files | {f"{folder.name}.log", "settings.yaml", "configs"} <= names
     assert not [name for name in names if name.startswith(".")]
     assert {path.name for path in (folder / "configs").iterdir()} == {"halve.yaml", "second.yaml"}
-    assert Path("latest_log_dir").resolve() == folder.resolve() == Path("logs/latest").resolve()
-    assert Path("latest_log_file").is_file()
+    assert Path("logs/latest_log_dir").resolve() == folder.resolve() == Path("logs/latest").resolve()
+    assert Path("logs/latest_log_file").is_file()
     again = resolve(TrainSettings, "train", None, folder / "settings.yaml")
     own = {"compress": "configs/schedules/halve.yaml", "qat_policy": "configs/qat/second.yaml"}
     assert again == TrainSettings(**{**OPTIONS, **own, "name": "demo", "confusion": True})
@@ -85,12 +87,11 @@ def test_log_lines(workspace: Path, console: Console) -> None:
     assert "--- validate (epoch=0)-----------" in lines and "20 samples (32 per mini-batch)" in lines
     assert lines.count("Initiating quantization aware training (QAT)...") == 1
     first = next(line for line in lines if line.startswith("Epoch: [0]"))
-    number = r"\d+\.\d{6}    "
-    blank = " {12}"
-    pattern = rf"Epoch: \[0\]\[    3/    6\]    Overall Loss {number}Objective Loss {number}Top1 {blank}Top5 {blank}"
-    assert re.fullmatch(rf"{pattern}LR 0\.020000    Time {number}", first)
+    number = r"\d+\.\d{6}"
+    pattern = rf"Epoch: \[0\]\[    3/    6\]    Overall Loss {number}    Objective Loss {number}"
+    assert re.fullmatch(rf"{pattern}    LR 0\.020000    Time {number}", first)
     last = [line for line in lines if line.startswith("Epoch: [4]")][-1]
-    assert re.search(rf"\[    6/    6\].*Top1 {number}Top5 {number}LR", last)
+    assert re.search(rf"\[    6/    6\].*Top1 {number}    Top5 {number}    LR", last)
     summary = r"==> Top1: \d+\.\d{3}    Top5: \d+\.\d{3}    Loss: \d+\.\d{3}"
     assert len([line for line in lines if re.fullmatch(summary, line)]) == 6
     best = r"==> Best \[Top1: \d+\.\d{3}   Top5: \d+\.\d{3}   Params: \d+ on epoch: \d\]"
@@ -235,7 +236,7 @@ def test_loading_weights_and_resetting(workspace: Path, console: Console) -> Non
     assert reset.history[0].epoch == 0 and reset.history[0].learning_rate == 0.001
     from_qat = run(console, epochs=1, exp_load_weights_from=run(console).checkpoint)
     assert from_qat.history[0].phase == "qat"
-    late = run(console, epochs=4, resume_from=run(console, epochs=3, qat_policy="never").checkpoint)
+    late = run(console, epochs=4, resume_from=run(console, epochs=3, qat_policy=None).checkpoint)
     assert late.history[0].phase == "qat"  # the start epoch has passed, but QAT had not started
 
 
@@ -285,7 +286,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_debris(
 
 
 def test_warnings_about_missing_choices(workspace: Path, console: Console) -> None:
-    run(console, epochs=1, optimizer=None, learning_rate=None)
+    run(console, epochs=1, optimizer=None)
     assert any("no --optimizer or no --lr" in text for text in console.warnings)
 
 
@@ -306,10 +307,11 @@ def test_without_matplotlib_a_notice(
 
 
 def test_file_names_of_old_scripts_are_known(workspace: Path, console: Console) -> None:
-    result = run(console, epochs=1, compress="policies/schedule-kws20.yaml", qat_policy="policies/qat_policy_cd.yaml")
-    assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml", "cd.yaml"}
-    result = run(console, epochs=1, compress="policies/schedule.yaml", qat_policy="policies/qat_policy.yaml")
-    assert {path.name for path in (result.folder / "configs").iterdir()} == {"schedule.yaml", "default.yaml"}
+    result = run(console, epochs=1, compress="policies/schedule-kws20.yaml")
+    assert {path.name for path in (result.folder / "configs").iterdir()} == {"kws20.yaml"}
+    for old, name in (("policies/qat_policy_cd.yaml", "cd"), ("policies/qat_policy.yaml", "default")):
+        with pytest.raises(Ai8xError, match=rf"qat/{name}\.yaml: QAT starts at epoch 30, but the last"):
+            run(console, epochs=1, qat_policy=old)
 
 
 @pytest.mark.parametrize("option", ["resume_from", "exp_load_weights_from", "kd_resume"])
@@ -338,3 +340,22 @@ def test_a_loss_that_is_no_number_ends_the_run(
     folder = next(path for path in (workspace / "logs").iterdir() if path.is_dir() and not path.is_symlink())
     assert (folder / "result.json").exists() is False
     assert len(list(folder.glob("*checkpoint.pth.tar"))) == epoch
+
+
+def test_what_cannot_work_is_said_before_the_start(workspace: Path, console: Console) -> None:
+    from ai8x_tool.training.setup import prepare
+
+    prepare(TrainSettings(**{**OPTIONS, "batch_size": 500, "warmup_epochs": 5}), console)
+    assert any("--batch-size 500: there are 180 training samples" in text for text in console.warnings)
+    assert any("--warmup-epochs 5: 5 epochs of training never reach" in text for text in console.warnings)
+    prepare(TrainSettings(**OPTIONS), quiet := Console(verbosity=-1))
+    assert not quiet.warnings
+
+
+def test_several_outputs_are_refused_before_data_are_loaded(workspace: Path, console: Console) -> None:
+    (data,), file = workspace.glob("datasets/*.py"), workspace / "models" / "tiny.py"
+    data.write_text(data.read_text().replace("def load(folder, console):", "def load(folder, console):\n    0 / 0"))
+    text = file.read_text()
+    file.write_text(text.replace("        return self.fc(", "        return x, self.fc("))
+    with pytest.raises(Ai8xError, match=r"tiny\.py.*returns a tuple, for classification it must be one tensor"):
+        run(console)

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +15,13 @@ from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.engine import run
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import post_processing
 from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
+from ai8x_tool.report.proof import compared
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.verification import VerifySettings
@@ -176,3 +179,30 @@ def test_a_module_that_is_used_twice():
     tensors = run(network, sample)
     assert [compare_with_engine(network[i], outputs[i], tensors).different for i in (0, 1)] == [0, 0]
     assert not np.array_equal(tensors.outputs[0], tensors.outputs[1])
+
+
+def test_what_was_compared_and_what_was_not(checkpoints):
+    trained, quantized = checkpoints
+    whole = verify(settings(checkpoint=str(quantized), trained=trained, firmware=False), QUIET)
+    assert whole.skipped == ("firmware (--no-firmware)",)
+    assert compared(whole).startswith("equal for 1 sample: quantized ≡ engine (5 layers, ")
+    assert compared(whole).endswith("; not compared: firmware (--no-firmware)")
+    without = verify(settings(checkpoint=str(quantized), firmware=False), QUIET)
+    assert without.skipped == ("trained ≈ quantized (no --trained)", "firmware (--no-firmware)")
+
+
+def test_a_missing_model_is_named(checkpoints, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    from ai8x_tool.verification import run as steps
+
+    def missing(*_):
+        raise Ai8xError("no model of this name")
+
+    monkeypatch.setattr(steps, "find_model", missing)
+    monkeypatch.setattr(steps, "find_toolchain", missing)
+    sample = Path("sample.npy")
+    np.save(sample, np.zeros((1, 28, 28), np.int64))
+    given = {"network": "mnist", "checkpoint": str(checkpoints[1]), "sample_input": str(sample)}
+    proof = verify(resolve(VerifySettings, "synthesize", None, None, given), QUIET)
+    assert proof.skipped == ("trained ≈ quantized ≡ engine (no model of this name)", "firmware (no model of this name)")
+    assert "quantized ≡ engine (" not in compared(proof).split(";")[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ai8x_tool.frontend.torch.recorder import Recorder
 from ai8x_tool.frontend.torch.steps import OperandReading, Step
 from ai8x_tool.network.layer import Layer, Pair
@@ -27,11 +29,20 @@ def distinct_sources(recorder: Recorder, reading: OperandReading, name: str) -> 
     sources: list[Step] = []
     for source in reading.sources:
         sources.append(copy(recorder, OperandReading((source,)), name) if source in sources else source)
-    return OperandReading(tuple(sources), reading.in_size, reading.crop, reading.flatten)
+    return _joined(recorder, replace(reading, sources=tuple(sources)), name)
+
+
+def _joined(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
+    """Return `reading` with a copy of its sources, joined along channels, where they are cropped or reshaped."""
+    changed = reading.in_size != (0, 0) or any(reading.crop)
+    if len(reading.sources) == 1 or not changed or len({source.shape[1:] for source in reading.sources}) > 1:
+        return reading
+    return replace(reading, sources=(copy(recorder, OperandReading(reading.sources), name),))
 
 
 def copy(recorder: Recorder, reading: OperandReading, name: str) -> Step:
     """Record a layer without operator that reads `reading`, for the layer `name`."""
+    reading = _joined(recorder, reading, name)
     size: Pair = data_size(reading)
     joined_pixels = len({source.shape[1:] for source in reading.sources}) > 1
     channels = reading.sources[0].shape[0] if joined_pixels else sum(s.shape[0] for s in reading.sources)

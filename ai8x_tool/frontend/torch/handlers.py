@@ -37,6 +37,8 @@ _LAYERS_OF_TORCH = (
 def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any:
     """Record pooling, operator and activation of a fused module."""
     x = args[0]
+    if _is_linear(recorder, module, x):
+        return _operate_flat(recorder, module, x)
     name = recorder.unique_name(recorder.module_name or type(module).__name__)
     reading = distinct_sources(recorder, recorder.read(x, repr(name)), name)
     if module.op is None:
@@ -45,9 +47,30 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
     if operator is None:
         raise recorder.refuse(f"{type(module.op).__name__} is not an operator of the accelerator", "use another layer")
     layer = Layer(name, (), operator, source=recorder.calling_source, **_operator_fields(recorder, module, operator))
-    if module.pooling is not None:
+    if module.pooling is not None and operator == "convtranspose2d":
+        pool = recorder.unique_name(f"{name}_pool")
+        x = _pool_alone(recorder, module, x, pool, reading)
+        reading = recorder.read(x, repr(name))
+    elif module.pooling is not None:
         layer = replace(layer, **pooling_fields(module.pooling))
     return _operate(recorder, module, x, layer, reading)
+
+
+def _is_linear(recorder: Recorder, module: FusedModule, x: Any) -> bool:
+    """Tell whether a 1×1 convolution reads features that are flattened to channels of one pixel: a linear layer."""
+    op = module.op
+    single = isinstance(op, nn.Conv2d) and op.kernel_size == (1, 1) and op.padding == (0, 0) and op.groups == 1
+    pixel = isinstance(x, TaggedTensor) and x.tags is not None and x.shape[2:] == (1, 1)
+    return single and pixel and module.pooling is None and not recorder.readable(x)
+
+
+def _operate_flat(recorder: Recorder, module: FusedModule, x: Tensor) -> Any:
+    """Record a convolution of one pixel as a linear layer."""
+    flat = x.flatten(1)
+    name = recorder.unique_name(recorder.module_name or type(module).__name__)
+    reading = distinct_sources(recorder, recorder.read(flat, repr(name)), name)
+    layer = Layer(name, (), "linear", source=recorder.calling_source, **_operator_fields(recorder, module, "linear"))
+    return _operate(recorder, module, flat, layer, reading)[:, :, None, None]
 
 
 def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator) -> dict[str, Any]:
@@ -60,7 +83,7 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
         "bits": bits,
     }
     if operator == "linear":
-        return {**fields, "channels_out": op.out_features}
+        return {**fields, "channels_out": len(op.weight)}
     if op.groups not in (1, op.in_channels) or (op.groups > 1 and op.in_channels != op.out_channels):
         text = f"{op.groups} groups of {op.in_channels} to {op.out_channels} channels"
         raise recorder.refuse(
@@ -69,7 +92,9 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
     if op.padding_mode != "zeros":
         raise recorder.refuse(f"padding_mode {op.padding_mode!r}: the accelerator pads with zeros", "use 'zeros'")
     fields |= {"channels_out": op.out_channels, "groups": op.groups}
-    fields |= {"kernel": _pair(op.kernel_size), "pad": _pair(op.padding, 0), "dilation": _pair(op.dilation)}
+    kernel, dilation = _pair(op.kernel_size), _pair(op.dilation)
+    fields |= {"kernel": kernel, "pad": _pair(op.padding, 0)}
+    fields |= {"dilation": (dilation[0] if kernel[0] > 1 else 1, dilation[1] if kernel[1] > 1 else 1)}
     if operator == "convtranspose2d":
         fields |= {"stride": _pair(op.stride), "output_pad": _pair(op.output_padding, 0)}
     return fields
@@ -77,8 +102,8 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
 
 def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, reading: OperandReading) -> Any:
     op: Any = module.op
-    inputs = op.in_features if layer.operator == "linear" else op.in_channels
     flat = layer.operator == "linear"
+    inputs = op.weight.shape[1] if flat else op.in_channels
     if plain(x).dim() != (2 if flat else 3 if layer.operator == "conv1d" else 4):
         shape = "×".join(map(str, x.shape[1:]))
         raise recorder.refuse(f"{layer.name!r} reads data of shape {shape}", "flatten or reshape the data before it")
@@ -127,7 +152,7 @@ def _pool_alone(recorder: Recorder, module: FusedModule, x: Tensor, name: str, r
     pooled = pooled_size(layer, size)
     if min(pooled) < 1:
         raise recorder.refuse(f"{name!r} pools more than its input of {size[0]}×{size[1]}", "pool less")
-    step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled), module=module)
+    step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled))
     return recorder.output(step, plain(x), torch_shape(step, plain(x).dim()))
 
 
@@ -135,7 +160,7 @@ def pooling_fields(pooling: Pooling) -> dict[str, Any]:
     """Return the fields of a layer that pools."""
     return {
         "pool": _pair(pooling.size),
-        "pool_average": pooling.kind == "Avg",
+        "pool_average": pooling.kind == "Avg" and max(pooling.size) > 1,
         "pool_stride": _pair(pooling.stride),
         "pool_dilation": _pair(pooling.dilation),
     }

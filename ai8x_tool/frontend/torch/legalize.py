@@ -11,6 +11,7 @@ from torch import fx, nn
 from torch.fx.passes.shape_prop import ShapeProp
 
 from ai8x_tool import nn as fused
+from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.conversion import (
     Norm,
@@ -58,13 +59,14 @@ class _Tracer(fx.Tracer):
         return node
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        own = isinstance(m, FusedModule | Elementwise | fused.Dropout | fused.Empty)
+        own = isinstance(m, FusedModule | Elementwise | SoftwareLinear | fused.Dropout | fused.Empty)
         return own or super().is_leaf_module(m, module_qualified_name)
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Tell whether a model has layers of torch that are not part of a fused module."""
-    inside = {id(part) for m in model.modules() if isinstance(m, FusedModule) for part in m.modules()}
+    """Tell whether a model has layers of torch that are not part of a fused module, or left to software."""
+    done = (m for m in model.modules() if isinstance(m, FusedModule | SoftwareLinear))
+    inside = {id(part) for m in done for part in m.modules()}
     return any(isinstance(m, LAYERS) and id(m) not in inside for m in model.modules())
 
 

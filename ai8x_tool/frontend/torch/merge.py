@@ -93,9 +93,9 @@ class Merger:
         return draft.activation != "none"
 
     def _join_pooling(self, step: Step) -> None:
-        """Let a convolution pool its input itself."""
+        """Let a convolution pool its input itself; in front of transposed ones, strides and dilation are in doubt."""
         source = self._sole_source(step)
-        if source is None or step.draft.operator == "none" or pools(step) or not pools(source):
+        if source is None or step.draft.operator in ("none", "convtranspose2d") or pools(step) or not pools(source):
             return
         draft = source.draft
         if draft.operator == "none" and draft.eltwise is None and step.draft.flatten is False:

@@ -17,7 +17,7 @@ from ai8x_tool.frontend.torch.handlers import MODULES
 from ai8x_tool.frontend.torch.merge import Merger
 from ai8x_tool.frontend.torch.places import users_line
 from ai8x_tool.frontend.torch.recorder import Recorder
-from ai8x_tool.frontend.torch.steps import Step
+from ai8x_tool.frontend.torch.steps import OperandReading, Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND, TaggedTensor, tagged_leaves
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network, build_network
@@ -49,9 +49,27 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
         fix = "use layers of ai8x_tool.nn"
         raise Ai8xError("the model's output does not come from a layer of the accelerator", where=name, fix=fix)
     merger = Merger(recorder.steps, [step for step in outputs if not step.is_input], device)
-    steps = merger.merge()
+    steps = _whole_input_first(merger.merge(), recorder)
     layers = _layers(steps, set(merger.outputs))
     return build_network(name, recorder.steps[0].shape, layers)
+
+
+def _whole_input_first(steps: list[Step], recorder: Recorder) -> list[Step]:
+    """Return `steps` with a copy in front where the first leaves rows of the input out.
+
+    What the first layer reads is what the host stores.
+    """
+    first = steps[0]
+    if not any(any(reading.crop) and reading.sources[0].is_input for reading in first.operands):
+        return steps
+    source = recorder.steps[0]
+    layer = Layer(recorder.unique_name(f"{first.draft.name}_copy"), (), "none", source=first.draft.source)
+    copied = recorder.add(layer, [OperandReading((source,))], source.shape)
+    first.operands = [
+        replace(reading, sources=tuple(copied if step.is_input else step for step in reading.sources))
+        for reading in first.operands
+    ]
+    return [copied, *steps]
 
 
 def _failing_line(error: Exception) -> str:

@@ -41,6 +41,7 @@ class LayerDescription:
     output_shift: int | None = None
     output_width: int = 8
     chw: bool = False
+    layout_given: bool = False
     in_channels: int | None = None
     out_channels: int | None = None
     in_dim: Pair | None = None
@@ -78,11 +79,6 @@ class LayerDescription:
         return self.pool != (1, 1)
 
     @property
-    def placed_offset(self) -> int | None:
-        """The output offset: 0 where a placed layer does not give one."""
-        return 0 if self.out_offset is None and self.processors is not None else self.out_offset
-
-    @property
     def takes_parameters(self) -> bool:
         """True if the layer consumes an entry of the checkpoint."""
         return self.operator != "none" and not self.bypass and self.weight_source is None
@@ -118,6 +114,11 @@ class NetworkDescription:
     def is_test(self) -> bool:
         """True if weights come from NumPy files instead of a checkpoint."""
         return self.arch.lower() == "test"
+
+    @property
+    def is_placed(self) -> bool:
+        """True if all layers have processors; in other descriptions only what is written is decided."""
+        return all(layer.processors is not None for layer in self.layers)
 
     def where(self, layer: LayerDescription) -> str:
         """File, line and name of `layer`, for messages."""

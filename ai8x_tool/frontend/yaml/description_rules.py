@@ -42,14 +42,6 @@ class LayerKeys(NamedTuple):
         return self.fields.where()
 
 
-class MappedLayer(NamedTuple):
-    """A layer that has a processor map or not; `others`: some layer has one."""
-
-    where: str
-    has_map: bool
-    others: bool
-
-
 class Reference(NamedTuple):
     """A value of `key` that names a layer; `target` is None if there is no such layer."""
 
@@ -105,13 +97,6 @@ def constraint_buffer_declared(s: LayerKeys) -> Finding | None:
         if s.fields.raw(key) is not None and not s.buffers:
             return s.fields.finding(key, fix="describe it with data_buffer")
     return None
-
-
-def constraint_processor_map(s: MappedLayer) -> Finding | None:
-    """Every layer has a processor map (processors, one bit for each input channel), or none has."""
-    if s.has_map or not s.others:
-        return None
-    return Finding("no processors", "for example processors: 0x0000000000000007, or remove the key from all layers")
 
 
 def constraint_layer_name(s: Reference) -> Finding | None:
@@ -190,7 +175,6 @@ DESCRIPTION_RULES = (
     constraint_one_buffer,
     *LISTED_RULES,
     constraint_buffer_declared,
-    constraint_processor_map,
     constraint_layer_name,
     constraint_reference,
     constraint_sources_named,

@@ -17,12 +17,13 @@ _MAX_TAPS = 9
 class DescribedLayer(NamedTuple):
     """A layer as described: `layer` is what its keys mean, `fields` are the keys, with aliases resolved.
 
-    `given` are the keys as they are spelled.
+    `given` are the keys as they are spelled. `placed`: all layers of the description have processors.
     """
 
     layer: LayerDescription
     fields: Fields
     given: Fields
+    placed: bool = True
 
     @property
     def where(self) -> str:
@@ -153,9 +154,9 @@ def caution_pool_stride(s: DescribedLayer) -> Finding | None:
     return s.fields.finding(key, fix="give pool_stride") if s.layer.has_pool and "pool_stride" not in s.fields else None
 
 
-def caution_no_output_offset(s: DescribedLayer) -> Finding | None:
+def hint_no_output_offset(s: DescribedLayer) -> Finding | None:
     """A layer without out_offset writes to offset 0."""
-    return Finding("no out_offset") if "processors" in s.fields and "out_offset" not in s.fields else None
+    return Finding("no out_offset") if s.placed and "out_offset" not in s.fields else None
 
 
 def caution_channel_skip(s: DescribedLayer) -> Finding | None:
@@ -163,7 +164,7 @@ def caution_channel_skip(s: DescribedLayer) -> Finding | None:
     return s.fields.finding("in_channel_skip", fix="give a sample without them") if s.layer.in_channel_skip else None
 
 
-def caution_no_operation(s: DescribedLayer) -> Finding | None:
+def hint_no_operation(s: DescribedLayer) -> Finding | None:
     """A layer without operation is a Conv2d."""
     return Finding("no operation") if "operation" not in s.fields else None
 
@@ -188,9 +189,9 @@ LAYER_KEY_RULES = (
     caution_pool_stride,
     constraint_output_width,
     constraint_word_offsets,
-    caution_no_output_offset,
+    hint_no_output_offset,
     caution_channel_skip,
-    caution_no_operation,
+    hint_no_operation,
     hint_no_activation,
     constraint_stride_pooled,
     constraint_pool_order,

@@ -31,8 +31,12 @@ MAX_GAP = 4095
 """Far above what registers hold, far below what computations need."""
 
 
-def parse_layer(index: int, given: Fields, references: References, console: Console) -> LayerDescription:
+def parse_layer(
+    index: int, given: Fields, references: References, console: Console, *, placed: bool = True
+) -> LayerDescription:
     """Return the typed layer; `given` are its keys, `references` its resolved references.
+
+    `placed`: all layers of the description have processors.
 
     Raises Ai8xError for values a layer of its kind cannot have, warns about defaults that are rarely meant. Types come
     first, then the rules about values and their combinations.
@@ -63,7 +67,7 @@ def parse_layer(index: int, given: Fields, references: References, console: Cons
         weight_source=references.weight_source,
         **values,
     )
-    check_rules(LAYER_KEY_RULES, [DescribedLayer(layer, fields, spelled)], console)
+    check_rules(LAYER_KEY_RULES, [DescribedLayer(layer, fields, spelled, placed)], console)
     return layer
 
 
@@ -132,6 +136,7 @@ def _numbers(fields: Fields) -> dict[str, Any]:
         "output_shift": fields.optional_integer("output_shift"),
         "output_width": fields.integer("output_width", 8),
         "chw": fields.choice("data_format", _FORMATS, False),
+        "layout_given": "data_format" in fields,
         "in_channels": fields.optional_integer("in_channels", 1),
         "out_channels": fields.optional_integer("out_channels", 1),
         "in_dim": fields.dimension("in_dim"),

@@ -15,11 +15,9 @@ from ai8x_tool.frontend.yaml.description_rules import (
     UNLOAD_RULES,
     LayerKeys,
     ListedLayer,
-    MappedLayer,
     PlacedItem,
     constraint_buffer_declared,
     constraint_one_buffer,
-    constraint_processor_map,
 )
 from ai8x_tool.frontend.yaml.keys import BUFFER_KEYS, GLOBAL_KEYS, LAYER_KEYS, UNLOAD_KEYS
 from ai8x_tool.frontend.yaml.layer_parser import MAX_GAP, parse_layer
@@ -83,10 +81,8 @@ def _layers(
     for _, layer in raw:
         require(constraint_buffer_declared, LayerKeys(layer, int(buffer is not None)))
     references = resolve_references(raw, buffer, skip)
-    some = any("processors" in layer for _, layer in raw)
-    for _, layer in raw:
-        require(constraint_processor_map, MappedLayer(layer.where(), "processors" in layer, some))
-    return tuple(parse_layer(i, layer, references[i], console) for i, (_, layer) in enumerate(raw))
+    placed = all("processors" in layer for _, layer in raw)
+    return tuple(parse_layer(i, layer, references[i], console, placed=placed) for i, (_, layer) in enumerate(raw))
 
 
 def _list(fields: Fields, key: str) -> list[Entry]:

@@ -217,6 +217,7 @@ class _Resolver:
             layers=layers,
             order=tuple(self.names[index] for index in self.order),
             chw=self.description.layers[self.order[0]].chw,
+            layout_given=self.description.layers[self.order[0]].layout_given,
             unload=self.description.unload,
             buffer=None if buffer is None else BufferPlacement(buffer.processors, buffer.offset),
             snoop=self.description.snoop,
@@ -241,7 +242,7 @@ class _Resolver:
             processors=given.processors,
             output_processors=self._output_processors(given, network[index].channels_out, position),
             in_offset=self._input_offset(given, position),
-            out_offset=given.placed_offset,
+            out_offset=self._out_offset(given),
             write_gap=given.write_gap,
             read_gap=given.read_gap,
             bias_groups=given.bias_groups,
@@ -257,12 +258,19 @@ class _Resolver:
             return self.options.input_offset
         if given.in_offset is not None:
             return given.in_offset
+        if not self.description.is_placed:
+            return None
         if position == 0:
-            return None if given.processors is None else 0
-        return self.description.layers[self.order[position - 1]].placed_offset
+            return 0
+        return self._out_offset(self.description.layers[self.order[position - 1]])
+
+    def _out_offset(self, given: LayerDescription) -> int | None:
+        return 0 if given.out_offset is None and self.description.is_placed else given.out_offset
 
     def _output_processors(self, given: LayerDescription, channels: int, position: int) -> int | None:
         layers = self.description.layers
+        if not self.description.is_placed:
+            return given.output_processors or (self.description.output_map if position + 1 == len(self.order) else None)
         if position + 1 < len(self.order):
             return given.output_processors or layers[self.order[position + 1]].processors
         if self.description.output_map is not None:
@@ -272,7 +280,7 @@ class _Resolver:
         stopped = given.index == self.options.stop_after and given.index + 1 < len(layers)
         if stopped and given.next_sequence != STOP:
             return layers[given.index + 1 if given.next_sequence is None else given.next_sequence].processors
-        return None if given.processors is None else map_for(channels)
+        return map_for(channels)
 
 
 def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> tuple[int, int]:

@@ -22,10 +22,17 @@ class _Hex(int):
     """A number that is written in hexadecimal."""
 
 
-def write_description(network: Network, placement: Placement, device: Device, *, dataset: str = "none") -> str:
+def write_description(
+    network: Network,
+    placement: Placement,
+    device: Device,
+    *,
+    dataset: str = "none",
+    title: str | None = None,
+) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement.
+    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -53,7 +60,7 @@ def write_description(network: Network, placement: Placement, device: Device, *,
             }
             for item in placement.unload
         ]
-    lines = [f"# {network.name} on the {device.name}: {len(network.layers)} layers", "---"]
+    lines = [f"# {title or f'{network.name} on the {device.name}: {len(network.layers)} layers'}", "---"]
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
@@ -149,8 +156,8 @@ def _source_keys(network: Network, layer: Layer, previous: Layer | None) -> Keys
     offered = offered // layer.operands if layer.inputs == (INPUT,) else offered
     if (layer.parameters is None and layer.channels_in != offered) or reads_buffer:
         keys["in_channels"] = layer.channels_in
-    if not layer.has_weights and layer.channels_out != layer.channels_in:
-        keys["out_channels"] = layer.channels_out
+    if layer.channels_out != layer.channels_in or (layer.has_weights and layer.shares is None):
+        keys["out_channels"] = layer.channels_out  # with weights they are known from these, too
     return keys
 
 

@@ -78,6 +78,8 @@ class Task(ABC):
     """Name of that metric in the ``extras`` of the reference's checkpoints."""
     has_classes: ClassVar[bool] = False
     """Whether there is a confusion matrix."""
+    names_classes: ClassVar[bool] = False
+    """Whether the outputs of the model belong to the labels of the dataset, one to one."""
     measures_training: ClassVar[bool] = True
     """Whether training batches are measured too, according to ``--show-train-accuracy``."""
     has_final_test: ClassVar[bool] = True

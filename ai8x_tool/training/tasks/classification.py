@@ -79,7 +79,7 @@ class Classification(Task):
 
     name = "classification"
     main_metric = MetricFormat("top1", "Top1", 2, "%")
-    has_classes = True
+    has_classes = names_classes = True
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
@@ -132,7 +132,8 @@ class Classification(Task):
 
     def report(self, score: Score) -> list[str]:
         """Return the confusion matrix, if it is requested."""
-        return confusion_lines(score.confusion) if self.context.settings.confusion else []
+        shown = self.context.settings.confusion
+        return confusion_lines(score.confusion, self.context.entry.labels) if shown else []
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
         """Draw the confusion matrix."""

@@ -30,6 +30,7 @@ _NAMES = {
     "accuracy": "Accuracy",
     "f1": "F1",
     "balanced_accuracy": "Balanced accuracy",
+    "auc": "AUC",
 }
 
 
@@ -37,7 +38,7 @@ class Reconstruction(Regression):
     """The network's input again. Targets are 0 for normal samples and anything else for anomalies.
 
     If the dataset names both kinds, an evaluation distinguishes them: a sample is taken for an anomaly if its error is
-    larger than that of ``--anomaly-percentile`` percent of the normal training samples.
+    larger than that of ``--anomaly-percentile`` percent of the normal samples for training and validation.
     """
 
     name = "reconstruction"
@@ -62,7 +63,9 @@ class Reconstruction(Regression):
         """Choose the threshold."""
         if len(self.context.entry.labels) < 2:
             return
-        known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in predict(data.train)]
+        splits = [split for split in (data.train, data.validation) if split is not None]
+        passes = (batch for split in splits for batch in predict(split))
+        known = [sample_errors(output, inputs)[targets == NORMAL] for output, targets, inputs in passes]
         errors = torch.cat(known).numpy()
         if not errors.size:
             raise Ai8xError(
@@ -75,7 +78,7 @@ class Reconstruction(Regression):
         if not score.confusion:
             return []
         items = [f"{name}: {score.metrics[key]:.4f}" for key, name in _NAMES.items()]
-        matrix = confusion_lines(score.confusion) if self.context.settings.confusion else []
+        matrix = confusion_lines(score.confusion, ("normal", "anomaly")) if self.context.settings.confusion else []
         return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
@@ -119,7 +122,9 @@ class ReconstructionMeter(Meter):
         found = {"mse": float(errors.mean())}
         if self._threshold is None:
             return found
-        return found | {"threshold": self._threshold} | anomaly_metrics(np.array(self.confusion(), np.int64))
+        counts = anomaly_metrics(np.array(self.confusion(), np.int64))
+        area = area_under_curve(errors.numpy(), torch.cat(self._anomalies).numpy()) if self._errors else 0.0
+        return found | {"threshold": self._threshold} | counts | {"auc": area}
 
     def score(self) -> Score:
         """Return the result, with all errors for the plot."""
@@ -159,3 +164,14 @@ def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
         "f1": share(2 * true_positives, false_positives + false_negatives),
         "balanced_accuracy": (recall + specificity) / 2,
     }
+
+
+def area_under_curve(errors: NDArray[np.float64], anomalies: NDArray[np.bool_]) -> float:
+    """Return the probability that an anomaly has a larger error than a normal sample; 0 without samples of both."""
+    _, inverse, counts = np.unique(errors, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal errors share the mean of their ranks
+    positives = int(anomalies.sum())
+    negatives = len(errors) - positives
+    if not positives or not negatives:
+        return 0.0
+    return float((ranks[anomalies].sum() - positives * (positives + 1) / 2) / (positives * negatives))

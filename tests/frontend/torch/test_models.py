@@ -2,44 +2,58 @@
 
 import pytest
 
-from ai8x_tool import resources
 from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.nn import named_fused_modules
-from ai8x_tool.plugins.find import find_model, list_models
-from tests.support.traced_models import agree, randomize, simulated
+from tests.support.traced_models import agree, randomize
+from tests.support.zoo import zoo
 
-SHAPES = {
-    "ai85autoencoder": (256, 3),
-    "ai85kws20netv3": (128, 128),
-    "ai87kws20netv3": (128, 128),
-    "ai85net5": (1, 28, 28),
-    "ai85tinierssd": (3, 74, 74),
-    "ai85unetsmall": (3, 80, 80),
-    "ai85unetmedium": (3, 80, 80),
-    "ai85unetlarge": (48, 88, 88),
-    "bayer2rgbnet": (4, 64, 64),
-}
-
-
-def model_of(name, shape, device, **more):
-    """Return a model of `models/` in 8-bit mode with random weights."""
-    with simulated(device):
-        dimensions = tuple((*shape[1:], 1)[:2])
-        built = find_model(name).build(num_channels=shape[0], dimensions=dimensions, bias=True, **more)
-    return randomize(built, seed=len(name))
+LENGTH_ONE = ("ai85faceidnet_112", "ai87netmobilefacenet_112")
+"""Models whose output software divides by its length."""
+LARGE = ("ai85unetlarge", "ai87fpndetector")
+BATCHES = ("ai85actiontcn",)
+"""Models that run a part several times for one sample, which no layer of the accelerator does."""
+PADDED = (
+    "ai85kws20netnas",
+    "ai85kws20netv2",
+    "ai85kws20netv2batchnorm",
+    "ai85kws20netv3",
+    "ai85nasnet_sequential_kws20",
+)
+"""Models that pad 1D data of more than 64 channels, which the MAX78002 cannot."""
 
 
-def test_all_models_are_here():
-    assert {listing.name for listing in list_models()} >= set(SHAPES)
-    shipped = {path.stem for path in resources.shipped("models").glob("*.py")}
-    assert shipped == {find_model(name).file.stem for name in SHAPES}
-
-
-@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in zoo() if name not in BATCHES],
+)
 def test_model_equals_engine(name):
-    shape = SHAPES[name]
-    device = MAX78000 if name.startswith("ai85kws") else MAX78002
-    model = model_of(name, shape, device)
-    compared = agree(model, shape, device, samples=1)
+    published = zoo()[name]
+    device = MAX78000 if name in PADDED else MAX78002
+    model = randomize(published.build(simulate=True, device=device, bias=True), seed=len(name))
+    compared = agree(model, published.shape, device, samples=1, in_software=name in LENGTH_ONE)
     fused = sum(module.op is not None for _, module in named_fused_modules(model))
     assert compared >= fused
+
+
+def test_what_is_refused():
+    published = zoo()["ai85actiontcn"]
+    with pytest.raises(Ai8xError, match=r"ai85actiontcn\.py:[0-9]+: prep0: .* the samples of a batch are mixed"):
+        model_network(published.build(), published.shape, published.device)
+    for name in PADDED:
+        with pytest.raises(
+            Ai8xError, match=r"padding . with [0-9]+ input channels: MAX78002 pads 1D data of at most 64"
+        ):
+            zoo()[name].build(device=MAX78002)
+    for name, published in zoo().items():
+        if name.startswith(("ai87net", "ai87imagenet", "ai87eff")):
+            with pytest.raises(Ai8xError, match=r"groups=[0-9]+: MAX78000 has no depthwise convolutions"):
+                published.build(device=MAX78000)
+
+
+@pytest.mark.parametrize("name", sorted({n for n in zoo() if n.startswith("ai85")} - {*BATCHES, *LARGE}))
+def test_models_for_the_smaller_device_are_traced_for_it(name):
+    published = zoo()[name]
+    network = model_network(published.build(), published.shape, MAX78000)
+    assert network.input_shape == (*published.shape, 1)[:3] and len(network.layers) <= 32

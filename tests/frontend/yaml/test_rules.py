@@ -55,7 +55,6 @@ CASES = {
         read(conv(), unload=[{**UNLOAD, "offset": 0x7FF4}], words="2×2 pixels × 1 passes × 4 bytes = 16 bytes"),
         read(conv(), unload=[{**UNLOAD, "dim": [50, 50], "width": 32}], words="40,000 bytes from offset 0x0, 32,768"),
     ],
-    "constraint_processor_map": [read(conv(), {"op": "none", "out_offset": 0}, words="no processors")],
     "constraint_one_spelling": [read(conv(operation="Conv2d"), words="'op'")],
     "constraint_operands_eltwise": [read(conv(operands=2), words="operands = 2")],
     "constraint_operand_count": [
@@ -98,9 +97,9 @@ CASES = {
         read(passing(in_sequences="past", in_offset=4), data_buffer=[BUFFER], words="in_dim, in_channels missing")
     ],
     "caution_pool_stride": [read(conv(avg_pool=2), words="avg_pool = 2")],
-    "caution_no_output_offset": [read({"op": "none", "processors": 7})],
+    "hint_no_output_offset": [read({"op": "none", "processors": 7})],
     "caution_channel_skip": [read(conv(in_channel_skip=3))],
-    "caution_no_operation": [read({"processors": 7, "out_offset": 0})],
+    "hint_no_operation": [read({"processors": 7, "out_offset": 0})],
     "hint_no_activation": [read({"op": "Conv2d", "processors": 7, "out_offset": 0})],
     "caution_unknown_architecture": [loads(arch=None)],
     "constraint_architecture": [loads(arch="ai85net5", words="'ai85net5'")],

@@ -18,6 +18,7 @@ from ai8x_tool.cli.main import app
 from tests.support import dataset_layouts as layouts
 
 PLUGINS = Path(__file__).resolve().parents[1] / "plugins"
+FLOAT = ["--qat-policy", "none"]
 COMMON = ["--optimizer", "adam", "--det", "--cpu", "--qat-policy", "soon", "-j", "0", "--print-freq", "2"]
 
 
@@ -155,7 +156,7 @@ def test_detection() -> None:
     assert any(line.startswith("==> Best [mAP: ") and "vloss: " in line and "Params: " in line for line in way.log)
     extras = read_checkpoint(way.trained["checkpoint"]).extras
     assert extras["best_mAP"] == way.trained["best"]["map"] and extras["current_top1"] == 0
-    one = ["--dataset", "SVHN_74_simplified", "--model", "tinyssd", *options, *training, "--epochs", "1"]
+    one = ["--dataset", "SVHN_74_simplified", "--model", "tinyssd", *options, *training, *FLOAT, "--epochs", "1"]
     assert run("train", *one, *COMMON)["task"] == "detection"
 
 
@@ -163,7 +164,7 @@ def test_embeddings_and_relation_based_distillation() -> None:
     layouts.faces(Path("data"))
     first = ["--model", "tinyteacher", "--dataset", "VGGFace2_FaceID_dr", "--dr", "8"]
     training = ["--lr", "0.01", "-b", "16", "--vs", "0", "--scaf-lr", "0.01", "--scaf-scale", "32"]
-    teacher = run("train", *first, *COMMON, *training, "--epochs", "3")
+    teacher = run("train", *first, *COMMON, *training, *FLOAT, "--epochs", "3")
     assert teacher["task"] == "embeddings" and teacher["test"] is None and teacher["best"]["top1"] == 1
     assert teacher["epochs"][-1]["training_loss"] < teacher["epochs"][0]["training_loss"]
     assert run("evaluate", *first, "--checkpoint", teacher["checkpoint"])["top1"] == 1
@@ -203,7 +204,7 @@ def test_soft_targets() -> None:
     source = Path("models/tiny_embedder.py")
     source.write_text(source.read_text().replace("dimensionality=16", "dimensionality=4"))
     training = ["--lr", "0.01", "-b", "16", "--vs", "0"]
-    teacher = run("train", "--model", "tinyteacher", *what, *COMMON, *training, "--epochs", "2")
+    teacher = run("train", "--model", "tinyteacher", *what, *COMMON, *training, *FLOAT, "--epochs", "2")
     options = ["--kd-teacher", "tinyteacher", "--kd-resume", teacher["best_checkpoint"], "--kd-temperature", "2"]
     way = go("tinystudent", "VGGFace2_FaceID_dr", options, [*training, "--kd-start-epoch", "2"])
     assert way.trained["task"] == "classification" and way.integers["top1"] > 90
@@ -256,6 +257,6 @@ def test_what_is_wrong_is_one_line(make: Make, words: list[str], message: str) -
     if "SVHN_74" in words:
         need_detection()
     make(Path("data"))
-    done = CliRunner().invoke(app, ["train", *words, *COMMON, "--lr", "0.01", "--epochs", "1"])
+    done = CliRunner().invoke(app, ["train", *words, *COMMON, *FLOAT, "--lr", "0.01", "--epochs", "1"])
     assert done.exit_code == 1 and message in " ".join(done.output.split()), done.output
     assert "Traceback" not in done.output

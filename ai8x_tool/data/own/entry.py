@@ -1,0 +1,165 @@
+"""A folder of data as an entry like those of dataset files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ai8x_tool.data.dataset import Augment, Dataset, DatasetEntry, Split
+from ai8x_tool.data.own.files import ANOMALY, FolderContent, normal_first, read_folder
+from ai8x_tool.data.own.image_folder import ImageFolder
+from ai8x_tool.data.own.prepare import Prepared, require_splits
+from ai8x_tool.data.own.preprocessing import Preprocessing
+from ai8x_tool.data.own.series_folder import SeriesFolder, by_file_name
+from ai8x_tool.data.own.sound_folder import SoundFolder
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings.own_data import OwnDataSettings
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+
+
+class Kind(Protocol):
+    """One kind of data."""
+
+    @property
+    def input(self) -> tuple[int, ...]:
+        """The shape of one sample, channels first."""
+
+    def __init__(self, content: FolderContent, own: OwnDataSettings) -> None: ...
+
+    def suggestions(self) -> dict[str, Any]:
+        """Return the settings that follow from the files, by name."""
+
+    def facts(self) -> list[str]:
+        """Return lines about the files."""
+
+    def model(self, own: OwnDataSettings) -> str:
+        """Return the name of the shipped model for such data."""
+
+    def prepare(self, parent: Path, console: Console) -> Prepared:
+        """Return the prepared samples."""
+
+    def preprocessing(self, training: Tensor) -> Preprocessing:
+        """Return how stored samples become inputs."""
+
+    def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
+        """Return how training samples are varied."""
+
+
+_TASKS = {"classification": None, "regression": "regression", "anomaly": "reconstruction"}
+_RANGE = 0.9
+_KINDS: dict[str, type[Kind]] = {"images": ImageFolder, "sound": SoundFolder, "series": SeriesFolder}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder that has been looked at, and what its files are; `own` says what is learned."""
+
+    content: FolderContent
+    own: OwnDataSettings
+    kind: Kind
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the outputs; for anomalies, of what is normal and what is not."""
+        classes = getattr(self.kind, "classes", self.content.classes)
+        if self.own.task != "anomaly":
+            return classes
+        return (classes[0] if classes else "normal", ANOMALY)
+
+    def chosen(self) -> OwnDataSettings:
+        """Return the settings with everything that was chosen by looking at the files."""
+        shared = {"kind": self.content.kind, "task": self.own.task, "classes": self.content.classes}
+        return replace(self.own, **{**shared, **self.kind.suggestions()})
+
+    def facts(self, found: Prepared) -> list[str]:
+        """Return lines about the data."""
+        count, classes = len(self.content.files), len(self.content.classes)
+        return [f"{self.content.root}: {count:,} files ({self.content.kind}), {classes} classes", *self.kind.facts()]
+
+    def messages(self, found: Prepared) -> list[str]:
+        """Return a line about each thing that may not be meant."""
+        return list(found.messages(self.labels[:1] if self.own.task == "anomaly" else self.labels))
+
+
+def open_folder(own: OwnDataSettings) -> Folder:
+    """Look at a folder. Raises Ai8xError if there is none; only names and headers are read."""
+    content = read_folder(own)
+    if content.kind == "series" and not content.classes and not own.target:
+        content = by_file_name(content)
+    own = replace(own, task=own.task or _task(content, own))
+    if own.task == "anomaly":
+        if content.kind != "series":
+            message = f"one class only: anomalies are recognized in tables, not in {content.kind}"
+            raise Ai8xError(message, where=str(content.root), fix="add a folder with examples of another class")
+        content = normal_first(content, own.classes)
+    return Folder(content, own, _KINDS[content.kind](content, own))
+
+
+def _task(content: FolderContent, own: OwnDataSettings) -> Literal["classification", "anomaly"]:
+    """Return what is learned: to recognize anomalies, where only one class is there for training."""
+    trained = {file.label for file in content.files if file.split in (None, "train")}
+    return "anomaly" if len(trained) == 1 and not own.target else "classification"
+
+
+def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:
+    """Return the dataset in a folder. Raises Ai8xError if there is none; only names and headers are read."""
+    folder = open_folder(own)
+    content, task = folder.content, folder.own.task
+    return DatasetEntry(
+        name=name,
+        input=folder.kind.input,
+        labels=folder.labels,
+        load=_Loader(folder),
+        class_weights=_weights(content) if own.class_weights == "balanced" else None,
+        description=f"{content.kind} in {content.root}",
+        task=_TASKS[task or "classification"],
+    )
+
+
+def _weights(content: FolderContent) -> Sequence[float]:
+    """Return weights that are larger for classes with fewer files, 1 on average."""
+    counts = Counter(file.label for file in content.files)
+    return [len(content.files) / len(content.classes) / max(1, counts[name]) for name in content.classes]
+
+
+@dataclass(frozen=True)
+class _Loader:
+    folder: Folder
+
+    def __call__(self, data_dir: Path, console: Console) -> Dataset:
+        """Return the splits; `data_dir` is where the cache is."""
+        kind, root = self.folder.kind, self.folder.content.root
+        found = kind.prepare(data_dir, console)
+        for text in self.folder.messages(found):
+            console.warn(f"{root}: {text}")
+        require_splits(found.arrays, root)
+        preprocessing = kind.preprocessing(found.arrays["train-samples"])
+        scale = _target_scale(found) if self.folder.own.task == "regression" else None
+
+        def split(name: str) -> Split:
+            raw, targets = found.arrays[f"{name}-samples"], torch.tensor(found.arrays[f"{name}-targets"].numpy())
+            targets = targets if scale is None else (targets - scale[0]) / scale[1]
+            return Split(raw, targets, preprocessing.integers)
+
+        train, test = split("train"), split("test")
+        train = replace(train, augment=kind.augmentation(train.raw, train.targets, console))
+        validation = split("validation") if "validation-samples" in found.arrays else None
+        document = preprocessing.document()
+        if scale is not None:
+            document["target"] = {"offset": scale[0].tolist(), "scale": scale[1].tolist()}
+        return Dataset(train, validation, test, document)
+
+
+def _target_scale(found: Prepared) -> tuple[Tensor, Tensor]:
+    """Return what makes the numbers to predict lie between −0.9 and 0.9 in training: their middle and half range."""
+    targets = torch.tensor(found.arrays["train-targets"].numpy())
+    low, high = targets.amin(dim=0), targets.amax(dim=0)
+    return (low + high) / 2, ((high - low) / 2 / _RANGE).clamp(min=1e-9)

@@ -1,0 +1,92 @@
+"""From values as they are stored to the integers of a network's input, as a formula that travels with the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ai8x_tool.errors import Ai8xError
+
+_SMALLEST = 1e-6
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How files of a kind become inputs of shape `input`: −128 … 127 = round((value − offset) · gain), by channel.
+
+    With `per_sample`, offset and gain are those of each sample instead: its mean, and 127 over its largest distance
+    from it. `reading` holds the keys of the recipe that say how a file is read.
+    """
+
+    kind: str
+    input: tuple[int, ...]
+    offset: tuple[float, ...]
+    gain: tuple[float, ...]
+    per_sample: bool
+    reading: Mapping[str, Any]
+
+    def integers(self, raw: Tensor) -> Tensor:
+        """Return the inputs (B, *input), float32 of integers, for stored values (B, channels, …) of any type."""
+        values = raw.to(torch.float32)
+        values = values[:, None] if values.dim() == 2 else values
+        shape = (1, -1, *(1,) * (values.dim() - 2))
+        if self.per_sample:
+            flat = values.flatten(2)
+            offset = flat.mean(dim=2, keepdim=True)
+            gain = 127 / (flat - offset).abs().amax(dim=2, keepdim=True).clamp(min=_SMALLEST)
+            result = ((flat - offset) * gain).reshape(values.shape)
+        else:
+            result = (values - torch.tensor(self.offset).view(shape)) * torch.tensor(self.gain).view(shape)
+        result = result.round_().clamp_(-128, 127)
+        if self.kind == "sound":  # consecutive samples are the channels of a column
+            return result.reshape(len(result), -1, self.input[0]).transpose(1, 2).contiguous()
+        return result
+
+    def document(self) -> dict[str, Any]:
+        """Return plain values for checkpoints and projects."""
+        return {**asdict(self), "input": list(self.input), "offset": list(self.offset), "gain": list(self.gain)}
+
+
+def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.int64]]:
+    """Return the inputs, integers −128 … 127 of the network's shape, in a file of the user's own kind.
+
+    That is one for images and sounds, and one for each window of a table. Raises Ai8xError for files of another kind.
+    """
+    try:
+        raw = _readers()[preprocessing.kind](path, preprocessing.reading)
+    except ValueError as error:
+        raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
+    except KeyError as error:
+        raise Ai8xError(f"the project's preprocessing has no {error}", where=str(path), fix="train it again") from None
+    return list(preprocessing.integers(raw).numpy().astype(np.int64))
+
+
+def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
+    """Return how the files of each kind are read: stored values (B, channels, …)."""
+    from ai8x_tool.data.own.image_folder import image_of_file  # noqa: PLC0415  (it imports this module)
+    from ai8x_tool.data.own.series_folder import windows_of_file  # noqa: PLC0415
+    from ai8x_tool.data.own.sound_folder import sound_of_file  # noqa: PLC0415
+
+    return {"images": image_of_file, "sound": sound_of_file, "series": windows_of_file}
+
+
+def read_preprocessing(document: Any, where: str) -> Preprocessing:
+    """Return what :meth:`Preprocessing.document` was made of. Raises Ai8xError for anything else."""
+    try:
+        return Preprocessing(
+            str(document["kind"]),
+            tuple(int(size) for size in document["input"]),
+            tuple(float(value) for value in document["offset"]),
+            tuple(float(value) for value in document["gain"]),
+            bool(document["per_sample"]),
+            dict(document["reading"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise Ai8xError(f"unknown form of preprocessing ({error})", where=where, fix="train the model again") from None

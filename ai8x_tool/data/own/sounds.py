@@ -1,0 +1,100 @@
+"""Sound files: reading of WAV and FLAC, conversion to one channel and one rate."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import io
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
+_SHORTEST_HEADER = 12
+
+
+def read_sound(data: bytes, rate: int) -> Tensor:
+    """Return the bytes of a WAV or FLAC file as samples −1 … 1, float32, `rate` per second, of one channel.
+
+    Channels are averaged. Raises ValueError for what is no such file, or holds no sound.
+    """
+    samples, own_rate = _wav(data) if data[:4] == b"RIFF" else _flac(data)
+    if not samples.size:
+        raise ValueError("the file holds no samples")
+    mono = torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1), np.float32))
+    if own_rate == rate:
+        return mono
+    import torchaudio  # noqa: PLC0415  (slow to load)
+
+    resampled: Tensor = torchaudio.functional.resample(mono, own_rate, rate)
+    return resampled
+
+
+def _wav(data: bytes) -> tuple[NDArray[Any], int]:
+    """Return samples (N, channels) and the rate of a WAV file: 8 to 32 bits, or floating point."""
+    layout: tuple[int, int, int, int] | None = None
+    for name, content in _chunks(data):
+        if name == b"fmt ":
+            if len(content) < 16:
+                raise ValueError("the header is too short")
+            kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", content[:16])
+            if kind == _EXTENSIBLE and len(content) >= 26:
+                kind = struct.unpack("<H", content[24:26])[0]
+            layout = (kind, channels, rate, bits)
+        elif name == b"data" and layout is not None:
+            return _samples(content, *layout), layout[2]
+    raise ValueError("not a WAV file, or it is cut off")
+
+
+def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = _SHORTEST_HEADER
+    while position + 8 <= len(data):
+        name, size = data[position : position + 4], struct.unpack("<I", data[position + 4 : position + 8])[0]
+        yield name, data[position + 8 : position + 8 + size]
+        position += 8 + size + size % 2
+
+
+def _samples(content: bytes, kind: int, channels: int, rate: int, bits: int) -> NDArray[Any]:
+    width = bits // 8
+    if not 1 <= channels <= 64 or rate < 1 or bits not in (8, 16, 24, 32, 64) or kind not in (_PCM, _FLOAT):
+        raise ValueError(f"this WAV format is not supported (format {kind}, {bits} bits)")
+    content = content[: len(content) // (width * channels) * width * channels]
+    if kind == _FLOAT:
+        values = np.frombuffer(content, f"<f{width}").astype(np.float32)
+        return np.nan_to_num(values).clip(-1, 1).reshape(-1, channels)
+    if bits == 8:
+        return ((np.frombuffer(content, np.uint8).astype(np.float32) - 128) / 128).reshape(-1, channels)
+    raw = np.zeros((len(content) // width, 4), np.uint8)
+    raw[:, 4 - width :] = np.frombuffer(content, np.uint8).reshape(-1, width)
+    return (raw.view("<i4").astype(np.float32) / 2.0**31).reshape(-1, channels)
+
+
+def _flac(data: bytes) -> tuple[NDArray[Any], int]:
+    if not data:
+        raise ValueError("the file is empty")
+    if data[:4] != b"fLaC":
+        raise ValueError("neither a WAV nor a FLAC file")
+    if importlib.util.find_spec("soundfile") is None:
+        raise ValueError("FLAC files need soundfile: pip install 'ai8x-tool[sound]'")
+    soundfile = importlib.import_module("soundfile")
+    try:
+        samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"it cannot be read as a FLAC file ({error})") from None
+    return samples, int(rate)
+
+
+def window_of(sound: Tensor, length: int) -> Tensor:
+    """Return `length` samples of a sound as unsigned 8 bit: the loudest part of a longer one, a shorter one centred."""
+    if len(sound) > length:
+        loudness = torch.cat([torch.zeros(1), sound.double().square().cumsum(0).float()])
+        start = int((loudness[length:] - loudness[:-length]).argmax())
+        sound = sound[start : start + length]
+    before = (length - len(sound)) // 2
+    padded = torch.nn.functional.pad(sound, (before, length - len(sound) - before))
+    return ((padded + 1) * 128).round().clamp(0, 255).to(torch.uint8)

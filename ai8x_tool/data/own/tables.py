@@ -1,0 +1,145 @@
+"""Tables: CSV, NPY and NPZ files as columns of numbers and of text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+_DELIMITERS = ",;\t|"
+_TIME_NAMES = ("time", "timestamp", "t", "date", "datetime", "index", "sample", "seconds", "ms", "us")
+_NUMERIC_SHARE = 0.5
+_FEW_CHANNELS, _LONG = 32, 64
+_EVEN = 0.01
+_ROWS_FOR_TIME = 16
+
+
+@dataclass(frozen=True)
+class Table:
+    """A recording: `values` (rows, columns) float32 with the `names` of the columns, and columns of text.
+
+    `gaps` is the number of cells that were missing and have been interpolated.
+    """
+
+    names: tuple[str, ...]
+    values: Array
+    texts: dict[str, list[str]]
+    gaps: int = 0
+
+    def channel_names(self) -> list[str]:
+        """Return the columns that are not the time of the rows, nor their number."""
+        return [name for n, name in enumerate(self.names) if not (_is_time_name(name) or self._counts_rows(n))]
+
+    def _counts_rows(self, column: int) -> bool:
+        steps = np.diff(self.values[:, column].astype(np.float64))
+        return column == 0 and len(steps) >= _ROWS_FOR_TIME and bool(steps.min() > 0) and _is_even(steps)
+
+    def columns(self, wanted: Sequence[str]) -> Array:
+        """Return columns by name, or by number where the name is none. Raises ValueError for others."""
+        return self.values[:, [self._position(name) for name in wanted]]
+
+    def _position(self, name: str) -> int:
+        if name in self.names:
+            return self.names.index(name)
+        if name.isdigit() and int(name) < len(self.names):
+            return int(name)
+        raise ValueError(f"there is no column of numbers {name!r}; there are {', '.join(self.names) or 'none'}")
+
+
+def _is_time_name(name: str) -> bool:
+    return name.lower().split("(")[0].split("[")[0].strip() in _TIME_NAMES
+
+
+def _is_even(steps: Array) -> bool:
+    return bool(steps.std() <= _EVEN * steps.mean())
+
+
+def read_tables(data: bytes, ending: str) -> list[Table]:
+    """Return the recordings in the bytes of a file; `ending` is that of its name. Raises ValueError without any."""
+    if not data:
+        raise ValueError("the file is empty")
+    tables = [_csv(data)] if ending == ".csv" else _arrays(data)
+    if not any(table.values.size for table in tables):
+        raise ValueError("it has no columns of numbers")
+    return tables
+
+
+def _arrays(data: bytes) -> list[Table]:
+    try:
+        loaded = np.load(io.BytesIO(data), allow_pickle=False)
+        arrays = list(loaded.values()) if hasattr(loaded, "values") else [loaded]
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise ValueError(f"it cannot be read as an array ({error})") from None
+    numbers = [array for array in arrays if array.dtype.kind in "iufb" and array.size and 1 <= array.ndim <= 3]
+    if not numbers:
+        raise ValueError("it holds no array of numbers with 1 to 3 axes")
+    parts = [part for array in numbers for part in (array if array.ndim == 3 else [array])]
+    return [_of_array(part) for part in parts]
+
+
+def _of_array(array: Array) -> Table:
+    """Return an array of (rows, columns), or of few long rows, which are the columns then."""
+    values = array[:, None] if array.ndim == 1 else array
+    if values.shape[0] <= _FEW_CHANNELS and values.shape[1] >= _LONG:
+        values = values.T
+    filled, gaps = _filled(values.astype(np.float64))
+    return Table(tuple(map(str, range(filled.shape[1]))), filled.astype(np.float32), {}, gaps)
+
+
+def _csv(data: bytes) -> Table:
+    text = data.decode("utf-8-sig", errors="replace").replace("\0", "")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise ValueError("it has no rows")
+    delimiter = max(_DELIMITERS, key=lambda mark: sum(line.count(mark) for line in lines[:20]))
+    decimal_comma = delimiter != "," and all("." not in line for line in lines[1:20])
+    rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    width = max(map(len, rows))
+    first = [_number(cell, decimal_comma) for cell in rows[0]]
+    has_header = all(math.isnan(value) for value in first) and any(cell.strip() for cell in rows[0])
+    names = [cell.strip() for cell in rows[0]] if has_header else []
+    names = [name or str(n) for n, name in enumerate(names)] + [str(n) for n in range(len(names), width)]
+    body = rows[1:] if has_header else rows
+    numbers, texts, kept = [], {}, []
+    for column, name in enumerate(names):
+        cells = [row[column] if column < len(row) else "" for row in body]
+        values = np.array([_number(cell, decimal_comma) for cell in cells])
+        filled_cells = sum(1 for cell in cells if cell.strip())
+        if filled_cells and np.isfinite(values).sum() >= _NUMERIC_SHARE * filled_cells:
+            numbers.append(values)
+            kept.append(name)
+        else:
+            texts[name] = [cell.strip() for cell in cells]
+    if not numbers or not len(body):
+        raise ValueError("it has no columns of numbers")
+    filled, gaps = _filled(np.stack(numbers, axis=1))
+    return Table(tuple(kept), filled.astype(np.float32), texts, gaps)
+
+
+def _number(cell: str, decimal_comma: bool) -> float:
+    try:
+        value = float(cell.replace(",", ".") if decimal_comma else cell)
+    except ValueError:
+        return math.nan
+    return value if math.isfinite(value) else math.nan
+
+
+def _filled(values: Array) -> tuple[Array, int]:
+    """Return (rows, columns) with gaps interpolated from their neighbours, and the number of gaps."""
+    missing = ~np.isfinite(values)
+    positions = np.arange(len(values))
+    result = values.copy()
+    for column in np.flatnonzero(missing.any(axis=0)):
+        there = ~missing[:, column]
+        if there.any():
+            result[:, column] = np.interp(positions, positions[there], values[there, column])
+        else:
+            result[:, column] = 0
+    return result, int(missing.sum())

@@ -1,0 +1,135 @@
+"""The page: what it shows of each device, and the template that places it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import jinja2
+from markupsafe import Markup
+
+from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
+from ai8x_tool.device import find_device
+from ai8x_tool.report.analysis_text import (
+    LIMITS,
+    busy_text,
+    clock_text,
+    cycles_text,
+    phase_text,
+    rate_text,
+    resource_text,
+    shape_text,
+)
+from ai8x_tool.report.html.bars import PARTS, cost_figure, demand_figure
+from ai8x_tool.report.html.data_map import DataRow, data_figure, data_rows
+from ai8x_tool.report.html.graph import network_figure
+from ai8x_tool.report.html.processor_maps import activity_figure, busy_shares, kernel_figure
+from ai8x_tool.report.html.shapes import COLORS, Figure, color_of
+from ai8x_tool.resources import shipped
+from ai8x_tool.text import one_line
+from ai8x_tool.version import __version__
+
+_TEMPLATE = "report/analysis.html.j2"
+
+
+@dataclass(frozen=True)
+class DevicePage:
+    """Everything that the page shows of one device. Figures are None where they need a placement that there is not."""
+
+    device: DeviceAnalysis
+    facts: tuple[tuple[str, str], ...]
+    resources: tuple[tuple[Resource, str, float], ...]
+    network: Figure | None
+    costs: Figure | None
+    demand: Figure | None
+    data: Figure | None
+    data_rows: tuple[DataRow, ...]
+    kernels: Figure | None
+    activity: Figure | None
+    activity_text: str
+
+
+def html_report(analysis: Analysis) -> str:
+    """Return the report: one file that refers to no other, readable in light, dark and on paper."""
+    values = {
+        "analysis": analysis,
+        "shape": shape_text(analysis.input_shape),
+        "devices": [device_page(device) for device in analysis.devices],
+        "colors": [color_of(index) for index in range(COLORS)],
+        "parts": [(part, LIMITS[part]) for part in PARTS],
+        "version": __version__,
+    }
+    return _environment().get_template(_TEMPLATE).render(values)
+
+
+def device_page(device: DeviceAnalysis) -> DevicePage:
+    """Return what the page shows of a device."""
+    name, mapping = device.device.lower(), device.mapping
+    return DevicePage(
+        device=device,
+        facts=tuple((label, text) for label, text in _facts(device) if text),
+        resources=tuple((r, resource_text(r), min(1.0, r.share)) for r in device.resources if r.used),
+        network=network_figure(f"{name}-network", device) if device.layers else None,
+        costs=cost_figure(f"{name}-costs", device) if device.layers else None,
+        demand=_demand(device),
+        data=None if mapping is None else data_figure(f"{name}-data", mapping),
+        data_rows=() if mapping is None else tuple(data_rows(mapping)),
+        kernels=None if mapping is None else kernel_figure(f"{name}-kernels", mapping),
+        activity=None if mapping is None else activity_figure(f"{name}-activity", device),
+        activity_text=_activity_text(device.layers),
+    )
+
+
+def _demand(device: DeviceAnalysis) -> Figure | None:
+    """Return what the layers of a network that does not fit need of data memory."""
+    if device.fits or not device.layers:
+        return None
+    return demand_figure(f"{device.device.lower()}-demand", device, find_device(device.device).instance_size)
+
+
+def _facts(device: DeviceAnalysis) -> list[tuple[str, str]]:
+    estimate = device.estimate
+    facts = [
+        ("Placement", device.placement if device.fits else ""),
+        ("Input", device.path),
+        ("Clock", clock_text(device)),
+        ("Cycles", cycles_text(device)),
+    ]
+    if estimate is not None:
+        facts += [
+            ("Inference", phase_text(estimate.inference)),
+            ("Load input", phase_text(estimate.load_input)),
+            ("Load weights", phase_text(estimate.load_weights)),
+            ("Input rate", rate_text(device)),
+            ("Time", estimate.time_basis),
+            ("Energy", estimate.energy_basis),
+        ]
+    return [*facts, ("Copies added", ", ".join(device.copies)), ("Overlaps", ", ".join(device.overlaps))]
+
+
+def _activity_text(layers: tuple[LayerFigures, ...]) -> str:
+    shares = busy_shares(layers)
+    idle = sum(share == 0 for share in shares)
+    average = 64 * sum(shares) / len(shares)
+    never = f"; {idle} never work" if idle else "; all of them work at some time"
+    return f"On average {average:.0f} of 64 processors belong to the layer that runs{never}."
+
+
+def _printed(value: object) -> object:
+    """Return a text with what does not print, and marks that turn the direction of writing, as Python writes it."""
+    return value if isinstance(value, int | float | Markup) else one_line(str(value))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(str(shipped("templates"))),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        finalize=_printed,
+    )
+    environment.filters.update(shape=shape_text, busy=busy_text, color=color_of)
+    environment.globals["limits"] = LIMITS
+    return environment

@@ -1,0 +1,100 @@
+"""The description and the sample of a project whose recipe or model comes without a network description."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.console import Console
+from ai8x_tool.data.dataset import Dataset, DatasetEntry
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch import bind, trace
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
+from ai8x_tool.frontend.yaml.write import write_description
+from ai8x_tool.mapping.placement import nothing_placed
+from ai8x_tool.plugins.find import find_dataset
+from ai8x_tool.settings.evaluation import EvaluateSettings
+from ai8x_tool.settings.resolve import resolve
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.subjects.sample import random_sample
+from ai8x_tool.synthesis.placing import place_automatically
+from ai8x_tool.synthesis.project import ProjectInputs
+from ai8x_tool.synthesis.settings import synthesis_options
+from ai8x_tool.synthesis.synthesize import load_sample
+from ai8x_tool.training.evaluation import PreparedModel, prepare_model
+from ai8x_tool.training.passes import Evaluator
+from ai8x_tool.training.tasks.reconstruction import Reconstruction
+
+Described = TypeVar("Described", bound=SynthesizeSettings)
+_MARGIN = 1.3
+"""Factor of the limit of anomalies: other machines differ a little from those whose data are known."""
+
+
+def placed_model(settings: Described, console: Console) -> tuple[Described, ProjectInputs]:
+    """Return the settings and the inputs of a project for the model that the settings name.
+
+    The model is traced and placed automatically; the sample is the given one, the first of the dataset's test split or,
+    where that cannot be loaded, random. Raises Ai8xError if model, dataset or checkpoint are not known, and where the
+    model cannot run on the device.
+    """
+    evaluation = _evaluation(settings)
+    checkpoint, device = read_checkpoint(evaluation.checkpoint), settings.part
+    entry = find_dataset(evaluation.dataset, evaluation, console)
+    ready = prepare_model(evaluation, entry, console)
+    network = bind(trace(ready.model, entry.input, ready.name, device=device), checkpoint, device, console)
+    asked = synthesis_options(settings).mapping
+    opened = PlacedDescription(network, nothing_placed(network))
+    (network, placement), options = place_automatically(opened, device, asked, console, settings.map_seconds)
+    dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
+    text = write_description(network, placement, device, dataset=dataset)
+    chosen = replace(settings, fifo=options.fifo, overlap_data=options.overlap_data)
+    sample = settings.sample_input_file(entry.name)
+    anomalies = isinstance(ready.task, Reconstruction)
+    data = _data(evaluation, entry, console) if sample is None or anomalies else None
+    limit = None if data is None else _threshold(ready, data, evaluation, console)
+    values = _values(data, entry, console) if sample is None else load_sample(sample)
+    return chosen, ProjectInputs(text, values, limit, tuple(entry.labels))
+
+
+def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
+    checkpoint = settings.checkpoint_file()
+    if checkpoint is None:
+        raise Ai8xError("synthesize needs a quantized checkpoint", fix="add --checkpoint FILE")
+    shared = ("model", "dataset", "device", "avg_pool_rounding")
+    given = {key: getattr(settings, key) for key in shared if getattr(settings, key) is not None}
+    given |= {"checkpoint": checkpoint, "simulate": True}
+    try:
+        return resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
+    except Ai8xError as error:
+        fix = "name a recipe, a network description (--network) or a dataset (--dataset)"
+        raise Ai8xError(
+            f"without a network description, the shape of the input is not known: {error}", fix=fix
+        ) from None
+
+
+def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -> Dataset | None:
+    try:
+        return entry.load(evaluation.data, console)
+    except Ai8xError as error:
+        console.detail(f"the dataset is not there: {error}")
+        return None
+
+
+def _values(data: Dataset | None, entry: DatasetEntry, console: Console) -> np.ndarray[Any, Any]:
+    """Return the first sample of the test split, or random values; int64."""
+    if data is None:
+        return random_sample(entry.input, console)
+    return data.test.batch(torch.tensor([0]))[0][0].numpy().astype(np.int64)
+
+
+def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:
+    """Return the error from which on a sample is an anomaly, None where that is not what the model is for."""
+    if not isinstance(ready.task, Reconstruction):
+        return None
+    quiet = Evaluator(ready.model, ready.task, ready.device, evaluation.batch_size, console, line=console.detail)
+    ready.task.calibrate(data, quiet.predict_split)
+    return None if ready.task.threshold is None else _MARGIN * ready.task.threshold

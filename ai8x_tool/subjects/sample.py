@@ -1,0 +1,47 @@
+"""A sample where there is none: random values, in the shape of the network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.unweighted import described_input
+from ai8x_tool.plugins.find import dataset_input
+from ai8x_tool.settings.synthesis import SynthesizeSettings
+from ai8x_tool.synthesis.project import ProjectInputs
+
+_SEED = 0
+
+
+def random_sample(shape: Sequence[int], console: Console, *, answers: bool = True) -> npt.NDArray[np.int64]:
+    """Return random values of `shape`, always the same; if the program has known `answers`, say so."""
+    text = "×".join(map(str, shape))
+    if answers:
+        console.info(f"no sample was found: the known answers are those for random values of {text}")
+    return np.random.default_rng(_SEED).integers(-128, 128, shape)
+
+
+def missing_sample(settings: SynthesizeSettings, console: Console) -> ProjectInputs | None:
+    """Return a random sample for the network that a description has, None if there is a sample.
+
+    Where the shape of the input is not known, there is none either, and the synthesis says so.
+    """
+    if settings.sample_input is not None:
+        return None
+    silent = Console(verbosity=-1, muted=True)
+    description = read_description(settings.network_file(), settings.part, silent)
+    if settings.sample_input_file(description.dataset) is not None:
+        return None
+    shape: Any = described_input(description)
+    if shape is None:
+        try:
+            shape = dataset_input(settings.dataset or description.dataset)
+        except Ai8xError:
+            return None
+    return ProjectInputs(None, random_sample(shape, console, answers=settings.kat))

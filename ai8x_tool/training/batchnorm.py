@@ -1,0 +1,27 @@
+"""Statistics of batch normalization, measured again before they become part of the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def refresh_batchnorm(model: nn.Module, inputs: Iterable[Tensor]) -> None:
+    """Replace the running statistics, which lag behind in short runs, by the average over `inputs`."""
+    layers = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    if not layers:
+        return
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the average of all batches
+    was_training = model.training
+    model.train()
+    for batch in inputs:
+        model(batch)
+    model.train(was_training)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum

@@ -1,0 +1,80 @@
+"""The commands of the tutorials, as they stand there, with small folders of data and few epochs."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from typer.testing import CliRunner
+
+from ai8x_tool.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def images(root: Path, random: np.random.Generator) -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pytest.importorskip("torchvision")
+    for label in ("circle", "square"):
+        for number in range(30):
+            pixels = random.integers(0, 60, (20, 20, 3), dtype=np.uint8)
+            pixels[5:15, 5:15] += 0 if label == "circle" else 150
+            path = root / "shapes" / label / ("a.png" if number == 0 else f"{number}.png")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pillow.fromarray(pixels).save(path)
+
+
+def sounds(root: Path, random: np.random.Generator) -> None:
+    for label, pitch in (("lamp", 300), ("music", 900)):
+        for number, name in enumerate(["anna_1", *(f"{voice}_1" for voice in "abcdefghijklmno")]):
+            path = root / "words" / label / f"{name}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = 0.5 * np.sin(2 * np.pi * (pitch + number) * np.arange(8000) / 8000) + random.normal(0, 0.01, 8000)
+            with wave.open(str(path), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(8000)
+                file.writeframes((32767 * values.clip(-1, 1)).astype("<i2").tobytes())
+
+
+def series(root: Path, random: np.random.Generator) -> None:
+    for label in ("normal", "imbalance"):
+        for number in range(4):
+            path = root / "machine" / label / f"run_{number}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rows = random.normal(0, 1 + 2 * (label == "imbalance"), (700, 3))
+            path.write_text("x,y,z\n" + "\n".join(",".join(f"{value:.3f}" for value in row) for row in rows))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "make"), [("images", images), ("sound", sounds), ("series", series)])
+def test_commands(page: str, make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("unicorn")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    make(tmp_path, np.random.default_rng(1))
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "tutorials" / f"{page}.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    shown = ""
+    for command in (line for block in blocks for line in block.splitlines()):
+        words = shlex.split(command)
+        if words[0] == "cd":
+            monkeypatch.chdir(words[1])
+            (recipe,) = Path("configs/recipes").glob("*.yaml")
+            content = yaml.safe_load(recipe.read_text())
+            content["train"] |= {"epochs": 4, "qat_policy": "auto"}
+            recipe.write_text(yaml.safe_dump(content))
+            continue
+        done = CliRunner().invoke(app, words[1:])
+        assert done.exit_code == 0, (command, done.output)
+        shown = done.stdout
+    torch.set_num_threads(threads)
+    example, classes = words[-1], content["data"]["classes"]
+    assert re.search(rf"{re.escape(example)}: ({'|'.join(classes)})\b", shown)
