@@ -41,9 +41,7 @@ def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
             raise violation.error()
     where = " and ".join(device.name for device in devices)
     heading = f"{title} ({source.name}), for the {where}; placed by the mapper (scripts/generate_networks.py)"
-    return write_description(
-        found.network, found.placement, devices[0], dataset=source.entry.name, title=heading, channels=True
-    )
+    return write_description(found.network, found.placement, devices[0], dataset=source.entry.name, title=heading)
 
 
 def main() -> None:

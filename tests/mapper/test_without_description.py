@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from ai8x_tool import api
+from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config
@@ -95,3 +97,12 @@ def test_shipped_descriptions_are_products_of_the_mapper():
     spec.loader.exec_module(script)
     for name, arguments in script.DESCRIPTIONS.items():
         assert find_config("networks", name).read_text() == script.description(*arguments), "generate_networks.py"
+
+
+def test_template_of_a_model_that_is_yet_to_be_trained(project, tmp_path):
+    template = tmp_path / "template.yaml"
+    result = CliRunner().invoke(app, ["train", "mnist", "--yaml-template", str(template), "--out-dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == [template]
+    again = api.synthesize(template, **MODEL).synthesis
+    assert again.mapping.placement == project[0].mapping.placement

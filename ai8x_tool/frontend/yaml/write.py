@@ -29,12 +29,10 @@ def write_description(
     *,
     dataset: str = "none",
     title: str | None = None,
-    channels: bool = False,
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement; with `channels` the numbers of outputs are
-    in it, so that it can be analyzed without a checkpoint. `title` is the first comment.
+    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -66,17 +64,14 @@ def write_description(
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
-        lines += _layer_lines(network, placement, layer, channels=channels)
+        lines += _layer_lines(network, placement, layer)
     return "\n".join(lines) + "\n"
 
 
-def _layer_lines(network: Network, placement: Placement, layer: Layer, *, channels: bool) -> Iterator[str]:
+def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
     yield f"  # {_comment(network, placement, layer)}"
     bullet = "  - "
-    keys = _layer_keys(network, placement, layer)
-    if channels and layer.has_weights and layer.shares is None:
-        keys["out_channels"] = layer.channels_out
-    for key, value in keys.items():
+    for key, value in _layer_keys(network, placement, layer).items():
         yield f"{bullet}{key}: {_text(value)}"
         bullet = "    "
 
