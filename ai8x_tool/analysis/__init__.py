@@ -1,6 +1,6 @@
 """Whether a network fits a device, how fast it is there, and what limits it; no weights are needed."""
 
-from ai8x_tool.analysis.judge import Clocks, analyze_mapping, analyze_network, require_fit
+from ai8x_tool.analysis.judge import Clocks, analyze_mapping, analyze_network, require_fit, with_remedies
 from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, LayerFigures, Resource
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "analyze_mapping",
     "analyze_network",
     "require_fit",
+    "with_remedies",
 ]

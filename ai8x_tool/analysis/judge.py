@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ai8x_tool.analysis.buffers import short_label
@@ -11,7 +12,7 @@ from ai8x_tool.analysis.result import DeviceAnalysis
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapper import Remedy, Shortage, UnmappableError, map_automatically, remedies
+from ai8x_tool.mapper import Shortage, UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping.energy import estimate
 from ai8x_tool.mapping.mapping import Mapping, map_network
 from ai8x_tool.mapping.options import MappingOptions
@@ -20,6 +21,9 @@ from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 
 AS_DESCRIBED, FOUND, GIVEN, NONE = "as described", "found automatically", "that of the program", "none"
+
+
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,25 @@ def analyze_network(
     *,
     clocks: Clocks | None = None,
     seconds: float = 20.0,
-    helping: bool = True,
+    progress: Progress = lambda text: None,
 ) -> DeviceAnalysis:
-    """Return what there is to say about `network` on `device`.
+    """Return what there is to say about `network` on `device`, remedies excepted: see :func:`with_remedies`.
 
     With a `placement` that is complete, the network is analyzed as it is placed; otherwise what is open is searched
-    for, at most `seconds`. A network that does not fit is a result, too; with `helping`, remedies are searched for.
+    for, at most `seconds`; `progress` is called with what is tried. A network that does not fit is a result, too.
     """
     options = options or MappingOptions()
     clock_mhz, pipeline = (clocks or Clocks()).of(device)
     blank = DeviceAnalysis(device.name, clock_mhz, pipeline, NONE, network)
     try:
         require_device(network, device)
-        mapped = _mapped(blank, network, placement, device, options, seconds)
+        mapped = _mapped(blank, network, placement, device, options, seconds, progress)
     except Ai8xError as error:
-        found = find_remedies(network, placement, device, options, error, seconds) if helping else ()
+        shortage = error.shortage if isinstance(error, UnmappableError) else None
         return replace(
             blank,
-            problem=f"no placement was found: {error.shortage}" if isinstance(error, UnmappableError) else str(error),
-            remedies=found,
+            problem=str(error) if shortage is None else f"no placement was found: {shortage}",
+            shortage=shortage,
             layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
             resources=needed_resources(network, device),
         )
@@ -101,7 +105,8 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
             console.warn(f"it is not known whether the model fits: {error}")
             return
-        found = find_remedies(network, None, device, MappingOptions(), error, seconds)
+        shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
+        found = remedies(network, device, shortage=shortage, seconds=seconds)
         raise Ai8xError(str(error), fix="; or ".join([*map(str, found[:1]), fix])) from None
 
 
@@ -112,6 +117,7 @@ def _mapped(
     device: Device,
     options: MappingOptions,
     seconds: float,
+    progress: Progress,
 ) -> DeviceAnalysis:
     """Return the analysis with a mapping. Raises Ai8xError for what stands in the way of one."""
     if placement is not None and not placement.missing():
@@ -119,7 +125,7 @@ def _mapped(
         return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
     if placement is not None and (placement.snoop is not None or placement.simulated is not None):
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
-    found = map_automatically(network, device, options, given=placement, seconds=seconds)
+    found = map_automatically(network, device, options, given=placement, seconds=seconds, progress=progress)
     mapping = map_network(found.network, found.placement, device, found.options)
     overlaps = tuple(short_label(layer) for layer in found.network.layers if layer.where in found.trailing)
     return replace(
@@ -127,24 +133,21 @@ def _mapped(
     )
 
 
-def find_remedies(
-    network: Network,
-    placement: Placement | None,
-    device: Device,
-    options: MappingOptions,
-    error: Ai8xError | None,
-    seconds: float,
-) -> tuple[Remedy, ...]:
-    """Return what would make a network fit, the cheapest first; `error` is what stood in the way.
+def with_remedies(
+    found: DeviceAnalysis, placement: Placement | None, device: Device, options: MappingOptions, seconds: float
+) -> DeviceAnalysis:
+    """Return the analysis of a network that does not fit with what would help, the cheapest first.
 
-    Only other places are offered where those that are given are the problem.
+    Only other places are offered where those that are given are the problem. The search ends after `seconds`.
     """
-    if placement is not None and (placement.snoop is not None or placement.simulated is not None):
-        return ()
-    shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
-    found = remedies(network, device, options, given=placement, shortage=shortage, seconds=seconds)
-    placing = tuple(remedy for remedy in found if remedy.kind in ("placement", "input"))
-    return placing or found
+    network = found.network
+    conditional = placement is not None and (placement.snoop is not None or placement.simulated is not None)
+    if network is None or found.fits or conditional:
+        return found
+    shortage = found.shortage or Shortage("structure", str(found.problem))
+    helping = remedies(network, device, options, given=placement, shortage=shortage, seconds=seconds)
+    placing = tuple(remedy for remedy in helping if remedy.kind in ("placement", "input"))
+    return replace(found, remedies=placing or helping)
 
 
 def input_path(mapping: Mapping) -> str:

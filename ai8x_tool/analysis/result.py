@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ai8x_tool.mapper import Remedy
+from ai8x_tool.mapper import Remedy, Shortage
 from ai8x_tool.mapping.cycles import CycleParts
 from ai8x_tool.mapping.energy import Estimate
 from ai8x_tool.mapping.mapping import Mapping
@@ -105,7 +105,8 @@ class DeviceAnalysis:
     """A network on one device.
 
     `network` is None if not even the layers are possible there, `mapping` and `estimate` are None if the network does
-    not fit: `problem` says why, and `remedies` what was tried with success, the cheapest first. `placement` says where
+    not fit: `problem` says why, `shortage` which memory is too small, if that is the reason, and `remedies` what was
+    tried with success, the cheapest first. `placement` says where
     the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
     operands must lie side by side, `overlaps` layers whose outputs overwrite their own input behind what has been read,
     because nothing else fits.
@@ -124,6 +125,7 @@ class DeviceAnalysis:
     layers: tuple[LayerFigures, ...] = ()
     resources: tuple[Resource, ...] = ()
     problem: str | None = None
+    shortage: Shortage | None = None
     remedies: tuple[Remedy, ...] = ()
 
     @property
@@ -148,6 +150,7 @@ class DeviceAnalysis:
             "device": self.device,
             "fits": self.fits,
             "problem": self.problem,
+            "shortage": None if self.shortage is None else dict(vars(self.shortage)),
             "remedies": [remedy_document(remedy) for remedy in self.remedies],
             "placement": self.placement,
             "input_path": self.path,

@@ -136,7 +136,9 @@ def _fits_8_bits(values: Array) -> bool:
 
 
 def _whole(value: Any) -> int | None:
-    """Return a single finite number as int, None for anything else."""
+    """Return a single finite number, which may be written as text, as int; None for anything else."""
+    if isinstance(value, str):
+        return int(value) if value.isdecimal() else None
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0].item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
 
 import typer
 
 from ai8x_tool.cli.common import EXIT_FAILED, EXIT_INTERRUPTED, FileSettings, SummarySettings, show_summary
 from ai8x_tool.cli.options import RECIPE, Command, GivenOptions
+from ai8x_tool.settings.option import Settings, option
 from ai8x_tool.settings.training import TrainSettings
 
 if TYPE_CHECKING:
@@ -15,8 +18,28 @@ if TYPE_CHECKING:
     from ai8x_tool.training.results import TrainResult
 
 
+@dataclass(frozen=True, kw_only=True)
+class TemplateSettings(Settings):
+    """Writing the description of the model instead of training it."""
+
+    panel: ClassVar[str] = "Output"
+
+    yaml_template: Path | None = option(
+        None,
+        "Write the network description of the model to this file, with places found for it, and do not train.",
+        metavar="FILE",
+    )
+
+
 def _train(given: GivenOptions, console: Console) -> None:
     settings = given.resolved(TrainSettings, "train")
+    template = given.settings(TemplateSettings).yaml_template
+    if template is not None:
+        from ai8x_tool.subjects.template import write_template
+
+        write_template(settings, template, console)
+        console.show(f"network description: {template}")
+        return
     summary = given.settings(SummarySettings)
     if summary.summary:
         show_summary(settings, summary, console)
@@ -56,7 +79,7 @@ def _show(result: TrainResult, settings: TrainSettings, console: Console) -> Non
 
 COMMAND = Command(
     _train,
-    (TrainSettings, FileSettings, SummarySettings),
+    (TrainSettings, FileSettings, SummarySettings, TemplateSettings),
     (RECIPE,),
     examples=(
         "ai8x train kws20_v3_tts",

@@ -88,7 +88,7 @@ def map_automatically(
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
-        elif best is None or (found.cycles, found.peak) < (best.cycles, best.peak):
+        elif best is None or _rank(found) < _rank(best):
             best = found
         if task.expired():
             break
@@ -155,8 +155,12 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
     return min((shortage for shortage, _ in failed), key=lambda shortage: shortage.excess)
 
 
-def _rank(found: Found) -> tuple[int, int]:
-    return found.cycles, found.peak
+def _rank(found: Found) -> tuple[int, int, int]:
+    """Return what placements are compared by: cycles, memory, and the words of an input that has to be stored."""
+    channels, rows, columns = found.network.input_shape
+    groups, pixels = -(-channels // 4), rows * columns
+    words = -(-pixels // 4) * channels if found.path.chw else pixels * groups
+    return found.cycles, found.peak, words
 
 
 def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:

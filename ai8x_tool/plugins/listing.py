@@ -11,8 +11,19 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from ai8x_tool.compat.trainer import PACKAGE as TRAINER_PACKAGE
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import LIBRARY_NAMES, load_plugin, plugin_error
+
+_PACKAGES = {
+    "cv2": "opencv-python",
+    "git": "GitPython",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
+"""Packages that are not called like the module they contain."""
+_SEARCH = "ai8x_nas"
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,7 @@ def _parsed(text: bytes, name: str) -> ast.Module:
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
     """Find what is not installed without importing anything."""
+    missing: dict[str, int] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -60,9 +72,18 @@ def _check_imports(tree: ast.Module, path: Path) -> None:
             continue
         for name in names:
             top = name.partition(".")[0]
-            if top not in (*LIBRARY_NAMES, *sys.modules) and not _can_be_found(top, path):
-                message = f"needs {top}, which is not installed"
-                raise Ai8xError(message, where=f"{path}:{node.lineno}", fix="install it to use this file")
+            if top == _SEARCH:
+                raise Ai8xError(f"needs {top}: architecture search is not available", where=f"{path}:{node.lineno}")
+            if top not in (*LIBRARY_NAMES, TRAINER_PACKAGE, *sys.modules) and not _can_be_found(top, path):
+                missing.setdefault(top, node.lineno)
+    if missing:
+        names = [_PACKAGES.get(name, name) for name in missing]
+        listed = ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else names[0]
+        message = f"needs {listed}, which {'are' if len(names) > 1 else 'is'} not installed"
+        line = next(iter(missing.values()))
+        raise Ai8xError(
+            message, where=f"{path}:{line}", fix=f"install {'them' if len(names) > 1 else 'it'} to use this file"
+        )
 
 
 def _can_be_found(name: str, path: Path) -> bool:

@@ -2,12 +2,15 @@
 
 While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` find the modules of this package, and its neighbours can
 be imported as in the reference trainer: ``from datasets.mine import X``, ``from .mine import X``, ``import helper`` for
-files next to the folder. Installed libraries come first, except that ``models.X`` and ``datasets.X`` are neighbours
-where there are such files. Afterwards none of these names is left.
+files next to the folder. Installed libraries come first, except that ``models.X``, ``datasets.X`` and ``utils.X`` are
+neighbours where there are such files. Modules of the reference trainer itself, such as
+``utils.object_detection_utils``, are those of this package where nothing else has their names. Afterwards none of these
+names is left.
 """
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -15,17 +18,19 @@ import zlib
 from collections.abc import Callable, ItemsView, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import copy_context
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from ai8x_tool.compat.trainer import MODULES as TRAINER_MODULES
+from ai8x_tool.compat.trainer import PACKAGE as TRAINER_PACKAGE
 from ai8x_tool.errors import Ai8xError
 
 Result = TypeVar("Result")
 
-FOLDERS = ("models", "datasets")
+FOLDERS = ("models", "datasets", TRAINER_PACKAGE)
 LIBRARY_NAMES = ("ai8x", "ai8x_blocks")
 
 _PACKAGES = "ai8x_plugins_"
@@ -133,10 +138,12 @@ def library_names(path: Path) -> Iterator[None]:
 
     root = path.resolve().parent.parent
     finder, known = _Neighbours(root), str(root) in sys.path
+    trainer = _Trainer()
     names = {"ai8x": ai8x, "ai8x_blocks": blocks, **_put_away(root)}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)
     sys.meta_path.insert(0, finder)
+    sys.meta_path.append(trainer)
     if not known:
         sys.path.append(str(root))
     try:
@@ -144,6 +151,7 @@ def library_names(path: Path) -> Iterator[None]:
     finally:
         _clean_up(root, before)
         sys.meta_path.remove(finder)
+        sys.meta_path.remove(trainer)
         if not known:
             sys.path.remove(str(root))
 
@@ -163,6 +171,24 @@ class _Neighbours(MetaPathFinder):
         if folder not in FOLDERS or not name.isidentifier() or not file.is_file():
             return None
         return importlib.util.spec_from_file_location(fullname, file)
+
+
+class _Trainer(MetaPathFinder, Loader):
+    """Finds modules of the reference trainer, after all other finders, and gives them the contents of ours."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return how to load `fullname`, None if it is none of these modules."""
+        if fullname == TRAINER_PACKAGE or fullname in TRAINER_MODULES:
+            return ModuleSpec(fullname, self, is_package=fullname == TRAINER_PACKAGE)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill a module, whose loader this is."""
+        if module.__name__ in TRAINER_MODULES:
+            ours = importlib.import_module(TRAINER_MODULES[module.__name__])
+            module.__dict__.update({name: value for name, value in vars(ours).items() if not name.startswith("__")})
 
 
 def _package(folder: Path) -> ModuleType:
@@ -195,6 +221,8 @@ def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
     for name, module in _known_modules():
         if name.partition(".")[0] in FOLDERS and _is_inside(module, root):
             sys.modules[_shelf(root) + name] = sys.modules.pop(name)
+        elif isinstance(getattr(module, "__loader__", None), _Trainer):
+            del sys.modules[name]
     for name, was in before.items():
         if was is not None:
             sys.modules[name] = was

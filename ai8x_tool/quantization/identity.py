@@ -53,7 +53,7 @@ class IdentityLayer:
 def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
     """Write the quantized checkpoint `source` with `layer` to `target`, without prefixes ``module``.
 
-    Raises Ai8xError if it is not quantized, has a layer of that name, or has no layer `before`; then
+    Raises Ai8xError if it is not quantized, has a layer of that name with weights, or has no layer `before`; then
     nothing is written.
     """
     checkpoint = read_checkpoint(source)
@@ -69,8 +69,11 @@ def state_with_identity(checkpoint: Checkpoint, layer: IdentityLayer) -> Ordered
     if not checkpoint.is_quantized:
         raise Ai8xError("this checkpoint is not quantized", where=where, fix="run `ai8x quantize` on it first")
     state = {_without_module(key): torch.from_numpy(value) for key, value in checkpoint.state.items()}
-    if any(_belongs(key, layer.name) for key in state):
+    own = [key for key in state if _belongs(key, layer.name)]
+    if any(key.endswith((".weight", ".bias")) for key in own):
         raise Ai8xError(f"the checkpoint already has a layer {layer.name!r}", where=where, fix="choose another name")
+    for key in own:  # a pooling or element-wise module of this name, which has bookkeeping entries only
+        del state[key]
     place = next((number for number, key in enumerate(state) if _belongs(key, layer.before)), None)
     if place is None:
         names = [key.rpartition(".")[0] for key in state if key.endswith(".output_shift")]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.model import MODEL_AND_DATA, OUTPUT, ComputerSettings, DataSettings, RunSettings
 from ai8x_tool.settings.option import AT_LEAST_0, AT_LEAST_1, Legacy, Settings, option, required
 from ai8x_tool.settings.task import TaskSettings
@@ -18,7 +19,7 @@ class TrainedModelSettings(Settings):
     panel: ClassVar[str] = MODEL_AND_DATA
 
     checkpoint: Path = required(
-        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from",), metavar="FILE"
+        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from", "--resume-from"), metavar="FILE"
     )
     model: str | None = option(
         None,
@@ -90,6 +91,7 @@ class EvaluateSettings(
         Legacy(("--param-hist",)),
         Legacy(("--pr-curves",)),
         Legacy(("--embedding",)),
+        *reference_options.EVALUATE,
     )
 
     out_dir: Path | None = option(

@@ -104,6 +104,11 @@ class Legacy:
     fix: str = ""
 
 
+def refused(*names: str, fix: str, kind: type = bool) -> Legacy:
+    """Return an option of the reference tools that has no counterpart; `fix` is what to do instead."""
+    return Legacy(names, kind, reason=f"{names[0]} is not supported", fix=fix)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Base of all settings: small frozen classes by concern, which each stage combines.

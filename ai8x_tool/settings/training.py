@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.model import (
     MODEL_AND_DATA,
     OUTPUT,
@@ -259,4 +260,5 @@ class TrainSettings(
         Legacy(("--num-best-scores",), int),
         Legacy(("--activation-stats", "--act-stats"), str),
         Legacy(("--kd-pretrained",)),
+        *reference_options.TRAIN,
     )

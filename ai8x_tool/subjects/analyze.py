@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ai8x_tool import resources
-from ai8x_tool.analysis.judge import NONE, Clocks, analyze_network
+from ai8x_tool.analysis.judge import NONE, Clocks, analyze_network, with_remedies
 from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, Shape
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
@@ -43,23 +43,39 @@ def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> A
     """
     subject = find_subject(given)
     source = _source(subject, settings, console)
-    devices = tuple(_judge(source, device, settings) for device in settings.devices)
-    if not any(device.fits for device in devices):
-        console.detail("the network does not fit; looking for what would help")
-        devices = tuple(_judge(source, device, settings, helping=True) for device in settings.devices)
-    if all(device.network is None for device in devices) and len({device.problem for device in devices}) == 1:
+    devices = tuple(_judge(source, device, settings, console) for device in settings.devices)
+    if all(found.network is None for found in devices) and len({found.problem for found in devices}) == 1:
         raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
+    if not any(found.fits for found in devices):
+        pairs = zip(devices, settings.devices, strict=True)
+        devices = tuple(_helped(found, source, device, settings, console) for found, device in pairs)
     return Analysis(subject.name or source.name, subject.kind, subject.file, source.input_shape, devices)
 
 
-def _judge(source: Source, device: Device, settings: AnalyzeSettings, *, helping: bool = False) -> DeviceAnalysis:
+def _judge(source: Source, device: Device, settings: AnalyzeSettings, console: Console) -> DeviceAnalysis:
     clocks = Clocks(settings.pipeline, settings.pll, settings.clock_divider)
     try:
         network, placement, options = source.on(device)
     except Ai8xError as error:
         return DeviceAnalysis(device.name, *clocks.of(device), NONE, problem=str(error))
-    seconds = settings.map_seconds
-    return analyze_network(network, placement, device, options, clocks=clocks, seconds=seconds, helping=helping)
+    with console.progress(f"{device.name}: looking for places", 1) as shown:
+        return analyze_network(
+            *(network, placement, device, options),
+            clocks=clocks,
+            seconds=settings.map_seconds,
+            progress=lambda text: shown.advance(0, text),
+        )
+
+
+def _helped(
+    found: DeviceAnalysis, source: Source, device: Device, settings: AnalyzeSettings, console: Console
+) -> DeviceAnalysis:
+    """Return the analysis of a network that does not fit with what would help."""
+    if found.network is None:
+        return found
+    _, placement, options = source.on(device)
+    with console.progress(f"{device.name}: does not fit, looking for what would help", 1):
+        return with_remedies(found, placement, device, options, settings.map_seconds)
 
 
 def _source(subject: Subject, settings: AnalyzeSettings, console: Console) -> Source:

@@ -19,10 +19,11 @@ from ai8x_tool.synthesis.project import ProjectInputs
 _SEED = 0
 
 
-def random_sample(shape: Sequence[int], console: Console) -> npt.NDArray[np.int64]:
-    """Return random values of `shape`, always the same, after saying so."""
+def random_sample(shape: Sequence[int], console: Console, *, answers: bool = True) -> npt.NDArray[np.int64]:
+    """Return random values of `shape`, always the same; if the program has known `answers`, say so."""
     text = "×".join(map(str, shape))
-    console.info(f"no sample was found: the known answers are those for random values of {text}")
+    if answers:
+        console.info(f"no sample was found: the known answers are those for random values of {text}")
     return np.random.default_rng(_SEED).integers(-128, 128, shape)
 
 
@@ -43,4 +44,4 @@ def missing_sample(settings: SynthesizeSettings, console: Console) -> ProjectInp
             shape = dataset_input(settings.dataset or description.dataset)
         except Ai8xError:
             return None
-    return ProjectInputs(None, random_sample(shape, console))
+    return ProjectInputs(None, random_sample(shape, console, answers=settings.kat))

@@ -230,16 +230,19 @@ def _warn_about_zeros(network: Network, tensors: LayerTensors, options: Synthesi
 
 
 def load_sample(path: Path) -> Sample:
-    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W) or (C, L)."""
+    """Read a sample: a ``.npy`` file of int64 (or int8) −128…127, shape (C, H, W), (C, L) or (C).
+
+    Channels alone become (C, 1).
+    """
     where = str(path)
     if not path.is_file():
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
     sample = read_array(path)
     if sample.dtype not in (np.int64, np.int8):
         raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
-    if sample.ndim not in (2, 3):
-        raise Ai8xError(f"samples have 2 or 3 dimensions, not {sample.ndim}", where=where)
+    if sample.ndim not in (1, 2, 3):
+        raise Ai8xError(f"samples have 1 to 3 dimensions, not {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:
         low, high = (sample.min(), sample.max()) if sample.size else (0, 0)
         raise Ai8xError(f"sample values must be −128 … 127, these are {low} … {high}", where=where)
-    return sample
+    return sample[:, None] if sample.ndim == 1 else sample

@@ -86,7 +86,7 @@ def compare_outputs(network: Network, split: Split, outputs: Tensor, console: Co
 
 def _samples(network: Network, inputs: Tensor) -> np.ndarray[Any, np.dtype[np.int8]]:
     data = inputs.numpy()
-    data = data[..., None] if data.ndim == 3 else data
+    data = data.reshape(*data.shape, *(1,) * (4 - data.ndim))
     if data.shape[1:] != network.input_shape:
         have, want = ("×".join(map(str, shape)) for shape in (data.shape[1:], network.input_shape))
         raise Ai8xError(f"samples are {have}, the network description expects {want}")

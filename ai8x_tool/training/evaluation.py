@@ -237,7 +237,7 @@ def _compare_with_engine(
 ) -> Agreement:
     """Compare all 8-bit outputs with the integer engine."""
     assert settings.network is not None
-    sizes = (*entry.input, 1)[:3]
+    sizes = (*entry.input, 1, 1)[:3]
     described = load_network(
         find_config("networks", settings.network),
         settings.checkpoint,

@@ -19,7 +19,7 @@ from ai8x_tool.data.dataset import Dataset, DatasetEntry, first_sample
 from ai8x_tool.data.own.entry import fitting_model
 from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.device import find_device
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.errors import Ai8xError, located
 from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.model.build import (
     build_model,
@@ -43,6 +43,7 @@ from ai8x_tool.settings.training import (
     StartSettings,
     TrainSettings,
 )
+from ai8x_tool.text import counted
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
 from ai8x_tool.training.checkpoints import OPTIMIZERS, restore_optimizer
 from ai8x_tool.training.passes import Selection, whole
@@ -124,12 +125,14 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     if measured and policy is not None and not in_qat(model):
         check_measurable(model, entry.input, device)
     task.attach(model)
+    _check_outputs(task, model, entry, device, places(arch, entry))
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
     with world.first_alone():
         data = entry.load(settings.data, console)
         training, validation, test = _samples(settings, settings, data, seed)
+    _warn_about_steps(settings, len(training), console)
     return TrainingSetup(
         settings if settings.batch_size else replace(settings, batch_size=automatic_batch(len(training))),
         arch,
@@ -158,6 +161,31 @@ def _plan(settings: TrainSettings, policy: QatPolicy | None) -> Plan:
     seconds = None if settings.minutes is None else 60 * settings.minutes
     start = None if policy is None else policy.start_epoch
     return Plan(settings.epochs, start, seconds, settings.patience, is_automatic(settings))
+
+
+def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: torch.device, where: str) -> None:
+    """Refuse, before data are loaded, outputs that the task has no loss for. Other errors show in the first batch."""
+    training = model.training
+    try:
+        with torch.no_grad():
+            output = model.eval()(torch.zeros(2, *entry.input, device=device))
+    except Exception:  # whatever a model raises; the first batch names the line
+        return
+    finally:
+        model.train(training)
+    with located(where):
+        task.real_outputs(output)
+
+
+def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -> None:
+    """Say before the start what cannot work as it was meant: too few steps for the batch size or the warm-up."""
+    size = settings.batch_size
+    if size is not None and size > samples:
+        text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"
+        console.warn(f"{text} (lower --batch-size)")
+    if settings.warmup_epochs >= settings.epochs:
+        text = f"--warmup-epochs {settings.warmup_epochs}: {counted(settings.epochs, 'epoch')} of training"
+        console.warn(f"{text} never reach the learning rate (lower it, or raise --epochs)")
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:

@@ -125,7 +125,7 @@ def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Sa
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="choose fewer")
     values = test.batch(torch.arange(count))[0].numpy()
-    values = values[..., None] if values.ndim == 3 else values
+    values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}")
 
 

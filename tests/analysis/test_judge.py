@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from ai8x_tool.analysis import Clocks, analyze_network, require_fit
+from ai8x_tool.analysis import Clocks, analyze_network, require_fit, with_remedies
 from ai8x_tool.analysis.buffers import data_buffers, fullest_instance
 from ai8x_tool.analysis.judge import AS_DESCRIBED, FOUND
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapping import LayerPlacement, Placement
+from ai8x_tool.mapping import LayerPlacement, MappingOptions, Placement
 from ai8x_tool.mapping.cycles import estimated_cycles, minimum_cycles
 from ai8x_tool.network import build_network
 
@@ -73,17 +73,18 @@ def test_given_places(residual):
     places["b"] = LayerPlacement(0xFF, 0xFF, 0x1000, 0x1004)
     wrong = analyze_network(network, Placement(places, ("a", "b")), MAX78000)
     assert not wrong.fits and "layer 1 (b)" in wrong.problem
-    (remedy,) = wrong.remedies
+    assert wrong.shortage is None and wrong.remedies == ()
+    (remedy,) = with_remedies(wrong, Placement(places, ("a", "b")), MAX78000, MappingOptions(), 20).remedies
     assert remedy.kind == "placement" and remedy.microseconds > 0
 
 
 @pytest.mark.slow
 def test_too_much_data(large):
-    wrong = analyze_network(large, None, MAX78000)
+    wrong = with_remedies(analyze_network(large, None, MAX78000), None, MAX78000, MappingOptions(), 20)
     assert not wrong.fits and "32,768" in wrong.problem and "\n" not in wrong.problem
     assert wrong.mapping is None and wrong.estimate is None
     assert wrong.remedies[-1].kind == "device"
-    assert analyze_network(large, None, MAX78000, helping=False).remedies == ()
+    assert (wrong.shortage.resource, wrong.shortage.needed, wrong.shortage.available) == ("data memory", 36864, 32768)
     assert wrong.tightest.name == "data memory" and wrong.tightest.share == pytest.approx(36864 / 32768)
     assert [layer.cycles > 0 for layer in wrong.layers] == [True] * 2
     other = analyze_network(large, None, MAX78002)

@@ -209,3 +209,10 @@ def test_golden_checkpoints(golden):
         assert list(read.state) == list(expected["state_dict"])
         for key, tensor in expected["state_dict"].items():
             assert_same(read.state[key], tensor)
+
+
+@pytest.mark.parametrize(("stored", "epoch"), [("12", 12), ("last", None), (12, 12), (12.0, 12), (None, None)])
+def test_epochs_as_text(tmp_path, stored, epoch):
+    path = tmp_path / "c.pth.tar"
+    torch.save({"epoch": stored, "state_dict": {"a": torch.zeros(1)}}, path)
+    assert read_checkpoint(path).epoch == epoch

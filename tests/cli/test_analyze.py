@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 import ai8x_tool
 from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapper import Shortage
 from ai8x_tool.report.analysis_text import analysis_lines
 from ai8x_tool.settings.files import list_recipes
 from ai8x_tool.text import from_here
@@ -24,7 +26,7 @@ FITS = {
 DOCUMENT = {"schema", "name", "kind", "file", "input_shape", "fits", "devices"}
 DEVICE = {
     *("device", "fits", "problem", "remedies", "placement", "input_path", "copies", "clock_mhz", "pipeline", "cycles"),
-    *("estimate", "overlaps", "tightest", "resources", "layers"),
+    *("estimate", "overlaps", "shortage", "tightest", "resources", "layers"),
 }
 LAYER = {
     *("index", "name", "operator", "source", "inputs", "input_shape", "output_shape", "passes", "processors", "cycles"),
@@ -198,4 +200,5 @@ def test_the_keys_of_the_documentation(root):
     assert rows["device"] == set(device) and rows["layer"] == set(device["layers"][0])
     assert rows["resource"] == set(device["resources"][0])
     assert rows["estimate"] == set(device["estimate"]) | set(device["estimate"]["inference"])
+    assert rows["shortage"] == {field.name for field in dataclasses.fields(Shortage)}
     assert rows["remedy"] == set(wrong["devices"][0]["remedies"][0])

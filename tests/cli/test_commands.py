@@ -292,3 +292,18 @@ def test_quantize_for_people(workspace, ai8x, states):
     assert result.exit_code == 0
     assert "first.op.weight" in result.stdout
     assert "0.85" in result.stderr
+
+
+def test_samples_of_one_dimension(workspace):
+    """Flat inputs are channels of one pixel."""
+    from ai8x_tool.synthesis.synthesize import load_sample
+
+    np.save(workspace.sample, np.arange(-3, 3))
+    assert load_sample(workspace.sample).tolist() == [[-3], [-2], [-1], [0], [1], [2]]
+
+
+def test_programs_without_known_answers_need_no_sample(workspace):
+    workspace.edit("    op: Conv2d\n", "    op: Conv2d\n    in_channels: 3\n    in_dim: [4, 4]\n")
+    result = workspace.synthesize("--no-kat", sample_input=None)
+    assert result.exit_code == 0, result.stderr
+    assert "known answers" not in result.stderr

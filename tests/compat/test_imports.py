@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gc
+import re
 import sys
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins import find as plugins
-from ai8x_tool.plugins.load import library_names
+from ai8x_tool.plugins.listing import read_listings
+from ai8x_tool.plugins.load import call_plugin, library_names
 
 NEIGHBOUR = "VALUE = {value}\n"
 USER = """
@@ -104,3 +108,74 @@ def test_modules_may_appear_while_names_are_put_in_place(tmp_path: Path) -> None
         for name in [name for name in sys.modules.copy() if name.startswith("late_")]:
             del sys.modules[name]
     assert next(numbers) > 50
+
+
+TRAINER = """
+import utils.dataloader_utils
+from utils import object_detection_utils
+from utils.augmentation_utils import flip
+from utils.model_wrapper import unwrap
+from utils.object_detection_utils import collate_fn
+
+
+def loader(data, load_train, load_test):
+    from utils.object_detection_utils import xy_to_cxcy
+    return xy_to_cxcy is object_detection_utils.xy_to_cxcy, utils.dataloader_utils.makedir_exist_ok
+
+
+datasets = [{'name': 'T', 'input': (1, 2), 'output': ['a'], 'loader': loader, 'collate': collate_fn}]
+"""
+
+
+def test_modules_of_the_reference_trainer_are_there_while_a_file_runs(tmp_path: Path) -> None:
+    path = tmp_path / "one" / "datasets" / "boxes.py"
+    path.parent.mkdir(parents=True)
+    path.write_text(TRAINER)
+    assert [listing.name for listing in read_listings(path, "datasets")] == ["T"]
+    same, make = call_loader(path)
+    assert same and plugins.load_plugin(path).collate_fn.__module__ == "ai8x_tool.compat.trainer.object_detection"
+    make(tmp_path / "new" / "folder")
+    make(tmp_path / "new" / "folder")
+    assert (tmp_path / "new" / "folder").is_dir()
+    assert not [name for name in sys.modules if name.partition(".")[0] == "utils"]
+
+
+def call_loader(path: Path) -> Any:
+    return call_plugin(path, plugins.load_plugin(path).loader, None, True, False)
+
+
+def test_modules_of_the_user_come_before_those_of_the_reference_trainer(tmp_path: Path) -> None:
+    """Also when other files have used those of the reference before, and only for the names that the user has."""
+    test_modules_of_the_reference_trainer_are_there_while_a_file_runs(tmp_path)
+    root = tmp_path / "two"
+    (root / "datasets").mkdir(parents=True)
+    (root / "utils").mkdir()
+    (root / "utils" / "object_detection_utils.py").write_text("def collate_fn(batch):\n    return 'mine'\n")
+    (root / "datasets" / "boxes.py").write_text(
+        "from utils.object_detection_utils import collate_fn\nfrom utils.augmentation_utils import flip\n"
+        "def loader(data, load_train, load_test):\n    return collate_fn([])\n"
+        "datasets = [{'name': 'T', 'input': (1, 2), 'output': ['a'], 'loader': loader}]\n"
+    )
+    assert call_loader(root / "datasets" / "boxes.py") == "mine"
+    assert call_loader(tmp_path / "one" / "datasets" / "boxes.py")[0]
+    assert not [name for name in sys.modules if name.partition(".")[0] == "utils"]
+
+
+@pytest.mark.parametrize(
+    ("imports", "words"),
+    [
+        (
+            "import numpy\nimport albumentations_x\nfrom cv2_x import a\n",
+            "needs albumentations_x and cv2_x, which are not",
+        ),
+        ("from missing_x.a import b\n", "needs missing_x, which is not installed (install it to use this file)"),
+        ("from ai8x_nas import OnceForAllModel\n", "needs ai8x_nas: architecture search is not available"),
+    ],
+)
+def test_all_that_a_file_lacks_is_said_in_one_line(tmp_path: Path, imports: str, words: str) -> None:
+    path = tmp_path / "datasets" / "lacking.py"
+    path.parent.mkdir()
+    path.write_text(imports + "datasets = [{'name': 'L'}]\n")
+    with pytest.raises(Ai8xError, match=re.escape(words)) as caught:
+        read_listings(path, "datasets")
+    assert "\n" not in str(caught.value)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from ai8x_tool import api
+from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import find_config
@@ -64,7 +68,7 @@ def test_description_with_some_places(tmp_path):
     found = api.synthesize(some, **MODEL).synthesis
     given = yaml.safe_load(some.read_text())["layers"]
     assert [("processors" in layer) for layer in given] == [True] + [False] * (len(given) - 1)
-    assert found.mapping.start.own_processors == int(given[0]["processors"].replace(".", ""), 16)
+    assert found.mapping.start.own_processors == int(str(given[0]["processors"]).replace(".", ""), 0)
 
 
 def test_random_sample(project, tmp_path, monkeypatch):
@@ -84,3 +88,21 @@ def test_what_is_missing():
         api.synthesize("ai85net5", dataset="MNIST")
     with pytest.raises(Ai8xError, match=r"no file, and no recipe, network description or model named 'ai85net'; did"):
         api.synthesize("ai85net")
+
+
+def test_shipped_descriptions_are_products_of_the_mapper():
+    path = Path(__file__).parents[2] / "scripts" / "generate_networks.py"
+    spec = importlib.util.spec_from_file_location("generate_networks", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for name, arguments in script.DESCRIPTIONS.items():
+        assert find_config("networks", name).read_text() == script.description(*arguments), "generate_networks.py"
+
+
+def test_template_of_a_model_that_is_yet_to_be_trained(project, tmp_path):
+    template = tmp_path / "template.yaml"
+    result = CliRunner().invoke(app, ["train", "mnist", "--yaml-template", str(template), "--out-dir", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert list(tmp_path.iterdir()) == [template]
+    again = api.synthesize(template, **MODEL).synthesis
+    assert again.mapping.placement == project[0].mapping.placement

@@ -190,3 +190,13 @@ def test_it_is_not_quantized_again(inserted, tmp_path):
     with pytest.raises(Ai8xError, match="already quantized"):
         quantize(tmp_path / "out" / "i.pth.tar", target, MAX78000, Console(verbosity=-1))
     assert not target.exists()
+
+
+def test_a_name_with_bookkeeping_only(inserted):
+    """A pooling or element-wise module of that name has no weights: its entries are replaced."""
+    state = quantized_state()
+    state["pt.output_shift"], state["pt.quantize_activation"] = torch.tensor([3.0]), torch.tensor([1.0])
+    written = inserted(state)["state_dict"]
+    names = list(written)
+    assert names.index("pt.output_shift") < names.index("pt.op.weight") < names.index("two.output_shift")
+    assert written["pt.output_shift"].item() == 1

@@ -65,7 +65,7 @@ def too_large():
 
 
 def report(network, *devices):
-    found = tuple(analyze_network(network, None, device, helping=False) for device in devices)
+    found = tuple(analyze_network(network, None, device) for device in devices)
     return html_report(Analysis(network.name, "model", Path(HOSTILE), network.input_shape, found))
 
 
@@ -74,7 +74,7 @@ def devices():
     """Analyses: one that fits each device, and one that does not fit."""
     return [
         *(analyze_network(residual(), None, device) for device in (MAX78000, MAX78002)),
-        analyze_network(too_large(), None, MAX78000, helping=False),
+        analyze_network(too_large(), None, MAX78000),
     ]
 
 

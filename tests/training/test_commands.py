@@ -126,7 +126,7 @@ def test_quiet_and_plain_output(workspace: Path) -> None:
         (["train", "--epocs", "3"], 2, "No such option"),
         (["train", "nothing"], 1, "no file and no recipe named 'nothing'"),
         (["train", "mnist", "--epochs", "x"], 2, "--epochs"),
-        (["train", "mnist", "--model", "ai85net"], 1, "did you mean 'ai85net5'"),
+        (["train", "mnist", "--model", "ai85net"], 1, "did you mean 'ai85net"),
         (["evaluate", "mnist"], 1, "evaluate needs a checkpoint"),
         (["evaluate", "mnist", "--checkpoint", "nowhere"], 1, "checkpoint not found"),
     ],

@@ -340,3 +340,22 @@ def test_a_loss_that_is_no_number_ends_the_run(
     folder = next(path for path in (workspace / "logs").iterdir() if path.is_dir() and not path.is_symlink())
     assert (folder / "result.json").exists() is False
     assert len(list(folder.glob("*checkpoint.pth.tar"))) == epoch
+
+
+def test_what_cannot_work_is_said_before_the_start(workspace: Path, console: Console) -> None:
+    from ai8x_tool.training.setup import prepare
+
+    prepare(TrainSettings(**{**OPTIONS, "batch_size": 500, "warmup_epochs": 5}), console)
+    assert any("--batch-size 500: there are 180 training samples" in text for text in console.warnings)
+    assert any("--warmup-epochs 5: 5 epochs of training never reach" in text for text in console.warnings)
+    prepare(TrainSettings(**OPTIONS), quiet := Console(verbosity=-1))
+    assert not quiet.warnings
+
+
+def test_several_outputs_are_refused_before_data_are_loaded(workspace: Path, console: Console) -> None:
+    (data,), file = workspace.glob("datasets/*.py"), workspace / "models" / "tiny.py"
+    data.write_text(data.read_text().replace("def load(folder, console):", "def load(folder, console):\n    0 / 0"))
+    text = file.read_text()
+    file.write_text(text.replace("        return self.fc(", "        return x, self.fc("))
+    with pytest.raises(Ai8xError, match=r"tiny\.py.*returns a tuple, for classification it must be one tensor"):
+        run(console)

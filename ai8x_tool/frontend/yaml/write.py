@@ -22,10 +22,17 @@ class _Hex(int):
     """A number that is written in hexadecimal."""
 
 
-def write_description(network: Network, placement: Placement, device: Device, *, dataset: str = "none") -> str:
+def write_description(
+    network: Network,
+    placement: Placement,
+    device: Device,
+    *,
+    dataset: str = "none",
+    title: str | None = None,
+) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement.
+    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -53,7 +60,7 @@ def write_description(network: Network, placement: Placement, device: Device, *,
             }
             for item in placement.unload
         ]
-    lines = [f"# {network.name} on the {device.name}: {len(network.layers)} layers", "---"]
+    lines = [f"# {title or f'{network.name} on the {device.name}: {len(network.layers)} layers'}", "---"]
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:

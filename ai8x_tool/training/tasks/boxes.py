@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ai8x_tool.data.boxes import centers, corners, decode_centers, encode_centers, overlaps
+
 BACKGROUND = 0
-_CENTER, _SIZE = 10.0, 5.0
-"""Factors of encoded centers and sizes."""
 
 
 def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
@@ -28,37 +28,14 @@ def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
     return result
 
 
-def corners(boxes: Tensor) -> Tensor:
-    """Turn center boxes (…, 4) into corner boxes."""
-    half = boxes[..., 2:] / 2
-    return torch.cat([boxes[..., :2] - half, boxes[..., :2] + half], dim=-1)
-
-
-def centers(boxes: Tensor) -> Tensor:
-    """Turn corner boxes (…, 4) into center boxes."""
-    return torch.cat([(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], dim=-1)
-
-
 def encode(boxes: Tensor, priors: Tensor) -> Tensor:
     """Return corner boxes (…, P, 4) as the network outputs them, relative to center priors (P, 4)."""
-    box = centers(boxes)
-    center = (box[..., :2] - priors[:, :2]) * _CENTER / priors[:, 2:]
-    return torch.cat([center, (box[..., 2:] / priors[:, 2:] + 1e-7).log() * _SIZE], dim=-1)
+    return encode_centers(centers(boxes), priors)
 
 
 def decode(codes: Tensor, priors: Tensor) -> Tensor:
     """Return the corner boxes of the network's outputs (…, P, 4)."""
-    center = codes[..., :2] * priors[:, 2:] / _CENTER + priors[:, :2]
-    return corners(torch.cat([center, (codes[..., 2:4] / _SIZE).exp() * priors[:, 2:]], dim=-1))
-
-
-def overlaps(first: Tensor, second: Tensor) -> Tensor:
-    """Return the intersection over union (…, A, B) of corner boxes (…, A, 4) and (…, B, 4); 0 for empty boxes."""
-    one, two = first.unsqueeze(-2), second.unsqueeze(-3)
-    size = (torch.minimum(one[..., 2:], two[..., 2:]) - torch.maximum(one[..., :2], two[..., :2])).clamp(min=0)
-    common = size.prod(dim=-1)
-    areas = (one[..., 2:] - one[..., :2]).prod(dim=-1) + (two[..., 2:] - two[..., :2]).prod(dim=-1)
-    return common / (areas - common).clamp(min=1e-12)
+    return corners(decode_centers(codes, priors))
 
 
 @dataclass(frozen=True)

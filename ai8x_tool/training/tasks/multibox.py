@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, smooth_l1_loss
 
-from ai8x_tool.training.tasks.boxes import BACKGROUND, corners, encode, overlaps
+from ai8x_tool.data.boxes import corners, overlaps
+from ai8x_tool.training.tasks.boxes import BACKGROUND, encode
 
 THRESHOLD = 0.5
 """A prior belongs to an object that it overlaps at least as much."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, smooth_l1_loss
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.boxes import centers, corners, overlaps
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn.folding import fold, unfold
@@ -21,7 +22,7 @@ from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.metrics import progress_line
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
-from ai8x_tool.training.tasks.boxes import centers, corners, decode, detect, encode, overlaps, pad_objects
+from ai8x_tool.training.tasks.boxes import decode, detect, encode, pad_objects
 from ai8x_tool.training.tasks.classification import ClassMeter
 from ai8x_tool.training.tasks.detection import read_parameters
 from ai8x_tool.training.tasks.distillation import soft_divergence

@@ -1,0 +1,64 @@
+#!/usr/bin/env python3
+"""Generate the network descriptions in configs/networks: models are traced, and placed by the mapper.
+
+Usage: generate_networks.py [--check]; with --check nothing is written, and the exit status is 1 if a file differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ai8x_tool.console import Console
+from ai8x_tool.device import MAX78000, MAX78002, Device
+from ai8x_tool.frontend.yaml.write import write_description
+from ai8x_tool.mapper import map_automatically
+from ai8x_tool.mapping import violations
+from ai8x_tool.resources import find_config
+from ai8x_tool.settings.analysis import AnalyzeSettings
+from ai8x_tool.settings.files import read_recipe
+from ai8x_tool.subjects.find import RECIPE, Subject
+from ai8x_tool.subjects.model import AnalyzedModel
+
+ROOT = Path(__file__).resolve().parents[1]
+DESCRIPTIONS = {
+    "mnist": ("mnist", "Handwritten digits", (MAX78000, MAX78002)),
+    "kws20_v3": ("kws20_v3", "Keyword spotting with 20 words", (MAX78000,)),
+    "ai87_kws20_v3": ("ai87_kws20_v3", "Keyword spotting with 20 words", (MAX78002,)),
+}
+"""Recipe, title and devices of each description. The first device is the one that places are found for."""
+
+
+def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
+    """Return the description of a recipe's model. Raises Ai8xError if it has no placement that fits all devices."""
+    console, file = Console(verbosity=-1, muted=True), find_config("recipes", recipe)
+    source = AnalyzedModel(Subject(RECIPE, recipe, file), read_recipe(str(file)), AnalyzeSettings(), console)
+    network, _, options = source.on(devices[0])
+    found = map_automatically(network, devices[0], options)
+    for device in devices:
+        for violation in violations(found.network, found.placement, device, found.options):
+            raise violation.error()
+    where = " and ".join(device.name for device in devices)
+    heading = f"{title} ({source.name}), for the {where}; placed by the mapper (scripts/generate_networks.py)"
+    return write_description(found.network, found.placement, devices[0], dataset=source.entry.name, title=heading)
+
+
+def main() -> None:
+    """Write or compare all descriptions."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    different = []
+    for name, (recipe, title, devices) in DESCRIPTIONS.items():
+        path, text = ROOT / "configs" / "networks" / f"{name}.yaml", description(recipe, title, devices)
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            different.append(name)
+            if not arguments.check:
+                path.write_text(text, encoding="utf-8")
+    print(", ".join(different) or "up to date")
+    sys.exit(arguments.check and bool(different))
+
+
+if __name__ == "__main__":
+    main()
