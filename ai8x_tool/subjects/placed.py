@@ -50,7 +50,7 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     opened = PlacedDescription(network, nothing_placed(network))
     (network, placement), options = place_automatically(opened, device, asked, console, settings.map_seconds)
     dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
-    text = write_description(network, placement, device, dataset=dataset)
+    text = write_description(network, placement, device, dataset=dataset, options=options)
     chosen = replace(settings, fifo=options.fifo, overlap_data=options.overlap_data)
     sample = settings.sample_input_file(entry.name)
     anomalies = isinstance(ready.task, Reconstruction)
