@@ -25,6 +25,7 @@ from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 if TYPE_CHECKING:
     from ai8x_tool.analysis import Analysis
     from ai8x_tool.console import Console
+    from ai8x_tool.doctor import Diagnosis
     from ai8x_tool.emulation import ProjectRun
     from ai8x_tool.quantization import QuantizeResult
     from ai8x_tool.quantization.rules import Clipping
@@ -229,6 +230,13 @@ def run(project: Path, settings: RunProjectSettings, console: Console) -> Projec
     from ai8x_tool.emulation import run_project
 
     return run_project(project, settings, console)
+
+
+def doctor() -> Diagnosis:
+    """Look at this computer: what there is of what the tool can use, and what to do about the rest."""
+    from ai8x_tool.doctor import examine
+
+    return examine()
 
 
 def list_resources(kind: str, console: Console | None = None) -> tuple[Resource, ...]:

@@ -43,6 +43,10 @@ COMMANDS = {
         "Run a project without hardware: its C code, compiled unchanged, on an emulated core and the virtual device.",
     ),
     "list": ("list_command", "List models, datasets, recipes, networks, devices or operators."),
+    "doctor": (
+        "doctor_command",
+        "Check Python, torch, compilers, SDK, serial ports, folders and plug-in files, and say what to do.",
+    ),
     "demo": ("demo_command", "Train, quantize, evaluate, synthesize and verify a network, and show what came out."),
 }
 """The commands: module that holds `COMMAND`, and what the command does."""

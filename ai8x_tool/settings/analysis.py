@@ -9,8 +9,10 @@ from typing import ClassVar
 
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.option import Range, Settings, option
-from ai8x_tool.settings.synthesis import CHECKPOINTS, html_option
+from ai8x_tool.settings.hardware import divider_option, pipeline_option, pll_option
+from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.program import fast_fifo_option, fifo_option
+from ai8x_tool.settings.synthesis import CHECKPOINTS, html_option, overlap_option, search_option
 
 SUBJECT, RUN, REPORT = "Network", "Devices and clocks", "Report"
 BOTH = "both"
@@ -73,32 +75,13 @@ class ClockSettings(Settings):
         metavar="DEVICE",
         default="that of the recipe, else both",
     )
-    pipeline: bool | None = option(
-        None, "Use the pipeline, which allows the highest clock, or not.", "--pipeline", default="use it"
-    )
-    pll: bool | None = option(
-        None,
-        "Clock the accelerator from the PLL, or from the bus clock.",
-        "--pll",
-        off=("--no-pll", "--apb"),
-        default="the PLL",
-    )
-    clock_divider: int | None = option(
-        None,
-        "Divider of the accelerator's clock.",
-        metavar="N",
-        default="chosen for the device",
-        range=Range(values=(1, 2, 4, 8, 16)),
-    )
-    fifo: bool = option(False, "Load the input through a FIFO; descriptions with streaming layers always do.")
-    fast_fifo: bool = option(False, "Load the input through the fast FIFO of the RISC-V core.")
-    overlap_data: bool = option(False, "Let placed layers overwrite data before everything that reads it has done so.")
-    map_seconds: float = option(
-        20.0,
-        "Seconds after which the search for places of the layers takes the best ones found.",
-        metavar="SECONDS",
-        range=Range(above=0, most=86_400),
-    )
+    pipeline: bool | None = pipeline_option()
+    pll: bool | None = pll_option()
+    clock_divider: int | None = divider_option()
+    fifo: bool = fifo_option()
+    fast_fifo: bool = fast_fifo_option()
+    overlap_data: bool = overlap_option()
+    map_seconds: float = search_option()
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""

@@ -11,27 +11,33 @@ from ai8x_tool.settings.option import Range, Settings, option
 HARDWARE, DEBUGGING = "Accelerator and clocks", "Debugging of hardware"
 
 
+def pipeline_option(**more: str) -> bool | None:
+    """Declare the use of the pipeline."""
+    text = "Use the pipeline, which allows the highest clock, or not."
+    return option(None, text, "--pipeline", default="use it", **more)
+
+
+def pll_option(**more: str) -> bool | None:
+    """Declare the source of the clock."""
+    text = "Clock the accelerator from the PLL, or from the bus clock."
+    return option(None, text, "--pll", off=("--no-pll", "--apb"), default="the PLL", **more)
+
+
+def divider_option() -> int | None:
+    """Declare the divider of the clock."""
+    divisors = Range(values=(1, 2, 4, 8, 16))
+    text = "Divider of the accelerator's clock."
+    return option(None, text, metavar="N", default="chosen for the device", range=divisors)
+
+
 @dataclass(frozen=True, kw_only=True)
 class HardwareSettings(Settings):
     """How the accelerator is clocked and loaded."""
 
     panel: ClassVar[str] = HARDWARE
 
-    pipeline: bool | None = option(
-        None,
-        "Use the pipeline, which allows the highest clock, or not.",
-        "--pipeline",
-        default="use it",
-        needs="pipeline",
-    )
-    pll: bool | None = option(
-        None,
-        "Clock the accelerator from the PLL, or from the bus clock.",
-        "--pll",
-        off=("--no-pll", "--apb"),
-        default="the PLL",
-        needs="pll_mhz",
-    )
+    pipeline: bool | None = pipeline_option(needs="pipeline")
+    pll: bool | None = pll_option(needs="pll_mhz")
     max_speed: bool = option(
         False,
         "Load kernels and input at full speed, too, instead of at a speed that needs less power.",
@@ -39,13 +45,7 @@ class HardwareSettings(Settings):
         off=("--balance-speed",),
         needs="pll_mhz",
     )
-    clock_divider: int | None = option(
-        None,
-        "Divider of the accelerator's clock.",
-        metavar="N",
-        default="chosen for the device",
-        range=Range(values=(1, 2, 4, 8, 16)),
-    )
+    clock_divider: int | None = divider_option()
     switch_delay: int | None = option(
         None,
         "Delay after switching on the accelerator.",

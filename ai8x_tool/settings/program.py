@@ -81,14 +81,24 @@ class ProgramSettings(Settings):
     )
 
 
+def fifo_option() -> bool:
+    """Declare input through FIFOs."""
+    return option(False, "Feed the input through the FIFOs of the accelerator, as streaming layers always do.")
+
+
+def fast_fifo_option() -> bool:
+    """Declare input through the fast FIFO."""
+    return option(False, "Feed the input through the fast FIFO; needs --riscv.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class FifoSettings(Settings):
     """Input through FIFOs instead of data memory."""
 
     panel: ClassVar[str] = FIFO
 
-    fifo: bool = option(False, "Feed the input through the FIFOs of the accelerator.")
-    fast_fifo: bool = option(False, "Feed the input through the fast FIFO; needs --riscv.")
+    fifo: bool = fifo_option()
+    fast_fifo: bool = fast_fifo_option()
     fast_fifo_quad: bool = option(False, "Feed all four quadrants from the fast FIFO at once; needs --riscv.")
     fifo_wait: bool = option(True, "Do not check whether a FIFO is full before writing to it.")
     fifo_go: bool = option(False, "Let the first layer start only when the FIFO has data.", needs="pipeline")

@@ -16,7 +16,7 @@ from ai8x_tool.resources import find_config, find_file, locate
 from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
-from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Legacy, Range, Settings, option, options_of
+from ai8x_tool.settings.option import AT_LEAST_0, Legacy, Range, Settings, option, options_of
 from ai8x_tool.settings.program import (
     CHECKS,
     FIFO,
@@ -46,6 +46,17 @@ def html_option(**more: str) -> Path | None:
     )
 
 
+def search_option() -> float:
+    """Declare how long the mapper may search."""
+    text = "Seconds of processor time that finding a placement may take; the best one found by then is used."
+    return option(20.0, text, metavar="SECONDS", range=Range(above=0, most=86_400))
+
+
+def overlap_option() -> bool:
+    """Declare whether outputs may overwrite input."""
+    return option(False, "Let a layer's output overwrite the layer's input behind what has been read.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class InputSettings(Settings):
     """What is synthesized. Names are looked up among the user's own files and those that ship with the tool."""
@@ -62,12 +73,7 @@ class InputSettings(Settings):
         default="made from the model, which is traced",
         named_in="configs/networks",
     )
-    map_seconds: float = option(
-        20.0,
-        "Seconds that finding a placement may take; the best one found by then is used.",
-        metavar="SECONDS",
-        range=ABOVE_0,
-    )
+    map_seconds: float = search_option()
     write_network: Path | None = option(
         None,
         "Write the network description with its placement, also one that was found automatically, to this file.",
@@ -217,7 +223,7 @@ class ToleranceSettings(Settings):
 
     panel: ClassVar[str] = CHECKS
 
-    overlap_data: bool = option(False, "Let layers overwrite data before everything that reads it has done so.")
+    overlap_data: bool = overlap_option()
     error_stop: bool = option(True, "Report conflicts in data memory as warnings.")
     warn_zero: bool = option(True, "Do not warn about outputs that are all 0 for the sample.")
 
