@@ -26,7 +26,6 @@ TRAIN = (
     refused("--8bit", "-8", "--8-bit-mode", fix="use ai8x evaluate … --8bit --checkpoint FILE"),
     refused("--save-sample", fix="use ai8x evaluate … --8bit --save-sample N", kind=int),
     Legacy(("--slice-sample",)),
-    YAML_TEMPLATE,
     *ARCHITECTURE_SEARCH,
 )
 
