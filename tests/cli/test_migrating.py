@@ -61,7 +61,7 @@ def test_the_page_lists_nothing_else():
     ("words", "said"),
     [
         (("train", "mnist", "--nas"), "--nas is not supported (train the architecture"),
-        (("train", "mnist", "--yaml-template", "x.yaml"), "--yaml-template is not supported (use ai8x synthesize"),
+        (("evaluate", "mnist", "--yaml-template", "x.yaml"), "--yaml-template is not supported (use ai8x train"),
         (("synthesize", "mnist", "--ai85", "-o", "x"), "--ai85 is not supported (use --device MAX78000)"),
     ],
 )
