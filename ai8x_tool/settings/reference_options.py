@@ -16,17 +16,12 @@ ARCHITECTURE_SEARCH = (
     Legacy(("--nas-stage-transition-list",), str),
     Legacy(("--load-serialized",)),
 )
-YAML_TEMPLATE = refused(
-    "--yaml-template",
-    fix="use ai8x synthesize --write-network FILE, which writes a complete description of a model",
-    kind=str,
-)
+_YAML_TEMPLATE = refused("--yaml-template", fix="use ai8x train --yaml-template FILE", kind=str)
 
 TRAIN = (
     refused("--8bit", "-8", "--8-bit-mode", fix="use ai8x evaluate … --8bit --checkpoint FILE"),
     refused("--save-sample", fix="use ai8x evaluate … --8bit --save-sample N", kind=int),
     Legacy(("--slice-sample",)),
-    YAML_TEMPLATE,
     *ARCHITECTURE_SEARCH,
 )
 
@@ -41,7 +36,7 @@ EVALUATE = (
         for name in ("--compress", "--copy-output-folder", "--show-train-accuracy", "--optimizer", "--compiler-backend")
     ),
     *(Legacy((name,)) for name in ("--reset-optimizer", "--pretrained", "--kd-pretrained")),
-    YAML_TEMPLATE,
+    _YAML_TEMPLATE,
     *ARCHITECTURE_SEARCH,
 )
 
