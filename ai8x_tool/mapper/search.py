@@ -35,7 +35,8 @@ _ATTEMPTS = 40
 _EXTRA = 3
 """Further assignments of processors that are tried after one that fits."""
 _HOPELESS = 8
-"""Assignments after which the search ends if none of them has room for all values that live at a time."""
+"""Assignments after which the search ends if none of them has room for all values that live at a time; half of them
+suffice if they make no difference."""
 _THOROUGH = 4
 """Assignments whose values are packed by exhaustive search if first fit has found no place for them."""
 Progress = Callable[[str], None]
@@ -180,8 +181,9 @@ def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
 
 def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
     """Return whether too many values live at a time wherever they were."""
-    too_many = sum(shortage.resource == "data memory" and shortage.excess > 1 for shortage, _ in failed)
-    return too_many == tried == _HOPELESS
+    needed = [shortage.needed for shortage, _ in failed if shortage.resource == "data memory" and shortage.excess > 1]
+    enough = _HOPELESS if len(set(needed)) > 1 else _HOPELESS // 2
+    return len(needed) == tried >= enough
 
 
 def _starts(

@@ -16,8 +16,6 @@ ARCHITECTURE_SEARCH = (
     Legacy(("--nas-stage-transition-list",), str),
     Legacy(("--load-serialized",)),
 )
-_YAML_TEMPLATE = refused("--yaml-template", fix="use ai8x train --yaml-template FILE", kind=str)
-
 TRAIN = (
     refused("--8bit", "-8", "--8-bit-mode", fix="use ai8x evaluate … --8bit --checkpoint FILE"),
     refused("--save-sample", fix="use ai8x evaluate … --8bit --save-sample N", kind=int),
@@ -36,7 +34,7 @@ EVALUATE = (
         for name in ("--compress", "--copy-output-folder", "--show-train-accuracy", "--optimizer", "--compiler-backend")
     ),
     *(Legacy((name,)) for name in ("--reset-optimizer", "--pretrained", "--kd-pretrained")),
-    _YAML_TEMPLATE,
+    refused("--yaml-template", fix="use ai8x train --yaml-template FILE", kind=str),
     *ARCHITECTURE_SEARCH,
 )
 

@@ -50,7 +50,7 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     opened = PlacedDescription(network, nothing_placed(network))
     (network, placement), options = place_automatically(opened, device, asked, console, settings.map_seconds)
     dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
-    text = write_description(network, placement, device, dataset=dataset)
+    text = write_description(network, placement, device, dataset=dataset, options=options)
     chosen = replace(settings, fifo=options.fifo, overlap_data=options.overlap_data)
     sample = settings.sample_input_file(entry.name)
     anomalies = isinstance(ready.task, Reconstruction)
@@ -67,13 +67,10 @@ def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
     shared = ("model", "dataset", "device", "avg_pool_rounding")
     given = {key: getattr(settings, key) for key in shared if getattr(settings, key) is not None}
     given |= {"checkpoint": checkpoint, "simulate": True}
-    try:
-        return resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
-    except Ai8xError as error:
+    if settings.evaluation_recipe is None and settings.dataset is None:
         fix = "name a recipe, a network description (--network) or a dataset (--dataset)"
-        raise Ai8xError(
-            f"without a network description, the shape of the input is not known: {error}", fix=fix
-        ) from None
+        raise Ai8xError("without a network description, the shape of the input is not known", fix=fix)
+    return resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
 
 
 def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -> Dataset | None:

@@ -36,5 +36,6 @@ def write_template(settings: TrainSettings, path: Path, console: Console) -> Non
     policy = None if settings.qat_policy == AUTOMATIC else chosen_policy(settings.qat_policy)
     network = model_network(model, entry.input, device, policy=policy, name=name, undecided=_BITS)
     opened = PlacedDescription(network, nothing_placed(network))
-    (network, placement), _ = place_automatically(opened, device, MappingOptions(), console)
-    write_file(write_description(network, placement, device, dataset=entry.name).encode(), path)
+    (network, placement), options = place_automatically(opened, device, MappingOptions(), console)
+    text = write_description(network, placement, device, dataset=entry.name, options=options)
+    write_file(text.encode(), path)

@@ -9,6 +9,9 @@ from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.mapper import Found, UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping import MappingOptions
 
+_WAYS = 18
+"""At most so many ways of the input are tried."""
+
 
 def place_automatically(
     described: PlacedDescription, device: Device, options: MappingOptions, console: Console, seconds: float = 20.0
@@ -21,7 +24,10 @@ def place_automatically(
     if given.snoop is not None or given.simulated is not None:
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
     try:
-        found = map_automatically(network, device, options, given=given, seconds=seconds)
+        with console.progress("finding a placement", _WAYS) as bar:
+            found = map_automatically(
+                network, device, options, given=given, seconds=seconds, progress=lambda text: bar.advance(1, text)
+            )
     except UnmappableError as error:
         console.info("no placement was found; looking for what would help")
         helping = remedies(network, device, options, given=given, shortage=error.shortage, seconds=seconds)

@@ -95,7 +95,8 @@ def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
     silent = Console(verbosity=-1, muted=True)
     dataset = read_description(settings.network_file(), settings.part, silent).dataset
     mapping = result.mapping
-    return write_description(mapping.network, mapping.placement, mapping.device, dataset=dataset)
+    network, placement = mapping.network, mapping.placement
+    return write_description(network, placement, mapping.device, dataset=dataset, options=mapping.options)
 
 
 def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:

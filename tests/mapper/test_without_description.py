@@ -15,6 +15,8 @@ from ai8x_tool import api
 from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.yaml.write import write_description
+from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.resources import find_config
 
 MODEL = {"dataset": "MNIST", "checkpoint": "ai85net5-q.pth.tar", "device": "MAX78000"}
@@ -106,3 +108,11 @@ def test_template_of_a_model_that_is_yet_to_be_trained(project, tmp_path):
     assert list(tmp_path.iterdir()) == [template]
     again = api.synthesize(template, **MODEL).synthesis
     assert again.mapping.placement == project[0].mapping.placement
+
+
+def test_options_that_a_placement_needs(project):
+    mapping = project[0].mapping
+    options = MappingOptions(fifo=True, overlap_data=True)
+    text = write_description(mapping.network, mapping.placement, mapping.device, options=options)
+    assert text.splitlines()[1] == "# Options of the generator: --fifo --overlap-data"
+    assert yaml.safe_load(text)["arch"] == "ai85net5"

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from ai8x_tool.device import Device
+from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placement import LayerPlacement, Placement
 from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
@@ -29,10 +30,12 @@ def write_description(
     *,
     dataset: str = "none",
     title: str | None = None,
+    options: MappingOptions | None = None,
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment.
+    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment;
+    the next one names the options of the generator that the placement needs.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -61,11 +64,19 @@ def write_description(
             for item in placement.unload
         ]
     lines = [f"# {title or f'{network.name} on the {device.name}: {len(network.layers)} layers'}", "---"]
+    lines[1:1] = _needed_options(options or MappingOptions())
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
         lines += _layer_lines(network, placement, layer)
     return "\n".join(lines) + "\n"
+
+
+def _needed_options(options: MappingOptions) -> list[str]:
+    """Return a comment with the options without which the placement is refused, or means something else."""
+    fifo = "--fast-fifo" if options.fast_fifo else "--fifo" if options.fifo else ""
+    needed = [name for name in (fifo, "--overlap-data" if options.overlap_data else "") if name]
+    return [f"# Options of the generator: {' '.join(needed)}"] if needed else []
 
 
 def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
