@@ -135,10 +135,13 @@ def _fits_8_bits(values: Array) -> bool:
     return whole and bool(values.min() >= -128 and values.max() <= 128)
 
 
+_MOST_DIGITS = 18
+
+
 def _whole(value: Any) -> int | None:
     """Return a single finite number, which may be written as text, as int; None for anything else."""
     if isinstance(value, str):
-        return int(value) if value.isdecimal() else None
+        return int(value) if value.isdecimal() and len(value) <= _MOST_DIGITS else None
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0].item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -44,7 +44,7 @@ def read_wav(path: Path) -> Wav:
 def parse_wav(content: bytes) -> Wav:
     """Return what the bytes of a WAV file hold. Raises ValueError if it is none, or damaged."""
     if content[:4] != b"RIFF" or content[8:_HEADER] != b"WAVE":
-        raise ValueError("it is none" if content else "it is empty")
+        raise ValueError("it is no WAV file" if content else "it is empty")
     chunks = _chunks(content)
     size = int.from_bytes(content[4:8], "little") + 8
     if size != len(content):

@@ -19,7 +19,7 @@ _GROUP = 4
 """Images of a batch that are varied in the same way: torchvision's functions take many images at once."""
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
-_SIXTEEN_BIT, _PNG_DEPTH = 16, 24
+_MOST_PIXELS = 1 << 25
 
 
 def require_torchvision() -> Any:
@@ -49,15 +49,9 @@ def _decoded(data: bytes) -> Tensor:
         from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415
     except ImportError:  # announced for a later version
         return _decoded_by_pillow(data)
-    if data[:2] == b"BM":
-        return _decoded_by_pillow(data)
-    mode = ImageReadMode.RGB
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        mode = ImageReadMode.RGB_ALPHA
-        if data[_PNG_DEPTH : _PNG_DEPTH + 1] == bytes([_SIXTEEN_BIT]):
-            mode = ImageReadMode.UNCHANGED
-    elif data[:4] == b"RIFF":
-        mode = ImageReadMode.UNCHANGED
+    if data[:2] == b"BM" or data[:8] == b"\x89PNG\r\n\x1a\n":
+        return _decoded_by_pillow(data)  # torchvision ends the process where such a file is damaged
+    mode = ImageReadMode.UNCHANGED if data[:4] == b"RIFF" else ImageReadMode.RGB
     try:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode, apply_exif_orientation=True)
     except RuntimeError as error:
@@ -66,14 +60,17 @@ def _decoded(data: bytes) -> Tensor:
 
 
 def _decoded_by_pillow(data: bytes) -> Tensor:
-    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
+    from PIL import Image, ImageOps  # noqa: PLC0415  (comes with torchvision)
 
     try:
         with Image.open(io.BytesIO(data)) as image:
-            if image.mode.startswith("I"):
-                return torch.from_numpy(np.array(image).astype(np.int32) >> 8).to(torch.uint8)[None]
-            return torch.from_numpy(np.array(image.convert("RGBA"))).permute(2, 0, 1)
-    except (OSError, ValueError, SyntaxError) as error:
+            if image.width * image.height > _MOST_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} pixels are too many")
+            turned = ImageOps.exif_transpose(image)
+            if turned.mode.startswith("I"):  # 16-bit gray
+                return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
+            return torch.from_numpy(np.array(turned.convert("RGBA"))).permute(2, 0, 1)
+    except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise ValueError(f"it cannot be read as an image ({error})") from None
 
 
@@ -84,7 +81,7 @@ def read_header(path: Path) -> tuple[int, int, bool] | None:
     try:
         with Image.open(path) as image:
             return image.height, image.width, image.mode not in _GRAY_MODES
-    except (OSError, ValueError, SyntaxError):
+    except Exception:  # see above
         return None
 
 

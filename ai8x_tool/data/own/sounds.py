@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_PCM, _FLOAT, _EXTENSIBLE = 1, 3, 0xFFFE
-_SHORTEST_HEADER = 12
+from ai8x_tool.data.wav import PCM, parse_wav
+
+_FLOAT = 3
 
 
 def read_sound(data: bytes, rate: int) -> Tensor:
@@ -37,31 +36,13 @@ def read_sound(data: bytes, rate: int) -> Tensor:
 
 def _wav(data: bytes) -> tuple[NDArray[Any], int]:
     """Return samples (N, channels) and the rate of a WAV file: 8 to 32 bits, or floating point."""
-    layout: tuple[int, int, int, int] | None = None
-    for name, content in _chunks(data):
-        if name == b"fmt ":
-            if len(content) < 16:
-                raise ValueError("the header is too short")
-            kind, channels, rate, _, _, bits = struct.unpack("<HHIIHH", content[:16])
-            if kind == _EXTENSIBLE and len(content) >= 26:
-                kind = struct.unpack("<H", content[24:26])[0]
-            layout = (kind, channels, rate, bits)
-        elif name == b"data" and layout is not None:
-            return _samples(content, *layout), layout[2]
-    raise ValueError("not a WAV file, or it is cut off")
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    position = _SHORTEST_HEADER
-    while position + 8 <= len(data):
-        name, size = data[position : position + 4], struct.unpack("<I", data[position + 4 : position + 8])[0]
-        yield name, data[position + 8 : position + 8 + size]
-        position += 8 + size + size % 2
+    file = parse_wav(data)
+    return _samples(file.frames, file.kind, file.channels, file.rate, file.bits), file.rate
 
 
 def _samples(content: bytes, kind: int, channels: int, rate: int, bits: int) -> NDArray[Any]:
     width = bits // 8
-    if not 1 <= channels <= 64 or rate < 1 or bits not in (8, 16, 24, 32, 64) or kind not in (_PCM, _FLOAT):
+    if not 1 <= channels <= 64 or rate < 1 or bits not in (8, 16, 24, 32, 64) or kind not in (PCM, _FLOAT):
         raise ValueError(f"this WAV format is not supported (format {kind}, {bits} bits)")
     content = content[: len(content) // (width * channels) * width * channels]
     if kind == _FLOAT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_MOST_EXPANSION, _ALWAYS_UNPACKED = 20, 1 << 26
 _DELIMITERS = ",;\t|"
 _TIME_NAMES = ("time", "timestamp", "t", "date", "datetime", "index", "sample", "seconds", "ms", "us")
 _NUMERIC_SHARE = 0.5
@@ -73,10 +75,15 @@ def read_tables(data: bytes, ending: str) -> list[Table]:
 
 def _arrays(data: bytes) -> list[Table]:
     try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+            if size > _MOST_EXPANSION * len(data) + _ALWAYS_UNPACKED:
+                raise ValueError(f"it unpacks to {size:,} bytes")
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         arrays = list(loaded.values()) if hasattr(loaded, "values") else [loaded]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise ValueError(f"it cannot be read as an array ({error})") from None
+    except Exception as error:  # NumPy and zipfile raise exceptions of a dozen kinds for damaged files
+        raise ValueError(f"it cannot be read as an array ({' '.join(str(error).split())})") from None
     numbers = [array for array in arrays if array.dtype.kind in "iufb" and array.size and 1 <= array.ndim <= 3]
     if not numbers:
         raise ValueError("it holds no array of numbers with 1 to 3 axes")
