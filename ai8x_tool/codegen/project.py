@@ -11,6 +11,7 @@ from typing import Any
 from ai8x_tool.codegen.environment import render
 from ai8x_tool.codegen.interface import class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
+from ai8x_tool.codegen.readme import readme
 from ai8x_tool.codegen.tables import (
     answer_words,
     as_ints,
@@ -61,6 +62,8 @@ def render_project(
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
     files |= _programs(options, show)
+    if options.class_names or options.preprocessing is not None:
+        files["README.md"] = readme(program, options)
     return files, figures
 
 

@@ -64,5 +64,9 @@ def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[s
     for number in numbers:
         outputs = result.outputs[number]
         shapes = ", ".join("×".join(map(str, output.shape)) for output in outputs)
-        largest = f", largest: {int(outputs[0].argmax())}" if outputs[0].shape[1:] == (1, 1) else ""
+        largest = f", largest: {int(outputs[0].argmax())}" if _is_list(outputs[0].shape) else ""
         yield f"{path}: output {shapes}{largest}"
+
+
+def _is_list(shape: tuple[int, ...]) -> bool:
+    return shape[0] > 1 and shape[1:] == (1, 1)

@@ -18,6 +18,8 @@ from ai8x_tool.settings.values import typed
 COMMON_KEYS = ("model", "dataset", "data", "device", "network")
 OWN_DATA = "own_data"
 """Name of the option that the key `data` of a recipe sets where it describes a folder."""
+FITTING_MODEL = "compact"
+"""Stands for the shipped model that is made for the kind of the user's own data."""
 SECTIONS = ("train", "quantize", "evaluate", "synthesize")
 SETTINGS_FILE = "ai8x.yaml"
 """Name of the file in a generated project that holds its settings."""

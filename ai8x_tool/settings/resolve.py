@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.files import OWN_DATA, file_values, recipe_values
+from ai8x_tool.settings.files import FITTING_MODEL, OWN_DATA, file_values, recipe_values
 from ai8x_tool.settings.option import Settings, options_of
 from ai8x_tool.settings.own_data import OwnDataSettings
 from ai8x_tool.settings.values import typed
@@ -40,6 +40,8 @@ def resolve(
     values |= typed(given or {}, known, None)
     if OWN_DATA in known:
         _choose_data(values, given or {})
+        if not known["model"].required and values.get("model") == FITTING_MODEL:
+            del values["model"]  # the checkpoint names it
     for name, option in known.items():
         if option.required and name not in values:
             what = name.replace("_", " ")
@@ -65,3 +67,4 @@ def _choose_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     if own is not None:
         values[OWN_DATA] = own
         values.setdefault("dataset", own.path.resolve().name)
+        values.setdefault("model", FITTING_MODEL)

@@ -25,7 +25,7 @@ from ai8x_tool.starter.model_file import SizedModel, write_sized_model
 
 _IMBALANCED = 2.0
 _NAME = re.compile(r"[\w][\w .+-]*")
-_MINUTES = {"images": 2.0, "sound": 3.0, "series": 1.5}
+_MINUTES = {"images": 2.2, "sound": 3.0, "series": 1.5}
 _COMMANDS = (
     "ai8x train {name}",
     "ai8x quantize logs/latest/qat_best.pth.tar q.pth.tar",

@@ -69,13 +69,10 @@ def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
     shared = ("model", "dataset", "device", "avg_pool_rounding")
     given = {key: getattr(settings, key) for key in shared if getattr(settings, key) is not None}
     given |= {"checkpoint": checkpoint, "simulate": True}
-    try:
-        return resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
-    except Ai8xError as error:
+    if settings.evaluation_recipe is None and settings.dataset is None:
         fix = "name a recipe, a network description (--network) or a dataset (--dataset)"
-        raise Ai8xError(
-            f"without a network description, the shape of the input is not known: {error}", fix=fix
-        ) from None
+        raise Ai8xError("without a network description, the shape of the input is not known", fix=fix)
+    return resolve(EvaluateSettings, "evaluate", settings.evaluation_recipe, None, given)
 
 
 def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -> Dataset | None:

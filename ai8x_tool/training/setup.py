@@ -16,6 +16,7 @@ from ai8x_tool.analysis import require_fit
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, first_sample
+from ai8x_tool.data.own.entry import fitting_model
 from ai8x_tool.data.seeding import derived_seed, generator_for
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError, located
@@ -31,6 +32,7 @@ from ai8x_tool.model.build import (
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model, places
+from ai8x_tool.settings.files import FITTING_MODEL
 from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
 from ai8x_tool.settings.training import (
     AUTOMATIC,
@@ -96,7 +98,9 @@ class TrainingSetup:
 
 def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
     """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
-    entry, arch = find_dataset(settings.dataset, settings, console), find_model(settings.model, console).name
+    entry = find_dataset(settings.dataset, settings, console)
+    settings = replace(settings, model=fitting_model(entry) if settings.model == FITTING_MODEL else settings.model)
+    arch = find_model(settings.model, console).name
     policy, policy_file = _policy(settings, settings.epochs)
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)

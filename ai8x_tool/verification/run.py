@@ -84,7 +84,8 @@ def evaluation_settings(
         return None, ["trained ≈ quantized ≡ engine (no checkpoint)"]
     shared = {key: getattr(settings, key) for key in _SHARED}
     given = {key: value for key, value in shared.items() if value is not None}
-    given |= {"checkpoint": checkpoint, "data": chain.data, "simulate": True}
+    given |= {"checkpoint": checkpoint, "simulate": True}
+    given |= {} if chain.data == ChainSettings().data else {"data": chain.data}  # it may be a folder of one's own
     if settings.evaluation_recipe is None and settings.dataset is None:
         muted = Console(verbosity=-1, muted=True)
         given["dataset"] = read_description(settings.network_file(), settings.part, muted).dataset

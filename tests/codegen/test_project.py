@@ -126,3 +126,37 @@ def test_makefile_knows_the_part_and_the_board():
         assert device.name in text
         assert "FTHR_RevA" in text
         assert "MY_NAME" in text
+
+
+def classified(width):
+    layers = [
+        {"op": "Conv2d", "pad": 1, "out_offset": 0x2000, "processors": 7, "max_pool": 2, "pool_stride": 2},
+        {"op": "Linear", "flatten": True, "processors": 0xFF, "out_offset": 0x100, "output_width": width},
+    ]
+    return program(build(layers, [(8, 3, 3, 3), (3, 32, 1, 1)], (3, 4, 4), MAX78000), MAPPING, LOWERING)
+
+
+@pytest.mark.parametrize("width", [8, 32])
+@pytest.mark.parametrize("softmax", [False, True])
+def test_class_names(toolchain, width, softmax):
+    """They are in the program only where every output has one, and as they are: no format, no end of a string."""
+    names = ('50 % "off"', "große Äpfel", "c\\d")
+    files = render(classified(width), softmax=softmax, class_names=names)
+    assert "extern const char *const cnn_class_names[CNN_NUM_OUTPUTS];" in files["cnn.h"]
+    assert '"gro\\303\\237e \\303\\204pfel",' in files["cnn.c"]
+    assert '"classes": ["50 % \\"off\\""' in files["interface.json"]
+    assert "2. c\\\\d" in files["README.md"]
+    toolchain.check(files)
+    for others in ((), names[:2]):
+        plain = render(classified(width), softmax=softmax, class_names=others)
+        assert not any("cnn_class_names" in text for text in plain.values())
+    assert render(classified(width), softmax=softmax) == render(classified(width), softmax=softmax, class_names=())
+    assert "README.md" not in render(classified(width))
+
+
+def test_readme_says_how_files_become_inputs():
+    reading = {"columns": ["a", "b|c"], "window": 4}
+    known = {"kind": "series", "offset": [0.5, 1], "gain": [2, 2], "per_sample": False, "reading": reading}
+    text = render(classified(8), preprocessing=known | {"input": [2, 4]})["README.md"]
+    assert "4 rows of the columns a, b\\|c" in text and "| 1 | 1 | 2 |" in text
+    assert "static const float offset[] = { 0.5, 1 };" in text

@@ -177,6 +177,28 @@ def test_series(series: Path, tmp_path: Path) -> None:
     assert spread[1] > 1.5 * spread[0]
 
 
+def test_a_class_for_each_name_of_files(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    for number in range(20):
+        name = f"{'walk' if number % 2 else 'run'} ({number}).npy"
+        np.save(tmp_path / "set" / name, np.random.default_rng(number).normal(0, 1 + number % 2, (3, 400)))
+    own = open_folder(OwnDataSettings(path=tmp_path / "set")).chosen()
+    assert own.classes == ("run", "walk") and own.columns == ("0", "1", "2")
+    data = own_entry("set", own).load(tmp_path / "data", silent())
+    assert set(data.train.targets.tolist()) == {0, 1}
+
+
+def test_numbers_to_predict(tmp_path: Path) -> None:
+    (tmp_path / "set").mkdir()
+    rows = "\n".join(f"{n},{n % 9},{100 + n % 9}" for n in range(3000))
+    (tmp_path / "set" / "log.csv").write_text("time,a,level\n" + rows)
+    folder = open_folder(OwnDataSettings(path=tmp_path / "set", task="regression", target=("level",), window=32))
+    data = own_entry("set", folder.chosen()).load(tmp_path / "data", silent())
+    assert folder.labels == ("level",) and data.train.targets.shape == (len(data.train), 1)
+    assert data.train.targets.abs().max() <= 0.91
+    assert data.preprocessing is not None and 100 < data.preprocessing["target"]["offset"][0] < 108
+
+
 def test_one_class_is_for_anomalies(series: Path, tmp_path: Path) -> None:
     folder = open_folder(OwnDataSettings(path=series, task="anomaly", classes=("calm", "rough"), window=64))
     assert folder.labels == ("calm", "anomaly")

@@ -81,8 +81,13 @@ class Folder:
 
     def facts(self, found: Prepared) -> list[str]:
         """Return lines about the data."""
-        count, classes = len(self.content.files), len(self.content.classes)
-        return [f"{self.content.root}: {count:,} files ({self.content.kind}), {classes} classes", *self.kind.facts()]
+        count, labels = len(self.content.files), self.labels
+        learned = {
+            "classification": f"{len(labels)} classes",
+            "regression": f"numbers to predict: {', '.join(labels)}",
+            "anomaly": f"anomalies to recognize, {labels[0]} being normal",
+        }[str(self.own.task)]
+        return [f"{self.content.root}: {count:,} files ({self.content.kind}), {learned}", *self.kind.facts()]
 
     def messages(self, found: Prepared) -> list[str]:
         """Return a line about each thing that may not be meant."""
@@ -92,8 +97,8 @@ class Folder:
 def open_folder(own: OwnDataSettings) -> Folder:
     """Look at a folder. Raises Ai8xError if there is none; only names and headers are read."""
     content = read_folder(own)
-    if content.kind == "series" and not content.classes and not own.target:
-        content = by_file_name(content)
+    if content.kind == "series" and not own.target and not any(file.label for file in content.files):
+        content = by_file_name(content, own.classes)
     own = replace(own, task=own.task or _task(content, own))
     if own.task == "anomaly":
         if content.kind != "series":
@@ -122,6 +127,13 @@ def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:
         description=f"{content.kind} in {content.root}",
         task=_TASKS[task or "classification"],
     )
+
+
+def fitting_model(entry: DatasetEntry) -> str:
+    """Return the name of the shipped model for the inputs of a dataset."""
+    if entry.task == "reconstruction":
+        return "compactautoencoder"
+    return "compact2d" if len(entry.input) == 3 else "compact1d"
 
 
 def _weights(content: FolderContent) -> Sequence[float]:

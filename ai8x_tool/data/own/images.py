@@ -61,7 +61,7 @@ def _decoded(data: bytes) -> Tensor:
     try:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode, apply_exif_orientation=True)
     except RuntimeError as error:
-        reason = str(error).rsplit(":", 1)[-1].strip().splitlines()[0]
+        reason = str(error).rsplit(":", 1)[-1].strip().splitlines()[0].lstrip("0123456789, ")
         raise ValueError(f"it cannot be read as an image ({reason})") from None
 
 

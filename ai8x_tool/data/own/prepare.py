@@ -47,10 +47,10 @@ class Prepared:
         """Yield a line about each thing that may not be meant."""
         if self.left_out:
             shown = (f"{name} ({reason})" for name, reason in self.left_out)
-            yield f"{len(self.left_out)} files are left out: {some(shown)}"
+            yield f"{_count(self.left_out, 'file')} left out: {some(shown)}"
         if self.copies:
             shown = (f"{name} is {original}" for name, original in self.copies)
-            yield f"{len(self.copies)} exact copies are left out: {some(shown)}"
+            yield f"{_count(self.copies, 'exact copy', 'exact copies')} left out: {some(shown)}"
         totals = [sum(counts) for counts in zip(*self.counts.values(), strict=True)]
         few = [f"{name} ({n})" for name, n in zip(classes, totals, strict=False) if n < _FEW]
         if few and len(classes) > 1:
@@ -59,6 +59,10 @@ class Prepared:
             empty = [name for name, n in zip(classes, counts, strict=False) if not n]
             if empty and len(classes) > 1:
                 yield f"no samples of {some(empty)} in the {split} split"
+
+
+def _count(things: Sequence[object], one: str, more: str | None = None) -> str:
+    return f"1 {one} is" if len(things) == 1 else f"{len(things)} {more or one + 's'} are"
 
 
 def prepared(
@@ -140,8 +144,9 @@ def write_notes(
             np.save(folder / f"{split}-targets.npy", values)
         else:
             (folder / f"{split}-samples.npy").unlink(missing_ok=True)
-        by_class = Counter(values.tolist()) if values.ndim == 1 and values.dtype == np.int64 else Counter()
-        counts[split] = [by_class[number] for number in range(classes)]
+        numbers = values.tolist() if values.dtype == np.int64 else []
+        by_class = Counter(numbers)
+        counts[split] = [by_class[number] if numbers else len(values) for number in range(classes)]
     notes = {"counts": counts, _LEFT_OUT: left_out, _COPIES: copies}
     np.save(folder / f"{NOTES}.npy", np.frombuffer(json.dumps(notes).encode(), np.uint8))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -289,15 +290,17 @@ def windows_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
     return torch.from_numpy(np.stack(found).astype(np.float32))
 
 
-def by_file_name(content: FolderContent) -> FolderContent:
+def by_file_name(content: FolderContent, classes: Sequence[str]) -> FolderContent:
     """Return the content with the class of each file, where no folder names one, from the file's own name."""
     files = [replace(f, label=f.label or _stem(f.name)) for f in content.files]
-    return replace(content, files=tuple(files), classes=_sorted_labels(files))
+    known = [file for file in files if not classes or file.label in classes]
+    others = (*content.others, *(file.name for file in files if file not in known))
+    return replace(content, files=tuple(known), classes=tuple(classes) or _sorted_labels(files), others=others)
 
 
 def _stem(name: str) -> str:
     stem = Path(name).stem
-    return stem.rstrip("0123456789").rstrip("_-. (") or stem
+    return re.sub(r"[\s_.(-]*\d+\)?$", "", stem) or stem
 
 
 def _sorted_labels(files: Sequence[DataFile]) -> tuple[str, ...]:
