@@ -76,8 +76,8 @@ class InputSettings(Settings):
     map_seconds: float = search_option()
     parallel_outputs: bool = option(
         False,
-        "Let layers whose places are found compute four outputs at a time (`calcx4`) where they can: the estimated time "
-        "falls to about half. No measurement of it is known.",
+        "Let layers whose places are found compute four outputs at a time (`calcx4`) where they can; the estimated "
+        "time falls to about half. No measurement of it is known.",
         needs="next_layer",
     )
     write_network: Path | None = option(
