@@ -37,6 +37,10 @@ _MEMORY_PER_BYTE, _LEAST_MEMORY = 8, 64 << 20
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
+_MOST_DIGITS = 18
+"""Digits of a number that is written as text."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Content of a checkpoint file.
@@ -138,7 +142,7 @@ def _fits_8_bits(values: Array) -> bool:
 def _whole(value: Any) -> int | None:
     """Return a single finite number, which may be written as text, as int; None for anything else."""
     if isinstance(value, str):
-        return int(value) if value.isdecimal() else None
+        return int(value) if value.isdecimal() and len(value) <= _MOST_DIGITS else None
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.reshape(-1)[0].item()
     if isinstance(value, float) and not math.isfinite(value):
