@@ -10,6 +10,8 @@ import pickletools
 from typing import IO, Any, NamedTuple
 
 _NESTING_LIMIT = 64
+_MOST_OPCODES = 2_000_000
+"""A tensor takes some forty: the largest training leaves a tenth of that."""
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _MUTABLE = (pickletools.pylist, pickletools.pydict, pickletools.pyset)
@@ -44,6 +46,8 @@ def check_pickle(file: IO[bytes]) -> None:
     start = file.tell()
     stack, memo = _Depths(), dict[int, int]()
     for count, (opcode, given, _) in enumerate(pickletools.genops(file)):
+        if count > _MOST_OPCODES:
+            raise ValueError(f"more than {_MOST_OPCODES:,} values beside tensors")
         argument: Any = given
         name = opcode.name
         if name in _PUTS:

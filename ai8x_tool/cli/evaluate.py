@@ -43,6 +43,11 @@ COMMAND = Command(
     _evaluate,
     (EvaluateSettings, FileSettings, SummarySettings),
     (RECIPE,),
+    common=(
+        *("checkpoint", "model", "dataset", "data", "device", "settings", "simulate", "network", "batch_size"),
+        *("confusion", "clipping", "save_sample", "save_sample_file", "out_dir", "use_bias", "gpus", "cpu"),
+        *("json", "quiet", "verbose"),
+    ),
     examples=(
         "ai8x evaluate kws20_v3_tts --checkpoint kws20_q.pth.tar --8bit",
         "ai8x evaluate mnist --checkpoint logs/latest/qat_best.pth.tar --confusion",

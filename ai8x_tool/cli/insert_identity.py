@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 def _insert_identity(given: GivenOptions, console: Console) -> None:
     from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
+    from ai8x_tool.text import whole
 
     settings, target = given.settings(IdentitySettings), Path(given.get("target"))
-    layer = IdentityLayer(settings.layer_name, settings.layer_depth, settings.insert_before, settings.low_memory)
+    layer = IdentityLayer(
+        whole(settings.layer_name), settings.layer_depth, whole(settings.insert_before), settings.low_memory
+    )
     insert_identity(Path(given.get("source")), target, layer)
     console.show(f"layer {layer.name!r} of {layer.channels} channels inserted before {layer.before!r}: {target}")
     console.result({"schema": "ai8x-insert-identity/1", "output": str(target), "layer": layer.name})

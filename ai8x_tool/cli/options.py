@@ -26,6 +26,8 @@ Completion = Callable[[click.Context, "list[str]", str], "list[str]"]
 _TYPES: dict[type, Any] = {int: click.INT, float: click.FLOAT, str: click.STRING, Path: click.STRING}
 _METAVARS = {int: "N", float: "X", str: "TEXT", Path: "PATH"}
 _WIDEST_CHOICE = 16
+_ALL = "ai8x.help-all"
+"""Key in a context: whether all options are shown."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,9 @@ class Command:
     """A command: what it does with what was given, and the settings that declare its options.
 
     The first settings are those of the command's stage; they order the panels of ``--help`` and say which options of
-    old scripts are accepted. Options in `ignored` are accepted without effect. `examples` end the help; they work as
-    they stand.
+    old scripts are accepted. Where there are `common` options, ``--help`` shows only those, in this order within their
+    panels, and ``--help-all`` shows all. Options in `ignored` are accepted without effect. `examples` end the help;
+    they work as they stand.
     """
 
     run: Callable[[GivenOptions, Console], None]
@@ -97,6 +100,7 @@ class Command:
     details: str = ""
     examples: tuple[str, ...] = ()
     from_recipe: bool = True
+    common: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
 
     @property
@@ -120,13 +124,15 @@ class Command:
         """Return the command for click."""
         shown = [*map(_argument, self.arguments), *(p for option in self.options() for p in self._parameters(option))]
         hidden = [_legacy(old) for old in self.stage.legacy]
-        return _CommandWithOptions(
+        made = _CommandWithOptions(
             name,
-            params=[*shown, *hidden],
+            params=[*shown, *hidden, _help_all(hidden=not self.common)],
             callback=self._call,
             help=f"{summary}\n\n{self.details}".strip(),
             epilog="\n\n".join(["Examples:", *(f"[bold]{example}[/]" for example in self.examples)]),
         )
+        made.common = self.common
+        return made
 
     def _parameters(self, option: Option) -> Iterator[click.Parameter]:
         panel = option.panel or self.stage.panels[0]  # what all commands with a recipe have is shown first
@@ -170,12 +176,45 @@ class Command:
 
 
 class _CommandWithOptions(TyperCommand):
-    """A command whose ``--help`` shows one spelling of each option, beside all that are accepted."""
+    """A command whose ``--help`` shows one spelling of the `common` options, of all that are accepted."""
+
+    common: tuple[str, ...] = ()
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         shown = copy.copy(self)
-        shown.params = [_as_shown(parameter) for parameter in self.params]
+        params = [_as_shown(parameter) for parameter in self.params]
+        if self.common and not ctx.meta.get(_ALL):
+            options = [p for p in params if isinstance(p, _DeclaredOption)]
+            left_out = [p for p in options if p.name not in self.common and not p.hidden]
+            places = {name: number for number, name in enumerate(self.common)}
+            params = sorted(
+                (p for p in params if p not in options or p.name in self.common),
+                key=lambda p: places.get(str(p.name), -1) if p in options else -1,
+            )
+            params = [p for p in params if not _is_unset(p)]
+            shown.epilog = f"{self.epilog}\n\n[bold]--help-all[/] shows {len(left_out)} further options."
+        shown.params = params
         TyperCommand.format_help(shown, ctx, formatter)
+
+
+def _help_all(*, hidden: bool) -> click.Parameter:
+    """Return the option that shows the help with all options."""
+
+    def show(context: click.Context, _: click.Parameter, asked: bool) -> None:
+        if asked:
+            context.meta[_ALL] = True
+            click.echo(context.get_help(), color=context.color)
+            context.exit()
+
+    return TyperOption(
+        param_decls=["--help-all"],
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        hidden=hidden,
+        callback=show,
+        help="Show this message with all options and exit.",
+    )
 
 
 class _DeclaredOption(TyperOption):
@@ -232,6 +271,10 @@ def _legacy(old: Legacy) -> click.Parameter:
 
 def _legacy_name(old: Legacy) -> str:
     return "legacy" + old.names[0].replace("-", "_")
+
+
+def _is_unset(parameter: click.Parameter) -> bool:
+    return str(parameter.name).startswith(_unset(""))
 
 
 def _unset(name: str) -> str:

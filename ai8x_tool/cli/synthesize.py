@@ -97,6 +97,11 @@ COMMAND = Command(
             metavar="[RECIPE|NETWORK|MODEL]",
         ),
     ),
+    common=(
+        *("network", "checkpoint", "sample_input", "model", "dataset", "device", "settings", "output", "prefix"),
+        *("overwrite", "board_name", "softmax", "timer", "energy", "fifo", "fast_fifo", "riscv", "kat", "verify"),
+        *("explain", "check", "json", "quiet", "verbose"),
+    ),
     examples=(
         "ai8x synthesize kws20_v3 --output build/kws20",
         "ai8x synthesize ai85net5 --dataset MNIST --checkpoint mnist-q.pth.tar --output build/mnist",

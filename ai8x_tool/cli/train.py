@@ -81,6 +81,11 @@ COMMAND = Command(
     _train,
     (TrainSettings, FileSettings, SummarySettings, TemplateSettings),
     (RECIPE,),
+    common=(
+        *("model", "dataset", "data", "device", "settings", "epochs", "batch_size", "optimizer", "learning_rate"),
+        *("compress", "qat_policy", "exp_load_weights_from", "resume_from", "name", "out_dir", "confusion"),
+        *("deterministic", "gpus", "cpu", "json", "quiet", "verbose"),
+    ),
     examples=(
         "ai8x train kws20_v3_tts",
         "ai8x train mnist --epochs 8 --name short",

@@ -40,6 +40,10 @@ COMMAND = Command(
     ),
     details="Takes all options of `ai8x synthesize`; those that say where to write have no effect. "
     "A project must be exactly what its own settings generate.",
+    common=(
+        *("trained", "samples", "data", "firmware", "network", "checkpoint", "sample_input", "model", "dataset"),
+        *("device", "settings", "json", "quiet", "verbose"),
+    ),
     examples=(
         "ai8x verify build/kws20",
         "ai8x verify mnist --checkpoint mnist_q.pth.tar --trained logs/latest/qat_best.pth.tar --samples 100",

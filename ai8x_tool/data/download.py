@@ -14,7 +14,7 @@ import urllib.request
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, BinaryIO
 
 from ai8x_tool.errors import Ai8xError
@@ -172,8 +172,9 @@ def _check_end(tar: tarfile.TarFile, last: str) -> None:
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    target = (folder / member.name).resolve()
-    inside = target.is_relative_to(folder.resolve())
+    name = PurePosixPath(member.name)  # there are no links in the folder, so the name alone says where it leads
+    target = folder / name
+    inside = not name.is_absolute() and ".." not in name.parts
     if not inside or not (member.isfile() or member.isdir()):
         raise ValueError(f"{member.name!r} is not a file or folder inside it")
     if member.isdir():

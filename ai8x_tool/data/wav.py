@@ -11,6 +11,7 @@ from ai8x_tool.readers.text_file import require_regular
 
 _MOST_BYTES = 1 << 28
 _HEADER, _CHUNK = 12, 8
+_MOST_CHUNKS = 1000
 PCM, _EXTENSIBLE = 1, 0xFFFE
 _AGAIN = "get the file again"
 
@@ -75,6 +76,8 @@ def _chunks(content: bytes) -> dict[bytes, bytes]:
         if len(size) < 4 or end > len(content):
             shown = name.decode("latin-1").strip()
             raise ValueError(f"it is cut off: {len(content) - start:,} of {end - start:,} bytes of {shown!r} are there")
+        if len(chunks) == _MOST_CHUNKS:
+            raise ValueError(f"it has more than {_MOST_CHUNKS} parts")
         if name in chunks:
             raise ValueError(f"it has two parts {name.decode('latin-1').strip()!r}")
         chunks[name] = content[start:end]

@@ -14,6 +14,10 @@ from typing import Any
 from ai8x_tool.compat.trainer import PACKAGE as TRAINER_PACKAGE
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.load import LIBRARY_NAMES, load_plugin, plugin_error
+from ai8x_tool.readers.text_file import require_regular
+
+_MOST_BYTES = 1 << 20
+"""Of a file that people write."""
 
 _PACKAGES = {
     "cv2": "opencv-python",
@@ -40,9 +44,10 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
 
     Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
     """
+    require_regular(path, _MOST_BYTES)
     try:
         tree = _parsed(path.read_bytes(), str(path))
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise plugin_error(error, path) from None
     value = next((v for name, v in _assignments(tree) if name == kind), None)
     if value is None:

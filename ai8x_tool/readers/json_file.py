@@ -9,7 +9,7 @@ from typing import Any
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.readers.text_file import read_text
 
-_MOST_BYTES = 1 << 24
+_MOST_BYTES = 1 << 22
 
 
 def read_json(path: Path) -> Any:

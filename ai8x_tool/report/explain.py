@@ -11,11 +11,12 @@ from ai8x_tool.lowering.configure import LAYER_REGISTERS, layer_writes
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.network.network import Layer
 from ai8x_tool.report.columns import Table, table_of
+from ai8x_tool.text import whole
 
 
 def find_layer(program: Program, name: str) -> Layer:
     """Return the layer with this number or name."""
-    layers = program.mapping.network.layers
+    layers, name = program.mapping.network.layers, whole(name)
     for layer in layers:
         if name == str(layer.index) or (layer.name or "").lower() == name.lower():
             return layer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.settings.option import AT_LEAST_1, Settings, option, required
+from ai8x_tool.settings.option import AT_LEAST_1, Range, Settings, option, required
 
 KEYS = {
     "images": ("size", "channels", "any_colour", "flip"),
@@ -38,7 +38,9 @@ class OwnDataSettings(Settings):
         (), "Names of the classes in the order of the outputs.", default="the folders in alphabetical order"
     )
     split: tuple[float, ...] = option(
-        (0.15, 0.15), "Shares of the samples for validation and for the test, unless there are folders for them."
+        (0.15, 0.15),
+        "Shares of the samples for validation and for the test, unless there are folders for them.",
+        range=Range(least=0, below=1),
     )
     group: str | None = option(
         None, "Regular expression; files whose paths have the same match, or first group, stay in one split."
@@ -57,21 +59,21 @@ class OwnDataSettings(Settings):
         None,
         "Channels of the input: 1 or 3 for images, the number of columns for series.",
         default="as in the files",
-        range=AT_LEAST_1,
+        range=Range(1, 1024),
     )
-    size: tuple[int, ...] = option((), "Rows and columns of images.", default="64, 64")
+    size: tuple[int, ...] = option((), "Rows and columns of images.", default="64, 64", range=Range(1, 4096))
     any_colour: bool | None = option(
         None,
         "Vary training images by exchanging and inverting colours, too.",
         default="if colours and brightness do not tell the classes apart",
     )
     flip: bool = option(False, "Vary training images by mirroring left and right, too.")
-    rate: int = option(16000, "Samples per second to which sounds are converted.", range=AT_LEAST_1)
+    rate: int = option(16000, "Samples per second to which sounds are converted.", range=Range(1, 1_000_000))
     window: int | None = option(
         None,
         "Samples in one input of sounds and series.",
         default="16384 for sound, chosen by length for series",
-        range=AT_LEAST_1,
+        range=Range(1, 1 << 24),
     )
     hop: int | None = option(
         None,
@@ -79,7 +81,9 @@ class OwnDataSettings(Settings):
         default="half a window; for anomalies a sixteenth",
         range=AT_LEAST_1,
     )
-    fold: int = option(128, "Consecutive samples of a sound that become the channels of one column.", range=AT_LEAST_1)
+    fold: int = option(
+        128, "Consecutive samples of a sound that become the channels of one column.", range=Range(1, 1024)
+    )
     background: Path | None = option(
         None, "Folder of noise that is mixed into training sounds.", default="a folder of that name in the data"
     )
@@ -93,10 +97,10 @@ class OwnDataSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         shares = self.split
-        fits = len(shares) == 2 and all(share >= 0 for share in shares) and sum(shares) < 1
+        fits = len(shares) == 2 and sum(shares) < 1
         if not fits:
             raise Ai8xError(f"split {list(shares)} must be two shares, for validation and test, below 1 together")
-        if len(self.size) > 2 or any(n < 1 for n in self.size):
+        if len(self.size) > 2:
             raise Ai8xError(f"size {list(self.size)} must be rows and columns")
         if len(set(self.classes)) != len(self.classes):
             raise Ai8xError(f"classes {list(self.classes)} must have different names")

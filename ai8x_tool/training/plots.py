@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ai8x_tool.files import write_file
+from ai8x_tool.text import one_line, printable
 
 if TYPE_CHECKING:
     from ai8x_tool.training.results import EpochRecord
 
 _DOTS_PER_INCH = 96
+_LONGEST = 40
+"""Characters of a name."""
 
 
 def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:
@@ -47,7 +51,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
 
 def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
     """Return the confusion matrix as a figure."""
-    side = min(max(len(labels) // 2, 5), 20)
+    side, names = min(max(len(labels) // 2, 5), 20), [short(label) for label in labels]
     figure, (axes,) = new_figure(side, side, rows=1)
     axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
@@ -56,8 +60,8 @@ def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], tit
         for predicted, count in enumerate(row):
             color = "white" if shares[true][predicted] > 0.5 else "black"
             axes.text(predicted, true, count or "·", ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(len(labels)), labels, rotation=90)
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return figure
@@ -87,10 +91,24 @@ def figure_grid(width: float, height: float, rows: int, columns: int, *, sharex:
 
 
 def png(figure: Any) -> bytes:
-    """Return a figure as the bytes of a PNG file."""
+    """Return a figure as the bytes of a PNG file. Its texts are shown as they are, formulas included."""
+    from matplotlib import rc_context  # noqa: PLC0415  (optional)
+    from matplotlib.text import Text  # noqa: PLC0415
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+        text.set_text(printable(text.get_text()))
     image = io.BytesIO()
-    figure.savefig(image, format="png")
+    with rc_context({"text.parse_math": False}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # of letters that the font does not have
+        figure.savefig(image, format="png")
     return image.getvalue()
+
+
+def short(name: str) -> str:
+    """Return a name of the user's for a plot: on one line, and not longer than the plot is wide."""
+    text = one_line(name)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def write_figure(figure: Any, path: Path) -> None:

@@ -41,7 +41,7 @@ from ai8x_tool.training.logs import RunLog, open_run_log
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
-from ai8x_tool.training.plots import plot_history
+from ai8x_tool.training.plots import plot_history, short
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.setup import TrainingSetup, prepare
@@ -389,7 +389,7 @@ class Trainer:
         if importlib.util.find_spec("matplotlib") is None:
             self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
             return
-        title = " – ".join(part for part in (result.model, result.dataset, result.note) if part)
+        title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
         metric = self.task.main_metric
         label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
         plot_history(result.history, result.folder / "training.png", title, metric.key, label)

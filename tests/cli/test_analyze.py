@@ -58,7 +58,7 @@ def test_every_recipe_that_ships(recipe):
     own = next(entry for entry in list_recipes() if entry.name == recipe).common["device"]
     for device in result.devices:
         assert device.fits or device.device != own, device.problem
-        assert len(device.layers) >= 4
+        assert len(device.layers) >= 4 or device.device != own  # some models are for one device only
         assert bool(device.overlaps) == ((recipe, device.device) == ("camvid_unet", "MAX78000"))
         check_text(result)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ai8x_tool.cli.main import build_command
+from ai8x_tool.cli.main import COMMANDS, build_command
 
 FOLDER = Path(__file__).parent
 
@@ -28,6 +28,12 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "migrating.md"
 def test_every_option_is_known(command, tool):
     known = {name for option in build_command(command).params for name in (*option.opts, *option.secondary_opts)}
     assert not [name for name in reference_options(tool) if name not in known]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_spelling_belongs_to_one_option(command):
+    spellings = [name for option in build_command(command).params for name in (*option.opts, *option.secondary_opts)]
+    assert len(spellings) == len(set(spellings)), sorted(n for n in spellings if spellings.count(n) > 1)
 
 
 def rows():

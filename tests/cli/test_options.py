@@ -108,7 +108,7 @@ def test_every_option_is_described(name):
 def test_help_fits_a_terminal(ai8x, name, monkeypatch):
     """No spelling is cut at 80 columns."""
     monkeypatch.setenv("COLUMNS", "80")
-    text = ai8x(name, "--help").stdout
+    text = ai8x(name, "--help-all").stdout
     assert max(map(len, text.splitlines())) <= 80
     assert "…│" not in text and "-… " not in text
     for parameter in build_command(name).params:
@@ -117,7 +117,7 @@ def test_help_fits_a_terminal(ai8x, name, monkeypatch):
 
 
 def test_help_shows_the_spelling_that_changes_something(ai8x):
-    text = ai8x("synthesize", "--help").stdout
+    text = ai8x("synthesize", "--help-all").stdout
     assert "--no-wfi" in text and "--wfi" not in text
     assert "--softmax" in text and "--no-softmax" not in text
     assert "--pipeline" in text and "--no-pipeline" in text
@@ -125,11 +125,11 @@ def test_help_shows_the_spelling_that_changes_something(ai8x):
 
 
 def test_help_names_defaults_and_devices(ai8x):
-    text = " ".join(ai8x("synthesize", "--help").stdout.replace("│", " ").split())
+    text = " ".join(ai8x("synthesize", "--help-all").stdout.replace("│", " ").split())
     assert "Board of the SDK for which the project is made (default EvKit_V1)." in text
     assert "Stop after every layer and continue by software; excludes --timer. MAX78002 only." in text
     assert "RAdam or RMSprop (default: AdamW, or SGD with" in " ".join(
-        ai8x("train", "--help").stdout.replace("│", " ").split()
+        ai8x("train", "--help-all").stdout.replace("│", " ").split()
     )
 
 
@@ -194,3 +194,21 @@ def test_the_list_of_commands_imports_none_of_them(root):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root)
     assert done.stdout.split() == ["ai8x_tool.cli.main"]
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "synthesize", "verify"])
+def test_help_shows_what_is_used_most_and_all_on_request(ai8x, name):
+    """Every common option exists; --help shows them, --help-all shows every option that is not hidden."""
+    import importlib
+    import re
+
+    from ai8x_tool.cli.main import COMMANDS
+
+    command = importlib.import_module(f"ai8x_tool.cli.{COMMANDS[name][0]}").COMMAND
+    declared = {option.name: option for option in command.options() if option.name not in command.ignored}
+    assert set(command.common) <= set(declared) and len(command.common) <= 25
+    short, complete = (set(re.findall(r"--[a-z0-9-]+", ai8x(name, way).stdout)) for way in ("--help", "--help-all"))
+    for option in declared.values():
+        assert option.shown[0] in complete, option.name
+        assert (option.name in command.common) <= (option.shown[0] in short), option.name
+    assert len(short) < len(complete)

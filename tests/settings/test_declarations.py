@@ -16,8 +16,10 @@ from ai8x_tool.resources import shipped
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.option import NUMBERS, Range, Settings, option, options_of, require, required
+from ai8x_tool.settings.own_data import OwnDataSettings
 from ai8x_tool.settings.project import DemoSettings, RunProjectSettings
 from ai8x_tool.settings.quantization import IdentitySettings, QuantizeSettings
+from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.training import OptimizerSettings, TrainSettings
 from ai8x_tool.settings.values import typed
@@ -25,7 +27,8 @@ from ai8x_tool.settings.verification import VerifySettings
 
 STAGES = (TrainSettings, QuantizeSettings, EvaluateSettings, SynthesizeSettings, VerifySettings)
 COMMAND_LINE = (MessageSettings, FileSettings, SummarySettings, RecipeSettings, ShownSettings)
-ALL = (*STAGES, AnalyzeSettings, DemoSettings, RunProjectSettings, IdentitySettings, *COMMAND_LINE)
+OTHERS = (AnalyzeSettings, DemoSettings, RunProjectSettings, IdentitySettings, NewSettings, OwnDataSettings)
+ALL = (*STAGES, *OTHERS, *COMMAND_LINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +108,7 @@ def test_values_get_the_types_of_the_options() -> None:
 
 
 NEEDED = {
+    "path": "p",
     "network": "n",
     "model": "m",
     "dataset": "d",
@@ -134,7 +138,7 @@ def test_every_number_has_a_range(settings: type[Settings]) -> None:
             number = float(text) if found.value.kind is float or not text.strip("-").isdigit() else None
             value = text if number is None else number
             try:
-                resolved(settings, **{name: value})
+                resolved(settings, **{name: [value] if found.value.several else value})
             except Ai8xError as error:
                 assert len(str(error)) < 300 and "\n" not in str(error), name
                 assert name in str(error) or "needs" in str(error) or "need" in str(error), (name, str(error))
@@ -191,7 +195,8 @@ def test_panels_are_ordered(settings: type[Settings]) -> None:
 @pytest.mark.parametrize("device", ["MAX78000", "MAX78002"])
 def test_what_a_device_lacks_is_refused(device: str) -> None:
     """What the help says about devices is what is checked."""
-    values = {"fifo_go": True, "pipeline": True, "pll": True, "max_speed": True, "one_shot": True, "start_layer": 1}
+    names = ("fifo_go", "pipeline", "pll", "max_speed", "one_shot", "parallel_outputs")
+    values = {**dict.fromkeys(names, True), "start_layer": 1}
     only = {name for name, found in options_of(SynthesizeSettings).items() if found.devices() == "MAX78002"}
     assert only == {*values, "link_layer"}
     for name, value in values.items():

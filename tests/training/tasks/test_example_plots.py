@@ -18,6 +18,7 @@ from ai8x_tool.training import example_plots
 from ai8x_tool.training.example_plots import displayable
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import Evaluator, whole
+from ai8x_tool.training.plots import plot_confusion
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 pytest.importorskip("matplotlib")
@@ -110,3 +111,11 @@ def test_inputs_become_images() -> None:
     for ratio in (1, 2, 4):
         np.testing.assert_allclose(displayable(fold(colors, ratio).numpy()), expected, atol=1e-6)
     assert displayable(np.zeros((5, 2, 4))).tolist() == np.full((2, 4, 3), 0.5).tolist()
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
+    """No formulas, and no warnings about letters that the font does not have."""
+    labels = ["$\\frac{$", "a\nb", "\x1b[31m", "卷积", "x" * 5000]
+    plot_confusion([[1] * 5] * 5, labels, tmp_path / "c.png", "$x^$ \\alpha{ 卷\x07")
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")

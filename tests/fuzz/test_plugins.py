@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from ai8x_tool.api import train
 from ai8x_tool.cli.main import app
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.find import find_dataset
+from tests.support.fuzz_figures import FIGURES
 from tests.support.hostile_plugins import DATASETS, GOOD_DATASET, GOOD_MODEL, MODELS, dataset, model
 
 COUNT = int(os.environ.get("AI8X_FUZZ", "20"))
@@ -59,7 +61,9 @@ def test_the_files_work_without_a_fault(folder):
 def test_one_line_with_the_file(folder, table, name):
     kind = "models" if table is MODELS else "datasets"
     (folder / kind / "hostile.py").write_text(table[name])
-    result = invoke("hostile", "Good") if kind == "models" else invoke("good", "Hostile")
+    with FIGURES.measured("plug-ins", name) as refused:
+        result = invoke("hostile", "Good") if kind == "models" else invoke("good", "Hostile")
+        refused.extend([result] if result.exit_code else [])
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert (result.exit_code, len(errors)) == (1, 1), result.output
@@ -98,3 +102,9 @@ def test_exit_in_forward_is_an_error_in_python_too(folder):
     (folder / "models/hostile.py").write_text(model("if len(x) > 1: sys.exit(0)\n        return out"))
     with pytest.raises(Ai8xError, match=r"hostile\.py:\d+: the file called sys\.exit\(\)"):
         train(model="hostile", dataset="Good", cpu=True, workers=0, epochs=1, qat_policy=None)
+
+
+def test_names_as_the_plainest_locale_gives_them(folder):
+    """There the bytes of letters beyond ASCII reach Python one by one."""
+    (folder / "datasets/hostile.py").write_text(dataset(entry="E(name='Größe')"), encoding="utf-8")
+    assert find_dataset("Größe".encode().decode("ascii", "surrogateescape")).name == "Größe"
