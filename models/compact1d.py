@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 
 WIDTHS = (64, 64, 64, 64, 64, 64)
-"""Channels of the stages; each but the first halves the length first, as long as more than four columns are left."""
+"""Channels of the stages, the last ones if there are more; each but the first halves the length first.
+
+There are as many as leave at most four columns."""
 DROPOUT = 0.2
 SMALLEST, WIDE = 4, 64
 
@@ -32,14 +34,15 @@ class Compact1d(nn.Module):
         del bias  # batch normalization is folded into biases
         length, channels = dimensions[0], num_channels
         layers: list[nn.Module] = []
-        for number, width in enumerate(WIDTHS):
-            if number and length <= SMALLEST:
-                break
+        number = 0
+        while number == 0 or length > SMALLEST:
+            width = WIDTHS[min(number, len(WIDTHS) - 1)]
             # Padding and many input channels exclude each other on some devices.
             kernel = 1 if channels > WIDE else 3 if number else 5
             kind = ai8x.FusedMaxPoolConv1dBNReLU if number else ai8x.FusedConv1dBNReLU
             layers.append(kind(channels, width, kernel, padding=kernel // 2, bias=True, **kwargs))
             length, channels = length // 2 if number else length, width
+            number += 1
         self.features = nn.Sequential(*layers)
         self.pool = ai8x.MaxPool1d(length, **kwargs) if length > 1 else nn.Identity()
         self.drop = ai8x.Dropout(DROPOUT)

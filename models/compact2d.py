@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from ai8x_tool import nn as ai8x
 
 WIDTHS = (16, 32, 48, 64, 64)
-"""Channels of the stages; each but the first halves rows and columns first, as long as more than four are left."""
+"""Channels of the stages, the last ones if there are more; each but the first halves rows and columns first.
+
+There are as many as leave at most four rows and columns."""
 DROPOUT = 0.2
 SMALLEST = 4
 
@@ -17,7 +19,7 @@ SMALLEST = 4
 def stages(sizes: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Return the sizes of the maps of all stages for inputs of `sizes`."""
     found = [sizes]
-    while len(found) < len(WIDTHS) and max(found[-1]) > SMALLEST:
+    while max(found[-1]) > SMALLEST:
         found.append(tuple(max(1, size // 2) for size in found[-1]))
     return found
 
@@ -40,12 +42,14 @@ class Compact2d(nn.Module):
         del bias  # batch normalization is folded into biases
         sizes, channels = stages(dimensions), num_channels
         layers: list[nn.Module] = []
-        for number, width in zip(range(len(sizes)), WIDTHS, strict=False):
+        for number in range(len(sizes)):
+            width = WIDTHS[min(number, len(WIDTHS) - 1)]
             kind = ai8x.FusedMaxPoolConv2dBNReLU if number else ai8x.FusedConv2dBNReLU
             layers.append(kind(channels, width, 3, padding=1, bias=True, **kwargs))
             channels = width
         self.features = nn.Sequential(*layers)
-        self.pool = ai8x.MaxPool2d(sizes[-1], **kwargs) if max(sizes[-1]) > 1 else nn.Identity()
+        largest = max(sizes[-1])
+        self.pool = ai8x.MaxPool2d(sizes[-1], largest, **kwargs) if largest > 1 else nn.Identity()
         self.drop = ai8x.Dropout(DROPOUT)
         self.classifier = ai8x.Linear(channels, num_classes, bias=True, wide=True, **kwargs)
 

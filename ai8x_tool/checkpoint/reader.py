@@ -37,6 +37,10 @@ _MEMORY_PER_BYTE, _LEAST_MEMORY = 8, 64 << 20
 _ZIP_MAGIC = b"PK\x03\x04"
 
 
+_MOST_DIGITS = 18
+"""Digits of a number that is written as text."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Content of a checkpoint file.
@@ -133,9 +137,6 @@ def _fits_8_bits(values: Array) -> bool:
     """Return whether all are integers, or near enough to be a quantized layer's (128 is refused by name)."""
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
     return whole and bool(values.min() >= -128 and values.max() <= 128)
-
-
-_MOST_DIGITS = 18
 
 
 def _whole(value: Any) -> int | None:

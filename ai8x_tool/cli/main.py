@@ -42,6 +42,8 @@ COMMANDS = {
         "run_command",
         "Run a project without hardware: its C code, compiled unchanged, on an emulated core and the virtual device.",
     ),
+    "flash": ("flash", "Build a project with the MSDK and write it to a connected board through OpenOCD."),
+    "monitor": ("monitor", "Show what a board prints on its serial port, until its known-answer test has ended."),
     "list": ("list_command", "List models, datasets, recipes, networks, devices or operators."),
     "doctor": (
         "doctor_command",

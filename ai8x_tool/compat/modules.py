@@ -106,9 +106,13 @@ def _pooling(kind: str | None, pool: nn.Module, owner: str, context: BuildContex
 
 
 class SoftwareLinear(nn.Module):
-    """Linear layer that the deployed program computes on its processor core: neither quantized nor clamped."""
+    """Linear layer that the deployed program computes on its processor core: neither quantized nor clamped.
+
+    `unit` is what 1 of its weights stands for: quantized checkpoints hold integers here, too.
+    """
 
     relu = False
+    unit = 1.0
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class Found:
     `network` has copies that the given one does not have, `copies` are their names. `peak` are the bytes up to the end
     of the fullest data-memory instance, `peak_bound` those that some instance must hold in this order with these
     copies: the peak is proven to be the smallest if both are equal. `trailing` are the layers that overwrite their own
-    input where they have read it.
+    input where they have read it, `parallel` those that compute four outputs at a time, which `cycles` do not show.
     """
 
     network: Network
@@ -34,6 +34,7 @@ class Found:
     peak_bound: int
     seconds: float
     trailing: tuple[str, ...] = ()
+    parallel: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

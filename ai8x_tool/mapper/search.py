@@ -17,6 +17,7 @@ from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
+from ai8x_tool.mapper.parallel import with_parallel_outputs
 from ai8x_tool.mapper.paths import InputPath, input_paths
 from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
 from ai8x_tool.mapper.starts import assignments, class_demands
@@ -64,6 +65,7 @@ def map_automatically(
     given: Placement | None = None,
     path: InputPath | None = None,
     overlap: bool = True,
+    parallel: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> Found:
@@ -71,8 +73,9 @@ def map_automatically(
 
     They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
-    `overlap`, outputs overwrite input that has been read where nothing else fits. `progress` is called with what is
-    tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
+    `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
+    outputs at a time where they can. `progress` is called with what is tried next. Raises UnmappableError if there is
+    no placement, naming what stood in the way.
     """
     begin = time.process_time()
     asked = wanted_options(options, given)
@@ -95,6 +98,8 @@ def map_automatically(
             break
     if best is None:
         raise _unmappable(network, device, reasons)
+    if parallel:
+        best = with_parallel_outputs(best, device, lambda: time.process_time() - begin > seconds)
     return replace(best, seconds=time.process_time() - begin)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from ai8x_tool.checkpoint import Checkpoint, repair_checkpoint
+from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
@@ -101,6 +102,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, 
         unexpected = load_state(model, state)
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
+    unexpected = _without_software_layers(model, checkpoint, unexpected)
     lost = [key for key in unexpected if key.endswith((".op.weight", ".op.bias"))]
     if complete and lost:
         message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint holds"
@@ -109,6 +111,17 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, 
     if unexpected:
         names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
         console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")
+
+
+def _without_software_layers(model: nn.Module, checkpoint: Checkpoint, unexpected: list[str]) -> list[str]:
+    """Tell layers that software computes what their integers stand for; return the other names."""
+    software = {name: module for name, module in model.named_modules() if isinstance(module, SoftwareLinear)}
+    if checkpoint.is_quantized:
+        for name, module in software.items():
+            bits, shift = (checkpoint.state.get(f"{name}.{key}") for key in ("weight_bits", "output_shift"))
+            width = 8 if bits is None else int(bits.flat[0]) or 8
+            module.unit = 2.0 ** ((0 if shift is None else float(shift.flat[0])) - width + 1)
+    return [key for key in unexpected if key.rpartition(".")[0] not in software]
 
 
 def check_architecture(name: str, checkpoint: Checkpoint) -> None:
@@ -133,12 +146,15 @@ def in_qat(model: nn.Module) -> bool:
 def output_scale(model: nn.Module, simulate: bool) -> float:
     """Return the factor from raw outputs to real numbers (1.0 is one).
 
-    In simulate mode that is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1).
+    In simulate mode that is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1). A last layer that
+    software computes multiplies by its weights' unit.
     """
     if not simulate:
         return 1.0
     last = [module for _, module in named_fused_modules(model) if module.op is not None][-1:]
-    return 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
+    scale = 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
+    software = [module for module in model.modules() if isinstance(module, SoftwareLinear)]
+    return scale * software[-1].unit if software else scale
 
 
 def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:

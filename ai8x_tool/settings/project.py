@@ -1,4 +1,4 @@
-"""Options of ``ai8x run`` and ``ai8x demo``."""
+"""Options of ``ai8x run``, ``ai8x flash``, ``ai8x monitor`` and ``ai8x demo``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import data_option
-from ai8x_tool.settings.option import AT_LEAST_1, Settings, option
+from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_1, Settings, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,30 @@ class RunProjectSettings(Settings):
         """Raise Ai8xError for values that cannot be used."""
         if self.output_file is not None and not self.input:
             raise Ai8xError("--output-file saves the outputs for other samples", fix="give samples with --input")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlashSettings(Settings):
+    """Options of ``ai8x flash``."""
+
+    panel: ClassVar[str] = "Board"
+
+    build: bool = option(True, "Write the program as it was built before.")
+    openocd: str | None = option(
+        None, "OpenOCD program.", metavar="FILE", default="the one in the MSDK, else the installed one"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings(Settings):
+    """Options of ``ai8x monitor``."""
+
+    panel: ClassVar[str] = "Serial port"
+
+    port: Path | None = option(None, "Serial port of the board.", metavar="PORT", default="the only one there is")
+    seconds: float = option(
+        30.0, "Time in seconds after which the known-answer test must have ended.", metavar="X", range=ABOVE_0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,7 +48,9 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     network = bind(trace(ready.model, entry.input, ready.name, device=device), checkpoint, device, console)
     asked = synthesis_options(settings).mapping
     opened = PlacedDescription(network, nothing_placed(network))
-    (network, placement), options = place_automatically(opened, device, asked, console, settings.map_seconds)
+    (network, placement), options = place_automatically(
+        opened, device, asked, console, settings.map_seconds, parallel=settings.parallel_outputs
+    )
     dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
     text = write_description(network, placement, device, dataset=dataset, options=options)
     chosen = replace(settings, fifo=options.fifo, overlap_data=options.overlap_data)

@@ -14,11 +14,18 @@ _WAYS = 18
 
 
 def place_automatically(
-    described: PlacedDescription, device: Device, options: MappingOptions, console: Console, seconds: float = 20.0
+    described: PlacedDescription,
+    device: Device,
+    options: MappingOptions,
+    console: Console,
+    seconds: float = 20.0,
+    *,
+    parallel: bool = False,
 ) -> tuple[PlacedDescription, MappingOptions]:
     """Return the network with a placement that keeps what is given, and the options that belong to it.
 
-    Raises UnmappableError naming the resource that is too small, and the cheapest change that was found to help.
+    With `parallel`, layers compute four outputs at a time where they can. Raises UnmappableError naming the resource
+    that is too small, and the cheapest change that was found to help.
     """
     network, given = described
     if given.snoop is not None or given.simulated is not None:
@@ -26,7 +33,13 @@ def place_automatically(
     try:
         with console.progress("finding a placement", _WAYS) as bar:
             found = map_automatically(
-                network, device, options, given=given, seconds=seconds, progress=lambda text: bar.advance(1, text)
+                network,
+                device,
+                options,
+                given=given,
+                parallel=parallel,
+                seconds=seconds,
+                progress=lambda text: bar.advance(1, text),
             )
     except UnmappableError as error:
         console.info("no placement was found; looking for what would help")
@@ -46,5 +59,7 @@ def _report(found: Found, device: Device, console: Console) -> None:
     least = " (the least possible)" if found.peak == found.peak_bound else ""
     size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"
     console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
+    if found.parallel:
+        console.info(f"calcx4, of which no measurement is known: {', '.join(found.parallel)}")
     for where in found.trailing:
         console.info(f"{where}: the output overwrites the layer's input behind what has been read (--overlap-data)")

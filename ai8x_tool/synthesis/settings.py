@@ -117,6 +117,7 @@ def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
         bias_input=settings.bias_input,
         warn_zero=settings.warn_zero,
         map_seconds=settings.map_seconds,
+        parallel_outputs=settings.parallel_outputs,
     )
 
 

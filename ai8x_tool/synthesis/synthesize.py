@@ -52,7 +52,7 @@ class SynthesisOptions(LoadOptions):
     """Everything that can be chosen beside the inputs, by stage.
 
     `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings. `map_seconds` is the
-    time that the search for a placement may take.
+    time that the search for a placement may take, with `parallel_outputs` layers in it use calcx4.
     """
 
     mapping: MappingOptions = field(default_factory=MappingOptions)
@@ -60,6 +60,7 @@ class SynthesisOptions(LoadOptions):
     accept_wrong_data: bool = False
     warn_zero: bool = True
     map_seconds: float = 20.0
+    parallel_outputs: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,7 +111,9 @@ def synthesize(
         return synthesize_placed(described, sample, device, project, options, console)
     from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  (most need no search)
 
-    described, mapping = place_automatically(described, device, options.mapping, console, options.map_seconds)
+    described, mapping = place_automatically(
+        described, device, options.mapping, console, options.map_seconds, parallel=options.parallel_outputs
+    )
     options = replace(options, mapping=mapping)
     return replace(synthesize_placed(described, sample, device, project, options, console), found=True)
 

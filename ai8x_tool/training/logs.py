@@ -13,6 +13,8 @@ from pathlib import Path
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import unwritable, write_file
+from ai8x_tool.settings.training import OutputSettings
+from ai8x_tool.training.world import World
 
 
 class RunLog:
@@ -132,3 +134,14 @@ def _link(link: Path, target: Path) -> None:
             return
         temporary.symlink_to(target)
         temporary.replace(link)
+
+
+def open_run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
+    """Return the log of a run, which the first process writes; the others are silent."""
+    with world.first_alone():
+        log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
+    if log is not None:
+        for text in console.warnings:  # of the preparations
+            log.record(f"warning: {text}")
+    folder = world.agree(log.folder if log else Path())
+    return log or SilentLog(folder, console)

@@ -24,7 +24,7 @@ from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
-from ai8x_tool.settings.training import OutputSettings, TrainSettings
+from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.activation_ranges import (
     has_measured_ranges,
     set_ranges,
@@ -37,7 +37,7 @@ from ai8x_tool.training.checkpoints import checkpoint_content, described_data, r
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
-from ai8x_tool.training.logs import RunLog, SilentLog
+from ai8x_tool.training.logs import RunLog, open_run_log
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
@@ -64,22 +64,12 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
 def train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
     """Train as one of the processes of `world`; the first one writes the files."""
     setup = prepare(settings, console, world)
-    with _run_log(settings, console, world) as log, world.answered():
+    with open_run_log(settings, console, world) as log, world.answered():
         trainer = Trainer(setup, log)
         try:
             return trainer.run()
         finally:
             trainer.monitor.close()
-
-
-def _run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
-    with world.first_alone():
-        log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
-    if log is not None:
-        for text in console.warnings:  # of the preparations
-            log.record(f"warning: {text}")
-    folder = world.agree(log.folder if log else Path())
-    return log or SilentLog(folder, console)
 
 
 class Trainer:

@@ -12,9 +12,13 @@ from torch import nn
 from torch.nn import functional
 
 from ai8x_tool import nn as fused
+from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.compat import ai8x
+from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.build import load_weights, output_scale
+from ai8x_tool.quantization import quantize
 
 
 def test_bytes_are_normalized_as_published() -> None:
@@ -177,3 +181,25 @@ def test_whole_models_are_changed_under_the_old_names() -> None:
     ai8x.update_model(model)
     assert not torch.equal(model[0](torch.full((1, 1, 3, 3), 0.1)), before)
     assert model[1](torch.ones(1, 4)).shape == (1, 2)
+
+
+def test_a_last_layer_in_software_has_outputs_on_the_scale_of_the_float_model(tmp_path) -> None:
+    """Its weights and bias are integers in quantized checkpoints, and none of its entries is unknown."""
+    torch.manual_seed(0)
+    console = Console(verbosity=-1)
+
+    def build(simulate: bool) -> nn.Module:
+        with fused.build_context(MAX78000, simulate=simulate):
+            layers = ai8x.FusedConv2dReLU(2, 4, 3, padding=1, bias=False), ai8x.SoftwareLinear(64, 3, bias=True)
+        return nn.Sequential(layers[0], nn.Flatten(), layers[1])
+
+    model, source, target = build(False), tmp_path / "a.pth.tar", tmp_path / "q.pth.tar"
+    fused.start_qat(model, fused.QatPolicy(start_epoch=0, weight_bits=8))
+    torch.save({"epoch": 1, "arch": "soft", "state_dict": model.state_dict(), "extras": {}}, source)
+    quantize(source, target, MAX78000, console)
+    integers = build(True)
+    load_weights(integers, read_checkpoint(target), console, complete=True)
+    assert not [text for text in console.warnings if "not part of the model" in text]
+    inputs = torch.randint(-128, 128, (4, 2, 4, 4)).float()
+    real = integers.eval()(inputs) * output_scale(integers, simulate=True)
+    assert torch.allclose(real, model.eval()(inputs / 128), atol=0.03)

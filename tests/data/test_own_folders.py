@@ -227,3 +227,16 @@ def test_what_cannot_be_used_is_one_line(tmp_path: Path, files: tuple[str, ...],
     (tmp_path / "set").mkdir(exist_ok=True)
     with pytest.raises(Ai8xError, match=words):
         own_entry("set", OwnDataSettings(path=tmp_path / "set")).load(tmp_path / "data", silent())
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 16), (1, 20, 20), (128, 128), (3, 1000), (2, 16)])
+def test_shipped_models_fit_inputs_of_any_size(shape: tuple[int, ...], tmp_path: Path) -> None:
+    from ai8x_tool.data.dataset import DatasetEntry
+    from ai8x_tool.device import DEVICES
+    from ai8x_tool.starter.model_file import write_sized_model
+
+    entry = DatasetEntry("any", shape, ("a", "b", "c"), lambda *_: None)  # type: ignore[arg-type,return-value]
+    template = "compact2d" if len(shape) == 3 else "compact1d"
+    for device in DEVICES:
+        sized = write_sized_model(template, "mine", tmp_path / f"{device.name}.py", entry, device, silent())
+        assert sized.name == "mine" and sized.found.network.layers[-1].channels_out == 3

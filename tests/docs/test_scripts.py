@@ -1,15 +1,33 @@
-"""The scripts can be imported: they use what there is."""
+"""Scripts of the demos: one for each step of every recipe that has one."""
 
-from __future__ import annotations
-
-import runpy
-from pathlib import Path
+import os
+import re
 
 import pytest
 
-SCRIPTS = sorted((Path(__file__).parents[2] / "scripts").glob("*.py"))
+from ai8x_tool.settings.files import list_recipes
+from tests.conftest import ROOT
+
+DEMOS = sorted(path.stem.removeprefix("train_") for path in (ROOT / "scripts").glob("train_*.sh"))
+WITHOUT = {"ai87_kws20_v3", "kws20_v3_tts", "mnist_200"}
+"""Recipes that are variants of others."""
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
-def test_import(script: Path) -> None:
-    assert runpy.run_path(str(script), run_name="imported")["__doc__"]
+def test_every_recipe_has_its_scripts():
+    assert {recipe.name for recipe in list_recipes()} - WITHOUT == set(DEMOS)
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_scripts_call_one_after_the_other_what_they_should(demo):
+    commands = {}
+    for step in ("train", "quantize", "evaluate", "gen"):
+        path = ROOT / "scripts" / f"{step}_{demo}.sh"
+        assert os.access(path, os.X_OK)
+        (commands[step],) = re.findall(r'^exec ai8x (.+) "\$@"$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    quantized = f"{demo}-q.pth.tar"
+    assert commands["train"].split() == ["train", demo]
+    assert commands["quantize"].split()[:3] == ["quantize", "logs/latest/qat_best.pth.tar", quantized]
+    assert commands["evaluate"].split()[:5] == ["evaluate", demo, "--checkpoint", quantized, "--8bit"]
+    assert commands["gen"].split() == ["synthesize", demo, "--checkpoint", quantized, "--output", f"build/{demo}"]
+    device = next(recipe.common["device"] for recipe in list_recipes() if recipe.name == demo)
+    assert ("--device MAX78002" in commands["quantize"]) == (device == "MAX78002")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
+from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.mapper import UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.network import INPUT
+from ai8x_tool.synthesis.placing import place_automatically
 from tests.mapper.test_small_networks import CHAIN, conv, network
 
 
@@ -59,3 +63,11 @@ def test_input_that_need_not_come_through_a_fifo():
     found = remedies(given, MAX78002, options, shortage=problem)
     assert found[0].kind == "input"
     assert "HWC input in data memory" in found[0].text
+
+
+def test_the_error_names_the_cheapest_remedy():
+    wide = [conv("a", (INPUT,), 192, 3), conv("b", ("a",), 256, 192), conv("c", ("b",), 4, 256)]
+    given = network(*wide, shape=(3, 8, 8))
+    opened = PlacedDescription(given, nothing_placed(given))
+    with pytest.raises(UnmappableError, match=r"kernel memory: all layers need .* \(train b with 4-bit weights: .* ms"):
+        place_automatically(opened, MAX78000, MappingOptions(), Console(-1, muted=True))

@@ -181,3 +181,19 @@ def test_swapped_processors():
         for name, at in placed.layers.items()
     }
     assert verified(replace(found, placement=replace(placed, layers=moved)), MAX78002) == 0
+
+
+@DEVICES
+def test_four_outputs_at_a_time(device):
+    layers = [conv("a", (INPUT,), 16, 3), conv("b", ("a",), 16, 16), conv("c", ("b",), 5, 16)]
+    found = map_automatically(network(*layers), device, parallel=True)
+    assert found.parallel == (("a", "b") if device is MAX78002 else ())
+    assert [name for name, at in found.placement.layers.items() if at.calcx4] == list(found.parallel)
+    assert verified(found, device) == 0
+
+
+def test_four_outputs_at_a_time_where_other_layers_leave_room():
+    layers = [conv("a", (INPUT,), 16, 3), conv("b", ("a",), 16, 16, size=1), conv("c", ("b",), 32, 16)]
+    found = map_automatically(network(*layers), MAX78002, parallel=True)
+    assert "b" not in found.parallel
+    assert verified(found, MAX78002) == 0

@@ -120,7 +120,8 @@ def test_the_shipped_recipes_are_complete() -> None:
 
 
 def test_the_shipped_recipes_build_their_models() -> None:
-    for name in ("autoencoder", "camvid_unet", "svhn_tinierssd", "mnist_extrasmall", "kws20", "kws20_v2", "kws20_nas"):
+    written = {"kws20_v3", "kws20_v3_tts", "ai87_kws20_v3", "mnist", "mnist_200", "mnist_qat"}
+    for name in sorted({recipe.name for recipe in list_recipes()} - written):
         settings = resolve(TrainSettings, "train", name)
         entry = find_dataset(settings.dataset, settings)
         if settings.obj_detection and not all(map(find_spec, ("torchmetrics", "pycocotools", "torchvision"))):

@@ -111,7 +111,8 @@ def open_folder(own: OwnDataSettings) -> Folder:
 def _task(content: FolderContent, own: OwnDataSettings) -> Literal["classification", "anomaly"]:
     """Return what is learned: to recognize anomalies, where only one class is there for training."""
     trained = {file.label for file in content.files if file.split in (None, "train")}
-    return "anomaly" if len(trained) == 1 and not own.target else "classification"
+    single = len(trained) == 1 and len(own.classes) < 2 and not own.target
+    return "anomaly" if single else "classification"
 
 
 def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:

@@ -107,6 +107,8 @@ def _operation(fields: Fields, operator: Operator, eltwise: str | None) -> dict[
 
 def _kernel(fields: Fields, operator: Operator) -> Pair:
     if operator in ("none", "conv1d"):
+        if re.fullmatch(r"[0-9]{1,3}[xX]1", str(fields.raw("kernel_size"))):
+            raise fields.fail("kernel_size", "kernels of one dimension have one size, for example 3 instead of 3x1")
         length = fields.integer("kernel_size", 9 if operator == "conv1d" else 1)
         return (length, 1) if operator == "conv1d" else (1, 1)
     value = fields.raw("kernel_size")

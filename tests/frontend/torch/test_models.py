@@ -7,7 +7,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.nn import named_fused_modules
 from tests.support.traced_models import agree, randomize
-from tests.support.zoo import zoo
+from tests.support.zoo import ZooModel, zoo
 
 LENGTH_ONE = ("ai85faceidnet_112", "ai87netmobilefacenet_112")
 """Models whose output software divides by its length."""
@@ -57,3 +57,12 @@ def test_models_for_the_smaller_device_are_traced_for_it(name):
     published = zoo()[name]
     network = model_network(published.build(), published.shape, MAX78000)
     assert network.input_shape == (*published.shape, 1)[:3] and len(network.layers) <= 32
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("compact1d", (16, 64)), ("compact2d", (3, 64, 64)), ("compactautoencoder", (64, 16))]
+)
+def test_models_for_own_data_equal_the_engine(name, shape):
+    model = ZooModel(name, MAX78000, shape, 4, True, (0, 0, 0), (), ()).build(simulate=True)
+    compared = agree(randomize(model, seed=len(name)), shape, MAX78000, samples=1)
+    assert compared >= sum(module.op is not None for _, module in named_fused_modules(model))

@@ -399,3 +399,8 @@ def test_snoop_values(read, fails):
     values = list(range(32))
     assert read(f"snoop: {values}\n" + layer(), MAX78002).snoop == tuple(values)
     assert "32" in fails(f"snoop: {values[1:]}\n" + layer(), MAX78002)
+
+
+def test_kernels_of_one_dimension_have_one_size(read):
+    with pytest.raises(Ai8xError, match=r"kernel_size = '3x1': kernels of one dimension have one size, for example 3"):
+        read(layer("op: Conv1d", "kernel_size: 3x1"))

@@ -1,0 +1,54 @@
+"""Layers that compute four outputs at a time (calcx4), where the device can and the rules allow it.
+
+Kernels of such layers are spread over four memories; a few ordinary layers among them are in their way. So all layers
+that can are tried together, then fewer and fewer of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from ai8x_tool.device import Device
+from ai8x_tool.mapper.found import Found
+from ai8x_tool.mapping.check import violations
+from ai8x_tool.mapping.cycles import estimated_cycles
+from ai8x_tool.mapping.mapping import map_network
+from ai8x_tool.mapping.placement import Placement
+from ai8x_tool.mapping.replay import replay
+from ai8x_tool.mapping.rules.result_rules import constraint_calcx4_kernels
+from ai8x_tool.network.layer import Layer
+
+_OUTPUTS = 4
+
+
+def with_parallel_outputs(found: Found, device: Device, stop: Callable[[], bool] = lambda: False) -> Found:
+    """Return the placement with `calcx4` in the layers that it makes faster by the estimate.
+
+    Layers that gain least are left out first if rules or replay object. A device without it gets the same placement.
+    """
+    if not device.next_layer:
+        return found
+    mapping = map_network(found.network, found.placement, device, found.options)
+    possible = [at for at in mapping.layers if _is_possible(at.layer) and not at.calcx4]
+    chosen = sorted(possible, key=lambda at: (estimated_cycles(at, pipeline=True), at.layer.name), reverse=True)
+    names = [at.layer.name for at in chosen]
+    all_at_once = violations(found.network, _with(found.placement, names), device, found.options)
+    wrong = {violation.where for violation in all_at_once if violation.rule == constraint_calcx4_kernels.__name__}
+    names = [name for name in names if found.network[name].where not in wrong]
+    while names and not stop():
+        placement = _with(found.placement, names)
+        allowed = not violations(found.network, placement, device, found.options)
+        if allowed and not replay(map_network(found.network, placement, device, found.options)):
+            return replace(found, placement=placement, parallel=tuple(sorted(names)))
+        names.pop()
+    return found
+
+
+def _is_possible(layer: Layer) -> bool:
+    return layer.has_weights and not layer.depthwise and layer.channels_out % _OUTPUTS == 0
+
+
+def _with(placement: Placement, names: Iterable[str]) -> Placement:
+    changed = {name: replace(placement.layers[name], calcx4=True) for name in names}
+    return replace(placement, layers={**placement.layers, **changed})

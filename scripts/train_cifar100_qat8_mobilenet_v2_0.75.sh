@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Trains cifar100_qat8_mobilenet_v2_0.75; options of `ai8x train` are passed on.
+exec ai8x train cifar100_qat8_mobilenet_v2_0.75 "$@"

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Trains cifar100_simplenetwide2x_qat_mixed; options of `ai8x train` are passed on.
+exec ai8x train cifar100_simplenetwide2x_qat_mixed "$@"
