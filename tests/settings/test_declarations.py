@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import FrozenInstanceError, dataclass, fields
 from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
 
-from ai8x_tool.cli.common import FileSettings, MessageSettings, RecipeSettings, SummarySettings
-from ai8x_tool.cli.synthesize import ShownSettings
+from ai8x_tool.cli.common import FileSettings, MessageSettings
+from ai8x_tool.cli.main import COMMANDS
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.resources import shipped
-from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.option import NUMBERS, Range, Settings, option, options_of, require, required
 from ai8x_tool.settings.own_data import OwnDataSettings
-from ai8x_tool.settings.project import DemoSettings, RunProjectSettings
-from ai8x_tool.settings.quantization import IdentitySettings, QuantizeSettings
-from ai8x_tool.settings.starter import NewSettings
+from ai8x_tool.settings.quantization import QuantizeSettings
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.training import OptimizerSettings, TrainSettings
 from ai8x_tool.settings.values import typed
 from ai8x_tool.settings.verification import VerifySettings
 
 STAGES = (TrainSettings, QuantizeSettings, EvaluateSettings, SynthesizeSettings, VerifySettings)
-COMMAND_LINE = (MessageSettings, FileSettings, SummarySettings, RecipeSettings, ShownSettings)
-OTHERS = (AnalyzeSettings, DemoSettings, RunProjectSettings, IdentitySettings, NewSettings, OwnDataSettings)
-ALL = (*STAGES, *OTHERS, *COMMAND_LINE)
+MODULES = [importlib.import_module(f"ai8x_tool.cli.{module}") for module, _ in COMMANDS.values()]
+ALL = tuple(dict.fromkeys([MessageSettings, OwnDataSettings, *(cls for m in MODULES for cls in m.COMMAND.settings)]))
+"""The settings of all commands."""
 
 
 @dataclass(frozen=True, kw_only=True)
