@@ -83,7 +83,11 @@ def _tell(table: Sequence[Replacement], console: Console) -> None:
 def build_for_checkpoint(
     name: str, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
 ) -> nn.Module:
-    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without."""
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without.
+
+    A model that was adapted before it was trained is adapted again.
+    """
+    options |= {"adapt": True}
     plain = build_model(name, entry, console=console, **options)
     known = set(plain.state_dict())
     stored = repair_checkpoint(checkpoint, console, known=known).state

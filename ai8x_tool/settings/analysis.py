@@ -10,6 +10,7 @@ from typing import ClassVar
 from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.hardware import divider_option, pipeline_option, pll_option
+from ai8x_tool.settings.model import adapt_option
 from ai8x_tool.settings.option import Settings, option
 from ai8x_tool.settings.program import fast_fifo_option, fifo_option
 from ai8x_tool.settings.synthesis import CHECKPOINTS, html_option, overlap_option, search_option
@@ -42,6 +43,7 @@ class SubjectSettings(Settings):
         None, "Name of the model, where a file contains several.", "--model", metavar="MODEL", default="the only one"
     )
     use_bias: bool = option(False, "Give the layers biases, where the model leaves that open.")
+    adapt: bool = adapt_option()
     qat_policy: str | None = option(
         None,
         "Policy of quantization-aware training, which decides the weight bits of a model's layers: a file, or a name "

@@ -43,6 +43,12 @@ def rounding_option(**more: str) -> bool:
     return option(False, text, "--avg-pool-rounding", **more)
 
 
+def adapt_option(**more: str) -> bool:
+    """Declare remedies that change what a model computes."""
+    text = "Replace plain layers that no device can run by the closest that it can, untrained where they must be."
+    return option(False, text, **more)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(Settings):
     """How the model is built."""

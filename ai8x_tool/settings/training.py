@@ -14,6 +14,7 @@ from ai8x_tool.settings.model import (
     ComputerSettings,
     DataSettings,
     RunSettings,
+    adapt_option,
 )
 from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, AT_LEAST_1, Legacy, Range, Settings, option, required
 from ai8x_tool.settings.task import TaskSettings
@@ -33,6 +34,7 @@ class NewModelSettings(Settings):
         "Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",), metavar="MODEL"
     )
     check: bool = option(True, "Train the model even if it does not fit the device, without looking for places.")
+    adapt: bool = adapt_option()
 
 
 @dataclass(frozen=True, kw_only=True)

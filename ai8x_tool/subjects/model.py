@@ -91,6 +91,7 @@ class AnalyzedModel:
             device=device.name,
             use_bias=use_bias,
             arguments=self.arguments,
+            adapt=settings.adapt or (training is not None and training.adapt),
             console=self.console,
         )
         shape, options = self.entry.input, MappingOptions(fifo=settings.fifo, fast_fifo=settings.fast_fifo)
@@ -110,7 +111,7 @@ def named_network(name: str, shape: Shape, dataset: str, device: Device, console
         entry = replace(find_dataset(dataset, None, console), input=trimmed)
     except Ai8xError:
         entry = made_entry(model, trimmed)
-    return trace(build_model(model, entry, device=device.name), trimmed, name)
+    return trace(build_model(model, entry, device=device.name, adapt=True), trimmed, name)
 
 
 def chosen_policy(name: str | None) -> QatPolicy | None:

@@ -33,7 +33,7 @@ from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
 from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.settings.files import FITTING_MODEL
-from ai8x_tool.settings.model import ComputerSettings, DataSettings, ModelSettings
+from ai8x_tool.settings.model import ComputerSettings, DataSettings
 from ai8x_tool.settings.training import (
     AUTOMATIC,
     EpochSettings,
@@ -197,7 +197,7 @@ def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, tas
 
 
 def _build(
-    settings: ModelSettings,
+    settings: TrainSettings,
     arch: str,
     entry: DatasetEntry,
     task: Task,
@@ -214,6 +214,7 @@ def _build(
         round_avg=settings.avg_pool_rounding,
         arguments=task.model_arguments(),
         measured_ranges=measured,
+        adapt=settings.adapt,
         console=console,
     )
     if checkpoint is not None:

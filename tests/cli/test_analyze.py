@@ -202,3 +202,31 @@ def test_the_keys_of_the_documentation(root):
     assert rows["estimate"] == set(device["estimate"]) | set(device["estimate"]["inference"])
     assert rows["shortage"] == {field.name for field in dataclasses.fields(Shortage)}
     assert rows["remedy"] == set(wrong["devices"][0]["remedies"][0])
+
+
+LARGE_KERNEL = """
+from torch import nn
+
+class Large(nn.Module):
+    def __init__(self, num_classes=2, num_channels=1, **keywords):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(num_channels, 8, 5, padding=2), nn.SiLU(), nn.Flatten(), nn.Linear(512, 2))
+
+    def forward(self, x):
+        return self.net(x)
+
+def large(pretrained=False, **keywords):
+    return Large(**keywords)
+
+models = [{"name": "large", "min_input": 1, "dim": 2}]
+"""
+
+
+def test_what_no_device_has_is_replaced_on_demand(tmp_path):
+    file = tmp_path / "large.py"
+    file.write_text(LARGE_KERNEL)
+    with pytest.raises(Ai8xError, match="accept ReLU instead with --adapt"):
+        ai8x_tool.analyze(file, input="1x8x8")
+    adapted = ai8x_tool.analyze(file, input="1x8x8", adapt=True)
+    assert all(device.fits for device in adapted.devices)
+    assert len(adapted.devices[0].layers) == 3

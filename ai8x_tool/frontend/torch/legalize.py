@@ -170,7 +170,7 @@ class _Converter:
             around = Surroundings(found, activation, wide, before, self.scale)
             split = needs_split(layer)
             if split and not self.adapt:
-                fix = "use several 3×3 convolutions, or accept them, untrained, with adapt"
+                fix = "use several 3×3 convolutions, or accept them, untrained, with --adapt"
                 raise self._refuse(node, f"{name!r} has a large kernel: kernels are 1×1 or 3×3", fix)
             convert = split_layer if split else convert_layer
             self._set(node, name, self._made(node, lambda: convert(layer, around, self.context)))
@@ -187,7 +187,7 @@ class _Converter:
         found = activation_of(node, self._module(node))
         if found in APPROXIMATED:
             if not self.adapt:
-                fix = "use ReLU, or accept ReLU instead with adapt"
+                fix = "use ReLU, or accept ReLU instead with --adapt"
                 raise self._refuse(node, f"the accelerator has no {found}: its activations are ReLU and Abs", fix)
             self._note(node, node.name, found, "ReLU", exact=False)
             return "ReLU"

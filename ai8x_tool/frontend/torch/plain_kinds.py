@@ -108,7 +108,7 @@ def _fixed(kind: str, given: dict[str, Any], shape: tuple[int, ...], *, adapt: b
     stride = _pair(given.get("stride") or size, count)
     padded = any(_pair(given.get("padding") or 0, count))
     if padded and not adapt:
-        fix = "pool without padding, or accept a window of the size of the stride with adapt"
+        fix = "pool without padding, or accept a window of the size of the stride with --adapt"
         raise Ai8xError("the accelerator does not pad when it pools", fix=fix)
     if padded:
         size = stride
