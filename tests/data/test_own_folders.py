@@ -140,6 +140,12 @@ def test_no_sound(data: bytes) -> None:
         read_sound(data, 16000)
 
 
+@pytest.mark.parametrize("data", [b"1," * 5000, b'"' + b"a" * 200_000, b"1" * 200_000])
+def test_tables_that_are_none(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r"5,001 columns|cannot be read as a table"):
+        read_tables(data, ".csv")
+
+
 def test_tables() -> None:
     text = "time;ax;state;ay\n0;1,5;on;2\n1;;on;3\n2;2,5;off;x\n".encode("utf-8-sig")
     (table,) = read_tables(text, ".csv")

@@ -8,12 +8,14 @@ import math
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_MOST_COLUMNS = 4096
 _MOST_EXPANSION, _ALWAYS_UNPACKED = 20, 1 << 26
 _DELIMITERS = ",;\t|"
 _TIME_NAMES = ("time", "timestamp", "t", "date", "datetime", "index", "sample", "seconds", "ms", "us")
@@ -102,13 +104,19 @@ def _of_array(array: Array) -> Table:
 
 def _csv(data: bytes) -> Table:
     text = data.decode("utf-8-sig", errors="replace").replace("\0", "")
-    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
+    lines = (line for line in io.StringIO(text, None) if line.strip() and not line.lstrip().startswith("#"))
+    start = list(islice(lines, 20))
+    if not start:
         raise ValueError("it has no rows")
-    delimiter = max(_DELIMITERS, key=lambda mark: sum(line.count(mark) for line in lines[:20]))
-    decimal_comma = delimiter != "," and all("." not in line for line in lines[1:20])
-    rows = list(csv.reader(lines, delimiter=delimiter, skipinitialspace=True))
+    delimiter = max(_DELIMITERS, key=lambda mark: sum(line.count(mark) for line in start))
+    decimal_comma = delimiter != "," and all("." not in line for line in start[1:])
+    try:
+        rows = list(map(tuple, csv.reader(chain(start, lines), delimiter=delimiter, skipinitialspace=True)))
+    except csv.Error as error:
+        raise ValueError(f"it cannot be read as a table ({error})") from None
     width = max(map(len, rows))
+    if width > _MOST_COLUMNS:
+        raise ValueError(f"it has {width:,} columns")
     first = [_number(cell, decimal_comma) for cell in rows[0]]
     has_header = all(math.isnan(value) for value in first) and any(cell.strip() for cell in rows[0])
     names = [cell.strip() for cell in rows[0]] if has_header else []
@@ -117,7 +125,7 @@ def _csv(data: bytes) -> Table:
     numbers, texts, kept = [], {}, []
     for column, name in enumerate(names):
         cells = [row[column] if column < len(row) else "" for row in body]
-        values = np.array([_number(cell, decimal_comma) for cell in cells])
+        values = np.fromiter((_number(cell, decimal_comma) for cell in cells), np.float64, len(cells))
         filled_cells = sum(1 for cell in cells if cell.strip())
         if filled_cells and np.isfinite(values).sum() >= _NUMERIC_SHARE * filled_cells:
             numbers.append(values)
