@@ -69,7 +69,7 @@ def kill_at_some_moment(process: BaseProcess, moment: random.Random, epoch: floa
 
 @pytest.mark.slow
 def test_killed_ten_times(workspace: Path) -> None:
-    assert_success(run(out_dir="first", epochs=1))
+    assert_success(run(out_dir="first", epochs=1, qat_policy=None))
     started = time.monotonic()
     assert_success(run(out_dir="whole"))
     seconds = time.monotonic() - started

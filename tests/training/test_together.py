@@ -128,7 +128,8 @@ def compare(runs: Mapping[str, TrainSettings], count: int, console: Console) -> 
     launch(partial(train_all, together), next(iter(together.values())), console)
     for name in runs:
         assert_same(Path("alone", name, "latest"), Path("together", name, "latest"))
-        assert len(list(Path("together", name).iterdir())) == 2  # one folder, one link to it
+        (folder,) = [path for path in Path("together", name).iterdir() if not path.name.startswith("latest")]
+        assert folder.is_dir()
 
 
 def assert_same(one: Path, two: Path) -> None:
@@ -170,7 +171,7 @@ def assert_close(first: Path, second: Path) -> None:
 def test_every_task_in_two_processes(steady: Path, warm: None, console: Console) -> None:
     for package in ("torchmetrics", "pycocotools", "torchvision"):
         pytest.importorskip(package)
-    begun = train(settings(**STRIPES, out_dir=Path("begun"), epochs=1), console)
+    begun = train(settings(**STRIPES, out_dir=Path("begun"), epochs=1, qat_policy=None), console)
     compare(
         {
             **kinds(),

@@ -157,7 +157,7 @@ def test_detection() -> None:
     extras = read_checkpoint(way.trained["checkpoint"]).extras
     assert extras["best_mAP"] == way.trained["best"]["map"] and extras["current_top1"] == 0
     one = ["--dataset", "SVHN_74_simplified", "--model", "tinyssd", *options, *training, *FLOAT, "--epochs", "1"]
-    assert run("train", *one, *COMMON)["task"] == "detection"
+    assert run("train", *COMMON, *one)["task"] == "detection"
 
 
 def test_embeddings_and_relation_based_distillation() -> None:
