@@ -29,7 +29,7 @@ from ai8x_tool.synthesis.synthesize import synthesize_placed
 
 RESOLVE, MAPPING, LOWERING = ResolveOptions(), MappingOptions(), LoweringOptions()
 QUIET = Console(verbosity=-1)
-QUIET.warn = lambda text: None
+QUIET.warn = lambda text, kind=None: None
 
 
 @dataclass(frozen=True, eq=False)
