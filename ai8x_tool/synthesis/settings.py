@@ -8,6 +8,7 @@ from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
@@ -23,7 +24,7 @@ def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
     Without such a file it is that of the checkpoint.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
-    return settings.prefix or (folder.resolve().name if folder is not None else source.name.partition(".")[0])
+    return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
