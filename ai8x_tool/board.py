@@ -103,7 +103,7 @@ def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> Monitored
     for line in _read_lines(port, time.monotonic() + settings.seconds):
         lines.append(line)
         show(line)
-        verdict = _VERDICT.search(line)
+        verdict = _VERDICT.fullmatch(line.strip())
         if verdict:
             return Monitored(port, tuple(lines), verdict[1] == "PASS")
     return Monitored(port, tuple(lines), None)

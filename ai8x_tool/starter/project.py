@@ -23,6 +23,7 @@ from ai8x_tool.settings.files import plain_values
 from ai8x_tool.settings.own_data import KEYS, OwnDataSettings
 from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.starter.model_file import SizedModel, write_sized_model
+from ai8x_tool.text import markdown, one_line, utf8
 
 _IMBALANCED = 2.0
 _NAME = re.compile(r"[\w][\w .+-]*")
@@ -100,7 +101,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
             target, target.name, own, tuple(entry.labels), found.counts, folder.facts(found), remarks, made, commands
         )
         _write_recipe(project, settings, new)
-        write_file(_readme(project).encode(), new / "README.md")
+        write_file(utf8(_readme(project)), new / "README.md")
     return project
 
 
@@ -149,12 +150,12 @@ def _readme(project: NewProject) -> str:
     rows = []
     for number, label in enumerate(project.classes):
         counts = [str(project.counts[split][number]) for split in ("train", "validation", "test")]
-        rows.append("| " + " | ".join([label.replace("|", "\\|"), *counts]) + " |")
+        rows.append("| " + " | ".join([markdown(label), *counts]) + " |")
     return "\n".join(
         [
             f"# {project.name}",
             "",
-            *(f"* {line}" for line in (*project.facts, *project.remarks)),
+            *(f"* {markdown(line)}" for line in (*project.facts, *project.remarks)),
             "",
             "| Class | Training | Validation | Test |",
             "|---|---:|---:|---:|",
@@ -163,7 +164,7 @@ def _readme(project: NewProject) -> str:
             "The next commands, in this folder:",
             "",
             "```shell",
-            *project.commands,
+            *map(one_line, project.commands),
             "```",
             "",
             f"`configs/recipes/{project.name}.yaml` says how the data are read and the network is trained,",

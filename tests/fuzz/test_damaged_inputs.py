@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
+import json
 import os
 import shutil
 import struct
@@ -16,6 +17,7 @@ import wave
 
 import numpy as np
 import pytest
+import torch
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
@@ -62,7 +64,7 @@ def test_synthesis(workspace, kind):
         check_command(workspace, workspace.synthesize, kind, what)
 
 
-def check_command(workspace, command, kind, what):
+def check_command(workspace, command, kind, what, project=lambda _: None):
     """The command does its work, or says in one line why not, and then leaves nothing."""
     before = files_of(workspace.folder)
     with FIGURES.measured(kind, what) as refused:
@@ -81,6 +83,7 @@ def check_command(workspace, command, kind, what):
         assert len(errors) == 1, what
     else:
         assert {name: after[name] for name in before} == before, what
+        project(workspace.output)
         shutil.rmtree(workspace.output)  # whole, else the next one is refused because it exists
         assert files_of(workspace.folder) == before, what
 
@@ -273,3 +276,59 @@ def test_checkpoints(workspace):
     for number, generator in generators("checkpoint"):
         workspace.checkpoint.write_bytes(damaged_bytes(good, generator))
         check_reader("checkpoint", read_checkpoint, workspace.checkpoint, number)
+
+
+EXTRAS = {
+    "class_names": ["a", "b*/", 'c"%s', "d\n", "e"],
+    "preprocessing": {
+        **{"kind": "images", "input": [3, 4, 4], "offset": [1.0], "gain": [0.5], "per_sample": False},
+        **{"reading": {"size": [4, 4], "channels": 3}, "target": {"offset": [0.5], "scale": [2.0]}},
+    },
+}
+STRANGE = (
+    None,
+    True,
+    -1,
+    0,
+    1 << 40,
+    1 << 80,
+    1e-40,
+    float("nan"),
+    "",
+    "x\n# y",
+    "*/",
+    [],
+    [[]],
+    {},
+    {1: 2},
+    ("a",),
+    np.ones(2),
+)
+
+
+def replaced(value, generator):
+    """A copy of nested mappings and lists with one thing changed, added or left out."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    if not keys or generator.random() < 0.15:
+        return STRANGE[generator.integers(len(STRANGE))]
+    key, result = keys[generator.integers(len(keys))], value.copy()
+    if generator.random() < 0.2:
+        del result[key]
+    else:
+        result[key] = replaced(value[key], generator)
+    return result
+
+
+def test_what_checkpoints_say_of_the_data(workspace, states):
+    """Names of classes, and how files become inputs: they enter programs, README.md and interface.json."""
+    for number, generator in generators("extras"):
+        extras = replaced(EXTRAS, generator) if number else EXTRAS
+        torch.save({"epoch": 3, "arch": "tiny", "state_dict": states[1], "extras": extras}, workspace.checkpoint)
+        what = f"extras {number} of seed {SEED}: {extras}"
+        check_command(workspace, lambda: workspace.synthesize("-q"), "extras", what, project=check_project)
+
+
+def check_project(folder):
+    json.loads((folder / "interface.json").read_text())
+    readme = folder / "README.md"
+    assert not readme.exists() or "\n# y" not in readme.read_text()
