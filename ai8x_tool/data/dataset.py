@@ -80,8 +80,9 @@ class DatasetEntry:
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
     downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
-    names the kind of learning problem (docs/tasks.md); None is classification. `file` is the dataset file, once the
-    entry has been found in it.
+    names the kind of learning problem (docs/tasks.md); None is classification. `frames` is the number of inputs in a
+    sample that is a sequence, `key_points` that of each object's key points in detection. `file` is the dataset file,
+    once the entry has been found in it.
     """
 
     name: str
@@ -92,4 +93,11 @@ class DatasetEntry:
     note: str | None = None
     description: str = ""
     task: str | None = None
+    frames: int | None = None
+    key_points: int = 0
     file: Path | None = None
+
+    @property
+    def sample(self) -> tuple[int, ...]:
+        """The shape of a sample as the model takes it: the input, or a sequence of inputs."""
+        return tuple(self.input) if self.frames is None else (self.frames, *self.input)
