@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ai8x_tool.api.inputs import inputs_of
 from ai8x_tool.calls import from_recipe
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.resources import list_configs
+from ai8x_tool.resources import has_own, list_configs
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ def named_options(given: str | Path) -> dict[str, Any] | None:
 def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
     """Turn a recipe, a network description or a model, and a quantized checkpoint, into a C project.
 
-    Without a network description, the network is that of the model. The project is written to `output`, or to the
+    Without a network description, the network is that of the model; with one, its structure is compared with that of
+    the model if the working folder holds models of the user's own. The project is written to `output`, or to the
     folder `prefix` in `test_dir`; without either it stays in memory.
     """
     from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
@@ -58,6 +59,10 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
         return SynthesizeResult(build_project(settings, console, inputs), None)
     synthesis = build_verified_project(settings, console, inputs)
     proof = _complete_proof(settings, synthesis, console) if settings.verify else None
+    if settings.verify is None and settings.network is not None and has_own("models"):
+        from ai8x_tool.verification.own_model import require_structure
+
+        require_structure(settings, synthesis, console)
     write_synthesis(
         synthesis, settings, None if settings.html is None else {settings.html: _report(synthesis, settings)}
     )
