@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ai8x_tool.data.folding import fold
 from ai8x_tool.data.mosaic import mosaic
-from ai8x_tool.nn.folding import fold
 
 COLORS = 3
 
