@@ -69,7 +69,7 @@ def test_normalization_of_every_byte(mnist: ModuleType) -> None:
         ("train-images-idx3-ubyte", _idx(np.zeros((4, 27, 28))), "not an IDX file of unsigned bytes N×28×28"),
         ("train-images-idx3-ubyte", b"", "not an IDX file"),
         ("train-labels-idx1-ubyte", _idx(np.zeros(5)), "5 labels for 4 images"),
-        ("train-labels-idx1-ubyte", _idx(np.array([1, 2, 3, 10])), "label 10 is not a digit"),
+        ("train-labels-idx1-ubyte", _idx(np.array([1, 2, 3, 10])), "label 10 is not 0 … 9"),
         ("train-labels-idx1-ubyte", b"<html>" * 9, "not an IDX file"),
         (
             "t10k-images-idx3-ubyte.gz",
