@@ -44,6 +44,7 @@ from ai8x_tool.data.speech_commands import (
     list_words,
     recordings,
 )
+from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console, Progress
@@ -79,6 +80,9 @@ def load(data_dir: Path, console: Console, *, labels: tuple[str, ...] = LABELS_2
         start, end = (int(torch.searchsorted(groups, group)) for group in (BENCHMARK_GROUP, SILENCE_GROUP))
         chosen = slice(start, len(groups)) if benchmark else slice(0, end)
         targets = numbers[arrays[f"{name}-words"][chosen].long()]
+        if not len(targets):
+            fix = f"delete the folder and put {BENCHMARK.name} into {folder}"
+            raise Ai8xError("prepared without the official test set", where=str(folder / "processed"), fix=fix)
         limits = arrays[f"{name}-limits"][chosen] if name == "train" else None
         return speech_split(arrays[f"{name}-samples"][chosen], targets, limits)
 

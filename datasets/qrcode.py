@@ -81,7 +81,7 @@ class Codes:
         return torch.stack([self.scene(row, torch.Generator().manual_seed(0))[0] for row in raw])
 
     def scene(self, limits: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return an input and its object (1, 5 + 2·key points); the code's part of the image is within `limits` (2,)."""
+        """Return an input and its object (1, 5 + 2·key points); `limits` (2,) are those of the code's extent."""
         store, places = self.backgrounds
         background = store.image(places[int(torch.randint(len(places), (), generator=generator))]).float()
         words = random.Random(int(torch.randint(2**31, (), generator=generator)))

@@ -32,7 +32,7 @@ def small(tmp_path: Path) -> Path:
 
 
 def test_reads_packed_and_unpacked_files(mnist: ModuleType, small: Path, console: Console) -> None:
-    (entry,) = mnist.datasets
+    entry = mnist.datasets[0]
     data = entry.load(small, console)
     assert (len(data.train), data.validation, len(data.test)) == (4, None, 2)
     assert data.test.targets.tolist() == [5, 9] and data.train.targets.dtype == torch.int64
