@@ -80,8 +80,9 @@ class DatasetEntry:
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
     downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
-    names the kind of learning problem (docs/tasks.md); None is classification. `file` is the dataset file, once the
-    entry has been found in it.
+    names the kind of learning problem (docs/tasks.md); None is classification. `outputs` names the outputs of models
+    with several, in order, each with its kind: ``{"shape": "classification", "angle": "regression*0.5"}``. `file` is
+    the dataset file, once the entry has been found in it.
     """
 
     name: str
@@ -92,4 +93,5 @@ class DatasetEntry:
     note: str | None = None
     description: str = ""
     task: str | None = None
+    outputs: Mapping[str, str] | None = None
     file: Path | None = None

@@ -27,7 +27,14 @@ from torch.utils.data import DataLoader, default_collate, get_worker_info
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import expand
-from ai8x_tool.plugins.dataset_checks import class_weights, first_infinite, input_shape, label_names, require_type
+from ai8x_tool.plugins.dataset_checks import (
+    class_weights,
+    first_infinite,
+    input_shape,
+    label_names,
+    output_kinds,
+    require_type,
+)
 from ai8x_tool.plugins.load import call_plugin
 from ai8x_tool.plugins.loader_args import loader_args
 
@@ -218,7 +225,8 @@ def adapt_entry(
 
     description = str(entry.get("description", ""))
     kind = _task(entry, labels)
-    return DatasetEntry(name, shape, labels, load, weights, description=description, task=kind, file=file)
+    outputs = output_kinds(entry.get("outputs"), where)
+    return DatasetEntry(name, shape, labels, load, weights, None, description, kind, outputs, file)
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
