@@ -68,7 +68,7 @@ def build_model(
         built = model.build(**keywords)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{model.name} returned {type(built).__name__}, not a module", where=str(model.file))
-    table = legalize(built, entry.input, context, adapt=adapt) if convert else []
+    table = legalize(built, entry.sample, context, adapt=adapt) if convert else []
     if console is not None:
         _tell(table, console)
     return built

@@ -96,7 +96,7 @@ def checked_entry(entry: DatasetEntry, file: Path) -> DatasetEntry:
         require_type(value, value is None or isinstance(value, str), key, "a text", where)
     output_kinds(entry.outputs, where)
     weights = class_weights(entry.class_weights, labels, "class_weights", where)
-    load = _checked_loader(entry.load, file, shape)
+    load = _checked_loader(entry.load, file, replace(entry, input=shape).sample)
     return replace(entry, input=shape, labels=labels, load=load, class_weights=weights, file=file)
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,7 +226,8 @@ def adapt_entry(
     description = str(entry.get("description", ""))
     kind = _task(entry, labels)
     outputs = output_kinds(entry.get("outputs"), where)
-    return DatasetEntry(name, shape, labels, load, weights, None, description, kind, outputs, file)
+    found = DatasetEntry(name, shape, labels, load, weights, description=description, file=file)
+    return replace(found, task=kind, outputs=outputs)
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.data.folding import unfold
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import output_scale
-from ai8x_tool.nn.folding import unfold
 from ai8x_tool.training.metrics import Measured, Meter, Score
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ class SeveralOutputs(Task):
         """Find the scale of each output."""
         if self.context.simulate:
             device = next(model.parameters()).device
-            scales = output_scales(model, torch.zeros(1, *self.context.entry.input, device=device))
+            scales = output_scales(model, torch.zeros(1, *self.context.entry.sample, device=device))
             self._scales = dict(zip(self.losses, self._ordered(scales), strict=True))
 
     def _ordered(self, outputs: Any) -> list[Any]:
