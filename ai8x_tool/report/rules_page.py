@@ -25,15 +25,15 @@ def _section() -> str:
     lines = [
         "## Messages by code",
         "",
-        "A message that ends with a code in brackets is about a rule of the accelerator or of network descriptions. The",
-        "rules are listed in the order in which they are checked; the first broken one is reported. In the advice, `…`",
-        "stands for names and numbers of the network.",
+        "A message that ends with a code in brackets is about a rule of the accelerator or of network descriptions.",
+        "The rules are listed in the order in which they are checked; the first broken one is reported. In the advice,",
+        "`…` stands for names and numbers of the network.",
         "",
     ]
     for phase in CATALOGUE:
-        lines += [f"### {phase.title}: messages", "", phase.summary, ""]
+        lines += [f"### Rules: {phase.title}", "", phase.summary, ""]
         for rule in phase.rules:
-            lines += [f"#### `{rule_code(rule)}` {{ #{rule_code(rule)} }}", "", _entry(rule), ""]
+            lines += [f"#### {rule_code(rule)}", "", _entry(rule), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
