@@ -17,6 +17,7 @@ _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
 ANOMALY_FILE = "anomaly.json"
+OUTPUTS_FILE = "outputs.json"
 """Names what is normal and what is not, and the error of an autoencoder that divides them."""
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
