@@ -16,10 +16,10 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.firmware.interface import FILE
-from ai8x_tool.firmware.project import ANOMALY_FILE, OUTPUTS_FILE
 from ai8x_tool.readers.json_file import read_json
 from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.settings.project import RunProjectSettings
+from ai8x_tool.synthesis.project import ANOMALY_FILE, OUTPUTS_FILE
 from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
 

@@ -86,8 +86,10 @@ class DatasetEntry:
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
     downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
     names the kind of learning problem (docs/tasks.md); None is classification. `detection` names the parameters in
-    configs/detection that suit it, for runs that name none. `file` is the dataset file, once the entry has been found
-    in it.
+    configs/detection that suit it, for runs that name none. `outputs` names the outputs of models with several, in
+    order, each with its kind: ``{"shape": "classification", "angle": "regression*0.5"}``. `frames` is the number of
+    inputs in a sample that is a sequence, `key_points` that of each object's key points in detection. `file` is the
+    dataset file, once the entry has been found in it.
     """
 
     name: str
@@ -99,4 +101,12 @@ class DatasetEntry:
     description: str = ""
     task: str | None = None
     detection: str | None = None
+    outputs: Mapping[str, str] | None = None
+    frames: int | None = None
+    key_points: int = 0
     file: Path | None = None
+
+    @property
+    def sample(self) -> tuple[int, ...]:
+        """The shape of a sample as the model takes it: the input, or a sequence of inputs."""
+        return tuple(self.input) if self.frames is None else (self.frames, *self.input)

@@ -19,7 +19,6 @@ from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, staged_file
-from ai8x_tool.firmware.project import ANOMALY_FILE, OUTPUTS_FILE
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -32,6 +31,8 @@ from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
 NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
+ANOMALY_FILE, OUTPUTS_FILE = "anomaly.json", "outputs.json"
+"""Names what is normal and what is not, and the error of an autoencoder that divides them; what other outputs mean."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -226,6 +226,18 @@ CASES = {
             words="a row step of",
         )
     ],
+    "constraint_stream_start": [
+        makes(
+            [
+                conv(**STREAM, out_offset=0x1000, max_pool=2, pool_stride=2),
+                conv(0xF0, **STREAM, out_offset=0x4000),
+            ],
+            TWO,
+            (3, 3, 2),
+            fifo=True,
+            words="starts after 8 words, a frame has 6",
+        )
+    ],
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.mapping.hardware import tram_depth
 from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.mapping.streaming import stream_values
@@ -20,6 +21,17 @@ def constraint_stream_step(s: LayerSubject) -> Finding | None:
         return None
     values = f"streaming needs a row step of {step} words, the {s.device.name} supports less than {limit}"
     return Finding(values, "reduce pooling or the width of the data")
+
+
+def constraint_stream_start(s: LayerSubject) -> Finding | None:
+    """The first streaming layer starts before the whole frame is in its FIFO."""
+    if not (s.options.fifo and s.is_start and s.at.streaming):
+        return None
+    (rows, columns), start = s.view.in_size, stream_values(s.at, s.placed).start
+    words = ceil_div(rows * columns, 4 if s.at.chw else 1)
+    if start <= words:
+        return None
+    return Finding(f"starts after {start} words, a frame has {words}", "pool less, or do not stream such small data")
 
 
 def constraint_tram(s: LayerSubject) -> Finding | None:
@@ -69,4 +81,5 @@ STREAMING_RULES = (
     constraint_fifo_order,
     constraint_tram,
     constraint_stream_step,
+    constraint_stream_start,
 )
