@@ -39,7 +39,10 @@ _COMMANDS = (
 
 @dataclass(frozen=True)
 class NewProject:
-    """A project that was made, and what was found in its data. `counts` are the samples of each class by split."""
+    """A project that was made, and what was found in its data.
+
+    `counts` are the samples of each class by split; with masks or boxes, `counted` says what they are numbers of.
+    """
 
     folder: Path
     name: str
@@ -50,6 +53,7 @@ class NewProject:
     remarks: Sequence[str]
     model: SizedModel
     commands: tuple[str, ...]
+    counted: str = "samples"
 
     def document(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -59,6 +63,7 @@ class NewProject:
             "recipe": self.name,
             "kind": self.own.kind,
             "classes": list(self.classes),
+            "counted": self.counted,
             "samples": {split: list(counts) for split, counts in self.counts.items()},
             "facts": list(self.facts),
             "remarks": list(self.remarks),
@@ -98,7 +103,18 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
         remarks = tuple(opened.messages(found))
         made = replace(model, file=target / file)
         project = NewProject(
-            target, target.name, own, tuple(entry.labels), found.counts, folder.facts(found), remarks, made, commands
+            *(
+                target,
+                target.name,
+                own,
+                tuple(entry.labels),
+                found.counts,
+                folder.facts(found),
+                remarks,
+                made,
+                commands,
+            ),
+            counted=folder.counted,
         )
         _write_recipe(project, settings, new)
         write_file(utf8(_readme(project)), new / "README.md")
@@ -157,7 +173,7 @@ def _readme(project: NewProject) -> str:
             "",
             *(f"* {markdown(line)}" for line in (*project.facts, *project.remarks)),
             "",
-            "| Class | Training | Validation | Test |",
+            f"| Class ({project.counted}) | Training | Validation | Test |",
             "|---|---:|---:|---:|",
             *rows,
             "",

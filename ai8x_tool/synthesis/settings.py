@@ -75,6 +75,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         templates=settings.templates,
         class_names=() if known is None else known.class_names,
         preprocessing=_preprocessing(known),
+        data_note=None if known is None else known.data_note,
     )
 
 

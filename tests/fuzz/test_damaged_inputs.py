@@ -147,17 +147,6 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("name", TEXTS)
-def test_texts(tmp_path, name):
-    good, read = TEXTS[name]
-    path = tmp_path / name
-    path.write_bytes(good)
-    read(path)
-    for number, generator in generators(name):
-        path.write_bytes(damaged_text(good, generator))
-        check_reader(name, read, path, number)
-
-
 def recording():
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
@@ -232,6 +221,66 @@ def table():
     return b"time;ax;ay\n0;1,5;2\n1;2,0;3\n" * 5
 
 
+YOLO = b"0 0.5 0.5 0.2 0.3\n1 0.1 0.2 0.1 0.1\n0 0.1 0.1 0.2 0.1 0.2 0.3 0.1 0.2\n"
+VOC = b"""<annotation><filename>a.png</filename><size><width>30</width><height>20</height></size>
+<object><name>cup &amp; plate</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>12</xmax><ymax>15</ymax></bndbox></object>
+</annotation>"""
+COCO = b"""{"images": [{"id": 1, "file_name": "a.png", "width": 30, "height": 20}],
+"categories": [{"id": 3, "name": "cup"}],
+ "annotations": [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 10.5, 12]}]}"""
+OUTPUTS = b"""{"kind": "detection", "classes": ["cup"], "location_scale": 0.01, "score_scale": 0.1, "max_overlap": 0.5,
+ "top_k": 3, "priors": [[0.5, 0.5, 0.2, 0.2]]}"""
+
+
+def read_boxes(path):
+    from ai8x_tool.data.own import box_files
+
+    try:
+        data = box_files.read_small(path)
+        if path.suffix == ".txt":
+            box_files.read_yolo(data.decode(errors="replace"), ("cup", "plate"))
+        else:
+            box_files.read_voc(data)
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+
+
+def read_coco(path):
+    from ai8x_tool.data.own.box_files import read_coco
+    from ai8x_tool.readers.json_file import read_json
+
+    try:
+        read_coco(read_json(path))
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+
+
+def read_outputs(path):
+    from ai8x_tool.readers.json_file import read_json
+    from ai8x_tool.training.answers import read_answers
+
+    read_answers(read_json(path), str(path))
+
+
+TEXTS |= {
+    "yolo.txt": (YOLO, read_boxes),
+    "voc.xml": (VOC, read_boxes),
+    "coco.json": (COCO, read_coco),
+    "outputs.json": (OUTPUTS, read_outputs),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(tmp_path, name):
+    good, read = TEXTS[name]
+    path = tmp_path / name
+    path.write_bytes(good)
+    read(path)
+    for number, generator in generators(name):
+        path.write_bytes(damaged_text(good, generator))
+        check_reader(name, read, path, number)
+
+
 def own(read, *more):
     """Return a reader of the user's own data for a path: errors say what is wrong with the file's bytes."""
 
@@ -246,6 +295,29 @@ def own(read, *more):
     return from_file
 
 
+def read_mask(path):
+    """The classes of a mask, as they are found."""
+    from ai8x_tool.data.own import masks
+
+    try:
+        codes = masks.read_mask(path.read_bytes())
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+    masks.found_values([masks.counts_of(codes)]).classes(codes)
+
+
+def mask(mode):
+    """Return a function that makes a mask."""
+
+    def make():
+        buffer = io.BytesIO()
+        image = pytest.importorskip("PIL.Image")
+        image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30) // 100).convert(mode).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return make
+
+
 IMAGE = own(("images", "read_image"), 3, (16, 16))
 BINARIES = {
     "words.wav": (recording, read_wav),
@@ -254,6 +326,7 @@ BINARIES = {
     "own.wav": (recording, own(("sounds", "read_sound"), 16000)),
     "own.csv": (table, own(("tables", "read_tables"), ".csv")),
     "own.npz": (arrays, own(("tables", "read_tables"), ".npz")),
+    **{f"mask.{mode}": (mask(mode), read_mask) for mode in ("L", "RGB", "P", "LA")},
     **{f"own.{kind}": (image(kind), IMAGE) for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP")},
 }
 
