@@ -62,7 +62,7 @@ def render_project(
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
     files |= _programs(options, show)
-    if options.class_names or options.preprocessing is not None:
+    if options.class_names or options.preprocessing is not None or options.data_note:
         files["README.md"] = readme(program, options)
     return files, figures
 

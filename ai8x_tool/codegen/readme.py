@@ -29,7 +29,8 @@ _MOST_CHANNELS = 16
 def readme(program: Program, options: ProjectOptions) -> str:
     """Return the text; it depends on nothing but the program and its options."""
     names = class_names(program, options)
-    lines = [f"# {_plain(options.name)}", "", *_input(program, options), *_outputs(program, names)]
+    note = [f"**The network was trained with {_plain(options.data_note)}.**", ""] if options.data_note else []
+    lines = [f"# {_plain(options.name)}", "", *note, *_input(program, options), *_outputs(program, names)]
     return "\n".join([*lines, *_building(options), *_changes(options)]) + "\n"
 
 
