@@ -56,6 +56,7 @@ from ai8x_tool.training.plan import (
     chooses_optimizer,
     is_automatic,
 )
+from ai8x_tool.training.residence import device_facts, placed_splits
 from ai8x_tool.training.results import Best
 from ai8x_tool.training.schedule import LearningRatePolicy, named_schedule, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
@@ -144,7 +145,9 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured_so_far = _measured(continued, first_epoch, schedule, console)
     with world.first_alone():
         data = entry.load(settings.data, console)
-        training, validation, test = _samples(settings, settings, data, seed)
+        chosen = _samples(settings, settings, data, seed)
+    splits = placed_splits([each.split for each in chosen], device, device_facts(device))
+    training, validation, test = (Selection(split, each.indices) for split, each in zip(splits, chosen, strict=True))
     _warn_about_steps(settings, len(training), console)
     return TrainingSetup(
         settings if settings.batch_size else replace(settings, batch_size=automatic_batch(len(training))),
