@@ -71,7 +71,8 @@ class Declaration:
     that capability only. `named_in` is the folder of resources in which the value is looked up as a name if it is no
     file. A `place` decides where results go, not what they are. `repeatable` options have one value each time they
     are given; `assignments` are ``name=value`` each and, in files, a mapping. `default` are the words for a default
-    that depends. Numbers must lie in `range`; a text that may be empty is `blank`.
+    that depends. Numbers must lie in `range`; a text that may be empty is `blank`; the shell completes `suggested`
+    ones.
     """
 
     help: str
@@ -88,6 +89,7 @@ class Declaration:
     assignments: bool = False
     range: Range = NUMBERS
     blank: bool = False
+    suggested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

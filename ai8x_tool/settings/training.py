@@ -48,6 +48,7 @@ class OptimizerSettings(Settings):
         "Optimizer: the name of a class of torch.optim, such as SGD, Adam or NAdam.",
         default="AdamW, or SGD with a learning rate or a schedule",
         metavar="NAME",
+        suggested=("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"),
     )
     optimizer_arguments: tuple[str, ...] = option(
         (),
@@ -89,6 +90,7 @@ class ScheduleSettings(Settings):
         "Scheduler of the learning rate, which takes a step after every epoch: the name of a class of "
         "torch.optim.lr_scheduler, such as CosineAnnealingLR or ReduceLROnPlateau.",
         metavar="NAME",
+        suggested=("CosineAnnealingLR", "ExponentialLR", "MultiStepLR", "OneCycleLR", "ReduceLROnPlateau", "StepLR"),
     )
     scheduler_arguments: tuple[str, ...] = option(
         (),
