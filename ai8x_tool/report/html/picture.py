@@ -9,7 +9,7 @@ from ai8x_tool.report.html.data_map import data_figure
 from ai8x_tool.report.html.page import render
 from ai8x_tool.report.html.shapes import Label
 from ai8x_tool.settings.analysis import AnalyzeSettings
-from ai8x_tool.subjects import analyze
+from ai8x_tool.subjects.analyze import analyze
 
 _TEMPLATE = "report/picture.svg.j2"
 _SUBJECT = "kws20_v3"
