@@ -9,7 +9,7 @@ from ai8x_tool.settings.files import list_recipes
 from tests.conftest import ROOT
 
 DEMOS = sorted(path.stem.removeprefix("train_") for path in (ROOT / "scripts").glob("train_*.sh"))
-WITHOUT = {"ai87_kws20_v3", "kws20_v3_tts", "mnist_200"}
+WITHOUT = {"kws20_v3_tts", "mnist_200"}
 """Recipes that are variants of others."""
 
 
