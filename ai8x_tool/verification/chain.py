@@ -125,14 +125,14 @@ class Samples:
     source: str
 
 
-def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split."""
+def data_samples(settings: EvaluateSettings, count: int, channels: int, console: Console) -> Samples:
+    """Return the first `count` samples of the dataset's test split, of which the network sees the first `channels`."""
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="choose fewer")
-    values = test.batch(torch.arange(count))[0].numpy()
+    values = test.batch(torch.arange(count))[0][:, :channels].numpy()
     values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
     note = f" ({entry.note})" if entry.note else ""
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
@@ -221,10 +221,11 @@ def _model_outputs(
 
 
 def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
-    if int(np.prod(entry.input)) != samples.values[0].size:
-        have, want = ("×".join(map(str, shape)) for shape in (samples.values.shape[1:], entry.input))
+    shape = (min(entry.input[0], samples.values.shape[1]), *entry.input[1:])
+    if int(np.prod(shape)) != samples.values[0].size:
+        have, want = ("×".join(map(str, sizes)) for sizes in (samples.values.shape[1:], entry.input))
         raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="give the model's dataset with --dataset")
-    return tuple(entry.input)
+    return shape
 
 
 def model_settings(
