@@ -63,8 +63,7 @@ def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.
     Ai8xError for files of another kind.
     """
     try:
-        reader = "windows of sound" if "rate" in preprocessing.reading and preprocessing.kind == "series" else None
-        raw = _readers()[reader or preprocessing.kind](path, preprocessing.reading)
+        raw = _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
         raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
     return list(preprocessing.integers(raw).numpy().astype(np.int64))
@@ -81,7 +80,7 @@ def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
         "images": image_of_file,
         "sound": sound_of_file,
         "series": windows_of_file,
-        "windows of sound": windows_of_sound,
+        "sound windows": windows_of_sound,
     }
 
 

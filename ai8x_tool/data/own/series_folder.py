@@ -291,12 +291,12 @@ class SeriesVariation:
 
 def windows_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
     """Return the windows of a table, one after the other without overlap, as (n, channels, rows) float32."""
-    return windows_of_tables(read_tables(path.read_bytes(), path.suffix.lower()), reading)
+    tables = read_tables(path.read_bytes(), path.suffix.lower())
+    return windows_of_tables(tables, reading["window"], reading["columns"])
 
 
-def windows_of_tables(tables: Sequence[Table], reading: Mapping[str, Any]) -> Tensor:
+def windows_of_tables(tables: Sequence[Table], window: int, columns: Sequence[str]) -> Tensor:
     """Return the windows of tables as (n, channels, rows) float32. Raises ValueError if there are none."""
-    window, columns = int(reading["window"]), [str(name) for name in reading["columns"]]
     found = []
     for table in tables:
         values = table.columns(columns)

@@ -44,8 +44,8 @@ class SoundSeries(SeriesFolder):
     def preprocessing(self, training: Tensor) -> Preprocessing:
         """Return the range of values that becomes −128 … 127."""
         found = super().preprocessing(training)
-        reading = {**found.reading, "rate": self._own.rate}
-        return Preprocessing(found.kind, found.input, found.offset, found.gain, found.per_sample, reading)
+        reading = {"rate": self._own.rate, "window": self.window}
+        return Preprocessing("sound windows", found.input, found.offset, found.gain, found.per_sample, reading)
 
 
 def _table(data: bytes, rate: int) -> Table:
@@ -54,4 +54,4 @@ def _table(data: bytes, rate: int) -> Table:
 
 def windows_of_sound(path: Path, reading: Mapping[str, Any]) -> Tensor:
     """Return the windows of a sound, one after the other without overlap, as (n, 1, samples) float32."""
-    return windows_of_tables([_table(path.read_bytes(), int(reading["rate"]))], reading)
+    return windows_of_tables([_table(path.read_bytes(), reading["rate"])], reading["window"], (_COLUMN,))
