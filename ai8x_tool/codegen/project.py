@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any
 
 from ai8x_tool.codegen.environment import render
+from ai8x_tool.codegen.input_loader import loader_values
 from ai8x_tool.codegen.interface import class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
 from ai8x_tool.codegen.readme import readme
@@ -25,8 +26,8 @@ from ai8x_tool.codegen.tables import (
 )
 from ai8x_tool.codegen.unload import UnloadedRegion, output_values, placements, unload_values, unloaded_words
 from ai8x_tool.codegen.user_text import UserText
-from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
+from ai8x_tool.device.facts import FLASH_START
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
@@ -50,6 +51,7 @@ def render_project(
     files = {
         names.api: show("cnn.c.j2"),
         "cnn.h": show("cnn.h.j2"),
+        "cnn_input.c": show("cnn_input.c.j2"),
         names.weights: data("Kernels and biases", _weight_macros(program)),
         names.sample: data("Sample input", _input_macros(sample)),
         "softmax.c": show("softmax.c.j2"),
@@ -124,6 +126,7 @@ def _values(program: Program, sample: ProgramSample, options: ProjectOptions, fi
         **unload_values(device, unloaded, mlator=options.mlator),
         **_softmax(program, options, placed),
         **_input(program, sample, options),
+        "loader": loader_values(program, sample, options),
         "known_answers": program.options.known_answers,
         "class_names": list(map(UserText, class_names(program, options))),
     }
@@ -139,7 +142,8 @@ class _Project:
     network: UserText
     checkpoint: UserText
     board: str
-    is_78002: bool
+    has_pll: bool
+    flash_end: int
     riscv: bool
     riscv_flash: bool
     riscv_debug: bool
@@ -173,14 +177,15 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
         network=UserText(options.network),
         checkpoint=UserText(options.checkpoint),
         board=options.board,
-        is_78002=device is MAX78002,
+        has_pll=device.pll_mhz is not None,
+        flash_end=FLASH_START + device.flash_size,
         riscv=options.riscv,
         riscv_flash=options.riscv and options.riscv_flash,
         riscv_debug=options.riscv_debug,
         riscv_exclusive=options.riscv_exclusive,
         deepsleep=options.deepsleep,
         energy=options.energy,
-        trigger_pins=options.energy and device is MAX78002,
+        trigger_pins=options.energy and device.trigger_pins,
         forever=options.forever,
         no_wfi=options.no_wfi,
         timer=None if options.energy else options.timer,
@@ -205,7 +210,7 @@ def _titles(program: Program) -> dict[str, str]:
 
 def _write(program: Program, write: Write) -> dict[str, Any]:
     comment = f"{write.register}: {register_comment(write, _titles(program))}"
-    readable = not (write.register == "FMAX" and program.mapping.device is MAX78002)
+    readable = write.register != "FMAX" or program.mapping.device.rollover_readable
     return {
         "kind": "write",
         "address": write.address,

@@ -18,6 +18,7 @@ _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 
 ANOMALY_FILE = "anomaly.json"
 """Names what is normal and what is not, and the error of an autoencoder that divides them."""
+_LOADER = b"int cnn_load_input(const int8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -25,6 +26,7 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 class Project:
     """A generated project. `interface` is None where its file is missing.
 
+    `loads_inputs` is whether it has ``cnn_load_input()``;
     `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
     """
 
@@ -34,6 +36,7 @@ class Project:
     wrapper: Path | None
     defines: tuple[str, ...]
     interface: Interface | None
+    loads_inputs: bool = False
 
 
 def read_project(folder: Path) -> Project:
@@ -57,6 +60,7 @@ def read_project(folder: Path) -> Project:
         wrapper=wrapper,
         defines=_defines(folder),
         interface=read_interface(folder),
+        loads_inputs=_LOADER in (folder / "cnn.h").read_bytes(),
     )
 
 
