@@ -9,10 +9,11 @@ from itertools import groupby
 from typing import Any
 
 from ai8x_tool.codegen.environment import render
+from ai8x_tool.codegen.ide_files import ide_files
 from ai8x_tool.codegen.input_loader import loader_values
 from ai8x_tool.codegen.interface import class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
-from ai8x_tool.codegen.readme import readme
+from ai8x_tool.codegen.readme import readme_values
 from ai8x_tool.codegen.tables import (
     answer_words,
     as_ints,
@@ -25,7 +26,7 @@ from ai8x_tool.codegen.tables import (
     words_macro,
 )
 from ai8x_tool.codegen.unload import UnloadedRegion, output_values, placements, unload_values, unloaded_words
-from ai8x_tool.codegen.user_text import UserText
+from ai8x_tool.codegen.user_text import UserText, file_word
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import FLASH_START
 from ai8x_tool.errors import Ai8xError
@@ -57,15 +58,12 @@ def render_project(
         "softmax.c": show("softmax.c.j2"),
         "project.mk": show("project.mk.j2"),
         "interface.json": interface_text(program, sample, options, figures.microseconds),
-        ".vscode/settings.json": show("vscode/settings.json.j2"),
-        ".vscode/tasks.json": show("vscode/tasks.json.j2"),
+        "README.md": show("README.md.j2"),
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
-    files |= _programs(options, show)
-    if options.class_names or options.preprocessing is not None:
-        files["README.md"] = readme(program, options)
+    files |= _programs(options, show) | ide_files(file_word(UserText(options.name)), show)
     return files, figures
 
 
@@ -125,6 +123,7 @@ def _values(program: Program, sample: ProgramSample, options: ProjectOptions, fi
         "final_scales": _final_scales(program),
         **unload_values(device, unloaded, mlator=options.mlator),
         **_softmax(program, options, placed),
+        **readme_values(program, options, unloaded),
         **_input(program, sample, options),
         "loader": loader_values(program, sample, options),
         "known_answers": program.options.known_answers,

@@ -52,8 +52,13 @@ def file_word(text: UserText) -> str:
     return re.sub(r"[^\w.+-]", "_", text._raw)
 
 
+def markdown(text: UserText) -> str:
+    """Return `text` on one line, without what Markdown or HTML would take for its own."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(one_line(text._raw).split()))
+
+
 LANGUAGES: dict[str, Callable[[UserText], str]] = {
-    function.__name__: function for function in (c_comment, c_string, printf_format, file_word)
+    function.__name__: function for function in (c_comment, c_string, printf_format, file_word, markdown)
 }
 """The filters of templates."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
@@ -35,7 +36,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         name=project_name(settings, settings.network_file()),
         network=settings.network_file().name,
         checkpoint=source.name if source else "test arrays",
-        board=settings.board_name,
+        board=_board(settings.board_name, settings.part),
         timer=settings.timer,
         softmax=settings.softmax,
         unload=settings.unload or settings.softmax,
@@ -73,6 +74,15 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         class_names=() if known is None else known.class_names,
         preprocessing=None if known is None else known.extras.get(PREPROCESSING),
     )
+
+
+def _board(name: str, device: Device) -> str:
+    """Return the name of a board as the SDK spells it. Raises Ai8xError for one that the SDK does not have."""
+    found = next((board for board in device.boards if board.lower() == name.lower()), None)
+    if found is None:
+        known = f"{device.name} boards: {', '.join(device.boards)}; set BOARD in project.mk for one of your own"
+        raise Ai8xError(f"--board-name {name!r}: unknown board{nearest(name, list(device.boards))}", fix=known)
+    return found
 
 
 def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:
