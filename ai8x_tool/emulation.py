@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.console import Console
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.firmware.interface import FILE, read_interface
-from ai8x_tool.firmware.project import ANOMALY_FILE
 from ai8x_tool.inputs import inputs_of_file
 from ai8x_tool.readers.json_file import read_json
 from ai8x_tool.settings.project import RunProjectSettings
+from ai8x_tool.synthesis.project import ANOMALY_FILE, OUTPUTS_FILE
 from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
 
@@ -32,7 +33,7 @@ class ProjectRun:
 
     `classes` are the names of the channels of the output, where the project knows them. An autoencoder that recognizes
     anomalies has `scores`, the mean squared error of each sample, and the `limit` between normal samples and others;
-    `classes` are their names.
+    `classes` are their names. `answers` are the outputs in words, by file, where the project knows what they mean.
     """
 
     firmware: Firmware
@@ -43,6 +44,7 @@ class ProjectRun:
     classes: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     limit: float | None = None
+    answers: Mapping[Path, str] = field(default_factory=dict)
 
     def found_class(self, number: int) -> str | None:
         """Return the name of the class of a sample, None where the project does not know names."""
@@ -60,6 +62,7 @@ class ProjectRun:
                 "outputs": [output.tolist() for output in outputs],
                 **({"class": self.found_class(number)} if self.classes else {}),
                 **({"anomaly_score": self.scores[number]} if self.scores else {}),
+                **({"answer": self.answers[path]} if path in self.answers else {}),
             }
             for number, (path, outputs) in enumerate(zip(self.inputs, self.outputs, strict=True))
         ]
@@ -94,7 +97,9 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
     inputs = tuple(path for path, _ in samples)[: len(outputs)]
     known = _document(folder / ANOMALY_FILE)
     if "threshold" not in known:
-        return ProjectRun(firmware, run, inputs, outputs, found, _names(_document(folder / FILE).get("classes")))
+        names = _names(_document(folder / FILE).get("classes"))
+        answers = _answers(folder, inputs, outputs)
+        return ProjectRun(firmware, run, inputs, outputs, found, names, answers=answers)
     pairs = zip((sample for _, sample in samples), outputs, strict=False)
     scores = tuple(float(np.square((out[0].reshape(sample.shape) - sample) / 128).mean()) for sample, out in pairs)
     limit, names = float(known["threshold"]), _names(known.get("names"))
@@ -111,6 +116,26 @@ def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]
         known = _document(folder / FILE).get("preprocessing")
         for sample in inputs_of_file(path, interface.shape, known, str(folder / FILE)):
             yield path, sample
+
+
+def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]]) -> dict[Path, str]:
+    """Return by file what the outputs mean; nothing where the project does not know it."""
+    known = _document(folder / OUTPUTS_FILE)
+    if not known or not outputs:
+        return {}
+    from ai8x_tool.training.answers import read_answers, view_of  # noqa: PLC0415  (torch)
+
+    meaning, preprocessing = read_answers(known, str(folder / OUTPUTS_FILE)), _document(folder / FILE)
+    found = {}
+    for path in dict.fromkeys(inputs):
+        theirs = [each for other, each in zip(inputs, outputs, strict=True) if other == path]
+        view = view_of(path, preprocessing.get("preprocessing"))
+        try:
+            found[path] = meaning.text(theirs, view)
+        except (IndexError, ValueError):
+            fix = "generate the project again with --overwrite"
+            raise Ai8xError("the outputs are not as it says", where=str(folder / OUTPUTS_FILE), fix=fix) from None
+    return found
 
 
 def _document(path: Path) -> Mapping[str, Any]:

@@ -22,6 +22,12 @@ def search_path(kind: str) -> list[Path]:
     return list(unique)
 
 
+def has_own(kind: str) -> bool:
+    """Tell whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
+    own = Path.cwd() / kind
+    return own.is_dir() and own.resolve() != shipped(kind).resolve()
+
+
 def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 

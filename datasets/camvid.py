@@ -15,9 +15,9 @@ from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
+from ai8x_tool.data.folding import fold
 from ai8x_tool.data.images import read_image
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.folding import fold
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console

@@ -1,6 +1,21 @@
 """Checkpoints (`.pth.tar` files), read without importing torch and without executing anything in them."""
 
-from ai8x_tool.checkpoint.reader import CLASS_NAMES, PREPROCESSING, Checkpoint, ClassReference, read_checkpoint
+from ai8x_tool.checkpoint.reader import (
+    CLASS_NAMES,
+    DATA_NOTE,
+    PREPROCESSING,
+    Checkpoint,
+    ClassReference,
+    read_checkpoint,
+)
 from ai8x_tool.checkpoint.repair import repair_checkpoint
 
-__all__ = ["CLASS_NAMES", "PREPROCESSING", "Checkpoint", "ClassReference", "read_checkpoint", "repair_checkpoint"]
+__all__ = [
+    "CLASS_NAMES",
+    "DATA_NOTE",
+    "PREPROCESSING",
+    "Checkpoint",
+    "ClassReference",
+    "read_checkpoint",
+    "repair_checkpoint",
+]

@@ -27,8 +27,8 @@ from ai8x_tool.errors import Ai8xError
 
 __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 
-CLASS_NAMES, PREPROCESSING = "class_names", "preprocessing"
-"""Keys of `extras`: the names of the outputs, and how files become inputs, as ``ai8x train`` stores them."""
+CLASS_NAMES, PREPROCESSING, DATA_NOTE = "class_names", "preprocessing", "data_note"
+"""Keys of `extras` that ``ai8x train`` stores: names of the outputs, how files become inputs, what the data are."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MEASURED_KEYS = ("activation_threshold", "final_scale", "clamp_activation")
 _NESTING_LIMIT = 64
@@ -75,6 +75,12 @@ class Checkpoint:
         names = self.extras.get(CLASS_NAMES)
         known = isinstance(names, list) and all(isinstance(name, str) for name in names)
         return tuple(names) if known and names else ()
+
+    @property
+    def data_note(self) -> str | None:
+        """What must be said about the data of the training, for example that they were synthetic."""
+        note = self.extras.get(DATA_NOTE)
+        return " ".join(note.split())[:200] if isinstance(note, str) and note.strip() else None
 
     def weights(self) -> Iterator[tuple[str, Array]]:
         """Yield the tensors of weights, those of batch normalization left out."""

@@ -31,12 +31,12 @@ class ShownSettings(Settings):
 
 
 def _synthesize(given: GivenOptions, console: Console) -> None:
-    from ai8x_tool import api
+    from ai8x_tool.api.synthesis import named_options, synthesize
 
-    settings = given.resolved(SynthesizeSettings, "synthesize", named=api.named_options)
+    settings = given.resolved(SynthesizeSettings, "synthesize", named=named_options)
     if settings.folder is None and settings.check is None and settings.explain is None:
         raise Ai8xError("no output folder given", fix="add --output FOLDER")
-    result = api.synthesize(settings, console=console)
+    result = synthesize(settings, console=console)
     if settings.check is not None:
         _show_differences(result, settings.check, console)
     elif settings.explain is not None:

@@ -34,6 +34,7 @@ def interface_text(program: Program, sample: ProgramSample, options: ProjectOpti
     }
     names = class_names(program, options)
     document |= {"classes": list(names)} if names else {}
+    document |= {"data_note": options.data_note} if options.data_note else {}
     document |= {} if options.preprocessing is None else {"preprocessing": dict(options.preprocessing)}
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}\n"
 

@@ -24,7 +24,8 @@ _DEFINE = re.compile(r"""[A-Za-z_]\w*(=([\w.,:+/@=-]|\\")*)?""", re.ASCII)
 class ProjectOptions:
     """Options of the C project. `boost` is (port, pin); `divider` None means automatic; `debug_wait` is in seconds.
 
-    `class_names` are the names of the outputs, `preprocessing` says how files become inputs, where they are known.
+    `class_names` are the names of the outputs, `preprocessing` says how files become inputs, where they are known;
+    `data_note` is what must be said about the data of the training.
     `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text that compilers, make
     or the shell would not take as it is meant, and for pins that no device has.
     """
@@ -62,6 +63,7 @@ class ProjectOptions:
     templates: Path | None = None
     class_names: tuple[str, ...] = ()
     preprocessing: Mapping[str, Any] | None = None
+    data_note: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or "\0" in self.name or len(utf8(self.name)) > _LONGEST_NAME:

@@ -34,6 +34,7 @@ def readme_values(program: Program, options: ProjectOptions, placed: Sequence[Un
     told = known is not None and known.get("kind") in _STEPS
     rows, columns = program.mapping.start.layer.in_size
     return {
+        "data_note": UserText(options.data_note) if options.data_note else None,
         "rows": rows,
         "columns": columns,
         "program": f"{options.files.main}{'_riscv' if options.riscv else ''}.c",

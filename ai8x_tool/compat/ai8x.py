@@ -31,9 +31,10 @@ from ai8x_tool.compat.quantizers import (
     quantize_clamp_parameters,
     quantize_clamp_pool,
 )
+from ai8x_tool.data import folding
 from ai8x_tool.device import find_device
 from ai8x_tool.nn import *  # noqa: F403  (whatever that package offers is offered here)
-from ai8x_tool.nn import BuildContext, Override, QatPolicy, folding, fuse_batchnorm, start_qat, update_model
+from ai8x_tool.nn import BuildContext, Override, QatPolicy, fuse_batchnorm, start_qat, update_model
 from ai8x_tool.nn.context import change_context, current_context
 from ai8x_tool.nn.transform import drop_parameters
 

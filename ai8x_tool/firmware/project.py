@@ -16,8 +16,6 @@ _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.
 _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
-ANOMALY_FILE = "anomaly.json"
-"""Names what is normal and what is not, and the error of an autoencoder that divides them."""
 _LOADER = b"int cnn_load_input(const int8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 

@@ -27,7 +27,7 @@ from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.mapping.replay import replay
-from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
+from ai8x_tool.mapping.rules.data_rules import hint_overlapping_tail
 from ai8x_tool.mapping.statistics import statistics
 from ai8x_tool.network.layer import Source
 from ai8x_tool.network.network import Network
@@ -253,7 +253,7 @@ def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> F
 def _trailing(mapping: Mapping) -> Iterator[str]:
     """Yield the layers whose output overlaps the place of their own input."""
     for remark in examine(mapping.network, mapping.placement, mapping.device, mapping.options):
-        if remark.rule == hint_trailing_overlap.__name__:
+        if remark.rule == hint_overlapping_tail.__name__:
             yield remark.where
 
 

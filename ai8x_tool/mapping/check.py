@@ -102,9 +102,12 @@ def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Ite
 
 def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:
     """Yield the first kernels, and the first bias, for which there is no space."""
-    try:
-        quadrants = used_quadrants(placed)
-        fill_kernel_memory(placed, KernelAllocation(placed.device, placed.options.weight_start))
-        fill_bias_memory(placed, BiasMemory(placed.device), quadrants)
-    except Ai8xError as error:
-        yield as_violation(error)
+    device = placed.device
+    for fill in (
+        lambda: fill_kernel_memory(placed, KernelAllocation(device, placed.options.weight_start)),
+        lambda: fill_bias_memory(placed, BiasMemory(device), used_quadrants(placed)),
+    ):
+        try:
+            fill()
+        except Ai8xError as error:
+            yield as_violation(error)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ai8x_tool.checkpoint import Checkpoint, repair_checkpoint
 from ai8x_tool.compat.modules import SoftwareLinear
@@ -67,7 +68,7 @@ def build_model(
         built = model.build(**keywords)
     if not isinstance(built, nn.Module):
         raise Ai8xError(f"{model.name} returned {type(built).__name__}, not a module", where=str(model.file))
-    table = legalize(built, entry.input, context, adapt=adapt) if convert else []
+    table = legalize(built, entry.sample, context, adapt=adapt) if convert else []
     if console is not None:
         _tell(table, console)
     return built
@@ -159,6 +160,30 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
     scale = 1 / 128 / (2 ** ((int(last[0].weight_bits) or 8) - 1) if last and last[0].wide else 1)
     software = [module for module in model.modules() if isinstance(module, SoftwareLinear)]
     return scale * software[-1].unit if software else scale
+
+
+def output_scales(model: nn.Module, inputs: Tensor) -> Any:
+    """Return the factor from integers to real numbers of each output, in the model's own tuple or dictionary.
+
+    Raises Ai8xError where it is not known: behind layers that software computes, and where values of different scales
+    are joined.
+    """
+    if any(isinstance(module, SoftwareLinear) for module in model.modules()):
+        message = "several outputs, and a SoftwareLinear: the scale of each output is not known in 8-bit mode"
+        raise Ai8xError(message, fix="use wide linear layers of the accelerator")
+    training = model.training
+    with torch.no_grad():
+        outputs, structure = tree_flatten(model.eval()(inputs))
+    model.train(training)
+    modules = dict(named_fused_modules(model))
+    scales = []
+    for number, sources in enumerate(trace_dataflow(model, inputs).outputs[: len(outputs)]):
+        found = [modules[name] for name in sources if name in modules]
+        bits = {(int(module.weight_bits) or 8) - 1 if module.wide else 0 for module in found}
+        if len(bits) != 1:
+            raise Ai8xError(f"output {number} joins values of different widths: its scale is not known")
+        scales.append(1 / 128 / 2 ** bits.pop())
+    return tree_unflatten(scales, structure)
 
 
 def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:

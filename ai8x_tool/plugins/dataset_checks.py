@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,15 @@ def class_weights(value: Any, labels: Sequence[str], key: str, where: str) -> tu
     return weights
 
 
+def output_kinds(value: Any, where: str) -> dict[str, str] | None:
+    """Return the kinds of a model's outputs by name. Raises Ai8xError for anything but a dictionary of texts."""
+    if value is None:
+        return None
+    texts = isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
+    require_type(value, texts and len(value) > 0, "outputs", "a dictionary of kinds of losses by output", where)
+    return dict(value)
+
+
 def checked_entry(entry: DatasetEntry, file: Path) -> DatasetEntry:
     """Return a plugin's entry as it must be, whose samples are checked when they are loaded and used.
 
@@ -85,8 +94,9 @@ def checked_entry(entry: DatasetEntry, file: Path) -> DatasetEntry:
     for key in ("note", "task"):
         value = getattr(entry, key)
         require_type(value, value is None or isinstance(value, str), key, "a text", where)
+    output_kinds(entry.outputs, where)
     weights = class_weights(entry.class_weights, labels, "class_weights", where)
-    load = _checked_loader(entry.load, file, shape)
+    load = _checked_loader(entry.load, file, replace(entry, input=shape).sample)
     return replace(entry, input=shape, labels=labels, load=load, class_weights=weights, file=file)
 
 

@@ -16,6 +16,7 @@ from ai8x_tool import resources
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.plugins.listing import Listing, read_listings, static_input
 from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
+from ai8x_tool.settings.model import SYNTHETIC
 from ai8x_tool.text import whole
 
 if TYPE_CHECKING:
@@ -117,8 +118,20 @@ def find_dataset(
 ) -> DatasetEntry:
     """Return the dataset called `name`. Raises Ai8xError naming the closest one, or the faulty file.
 
-    Loaders written for the reference trainer receive the `settings`.
+    Loaders written for the reference trainer receive the `settings`. With `--data synthetic` the entry loads synthetic
+    data.
     """
+    entry = _found_dataset(name, settings, console)
+    if settings is None or settings.data != SYNTHETIC or settings.own_data is not None:
+        return entry
+    from ai8x_tool.data.synthetic import synthetic_entry  # noqa: PLC0415  (imports torch)
+
+    return synthetic_entry(entry)
+
+
+def _found_dataset(
+    name: str, settings: TrainSettings | EvaluateSettings | None, console: Console | None
+) -> DatasetEntry:
     from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
     from ai8x_tool.data.own import own_entry  # noqa: PLC0415
     from ai8x_tool.plugins.dataset_checks import checked_entry  # noqa: PLC0415

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,14 @@ from torch.utils.data import DataLoader, default_collate, get_worker_info
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import expand
-from ai8x_tool.plugins.dataset_checks import class_weights, first_infinite, input_shape, label_names, require_type
+from ai8x_tool.plugins.dataset_checks import (
+    class_weights,
+    first_infinite,
+    input_shape,
+    label_names,
+    output_kinds,
+    require_type,
+)
 from ai8x_tool.plugins.load import call_plugin
 from ai8x_tool.plugins.loader_args import loader_args
 
@@ -218,7 +225,9 @@ def adapt_entry(
 
     description = str(entry.get("description", ""))
     kind = _task(entry, labels)
-    return DatasetEntry(name, shape, labels, load, weights, description=description, task=kind, file=file)
+    outputs = output_kinds(entry.get("outputs"), where)
+    found = DatasetEntry(name, shape, labels, load, weights, description=description, file=file)
+    return replace(found, task=kind, outputs=outputs)
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:

@@ -14,6 +14,7 @@ from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.data.seeding import generator_for
+from ai8x_tool.data.synthetic import synthetic_entry
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import build_for_checkpoint, check_architecture, load_weights
 from ai8x_tool.nn import fuse_batchnorm
@@ -21,6 +22,7 @@ from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.calibration import calibrate, limit_ranges
 from ai8x_tool.quantization.quantize import Calibrated, Chooser
 from ai8x_tool.readers.numpy_file import read_array
+from ai8x_tool.settings.model import SYNTHETIC
 from ai8x_tool.settings.quantization import CalibrationSettings
 
 DEFAULT_SAMPLES = 128
@@ -67,6 +69,8 @@ def _models(
 
 def _samples(settings: CalibrationSettings, console: Console) -> tuple[DatasetEntry | None, Tensor]:
     entry = None if settings.dataset is None else find_dataset(settings.dataset)
+    if entry is not None and settings.data == SYNTHETIC:
+        entry = synthetic_entry(entry)
     if settings.calibration_input is not None:
         samples = read_inputs(settings.calibration_input)[: settings.calibrate]
         if entry is not None and tuple(samples.shape[1:]) != tuple(entry.input):

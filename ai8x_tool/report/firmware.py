@@ -53,6 +53,10 @@ def output_lines(result: ProjectRun) -> list[str]:
 
 def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[str]:
     """Yield the line of a file, of which each of some samples may have been a window."""
+    answer = result.answers.get(result.inputs[numbers[0]])
+    if answer is not None:
+        yield f"{path}: {answer}"
+        return
     names = Counter(name for name in map(result.found_class, numbers) if name is not None)
     if names:
         (name, count), *_ = names.most_common(1)

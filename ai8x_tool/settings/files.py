@@ -15,7 +15,9 @@ from ai8x_tool.files import write_file
 from ai8x_tool.settings.option import Option, Settings, options_of
 from ai8x_tool.settings.values import typed
 
-COMMON_KEYS = ("model", "dataset", "data", "device", "network")
+LOSSES = "losses"
+"""Name of the option that a recipe may write as a mapping from outputs to the kinds of their losses."""
+COMMON_KEYS = ("model", "dataset", "data", "device", "network", LOSSES)
 OWN_DATA = "own_data"
 """Name of the option that the key `data` of a recipe sets where it describes a folder."""
 FITTING_MODEL = "compact"
@@ -64,6 +66,8 @@ def recipe_values(name: str, section: str, known: Mapping[str, Option]) -> dict[
     if isinstance(common.get("data"), dict):  # a folder of the user's own instead of that of all datasets
         own = common.pop("data")
         common |= {OWN_DATA: own} if OWN_DATA in known else {}
+    if isinstance(common.get(LOSSES), dict):
+        common[LOSSES] = ",".join(f"{name}={kind}" for name, kind in common[LOSSES].items())
     return typed({**common, **recipe.sections.get(section, {})}, known, f"{recipe.path} ({section})")
 
 

@@ -25,9 +25,14 @@ def device_option(**more: str) -> str:
     )
 
 
+SYNTHETIC = Path("synthetic")
+"""In place of the folder of the datasets: data of the same shape and labels that are drawn."""
+
+
 def data_option(**more: str) -> Path:
     """Declare the folder of the datasets."""
-    text = "Folder that holds all datasets, or, without a dataset, a folder of your own data."
+    text = "Folder that holds all datasets, or, without a dataset, a folder of your own data. `synthetic` stands for "
+    text += "drawn data of the dataset's shape and labels, which need no files."
     return option(Path("data"), text, "--data", metavar="FOLDER", **more)
 
 

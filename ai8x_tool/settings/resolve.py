@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.files import FITTING_MODEL, OWN_DATA, file_values, recipe_values
+from ai8x_tool.settings.model import SYNTHETIC
 from ai8x_tool.settings.option import Settings, options_of
 from ai8x_tool.settings.own_data import OwnDataSettings
 from ai8x_tool.settings.values import typed
@@ -62,6 +63,9 @@ def _choose_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
     if own is None and "dataset" in values:
         return
     folder = values.pop("data", None) if own is None or given.get("data") is not None else None
+    if folder == SYNTHETIC:
+        fix = "name a recipe of a dataset, or pass --dataset"
+        raise Ai8xError("--data synthetic imitates a dataset, and none is named", fix=fix)
     if folder is not None:
         own = OwnDataSettings(path=folder) if own is None else replace(own, path=folder)
     if own is not None:

@@ -18,6 +18,13 @@ class ProblemSettings(Settings):
     panel: ClassVar[str] = "Kind of problem"
 
     regression: bool = option(False, "Train for real numbers instead of classes, with the mean squared error.")
+    losses: str | None = option(
+        None,
+        "Losses of a model with several outputs, by name: classification or regression, with a weight if it is not 1, "
+        "for example shape=classification,angle=regression*0.5.",
+        metavar="NAME=KIND,…",
+        default="those that the dataset names",
+    )
     out_fold_ratio: int = option(
         1,
         "Unfold the model's output by this ratio in both directions before loss and metrics.",

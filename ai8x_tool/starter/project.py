@@ -37,7 +37,10 @@ _COMMANDS = (
 
 @dataclass(frozen=True)
 class NewProject:
-    """A project that was made, and what was found in its data. `counts` are the samples of each class by split."""
+    """A project that was made, and what was found in its data.
+
+    `counts` are the samples of each class by split; with masks or boxes, `counted` says what they are numbers of.
+    """
 
     folder: Path
     name: str
@@ -48,6 +51,7 @@ class NewProject:
     remarks: Sequence[str]
     model: SizedModel
     commands: tuple[str, ...]
+    counted: str = "samples"
 
     def document(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -57,6 +61,7 @@ class NewProject:
             "recipe": self.name,
             "kind": self.own.kind,
             "classes": list(self.classes),
+            "counted": self.counted,
             "samples": {split: list(counts) for split, counts in self.counts.items()},
             "facts": list(self.facts),
             "remarks": list(self.remarks),
@@ -95,7 +100,8 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     commands = tuple(command.format(**quoted) for command in _COMMANDS)
     remarks = tuple(opened.messages(found))
     project = NewProject(
-        target, target.name, own, tuple(entry.labels), found.counts, folder.facts(found), remarks, model, commands
+        *(target, target.name, own, tuple(entry.labels), found.counts, folder.facts(found), remarks, model, commands),
+        counted=folder.counted,
     )
     _write_recipe(project, settings)
     write_file(_readme(project).encode(), target / "README.md")
@@ -141,7 +147,7 @@ def _readme(project: NewProject) -> str:
             "",
             *(f"* {line}" for line in (*project.facts, *project.remarks)),
             "",
-            "| Class | Training | Validation | Test |",
+            f"| Class ({project.counted}) | Training | Validation | Test |",
             "|---|---:|---:|---:|",
             *rows,
             "",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.errors import Ai8xError
@@ -25,6 +25,7 @@ from ai8x_tool.synthesis.placing import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
+from ai8x_tool.training.answers import answers_of
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
 from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
@@ -59,7 +60,9 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     data = _data(evaluation, entry, console) if sample is None or anomalies else None
     limit = None if data is None else _threshold(ready, data, evaluation, console)
     values = _values(data, entry, console) if sample is None else load_sample(sample)
-    return chosen, ProjectInputs(text, values, limit, tuple(entry.labels))
+    meaning = answers_of(ready.task, checkpoint.extras.get(PREPROCESSING))
+    plain = None if meaning is None else meaning.document()
+    return chosen, ProjectInputs(text, values, limit, tuple(entry.labels), plain)
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:

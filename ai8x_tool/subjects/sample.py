@@ -28,12 +28,10 @@ def random_sample(shape: Sequence[int], console: Console, *, answers: bool = Tru
 
 
 def missing_sample(settings: SynthesizeSettings, console: Console) -> ProjectInputs | None:
-    """Return a random sample for the network that a description has, None if there is a sample.
+    """Return a random sample for the network that a description has, None if its dataset has one.
 
     Where the shape of the input is not known, there is none either, and the synthesis says so.
     """
-    if settings.sample_input is not None:
-        return None
     silent = Console(verbosity=-1, muted=True)
     description = read_description(settings.network_file(), settings.part, silent)
     if settings.sample_input_file(description.dataset) is not None:

@@ -20,7 +20,6 @@ from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, staged_file
-from ai8x_tool.firmware.project import ANOMALY_FILE
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -33,6 +32,8 @@ from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
 NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
+ANOMALY_FILE, OUTPUTS_FILE = "anomaly.json", "outputs.json"
+"""Names what is normal and what is not, and the error of an autoencoder that divides them; what other outputs mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +41,15 @@ class ProjectInputs:
     """A network description and a sample that were made for the project, which therefore contains them.
 
     `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
-    a sample is an anomaly, `names` are those of normal samples and of anomalies.
+    a sample is an anomaly, `names` are those of normal samples and of anomalies; `meaning` says what other outputs are
+    that are no scores of classes.
     """
 
     network: str | None
     sample: npt.NDArray[Any]
     threshold: float | None = None
     names: tuple[str, ...] = ()
+    meaning: Mapping[str, Any] | None = None
 
 
 def build_project(settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None) -> Synthesis:
@@ -71,6 +74,8 @@ def build_project(settings: SynthesizeSettings, console: Console, inputs: Projec
     files = result.files if inputs.network is None else result.files | {NETWORK_FILE: inputs.network}
     if inputs.threshold is not None:
         files |= {ANOMALY_FILE: json.dumps({"threshold": inputs.threshold, "names": inputs.names}) + "\n"}
+    if inputs.meaning is not None:
+        files |= {OUTPUTS_FILE: json.dumps(inputs.meaning, ensure_ascii=False) + "\n"}
     return replace(result, files=files, arrays={SAMPLE_FILE: sample})
 
 

@@ -73,6 +73,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         templates=settings.templates,
         class_names=() if known is None else known.class_names,
         preprocessing=None if known is None else known.extras.get(PREPROCESSING),
+        data_note=None if known is None else known.data_note,
     )
 
 

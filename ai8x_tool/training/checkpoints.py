@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ai8x_tool.checkpoint import CLASS_NAMES, PREPROCESSING, Checkpoint, ClassReference
+from ai8x_tool.checkpoint import CLASS_NAMES, DATA_NOTE, PREPROCESSING, Checkpoint, ClassReference
 
 if TYPE_CHECKING:
     from ai8x_tool.data.dataset import DatasetEntry
@@ -53,8 +53,9 @@ def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict
 
 
 def described_data(entry: DatasetEntry, task: Task, preprocessing: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a checkpoint says about the data: the names of the classes, and how files become inputs."""
-    names = {CLASS_NAMES: [str(name) for name in entry.labels]} if task.names_classes else {}
+    """Return what a checkpoint says about the data: names of the classes, how files become inputs, a note."""
+    names: dict[str, Any] = {CLASS_NAMES: [str(name) for name in entry.labels]} if task.names_classes else {}
+    names |= {DATA_NOTE: entry.note} if entry.note else {}
     return names | ({} if preprocessing is None else {PREPROCESSING: dict(preprocessing)})
 
 

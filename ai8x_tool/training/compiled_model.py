@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_leaves, tree_map
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.training import CompilerSettings
@@ -72,4 +72,4 @@ def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
 
 
 def _float32(output: Any) -> Any:
-    return output.float() if isinstance(output, Tensor) else type(output)(_float32(part) for part in output)
+    return tree_map(lambda part: part.float() if isinstance(part, Tensor) else part, output)

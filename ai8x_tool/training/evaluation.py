@@ -124,13 +124,13 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     load_weights(model, checkpoint, console, complete=True)
     if settings.simulate:
         _check_integers(model, str(checkpoint.path))
-    warn_about_inner_scales(model, entry.input, str(checkpoint.path), console)
+    warn_about_inner_scales(model, entry.sample, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
         console.warn(
             f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to values that bias memory can hold"
         )
-    use_channels_last(model, entry.input)
+    use_channels_last(model, entry.sample)
     task.attach(model)
     return PreparedModel(name, model.to(device).eval(), checkpoint, device, task, places(name, entry))
 

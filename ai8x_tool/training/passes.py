@@ -119,7 +119,8 @@ class Evaluator:
 
 def _examples(output: Any, targets: Any, inputs: Tensor) -> Examples | None:
     """Return the first samples of a batch: some where they are large, more of short lists of numbers."""
-    if not isinstance(targets, Tensor) or len(inputs) != len(targets):  # inputs of this process only
+    whole_batch = isinstance(targets, Tensor) and len(inputs) == len(targets)  # not the inputs of this process only
+    if isinstance(output, dict) or not whole_batch:
         return None
     first = output if isinstance(output, Tensor) else output[0]
     count = _EXAMPLES if isinstance(output, Tensor) and first[0].numel() <= _SHORT else _IMAGES
@@ -128,4 +129,6 @@ def _examples(output: Any, targets: Any, inputs: Tensor) -> Examples | None:
 
 
 def _on_cpu(output: Any) -> Any:
-    return output.cpu() if isinstance(output, Tensor) else tuple(part.cpu() for part in output)
+    if isinstance(output, Tensor):
+        return output.cpu()
+    return tuple(part.cpu() for part in (output.values() if isinstance(output, dict) else output))

@@ -120,10 +120,10 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     if settings.check:
         _require_fit(settings, model, entry, policy, console)
     synchronize_batchnorm(model, world)
-    use_channels_last(model, entry.input)
+    use_channels_last(model, entry.sample)
     model.to(device)
     if measured and policy is not None and not in_qat(model):
-        check_measurable(model, entry.input, device)
+        check_measurable(model, entry.sample, device)
     task.attach(model)
     _check_outputs(task, model, entry, device, places(arch, entry))
     continued = resumed if resumed and not settings.reset_optimizer else None
@@ -168,7 +168,7 @@ def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: to
     training = model.training
     try:
         with torch.no_grad():
-            output = model.eval()(torch.zeros(2, *entry.input, device=device))
+            output = model.eval()(torch.zeros(2, *entry.sample, device=device))
     except Exception:  # whatever a model raises; the first batch names the line
         return
     finally:

@@ -97,7 +97,7 @@ class TensorBoardLogger(Monitor):
         """Write the settings and the graph of the operators."""
         lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: shown verbatim
         self._writer.add_text("Command_line", "\n".join(lines))
-        sample = torch.zeros(1, *self._setup.entry.input)
+        sample = torch.zeros(1, *self._setup.entry.sample)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -183,7 +183,7 @@ class Trainer:
 
     def _wrap(self) -> None:
         """Wrap the model again after its parameters or its way of computing have changed."""
-        example = torch.zeros(1, *self.setup.entry.input, device=self.setup.device)
+        example = torch.zeros(1, *self.setup.entry.sample, device=self.setup.device)
         self.compiled = compile_model(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:

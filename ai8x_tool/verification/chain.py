@@ -126,7 +126,8 @@ def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Sa
         raise Ai8xError(message, fix="choose fewer")
     values = test.batch(torch.arange(count))[0].numpy()
     values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
-    return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}")
+    note = f" ({entry.note})" if entry.note else ""
+    return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
 
 
 def prove(

@@ -11,9 +11,11 @@ from typer.testing import CliRunner
 from ai8x_tool.cli.main import app
 from ai8x_tool.cli.options_page import options_page
 from ai8x_tool.report.reference import pages
+from ai8x_tool.report.rules_page import with_rules
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {**pages(), "options.md": options_page()}
+SOLVED = with_rules((ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8"))
+PAGES = {**pages(), "options.md": options_page(), "troubleshooting.md": SOLVED}
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))

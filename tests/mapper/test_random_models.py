@@ -27,14 +27,14 @@ REFUSALS = (
     r"parts of different size are joined along the channels",
     r"only a part of .* is used",
     r"the model's output does not come from a layer",
-    r"flatten takes at most 256 pixels",
+    r"flatten must not take more than 256 pixels",
     r"must have a multiple of 4 channels",
     r"channels cannot be joined: \d+ passes",
     r"its inputs would have to lie at two places at once",
     r"Weights of less than 8 bits need input channels that fill the processors",
     r"1-bit and binary weights cannot be mixed",
     r"Pooling without convolution is limited to one pass",
-    r"With flatten, more than 64 channels are divided evenly among passes",
+    r"With flatten, more than 64 channels must be divided evenly among passes",
 )
 
 

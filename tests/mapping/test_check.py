@@ -155,6 +155,13 @@ def test_memories_that_are_full():
     found = violations(network, Placement(places, ("a", "b")), MAX78000)
     assert names(found) == ["constraint_kernel_memory"]
     assert found[0].where == "layer 1 (b)"
+    with_biases = [
+        replace(layer, parameters=replace(layer.parameters, bias=np.ones(len(layer.parameters.weights), np.int64)))
+        for layer in layers
+    ]
+    places = {name: replace(at, bias_groups=(3,)) for name, at in places.items()}
+    both = violations(build_network("net", (64, 2, 2), with_biases), Placement(places, ("a", "b")), MAX78000)
+    assert names(both) == ["constraint_kernel_memory", "constraint_bias_memory"]
 
 
 def test_weights_need_not_be_known():

@@ -57,6 +57,25 @@ def test_train_and_evaluate(workspace: Path) -> None:
     assert json.loads((Path(result["folder"]) / "result.json").read_text()) == result
 
 
+def test_synthetic_data_are_named_wherever_a_result_is_shown(workspace: Path) -> None:
+    done = invoke(*TRAIN, "--data", "synthetic", "--sample-fraction", "0.05")
+    assert done.exit_code == 0, done.output
+    assert "Stripes, synthetic data: best epoch" in done.stdout and "note: synthetic data" in done.output
+    folder = next(Path("logs").glob("[0-9]*"))
+    assert json.loads((folder / "result.json").read_text())["note"] == "synthetic data"
+    best = folder / "qat_best.pth.tar"
+    assert read_checkpoint(best).data_note == "synthetic data"
+    assert "note: synthetic data" in next(folder.glob("*.log")).read_text()
+    assert invoke("quantize", str(best), "q.pth.tar").exit_code == 0
+    shown = ["--dataset", "Stripes", "--data", "synthetic", "--checkpoint", "q.pth.tar", "-8", "--cpu"]
+    assert "of Stripes, synthetic data" in invoke("evaluate", *shown).stdout
+    model = ["--model", "tiny", "--dataset", "Stripes"]
+    made = invoke("synthesize", "--checkpoint", "q.pth.tar", *model, "--output", "out")
+    assert made.exit_code == 0, made.output
+    assert "trained with synthetic data" in Path("out/README.md").read_text()
+    assert json.loads(Path("out/interface.json").read_text())["data_note"] == "synthetic data"
+
+
 def test_an_evaluation_leaves_a_folder(workspace: Path, plots: None) -> None:
     done = json.loads(invoke(*TRAIN, *FLOAT, "--json", "--epochs", "1").stdout)
     words = ["evaluate", "--dataset", "Stripes", "--cpu", "--checkpoint"]

@@ -16,6 +16,7 @@ from ai8x_tool.training.tasks.embeddings import Embeddings
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
 from ai8x_tool.training.tasks.regression import Regression
 from ai8x_tool.training.tasks.segmentation import Segmentation
+from ai8x_tool.training.tasks.several import OutputLoss, SeveralOutputs, read_losses
 
 _KINDS = (Classification, Segmentation, Regression, Reconstruction, Detection, Embeddings)
 TASKS: dict[str, type[Task]] = {task.name: task for task in _KINDS}
@@ -24,9 +25,12 @@ TASKS: dict[str, type[Task]] = {task.name: task for task in _KINDS}
 def choose_task(context: TaskContext) -> Task:
     """Return the task that options and dataset define. Raises Ai8xError if they contradict each other."""
     settings, name = context.settings, _name(context)
-    if settings.kd_relationbased:
+    losses = _losses(context)
+    if losses is not None:
+        chosen: Task = SeveralOutputs(context, losses)
+    elif settings.kd_relationbased:
         # With a teacher the class centres of embeddings are not needed.
-        chosen: Task = RelationDistillation(context, TASKS[name](replace(context, training=False)))
+        chosen = RelationDistillation(context, TASKS[name](replace(context, training=False)))
     else:
         chosen = TASKS[name](context)
     if settings.confusion and not chosen.has_classes:
@@ -36,6 +40,27 @@ def choose_task(context: TaskContext) -> Task:
             raise Ai8xError(f"{name} has no class probabilities that could be learned", fix="add --kd-relationbased")
         chosen.soft_targets = SoftTargets(context, chosen.model_arguments())
     return chosen
+
+
+def _losses(context: TaskContext) -> dict[str, OutputLoss] | None:
+    """Return the losses of several outputs, None where there is one. Options take precedence over the dataset."""
+    settings, entry = context.settings, context.entry
+    given = settings.losses is not None
+    if not given and entry.outputs is None:
+        return None
+    others = {
+        "--regression": settings.regression,
+        "--obj-detection": settings.obj_detection,
+        "--dr": settings.dr is not None,
+        "--kd-teacher": settings.kd_teacher is not None,
+    }
+    chosen = [name for name, value in others.items() if value]
+    if chosen:
+        raise Ai8xError(f"{chosen[0]} does not go with losses by output", fix="leave one of them out")
+    if given:
+        return read_losses(str(settings.losses), "--losses")
+    text = ",".join(f"{name}={kind}" for name, kind in (entry.outputs or {}).items())
+    return read_losses(text, f"{entry.file or entry.name}: outputs")
 
 
 def _name(context: TaskContext) -> str:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from ai8x_tool.data.folding import unfold
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.build import output_scale
-from ai8x_tool.nn.folding import unfold
 from ai8x_tool.training.metrics import Measured, Meter, Score
 
 if TYPE_CHECKING:
@@ -121,6 +121,11 @@ class Task(ABC):
         """Whether losses or metrics need the inputs of the whole batch, not only its outputs and targets."""
         return self.soft_targets is not None
 
+    @property
+    def scale(self) -> float:
+        """Factor from the model's outputs to real numbers; not 1 in simulate mode only."""
+        return self._scale
+
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def targets(self, target: Any) -> Any:
@@ -140,7 +145,7 @@ class Task(ABC):
         ratio = self.context.settings.out_fold_ratio
         if not isinstance(output, Tensor):
             found = f"the model returns a {type(output).__name__}, for {self.name} it must be one tensor"
-            raise Ai8xError(found, fix="check that the model matches the dataset")
+            raise Ai8xError(found, fix="return one, or name a loss for each output with --losses")
         if not output.is_floating_point() or output.is_meta:
             kind = "on the device meta" if output.is_meta else f"of {output.dtype}"
             raise Ai8xError(f"the model returns a tensor {kind}, not real numbers", fix="correct its forward()")

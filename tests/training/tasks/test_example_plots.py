@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry, Split
-from ai8x_tool.nn.folding import fold
+from ai8x_tool.data.folding import fold
 from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training import example_plots
 from ai8x_tool.training.example_plots import displayable

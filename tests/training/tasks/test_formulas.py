@@ -16,8 +16,8 @@ from torch.nn.functional import cross_entropy, normalize, smooth_l1_loss
 from ai8x_tool.console import Console
 from ai8x_tool.data.boxes import centers, corners, overlaps
 from ai8x_tool.data.dataset import DatasetEntry
+from ai8x_tool.data.folding import fold, unfold
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.nn.folding import fold, unfold
 from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training.metrics import progress_line
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task

@@ -1,0 +1,20 @@
+"""Evaluation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ai8x_tool.calls import from_recipe
+from ai8x_tool.settings.evaluation import EvaluateSettings
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.training.evaluation import EvaluateResult
+
+
+@from_recipe(EvaluateSettings, "evaluate")
+def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
+    """Evaluate a checkpoint on the test split of its dataset, with `simulate` in the accelerator's integers."""
+    from ai8x_tool.training.evaluation_run import evaluate_into_folder
+
+    return evaluate_into_folder(settings, console)

@@ -1,0 +1,23 @@
+"""Training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ai8x_tool.calls import from_recipe
+from ai8x_tool.settings.training import TrainSettings
+
+if TYPE_CHECKING:
+    from ai8x_tool.console import Console
+    from ai8x_tool.training.results import TrainResult
+
+
+@from_recipe(TrainSettings, "train")
+def train(settings: TrainSettings, console: Console) -> TrainResult:
+    """Train a model, first in floating point, then quantization-aware.
+
+    Raises TrainingInterruptedError on Ctrl-C, after writing a checkpoint of the last complete epoch.
+    """
+    from ai8x_tool.training.trainer import train
+
+    return train(settings, console)
