@@ -26,8 +26,6 @@ def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
     file `where` knows. Without one (`known` is None), bytes are 0 … 255 as in images, and numbers are −1 … 1 as the
     trained model takes them. `shape` is (channels, rows, columns). Raises Ai8xError for what does not become an input.
     """
-    if not isinstance(known, Mapping | None):
-        raise Ai8xError("the preprocessing is no mapping", where=where, fix="generate the project again")
     if path.suffix.lower() == ".npy":
         return _of_array_file(path, shape, known, where)
     if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError, nearest
@@ -35,7 +36,7 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
     Raises Ai8xError naming the closest known file.
     """
     given = expand(name)
-    if given.is_file():
+    if is_file(given):
         return given
     known = list_configs(kind, suffix)
     stem = name.removesuffix(suffix)
@@ -58,16 +59,26 @@ def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
     return found
 
 
+def is_file(path: Path) -> bool:
+    """Return whether `path` is a file; what is too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def locate(kind: str, name: str | Path) -> Path | None:
     """Return the file called `name`, with or without ``.yaml``, in the folders `kind`; None if there is none."""
     candidates = (folder / text for folder in search_path(kind) for text in (name, f"{name}.yaml"))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def find_file(kind: str, name: Path, what: str) -> Path:
     """Return the file called `name` (a path, or a name looked up in the folders `kind`); `what` is it in the error."""
     given = expand(name)
-    found = given if given.is_file() else locate(kind, name)
+    found = given if is_file(given) else locate(kind, name)
     if found is None:
         raise Ai8xError(f"{what} not found", where=str(name))
     return found

@@ -9,9 +9,10 @@ from typing import Any
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.tables import shape_text
 from ai8x_tool.codegen.unload import UnloadedRegion
-from ai8x_tool.codegen.user_text import UserText, markdown
+from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.mapping.regions import layer_region
+from ai8x_tool.text import markdown
 
 _STEPS = {
     "images": (
@@ -59,7 +60,7 @@ def _preprocessing(kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     size = reading.get("size", (0, 0))
     shown = {"rows": size[0], "columns": size[1], "rate": 0, "window": 0} | reading
     if kind == "series":
-        shown["columns"] = ", ".join(markdown(UserText(str(name))) for name in reading["columns"])
+        shown["columns"] = ", ".join(markdown(str(name)) for name in reading["columns"])
     elif kind == "images":
         shown["columns"] = size[1]
     yield _STEPS[kind].format(**shown)

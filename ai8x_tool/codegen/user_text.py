@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ai8x_tool.text import markdown as plain_markdown
 from ai8x_tool.text import one_line, utf8, whole
 
 _LAST_ASCII = 0x7E
@@ -54,7 +55,7 @@ def file_word(text: UserText) -> str:
 
 def markdown(text: UserText) -> str:
     """Return `text` on one line, without what Markdown or HTML would take for its own."""
-    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(one_line(text._raw).split()))
+    return plain_markdown(text._raw)
 
 
 LANGUAGES: dict[str, Callable[[UserText], str]] = {

@@ -14,6 +14,7 @@ from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
+from ai8x_tool.mapper.moves import with_moves
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
@@ -66,6 +67,7 @@ def map_automatically(
     path: InputPath | None = None,
     overlap: bool = True,
     parallel: bool = False,
+    moves: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> Found:
@@ -74,10 +76,12 @@ def map_automatically(
     They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
-    outputs at a time where they can. `progress` is called with what is tried next. Raises UnmappableError if there is
-    no placement, naming what stood in the way.
+    outputs at a time where they can; with `moves`, 1×1 convolutions of constant weights are inserted where data must be
+    moved for a layer to read them, and weights get more bits where so few cannot be stored. `progress` is called with
+    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
     begin = time.process_time()
+    network = _readable(network, device) if moves else network
     asked = wanted_options(options, given)
     streams = streams_of(network, given)
     best: Found | None = None
@@ -101,6 +105,14 @@ def map_automatically(
     if parallel:
         best = with_parallel_outputs(best, device, lambda: time.process_time() - begin > seconds)
     return replace(best, seconds=time.process_time() - begin)
+
+
+def _readable(network: Network, device: Device) -> Network:
+    """Return the network with what must be moved for its layers to read it."""
+    try:
+        return with_moves(network, device)
+    except Ai8xError as error:
+        raise _unmappable(network, device, [structure_shortage(error)]) from None
 
 
 def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:

@@ -57,7 +57,7 @@ def write_sized_model(
             built = build_model(model, entry, device=device.name, arguments=more, console=console)
             network = model_network(built, entry.input, device, name=name, undecided=_BITS)
             require_device(network, device)
-            found = map_automatically(network, device, seconds=_SECONDS)
+            found = map_automatically(network, device, moves=True, seconds=_SECONDS)
         except Ai8xError as error:
             problem = problem or error
         else:

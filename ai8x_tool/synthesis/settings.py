@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
+from ai8x_tool.checkpoint import PREPROCESSING, Checkpoint, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
@@ -24,7 +27,7 @@ def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
     Without such a file it is that of the checkpoint.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
-    return settings.prefix or (folder.resolve().name if folder is not None else source.name.partition(".")[0])
+    return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
@@ -72,7 +75,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         ),
         templates=settings.templates,
         class_names=() if known is None else known.class_names,
-        preprocessing=None if known is None else known.extras.get(PREPROCESSING),
+        preprocessing=_preprocessing(known),
         data_note=None if known is None else known.data_note,
     )
 
@@ -84,6 +87,11 @@ def _board(name: str, device: Device) -> str:
         known = f"{device.name} boards: {', '.join(device.boards)}; set BOARD in project.mk for one of your own"
         raise Ai8xError(f"--board-name {name!r}: unknown board{nearest(name, list(device.boards))}", fix=known)
     return found
+
+
+def _preprocessing(known: Checkpoint | None) -> dict[str, Any] | None:
+    stored = None if known is None else known.extras.get(PREPROCESSING)
+    return None if known is None or stored is None else checked_preprocessing(stored, str(known.path))
 
 
 def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:

@@ -21,6 +21,7 @@ from ai8x_tool.data.cache import ArrayWriter, cached_arrays
 from ai8x_tool.data.own.files import SPLITS, DataFile, FolderContent, some
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import real
 from ai8x_tool.settings.own_data import OwnDataSettings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def prepared(
     """Return the arrays that `build` writes, from the cache below `parent` unless a file or a parameter has changed."""
     shared = {"group": own.group, "split": list(own.split), "classes": list(content.classes)}
     key = {**parameters, **shared, "files": content.digest(), "version": 1}
-    folder = parent / f"{content.root.resolve().name}-prepared"
+    folder = parent / f"{real(content.root).name}-prepared"
     arrays = cached_arrays(folder, content.kind, key, build)
     _remove_older(folder, content.kind, arrays)
     notes = json.loads(bytes(arrays[NOTES].numpy()).decode())
