@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.codegen import write_project
-from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
+from ai8x_tool.codegen.ide_files import is_kept
+from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import check_file, staged_file
+from ai8x_tool.files import check_file, real, staged_file
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -163,12 +164,12 @@ def write_synthesis(
 
     `reports` are further files with their contents.
     """
-    folder = None if settings.folder is None else settings.folder.resolve()
+    folder = None if settings.folder is None else real(settings.folder)
     inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
         for path, data in (*_further_files(result, settings), *(reports or {}).items()):
-            if folder is not None and path.resolve().is_relative_to(folder):
-                inside[path.resolve().relative_to(folder).as_posix()] = data
+            if folder is not None and real(path).is_relative_to(folder):
+                inside[real(path).relative_to(folder).as_posix()] = data
             else:
                 files.enter_context(staged_file(data, path))
         if settings.folder is not None:
@@ -213,6 +214,6 @@ def differing_files(files: dict[str, str], folder: Path) -> list[str]:
     different = []
     for name, text in sorted(files.items()):
         path = folder / name
-        if name not in KEPT_FILES and (not path.is_file() or path.read_bytes() != text.encode()):
+        if not is_kept(name) and (not path.is_file() or path.read_bytes() != text.encode()):
             different.append(name)
     return different

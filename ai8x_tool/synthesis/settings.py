@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
+from ai8x_tool.checkpoint import PREPROCESSING, Checkpoint, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError, nearest
+from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
@@ -23,7 +27,7 @@ def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
     Without such a file it is that of the checkpoint.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
-    return settings.prefix or (folder.resolve().name if folder is not None else source.name.partition(".")[0])
+    return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
@@ -35,7 +39,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         name=project_name(settings, settings.network_file()),
         network=settings.network_file().name,
         checkpoint=source.name if source else "test arrays",
-        board=settings.board_name,
+        board=_board(settings.board_name, settings.part),
         timer=settings.timer,
         softmax=settings.softmax,
         unload=settings.unload or settings.softmax,
@@ -71,9 +75,23 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         ),
         templates=settings.templates,
         class_names=() if known is None else known.class_names,
-        preprocessing=None if known is None else known.extras.get(PREPROCESSING),
+        preprocessing=_preprocessing(known),
         data_note=None if known is None else known.data_note,
     )
+
+
+def _board(name: str, device: Device) -> str:
+    """Return the name of a board as the SDK spells it. Raises Ai8xError for one that the SDK does not have."""
+    found = next((board for board in device.boards if board.lower() == name.lower()), None)
+    if found is None:
+        known = f"{device.name} boards: {', '.join(device.boards)}; set BOARD in project.mk for one of your own"
+        raise Ai8xError(f"--board-name {name!r}: unknown board{nearest(name, list(device.boards))}", fix=known)
+    return found
+
+
+def _preprocessing(known: Checkpoint | None) -> dict[str, Any] | None:
+    stored = None if known is None else known.extras.get(PREPROCESSING)
+    return None if known is None or stored is None else checked_preprocessing(stored, str(known.path))
 
 
 def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ai8x_tool.text import one_line
+
 Counts = tuple[tuple[int, ...], ...]
 
 
@@ -39,6 +41,11 @@ class Score(Measured):
         """Return the score as plain values for JSON."""
         confusion = [list(row) for row in self.confusion]
         return {"samples": self.samples, "loss": self.loss, **self.metrics, "confusion": confusion}
+
+
+def as_measured(results: Mapping[str, float]) -> Measured:
+    """Return results by name, the loss being one of them, as they were measured."""
+    return Measured(results["loss"], {name: value for name, value in results.items() if name != "loss"})
 
 
 class Meter(ABC):
@@ -112,6 +119,6 @@ def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
     """Return the confusion matrix as aligned text, one row per true class, which is named at its end."""
     width = max((len(str(count)) for row in confusion for count in row), default=1)
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
-    names = [*labels, *("" for _ in rows[len(labels) :])]
+    names = [*map(one_line, labels), *("" for _ in rows[len(labels) :])]
     lines = (f"[{row}]  {name}".rstrip() for row, name in zip(rows, names, strict=False))
     return ["==> Confusion: rows are true classes, columns predicted ones in the same order", *lines]

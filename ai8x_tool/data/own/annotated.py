@@ -78,16 +78,23 @@ def _names_of_classes(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the names of the classes in a file of names or of YOLO, and that file; nothing without such."""
     for name in _NAME_FILES:
         if (root / name).is_file():
-            lines = read_small(root / name).decode("utf-8-sig", errors="replace").splitlines()
+            lines = _small_text(root / name, "utf-8-sig").splitlines()
             return tuple(line.strip() for line in lines if line.strip()), (name,)
     for path in sorted([*root.glob("*.yaml"), *root.glob("*.yml")]):
         content = read_plain(path)
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, dict):
-            names = [names[key] for key in sorted(names)]
+            names = [names[key] for key in sorted(names, key=lambda key: (len(key), key))]
         if isinstance(names, list) and names:
             return tuple(map(str, names)), (path.name,)
     return (), ()
+
+
+def _small_text(path: Path, encoding: str = "utf-8") -> str:
+    try:
+        return read_small(path).decode(encoding, errors="replace")
+    except ValueError as error:
+        raise Ai8xError(str(error), where=str(path), fix="move it elsewhere") from None
 
 
 def _with_masks(own: OwnDataSettings, names: Sequence[str], images: Sequence[str]) -> Annotated | None:
@@ -260,7 +267,7 @@ def _voc_splits(root: Path, names: Sequence[str], objects: Mapping[str, Any]) ->
     by_stem = {stem(image): image for image in objects}
     for name in (each for each in names if "imagesets/" in each.lower() and each.endswith(".txt")):
         split = split_named(stem(name))
-        for line in read_small(root / name).decode(errors="replace").splitlines() if split else ():
+        for line in _small_text(root / name).splitlines() if split else ():
             image = by_stem.get(line.split()[0]) if line.split() else None
             if image is not None and split is not None:
                 yield image, split

@@ -136,6 +136,7 @@ def _parse_xml(data: bytes) -> _Element:
         raise ValueError("it declares a document type, which is not read")
 
     parser = expat.ParserCreate()
+    parser.buffer_text = True  # not a call for every line of a text, each of which would copy what came before
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
@@ -169,7 +170,7 @@ def read_coco(content: Any) -> CocoFile:
             x, y, width, height = map(float, entry["bbox"])
             label, image = categories[entry["category_id"]], boxes[entry["image_id"]]
             good = _finite(x, y, width, height)
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             good = False
         if good:
             image.append(Box(label, (x, y, x + width, y + height)))
@@ -191,7 +192,7 @@ def _keyed(entries: Iterable[Any], pair: Callable[[Any], tuple[Any, Any]]) -> tu
         try:
             key, value = pair(entry)
             found[key] = value
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             bad += 1
     return found, bad
 

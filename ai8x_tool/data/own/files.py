@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
+from ai8x_tool.text import is_unicode
 
 KINDS = {
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
@@ -51,6 +52,11 @@ class FolderContent:
     others: tuple[str, ...]
     companions: tuple[str, ...] = ()
     """Other files that the samples depend on: masks, boxes, names of classes."""
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if not is_unicode(name):
+                raise Ai8xError(f"{name!r} is no name in UTF-8", where=str(self.root), fix="rename it")
 
     def digest(self) -> str:
         """Return a number that changes when a file is added, removed or written."""

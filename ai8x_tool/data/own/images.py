@@ -20,6 +20,7 @@ GROUP = 4
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
 _MOST_PIXELS = 1 << 25
+_JPEG, _RIFF = b"\xff\xd8", b"RIFF"
 
 
 def require_torchvision() -> Any:
@@ -54,14 +55,28 @@ def _decoded(data: bytes) -> Tensor:
         from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415
     except ImportError:  # announced for a later version
         return _decoded_by_pillow(data)
-    if data[:2] == b"BM" or data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _decoded_by_pillow(data)  # torchvision ends the process where such a file is damaged
-    mode = ImageReadMode.UNCHANGED if data[:4] == b"RIFF" else ImageReadMode.RGB
+    if data[:2] != _JPEG and data[:4] != _RIFF:
+        return _decoded_by_pillow(data)  # torchvision ends the process where some such files are damaged
+    _check_size(data)
+    mode = ImageReadMode.UNCHANGED if data[:4] == _RIFF else ImageReadMode.RGB
     try:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode, apply_exif_orientation=True)
     except RuntimeError as error:
         reason = str(error).rsplit(":", 1)[-1].strip().splitlines()[0].lstrip("0123456789, ")
         raise ValueError(f"it cannot be read as an image ({reason})") from None
+
+
+def _check_size(data: bytes) -> None:
+    """Raise ValueError for more pixels than memory is good for: a few bytes can claim any number."""
+    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            rows, columns = image.height, image.width
+    except Exception as error:  # see below
+        raise ValueError(f"it cannot be read as an image ({error})") from None
+    if rows * columns > _MOST_PIXELS:
+        raise ValueError(f"{columns}×{rows} pixels are too many")
 
 
 def _decoded_by_pillow(data: bytes) -> Tensor:
@@ -154,20 +169,20 @@ class Variation:
         moved = [(images, drawn_move(generator, self.strength)) for images in groups]
         result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
         result = varied_colours(result, generator) if self.colours else result
-        return torch.where(chosen(len(result), generator), result.flip(-1), result) if self.flip else result
+        return torch.where(chosen(result, generator), result.flip(-1), result) if self.flip else result
 
 
 def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return images (B, C, H, W) uint8 with their colours exchanged, and half of them inverted."""
     if images.shape[1] > 1:
         order = torch.stack([torch.randperm(images.shape[1], generator=generator) for _ in images])
-        images = images.gather(1, order[:, :, None, None].expand_as(images))
-    return torch.where(chosen(len(images), generator), 255 - images, images)
+        images = images.gather(1, order[:, :, None, None].to(images.device).expand_as(images))
+    return torch.where(chosen(images, generator), 255 - images, images)
 
 
-def chosen(count: int, generator: torch.Generator) -> Tensor:
-    """Return half of `count` images by chance, (count, 1, 1, 1)."""
-    return torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+def chosen(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return half of the images (B, …) by chance, (B, 1, 1, 1)."""
+    return (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from ai8x_tool.data.own.images import (
     varied_light,
 )
 from ai8x_tool.data.own.masks import (
-    Codes,
     MaskValues,
+    counts_of,
     fitted_classes,
     found_values,
     images_with,
@@ -71,13 +71,13 @@ class MaskFolder(ImageFolder):
             return MaskValues(tuple(map(value_code, self._own.mask_values)))
         require_torchvision()
         with ThreadPoolExecutor(4) as pool:
-            return found_values(mask for mask in pool.map(self._mask, self._masks.values()) if mask is not None)
+            return found_values(pool.map(self._counts, self._masks.values()))
 
-    def _mask(self, name: str) -> Codes | None:
+    def _counts(self, name: str) -> dict[int, int]:
         try:
-            return read_mask((self._content.root / name).read_bytes())
+            return counts_of(read_mask((self._content.root / name).read_bytes()))
         except ValueError:
-            return None  # said when it is read with its image
+            return {}  # said when it is read with its image
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -152,7 +152,7 @@ class MaskVariation:
         images, masks = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         images = varied_colours(images, generator) if self.colours else images
         if self.flip:
-            mirrored = chosen(len(images), generator)
+            mirrored = chosen(images, generator)
             images = torch.where(mirrored, images.flip(-1), images)
             masks = torch.where(mirrored[:, 0], masks.flip(-1), masks)
         return images, masks

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from ai8x_tool.errors import Ai8xError
 _COLOUR = 1 << 24
 """Added to a colour (24 bits), so that it is not taken for a gray value."""
 _MOST_PIXELS = 1 << 25
-_MOST_CLASSES = 64
+_MOST_CLASSES, _MOST_VALUES = 64, 4096
 _COMMON = 0.001
 """Share of all pixels from which on a value is a class where there are many values: others lie at edges."""
 _UNLABELLED = 255
-Codes = NDArray[np.int64]
+Codes = NDArray[np.int32]
 
 
 def read_mask(data: bytes) -> Codes:
@@ -39,11 +40,15 @@ def read_mask(data: bytes) -> Codes:
             if image.width * image.height > _MOST_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels are too many")
             if image.mode in ("1", "L", "P", "I", "I;16"):
-                return np.array(image).astype(np.int64)
+                return np.array(image).astype(np.int32)
             if image.mode == "LA":
-                return np.array(image)[..., 0].astype(np.int64)
-            red, green, blue = np.moveaxis(np.array(image.convert("RGB")).astype(np.int64), 2, 0)
-            return _COLOUR + (red << 16) + (green << 8) + blue
+                return np.array(image)[..., 0].astype(np.int32)
+            colours = np.array(image.convert("RGB"))
+            codes = np.full(colours.shape[:2], 1, np.int32)
+            for part in range(3):
+                codes <<= 8
+                codes |= colours[..., part]
+            return codes
     except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise ValueError(f"its mask cannot be read ({reason(error)})") from None
 
@@ -78,27 +83,46 @@ class MaskValues:
 
     def classes(self, mask: Codes) -> NDArray[np.uint8]:
         """Return the class of each pixel: that of its value or, for other values, of the nearest one."""
-        values, positions = np.unique(mask, return_inverse=True)
-        wanted, present = _points(np.array(self.codes)), _points(values)
-        nearest = np.abs(present[:, None] - wanted[None]).sum(axis=2).argmin(axis=1)
+        values = np.unique(mask)
+        nearest = _nearest(values, self.codes)
         if values[-1] == _UNLABELLED and _UNLABELLED not in self.codes:
             nearest[-1] = 0
-        return nearest.astype(np.uint8)[positions.reshape(mask.shape)]
+        rows = [nearest[np.searchsorted(values, row)] for row in mask]
+        return np.stack(rows)
 
 
-def _points(codes: Codes) -> Codes:
+def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
+    """Return for each value which of the `codes` is the nearest; one by one, as noise has millions of colours."""
+    present, found = _points(values), np.zeros(len(values), np.uint8)
+    least = np.full(len(values), np.iinfo(np.int64).max)
+    for number, wanted in enumerate(_points(np.array(codes))):
+        distance = np.abs(present - wanted).sum(axis=1)
+        found[distance < least] = number
+        np.minimum(least, distance, out=least)
+    return found
+
+
+def _points(codes: NDArray[Any]) -> NDArray[np.int64]:
     """Return the places of codes in the space of colours, (n, 3); far away for gray values where they must not mix."""
     colour = codes >= _COLOUR
     parts = [np.where(colour, (codes - _COLOUR) >> shift & 255, codes) for shift in (16, 8, 0)]
-    return np.stack(parts, axis=1)
+    return np.stack(parts, axis=1).astype(np.int64)
 
 
-def found_values(masks: Iterable[Codes]) -> MaskValues:
-    """Return the values that are classes. Raises Ai8xError if there are fewer than two, or too many."""
+def counts_of(mask: Codes) -> dict[int, int]:
+    """Return how many pixels have each value; of the thousands that photographs have, the frequent ones."""
+    values, numbers = np.unique(mask, return_counts=True)
+    if len(values) > _MOST_VALUES:
+        frequent = numbers >= _COMMON * mask.size
+        values, numbers = values[frequent], numbers[frequent]
+    return dict(zip(values.tolist(), numbers.tolist(), strict=True))
+
+
+def found_values(masks: Iterable[Mapping[int, int]]) -> MaskValues:
+    """Return the values that are classes, by the counts of all masks. Raises Ai8xError for fewer than two, or many."""
     counts: Counter[int] = Counter()
     for mask in masks:
-        values, numbers = np.unique(mask, return_counts=True)
-        counts.update(dict(zip(values.tolist(), numbers.tolist(), strict=True)))
+        counts.update(mask)
     total = sum(counts.values())
     kept = sorted(counts)
     if len(kept) > _MOST_CLASSES:
