@@ -180,7 +180,7 @@ class ProjectSettings(Settings):
     prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="that of its folder")
     overwrite: bool = option(
         False,
-        "Replace generated files in an existing folder; other files there, project.mk and .vscode are kept.",
+        "Replace generated files in an existing folder; other files there, project.mk and those of editors are kept.",
         place=True,
     )
     check: Path | None = option(
