@@ -255,7 +255,9 @@ def _option(option: Option, panel: str, *, required: bool, hidden: bool) -> clic
         metavar=None if flag else metavar(option),
         hidden=hidden,
         rich_help_panel=panel,
-        autocompletion=_completion(option.value.choices, declaration.named_in, declaration.metavar),
+        autocompletion=_completion(
+            option.value.choices or declaration.suggested, declaration.named_in, declaration.metavar
+        ),
     )
     made.declared = option
     return made

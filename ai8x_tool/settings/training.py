@@ -43,8 +43,20 @@ class OptimizerSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"] | None = option(
-        None, "Optimizer.", default="AdamW, or SGD with a learning rate or a schedule"
+    optimizer: str | None = option(
+        None,
+        "Optimizer: the name of a class of torch.optim, such as SGD, Adam or NAdam.",
+        default="AdamW, or SGD with a learning rate or a schedule",
+        metavar="NAME",
+        suggested=("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"),
+    )
+    optimizer_arguments: tuple[str, ...] = option(
+        (),
+        "An argument of the optimizer, such as betas=[0.9,0.99]; may be given several times. In a recipe, a mapping.",
+        "--optimizer-argument",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        assignments=True,
     )
     learning_rate: float | None = option(
         None,
@@ -69,13 +81,41 @@ class ScheduleSettings(Settings):
     compress: str | None = option(
         None,
         "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant, or "
-        "rises and falls once where optimizer and rate are not given either.",
+        "rises and falls once where optimizer, rate and scheduler are not given either.",
         metavar="FILE|NAME",
         named_in="configs/schedules",
+    )
+    scheduler: str | None = option(
+        None,
+        "Scheduler of the learning rate, which takes a step after every epoch: the name of a class of "
+        "torch.optim.lr_scheduler, such as CosineAnnealingLR or ReduceLROnPlateau.",
+        metavar="NAME",
+        suggested=("CosineAnnealingLR", "ExponentialLR", "MultiStepLR", "OneCycleLR", "ReduceLROnPlateau", "StepLR"),
+    )
+    scheduler_arguments: tuple[str, ...] = option(
+        (),
+        "An argument of the scheduler, such as gamma=0.5; may be given several times. In a recipe, a mapping.",
+        "--scheduler-argument",
+        default="numbers of epochs as for this run",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        assignments=True,
+    )
+    scheduler_metric: str = option(
+        "loss",
+        "Result of the validation that ReduceLROnPlateau follows: loss, or a metric of the task: top1, map, mse.",
+        metavar="NAME",
     )
     warmup_epochs: int = option(
         0, "Epochs over which the learning rate rises from 0 to its initial value.", range=AT_LEAST_0
     )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        if self.compress is not None and self.scheduler is not None:
+            raise Ai8xError("compress and scheduler exclude each other", fix="give one of them")
+        if self.scheduler is None and self.scheduler_arguments:
+            raise Ai8xError("arguments of a scheduler need its name", fix="add --scheduler NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
