@@ -8,6 +8,13 @@ from pathlib import Path
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.files import expand
 
+_REFERENCE_NETWORKS = {
+    "mnist-chw-ai85": "mnist",
+    "kws20-v3-hwc": "kws20_v3",
+    "ai87-kws20-v3-hwc": "ai87_kws20_v3",
+}
+"""Names of network descriptions in the reference, by which those of the same networks are found."""
+
 
 def shipped(kind: str) -> Path:
     """Return the folder `kind` (``models``, ``datasets``, ``configs/networks``, …) that ships with the tool."""
@@ -32,7 +39,8 @@ def has_own(kind: str) -> bool:
 def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 
-    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``.
+    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``, and
+    so is ``schedule_kws20.yaml``. Network descriptions are known by the names that they have in the reference.
     Raises Ai8xError naming the closest known file.
     """
     given = expand(name)
@@ -40,10 +48,12 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
         return given
     known = list_configs(kind, suffix)
     stem = name.removesuffix(suffix)
-    if prefix and given.stem.startswith(prefix):
-        stem = given.stem.removeprefix(prefix).strip("-_") or "default"
+    if prefix and given.stem.replace("-", "_").startswith(prefix.replace("-", "_")):
+        stem = given.stem[len(prefix) :].strip("-_") or "default"
     elif prefix and given.parent != Path() and given.stem in known:
         stem = given.stem
+    if kind == "networks" and stem not in known:
+        stem = _REFERENCE_NETWORKS.get(given.stem, stem)
     if stem in known:
         return known[stem]
     hint = nearest(stem, list(known)) or f"; known: {', '.join(sorted(known)) or 'none'}"

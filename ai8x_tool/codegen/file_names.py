@@ -10,8 +10,8 @@ from ai8x_tool.errors import Ai8xError
 _PLAIN_NAME = re.compile(r"\w[\w.+-]*")
 _ENDINGS = {"main": "", "api": ".c", "weights": ".h", "sample": ".h", "answers": ".h", "log": ""}
 _OTHERS = (
-    *("cnn.h", "softmax.c", "interface.json", "ai8x.yaml", "project.mk", "build", "buildrv"),
-    *("Makefile", "Makefile.ARM", "Makefile.RISCV", "Makefile.common"),
+    *("cnn.h", "cnn_input.c", "softmax.c", "interface.json", "README.md", "ai8x.yaml", "project.mk"),
+    *("build", "buildrv", "Makefile", "Makefile.ARM", "Makefile.RISCV", "Makefile.common"),
 )
 """Generated files and folders with fixed names."""
 

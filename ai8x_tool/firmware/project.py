@@ -16,6 +16,7 @@ _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.
 _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
+_LOADER = b"int cnn_load_input(const int8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -23,6 +24,7 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 class Project:
     """A generated project. `interface` is None where its file is missing.
 
+    `loads_inputs` is whether it has ``cnn_load_input()``;
     `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
     """
 
@@ -32,6 +34,7 @@ class Project:
     wrapper: Path | None
     defines: tuple[str, ...]
     interface: Interface | None
+    loads_inputs: bool = False
 
 
 def read_project(folder: Path) -> Project:
@@ -55,6 +58,7 @@ def read_project(folder: Path) -> Project:
         wrapper=wrapper,
         defines=_defines(folder),
         interface=read_interface(folder),
+        loads_inputs=_LOADER in (folder / "cnn.h").read_bytes(),
     )
 
 

@@ -19,8 +19,8 @@ class RunProjectSettings(Settings):
 
     input: tuple[Path, ...] = option(
         (),
-        "Another sample (.npy), or an image, sound or table if the project knows how it becomes an input, to run after "
-        "the project's own; may be given several times.",
+        "Another input, to run after the project's own: an array (.npy) of integers −128 … 127, bytes 0 … 255 or "
+        "numbers −1 … 1, an image, or a sound or table if the project knows how; may be given several times.",
         "--input",
         "-i",
         metavar="FILE",

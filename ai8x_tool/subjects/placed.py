@@ -63,7 +63,8 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     anomalies = isinstance(ready.task, Reconstruction)
     data = _data(evaluation, entry, console) if sample is None or anomalies else None
     limit = None if data is None else _threshold(ready, data, evaluation, console)
-    values = _values(data, entry, console) if sample is None else load_sample(sample)
+    seen = (network.input_shape[0], *entry.input[1:])  # further channels of the dataset are for a teacher
+    values = _values(data, seen, console) if sample is None else load_sample(sample)
     meaning = answers_of(ready.task, checkpoint.extras.get(PREPROCESSING))
     plain = None if meaning is None else meaning.document()
     return chosen, ProjectInputs(
@@ -103,11 +104,11 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
         return None
 
 
-def _values(data: Dataset | None, entry: DatasetEntry, console: Console) -> np.ndarray[Any, Any]:
+def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> np.ndarray[Any, Any]:
     """Return the first sample of the test split, or random values; int64."""
     if data is None:
-        return random_sample(entry.input, console)
-    return data.test.batch(torch.tensor([0]))[0][0].numpy().astype(np.int64)
+        return random_sample(shape, console)
+    return data.test.batch(torch.tensor([0]))[0][0, : shape[0]].numpy().astype(np.int64)
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:
