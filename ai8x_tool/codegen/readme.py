@@ -19,11 +19,15 @@ _STEPS = {
         "An image is scaled to {rows} rows and {columns} columns; its edges are repeated where the proportions differ."
     ),
     "sound": "A sound is converted to {rate} samples per second and one channel; {window} samples are an input.",
+    "sound windows": (
+        "A sound is converted to {rate} samples per second and one channel; every {window} samples are an input."
+    ),
     "series": "Each input holds {window} rows of the columns {columns}.",
 }
 _VALUES = {
     "images": "`value` is a pixel, 0 to 255",
     "sound": "`value` is a sample as unsigned 8 bit: 128 is silence",
+    "sound windows": "`value` is a sample, -1 to 1",
     "series": "`value` is what the table holds",
 }
 _MOST_CHANNELS = 16

@@ -64,7 +64,7 @@ class ImageFolder:
 
     def model(self, own: OwnDataSettings) -> str:
         """Return the name of the shipped model for images."""
-        return "compact2d"
+        return "compactautoencoder2d" if own.task == "anomaly" else "compact2d"
 
     def prepare(self, parent: Path, console: Console) -> Prepared:
         """Return the prepared images."""
