@@ -65,7 +65,7 @@ def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.
     try:
         raw = _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
-        raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
+        raise Ai8xError(str(error), where=str(path), fix="use a file like those it was trained with") from None
     return list(preprocessing.integers(raw).numpy().astype(np.int64))
 
 
