@@ -177,7 +177,7 @@ CASES = {
         resolves(
             [conv(in_channels=2)],
             [(4, 2, 3, 3)],
-            words="2 channels of 8×8 pixels are expected, the input provides 3×8×8",
+            words="2 channels of 8×8 pixels are expected, the input provides 3×8",
         ),
         resolves([passing(in_dim=[5, 4])], words="any number of channels of 5×4 pixels"),
         builds(
