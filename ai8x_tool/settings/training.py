@@ -33,7 +33,7 @@ class NewModelSettings(Settings):
     model: str = required(
         "Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",), metavar="MODEL"
     )
-    check: bool = option(True, "Train the model even if it does not fit the device, without looking for places.")
+    check: bool = option(True, "Train the model without checking whether it fits the device.")
     adapt: bool = adapt_option()
 
 
@@ -124,22 +124,22 @@ class EpochSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs, at most.", range=AT_LEAST_1)
+    epochs: int = option(90, "Maximum number of epochs.", range=AT_LEAST_1)
     minutes: float | None = option(
         None,
-        "Time for the training; where it does not suffice, there are fewer epochs.",
+        "Time limit of the training in minutes; the number of epochs is reduced to meet it.",
         default="not limited",
         range=ABOVE_0,
     )
     patience: int | None = option(
         None,
-        "Epochs without progress in validation that end the training, or its floating-point part.",
+        "Number of epochs without progress in validation after which the training, or its floating-point part, ends.",
         default="not limited; a share of the epochs where optimizer and rate are not given",
         range=AT_LEAST_1,
     )
     batch_size: int | None = option(
         None,
-        "Samples in a mini-batch, of all processes together.",
+        "Samples in a mini-batch, summed over all processes.",
         "--batch-size",
         "-b",
         default="16 to 256, depending on the number of samples",

@@ -25,12 +25,7 @@ from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.activation_ranges import (
-    has_measured_ranges,
-    set_ranges,
-    training_inputs,
-    with_measured_ranges,
-)
+from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, training_inputs, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.batchnorm import refresh_batchnorm
 from ai8x_tool.training.checkpoints import MEASURED, checkpoint_content, described_data, result_extras, serialize
