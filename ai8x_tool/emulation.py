@@ -138,7 +138,8 @@ def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]
             found[path] = meaning.text(theirs, view)
         except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError):  # what the file says is not checked
             fix = "generate the project again with --overwrite"
-            raise Ai8xError("the outputs are not as it says", where=str(folder / OUTPUTS_FILE), fix=fix) from None
+            where = str(folder / OUTPUTS_FILE)
+            raise Ai8xError("the outputs are not as this file describes", where=where, fix=fix) from None
     return found
 
 

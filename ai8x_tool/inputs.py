@@ -42,7 +42,7 @@ def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
     if known is None:
         known = _usual(shape) if path.suffix.lower() in _IMAGES else None
     if known is None:
-        fix = "give an array (.npy); projects made by `ai8x new` take files of their own kind"
+        fix = "use an array (.npy); projects made by `ai8x new` take files of their own kind"
         raise Ai8xError("the project does not know how such a file becomes its input", where=str(path), fix=fix)
     return _preprocessed(path, known, where)
 
@@ -92,7 +92,7 @@ def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
 
 def _of_numbers(values: Array, path: Path) -> Array:
     if not np.isfinite(values).all() or np.abs(values).max() > 1:
-        fix = "divide by the largest possible value, or give bytes (uint8)"
+        fix = "divide by the largest possible value, or use bytes (uint8)"
         raise Ai8xError("numbers must be −1 … 1, as the model was trained with", where=str(path), fix=fix)
     return np.clip(np.rint(values * _MIDDLE), -_MIDDLE, _MIDDLE - 1).astype(np.int64)
 

@@ -47,7 +47,7 @@ def read_project(folder: Path) -> Project:
     sources = sorted([*folder.glob("*.c"), *folder.glob("src/*.c")])
     test_programs = [path for path in sources if path.stem.endswith("_riscv")]
     if not (folder / "cnn.h").is_file() or not sources:
-        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="give the folder of a project")
+        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="specify the folder of a project")
     wrapper = None
     if test_programs:
         wrapper = test_programs[0].with_name(test_programs[0].name.replace("_riscv.c", ".c"))
@@ -72,7 +72,7 @@ def _device(folder: Path) -> Device:
         found = _TARGET.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
         if found:
             return find_device(found.group(1))
-    raise Ai8xError("no makefile says which part this is for", where=str(folder), fix="add a line TARGET = MAX78000")
+    raise Ai8xError("no makefile names the device", where=str(folder), fix="add a line TARGET = MAX78000")
 
 
 def _defines(folder: Path) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def stored_values(path: Path, preprocessing: Preprocessing) -> Tensor:
     try:
         return _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
-        raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
+        raise Ai8xError(str(error), where=str(path), fix="use a file like those it was trained with") from None
 
 
 def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
