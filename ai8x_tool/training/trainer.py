@@ -25,26 +25,22 @@ from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.activation_ranges import (
-    has_measured_ranges,
-    set_ranges,
-    training_inputs,
-    with_measured_ranges,
-)
+from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, training_inputs, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.batchnorm import refresh_batchnorm
-from ai8x_tool.training.checkpoints import checkpoint_content, described_data, result_extras, serialize
+from ai8x_tool.training.checkpoints import MEASURED, checkpoint_content, described_data, result_extras, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, open_run_log
-from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
+from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, as_measured, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
-from ai8x_tool.training.plots import plot_history, short
+from ai8x_tool.training.plots import draw_training
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.setup import TrainingSetup, prepare
+from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
 from ai8x_tool.training.tensorboard import open_monitor
 from ai8x_tool.training.world import World
 
@@ -86,7 +82,10 @@ class Trainer:
             every=self.settings.print_freq,
             world=self.world,
         )
-        self.plan, self.schedule = setup.plan, chosen_schedule(setup)
+        self.plan, self.schedule, self.measured = setup.plan, chosen_schedule(setup), list(setup.measured)
+        known = [result for result in self.measured if result is not None]
+        if known and len(known) == len(self.measured):
+            self.plan.resume([as_measured(result) for result in known], self.task.rank)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
@@ -94,6 +93,7 @@ class Trainer:
         self._wrap()
         self.saved: Path | None = None
         self.clipping: list[LayerClipping] = []
+        self.wrong: tuple[ShownSample, ...] = ()
         self.monitor = open_monitor(setup, log.folder, log.console)
         self._take_over_best()
 
@@ -152,8 +152,10 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
         self.history.append(record)
+        results = {"loss": score.loss, **score.metrics}
+        self.measured.append(results)
         self._save(epoch, score)
-        self.schedule.end_epoch(epoch)
+        self.schedule.end_epoch(epoch, results)
 
     def _follow_plan(self, epoch: int, elapsed: float) -> None:
         """Change the rest of the run where its time or the patience is at an end; all processes do the same."""
@@ -278,13 +280,21 @@ class Trainer:
         """Test the last weights and those of the best epoch, if that is a different one."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
-        last = self._evaluate(self.setup.test, "test")
+        last = self._test()
         if self.best.epoch == self.plan.epochs - 1:
             self.log.info("The last epoch is the best one: there is no second test.")
             return last, last
         self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
         load_state(self.model, self.best_weights)
-        return last, self._evaluate(self.setup.test, "test")
+        return last, self._test()
+
+    def _test(self) -> Score:
+        """Test, and find samples that are wrong if a report shows them."""
+        keep: list[BatchResult] = []
+        shown = self.settings.html is not None and has_wrong_samples(self.task)
+        score = self._evaluate(self.setup.test, "test", keep if shown else None)
+        self.wrong = wrong_samples(self.task, self.setup.test, keep) if keep else ()
+        return score
 
     def _evaluate(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.setup.batch_size} per mini-batch)")
@@ -325,7 +335,7 @@ class Trainer:
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
         """Return the checkpoint's bytes."""
-        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed}
+        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed, MEASURED: self.measured}
         extras |= self.task.state() | described_data(self.setup.entry, self.task, self.setup.preprocessing)
         content = checkpoint_content(self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras)
         return serialize(content)
@@ -372,9 +382,11 @@ class Trainer:
             test_of_best_headline=None if test_of_best is None else self.task.main_metric.text(test_of_best),
             labels=tuple(setup.entry.labels),
             note=setup.entry.note,
+            metric=self.task.main_metric,
             seed=setup.seed,
             seconds=seconds,
             clipping=tuple(self.clipping),
+            wrong=self.wrong,
         )
 
     def _finish(self, result: TrainResult) -> None:
@@ -389,9 +401,4 @@ class Trainer:
         if importlib.util.find_spec("matplotlib") is None:
             self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
             return
-        title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
-        metric = self.task.main_metric
-        label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
-        plot_history(result.history, result.folder / "training.png", title, metric.key, label)
-        if result.test_of_best is not None:
-            self.task.draw(result.test_of_best, result.folder, f"{title}: test, epoch {result.best.epoch}")
+        draw_training(result, self.task)
