@@ -164,7 +164,7 @@ class Host(Session):
         return fault
 
     def _ending(self) -> str:
-        """Say why the process ended."""
+        """Return why the process ended."""
         assert self._process is not None
         status = self._process.wait()
         if status == _NO_MEMORY:
