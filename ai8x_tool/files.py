@@ -88,14 +88,15 @@ def _as_unwritable(path: Path) -> Iterator[None]:
 
 
 def check_file(path: Path) -> None:
-    """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing is changed."""
+    """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing stays changed."""
     with _as_unwritable(path):
-        if _existing(path) is None:
-            folder = next(parent for parent in real(path).parents if os.path.lexists(parent))
-            if not folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        _existing(path)
+        folder = next(parent for parent in real(path).parents if os.path.lexists(parent))
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        temporary, descriptor = _create(folder, _create_file)  # some folders do not say that they take none
+        os.close(descriptor)
+        temporary.unlink()
 
 
 def _existing(path: Path) -> os.stat_result | None:

@@ -193,7 +193,7 @@ class _Trainer(MetaPathFinder, Loader):
 
 def _package(folder: Path) -> ModuleType:
     """Return the package of a plugin folder, in which relative imports work."""
-    name = f"{_PACKAGES}{zlib.crc32(str(folder).encode()):08x}"
+    name = f"{_PACKAGES}{zlib.crc32(os.fsencode(folder)):08x}"
     if name not in sys.modules:
         package = ModuleType(name, f"Plugins of {folder}")
         package.__path__ = [str(folder)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,24 @@ class _Loader(_SAFE):  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
         for first, resolvers in _SAFE.yaml_implicit_resolvers.items()
     }
+
+
+class _EscapedLoader(yaml.SafeLoader):
+    """The same for texts with bytes of file names that are not UTF-8: written as PyYAML does, libyaml refuses them."""
+
+    yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+
+
+_MOST_ESCAPED = 1 << 16
+"""Characters of such texts: their loader is slow."""
+_ESCAPED_BYTE = re.compile(r"\\uDC[89A-F][0-9A-F]")
+_SURROGATE = re.compile(r"\\[uU]0*[dD][89a-fA-F]")
+
+
+def _loader(text: str) -> type[Any]:
+    """Return the loader of a text."""
+    escaped = len(_ESCAPED_BYTE.findall(text)) if len(text) < _MOST_ESCAPED else 0
+    return _EscapedLoader if escaped and escaped == len(_SURROGATE.findall(text)) else _Loader
 
 
 @dataclass(frozen=True)
@@ -112,7 +131,7 @@ def read_yaml(path: Path) -> Entry:
     text = read_text(path, _MOST_BYTES)
     try:
         _check_depth(path, text)
-        loader = _Loader(text)
+        loader = _loader(text)(text)
         node = loader.get_single_node()
         return Entry({}, 1) if node is None else _Converter(path, loader).convert(node)
     except yaml.MarkedYAMLError as error:
@@ -143,4 +162,4 @@ def _check_depth(path: Path, text: str) -> None:
 
 
 def _events(text: str) -> Iterator[Any]:
-    return iter(yaml.parse(text, Loader=_Loader))
+    return iter(yaml.parse(text, Loader=_loader(text)))

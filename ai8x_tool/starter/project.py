@@ -23,7 +23,7 @@ from ai8x_tool.settings.files import plain_values
 from ai8x_tool.settings.own_data import KEYS, OwnDataSettings
 from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.starter.model_file import SizedModel, write_sized_model
-from ai8x_tool.text import markdown, one_line, utf8
+from ai8x_tool.text import markdown, one_line, utf8, whole
 
 _IMBALANCED = 2.0
 _NAME = re.compile(r"[\w][\w .+-]*")
@@ -78,7 +78,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     Raises Ai8xError if the folder exists, or the data cannot be used.
     """
     target, device = Path(name), settings.part
-    if not _NAME.fullmatch(target.name):
+    if not _NAME.fullmatch(title := whole(target.name)):
         raise Ai8xError(f"{target.name!r} cannot be the name of a project", fix="use letters, digits and -")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Ai8xError("exists already", where=str(target), fix="choose another name")
@@ -91,21 +91,21 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     if own.task == "classification" and len(counts) > 1 and max(counts) > _IMBALANCED * min(counts):
         own = replace(own, class_weights="balanced")
     with _complete_or_absent(target) as new:
-        entry = own_entry(target.name, own)
+        entry = own_entry(title, own)
         opened = open_folder(own)
         found = opened.kind.prepare(new / "data", console)
-        function = _identifier(target.name)
+        function = _identifier(title)
         file = Path("models", f"{function}.py")
         model = write_sized_model(folder.kind.model(own), function, new / file, entry, device, console)
         example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
-        quoted = {key: shlex.quote(text) for key, text in _names(target.name, example).items()}
+        quoted = {key: shlex.quote(text) for key, text in _names(title, whole(example)).items()}
         commands = tuple(command.format(**quoted) for command in _COMMANDS)
         remarks = tuple(opened.messages(found))
         made = replace(model, file=target / file)
         project = NewProject(
             *(
                 target,
-                target.name,
+                title,
                 own,
                 tuple(entry.labels),
                 found.counts,
@@ -158,7 +158,7 @@ def _write_recipe(project: NewProject, settings: NewSettings, folder: Path) -> N
         "evaluate": {"confusion": True} if project.own.task == "classification" else {},
         "synthesize": {"softmax": project.own.task == "classification", "timer": 0},
     }
-    path = folder / "configs" / "recipes" / f"{project.name}.yaml"
+    path = folder / "configs" / "recipes" / f"{project.folder.name}.yaml"
     write_file(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None).encode(), path)
 
 

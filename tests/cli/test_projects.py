@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -162,3 +163,10 @@ def test_a_network_whose_parameters_are_arrays(workspace, ai8x, tmp_path_factory
     assert settings_of(project)["weight_input"] == "../tests/weights_toy.npy"
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert ai8x("verify", project, "--no-firmware").exit_code == 0
+
+
+def test_file_names_that_are_not_utf_8_are_found_again(workspace, ai8x):
+    workspace.network.rename(os.fsdecode(b"n\xff.yaml"))
+    words = ["--network", os.fsdecode(b"n\xff.yaml"), "--checkpoint", "net-q.pth.tar", "--sample-input", "sample.npy"]
+    assert ai8x("synthesize", *words, "-o", "p", "-q").exit_code == 0
+    assert ai8x("synthesize", "--settings", "p/ai8x.yaml", "--check", "p", "-q").exit_code == 0
