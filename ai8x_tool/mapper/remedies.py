@@ -107,7 +107,7 @@ def remedies(
     asked = options or MappingOptions()
     if shortage is None:
         try:
-            map_automatically(network, device, asked, given=given, seconds=seconds / 4)
+            map_automatically(network, device, asked, given=given, first=True, seconds=seconds / 4)
             return ()
         except UnmappableError as error:
             shortage = error.shortage

@@ -47,7 +47,8 @@ Progress = Callable[[str], None]
 class _Task:
     """What every step of the search needs to know.
 
-    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits.
+    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits; `first`: any
+    placement will do.
     """
 
     device: Device
@@ -55,6 +56,7 @@ class _Task:
     expired: Callable[[], bool]
     last_resort: bool
     overlap: bool = False
+    first: bool = False
 
 
 def map_automatically(
@@ -66,6 +68,7 @@ def map_automatically(
     path: InputPath | None = None,
     overlap: bool = True,
     parallel: bool = False,
+    first: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> Found:
@@ -74,8 +77,8 @@ def map_automatically(
     They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
-    outputs at a time where they can. `progress` is called with what is tried next. Raises UnmappableError if there is
-    no placement, naming what stood in the way.
+    outputs at a time where they can. With `first`, the search ends with the first placement. `progress` is called with
+    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
     begin = time.process_time()
     asked = wanted_options(options, given)
@@ -88,13 +91,14 @@ def map_automatically(
         if streams is not None and choice.streams != streams:
             continue
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
-        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.process_time() - begin > seconds, overlap)
+        options = replace(asked, fifo=choice.fifo)
+        task = _Task(device, options, lambda: time.process_time() - begin > seconds, overlap, first=first)
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
         elif best is None or _rank(found) < _rank(best):
             best = found
-        if task.expired():
+        if task.expired() or (first and best is not None):
             break
     if best is None:
         raise _unmappable(network, device, reasons)
@@ -149,10 +153,11 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
             best = (result, starts) if isinstance(result, Found) else best
         if isinstance(result, Shortage):
             failed.append((result, starts))
-        if task.expired() or (best is not None and number >= _EXTRA) or _is_hopeless(failed, len(seen)):
+        enough = best is not None and (task.first or number >= _EXTRA)
+        if task.expired() or enough or _is_hopeless(failed, len(seen)):
             break
     if best is not None:
-        return best[0] if best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
+        return best[0] if task.first or best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
     for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
         if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
             result = _replayed(_place_all(tried, task, starts, thorough=True), task)
