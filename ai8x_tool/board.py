@@ -23,6 +23,8 @@ _INSTALL = "install the MSDK and set MAXIM_PATH to its folder; `ai8x doctor` sho
 _VERDICT = re.compile(r"\*\*\* (PASS|FAIL) \*\*\*")
 _PORTS = ("ttyACM*", "cu.usbmodem*")
 """Names of the serial ports of the boards' debug adapters."""
+_LONGEST_WAIT = 3600.0
+"""Seconds for which the system is asked to wait at once; it refuses to wait for ages."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> Monitored
     for line in _read_lines(port, time.monotonic() + settings.seconds):
         lines.append(line)
         show(line)
-        verdict = _VERDICT.search(line)
+        verdict = _VERDICT.fullmatch(line.strip())
         if verdict:
             return Monitored(port, tuple(lines), verdict[1] == "PASS")
     return Monitored(port, tuple(lines), None)
@@ -129,7 +131,7 @@ def _read_lines(port: Path, end: float) -> Iterator[str]:
         termios.tcsetattr(stream, termios.TCSANOW, attributes)
         pending = b""
         while (left := end - time.monotonic()) > 0:
-            if not select.select([stream], [], [], left)[0]:
+            if not select.select([stream], [], [], min(left, _LONGEST_WAIT))[0]:
                 continue
             received = os.read(stream, 4096)
             if not received:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,9 @@ from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.firmware.interface import FILE
 from ai8x_tool.readers.json_file import read_json
 from ai8x_tool.readers.numpy_file import read_array
+from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.project import RunProjectSettings
-from ai8x_tool.synthesis.project import ANOMALY_FILE
+from ai8x_tool.synthesis.project import ANOMALY_FILE, OUTPUTS_FILE
 from ai8x_tool.synthesis.synthesize import load_sample
 from ai8x_tool.virtual import VirtualDevice
 
@@ -33,7 +34,7 @@ class ProjectRun:
 
     `classes` are the names of the channels of the output, where the project knows them. An autoencoder that recognizes
     anomalies has `scores`, the mean squared error of each sample, and the `limit` between normal samples and others;
-    `classes` are their names.
+    `classes` are their names. `answers` are the outputs in words, by file, where the project knows what they mean.
     """
 
     firmware: Firmware
@@ -44,6 +45,7 @@ class ProjectRun:
     classes: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
     limit: float | None = None
+    answers: Mapping[Path, str] = field(default_factory=dict)
 
     def found_class(self, number: int) -> str | None:
         """Return the name of the class of a sample, None where the project does not know names."""
@@ -61,6 +63,7 @@ class ProjectRun:
                 "outputs": [output.tolist() for output in outputs],
                 **({"class": self.found_class(number)} if self.classes else {}),
                 **({"anomaly_score": self.scores[number]} if self.scores else {}),
+                **({"answer": self.answers[path]} if path in self.answers else {}),
             }
             for number, (path, outputs) in enumerate(zip(self.inputs, self.outputs, strict=True))
         ]
@@ -94,18 +97,23 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
         _save_outputs(outputs, settings.output_file)
     inputs = tuple(path for path, _ in samples)[: len(outputs)]
     known = _document(folder / ANOMALY_FILE)
-    if "threshold" not in known:
-        return ProjectRun(firmware, run, inputs, outputs, found, _names(_document(folder / FILE).get("classes")))
+    threshold = known.get("threshold")
+    fits = all(out[0].size == sample.size for (_, sample), out in zip(samples, outputs, strict=False))
+    if not isinstance(threshold, int | float) or not fits:
+        names = _names(_document(folder / FILE).get("classes"))
+        answers = _answers(folder, inputs, outputs)
+        return ProjectRun(firmware, run, inputs, outputs, found, names, answers=answers)
     pairs = zip((sample for _, sample in samples), outputs, strict=False)
     scores = tuple(float(np.square((out[0].reshape(sample.shape) - sample) / 128).mean()) for sample, out in pairs)
-    limit, names = float(known["threshold"]), _names(known.get("names"))
+    limit, names = float(threshold), _names(known.get("names"))
     return ProjectRun(firmware, run, inputs, outputs, found, names, scores, limit if len(names) == 2 else None)
 
 
 def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]]:
     """Yield the samples in `files`: integers as they are, other files by the preprocessing that the project knows."""
     for path in files:
-        known = _document(folder / FILE).get("preprocessing")
+        stored = _document(folder / FILE).get("preprocessing")
+        known = None if stored is None else checked_preprocessing(stored, str(folder / FILE))
         if path.suffix.lower() == ".npy" and (known is None or _is_sample(path, known["input"])):
             yield path, load_sample(path)
             continue
@@ -118,6 +126,26 @@ def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]
             raise Ai8xError("no such file", where=str(path))
         for sample in inputs_of_file(path, read_preprocessing(known, str(folder / FILE))):
             yield path, sample
+
+
+def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]]) -> dict[Path, str]:
+    """Return by file what the outputs mean; nothing where the project does not know it."""
+    known = _document(folder / OUTPUTS_FILE)
+    if not known or not outputs:
+        return {}
+    from ai8x_tool.training.answers import read_answers, view_of  # noqa: PLC0415  (torch)
+
+    meaning, preprocessing = read_answers(known, str(folder / OUTPUTS_FILE)), _document(folder / FILE)
+    found = {}
+    for path in dict.fromkeys(inputs):
+        theirs = [each for other, each in zip(inputs, outputs, strict=True) if other == path]
+        view = view_of(path, preprocessing.get("preprocessing"))
+        try:
+            found[path] = meaning.text(theirs, view)
+        except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError):  # what the file says is not checked
+            fix = "generate the project again with --overwrite"
+            raise Ai8xError("the outputs are not as it says", where=str(folder / OUTPUTS_FILE), fix=fix) from None
+    return found
 
 
 def _is_sample(path: Path, shape: Sequence[int]) -> bool:

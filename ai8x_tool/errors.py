@@ -14,13 +14,15 @@ _LONGEST = 1000
 class Ai8xError(Exception):
     """A condition the user can fix: one line saying what is wrong, where, which rule it breaks and what would fix it.
 
-    The command line prints the message without a traceback and exits with status 1.
+    The command line prints the message without a traceback and exits with status 1. `code` is that of the rule, under
+    which docs/troubleshooting.md explains it.
     """
 
-    def __init__(self, message: str, *, where: str | None = None, fix: str | None = None) -> None:
-        self.message, self.where, self.fix = message, where, fix
-        parts = f"{where}: {_shortened(message)}" if where else _shortened(message)
-        super().__init__(one_line(f"{parts} ({fix})" if fix else parts))
+    def __init__(self, message: str, *, where: str | None = None, fix: str | None = None, code: str = "") -> None:
+        self.message, self.where, self.fix, self.code = message, where, fix, code
+        text = f"{where}: {_shortened(message)}" if where else _shortened(message)
+        text = f"{text} ({fix})" if fix else text
+        super().__init__(one_line(f"{text} [{code}]" if code else text))
 
 
 @contextmanager
@@ -31,7 +33,7 @@ def located(where: str) -> Iterator[None]:
     except Ai8xError as error:
         if type(error) is not Ai8xError or error.where is not None:
             raise
-        raise Ai8xError(error.message, where=where, fix=error.fix) from None
+        raise Ai8xError(error.message, where=where, fix=error.fix, code=error.code) from None
 
 
 def _shortened(message: str) -> str:

@@ -33,6 +33,11 @@ def expand(path: str | Path) -> Path:
         raise Ai8xError("there is no such user's home directory", where=str(path)) from None
 
 
+def real(path: Path) -> Path:
+    """Return `path` absolute and without symbolic links, as far as that goes: loops of links stay as they are."""
+    return Path(os.path.realpath(path))
+
+
 def unwritable(path: Path, error: OSError | ValueError) -> Ai8xError:
     """Return the error for a file or folder that cannot be written."""
     reason = (error.strerror if isinstance(error, OSError) else None) or error
@@ -57,7 +62,7 @@ def staged_file(data: bytes | memoryview, path: Path) -> Iterator[None]:
     """
     with _as_unwritable(path):
         before = _existing(path)
-        target = Path(os.path.realpath(path))
+        target = real(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary, descriptor = _create(target.parent, _create_file)
     try:
@@ -86,7 +91,7 @@ def check_file(path: Path) -> None:
     """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing is changed."""
     with _as_unwritable(path):
         if _existing(path) is None:
-            folder = next(parent for parent in Path(os.path.realpath(path)).parents if os.path.lexists(parent))
+            folder = next(parent for parent in real(path).parents if os.path.lexists(parent))
             if not folder.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(folder, os.W_OK | os.X_OK):

@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import exchange, is_temporary, locked, remove_leftovers, remove_tree, temporary_folder, unwritable
+from ai8x_tool.files import (
+    exchange,
+    is_temporary,
+    locked,
+    real,
+    remove_leftovers,
+    remove_tree,
+    temporary_folder,
+    unwritable,
+)
 
 _COMMIT = ".ai8x-commit"
 """A folder of this name in another holds new files, all of them, that have yet to be moved there."""
@@ -54,7 +63,7 @@ def write_folder(content: FolderContent, folder: Path) -> None:
     changed then.
     """
     try:
-        target = Path(os.path.realpath(folder))
+        target = real(folder)
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary_folder(target.parent) as new:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.files import expand
+
+_REFERENCE_NETWORKS = {
+    "mnist-chw-ai85": "mnist",
+    "kws20-v3-hwc": "kws20_v3",
+    "ai87-kws20-v3-hwc": "ai87_kws20_v3",
+}
+"""Names of network descriptions in the reference, by which those of the same networks are found."""
 
 
 def shipped(kind: str) -> Path:
@@ -31,18 +39,21 @@ def has_own(kind: str) -> bool:
 def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 
-    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``.
+    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``, and
+    so is ``schedule_kws20.yaml``. Network descriptions are known by the names that they have in the reference.
     Raises Ai8xError naming the closest known file.
     """
     given = expand(name)
-    if given.is_file():
+    if is_file(given):
         return given
     known = list_configs(kind, suffix)
     stem = name.removesuffix(suffix)
-    if prefix and given.stem.startswith(prefix):
-        stem = given.stem.removeprefix(prefix).strip("-_") or "default"
+    if prefix and given.stem.replace("-", "_").startswith(prefix.replace("-", "_")):
+        stem = given.stem[len(prefix) :].strip("-_") or "default"
     elif prefix and given.parent != Path() and given.stem in known:
         stem = given.stem
+    if kind == "networks" and stem not in known:
+        stem = _REFERENCE_NETWORKS.get(given.stem, stem)
     if stem in known:
         return known[stem]
     hint = nearest(stem, list(known)) or f"; known: {', '.join(sorted(known)) or 'none'}"
@@ -58,16 +69,26 @@ def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
     return found
 
 
+def is_file(path: Path) -> bool:
+    """Return whether `path` is a file; what is too long for a name is none."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        return False
+
+
 def locate(kind: str, name: str | Path) -> Path | None:
     """Return the file called `name`, with or without ``.yaml``, in the folders `kind`; None if there is none."""
     candidates = (folder / text for folder in search_path(kind) for text in (name, f"{name}.yaml"))
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if is_file(path)), None)
 
 
 def find_file(kind: str, name: Path, what: str) -> Path:
     """Return the file called `name` (a path, or a name looked up in the folders `kind`); `what` is it in the error."""
     given = expand(name)
-    found = given if given.is_file() else locate(kind, name)
+    found = given if is_file(given) else locate(kind, name)
     if found is None:
         raise Ai8xError(f"{what} not found", where=str(name))
     return found

@@ -45,6 +45,16 @@ def rule_kind(rule: Rule[Any]) -> str:
     return str(getattr(rule, "__name__", "")).split("_")[0]
 
 
+def rule_code(rule: Rule[Any]) -> str:
+    """Return the rule's short code, with which its messages end and under which the documentation lists it."""
+    return code_of(str(getattr(rule, "__name__", "")))
+
+
+def code_of(name: str) -> str:
+    """Return the code of the rule whose function has this name: ``output-width`` for ``constraint_output_width``."""
+    return "-".join(name.split("_")[1:])
+
+
 def _message(rule: Rule[Any], finding: Finding) -> str:
     return f"{rule_text(rule)}: {finding.values}"
 
@@ -64,14 +74,15 @@ class Violation(NamedTuple):
 
     def error(self) -> Ai8xError:
         """Return it as an exception."""
-        return Ai8xError(self.message, where=self.where or None, fix=self.fix)
+        return Ai8xError(self.message, where=self.where or None, fix=self.fix, code=code_of(self.rule))
 
 
 class BrokenRuleError(Ai8xError):
     """A constraint that does not hold."""
 
     def __init__(self, violation: Violation) -> None:
-        super().__init__(violation.message, where=violation.where or None, fix=violation.fix)
+        code = code_of(violation.rule)
+        super().__init__(violation.message, where=violation.where or None, fix=violation.fix, code=code)
         self.violation = violation
 
 
@@ -97,8 +108,7 @@ def require(rule: Rule[S], subject: S) -> None:
 
 def report(violation: Violation, console: Console) -> None:
     """Show a violation as a warning, whatever its severity; a remark is shown with -v only."""
-    fix = f" ({violation.fix})" if violation.fix else ""
-    text = f"{violation.where}: {violation.message}{fix}" if violation.where else f"{violation.message}{fix}"
+    text = str(violation)
     if violation.severity == "remark":
         console.detail(text)
     else:

@@ -23,6 +23,11 @@ def utf8(text: str) -> bytes:
     return _NO_BYTES.sub("\ufffd", text).encode("utf-8", "surrogateescape")
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether every file can hold `text`: it has no bytes of names that are not UTF-8."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def whole(text: str) -> str:
     """Return `text` with UTF-8 characters in the place of their bytes, which a system with another encoding gives."""
     return text if text.isascii() else utf8(text).decode("utf-8", "surrogateescape")
@@ -42,6 +47,11 @@ def one_line(text: str) -> str:
 def printable(text: str) -> str:
     """Return `text` with the same done to each of its lines; tabs stay."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def markdown(text: str) -> str:
+    """Return `text` on one line, without what Markdown or HTML would take for its own."""
+    return re.sub(r"([\\`*_\[\]<>|#&~$])", r"\\\1", one_line(" ".join(text.split())))
 
 
 def counted(number: int, what: str) -> str:

@@ -1,8 +1,12 @@
-"""KWS_20: 20 keywords and unknown words from Google Speech Commands v0.02. Downloads 2.4 GB at first use."""
+"""Keywords and unknown words from Google Speech Commands v0.02: KWS, KWS_20, KWS_35 and the official benchmark.
+
+Downloads 2.4 GB at first use.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +20,7 @@ from ai8x_tool.data.cache import ArrayWriter, cached_arrays, open_arrays
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.speech import (
     CLASS_WEIGHTS_20,
+    COMMAND_WORDS,
     LABELS_20,
     SAMPLE_RATE,
     SAMPLES,
@@ -30,6 +35,7 @@ from ai8x_tool.data.speech_commands import (
     FOLDERS,
     LIBRISPEECH,
     LIBRISPEECH_DEV,
+    SILENCE,
     Recording,
     RecordingFolders,
     can_read_flac,
@@ -38,6 +44,7 @@ from ai8x_tool.data.speech_commands import (
     list_words,
     recordings,
 )
+from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console, Progress
@@ -45,28 +52,39 @@ if TYPE_CHECKING:
 # Change with everything that changes the stored samples.
 VERSION = 2
 SPEEDS = (1.0, 0.9, 1.1)
-SILENCE_GROUP = 2
+BENCHMARK_GROUP, SILENCE_GROUP = 1, 2
+SILENCE_LABEL = "silence"
+LABELS_6 = ("up", "down", "left", "right", "stop", "go", "unknown")
+LABELS_12 = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", SILENCE_LABEL, "unknown")
+LABELS_35 = (*COMMAND_WORDS, "unknown")
 _BATCH = 256
 _SEED = 20
 
 
-def load(data_dir: Path, console: Console) -> Dataset:
-    """Return KWS_20 from the cache in `data_dir`/KWS/processed; without one, build it from the recordings.
+def load(data_dir: Path, console: Console, *, labels: tuple[str, ...] = LABELS_20, benchmark: bool = False) -> Dataset:
+    """Return a set from the cache in `data_dir`/KWS/processed; without one, build it from the recordings.
 
-    Raises Ai8xError where they can be neither found nor downloaded.
+    `benchmark` is for the official test set, which has silence, and whose unknown words are those of Speech Commands
+    only. Raises Ai8xError where the recordings can be neither found nor downloaded.
     """
     folder = Path(data_dir) / "KWS"
     arrays = open_arrays(folder / "processed", "speech-commands", _key(librispeech=True))
     if arrays is None:
         arrays = _without_complete_cache(folder, console)
+    names = [SILENCE_LABEL if benchmark and name == SILENCE else name for name in FOLDERS]
+    numbers = torch.from_numpy(class_numbers(names, labels))
 
     def split(name: str) -> Split:
-        # Silence, the last group, is not in the class list.
-        count = int(torch.searchsorted(arrays[f"{name}-groups"].contiguous(), SILENCE_GROUP))
-        numbers = torch.from_numpy(class_numbers(FOLDERS, LABELS_20))
-        targets = numbers[arrays[f"{name}-words"][:count].long()]
-        limits = arrays[f"{name}-limits"][:count] if name == "train" else None
-        return speech_split(arrays[f"{name}-samples"][:count], targets, limits)
+        # Silence is the last group, LibriSpeech the first in training; words of the benchmark are the second of a test.
+        groups = arrays[f"{name}-groups"].contiguous()
+        start, end = (int(torch.searchsorted(groups, group)) for group in (BENCHMARK_GROUP, SILENCE_GROUP))
+        chosen = slice(start, len(groups)) if benchmark else slice(0, end)
+        targets = numbers[arrays[f"{name}-words"][chosen].long()]
+        if not len(targets):
+            fix = f"delete the folder and put {BENCHMARK.name} into {folder}"
+            raise Ai8xError("prepared without the official test set", where=str(folder / "processed"), fix=fix)
+        limits = arrays[f"{name}-limits"][chosen] if name == "train" else None
+        return speech_split(arrays[f"{name}-samples"][chosen], targets, limits)
 
     return Dataset(split("train"), split("validation"), split("test"))
 
@@ -159,6 +177,8 @@ def quantized(batch: list[Recording], speed: float) -> tuple[Tensor, Tensor]:
     return quantize_audio(fitted), torch.tensor(limits, dtype=torch.int16)
 
 
+SOURCE = "128×128, Google Speech Commands v0.02"
+
 datasets = [
     DatasetEntry(
         name="KWS_20",
@@ -166,6 +186,30 @@ datasets = [
         labels=LABELS_20,
         load=load,
         class_weights=CLASS_WEIGHTS_20,
-        description="20 spoken keywords and unknown words, 128×128, Google Speech Commands v0.02",
-    )
+        description=f"20 spoken keywords and unknown words, {SOURCE}",
+    ),
+    DatasetEntry(
+        name="KWS",
+        input=(128, 128),
+        labels=LABELS_6,
+        load=partial(load, labels=LABELS_6),
+        class_weights=(1.0,) * 6 + (0.06,),
+        description=f"6 spoken keywords and unknown words, {SOURCE}",
+    ),
+    DatasetEntry(
+        name="KWS_35",
+        input=(128, 128),
+        labels=LABELS_35,
+        load=partial(load, labels=LABELS_35),
+        class_weights=(1.0,) * 35 + (0.07,),
+        description=f"35 spoken keywords and unknown words, {SOURCE}",
+    ),
+    DatasetEntry(
+        name="KWS_12_benchmark",
+        input=(128, 128),
+        labels=LABELS_12,
+        load=partial(load, labels=LABELS_12, benchmark=True),
+        class_weights=(1.0,) * 11 + (0.056,),
+        description=f"10 spoken keywords, silence and unknown words, {SOURCE}",
+    ),
 ]

@@ -1,9 +1,12 @@
-"""MNIST: handwritten digits, 28×28 gray. Downloads 11 MB at first use."""
+"""MNIST and FashionMNIST: handwritten digits and clothes, 28×28 gray. Downloads 11 and 31 MB at first use."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from math import radians
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
+from ai8x_tool.data.dataset import Augment, Dataset, DatasetEntry, Split
 from ai8x_tool.data.download import Download, fetch
 from ai8x_tool.errors import Ai8xError
 
@@ -28,6 +31,14 @@ FILES = {
     "t10k-images-idx3-ubyte": (1648877, "9fb629c4189551a2d022fa330f9573f3"),
     "t10k-labels-idx1-ubyte": (4542, "ec29112dd5afa0611ce80d1b7f02629c"),
 }
+FASHION_MIRRORS = ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",)
+FASHION_FILES = {
+    "train-images-idx3-ubyte": (26421880, "8d4fb7e6c68d591d4c3dfef9ec88bf0d"),
+    "train-labels-idx1-ubyte": (29515, "25c81989df183df01b3e8a0aad5dffbe"),
+    "t10k-images-idx3-ubyte": (4422102, "bef4ecab320f06d8554ea6380940ec79"),
+    "t10k-labels-idx1-ubyte": (5148, "bb300cfdad3c16e7a12a480ee83cd310"),
+}
+CLOTHES = ("top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot")
 SIDE = 28
 _MOST_BYTES = 1 << 26
 PADDING = 4
@@ -36,36 +47,46 @@ SHEAR = radians(5)
 TRANSLATION = 0.1
 
 
-def load(data_dir: Path, console: Console) -> Dataset:
-    """Return MNIST from `data_dir`/MNIST/raw, where missing files are downloaded. Raises Ai8xError."""
-    folder = Path(data_dir) / "MNIST" / "raw"
+@dataclass(frozen=True)
+class Source:
+    """The folder of a set, where its files are downloaded from, their sizes and checksums, and its augmentation."""
+
+    folder: str
+    mirrors: tuple[str, ...]
+    files: Mapping[str, tuple[int, str]]
+    augment: Augment
+
+
+def load(data_dir: Path, console: Console, *, source: Source) -> Dataset:
+    """Return a set from ``raw`` in its folder in `data_dir`, where missing files are downloaded. Raises Ai8xError."""
+    folder = Path(data_dir) / source.folder / "raw"
     return Dataset(
-        train=_split(folder, "train", console, augmented=True),
+        train=_split(folder, "train", source, console, augmented=True),
         validation=None,
-        test=_split(folder, "t10k", console, augmented=False),
+        test=_split(folder, "t10k", source, console, augmented=False),
     )
 
 
-def _split(folder: Path, prefix: str, console: Console, augmented: bool) -> Split:
-    images = read_idx(_file(folder, f"{prefix}-images-idx3-ubyte", console), (SIDE, SIDE))
-    targets_path = _file(folder, f"{prefix}-labels-idx1-ubyte", console)
+def _split(folder: Path, prefix: str, source: Source, console: Console, augmented: bool) -> Split:
+    images = read_idx(_file(folder, f"{prefix}-images-idx3-ubyte", source, console), (SIDE, SIDE))
+    targets_path = _file(folder, f"{prefix}-labels-idx1-ubyte", source, console)
     targets = read_idx(targets_path, ())
     if len(targets) != len(images):
         raise Ai8xError(f"{len(targets)} labels for {len(images)} images", where=str(targets_path), fix=_AGAIN)
     if targets.max(initial=0) > 9:
-        raise Ai8xError(f"label {targets.max()} is not a digit", where=str(targets_path), fix=_AGAIN)
+        raise Ai8xError(f"label {targets.max()} is not 0 … 9", where=str(targets_path), fix=_AGAIN)
     raw = torch.from_numpy(images).unsqueeze(1)
-    return Split(raw, torch.from_numpy(targets).long(), normalize, augment if augmented else None)
+    return Split(raw, torch.from_numpy(targets).long(), normalize, source.augment if augmented else None)
 
 
-def _file(folder: Path, name: str, console: Console) -> Path:
+def _file(folder: Path, name: str, source: Source, console: Console) -> Path:
     """Return the unpacked or the compressed file `name`; where there is neither, download it."""
     unpacked = folder / name
     if unpacked.is_file():
         return unpacked
-    size, md5 = FILES[name]
+    size, md5 = source.files[name]
     packed = f"{name}.gz"
-    return fetch(Download(packed, size, f"md5:{md5}", [mirror + packed for mirror in MIRRORS]), folder, console)
+    return fetch(Download(packed, size, f"md5:{md5}", [mirror + packed for mirror in source.mirrors]), folder, console)
 
 
 _AGAIN = "delete it and start again, or put the original file there"
@@ -123,12 +144,32 @@ def augment(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor
     return moved.to(torch.uint8)
 
 
+def augment_clothes(raw: Tensor, _indices: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (B, 1, 28, 28) randomly cropped from images padded by 4 black pixels, and half of them mirrored."""
+    count, across = len(raw), torch.arange(SIDE)
+    padded = functional.pad(raw, (PADDING,) * 4)
+    top, left = torch.randint(0, 2 * PADDING + 1, (2, count, 1), generator=generator)
+    mirrored = torch.rand(count, 1, generator=generator) < 0.5
+    rows, columns = top + across, left + torch.where(mirrored, across.flip(0), across)
+    return padded[torch.arange(count)[:, None, None], :, rows[:, :, None], columns[:, None, :]].movedim(3, 1)
+
+
+DIGITS = Source("MNIST", MIRRORS, FILES, augment)
+FASHION = Source("FashionMNIST", FASHION_MIRRORS, FASHION_FILES, augment_clothes)
+
 datasets = [
     DatasetEntry(
         name="MNIST",
         input=(1, SIDE, SIDE),
         labels=tuple("0123456789"),
-        load=load,
+        load=partial(load, source=DIGITS),
         description="handwritten digits, 28×28 gray",
-    )
+    ),
+    DatasetEntry(
+        name="FashionMNIST",
+        input=(1, SIDE, SIDE),
+        labels=CLOTHES,
+        load=partial(load, source=FASHION),
+        description="clothes, 28×28 gray",
+    ),
 ]

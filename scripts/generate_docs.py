@@ -4,10 +4,18 @@
 from pathlib import Path
 
 from ai8x_tool.cli.options_page import options_page
+from ai8x_tool.report.api_page import api_page
+from ai8x_tool.report.html.picture import memory_picture
 from ai8x_tool.report.reference import pages
+from ai8x_tool.report.rules_page import with_rules
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 if __name__ == "__main__":
-    for name, text in {**pages(), "options.md": options_page()}.items():
-        path = Path(__file__).resolve().parent.parent / "docs" / name
+    solved = with_rules((DOCS / "troubleshooting.md").read_text(encoding="utf-8"))
+    written = {**pages(), "options.md": options_page(), "api.md": api_page(), "troubleshooting.md": solved}
+    written["memory-map.svg"] = memory_picture()
+    for name, text in written.items():
+        path = DOCS / name
         path.write_text(text, encoding="utf-8")
         print(path)

@@ -100,7 +100,7 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
     """
     try:
         require_device(network, device)
-        map_automatically(network, device, first=True, seconds=seconds)
+        map_automatically(network, device, moves=True, first=True, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
             console.warn(f"it is not known whether the model fits: {error}")
@@ -125,7 +125,10 @@ def _mapped(
         return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
     if placement is not None and (placement.snoop is not None or placement.simulated is not None):
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
-    found = map_automatically(network, device, options, given=placement, seconds=seconds, progress=progress)
+    moves = placement is None  # a description's checkpoint has no weights for further layers
+    found = map_automatically(
+        network, device, options, given=placement, moves=moves, seconds=seconds, progress=progress
+    )
     mapping = map_network(found.network, found.placement, device, found.options)
     overlaps = tuple(short_label(layer) for layer in found.network.layers if layer.where in found.trailing)
     return replace(

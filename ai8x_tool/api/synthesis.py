@@ -13,6 +13,7 @@ from ai8x_tool.resources import has_own, list_configs
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 
 if TYPE_CHECKING:
+    from ai8x_tool.analysis import Analysis
     from ai8x_tool.console import Console
     from ai8x_tool.synthesis.synthesize import Synthesis
     from ai8x_tool.verification.chain import Proof
@@ -70,15 +71,21 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
 
 
 def _report(synthesis: Synthesis, settings: SynthesizeSettings) -> bytes:
+    from ai8x_tool.report.html import html_report
+
+    return html_report(analysis_of(synthesis, settings)).encode()
+
+
+def analysis_of(synthesis: Synthesis, settings: SynthesizeSettings) -> Analysis:
+    """Return memories, time and energy of what was synthesized, for reports."""
     from ai8x_tool.analysis import Analysis, analyze_mapping
     from ai8x_tool.codegen.options import accelerator_mhz, clock
-    from ai8x_tool.report.html import html_report
 
     mapping, pipeline = synthesis.mapping, synthesis.program.context.pipeline
     clock_mhz = accelerator_mhz(mapping.device, clock(mapping.device, synthesis.project, pipeline=pipeline))
     device = analyze_mapping(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
     name, file, shape = synthesis.project.name, _network_file(settings), synthesis.network.input_shape
-    return html_report(Analysis(name, "project of", file, shape, (device,))).encode()
+    return Analysis(name, "project of", file, shape, (device,))
 
 
 def _network_file(settings: SynthesizeSettings) -> Path:

@@ -18,6 +18,15 @@ def train(settings: TrainSettings, console: Console) -> TrainResult:
 
     Raises TrainingInterruptedError on Ctrl-C, after writing a checkpoint of the last complete epoch.
     """
+    from ai8x_tool.files import check_file, write_file
+    from ai8x_tool.training.processes import is_reporting_process
     from ai8x_tool.training.trainer import train
 
-    return train(settings, console)
+    if settings.html is not None:
+        check_file(settings.html)
+    result = train(settings, console)
+    if settings.html is not None and is_reporting_process():
+        from ai8x_tool.report.html import training_report
+
+        write_file(training_report(result).encode(), settings.html)
+    return result

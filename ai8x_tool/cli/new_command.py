@@ -23,7 +23,7 @@ def _show(result: NewProject, console: Console) -> None:
 
     for line in result.facts:
         console.show(line)
-    console.show(data_table(result.classes, result.counts))
+    console.show(data_table(result.classes, result.counts, result.counted))
     for line in result.remarks:
         console.warn(line)
     found = result.model.found

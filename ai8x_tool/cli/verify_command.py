@@ -38,7 +38,7 @@ COMMAND = Command(
             metavar="[PROJECT|RECIPE]",
         ),
     ),
-    details="Takes all options of `ai8x synthesize`; those that say where to write have no effect. "
+    details="Takes all options of `ai8x synthesize`; those that say where the project is written have no effect. "
     "A project must be exactly what its own settings generate.",
     common=(
         *("trained", "samples", "data", "firmware", "network", "checkpoint", "sample_input", "model", "dataset"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from ai8x_tool.codegen.interface import class_names
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.tables import shape_text
 from ai8x_tool.lowering.program import Program
+from ai8x_tool.text import markdown
 
 _STEPS = {
     "images": (
@@ -29,14 +29,9 @@ _MOST_CHANNELS = 16
 def readme(program: Program, options: ProjectOptions) -> str:
     """Return the text; it depends on nothing but the program and its options."""
     names = class_names(program, options)
-    note = [f"**The network was trained with {_plain(options.data_note)}.**", ""] if options.data_note else []
-    lines = [f"# {_plain(options.name)}", "", *note, *_input(program, options), *_outputs(program, names)]
+    note = [f"**The network was trained with {markdown(options.data_note)}.**", ""] if options.data_note else []
+    lines = [f"# {markdown(options.name)}", "", *note, *_input(program, options), *_outputs(program, names)]
     return "\n".join([*lines, *_building(options), *_changes(options)]) + "\n"
-
-
-def _plain(text: str) -> str:
-    """Return text of the user on one line, without what Markdown or HTML would take for its own."""
-    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))
 
 
 def _input(program: Program, options: ProjectOptions) -> Iterator[str]:
@@ -57,7 +52,7 @@ def _preprocessing(kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     size = reading.get("size", (0, 0))
     shown = {"rows": size[0], "columns": size[1], "rate": 0, "window": 0} | reading
     if kind == "series":
-        shown["columns"] = ", ".join(_plain(str(name)) for name in reading["columns"])
+        shown["columns"] = ", ".join(markdown(str(name)) for name in reading["columns"])
     elif kind == "images":
         shown["columns"] = size[1]
     yield _STEPS[kind].format(**shown)
@@ -109,13 +104,13 @@ def _outputs(program: Program, names: Sequence[str]) -> Iterator[str]:
     yield "`cnn_unload()`; `interface.json` says where each begins. `cnn.h` names their scale, where they have one."
     if names:
         yield from ("", "The largest output is the class; `cnn_class_names[]` holds the names:", "")
-        yield from (f"{number}. {_plain(name)}" for number, name in enumerate(names))
+        yield from (f"{number}. {markdown(name)}" for number, name in enumerate(names))
     yield ""
 
 
 def _building(options: ProjectOptions) -> Iterator[str]:
     yield from ("## Build, flash, debug", "")
-    yield f"With the MSDK installed, and `MAXIM_PATH` naming its folder, for the board {_plain(options.board)}:"
+    yield f"With the MSDK installed, and `MAXIM_PATH` naming its folder, for the board {markdown(options.board)}:"
     yield from ("", "    make BOARD=" + options.board, "")
     yield "writes `build/`. In VS Code open this folder with the MSDK's settings: `.vscode/tasks.json` has the tasks"
     yield "`build`, `clean` and `flash`. In Eclipse import the folder as a makefile project. Without a device:"

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 Augment = Callable[[Tensor, Tensor, torch.Generator], Tensor]
+AugmentBoth = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,27 @@ class Split:
 
     `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
-    positions in this split, for augmentation that depends on the sample. All random numbers come from `generator`.
+    positions in this split, for augmentation that depends on the sample. Where targets change with the samples,
+    `augment_both(raw_batch, targets, generator)` returns both. All random numbers come from `generator`.
     """
 
     raw: Tensor
     targets: Tensor
     prepare: Callable[[Tensor], Tensor]
     augment: Augment | None = None
+    augment_both: AugmentBoth | None = None
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return inputs (integers −128…127 as float32) and targets at `indices`, augmented if `generator` is given."""
-        raw = self.raw.index_select(0, indices)
+        raw, targets = self.raw.index_select(0, indices), self.targets[indices]
         if generator is not None and self.augment is not None:
             raw = self.augment(raw, indices, generator)
-        return self.prepare(raw), self.targets[indices]
+        if generator is not None and self.augment_both is not None:
+            raw, targets = self.augment_both(raw, targets, generator)
+        return self.prepare(raw), targets
 
 
 def first_sample(split: Split) -> Split:
@@ -80,10 +85,11 @@ class DatasetEntry:
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
     cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
     downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
-    names the kind of learning problem (docs/tasks.md); None is classification. `outputs` names the outputs of models
-    with several, in order, each with its kind: ``{"shape": "classification", "angle": "regression*0.5"}``. `frames` is
-    the number of inputs in a sample that is a sequence, `key_points` that of each object's key points in detection.
-    `file` is the dataset file, once the entry has been found in it.
+    names the kind of learning problem (docs/tasks.md); None is classification. `detection` names the parameters in
+    configs/detection that suit it, for runs that name none. `outputs` names the outputs of models with several, in
+    order, each with its kind: ``{"shape": "classification", "angle": "regression*0.5"}``. `frames` is the number of
+    inputs in a sample that is a sequence, `key_points` that of each object's key points in detection. `file` is the
+    dataset file, once the entry has been found in it.
     """
 
     name: str
@@ -94,6 +100,7 @@ class DatasetEntry:
     note: str | None = None
     description: str = ""
     task: str | None = None
+    detection: str | None = None
     outputs: Mapping[str, str] | None = None
     frames: int | None = None
     key_points: int = 0

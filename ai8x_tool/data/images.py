@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,14 +14,36 @@ _MOST_PIXELS = 1 << 25
 AGAIN = "delete it and put the original file there"
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Return the pixels (H, W, 3) of an image file. Raises Ai8xError if it cannot be read."""
+def read_image(path: Path, content: BinaryIO | None = None) -> NDArray[np.uint8]:
+    """Return the pixels (H, W, 3) of an image file, or of its `content`. Raises Ai8xError if it cannot be read."""
+    image_module = require_pillow()
+    try:
+        with image_module.open(content or path) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise ValueError(f"{image.width}×{image.height} pixels are more than any image of a dataset has")
+            return np.array(image.convert("RGB"))
+    except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
+        raise Ai8xError(f"cannot be read as an image: {error}", where=str(path), fix=AGAIN) from None
+
+
+def read_alpha(path: Path) -> NDArray[np.uint8]:
+    """Return how opaque the pixels (H, W) of an image file are. Raises Ai8xError if it cannot be read."""
     image_module = require_pillow()
     try:
         with image_module.open(path) as image:
             if image.width * image.height > _MOST_PIXELS:
                 raise ValueError(f"{image.width}×{image.height} pixels are more than any image of a dataset has")
-            return np.array(image.convert("RGB"))
+            return np.array(image.convert("RGBA"))[..., 3]
+    except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
+        raise Ai8xError(f"cannot be read as an image: {error}", where=str(path), fix=AGAIN) from None
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Return rows and columns of an image file, of which only the header is read. Raises Ai8xError."""
+    image_module = require_pillow()
+    try:
+        with image_module.open(path) as image:
+            return image.height, image.width
     except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise Ai8xError(f"cannot be read as an image: {error}", where=str(path), fix=AGAIN) from None
 

@@ -80,8 +80,8 @@ class Terminal:
         self._room -= max(0, _SHORTEST_LINE - len(self._line))
         self._line.clear()
         self.lines.append(line)
-        self.passed |= PASS in line
-        self.failed |= FAIL in line
+        self.passed |= line.strip() == PASS
+        self.failed |= line.strip() == FAIL
         if self.passed or self.failed:
             self._room = min(self._room, _MOST_AFTER_VERDICT)
         if self.out is not None:

@@ -49,21 +49,21 @@ class FinalOutput(NamedTuple):
 
 
 def constraint_synthesized_fifo(s: SampleInput) -> Finding | None:
-    """Synthesized input goes through a FIFO (--fifo), in HWC format."""
+    """Synthesized input must go through a FIFO (--fifo), in HWC format."""
     if s.words is None or (s.fifo and not s.at.chw):
         return None
     return Finding("data_format = CHW" if s.at.chw else "no FIFO", "leave out --synthesize-input")
 
 
 def constraint_synthesized_sample(s: SampleInput) -> Finding | None:
-    """Synthesized input has 1 to 4 channels, and pixels that are a multiple of its words."""
+    """Synthesized input must have 1 to 4 channels, and pixels that are a multiple of its words."""
     if s.words is None or (s.shape[0] <= _LANES and s.words > 0 and s.pixels % s.words == 0):
         return None
     return Finding(f"{s.shape[0]} channels, {s.pixels} pixels, {s.words} words")
 
 
 def constraint_sample_shape(s: SampleInput) -> Finding | None:
-    """The sample has the channels and pixels that the first layer expects."""
+    """The sample must have the channels and pixels that the first layer expects."""
     layer = s.at.layer
     channels, pixels = layer.channels_in * layer.operands, layer.in_size[0] * layer.in_size[1]
     if s.shape[0] == channels and s.pixels == pixels + sum(layer.in_crop) * layer.in_size[1]:

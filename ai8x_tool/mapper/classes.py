@@ -14,6 +14,18 @@ _PROCESSORS = 64
 _LANES = 4
 
 
+class JoiningError(Ai8xError):
+    """The inputs of a layer cannot be read together as they are."""
+
+
+class TornError(Ai8xError):
+    """The input `position` of the layer called `reader` would have to lie at two places at once."""
+
+    def __init__(self, layer: Layer, position: int) -> None:
+        super().__init__("its inputs would have to lie at two places at once", where=layer.where)
+        self.reader, self.position = layer.name, position
+
+
 class Related:
     """Union-find with distances: each member lies at its class's start plus a fixed offset."""
 
@@ -132,7 +144,7 @@ def _size(network: Network, source: Source) -> tuple[int, int]:
 
 def _side_by_side(layer: Layer, channels: list[int]) -> Joining:
     if any(count % _LANES for count in channels[:-1]):
-        raise Ai8xError(
+        raise JoiningError(
             f"values that are joined side by side must have a multiple of 4 channels, not {channels}", where=layer.where
         )
     before = tuple(sum(channels[:i]) for i in range(len(channels)))
@@ -148,7 +160,7 @@ def _by_passes(layer: Layer, channels: list[int]) -> Joining:
     for count in channels:
         slot, lane = divmod(first, width)
         if lane + count > width or lane % _LANES or passes(count) > 1:
-            raise Ai8xError(
+            raise JoiningError(
                 f"{' + '.join(map(str, channels))} channels cannot be joined: {rounds} passes of {width} processors "
                 f"would divide a value",
                 where=layer.where,
@@ -167,14 +179,14 @@ def processor_classes(network: Network) -> list[ProcessorClass]:
     for layer in network.layers:
         places = joining(network, layer).processors
         first = layer.inputs[0]
-        for source, distance in zip(layer.inputs, places, strict=True):
+        for position, (source, distance) in enumerate(zip(layer.inputs, places, strict=True)):
             if not related.join(first, source, distance - places[0]):
-                raise Ai8xError("its inputs would have to lie at two places at once", where=layer.where)
+                raise TornError(layer, position)
         related.find(layer.name)
         if layer.buffer_insert and not related.join(BUFFER, layer.name, 0):
             raise Ai8xError("the layer cannot write into the rolling buffer", where=layer.where)
         if stays(layer) and not related.join(first, layer.name, -places[0]):
-            raise Ai8xError("its inputs would have to lie at two places at once", where=layer.where)
+            raise TornError(layer, 0)
     classes = []
     for group in related.members().values():
         offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}

@@ -126,6 +126,20 @@ def insert_copies(network: Network, copies: list[_Copy]) -> Network:
     return listed(network, layers)
 
 
+def renamed(network: Network, names: dict[str, str]) -> Network:
+    """Return the network with other names of its layers."""
+    layers = [
+        replace(
+            layer,
+            name=names[layer.name],
+            inputs=tuple(_renamed(source, names) for source in layer.inputs),
+            shares=None if layer.shares is None else names[layer.shares],
+        )
+        for layer in network.layers
+    ]
+    return listed(network, layers)
+
+
 def _renamed(source: Source, names: dict[str, str]) -> Source:
     return names[source] if isinstance(source, str) else source
 

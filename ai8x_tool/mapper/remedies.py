@@ -82,7 +82,8 @@ class _Trial:
             return None
         try:
             seconds = min(self.left, max(1.0, self.left / 3))
-            return map_automatically(network, device or self.device, self.options, given=given, seconds=seconds)
+            target, moves = device or self.device, given is None
+            return map_automatically(network, target, self.options, given=given, moves=moves, seconds=seconds)
         except Ai8xError:
             return None
 
@@ -100,14 +101,14 @@ def remedies(
 
     Only remedies for which a placement was found within `seconds` are returned. They are ordered by what they ask for:
     changes of the description, another way of the input, other weights, another shape of the input, fewer channels,
-    another device. `given` and `options` are those of the placement that was not found, `shortage` is what the mapper
-    said, if that is known.
+    another device. `given` and `options` are those of the placement that was not found; where nothing is given, layers
+    that move data may be inserted. `shortage` is what the mapper said, if that is known.
     """
     ends = time.process_time() + seconds
     asked = options or MappingOptions()
     if shortage is None:
         try:
-            map_automatically(network, device, asked, given=given, first=True, seconds=seconds / 4)
+            map_automatically(network, device, asked, given=given, moves=given is None, first=True, seconds=seconds / 4)
             return ()
         except UnmappableError as error:
             shortage = error.shortage

@@ -14,6 +14,7 @@ from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
+from ai8x_tool.mapper.moves import with_moves
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
 from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
@@ -27,7 +28,7 @@ from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.mapping.replay import replay
-from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
+from ai8x_tool.mapping.rules.data_rules import hint_overlapping_tail
 from ai8x_tool.mapping.statistics import statistics
 from ai8x_tool.network.layer import Source
 from ai8x_tool.network.network import Network
@@ -68,6 +69,7 @@ def map_automatically(
     path: InputPath | None = None,
     overlap: bool = True,
     parallel: bool = False,
+    moves: bool = False,
     first: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
@@ -77,10 +79,13 @@ def map_automatically(
     They are seconds of processor time, so that other work on the machine does not change what is found.
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
-    outputs at a time where they can. With `first`, the search ends with the first placement. `progress` is called with
-    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
+    outputs at a time where they can; with `moves`, 1×1 convolutions of constant weights are inserted where data must be
+    moved for a layer to read them, and weights get more bits where so few cannot be stored. With `first`, the search
+    ends with the first placement. `progress` is called with what is tried next. Raises UnmappableError if there is no
+    placement, naming what stood in the way.
     """
     begin = time.process_time()
+    network = _readable(network, device) if moves else network
     asked = wanted_options(options, given)
     streams = streams_of(network, given)
     best: Found | None = None
@@ -105,6 +110,14 @@ def map_automatically(
     if parallel:
         best = with_parallel_outputs(best, device, lambda: time.process_time() - begin > seconds)
     return replace(best, seconds=time.process_time() - begin)
+
+
+def _readable(network: Network, device: Device) -> Network:
+    """Return the network with what must be moved for its layers to read it."""
+    try:
+        return with_moves(network, device)
+    except Ai8xError as error:
+        raise _unmappable(network, device, [structure_shortage(error)]) from None
 
 
 def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:
@@ -258,7 +271,7 @@ def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> F
 def _trailing(mapping: Mapping) -> Iterator[str]:
     """Yield the layers whose output overlaps the place of their own input."""
     for remark in examine(mapping.network, mapping.placement, mapping.device, mapping.options):
-        if remark.rule == hint_trailing_overlap.__name__:
+        if remark.rule == hint_overlapping_tail.__name__:
             yield remark.where
 
 

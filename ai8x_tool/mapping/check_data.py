@@ -39,7 +39,7 @@ from ai8x_tool.mapping.rules.data_rules import (
     constraint_reads_source,
     constraint_stream_output,
     constraint_trailing_overlap,
-    hint_trailing_overlap,
+    hint_overlapping_tail,
 )
 from ai8x_tool.mapping.rules.result_rules import RESULT_RULES
 from ai8x_tool.mapping.rules.subject import LayerSubject
@@ -227,7 +227,7 @@ def _own_input(
     streamed = value.layer is not None and placed[value.layer.index].streaming
     subject_ = Trailing(extent, value.label, before and not streamed, placed.options.overlap_data)
     refused = find(constraint_trailing_overlap, subject_)
-    yield from _present(refused or find(hint_trailing_overlap, subject_))
+    yield from _present(refused or find(hint_overlapping_tail, subject_))
 
 
 def _changed_early(placed: PlacedNetwork, at: PlacedLayer) -> tuple[int, int] | None:

@@ -40,21 +40,21 @@ class DeviceLayer(NamedTuple):
 
 
 def constraint_depthwise_device(s: DeviceLayer) -> Finding | None:
-    """The device has depthwise convolutions."""
+    """Depthwise convolutions need a device that has them."""
     if not s.layer.depthwise or s.device.depthwise:
         return None
     return Finding(f"{s.layer.groups} groups on the {s.device.name}", "use groups=1, or --device MAX78002")
 
 
 def constraint_pooling_dilation_device(s: DeviceLayer) -> Finding | None:
-    """Pooling windows are dilated at most as far as the device can."""
+    """Pooling windows must not be dilated further than the device can."""
     dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
     values = f"pool_dilation = {dilation}, the {s.device.name} has up to {limit}"
     return Finding(values, "use less") if dilation > limit else None
 
 
 def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
-    """1D data of more channels than processors is padded only where the device can do it."""
+    """1D data of more channels than processors can be padded only on devices that support it."""
     wrong = s.layer.operator == "conv1d" and s.layer.pad[0] > 0 and s.layer.channels_in > PROCESSORS
     if not wrong or s.device.padded_multi_pass_conv1d:
         return None
@@ -62,26 +62,26 @@ def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
 
 
 def constraint_channels_device(s: DeviceLayer) -> Finding | None:
-    """Layers read and give at most as many channels as the device has."""
+    """Layers must not read or write more channels than the device has."""
     most = max(s.layer.channels_in, s.layer.channels_out)
     return Finding(f"{most} channels, at most {s.device.channels}") if most > s.device.channels else None
 
 
 def constraint_dimensions_device(s: DeviceLayer) -> Finding | None:
-    """Rows and columns of all data are at most as many as the device counts."""
+    """Rows and columns of all data must not exceed what the device can count."""
     most = max(*s.layer.in_size, *s.layer.out_size)
     limit = s.device.dimension
     return Finding(f"{most}, at most {limit}", "pool or fold the data") if most > limit else None
 
 
 def constraint_layers_device(s: DeviceNetwork) -> Finding | None:
-    """A network has at most as many layers as the device."""
+    """A network must not have more layers than the device."""
     count, limit = len(s.network.layers), s.device.layers
     return Finding(f"{count} layers, the {s.device.name} has {limit}") if count > limit else None
 
 
 def constraint_weights_device(s: DeviceNetwork) -> Finding | None:
-    """All weights fit the kernel memory."""
+    """All weights must fit the kernel memory."""
     bits = sum(_weight_bits(layer) for layer in s.network.layers if layer.has_weights and layer.shares is None)
     have = sum(s.device.kernel_columns(processor) for processor in range(PROCESSORS)) * _KERNEL_BITS
     if bits <= have:
@@ -96,7 +96,7 @@ def _weight_bits(layer: Layer) -> int:
 
 
 def constraint_biases_device(s: DeviceNetwork) -> Finding | None:
-    """All biases fit the bias memory."""
+    """All biases must fit the bias memory."""
     count = sum(layer.channels_out for layer in s.network.layers if layer.has_bias)
     have = s.device.bias_size * _QUADRANTS
     values = f"{count:,} values, the {s.device.name} holds {have:,}"

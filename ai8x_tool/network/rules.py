@@ -95,7 +95,7 @@ def _known(source: Source, s: NamedLayer) -> bool:
 
 
 def constraint_numbers(s: NumberedLayers) -> Finding | None:
-    """The layers of a network, at least one, are numbered one after the other."""
+    """A network must have at least one layer, and its layers must be numbered consecutively."""
     numbers = [layer.index for layer in s.layers]
     if numbers and numbers == list(range(numbers[0], numbers[0] + len(numbers))):
         return None
@@ -103,13 +103,13 @@ def constraint_numbers(s: NumberedLayers) -> Finding | None:
 
 
 def constraint_input_shape(s: NumberedLayers) -> Finding | None:
-    """The input of a network has at least one channel, row and column."""
+    """The input of a network must have at least one channel, row and column."""
     shape = s.input_shape
     return Finding("it is " + "×".join(map(str, shape))) if min(shape) < 1 else None
 
 
 def constraint_positive(s: Layer) -> Finding | None:
-    """Kernels, strides, dilations, pooling windows and groups are at least 1, pads at least 0."""
+    """Kernels, strides, dilations, pooling windows and groups must be at least 1, pads at least 0."""
     given: dict[str, Pair] = {
         **{key: getattr(s, key) for key in ("kernel", "stride", "dilation", "pool", "pool_stride", "pool_dilation")},
         "groups": (s.groups, s.groups),
@@ -121,13 +121,13 @@ def constraint_positive(s: Layer) -> Finding | None:
 
 
 def constraint_operands(s: Layer) -> Finding | None:
-    """A layer has 2 … 16 operands if it is element-wise, and one otherwise."""
+    """A layer must have 2 … 16 operands if it is element-wise, and one otherwise."""
     right = 2 <= s.operands <= _MAX_OPERANDS if s.eltwise else s.operands == 1
     return None if right else Finding(f"eltwise = {s.eltwise}, operands = {s.operands}")
 
 
 def constraint_weights(s: Layer) -> Finding | None:
-    """Weights are those of an operator that multiplies: (outputs, inputs, rows, columns) of its kernel."""
+    """Weights must belong to an operator that multiplies: (outputs, inputs, rows, columns) of its kernel."""
     if s.parameters is None:
         return None
     shape = s.parameters.weights.shape
@@ -139,7 +139,7 @@ def constraint_weights(s: Layer) -> Finding | None:
 
 
 def constraint_sources_exist(s: NamedLayer) -> Finding | None:
-    """A layer reads the network's input, the rolling buffer, or another layer of the network."""
+    """A layer must read the network's input, the rolling buffer, or another layer of the network."""
     if not s.layer.inputs:
         return Finding("the layer has no inputs")
     missing = [source for source in s.layer.inputs if not _known(source, s)]
@@ -149,7 +149,7 @@ def constraint_sources_exist(s: NamedLayer) -> Finding | None:
 
 
 def constraint_unique_name(s: NamedLayer) -> Finding | None:
-    """Each layer has a name of its own, in any case."""
+    """Each layer must have a name of its own, regardless of case."""
     if not s.layer.name:
         return Finding("the name is empty")
     taken = {name.lower() for name in s.before}
@@ -157,7 +157,7 @@ def constraint_unique_name(s: NamedLayer) -> Finding | None:
 
 
 def constraint_no_cycle(s: NamedLayer) -> Finding | None:
-    """No layer reads, directly or through others, its own output."""
+    """A layer must not read its own output, directly or through other layers."""
     waiting = [str(x) for x in s.layer.inputs if x not in s.before and not isinstance(x, type(INPUT))]
     return Finding(f"it waits for {', '.join(waiting)}") if waiting else None
 
@@ -167,7 +167,7 @@ def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
 
 
 def constraint_source_channels(s: SourcedLayer) -> Finding | None:
-    """Operands of an element-wise layer, and inputs whose pixels are joined, have the same number of channels."""
+    """Operands of an element-wise layer, and inputs whose pixels are joined, must have equally many channels."""
     if s.layer.eltwise is None and len(set(s.sizes)) == 1:
         return None
     counts = {c for source, c in zip(s.layer.inputs, s.channels, strict=True) if source is not BUFFER}
@@ -178,7 +178,7 @@ def constraint_source_channels(s: SourcedLayer) -> Finding | None:
 
 
 def constraint_operand_sources(s: SourcedLayer) -> Finding | None:
-    """An element-wise layer that names layers as inputs names one for each operand."""
+    """An element-wise layer that names layers as inputs must name one for each operand."""
     layer, count = s.layer, len(s.layer.inputs)
     if layer.eltwise is None or count == layer.operands or layer.inputs[0] is INPUT:
         return None
@@ -187,14 +187,14 @@ def constraint_operand_sources(s: SourcedLayer) -> Finding | None:
 
 
 def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
-    """All sources of a layer have the same rows and columns, unless in_dim says how to read them."""
+    """All sources of a layer must have the same rows and columns, unless in_dim says how to read them."""
     if s.layer.in_size != (0, 0) or len(set(s.sizes)) <= 1:
         return None
     return Finding(f"different sizes: {_labelled(s, [f'is {size_text(size)}' for size in s.sizes])}", "give in_dim")
 
 
 def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
-    """in_dim (and in_crop) account for every pixel of the sources."""
+    """in_dim (and in_crop) must account for every pixel of the sources."""
     layer, total = s.layer, sum(rows * columns for rows, columns in s.sizes)
     default = set(s.sizes) == {layer.in_size} and not any(layer.in_crop)
     if layer.in_size == (0, 0) or default or BUFFER in layer.inputs or len(s.sizes) == 1:
@@ -207,7 +207,7 @@ def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
 
 
 def constraint_source_values(s: SourcedLayer) -> Finding | None:
-    """Operands, in_channels and in_dim account for every value of the sources."""
+    """Operands, in_channels and in_dim must account for every value of the sources."""
     layer = s.layer
     if BUFFER in layer.inputs:
         return None
@@ -225,7 +225,7 @@ def constraint_source_values(s: SourcedLayer) -> Finding | None:
 
 
 def constraint_pooled_size(s: Layer) -> Finding | None:
-    """A pooling window is not larger than the data."""
+    """A pooling window must not be larger than the data."""
     if min(s.pooled_size) > 0:
         return None
     values = (
@@ -235,7 +235,7 @@ def constraint_pooled_size(s: Layer) -> Finding | None:
 
 
 def constraint_kernel_fits(s: Layer) -> Finding | None:
-    """A kernel, dilated, is not larger than the padded data."""
+    """A kernel, including its dilation, must not be larger than the padded data."""
     if min(s.out_size) > 0:
         return None
     pad = f", pad {size_text(s.pad)}" if any(s.pad) else ""
@@ -244,7 +244,7 @@ def constraint_kernel_fits(s: Layer) -> Finding | None:
 
 
 def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
-    """With flatten, each output has one weight for every pixel of every channel."""
+    """With flatten, each output must have one weight for every pixel of every channel."""
     if s.inputs % s.pixels == 0:
         return None
     values = f"{s.inputs} weights per output cannot be divided among {s.pixels} pixels ({size_text(s.pooled)})"
@@ -252,7 +252,7 @@ def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
 
 
 def constraint_input_channels(s: WeightedLayer) -> Finding | None:
-    """The weights of a layer have as many input channels as the layer reads."""
+    """The weights of a layer must have as many input channels as the layer reads."""
     needed = s.inputs // s.pixels
     if needed == s.offered:
         return None
@@ -286,7 +286,7 @@ def _forgotten_flatten(s: WeightedLayer) -> str | None:
 
 
 def constraint_output_channels(s: WeightedLayer) -> Finding | None:
-    """out_channels is the number of outputs that the weights have."""
+    """out_channels must be the number of outputs that the weights have."""
     if s.layer.channels_out in (0, s.outputs):
         return None
     values = f"out_channels = {s.layer.channels_out}, but the weights have {s.outputs} outputs"
@@ -294,27 +294,27 @@ def constraint_output_channels(s: WeightedLayer) -> Finding | None:
 
 
 def constraint_bias_count(s: WeightedLayer) -> Finding | None:
-    """There is one bias value for each output channel."""
+    """There must be one bias value for each output channel."""
     bias = None if s.layer.parameters is None else s.layer.parameters.bias
     return None if bias is None or len(bias) == s.outputs else Finding(f"{len(bias)} values, {s.outputs} channels")
 
 
 def constraint_wide_output_activation(s: Layer) -> Finding | None:
-    """A 32-bit output is written before the activation, so the layer can have none."""
+    """A layer with 32-bit output must not have an activation: the output is written before it."""
     if s.output_width == 8 or s.activation == "none":
         return None
     return Finding(f"activate = {s.activation}", "remove activate or output_width")
 
 
 def constraint_equal_strides(s: Layer) -> Finding | None:
-    """2D layers have the same pool_stride for rows and columns."""
+    """2D layers must have the same pool_stride for rows and columns."""
     if s.operator == "conv1d" or s.in_size[1] == 1:
         return None
     return Finding(f"pool_stride = {list(s.pool_stride)}") if s.pool_stride[0] != s.pool_stride[1] else None
 
 
 def constraint_stride(s: Layer) -> Finding | None:
-    """Convolutions have stride 1; use pool_stride to subsample."""
+    """Convolutions must have stride 1; use pool_stride to subsample."""
     if s.operator == "convtranspose2d" or s.stride == (1, 1):
         return None
     return Finding(f"stride = {list(s.stride)}", "set stride to 1")
@@ -334,7 +334,7 @@ def constraint_pad_kernel(s: Layer) -> Finding | None:
 
 
 def constraint_passthrough_activation(s: Layer) -> Finding | None:
-    """A layer without convolution has no activation."""
+    """A layer without convolution cannot have an activation."""
     if s.is_convolution or s.activation == "none":
         return None
     return Finding(f"activate = {s.activation}", "move the activation to a layer with convolution")

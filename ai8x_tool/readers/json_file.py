@@ -12,9 +12,9 @@ from ai8x_tool.readers.text_file import read_text
 _MOST_BYTES = 1 << 22
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
     """Return the content of a JSON file. Raises Ai8xError, with the line where the syntax is wrong."""
-    text = read_text(path, _MOST_BYTES)
+    text = read_text(path, most_bytes)
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:

@@ -8,14 +8,17 @@ from ai8x_tool.report.columns import Table, table_of
 
 _SPLITS = ("train", "validation", "test")
 _MOST_ROWS = 40
+_IMAGES_WITH = "images with it"
 
 
-def data_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]]) -> Table:
-    """Return the number of samples of each class by split."""
+def data_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], counted: str = "samples") -> Table:
+    """Return how many there are of each class by split; `counted` says what is counted."""
     rows = [
         (name, *(f"{counts[split][number]:,}" for split in _SPLITS)) for number, name in enumerate(classes[:_MOST_ROWS])
     ]
     if len(classes) > _MOST_ROWS:
         rows.append((f"… {len(classes) - _MOST_ROWS} more", "", "", ""))
-    rows.append(("all", *(f"{sum(counts[split]):,}" for split in _SPLITS)))
-    return table_of(("class", "training", "validation", "test"), rows)
+    if counted != _IMAGES_WITH:  # an image has several
+        rows.append(("all", *(f"{sum(counts[split]):,}" for split in _SPLITS)))
+    name = "class" if counted == "samples" else f"class ({counted})"
+    return table_of((name, "training", "validation", "test"), rows)

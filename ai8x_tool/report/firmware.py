@@ -9,6 +9,7 @@ from itertools import groupby
 from ai8x_tool.emulation import ProjectRun
 from ai8x_tool.firmware.result import MemoryUse
 from ai8x_tool.report.columns import Column, Table, table_of
+from ai8x_tool.text import one_line
 
 _CORES = {"arm": "Cortex-M4", "riscv": "RISC-V"}
 _MEMORY = ("code", "constants", "data", "zeroed", "stack", "flash", "SRAM")
@@ -53,13 +54,17 @@ def output_lines(result: ProjectRun) -> list[str]:
 
 def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[str]:
     """Yield the line of a file, of which each of some samples may have been a window."""
+    answer = result.answers.get(result.inputs[numbers[0]])
+    if answer is not None:
+        yield f"{path}: {answer}"
+        return
     names = Counter(name for name in map(result.found_class, numbers) if name is not None)
     if names:
         (name, count), *_ = names.most_common(1)
         windows = f" ({count} of {len(numbers)} windows)" if len(numbers) > 1 else ""
         score = sum(result.scores[number] for number in numbers) / len(numbers) if result.scores else 0.0
         scored = f", anomaly score {score:.5f} (limit {result.limit:.5f})" if result.scores else ""
-        yield f"{path}: {name}{windows}{scored}"
+        yield f"{path}: {one_line(name)}{windows}{scored}"
         return
     for number in numbers:
         outputs = result.outputs[number]

@@ -9,6 +9,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.report.columns import Column, Table
 from ai8x_tool.text import counted
 from ai8x_tool.verification.chain import LayerProof, Proof
+from ai8x_tool.verification.models import LayerDistance
 
 _NOT_CHECKED = "–"
 
@@ -16,6 +17,7 @@ _NOT_CHECKED = "–"
 def proof_table(proof: Proof) -> Table:
     """Return one row for each layer and one column for each link that was checked for any layer."""
     compared = any(layer.distance is not None for layer in proof.layers)
+    further = any(layer.from_float is not None for layer in proof.layers)
     modelled = any(layer.equality is not None for layer in proof.layers)
     layers = proof.layers
     columns = [Column("layer", tuple(layer.label for layer in layers), right=False)]
@@ -23,9 +25,11 @@ def proof_table(proof: Proof) -> Table:
     def add(heading: str, short: str, cells: Iterable[str]) -> None:
         columns.append(Column(heading, tuple(cells), short_heading=short))
 
+    if further:
+        add("float ≈ quantized", "≈ float", (_decibels(layer.from_float) for layer in layers))
     if compared:
-        add("trained ≈ quantized", "≈ trained", (_distance(layer)[0] for layer in layers))
-        add("clipped", "clipped", (_distance(layer)[1] for layer in layers))
+        add("trained ≈ quantized", "≈ trained", (_decibels(layer.distance) for layer in layers))
+        add("clipped", "clipped", (_clipped(layer.distance) for layer in layers))
     if modelled:
         add("quantized ≡ engine", "≡ engine", map(_equality, layers))
     checks = [layer.check for layer in layers]
@@ -63,11 +67,14 @@ def _link(name: str, values: list[int], layers: int) -> str:
     return f"{name} ({count}, {sum(values):,} values)"
 
 
-def _distance(layer: LayerProof) -> tuple[str, str]:
-    if layer.distance is None:
-        return _NOT_CHECKED, _NOT_CHECKED
-    sqnr = "equal" if math.isinf(layer.distance.sqnr) else f"{layer.distance.sqnr:.1f} dB"
-    return sqnr, f"{100 * layer.distance.clipped:.2f} %"
+def _decibels(distance: LayerDistance | None) -> str:
+    if distance is None:
+        return _NOT_CHECKED
+    return "equal" if math.isinf(distance.sqnr) else f"{distance.sqnr:.1f} dB"
+
+
+def _clipped(distance: LayerDistance | None) -> str:
+    return _NOT_CHECKED if distance is None else f"{100 * distance.clipped:.2f} %"
 
 
 def _equality(layer: LayerProof) -> str:

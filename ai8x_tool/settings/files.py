@@ -139,7 +139,7 @@ def path_text(path: Path, folder: Path, named_in: str | None = None) -> str:
     relative to `folder`.
     """
     if named_in is not None:
-        found = path if path.is_file() else resources.locate(named_in, path)
+        found = path if resources.is_file(path) else resources.locate(named_in, path)
         if found is None:
             return str(path)
         if found.resolve().parent == resources.shipped(named_in).resolve():

@@ -108,6 +108,13 @@ class ReportSettings(Settings):
 
     confusion: bool = option(False, "Show the confusion matrix after each pass over a validation or test split.")
     clipping: bool = option(False, "Show the share of clipped weights and outputs of each layer.")
+    html: Path | None = option(
+        None,
+        "Write a report to this file: curves, confusion matrix, clipping, samples that are wrong. "
+        "It refers to no other file.",
+        metavar="FILE",
+        place=True,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import AT_LEAST_1, Range, Settings, option, required
 
 KEYS = {
-    "images": ("size", "channels", "any_colour", "flip"),
+    "images": ("size", "channels", "any_colour", "flip", "mask_values"),
     "sound": ("rate", "window", "fold", "background"),
     "series": ("channels", "window", "hop", "columns", "target"),
 }
 """Options that only some kinds of data have."""
+TASK_BY_FILES = "classification; segmentation with masks, detection with boxes; with one class only, anomalies"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,12 +28,16 @@ class OwnDataSettings(Settings):
 
     panel: ClassVar[str] = "Own data"
 
-    path: Path = required("Folder of the data, with a folder for each class.", "--data", metavar="FOLDER")
+    path: Path = required(
+        "Folder of the data, with a folder for each class, or of images with masks or boxes.",
+        "--data",
+        metavar="FOLDER",
+    )
     kind: Literal["images", "sound", "series"] | None = option(
         None, "What the files are.", default="what most of the files are"
     )
-    task: Literal["classification", "regression", "anomaly"] | None = option(
-        None, "What is learned.", default="classification; with one class only, anomalies"
+    task: Literal["classification", "segmentation", "detection", "regression", "anomaly"] | None = option(
+        None, "What is learned.", default=TASK_BY_FILES
     )
     classes: tuple[str, ...] = option(
         (), "Names of the classes in the order of the outputs.", default="the folders in alphabetical order"
@@ -66,6 +71,11 @@ class OwnDataSettings(Settings):
         None,
         "Vary training images by exchanging and inverting colours, too.",
         default="if colours and brightness do not tell the classes apart",
+    )
+    mask_values: tuple[str, ...] = option(
+        (),
+        "Gray values, or colours such as #ff8000, of masks in the order of the classes.",
+        default="all that occur",
     )
     flip: bool = option(False, "Vary training images by mirroring left and right, too.")
     rate: int = option(16000, "Samples per second to which sounds are converted.", range=Range(1, 1_000_000))

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.settings.model import device_option
 from ai8x_tool.settings.option import Settings, option, required
+from ai8x_tool.settings.own_data import TASK_BY_FILES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +19,16 @@ class NewSettings(Settings):
     panel: ClassVar[str] = "Project"
 
     data: Path = required(
-        "Folder of images, sounds or tables, with a folder for each class.", "--data", metavar="FOLDER"
+        "Folder of images, sounds or tables, with a folder for each class, or of images with masks or boxes.",
+        "--data",
+        metavar="FOLDER",
     )
     device: str = device_option()
     kind: Literal["images", "sound", "series"] | None = option(
         None, "What the files are.", default="what most of them are"
     )
-    task: Literal["classification", "regression", "anomaly"] | None = option(
-        None, "What is learned.", default="classification; with one class only, anomalies"
+    task: Literal["classification", "segmentation", "detection", "regression", "anomaly"] | None = option(
+        None, "What is learned.", default=TASK_BY_FILES
     )
     target: tuple[str, ...] = option(
         (), "Columns of tables that hold the class or, for regression, the numbers to predict.", metavar="NAMES"

@@ -17,13 +17,19 @@ VERIFICATION = "Verification"
 class ChainSettings(Settings):
     """What to verify with: `samples` test samples of the dataset in `data`, or the program's known-answer sample.
 
-    `trained` is the checkpoint before quantization. `firmware` None runs the compiled program where that is possible.
+    `trained` is the checkpoint before quantization, `float_checkpoint` that before quantization-aware training.
+    `firmware` None runs the compiled program where that is possible.
     """
 
     panel: ClassVar[str] = VERIFICATION
 
     trained: Path | None = option(
         None, "Checkpoint before quantization; shows how far quantization moved each layer.", metavar="FILE"
+    )
+    float_checkpoint: Path | None = option(
+        None,
+        "Checkpoint from before quantization-aware training; shows how far each layer is from the float model.",
+        metavar="FILE",
     )
     samples: int | None = option(
         None,

@@ -24,6 +24,8 @@ _SECONDS = 5.0
 WIDTHS = {
     "compact2d": ((8, 16, 32, 64, 64), (8, 16, 24, 32, 48), (4, 8, 16, 32, 32)),
     "compact1d": ((64,) * 6, (48,) * 6, (32,) * 6),
+    "compactunet": ((8, 16, 32, 64), (8, 8, 16, 32), (4, 8, 16, 32)),
+    "compactdetector": ((16, 32, 48, 64, 64, 64), (8, 16, 32, 48, 64, 64), (4, 8, 16, 32, 32, 32)),
     "compactautoencoder": ((32, 48, 16), (16, 32, 8)),
 }
 """Channels of the stages, from the best to those that fit almost always."""
@@ -44,21 +46,32 @@ def write_sized_model(
 ) -> SizedModel:
     """Write the first of the models of `template` that fits `device`, under `name`. Raises Ai8xError if none does."""
     problem: Ai8xError | None = None
+    parts = _parts(template)
+    for part in parts:
+        write_file((shipped("models") / part).read_bytes(), file.with_name(part))
     for widths in WIDTHS[template]:
         write_file(_text(template, name, widths).encode(), file)
         try:
             model = model_in_file(file)
-            built = build_model(model, entry, device=device.name, console=console)
+            more = {"num_classes": len(entry.labels) + 1} if entry.task == "detection" else {}
+            built = build_model(model, entry, device=device.name, arguments=more, console=console)
             network = model_network(built, entry.input, device, name=name, undecided=_BITS)
             require_device(network, device)
-            found = map_automatically(network, device, seconds=_SECONDS)
+            found = map_automatically(network, device, moves=True, seconds=_SECONDS)
         except Ai8xError as error:
             problem = problem or error
         else:
             return SizedModel(file, name, widths, found)
-    file.unlink()
+    for path in (file, *(file.with_name(part) for part in parts)):
+        path.unlink()
     shape = "×".join(map(str, entry.input))
     raise Ai8xError(f"no model for inputs of {shape} fits the {device.name}: {problem}", fix="choose smaller inputs")
+
+
+def _parts(template: str) -> list[str]:
+    """Return the names of the shipped files that a shipped model file imports."""
+    text = (shipped("models") / f"{template}.py").read_text(encoding="utf-8")
+    return [f"{name}.py" for name in re.findall(r"^from \.(\w+) import", text, re.MULTILINE)]
 
 
 def _text(template: str, name: str, widths: Sequence[int]) -> str:

@@ -6,7 +6,8 @@ import os
 import re
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.own import own_entry
 from ai8x_tool.data.own.entry import open_folder
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import write_file
+from ai8x_tool.files import real, temporary_folder, unwritable, write_file
 from ai8x_tool.settings.files import plain_values
 from ai8x_tool.settings.own_data import KEYS, OwnDataSettings
 from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.starter.model_file import SizedModel, write_sized_model
+from ai8x_tool.text import markdown, one_line, utf8
 
 _IMBALANCED = 2.0
 _NAME = re.compile(r"[\w][\w .+-]*")
@@ -37,7 +39,10 @@ _COMMANDS = (
 
 @dataclass(frozen=True)
 class NewProject:
-    """A project that was made, and what was found in its data. `counts` are the samples of each class by split."""
+    """A project that was made, and what was found in its data.
+
+    `counts` are the samples of each class by split; with masks or boxes, `counted` says what they are numbers of.
+    """
 
     folder: Path
     name: str
@@ -48,6 +53,7 @@ class NewProject:
     remarks: Sequence[str]
     model: SizedModel
     commands: tuple[str, ...]
+    counted: str = "samples"
 
     def document(self) -> dict[str, Any]:
         """Return everything for JSON."""
@@ -57,6 +63,7 @@ class NewProject:
             "recipe": self.name,
             "kind": self.own.kind,
             "classes": list(self.classes),
+            "counted": self.counted,
             "samples": {split: list(counts) for split, counts in self.counts.items()},
             "facts": list(self.facts),
             "remarks": list(self.remarks),
@@ -70,7 +77,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
 
     Raises Ai8xError if the folder exists, or the data cannot be used.
     """
-    target = Path(name)
+    target, device = Path(name), settings.part
     if not _NAME.fullmatch(target.name):
         raise Ai8xError(f"{target.name!r} cannot be the name of a project", fix="use letters, digits and -")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -83,23 +90,48 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     counts = Counter(file.label for file in folder.content.files).values()
     if own.task == "classification" and len(counts) > 1 and max(counts) > _IMBALANCED * min(counts):
         own = replace(own, class_weights="balanced")
-    target.mkdir(parents=True, exist_ok=True)
-    entry = own_entry(target.name, own)
-    opened = open_folder(own)
-    found = opened.kind.prepare(target / "data", console)
-    function = _identifier(target.name)
-    file = target / "models" / f"{function}.py"
-    model = write_sized_model(folder.kind.model(own), function, file, entry, settings.part, console)
-    example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
-    quoted = {key: shlex.quote(text) for key, text in _names(target.name, example).items()}
-    commands = tuple(command.format(**quoted) for command in _COMMANDS)
-    remarks = tuple(opened.messages(found))
-    project = NewProject(
-        target, target.name, own, tuple(entry.labels), found.counts, folder.facts(found), remarks, model, commands
-    )
-    _write_recipe(project, settings)
-    write_file(_readme(project).encode(), target / "README.md")
+    with _complete_or_absent(target) as new:
+        entry = own_entry(target.name, own)
+        opened = open_folder(own)
+        found = opened.kind.prepare(new / "data", console)
+        function = _identifier(target.name)
+        file = Path("models", f"{function}.py")
+        model = write_sized_model(folder.kind.model(own), function, new / file, entry, device, console)
+        example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
+        quoted = {key: shlex.quote(text) for key, text in _names(target.name, example).items()}
+        commands = tuple(command.format(**quoted) for command in _COMMANDS)
+        remarks = tuple(opened.messages(found))
+        made = replace(model, file=target / file)
+        project = NewProject(
+            *(
+                target,
+                target.name,
+                own,
+                tuple(entry.labels),
+                found.counts,
+                folder.facts(found),
+                remarks,
+                made,
+                commands,
+            ),
+            counted=folder.counted,
+        )
+        _write_recipe(project, settings, new)
+        write_file(utf8(_readme(project)), new / "README.md")
     return project
+
+
+@contextmanager
+def _complete_or_absent(target: Path) -> Iterator[Path]:
+    """Provide a folder beside `target` that takes its place at the end of the block, unless something fails."""
+    place = real(target)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_folder(place.parent) as new:
+        yield new
+        try:
+            new.rename(place)
+        except OSError as error:
+            raise unwritable(target, error) from None
 
 
 def _names(name: str, example: str) -> dict[str, str]:
@@ -112,7 +144,7 @@ def _identifier(name: str) -> str:
     return f"net_{plain}" if plain[0].isdigit() else plain
 
 
-def _write_recipe(project: NewProject, settings: NewSettings) -> None:
+def _write_recipe(project: NewProject, settings: NewSettings, folder: Path) -> None:
     own = plain_values(project.own, project.folder)
     foreign = {key for kind, keys in KEYS.items() if kind != project.own.kind for key in keys}
     foreign -= set(KEYS[str(project.own.kind)])
@@ -126,7 +158,7 @@ def _write_recipe(project: NewProject, settings: NewSettings) -> None:
         "evaluate": {"confusion": True} if project.own.task == "classification" else {},
         "synthesize": {"softmax": project.own.task == "classification", "timer": 0},
     }
-    path = project.folder / "configs" / "recipes" / f"{project.name}.yaml"
+    path = folder / "configs" / "recipes" / f"{project.name}.yaml"
     write_file(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, default_flow_style=None).encode(), path)
 
 
@@ -134,21 +166,21 @@ def _readme(project: NewProject) -> str:
     rows = []
     for number, label in enumerate(project.classes):
         counts = [str(project.counts[split][number]) for split in ("train", "validation", "test")]
-        rows.append("| " + " | ".join([label.replace("|", "\\|"), *counts]) + " |")
+        rows.append("| " + " | ".join([markdown(label), *counts]) + " |")
     return "\n".join(
         [
             f"# {project.name}",
             "",
-            *(f"* {line}" for line in (*project.facts, *project.remarks)),
+            *(f"* {markdown(line)}" for line in (*project.facts, *project.remarks)),
             "",
-            "| Class | Training | Validation | Test |",
+            f"| Class ({project.counted}) | Training | Validation | Test |",
             "|---|---:|---:|---:|",
             *rows,
             "",
             "The next commands, in this folder:",
             "",
             "```shell",
-            *project.commands,
+            *map(one_line, project.commands),
             "```",
             "",
             f"`configs/recipes/{project.name}.yaml` says how the data are read and the network is trained,",

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 
-from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.checkpoint import PREPROCESSING, Checkpoint, read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry
 from ai8x_tool.errors import Ai8xError
@@ -16,7 +16,9 @@ from ai8x_tool.frontend.torch import bind, trace
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.mapping.placement import nothing_placed
+from ai8x_tool.network.network import Network
 from ai8x_tool.plugins.find import find_dataset
+from ai8x_tool.quantization.added import with_layers
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -25,6 +27,7 @@ from ai8x_tool.synthesis.placing import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
+from ai8x_tool.training.answers import answers_of
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
 from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
@@ -49,7 +52,9 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     asked = synthesis_options(settings).mapping
     opened = PlacedDescription(network, nothing_placed(network))
     (network, placement), options = place_automatically(
-        opened, device, asked, console, settings.map_seconds, parallel=settings.parallel_outputs
+        *(opened, device, asked, console, settings.map_seconds),
+        parallel=settings.parallel_outputs,
+        moves=True,
     )
     dataset = "".join(c if c.isalnum() else "_" for c in entry.name)
     text = write_description(network, placement, device, dataset=dataset, options=options)
@@ -58,8 +63,24 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     anomalies = isinstance(ready.task, Reconstruction)
     data = _data(evaluation, entry, console) if sample is None or anomalies else None
     limit = None if data is None else _threshold(ready, data, evaluation, console)
-    values = _values(data, entry, console) if sample is None else load_sample(sample)
-    return chosen, ProjectInputs(text, values, limit, tuple(entry.labels))
+    seen = (network.input_shape[0], *entry.input[1:])  # further channels of the dataset are for a teacher
+    values = _values(data, seen, console) if sample is None else load_sample(sample)
+    meaning = answers_of(ready.task, checkpoint.extras.get(PREPROCESSING))
+    plain = None if meaning is None else meaning.document()
+    return chosen, ProjectInputs(
+        text, values, limit, tuple(entry.labels), plain, _completed(network, checkpoint, console)
+    )
+
+
+def _completed(network: Network, checkpoint: Checkpoint, console: Console) -> bytes | None:
+    """Return the checkpoint with the weights of layers that the model does not have; None if there are none."""
+    added = [layer for layer in network.layers if layer.parameters and layer.parameters.key not in checkpoint.state]
+    added = [layer for layer in added if layer.shares is None]
+    if not added:
+        return None
+    names = ", ".join(layer.name for layer in added)
+    console.info(f"layers that move data or activate it, which the model does not have: {names}")
+    return with_layers(checkpoint, added)
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
@@ -83,11 +104,11 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
         return None
 
 
-def _values(data: Dataset | None, entry: DatasetEntry, console: Console) -> np.ndarray[Any, Any]:
+def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> np.ndarray[Any, Any]:
     """Return the first sample of the test split, or random values; int64."""
     if data is None:
-        return random_sample(entry.input, console)
-    return data.test.batch(torch.tensor([0]))[0][0].numpy().astype(np.int64)
+        return random_sample(shape, console)
+    return data.test.batch(torch.tensor([0]))[0][0, : shape[0]].numpy().astype(np.int64)
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:

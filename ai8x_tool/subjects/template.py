@@ -8,6 +8,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import find_device
+from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.torch import model_network
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
@@ -35,6 +36,11 @@ def write_template(settings: TrainSettings, path: Path, console: Console) -> Non
     model = build_untrained(settings, name, entry, task, console)
     policy = None if settings.qat_policy == AUTOMATIC else chosen_policy(settings.qat_policy)
     network = model_network(model, entry.input, device, policy=policy, name=name, undecided=_BITS)
+    added = [layer for layer in network.layers if layer.parameters is not None]
+    if added:
+        text = f"{added[0].name!r} becomes a layer of its own, whose weights a checkpoint of the model will not have"
+        fix = f"give {name} this layer, or train without --yaml-template: `ai8x synthesize` completes the checkpoint"
+        raise Ai8xError(text, where=added[0].source or None, fix=fix)
     opened = PlacedDescription(network, nothing_placed(network))
     (network, placement), options = place_automatically(opened, device, MappingOptions(), console)
     text = write_description(network, placement, device, dataset=entry.name, options=options)

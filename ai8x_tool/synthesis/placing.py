@@ -21,13 +21,15 @@ def place_automatically(
     seconds: float = 20.0,
     *,
     parallel: bool = False,
+    moves: bool = False,
 ) -> tuple[PlacedDescription, MappingOptions]:
     """Return the network with a placement that keeps what is given, and the options that belong to it.
 
-    With `parallel`, layers compute four outputs at a time where they can. Raises UnmappableError naming the resource
-    that is too small, and the cheapest change that was found to help.
+    With `parallel`, layers compute four outputs at a time where they can. With `moves`, layers with weights of their
+    own may be inserted to move data; what is given does not count then. Raises UnmappableError naming the resource that
+    is too small, and the cheapest change that was found to help.
     """
-    network, given = described
+    network, given = described.network, described.placement
     if given.snoop is not None or given.simulated is not None:
         raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
     try:
@@ -36,14 +38,17 @@ def place_automatically(
                 network,
                 device,
                 options,
-                given=given,
+                given=None if moves else given,
                 parallel=parallel,
+                moves=moves,
                 seconds=seconds,
                 progress=lambda text: bar.advance(1, text),
             )
     except UnmappableError as error:
         console.info("no placement was found; looking for what would help")
-        helping = remedies(network, device, options, given=given, shortage=error.shortage, seconds=seconds)
+        helping = remedies(
+            network, device, options, given=None if moves else given, shortage=error.shortage, seconds=seconds
+        )
         for remedy in helping[1:]:
             console.info(f"would help, too: {remedy}")
         if not helping:

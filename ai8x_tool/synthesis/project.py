@@ -18,7 +18,7 @@ from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import check_file, staged_file
+from ai8x_tool.files import check_file, real, staged_file
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -30,9 +30,9 @@ from ai8x_tool.synthesis.settings import project_name, project_options, synthesi
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 from ai8x_tool.synthesis.verified import verified
 
-NETWORK_FILE, SAMPLE_FILE = "network.yaml", "sample.npy"
-ANOMALY_FILE = "anomaly.json"
-"""Names what is normal and what is not, and the error of an autoencoder that divides them."""
+NETWORK_FILE, SAMPLE_FILE, CHECKPOINT_FILE = "network.yaml", "sample.npy", "checkpoint.pth.tar"
+ANOMALY_FILE, OUTPUTS_FILE = "anomaly.json", "outputs.json"
+"""Names what is normal and what is not, and the error of an autoencoder that divides them; what other outputs mean."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,13 +40,16 @@ class ProjectInputs:
     """A network description and a sample that were made for the project, which therefore contains them.
 
     `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
-    a sample is an anomaly, `names` are those of normal samples and of anomalies.
+    a sample is an anomaly, `names` are those of normal samples and of anomalies; `meaning` says what other outputs are
+    that are no scores of classes. `checkpoint` is a file with weights that the one in the settings lacks.
     """
 
     network: str | None
     sample: npt.NDArray[Any]
     threshold: float | None = None
     names: tuple[str, ...] = ()
+    meaning: Mapping[str, Any] | None = None
+    checkpoint: bytes | None = None
 
 
 def build_project(settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None) -> Synthesis:
@@ -57,11 +60,15 @@ def build_project(settings: SynthesizeSettings, console: Console, inputs: Projec
     """
     if inputs is None:
         return _build(settings, console, {})
-    sample, contained = _array_bytes(inputs.sample), {"sample_input": SAMPLE_FILE}
+    arrays, contained = {SAMPLE_FILE: _array_bytes(inputs.sample)}, {"sample_input": SAMPLE_FILE}
     with TemporaryDirectory() as folder:
-        array = Path(folder, SAMPLE_FILE)
-        array.write_bytes(sample)
-        named = replace(settings, sample_input=array)
+        named = replace(settings, sample_input=Path(folder, SAMPLE_FILE))
+        if inputs.checkpoint is not None:
+            arrays[CHECKPOINT_FILE] = inputs.checkpoint
+            contained |= {"checkpoint": CHECKPOINT_FILE}
+            named = replace(named, checkpoint=Path(folder, CHECKPOINT_FILE))
+        for name, data in arrays.items():
+            Path(folder, name).write_bytes(data)
         if inputs.network is not None:
             network = Path(folder, NETWORK_FILE)
             network.write_text(inputs.network, encoding="utf-8")
@@ -71,7 +78,9 @@ def build_project(settings: SynthesizeSettings, console: Console, inputs: Projec
     files = result.files if inputs.network is None else result.files | {NETWORK_FILE: inputs.network}
     if inputs.threshold is not None:
         files |= {ANOMALY_FILE: json.dumps({"threshold": inputs.threshold, "names": inputs.names}) + "\n"}
-    return replace(result, files=files, arrays={SAMPLE_FILE: sample})
+    if inputs.meaning is not None:
+        files |= {OUTPUTS_FILE: json.dumps(inputs.meaning, ensure_ascii=False) + "\n"}
+    return replace(result, files=files, arrays=arrays)
 
 
 def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[str, str]) -> Synthesis:
@@ -154,12 +163,12 @@ def write_synthesis(
 
     `reports` are further files with their contents.
     """
-    folder = None if settings.folder is None else settings.folder.resolve()
+    folder = None if settings.folder is None else real(settings.folder)
     inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
         for path, data in (*_further_files(result, settings), *(reports or {}).items()):
-            if folder is not None and path.resolve().is_relative_to(folder):
-                inside[path.resolve().relative_to(folder).as_posix()] = data
+            if folder is not None and real(path).is_relative_to(folder):
+                inside[real(path).relative_to(folder).as_posix()] = data
             else:
                 files.enter_context(staged_file(data, path))
         if settings.folder is not None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from ai8x_tool.checkpoint import PREPROCESSING, read_checkpoint
+from ai8x_tool.checkpoint import PREPROCESSING, Checkpoint, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
 from ai8x_tool.lowering.options import SynthesizedInput
 from ai8x_tool.mapping import MappingOptions
+from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
@@ -23,7 +26,7 @@ def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
     Without such a file it is that of the checkpoint.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
-    return settings.prefix or (folder.resolve().name if folder is not None else source.name.partition(".")[0])
+    return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:
@@ -71,9 +74,14 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         ),
         templates=settings.templates,
         class_names=() if known is None else known.class_names,
-        preprocessing=None if known is None else known.extras.get(PREPROCESSING),
+        preprocessing=_preprocessing(known),
         data_note=None if known is None else known.data_note,
     )
+
+
+def _preprocessing(known: Checkpoint | None) -> dict[str, Any] | None:
+    stored = None if known is None else known.extras.get(PREPROCESSING)
+    return None if known is None or stored is None else checked_preprocessing(stored, str(known.path))
 
 
 def synthesis_options(settings: SynthesizeSettings) -> SynthesisOptions:

@@ -36,7 +36,7 @@ from ai8x_tool.mapping.check_data import data_violations
 from ai8x_tool.mapping.mapping import fill
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.replay import replay
-from ai8x_tool.mapping.rules.data_rules import hint_trailing_overlap
+from ai8x_tool.mapping.rules.data_rules import hint_overlapping_tail
 from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.scales import output_exponents
@@ -173,7 +173,7 @@ def map_checked(
 def _raise_or_report(violation: Violation, console: Console, *, accepted: bool = False) -> None:
     if violation.severity == "error" and not accepted:
         raise BrokenRuleError(violation)
-    if violation.rule == hint_trailing_overlap.__name__:
+    if violation.rule == hint_overlapping_tail.__name__:
         console.info(f"{violation.where}: {violation.message}")
     else:
         report(violation, console)

@@ -75,13 +75,25 @@ def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.O
     if not reference.module.startswith("torch.optim") or reference.name not in OPTIMIZERS:
         return None
     optimizer = OPTIMIZERS[reference.name](model.parameters(), lr=1.0)
+    return optimizer if restored(optimizer, stored) else None
+
+
+def restored(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
+    """Give `optimizer` the state that a checkpoint holds. False if that is no state of its parameters."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    copies = [torch.zeros_like(each).requires_grad_(each.requires_grad) for each in parameters]
+    trial = type(optimizer)(copies, lr=1.0)  # type: ignore[call-arg]
     try:
-        optimizer.load_state_dict(tensors(stored))
-        for parameter, state in optimizer.state.items():
+        trial.load_state_dict(tensors(stored))
+        for parameter, state in trial.state.items():
             _check_state(parameter, state)
-    except (ValueError, KeyError, TypeError):
-        return None
-    return optimizer
+        for parameter in copies:
+            parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
+        trial.step()
+        optimizer.load_state_dict(tensors(stored))
+    except Exception:  # a file from elsewhere can fail in any way
+        return False
+    return True
 
 
 def _check_state(parameter: Tensor, state: dict[str, Any]) -> None:

@@ -36,6 +36,7 @@ from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
+from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 
@@ -45,7 +46,7 @@ class EvaluateResult:
 
     `outputs` (N, …), raw and in file order, are kept only on request; a model may have several. `folder` holds the
     files of the run, if there are any; `learned` is the task, which can draw the score. `not_compared` says why 8-bit
-    outputs were not compared with the integer engine.
+    outputs were not compared with the integer engine, `wrong` are the samples that are most wrong, for a report.
     """
 
     model: str
@@ -62,6 +63,7 @@ class EvaluateResult:
     agreement: Agreement | None = None
     not_compared: str | None = None
     clipping: tuple[LayerClipping, ...] = ()
+    wrong: tuple[ShownSample, ...] = field(default=(), compare=False, repr=False)
     folder: Path | None = None
     learned: Task | None = field(default=None, compare=False, repr=False)
 
@@ -163,9 +165,10 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
     reason = _why_not_compared(settings)
     engine = settings.simulate and reason is None
-    results: list[BatchResult] | None = [] if keep_outputs or engine else None
-    clipping = ClippingMeter(ready.model)
-    with without_exit(), clipping.watching() if settings.clipping else contextlib.nullcontext():
+    shows_wrong = settings.html is not None and has_wrong_samples(ready.task)
+    results: list[BatchResult] | None = [] if keep_outputs or engine or shows_wrong else None
+    clipping, watched = ClippingMeter(ready.model), settings.clipping or settings.html is not None
+    with without_exit(), clipping.watching() if watched else contextlib.nullcontext():
         score = _run_test(ready, data, test, settings, console, results)
     joined = _joined([result.outputs for result in results]) if results else None
     if engine and not isinstance(joined, Tensor):
@@ -189,7 +192,8 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         outputs=joined if keep_outputs else None,
         agreement=agreement,
         not_compared=reason if settings.simulate else None,
-        clipping=tuple(clipping.result()) if settings.clipping else (),
+        clipping=tuple(clipping.result()) if watched else (),
+        wrong=wrong_samples(ready.task, whole(test), results) if shows_wrong and results else (),
         learned=ready.task,
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ai8x_tool.text import one_line
+
 Counts = tuple[tuple[int, ...], ...]
 
 
@@ -112,6 +114,6 @@ def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
     """Return the confusion matrix as aligned text, one row per true class, which is named at its end."""
     width = max((len(str(count)) for row in confusion for count in row), default=1)
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
-    names = [*labels, *("" for _ in rows[len(labels) :])]
+    names = [*map(one_line, labels), *("" for _ in rows[len(labels) :])]
     lines = (f"[{row}]  {name}".rstrip() for row, name in zip(rows, names, strict=False))
     return ["==> Confusion: rows are true classes, columns predicted ones in the same order", *lines]

@@ -13,11 +13,22 @@ from ai8x_tool.files import write_file
 from ai8x_tool.text import one_line, printable
 
 if TYPE_CHECKING:
-    from ai8x_tool.training.results import EpochRecord
+    from ai8x_tool.training.results import EpochRecord, TrainResult
+    from ai8x_tool.training.tasks.base import Task
 
 _DOTS_PER_INCH = 96
 _LONGEST = 40
 """Characters of a name."""
+
+
+def draw_training(result: TrainResult, task: Task) -> None:
+    """Draw the curves of a run, and what its task draws of the test, into the run's folder."""
+    title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
+    metric = result.metric
+    label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
+    plot_history(result.history, result.folder / "training.png", title, metric.key, label)
+    if result.test_of_best is not None:
+        task.draw(result.test_of_best, result.folder, f"{title}: test, epoch {result.best.epoch}")
 
 
 def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:

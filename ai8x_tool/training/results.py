@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ai8x_tool.training.clipping import LayerClipping
 from ai8x_tool.training.metrics import Measured, Score
+from ai8x_tool.training.shown_samples import ShownSample
+from ai8x_tool.training.tasks.base import MetricFormat
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class TrainResult:
     """A finished training run.
 
     `test` is the score of the last epoch's weights, which `checkpoint` holds, `test_of_best` that of `best_checkpoint`;
-    None if the task has no final test. The headlines summarize the best epoch's validation and
-    both tests. `clipping` is that of the last pass.
+    None if the task has no final test; `wrong` are the test samples that are most wrong, where a report shows them.
+    The headlines summarize the best epoch's validation and
+    both tests. `metric` is the main one, `clipping` that of the last pass.
     """
 
     model: str
@@ -71,9 +74,11 @@ class TrainResult:
     test_of_best_headline: str | None
     labels: tuple[str, ...]
     note: str | None
+    metric: MetricFormat
     seed: int
     seconds: float
     clipping: tuple[LayerClipping, ...] = ()
+    wrong: tuple[ShownSample, ...] = field(default=(), compare=False, repr=False)
 
     def document(self) -> dict[str, Any]:
         """Return the result as plain values for JSON."""

@@ -56,6 +56,7 @@ from ai8x_tool.training.tensorboard import check_tensorboard_options
 from ai8x_tool.training.world import ALONE, World
 
 _AUTOMATIC_RATE = 0.004
+_LARGEST_SEED = 0xFFFF_FFFF
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
 
@@ -283,7 +284,7 @@ def _seed(settings: SeedSettings, resumed: Checkpoint | None) -> int:
     stored = resumed.extras.get("seed") if resumed else None
     if settings.seed is not None:
         return settings.seed
-    if isinstance(stored, int):
+    if isinstance(stored, int) and 0 <= stored <= _LARGEST_SEED:
         return stored
     return 0 if settings.deterministic else secrets.randbelow(2**31)
 
@@ -343,9 +344,9 @@ def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | Non
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None
-    if not (task.main_metric.key in metrics and path.is_file()):
-        return None
+    best = Best(loss, metrics, epoch)
     try:
-        return (Best(loss, metrics, epoch), path) if read_checkpoint(path).epoch == epoch else None
-    except Ai8xError:
+        _ = task.rank(best), task.best_line(best, epoch, 0), task.main_metric.text(best)
+        return (best, path) if path.is_file() and read_checkpoint(path).epoch == epoch else None
+    except (Ai8xError, KeyError, TypeError, ValueError):  # another task's, or no numbers
         return None

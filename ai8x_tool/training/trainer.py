@@ -41,10 +41,11 @@ from ai8x_tool.training.logs import RunLog, open_run_log
 from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
-from ai8x_tool.training.plots import plot_history, short
+from ai8x_tool.training.plots import draw_training
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.setup import TrainingSetup, prepare
+from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
 from ai8x_tool.training.tensorboard import open_monitor
 from ai8x_tool.training.world import World
 
@@ -94,6 +95,7 @@ class Trainer:
         self._wrap()
         self.saved: Path | None = None
         self.clipping: list[LayerClipping] = []
+        self.wrong: tuple[ShownSample, ...] = ()
         self.monitor = open_monitor(setup, log.folder, log.console)
         self._take_over_best()
 
@@ -278,13 +280,21 @@ class Trainer:
         """Test the last weights and those of the best epoch, if that is a different one."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
-        last = self._evaluate(self.setup.test, "test")
+        last = self._test()
         if self.best.epoch == self.plan.epochs - 1:
             self.log.info("The last epoch is the best one: there is no second test.")
             return last, last
         self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
         load_state(self.model, self.best_weights)
-        return last, self._evaluate(self.setup.test, "test")
+        return last, self._test()
+
+    def _test(self) -> Score:
+        """Test, and find samples that are wrong if a report shows them."""
+        keep: list[BatchResult] = []
+        shown = self.settings.html is not None and has_wrong_samples(self.task)
+        score = self._evaluate(self.setup.test, "test", keep if shown else None)
+        self.wrong = wrong_samples(self.task, self.setup.test, keep) if keep else ()
+        return score
 
     def _evaluate(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.setup.batch_size} per mini-batch)")
@@ -372,9 +382,11 @@ class Trainer:
             test_of_best_headline=None if test_of_best is None else self.task.main_metric.text(test_of_best),
             labels=tuple(setup.entry.labels),
             note=setup.entry.note,
+            metric=self.task.main_metric,
             seed=setup.seed,
             seconds=seconds,
             clipping=tuple(self.clipping),
+            wrong=self.wrong,
         )
 
     def _finish(self, result: TrainResult) -> None:
@@ -389,9 +401,4 @@ class Trainer:
         if importlib.util.find_spec("matplotlib") is None:
             self.log.info("no plots: matplotlib is not installed (pip install 'ai8x-tool[plots]')")
             return
-        title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
-        metric = self.task.main_metric
-        label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
-        plot_history(result.history, result.folder / "training.png", title, metric.key, label)
-        if result.test_of_best is not None:
-            self.task.draw(result.test_of_best, result.folder, f"{title}: test, epoch {result.best.epoch}")
+        draw_training(result, self.task)

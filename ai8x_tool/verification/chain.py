@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ from ai8x_tool.verification.models import (
     LayerDistance,
     LayerEquality,
     compare_with_engine,
+    conv_strides,
     distance,
     layer_outputs,
 )
@@ -36,13 +37,17 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LayerProof:
-    """What is known of one layer; None where a link was not checked."""
+    """What is known of one layer; None where a link was not checked.
+
+    `distance` is that of the quantized model from the trained one, `from_float` from the one before QAT.
+    """
 
     index: int
     label: str
     distance: LayerDistance | None
     equality: LayerEquality | None
     check: LayerCheck
+    from_float: LayerDistance | None = None
 
     @property
     def equal(self) -> bool:
@@ -62,7 +67,8 @@ class Proof:
     """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
 
     `structure` names what the description computes otherwise than the model, a line for each difference. `firmware` is
-    None if the program was not compiled and run. `skipped` names every link that was not checked, and why.
+    None if the program was not compiled and run. `skipped` names every link that was not checked, and why. `synthesis`
+    is what was verified.
     """
 
     samples: int
@@ -72,6 +78,7 @@ class Proof:
     firmware: FirmwareCheck | None = None
     structure: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    synthesis: Synthesis | None = field(default=None, compare=False, repr=False)
 
     @property
     def complete(self) -> bool:
@@ -98,6 +105,7 @@ class Proof:
                 {
                     "index": layer.index,
                     "label": layer.label,
+                    "float_vs_quantized": layer.from_float and vars(layer.from_float),
                     "trained_vs_quantized": layer.distance and vars(layer.distance),
                     "quantized_vs_engine": layer.equality and vars(layer.equality),
                     "engine_vs_device": {"values": layer.check.values, "different": layer.check.different},
@@ -117,14 +125,14 @@ class Samples:
     source: str
 
 
-def data_samples(settings: EvaluateSettings, count: int, console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split."""
+def data_samples(settings: EvaluateSettings, count: int, channels: int, console: Console) -> Samples:
+    """Return the first `count` samples of the dataset's test split, of which the network sees the first `channels`."""
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="choose fewer")
-    values = test.batch(torch.arange(count))[0].numpy()
+    values = test.batch(torch.arange(count))[0][:, :channels].numpy()
     values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
     note = f" ({entry.note})" if entry.note else ""
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
@@ -140,8 +148,8 @@ def prove(
 ) -> Proof:
     """Check every link for every sample.
 
-    `models` may hold settings for a "trained" and a "quantized" checkpoint; without the latter the first two links are
-    left out. Without `firmware`, the last one is.
+    `models` may hold settings for a "float", a "trained" and a "quantized" checkpoint; without the last the first links
+    are left out. Without `firmware`, the last one is.
     """
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
@@ -150,14 +158,20 @@ def prove(
     ready = {name: prepare_model(settings, _entry(settings, console), console) for name, settings in models.items()}
     different = _structure(ready, models, synthesis, console)
     outputs = {name: _model_outputs(ready[name], models[name], samples, synthesis, console) for name in models}
-    quantized, trained = outputs.get("quantized", {}), outputs.get("trained", {})
+    quantized, trained, before = (outputs.get(name, {}) for name in ("quantized", "trained", "float"))
+    strides = conv_strides(ready["quantized"].model, network) if "quantized" in ready else {}
     proofs = []
     for index in tensors.order:
         layer = network[index]
-        equality = compare_with_engine(layer, quantized[index], tensors) if index in quantized else None
-        both = index in quantized and index in trained
-        far = distance(layer, trained[index], quantized[index]) if both else None
-        proofs.append(LayerProof(index, layer.label, far, equality, checks[index]))
+        stride = strides.get(index, (1, 1))
+        equality = compare_with_engine(layer, quantized[index], tensors, stride) if index in quantized else None
+        far, further = (
+            distance(layer, model[index], quantized[index], fitted=model is before)
+            if index in quantized and index in model
+            else None
+            for model in (trained, before)
+        )
+        proofs.append(LayerProof(index, layer.label, far, equality, checks[index], further))
     last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
     return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last, different)
 
@@ -207,15 +221,19 @@ def _model_outputs(
 
 
 def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
-    if int(np.prod(entry.input)) != samples.values[0].size:
-        have, want = ("×".join(map(str, shape)) for shape in (samples.values.shape[1:], entry.input))
+    shape = (min(entry.input[0], samples.values.shape[1]), *entry.input[1:])
+    if int(np.prod(shape)) != samples.values[0].size:
+        have, want = ("×".join(map(str, sizes)) for sizes in (samples.values.shape[1:], entry.input))
         raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="give the model's dataset with --dataset")
-    return tuple(entry.input)
+    return shape
 
 
-def model_settings(settings: EvaluateSettings, checkpoint: Path, trained: Path | None) -> dict[str, EvaluateSettings]:
-    """Return what :func:`prove` takes as `models`."""
+def model_settings(
+    settings: EvaluateSettings, checkpoint: Path, trained: Path | None, before: Path | None = None
+) -> dict[str, EvaluateSettings]:
+    """Return what :func:`prove` takes as `models`; `before` is the checkpoint from before QAT."""
     models = {"quantized": replace(settings, checkpoint=checkpoint, simulate=True)}
-    if trained is not None:
-        models["trained"] = replace(settings, checkpoint=trained, simulate=False)
+    for name, path in (("trained", trained), ("float", before)):
+        if path is not None:
+            models[name] = replace(settings, checkpoint=path, simulate=False)
     return models

@@ -84,9 +84,11 @@ def module_name(layer: Layer) -> str:
     return layer.parameters.key.removesuffix("weight").removesuffix(".").removesuffix(".op")
 
 
-def compare_with_engine(layer: Layer, output: Tensor, tensors: LayerTensors) -> LayerEquality:
-    """Compare torch's integers (N, channels, …) of one layer with the engine's."""
-    expected = tensors.outputs[layer.index]
+def compare_with_engine(
+    layer: Layer, output: Tensor, tensors: LayerTensors, stride: tuple[int, int] = (1, 1)
+) -> LayerEquality:
+    """Compare torch's integers (N, channels, …) of one layer, a convolution with `stride`, with the engine's."""
+    expected = tensors.outputs[layer.index][:, :, :: stride[0], :: stride[1]]
     if output.numel() != expected.size:
         have, want = ("×".join(map(str, shape[1:])) for shape in (output.shape, expected.shape))
         return LayerEquality(expected.size, expected.size, f"the model's output is {have}, the engine's {want}")
@@ -96,18 +98,39 @@ def compare_with_engine(layer: Layer, output: Tensor, tensors: LayerTensors) -> 
     if not wrong.any():
         return LayerEquality(actual.size, 0, None)
     sample, channel, pixel = np.argwhere(wrong)[0].tolist()
-    row, column = divmod(pixel, layer.out_size[1])
+    row, column = divmod(pixel, expected.shape[3])
     place = f"sample {sample}, channel {channel}, row {row}, column {column}"
     values = f"torch has {actual[sample, channel, pixel]:.0f}, the engine {wanted[sample, channel, pixel]}"
     return LayerEquality(actual.size, int(wrong.sum()), f"{place}: {values}")
 
 
-def distance(layer: Layer, trained: Tensor, quantized: Tensor) -> LayerDistance:
-    """Compare real outputs of the trained model with the integers of the quantized one."""
+def conv_strides(model: nn.Module, network: Network) -> dict[int, tuple[int, int]]:
+    """Return the strides of the convolutions that have some, by layer.
+
+    The accelerator computes all values of such a convolution, and a layer of its own takes those that are wanted.
+    """
+    strides = {}
+    modules = dict(named_fused_modules(model))
+    for layer in network.layers:
+        op = modules[module_name(layer)].op if layer.parameters and module_name(layer) in modules else None
+        if isinstance(op, nn.Conv1d | nn.Conv2d):
+            rows, columns = (*op.stride, 1)[:2]
+            strides[layer.index] = int(rows), int(columns)
+    return strides
+
+
+def distance(layer: Layer, trained: Tensor, quantized: Tensor, *, fitted: bool = False) -> LayerDistance:
+    """Compare real outputs of the trained model with the integers of the quantized one.
+
+    `fitted`: the integers are scaled to fit best, because ranges of layers that are not trained with quantization are
+    in other units.
+    """
     wide = layer.output_width != 8
     unit = _UNIT * (1 << abs(layer.bits) - 1 if wide else 1)
-    signal = trained.double().flatten()
-    noise = signal - quantized.double().flatten() / unit
+    signal, found = trained.double().flatten(), quantized.double().flatten() / unit
+    if fitted:
+        found = found * (signal.dot(found) / found.dot(found).clamp(min=1e-30))
+    noise = signal - found
     power, error = float(signal.square().sum()), float(noise.square().sum())
     sqnr = math.inf if error == 0 else 10 * math.log10(power / error) if power else -math.inf
     clipped = 0.0 if wide else float(((quantized >= _UNIT - 1) | (quantized <= -_UNIT)).double().mean())

@@ -50,15 +50,20 @@ def verify_synthesis(
     if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
     elif evaluation is not None:
-        samples = data_samples(evaluation, chain.samples, console)
+        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape[0], console)
     else:
         raise Ai8xError("no dataset to take samples from", fix="name a recipe, or pass --dataset and --model")
-    models = {} if evaluation is None else model_settings(evaluation, evaluation.checkpoint, chain.trained)
+    models = (
+        {}
+        if evaluation is None
+        else model_settings(evaluation, evaluation.checkpoint, chain.trained, chain.float_checkpoint)
+    )
     if evaluation is not None and chain.trained is None:
         skipped = ["trained ≈ quantized (no --trained)"]
     missing = _missing_for_firmware(settings, chain)
     skipped += [f"firmware ({missing})"] if missing else []
-    return replace(prove(synthesis, samples, models, console, firmware=not missing), skipped=tuple(skipped))
+    proof = prove(synthesis, samples, models, console, firmware=not missing)
+    return replace(proof, skipped=tuple(skipped), synthesis=synthesis)
 
 
 def _missing_for_firmware(settings: SynthesizeSettings, chain: ChainSettings) -> str:

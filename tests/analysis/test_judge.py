@@ -97,7 +97,7 @@ def test_too_much_data(large):
 @DEVICES
 def test_too_many_weights(heavy, device):
     wrong = analyze_network(heavy, None, device)
-    assert "All weights fit the kernel memory" in wrong.problem and f"{device.weight_bytes:,}" in wrong.problem
+    assert "All weights must fit the kernel memory" in wrong.problem and f"{device.weight_bytes:,}" in wrong.problem
     assert wrong.tightest.name == "kernel memory"
 
 

@@ -129,3 +129,19 @@ def test_models_that_are_converted(case, ai8x, name, model, dataset):
     result = ai8x("synthesize", *options)
     assert result.exit_code == 0, result.output
     assert "all equal" in result.output
+
+
+def test_reports(case, ai8x):
+    """Training, evaluation and verification write a page each, with the numbers that they print."""
+    folder = case("stride2")
+    assert ai8x("train", "--model", "stridenet", *TRAIN, "--qat-policy", "none", "--html", "train.html").exit_code == 0
+    assert "validation loss, epoch 1" in (folder / "train.html").read_text()
+    options = ("--model", "stridenet", "--dataset", "dots", "--checkpoint", "q.pth.tar")
+    result = ai8x("evaluate", *options, "-8", "--cpu", "-j", "0", "--html", "evaluate.html")
+    shown = result.stdout.partition(" of ")[0]
+    assert shown.startswith("Top1 ") and f"{shown} of 16 samples" in (folder / "evaluate.html").read_text()
+    sample = ("--sample-input", "sample_dots.npy", "--no-firmware")
+    assert ai8x("verify", *options, *sample, "--html", "verify.html").exit_code == 0
+    text = (folder / "verify.html").read_text()
+    for words in ("engine ≡ virtual device", "Data memory over the schedule", "Kernel memory", "all equal"):
+        assert words in text

@@ -18,6 +18,7 @@ from ai8x_tool.data.download import Download
 from ai8x_tool.data.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
 from ai8x_tool.data.speech_commands import read_wav
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.plugins.find import find_dataset
 
 FILES = ("aa_nohash_0.wav", "bb_nohash_0.wav", "bb_nohash_1.wav", "cc_nohash_0.wav")
 FREQUENCY = 500
@@ -70,7 +71,7 @@ def data(tree: Path, kws20: ModuleType, console: Console) -> Dataset:
 
 
 def test_parts_labels_and_unknown_words(data: Dataset, kws20: ModuleType) -> None:
-    (entry,) = kws20.datasets
+    entry = kws20.datasets[0]
     assert entry.input == (128, 128) and tuple(entry.labels) == LABELS_20
     assert tuple(entry.class_weights) == (1.0,) * 20 + (0.07,)
     # Three speeds of two training files and one validation file per word; the test has one speed.
@@ -78,6 +79,22 @@ def test_parts_labels_and_unknown_words(data: Dataset, kws20: ModuleType) -> Non
         assert part is not None
         counts = torch.bincount(part.targets, minlength=21).tolist()
         assert counts == [each] * 20 + [each * (len(COMMAND_WORDS) - len(KEYWORDS_20))]
+
+
+def test_other_sets_of_words(data: Dataset, tree: Path, kws20: ModuleType, console: Console) -> None:
+    entries = {entry.name: entry for entry in kws20.datasets}
+    few, all_ = (entries[name].load(tree, console).test.targets for name in ("KWS", "KWS_35"))
+    assert torch.bincount(few).tolist() == [1] * 6 + [29] and torch.bincount(all_).tolist() == [1] * 35
+    assert [len(entries[name].labels) for name in ("KWS", "KWS_35", "KWS_12_benchmark")] == [7, 36, 12]
+    with pytest.raises(Ai8xError, match="prepared without the official test set"):
+        entries["KWS_12_benchmark"].load(tree, console)
+    exact = find_dataset("KWS_35_unquantized").load(tree, console)
+    row = COMMAND_WORDS.index("zero")
+    inputs, target = exact.test.batch(torch.tensor([row]))
+    assert target.item() == kws20.LABELS_35.index("zero") and len(exact.train) == 70
+    rounded = data.test.batch(torch.tensor([row]))[0]
+    assert torch.allclose(inputs, rounded, atol=0.51) and not torch.equal(inputs, rounded)
+    assert exact.train.batch(torch.arange(3), torch.Generator().manual_seed(1))[0].shape == (3, 128, 128)
 
 
 def test_samples_are_the_quantized_files(data: Dataset, tree: Path) -> None:

@@ -10,15 +10,25 @@ from typer.testing import CliRunner
 
 from ai8x_tool.cli.main import app
 from ai8x_tool.cli.options_page import options_page
+from ai8x_tool.report.api_page import api_page
+from ai8x_tool.report.html.picture import memory_picture
 from ai8x_tool.report.reference import pages
+from ai8x_tool.report.rules_page import with_rules
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = {**pages(), "options.md": options_page()}
+SOLVED = with_rules((ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8"))
+PAGES = {**pages(), "options.md": options_page(), "api.md": api_page(), "troubleshooting.md": SOLVED}
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
 def test_page_is_fresh(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == PAGES[name], "run scripts/generate_docs.py"
+
+
+def test_picture_is_fresh():
+    """Search results may depend on the machine only where time ends the search, which it does not here."""
+    picture = (ROOT / "docs" / "memory-map.svg").read_text(encoding="utf-8")
+    assert picture == memory_picture(), "run scripts/generate_docs.py"
 
 
 def readme_commands():

@@ -2,10 +2,22 @@
 
 import os
 
-from tests.cli.conftest import ai8x, states, workspace
+import pytest
+
+from tests.cli.conftest import Workspace, ai8x, states
+from tests.support.every_command import commands
 from tests.support.fuzz_figures import FIGURES
 
-__all__ = ["ai8x", "states", "workspace"]
+__all__ = ["ai8x", "commands", "states"]
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """The small network, in a folder that has others above it: names with `..` in them stay within."""
+    folder = tmp_path / "above/work"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return Workspace(folder)
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import io
+import json
 import os
 import shutil
 import struct
@@ -16,6 +17,7 @@ import wave
 
 import numpy as np
 import pytest
+import torch
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.errors import Ai8xError
@@ -62,7 +64,7 @@ def test_synthesis(workspace, kind):
         check_command(workspace, workspace.synthesize, kind, what)
 
 
-def check_command(workspace, command, kind, what):
+def check_command(workspace, command, kind, what, project=lambda _: None):
     """The command does its work, or says in one line why not, and then leaves nothing."""
     before = files_of(workspace.folder)
     with FIGURES.measured(kind, what) as refused:
@@ -81,6 +83,7 @@ def check_command(workspace, command, kind, what):
         assert len(errors) == 1, what
     else:
         assert {name: after[name] for name in before} == before, what
+        project(workspace.output)
         shutil.rmtree(workspace.output)  # whole, else the next one is refused because it exists
         assert files_of(workspace.folder) == before, what
 
@@ -142,17 +145,6 @@ TEXTS = {
     "recipe.yaml": (RECIPE, read_recipe),
     "interface.json": (INTERFACE, read_interface),
 }
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_texts(tmp_path, name):
-    good, read = TEXTS[name]
-    path = tmp_path / name
-    path.write_bytes(good)
-    read(path)
-    for number, generator in generators(name):
-        path.write_bytes(damaged_text(good, generator))
-        check_reader(name, read, path, number)
 
 
 def recording():
@@ -229,6 +221,66 @@ def table():
     return b"time;ax;ay\n0;1,5;2\n1;2,0;3\n" * 5
 
 
+YOLO = b"0 0.5 0.5 0.2 0.3\n1 0.1 0.2 0.1 0.1\n0 0.1 0.1 0.2 0.1 0.2 0.3 0.1 0.2\n"
+VOC = b"""<annotation><filename>a.png</filename><size><width>30</width><height>20</height></size>
+<object><name>cup &amp; plate</name><bndbox><xmin>1</xmin><ymin>2</ymin><xmax>12</xmax><ymax>15</ymax></bndbox></object>
+</annotation>"""
+COCO = b"""{"images": [{"id": 1, "file_name": "a.png", "width": 30, "height": 20}],
+"categories": [{"id": 3, "name": "cup"}],
+ "annotations": [{"image_id": 1, "category_id": 3, "bbox": [1, 2, 10.5, 12]}]}"""
+OUTPUTS = b"""{"kind": "detection", "classes": ["cup"], "location_scale": 0.01, "score_scale": 0.1, "max_overlap": 0.5,
+ "top_k": 3, "priors": [[0.5, 0.5, 0.2, 0.2]]}"""
+
+
+def read_boxes(path):
+    from ai8x_tool.data.own import box_files
+
+    try:
+        data = box_files.read_small(path)
+        if path.suffix == ".txt":
+            box_files.read_yolo(data.decode(errors="replace"), ("cup", "plate"))
+        else:
+            box_files.read_voc(data)
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+
+
+def read_coco(path):
+    from ai8x_tool.data.own.box_files import read_coco
+    from ai8x_tool.readers.json_file import read_json
+
+    try:
+        read_coco(read_json(path))
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+
+
+def read_outputs(path):
+    from ai8x_tool.readers.json_file import read_json
+    from ai8x_tool.training.answers import read_answers
+
+    read_answers(read_json(path), str(path))
+
+
+TEXTS |= {
+    "yolo.txt": (YOLO, read_boxes),
+    "voc.xml": (VOC, read_boxes),
+    "coco.json": (COCO, read_coco),
+    "outputs.json": (OUTPUTS, read_outputs),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(tmp_path, name):
+    good, read = TEXTS[name]
+    path = tmp_path / name
+    path.write_bytes(good)
+    read(path)
+    for number, generator in generators(name):
+        path.write_bytes(damaged_text(good, generator))
+        check_reader(name, read, path, number)
+
+
 def own(read, *more):
     """Return a reader of the user's own data for a path: errors say what is wrong with the file's bytes."""
 
@@ -243,6 +295,29 @@ def own(read, *more):
     return from_file
 
 
+def read_mask(path):
+    """The classes of a mask, as they are found."""
+    from ai8x_tool.data.own import masks
+
+    try:
+        codes = masks.read_mask(path.read_bytes())
+    except ValueError as error:
+        raise Ai8xError(str(error)) from None
+    masks.found_values([masks.counts_of(codes)]).classes(codes)
+
+
+def mask(mode):
+    """Return a function that makes a mask."""
+
+    def make():
+        buffer = io.BytesIO()
+        image = pytest.importorskip("PIL.Image")
+        image.fromarray(np.arange(600, dtype=np.uint8).reshape(20, 30) // 100).convert(mode).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    return make
+
+
 IMAGE = own(("images", "read_image"), 3, (16, 16))
 BINARIES = {
     "words.wav": (recording, read_wav),
@@ -251,6 +326,7 @@ BINARIES = {
     "own.wav": (recording, own(("sounds", "read_sound"), 16000)),
     "own.csv": (table, own(("tables", "read_tables"), ".csv")),
     "own.npz": (arrays, own(("tables", "read_tables"), ".npz")),
+    **{f"mask.{mode}": (mask(mode), read_mask) for mode in ("L", "RGB", "P", "LA")},
     **{f"own.{kind}": (image(kind), IMAGE) for kind in ("PNG", "JPEG", "BMP", "GIF", "WEBP")},
 }
 
@@ -273,3 +349,59 @@ def test_checkpoints(workspace):
     for number, generator in generators("checkpoint"):
         workspace.checkpoint.write_bytes(damaged_bytes(good, generator))
         check_reader("checkpoint", read_checkpoint, workspace.checkpoint, number)
+
+
+EXTRAS = {
+    "class_names": ["a", "b*/", 'c"%s', "d\n", "e"],
+    "preprocessing": {
+        **{"kind": "images", "input": [3, 4, 4], "offset": [1.0], "gain": [0.5], "per_sample": False},
+        **{"reading": {"size": [4, 4], "channels": 3}, "target": {"offset": [0.5], "scale": [2.0]}},
+    },
+}
+STRANGE = (
+    None,
+    True,
+    -1,
+    0,
+    1 << 40,
+    1 << 80,
+    1e-40,
+    float("nan"),
+    "",
+    "x\n# y",
+    "*/",
+    [],
+    [[]],
+    {},
+    {1: 2},
+    ("a",),
+    np.ones(2),
+)
+
+
+def replaced(value, generator):
+    """A copy of nested mappings and lists with one thing changed, added or left out."""
+    keys = list(value) if isinstance(value, dict) else list(range(len(value))) if isinstance(value, list) else []
+    if not keys or generator.random() < 0.15:
+        return STRANGE[generator.integers(len(STRANGE))]
+    key, result = keys[generator.integers(len(keys))], value.copy()
+    if generator.random() < 0.2:
+        del result[key]
+    else:
+        result[key] = replaced(value[key], generator)
+    return result
+
+
+def test_what_checkpoints_say_of_the_data(workspace, states):
+    """Names of classes, and how files become inputs: they enter programs, README.md and interface.json."""
+    for number, generator in generators("extras"):
+        extras = replaced(EXTRAS, generator) if number else EXTRAS
+        torch.save({"epoch": 3, "arch": "tiny", "state_dict": states[1], "extras": extras}, workspace.checkpoint)
+        what = f"extras {number} of seed {SEED}: {extras}"
+        check_command(workspace, lambda: workspace.synthesize("-q"), "extras", what, project=check_project)
+
+
+def check_project(folder):
+    json.loads((folder / "interface.json").read_text())
+    readme = folder / "README.md"
+    assert not readme.exists() or "\n# y" not in readme.read_text()

@@ -5,73 +5,64 @@ AI8X_FUZZ sets how many combinations are tried (default 20, of slow commands a q
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import json
 import os
 import re
 import shutil
+import signal
+import socket
+import stat
+import types
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ai8x_tool.cli.main import COMMANDS
+from ai8x_tool.cli.main import COMMANDS, build_command
 from tests.cli.conftest import run
 from tests.support.damaged_files import extreme
+from tests.support.every_command import QUICK, SLOWEST
 from tests.support.fuzz_figures import FIGURES
-from tests.support.hostile_plugins import GOOD_DATASET, GOOD_MODEL
 
 COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "20")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
-QUICK = ("synthesize", "quantize", "insert-identity", "list")
 LEFT_OUT = {
     *("epochs", "map_seconds", "calibrate"),  # however much is asked for is done
-    *("distributed", "compile", "tensorboard", "firmware"),  # slow, or other programs
-    *("help", "json", "verbose"),
+    *("distributed", "compile", "tensorboard"),  # slow
+    *("help", "help_all"),
 }
-IDENTITY = ("--layer-name", "x", "--layer-depth", "8", "--insert-before", "last")
-SMALL = ("--epochs", "1", "--batch-size", "16", "--cpu", "-j", "0", "--qat-policy", "none", "--optimizer", "Adam")
 
 
-@pytest.fixture
-def commands(workspace, states, monkeypatch):
-    """By command: words with which it works, and whether it is slow."""
-    from ai8x_tool.training import evaluation_run, trainer
-
-    monkeypatch.setattr(trainer.Trainer, "_draw", lambda *_: None)
-    monkeypatch.setattr(evaluation_run, "_draw", lambda *_: None)
-    for kind, text in (("models", GOOD_MODEL), ("datasets", GOOD_DATASET)):
-        (workspace.folder / kind).mkdir()
-        (workspace.folder / kind / "good.py").write_text(text)
-    workspace.save(states[0], path=workspace.folder / "trained.pth.tar")
-    synthesis = [str(word) for pair in workspace.arguments.items() for word in pair]
-    model = ["--model", "good", "--dataset", "Good"]
-    assert run("train", *model, *SMALL, "--lr", "0.01", "-q").exit_code == 0
-    shutil.copy(next(workspace.folder.glob("logs/*/checkpoint.pth.tar")), "good.pth.tar")
-    shutil.rmtree("logs")
-    return {
-        "synthesize": synthesis,
-        "verify": synthesis[:-2],
-        "quantize": ["trained.pth.tar", "q.pth.tar"],
-        "insert-identity": ["net-q.pth.tar", "i.pth.tar", *IDENTITY],
-        "train": [*model, *SMALL, "--lr", "0.01"],
-        "evaluate": [*model, "--checkpoint", "good.pth.tar", "--cpu"],
-        "list": ["models"],
-    }
+def tries(command):
+    """How often a command is tried."""
+    return COUNT if command in QUICK else -(-COUNT // (20 if command in SLOWEST else 4))
 
 
-def changed(command, generator):
-    """One to three options of a command, with any values."""
-    module, _ = COMMANDS[command]
-    every = importlib.import_module(f"ai8x_tool.cli.{module}").COMMAND.options()
-    options = [option for option in every if option.name not in LEFT_OUT]
-    for number in generator.choice(len(options), min(len(options), int(generator.integers(1, 4))), replace=False):
-        option = options[number]
-        names = (*option.names, *option.declaration.aliases)
-        if option.value.kind is bool:
-            yield str(generator.choice([*names, *option.off]))
-        elif option.value.choices and generator.random() < 0.5:
-            yield f"{names[0]}={generator.choice(option.value.choices)}"
+def changed(command, words, generator):
+    """The words of a command with one to three options or arguments of any values."""
+    parameters = [parameter for parameter in build_command(command).params if parameter.name not in LEFT_OUT]
+    words, given = list(words), next((i for i, word in enumerate(words) if word.startswith("-")), len(words))
+    arguments = [parameter for parameter in parameters if parameter.param_type_name == "argument"]
+    chosen = generator.choice(len(parameters), min(len(parameters), int(generator.integers(1, 4))), replace=False)
+    for parameter in (parameters[number] for number in chosen):
+        if parameter in arguments:
+            place = arguments.index(parameter)
+            words[place : place + (place < given)] = [value_of(parameter, generator)]
+        elif parameter.is_flag:
+            words.append(str(generator.choice([*parameter.opts, *parameter.secondary_opts])))
         else:
-            yield f"{generator.choice(names)}={extreme(generator).decode().replace(chr(0), '')}"
+            words.append(f"{generator.choice(parameter.opts)}={value_of(parameter, generator)}")
+    return words
+
+
+def value_of(parameter, generator):
+    """A value that is seldom meant, or one of those that are offered."""
+    declared = getattr(parameter, "declared", None)
+    choices = declared.value.choices if declared else getattr(parameter.type, "choices", ())
+    if choices and generator.random() < 0.5:
+        return str(generator.choice(list(choices)))
+    return extreme(generator).decode().replace("\0", "")
 
 
 def files_of(folder):
@@ -85,31 +76,107 @@ def remove_new(folder, names):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-@pytest.mark.parametrize("command", [*QUICK, "verify", "train", "evaluate"])
+@contextlib.contextmanager
+def no_longer(seconds, what):
+    """Raise what nobody catches if the block takes longer: it may wait for what never comes."""
+
+    class TooLong(BaseException):
+        pass
+
+    def stop(*_):
+        raise TooLong(what)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def check(kind, folder, names, words):
+    """Run a command: done, or refused in one line, in time, and what was there still is."""
+    what = f"seed {SEED}: {words}"
+    with FIGURES.measured(kind, what) as refused, no_longer(30, what):
+        try:
+            result = run(*words)
+        except Exception as error:
+            raise AssertionError(f"{what}: {error!r}") from error
+        refused.extend([result] if result.exit_code else [])
+    assert result.exit_code in (0, 1, 2), what
+    assert "Traceback" not in result.output, what
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == (result.exit_code == 1), (what, result.stderr)
+    if "--json" in words and not set(words) & {"--help", "-h"} and result.exit_code < 2:
+        json.loads(result.stdout)
+    after = files_of(folder)
+    assert set(names) <= after, what
+    assert not [name for name in after if ".ai8x-" in name], what
+    if result.exit_code and words[0] not in PIECEMEAL:
+        assert sorted(after) == names, what
+    remove_new(folder, names)
+
+
+PIECEMEAL = ("train", "demo", "flash")
+"""Commands of several steps, of which the last may fail."""
+
+
+def prepared(workspace, commands, command):
+    """Words with which the command works, and what is in the folder before it runs."""
+    words, root = commands.words(command), workspace.folder.parent.parent
+    names = sorted(files_of(root))
+    result = run(command, *words)
+    assert result.exit_code == 0 or command == "doctor", result.output  # which finds no SDK, for example
+    remove_new(root, names)
+    return words, root, names
+
+
+def odd_places(folder):
+    """Names of what is no regular file, cannot be written or cannot be read."""
+    (folder / "full").mkdir(parents=True)
+    (folder / "full/file").write_text("mine")
+    (folder / "empty").mkdir()
+    (folder / "locked").mkdir(mode=0o500)
+    for name, target in (("loop", "loop"), ("nowhere", "away/away"), ("linked", "full"), ("upwards", "..")):
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(folder / "socket"))
+    with contextlib.suppress(OSError):
+        os.mknod(folder / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+    made = [folder / name for name in ("full", "empty", "loop", "nowhere", "linked", "upwards", "pipe", "socket")]
+    made += [folder / name for name in ("null", "locked/x", "full/file/x", "linked/../x", "a" * 256, "b\udcff", "c\nd")]
+    return [*map(str, made), "/proc/x", "/proc/self/mem", "/dev/full", "/dev/zero", "~nobody-of-this-name", ".", "/"]
+
+
+def states_of(folder):
+    return {path.name: path.lstat().st_mode for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_options(workspace, commands, command):
-    names = sorted(files_of(workspace.folder))
-    assert run(command, *commands[command]).exit_code == 0
-    remove_new(workspace.folder, names)
-    for number in range(COUNT if command in QUICK else -(-COUNT // 4)):
+    """Any values; and for what names a file or a folder all that is none: it is never replaced, nor waited for."""
+    words, root, _ = prepared(workspace, commands, command)
+    places = odd_places(workspace.folder / "places")
+    names, before = sorted(files_of(root)), states_of(workspace.folder / "places")
+    for number in range(tries(command)):
         generator = np.random.default_rng([SEED, number, *command.encode()])
-        words = [command, *commands[command], *changed(command, generator)]
-        what = f"{number} of seed {SEED}: {words}"
-        with FIGURES.measured(f"options of {command}", what) as refused:
-            try:
-                result = run(*words)
-            except BaseException as error:
-                raise AssertionError(f"{what}: {error!r}") from error
-            refused.extend([result] if result.exit_code else [])
-        assert result.exit_code in (0, 1, 2), what
-        assert "Traceback" not in result.output, what
-        errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-        assert len(errors) == (result.exit_code == 1), (what, result.stderr)
-        after = files_of(workspace.folder)
-        assert set(names) <= after, what
-        assert not [name for name in after if ".ai8x-" in name], what
-        if result.exit_code and command != "train":  # which may fail in the middle
-            assert sorted(after) == names, what
-        remove_new(workspace.folder, names)
+        check(f"options of {command}", root, names, [command, *changed(command, words, generator)])
+    parameters = build_command(command).params
+    paths = [p for p in parameters if p.param_type_name == "argument" or getattr(p, "declared", NONE).is_path]
+    order = np.random.default_rng([SEED, *command.encode()]).permutation(len(paths) * len(places))
+    for number in order[: tries(command)]:
+        parameter, place = paths[number // len(places)], places[number % len(places)]
+        if parameter.param_type_name == "argument":
+            more, own = words[1:] if words and not words[0].startswith("-") else words, [place]
+        else:
+            more, own = words, [f"{parameter.opts[0]}={place}"]
+        check(f"places of {command}", root, names, [command, *own, *more])
+        assert states_of(workspace.folder / "places") == before, (command, own)
+
+
+NONE = types.SimpleNamespace(is_path=False)
 
 
 def test_settings_files(workspace):

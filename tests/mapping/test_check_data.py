@@ -16,7 +16,7 @@ from tests.support.networks import build, examined
 from tests.support.reference_words import last_uses, never_read, writing_steps
 
 DEFAULT, FIFO = MappingOptions(), MappingOptions(fifo=True)
-OVERWRITING, TRAILING, REMARK = "constraint_overwriting", "constraint_trailing_overlap", "hint_trailing_overlap"
+OVERWRITING, TRAILING, REMARK = "constraint_overwriting", "constraint_trailing_overlap", "hint_overlapping_tail"
 
 
 def passing(out, processors=0xF, **keys):
@@ -122,7 +122,7 @@ def test_frame_of_a_fifo_lies_in_data_memory(check):
 def test_options(check):
     assert not check([passing(0)], allow=True)
     (warning,) = check([passing(4)], warn=True)
-    assert "layer 0: An output overwrites neither itself nor" in warning
+    assert "layer 0: An output must overwrite neither itself nor" in warning
     assert "the output overwrites input data" in warning
 
 

@@ -145,7 +145,7 @@ CASES = {
     ],
     "caution_wide_intermediate": [two(conv(0xF), conv(output_width=32), layer=0)],
     "caution_source_gap": [two({**passing(0xF, in_sequences=[0, 0]), "op": "add"})],
-    "caution_read_gap": [two(conv(0xF), conv(write_gap=1))],
+    "caution_matching_gap": [two(conv(0xF), conv(write_gap=1))],
     "constraint_aligned_offsets": [one(conv(), resolve=ResolveOptions(input_offset=2), values="in_offset = 0x2")],
     "constraint_flatten_size": [one({**LINEAR, "processors": 7}, (3, 17, 16), [(4, 816, 1, 1)], values="272")],
     "caution_flatten_single": [one({**LINEAR, "processors": 7}, (3, 1, 1), [(4, 3, 1, 1)])],
@@ -487,7 +487,7 @@ def test_precedence():
     with pytest.raises(Ai8xError, match=r"Rows and columns are limited"):
         huge.check(Console(verbosity=-1))
     depthwise = one(conv(0xF, groups=3), (3, 200, 200), [(3, 1, 3, 3)])
-    with pytest.raises(Ai8xError, match=r"Depth-wise convolution needs a MAX78002"):
+    with pytest.raises(Ai8xError, match=r"Depthwise convolution needs a MAX78002"):
         depthwise.check(Console(verbosity=-1))
     large = one(conv(0xF), (3, 200, 200))
     with pytest.raises(Ai8xError, match=r"The input must fit the data memory"):

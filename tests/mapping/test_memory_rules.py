@@ -66,7 +66,7 @@ CASES = {
             [point(ALL), conv(ALL, out_offset=0x400)],
             [(64, 64, 1, 1), (1024, 64, 3, 3)],
             (64, 4, 4),
-            words="layer 1: The kernels of all layers fit",
+            words="layer 1: The kernels of all layers must fit",
         )
     ],
     "constraint_calcx4_memory": [
@@ -173,7 +173,7 @@ CASES = {
         makes([conv(out_offset=0x1000), conv(0xF, in_offset=0x1004)], TWO, words="lies at processor 0, offset 0x1000")
     ],
     "constraint_trailing_overlap": [makes([passing()], words="overwrites input data behind what the layer has read")],
-    "hint_trailing_overlap": [
+    "hint_overlapping_tail": [
         makes(
             [
                 passing(out_offset=0x400),

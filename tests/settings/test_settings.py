@@ -113,7 +113,8 @@ def test_the_shipped_recipes_are_complete() -> None:
             assert resources.find_config("networks", str(recipe.common["network"]))
         if settings.compress is not None:
             read_schedule(resources.find_config("schedules", settings.compress))
-        read_policy(resources.find_config("qat", str(settings.qat_policy)))
+        if settings.qat_policy is not None:
+            read_policy(resources.find_config("qat", settings.qat_policy))
         for key in ("model", "dataset", "device", *(field.name for field in fields(TaskSettings))):
             if key not in ("confusion", "clipping"):  # what is evaluated is what was trained
                 assert getattr(settings, key) == getattr(evaluation, key), (name, key)
@@ -129,7 +130,7 @@ def test_the_shipped_recipes_build_their_models() -> None:
         task = choose_task(TaskContext(settings, entry, torch.device("cpu"), Console()))
         model = build_untrained(settings, settings.model, entry, task, Console())
         task.attach(model)
-        assert task.real_outputs(model.eval()(torch.zeros(1, *entry.input))) is not None
+        assert task.real_outputs(model.eval()(torch.zeros(1, *entry.sample))) is not None
 
 
 def test_the_original_recipe_is_the_original() -> None:

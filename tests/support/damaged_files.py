@@ -41,7 +41,8 @@ _EXTREMES = (
         "\ud7ff",
         "🙂",
     ),
-    *("../../x", "/dev/null", "/dev/zero", "~nobody-of-this-name", "a" * 300, "- " * 60, "[" * 60, "?", ":", "---"),
+    *("../x/x", "../../x", "/dev/null", "/dev/zero", "~nobody-of-this-name", "a" * 300),
+    *("- " * 60, "[" * 60, "?", ":", "---"),
 )
 _WORD = re.compile(rb"[\w.+-]+|\s+|[^\w\s]")
 

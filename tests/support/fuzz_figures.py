@@ -11,6 +11,11 @@ from dataclasses import dataclass, field
 MOST_SECONDS = 20
 
 
+def most_memory():
+    """Return the most MiB that this process, or one that it started, has taken."""
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) / 1024
+
+
 @dataclass
 class Figures:
     """Counts by kind, and the slowest input."""
@@ -18,6 +23,8 @@ class Figures:
     counts: Counter[tuple[str, bool]] = field(default_factory=Counter)
     longest: float = 0.0
     slowest: str = ""
+    memory: float = 0.0
+    largest: str = ""
 
     @contextmanager
     def measured(self, kind, what):
@@ -28,6 +35,9 @@ class Figures:
         self.counts[kind, bool(refused)] += 1
         if seconds > self.longest:
             self.longest, self.slowest = seconds, what
+        memory = most_memory()
+        if memory > self.memory:
+            self.memory, self.largest = memory, what
         assert seconds < MOST_SECONDS, what
 
     def lines(self):
@@ -35,9 +45,9 @@ class Figures:
         for kind in sorted({kind for kind, _ in self.counts}):
             yield f"{kind}: {self.counts[kind, False]} done, {self.counts[kind, True]} refused"
         done, refused = (sum(n for (_, was), n in self.counts.items() if was is wanted) for wanted in (False, True))
-        memory = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
         yield f"{done + refused} inputs, {done} done, {refused} refused; the longest took {self.longest:.1f} s"
-        yield f"most memory {memory / 1024:.0f} MiB; the slowest: {self.slowest:.200}"
+        yield f"the slowest: {self.slowest:.200}"
+        yield f"most memory {self.memory:.0f} MiB, after {self.largest:.200}"
 
 
 FIGURES = Figures()

@@ -50,7 +50,7 @@ def test_too_many_weights(workspace: Path, console: Console, monkeypatch: pytest
     with pytest.raises(Ai8xError) as caught:
         prepare(TrainSettings(**SETTINGS), console)
     text = str(caught.value)
-    assert "All weights fit the kernel memory" in text and "\n" not in text
+    assert "All weights must fit the kernel memory" in text and "\n" not in text
     assert text.endswith("(fewer channels: 1 ms; or --no-check trains it all the same)")
     prepare(TrainSettings(**SETTINGS, check=False), console)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -12,8 +12,11 @@ import torch
 from torch import Tensor
 
 from ai8x_tool.data.dataset import Augment, Dataset, DatasetEntry, Split
-from ai8x_tool.data.own.files import ANOMALY, FolderContent, normal_first, read_folder
+from ai8x_tool.data.own.annotated import annotated_folder
+from ai8x_tool.data.own.box_folder import BoxFolder
+from ai8x_tool.data.own.files import ANOMALY, FolderContent, normal_first, read_folder, some
 from ai8x_tool.data.own.image_folder import ImageFolder
+from ai8x_tool.data.own.mask_folder import MaskFolder
 from ai8x_tool.data.own.prepare import Prepared, require_splits
 from ai8x_tool.data.own.preprocessing import Preprocessing
 from ai8x_tool.data.own.series_folder import SeriesFolder, by_file_name
@@ -31,8 +34,6 @@ class Kind(Protocol):
     @property
     def input(self) -> tuple[int, ...]:
         """The shape of one sample, channels first."""
-
-    def __init__(self, content: FolderContent, own: OwnDataSettings) -> None: ...
 
     def suggestions(self) -> dict[str, Any]:
         """Return the settings that follow from the files, by name."""
@@ -53,9 +54,22 @@ class Kind(Protocol):
         """Return how training samples are varied."""
 
 
-_TASKS = {"classification": None, "regression": "regression", "anomaly": "reconstruction"}
+_TASKS = {
+    "classification": None,
+    "segmentation": "segmentation",
+    "detection": "detection",
+    "regression": "regression",
+    "anomaly": "reconstruction",
+}
+_MODELS = {"reconstruction": "compactautoencoder", "segmentation": "compactunet", "detection": "compactdetector"}
+_DETECTION = "own"
+"""Parameters of loss and suppression for boxes of the user's own."""
 _RANGE = 0.9
-_KINDS: dict[str, type[Kind]] = {"images": ImageFolder, "sound": SoundFolder, "series": SeriesFolder}
+_KINDS: dict[str, Callable[[FolderContent, OwnDataSettings], Kind]] = {
+    "images": ImageFolder,
+    "sound": SoundFolder,
+    "series": SeriesFolder,
+}
 
 
 @dataclass(frozen=True)
@@ -84,10 +98,17 @@ class Folder:
         count, labels = len(self.content.files), self.labels
         learned = {
             "classification": f"{len(labels)} classes",
+            "segmentation": f"{len(labels)} classes of pixels",
+            "detection": f"objects to detect: {some(labels)}",
             "regression": f"numbers to predict: {', '.join(labels)}",
             "anomaly": f"anomalies to recognize, {labels[0]} being normal",
         }[str(self.own.task)]
         return [f"{self.content.root}: {count:,} files ({self.content.kind}), {learned}", *self.kind.facts()]
+
+    @property
+    def counted(self) -> str:
+        """What the counts of classes are numbers of."""
+        return str(getattr(self.kind, "counted", "samples"))
 
     def messages(self, found: Prepared) -> list[str]:
         """Return a line about each thing that may not be meant."""
@@ -96,6 +117,9 @@ class Folder:
 
 def open_folder(own: OwnDataSettings) -> Folder:
     """Look at a folder. Raises Ai8xError if there is none; only names and headers are read."""
+    annotated = annotated_folder(own)
+    if annotated is not None:
+        return Folder(annotated.content, annotated.own, annotated.kind)
     content = read_folder(own)
     if content.kind == "series" and not own.target and not any(file.label for file in content.files):
         content = by_file_name(content, own.classes)
@@ -124,21 +148,26 @@ def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:
         input=folder.kind.input,
         labels=folder.labels,
         load=_Loader(folder),
-        class_weights=_weights(content) if own.class_weights == "balanced" else None,
+        class_weights=_weights(folder) if own.class_weights == "balanced" else None,
         description=f"{content.kind} in {content.root}",
         task=_TASKS[task or "classification"],
+        detection=_DETECTION if task == "detection" else None,
     )
 
 
 def fitting_model(entry: DatasetEntry) -> str:
     """Return the name of the shipped model for the inputs of a dataset."""
-    if entry.task == "reconstruction":
-        return "compactautoencoder"
+    if entry.task in _MODELS:
+        return _MODELS[entry.task]
     return "compact2d" if len(entry.input) == 3 else "compact1d"
 
 
-def _weights(content: FolderContent) -> Sequence[float]:
+def _weights(folder: Folder) -> Sequence[float]:
     """Return weights that are larger for classes with fewer files, 1 on average."""
+    content = folder.content
+    if isinstance(folder.kind, MaskFolder | BoxFolder):
+        fix = "leave class_weights out"
+        raise Ai8xError(f"class_weights: {folder.own.task} has no classes of files", where=str(content.root), fix=fix)
     counts = Counter(file.label for file in content.files)
     return [len(content.files) / len(content.classes) / max(1, counts[name]) for name in content.classes]
 
@@ -163,11 +192,16 @@ class _Loader:
             return Split(raw, targets, preprocessing.integers)
 
         train, test = split("train"), split("test")
-        train = replace(train, augment=kind.augmentation(train.raw, train.targets, console))
+        if isinstance(kind, MaskFolder | BoxFolder):
+            train = replace(train, augment_both=kind.augmentation_of_both())
+        else:
+            train = replace(train, augment=kind.augmentation(train.raw, train.targets, console))
         validation = split("validation") if "validation-samples" in found.arrays else None
         document = preprocessing.document()
         if scale is not None:
             document["target"] = {"offset": scale[0].tolist(), "scale": scale[1].tolist()}
+        if self.folder.own.task == "segmentation":
+            document["pixels"] = list(self.folder.labels)
         return Dataset(train, validation, test, document)
 
 

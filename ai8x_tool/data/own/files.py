@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
+from ai8x_tool.text import is_unicode
 
 KINDS = {
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
@@ -49,12 +50,20 @@ class FolderContent:
     classes: tuple[str, ...]
     background: Path | None
     others: tuple[str, ...]
+    companions: tuple[str, ...] = ()
+    """Other files that the samples depend on: masks, boxes, names of classes."""
+
+    def __post_init__(self) -> None:
+        for name in self.classes:
+            if not is_unicode(name):
+                raise Ai8xError(f"{name!r} is no name in UTF-8", where=str(self.root), fix="rename it")
 
     def digest(self) -> str:
         """Return a number that changes when a file is added, removed or written."""
         text = hashlib.sha256()
-        extra = sorted(_names(self.background)) if self.background is not None else []
-        for root, name in [*((self.root, f.name) for f in self.files), *((self.background, n) for n in extra)]:
+        extra = sorted(names_in(self.background)) if self.background is not None else []
+        own = (*(file.name for file in self.files), *self.companions)
+        for root, name in [*((self.root, name) for name in own), *((self.background, name) for name in extra)]:
             assert root is not None
             status = (root / name).stat()
             text.update(f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n".encode(errors="surrogatepass"))
@@ -66,7 +75,7 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
     root = own.path
     if not root.is_dir():
         raise Ai8xError("no such folder of data", where=str(root), fix="name it with --data, or as `path` of `data`")
-    names = sorted(_names(root))
+    names = sorted(names_in(root))
     kind = own.kind or _most_frequent_kind(names, root)
     background = own.background or _background(root)
     parts = _split_folders(root)
@@ -78,7 +87,7 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
         if ending not in KINDS[kind]:
             others.append(name)
             continue
-        split = _SPLIT_NAMES.get(folders[0].lower()) if parts and folders else None
+        split = split_named(folders[0]) if parts and folders else None
         inner = folders[1:] if split else folders
         found.append(DataFile(name, inner[0] if inner else None, split))
     labelled = own.target or own.task == "anomaly" or not any(f.label for f in found)
@@ -108,12 +117,17 @@ def normal_first(content: FolderContent, classes: Sequence[str]) -> FolderConten
     return replace(content, files=tuple(files), classes=(str(normal), *others))
 
 
-def _names(root: Path) -> Iterator[str]:
+def names_in(root: Path) -> Iterator[str]:
     """Yield the paths of all files below `root` that are not hidden."""
     for path in root.rglob("*"):
         name = path.relative_to(root)
         if not any(part.startswith(".") for part in name.parts) and path.is_file():
             yield name.as_posix()
+
+
+def split_named(folder: str) -> str | None:
+    """Return the split that a folder is called after."""
+    return _SPLIT_NAMES.get(folder.lower())
 
 
 def _most_frequent_kind(names: Iterable[str], root: Path) -> str:
@@ -132,7 +146,7 @@ def _background(root: Path) -> Path | None:
 def _split_folders(root: Path) -> bool:
     """Return whether the folders in `root` are splits: all have names of splits, and one is for training."""
     names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in _NOISE_NAMES]
-    splits = [_SPLIT_NAMES.get(name.lower()) for name in names]
+    splits = [split_named(name) for name in names]
     return "train" in splits and None not in splits
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _MIDDLE = 128.0
 _QUANTILE = 0.001
 _SMALLEST, _LARGEST = 16, 64
-_STRENGTH = {"light": 1.0, "strong": 2.0}
+STRENGTH = {"light": 1.0, "strong": 2.0}
 _FOR_RANGE = 1000
 """Samples that are looked at for the range of values, and for colours."""
 
@@ -102,7 +102,7 @@ class ImageFolder:
             arbitrary = colours_are_arbitrary(training[chosen], targets[chosen])
             if arbitrary:
                 console.info("colours do not tell the classes apart: they are varied in training (any_colour)")
-        return Variation(_STRENGTH[own.augment], arbitrary, own.flip)
+        return Variation(STRENGTH[own.augment], arbitrary, own.flip)
 
 
 def image_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:

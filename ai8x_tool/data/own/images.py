@@ -15,11 +15,12 @@ from torch import Tensor
 from ai8x_tool.errors import Ai8xError
 
 _WHITE = 255
-_GROUP = 4
+GROUP = 4
 """Images of a batch that are varied in the same way: torchvision's functions take many images at once."""
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
 _MOST_PIXELS = 1 << 25
+_JPEG, _RIFF = b"\xff\xd8", b"RIFF"
 
 
 def require_torchvision() -> Any:
@@ -37,8 +38,13 @@ def read_image(data: bytes, channels: int, size: tuple[int, int]) -> Tensor:
     The image is scaled to fit and centred; its edges are repeated where its proportions are others. Transparent parts
     become white, 16-bit values are shortened. Raises ValueError for what is no image.
     """
+    return read_image_and_size(data, channels, size)[0]
+
+
+def read_image_and_size(data: bytes, channels: int, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+    """Return what :func:`read_image` does, and the rows and columns of the image in the file."""
     image = _eight_bits(_decoded(data))
-    return _fitted(_channels(image, channels), size)
+    return fitted(_channels(image, channels), size), (image.shape[1], image.shape[2])
 
 
 def _decoded(data: bytes) -> Tensor:
@@ -49,14 +55,28 @@ def _decoded(data: bytes) -> Tensor:
         from torchvision.io import ImageReadMode, decode_image  # noqa: PLC0415
     except ImportError:  # announced for a later version
         return _decoded_by_pillow(data)
-    if data[:2] == b"BM" or data[:8] == b"\x89PNG\r\n\x1a\n":
-        return _decoded_by_pillow(data)  # torchvision ends the process where such a file is damaged
-    mode = ImageReadMode.UNCHANGED if data[:4] == b"RIFF" else ImageReadMode.RGB
+    if data[:2] != _JPEG and data[:4] != _RIFF:
+        return _decoded_by_pillow(data)  # torchvision ends the process where some such files are damaged
+    _check_size(data)
+    mode = ImageReadMode.UNCHANGED if data[:4] == _RIFF else ImageReadMode.RGB
     try:
         return decode_image(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode, apply_exif_orientation=True)
     except RuntimeError as error:
         reason = str(error).rsplit(":", 1)[-1].strip().splitlines()[0].lstrip("0123456789, ")
         raise ValueError(f"it cannot be read as an image ({reason})") from None
+
+
+def _check_size(data: bytes) -> None:
+    """Raise ValueError for more pixels than memory is good for: a few bytes can claim any number."""
+    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            rows, columns = image.height, image.width
+    except Exception as error:  # see below
+        raise ValueError(f"it cannot be read as an image ({error})") from None
+    if rows * columns > _MOST_PIXELS:
+        raise ValueError(f"{columns}×{rows} pixels are too many")
 
 
 def _decoded_by_pillow(data: bytes) -> Tensor:
@@ -71,7 +91,12 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
             return torch.from_numpy(np.array(turned.convert("RGBA"))).permute(2, 0, 1)
     except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
-        raise ValueError(f"it cannot be read as an image ({error})") from None
+        raise ValueError(f"it cannot be read as an image ({reason(error)})") from None
+
+
+def reason(error: Exception) -> str:
+    """Return what Pillow says about a file, without the address of the buffer."""
+    return "unknown format" if "cannot identify" in str(error) else " ".join(str(error).split())
 
 
 def read_header(path: Path) -> tuple[int, int, bool] | None:
@@ -100,19 +125,34 @@ def _channels(image: Tensor, channels: int) -> Tensor:
     return image.expand(channels, -1, -1) if len(image) == 1 else image
 
 
-def _fitted(image: Tensor, size: tuple[int, int]) -> Tensor:
-    from torchvision.transforms.v2 import functional  # noqa: PLC0415
+@dataclass(frozen=True)
+class Fit:
+    """Where an image lies in one of another size: its rows and columns there, and those above and to the left."""
 
-    rows, columns = image.shape[1:]
+    rows: int
+    columns: int
+    above: int
+    left: int
+
+
+def fit_of(rows: int, columns: int, size: tuple[int, int]) -> Fit:
+    """Return how an image is scaled to fit into `size`, and centred."""
     scale = min(size[0] / rows, size[1] / columns)
-    inner = [max(1, min(limit, round(scale * n))) for limit, n in zip(size, (rows, columns), strict=True)]
-    if inner != [rows, columns]:
-        image = functional.resize(image, inner, antialias=True)
-    vertical, horizontal = size[0] - inner[0], size[1] - inner[1]
-    if not vertical and not horizontal:
-        return image
-    sides = [horizontal // 2, vertical // 2, horizontal - horizontal // 2, vertical - vertical // 2]
-    return functional.pad(image, sides, padding_mode="edge")
+    height, width = (max(1, min(limit, round(scale * n))) for limit, n in zip(size, (rows, columns), strict=True))
+    return Fit(height, width, (size[0] - height) // 2, (size[1] - width) // 2)
+
+
+def fitted(image: Tensor, size: tuple[int, int], *, exact: bool = False) -> Tensor:
+    """Return an image (C, H, W) in another size, its edges repeated; with `exact` no value is between two others."""
+    from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: PLC0415
+
+    fit = fit_of(image.shape[1], image.shape[2], size)
+    if (fit.rows, fit.columns) != image.shape[1:]:
+        mode = InterpolationMode.NEAREST_EXACT if exact else InterpolationMode.BILINEAR
+        image = functional.resize(image, [fit.rows, fit.columns], mode, antialias=not exact)
+    right, below = size[1] - fit.columns - fit.left, size[0] - fit.rows - fit.above
+    sides = [fit.left, fit.above, right, below]
+    return functional.pad(image, sides, padding_mode="edge") if any(sides) else image
 
 
 @dataclass(frozen=True)
@@ -125,37 +165,73 @@ class Variation:
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Return images (B, C, H, W) uint8, changed by chance."""
-        result = torch.cat([_varied_group(group, generator, self.strength) for group in torch.split(raw, _GROUP)])
-        if self.colours and raw.shape[1] > 1:
-            order = torch.stack([torch.randperm(raw.shape[1], generator=generator) for _ in result])
-            result = result.gather(1, order[:, :, None, None].expand_as(result))
-        if self.colours:
-            result = torch.where(_chosen(result, generator), 255 - result, result)
-        return torch.where(_chosen(result, generator), result.flip(-1), result) if self.flip else result
+        groups = torch.split(raw, GROUP)
+        moved = [(images, drawn_move(generator, self.strength)) for images in groups]
+        result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
+        result = varied_colours(result, generator) if self.colours else result
+        return torch.where(chosen(len(result), generator), result.flip(-1), result) if self.flip else result
 
 
-def _chosen(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return half of the images, by chance."""
-    return torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5
+def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (B, C, H, W) uint8 with their colours exchanged, and half of them inverted."""
+    if images.shape[1] > 1:
+        order = torch.stack([torch.randperm(images.shape[1], generator=generator) for _ in images])
+        images = images.gather(1, order[:, :, None, None].expand_as(images))
+    return torch.where(chosen(len(images), generator), 255 - images, images)
 
 
-def _varied_group(images: Tensor, generator: torch.Generator, strength: float) -> Tensor:
-    from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: PLC0415
+def chosen(count: int, generator: torch.Generator) -> Tensor:
+    """Return half of `count` images by chance, (count, 1, 1, 1)."""
+    return torch.rand(count, 1, 1, 1, generator=generator) < 0.5
 
-    turn, right, down, zoom, light, contrast = (2 * torch.rand(6, generator=generator) - 1).mul(strength).tolist()
-    rows, columns = images.shape[-2:]
-    room = max(rows, columns) // 8
-    images = functional.pad(images, [room], padding_mode="edge")
-    images = functional.affine(
-        images,
-        angle=15 * turn,
-        translate=[round(0.1 * columns * right), round(0.1 * rows * down)],
-        scale=math.exp(0.15 * zoom),
-        shear=[0.0, 0.0],
-        interpolation=InterpolationMode.BILINEAR,
-    )[..., room : -room or None, room : -room or None]
-    images = functional.adjust_brightness(images, 1 + 0.2 * light)
-    return functional.adjust_contrast(images, 1 + 0.2 * contrast)
+
+@dataclass(frozen=True)
+class Move:
+    """A change of angle, position, size and light by shares from −strength to strength of what is usual."""
+
+    turn: float
+    right: float
+    down: float
+    zoom: float
+    light: float
+    contrast: float
+
+    @property
+    def scale(self) -> float:
+        """The factor of sizes."""
+        return math.exp(0.15 * self.zoom)
+
+    def shift(self, rows: int, columns: int) -> tuple[int, int]:
+        """Return the pixels by which images of `rows` and `columns` move to the right and down."""
+        return round(0.1 * columns * self.right), round(0.1 * rows * self.down)
+
+    def of_images(self, images: Tensor, *, turned: bool = True, exact: bool = False) -> Tensor:
+        """Return images (B, C, H, W) moved; with `exact` no value is between two others."""
+        from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: PLC0415
+
+        rows, columns = images.shape[-2:]
+        room = max(rows, columns) // 8
+        return functional.affine(
+            functional.pad(images, [room], padding_mode="edge"),
+            angle=15 * self.turn * turned,
+            translate=list(self.shift(rows, columns)),
+            scale=self.scale,
+            shear=[0.0, 0.0],
+            interpolation=InterpolationMode.NEAREST if exact else InterpolationMode.BILINEAR,
+        )[..., room : -room or None, room : -room or None]
+
+
+def drawn_move(generator: torch.Generator, strength: float) -> Move:
+    """Return a move by chance."""
+    return Move(*(2 * torch.rand(6, generator=generator) - 1).mul(strength).tolist())
+
+
+def varied_light(images: Tensor, move: Move) -> Tensor:
+    """Return images (B, C, H, W) uint8 with another brightness and contrast."""
+    from torchvision.transforms.v2 import functional  # noqa: PLC0415
+
+    images = functional.adjust_brightness(images, 1 + 0.2 * move.light)
+    return functional.adjust_contrast(images, 1 + 0.2 * move.contrast)
 
 
 def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:

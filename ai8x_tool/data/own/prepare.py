@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -19,9 +18,10 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
-from ai8x_tool.data.own.files import SPLITS, FolderContent, some
+from ai8x_tool.data.own.files import SPLITS, DataFile, FolderContent, some
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.files import real
 from ai8x_tool.settings.own_data import OwnDataSettings
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def prepared(
     """Return the arrays that `build` writes, from the cache below `parent` unless a file or a parameter has changed."""
     shared = {"group": own.group, "split": list(own.split), "classes": list(content.classes)}
     key = {**parameters, **shared, "files": content.digest(), "version": 1}
-    folder = parent / f"{content.root.resolve().name}-prepared"
+    folder = parent / f"{real(content.root).name}-prepared"
     arrays = cached_arrays(folder, content.kind, key, build)
     _remove_older(folder, content.kind, arrays)
     notes = json.loads(bytes(arrays[NOTES].numpy()).decode())
@@ -99,35 +99,74 @@ def build_from_files(
     dtype: DTypeLike,
     console: Console,
 ) -> None:
-    """Write the arrays of files that are one sample each, decoded in parallel but in the order of their names."""
+    """Write the arrays of files that are one sample of a class each."""
     numbers = {name: number for number, name in enumerate(content.classes)}
+
+    def read(file: DataFile) -> tuple[Array, Array]:
+        target = 0 if file.label is None else numbers[file.label]
+        return decode((content.root / file.name).read_bytes()), np.array(target, np.int64)
+
+    def count(targets: Array) -> list[int]:
+        return np.bincount(targets, minlength=len(numbers)).tolist()
+
     left_out = [(name, "not one of the files that are looked for") for name in content.others]
+    build_samples(folder, content, own, Reading(read, row_shape, dtype, count), left_out, console)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a file becomes a sample of `row_shape` and a target; `read` raises ValueError for files that cannot.
+
+    `count` returns how many of the targets of a split, (N, …), belong to each class.
+    """
+
+    read: Callable[[DataFile], tuple[Array, Array]]
+    row_shape: tuple[int, ...]
+    dtype: DTypeLike
+    count: Callable[[Array], Sequence[int]]
+
+
+def build_samples(
+    folder: Path,
+    content: FolderContent,
+    own: OwnDataSettings,
+    reading: Reading,
+    left_out: list[tuple[str, str]],
+    console: Console,
+) -> None:
+    """Write samples and targets of files, read in parallel but in the order of their names.
+
+    `left_out` are files that are no samples, with the reasons.
+    """
     units = [Unit(f.name, content_hash((content.root / f.name).read_bytes()), f.split) for f in content.files]
     places, copies = assign(units, own)
     work = [(f, place) for f, place in zip(content.files, places, strict=True) if place is not None]
-    targets: dict[str, list[int]] = {split: [] for split in SPLITS}
+    targets: dict[str, list[Array]] = {split: [] for split in SPLITS}
 
-    def read(path: Path) -> Array | str:
+    def read(file: DataFile) -> tuple[Array, Array] | str:
         try:
-            return decode(path.read_bytes())
+            return reading.read(file)
         except ValueError as error:
             return str(error)
 
     with ExitStack() as stack:
         progress = stack.enter_context(console.progress("Reading files", len(work)))
         pool = stack.enter_context(ThreadPoolExecutor(min(8, os.cpu_count() or 1)))
-        writers = {s: stack.enter_context(ArrayWriter(folder / f"{s}-samples.npy", row_shape, dtype)) for s in SPLITS}
+        shape, dtype = reading.row_shape, reading.dtype
+        writers = {s: stack.enter_context(ArrayWriter(folder / f"{s}-samples.npy", shape, dtype)) for s in SPLITS}
         remaining = iter(work)
         while chunk := list(islice(remaining, _AT_ONCE)):
-            rows = pool.map(read, [content.root / file.name for file, _ in chunk])
-            for (file, place), row in zip(chunk, rows, strict=True):
-                if isinstance(row, str):
-                    left_out.append((file.name, row))
+            found = pool.map(read, [file for file, _ in chunk])
+            for (file, place), pair in zip(chunk, found, strict=True):
+                if isinstance(pair, str):
+                    left_out.append((file.name, pair))
                 else:
-                    writers[place].append(row[None])
-                    targets[place].append(0 if file.label is None else numbers[file.label])
+                    writers[place].append(pair[0][None])
+                    targets[place].append(pair[1])
             progress.advance(len(chunk))
-    write_notes(folder, {s: np.array(t, np.int64) for s, t in targets.items()}, left_out, copies, len(numbers))
+    stacked = {split: np.stack(every) if every else np.zeros(0, np.int64) for split, every in targets.items()}
+    counts = {split: list(map(int, reading.count(every))) for split, every in stacked.items()}
+    write_notes(folder, stacked, left_out, copies, counts)
 
 
 def write_notes(
@@ -135,18 +174,14 @@ def write_notes(
     targets: Mapping[str, Array],
     left_out: Sequence[tuple[str, str]],
     copies: Sequence[tuple[str, str]],
-    classes: int,
+    counts: Mapping[str, Sequence[int]],
 ) -> None:
     """Write targets and notes, and remove the arrays of splits without samples, which cannot be mapped."""
-    counts = {}
     for split, values in targets.items():
         if len(values):
             np.save(folder / f"{split}-targets.npy", values)
         else:
             (folder / f"{split}-samples.npy").unlink(missing_ok=True)
-        numbers = values.tolist() if values.dtype == np.int64 else []
-        by_class = Counter(numbers)
-        counts[split] = [by_class[number] if numbers else len(values) for number in range(classes)]
     notes = {"counts": counts, _LEFT_OUT: left_out, _COPIES: copies}
     np.save(folder / f"{NOTES}.npy", np.frombuffer(json.dumps(notes).encode(), np.uint8))
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.readers.preprocessing import checked_preprocessing
 
 _SMALLEST = 1e-6
 
@@ -63,8 +64,6 @@ def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.
         raw = _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
         raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
-    except KeyError as error:
-        raise Ai8xError(f"the project's preprocessing has no {error}", where=str(path), fix="train it again") from None
     return list(preprocessing.integers(raw).numpy().astype(np.int64))
 
 
@@ -79,14 +78,6 @@ def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
 
 def read_preprocessing(document: Any, where: str) -> Preprocessing:
     """Return what :meth:`Preprocessing.document` was made of. Raises Ai8xError for anything else."""
-    try:
-        return Preprocessing(
-            str(document["kind"]),
-            tuple(int(size) for size in document["input"]),
-            tuple(float(value) for value in document["offset"]),
-            tuple(float(value) for value in document["gain"]),
-            bool(document["per_sample"]),
-            dict(document["reading"]),
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise Ai8xError(f"unknown form of preprocessing ({error})", where=where, fix="train the model again") from None
+    found = checked_preprocessing(document, where)
+    numbers = {key: tuple(found[key]) for key in ("input", "offset", "gain")}
+    return Preprocessing(kind=found["kind"], per_sample=found["per_sample"], reading=found["reading"], **numbers)

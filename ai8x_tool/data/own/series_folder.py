@@ -186,7 +186,14 @@ class SeriesFolder:
             targets[split] = np.concatenate([piece.targets for piece in chosen]) if chosen else empty
             if chosen:
                 np.save(folder / f"{split}-samples.npy", np.concatenate([piece.windows for piece in chosen]))
-        write_notes(folder, targets, left_out, copies, 2 if self._own.task == "anomaly" else len(self.classes))
+        counts = {split: self._counts(values) for split, values in targets.items()}
+        write_notes(folder, targets, left_out, copies, counts)
+
+    def _counts(self, targets: Array) -> list[int]:
+        """Return the windows of each class; for numbers to predict, all."""
+        count = 2 if self._own.task == "anomaly" else len(self.classes)
+        numbers = targets.dtype == np.int64
+        return np.bincount(targets, minlength=count).tolist() if numbers else [len(targets)] * count
 
     def _pieces(self, file: DataFile) -> Iterator[_Piece]:
         """Yield the pieces of a file: all of it where there are many files, otherwise blocks of some windows."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,22 @@ Tags = npt.NDArray[np.int64]
 
 class ArrangementError(Exception):
     """No layer can read data in this order; the text says why."""
+
+
+class PartsError(ArrangementError):
+    """No layer can read `parts` at once, but layers that read one of them each."""
+
+    def __init__(self, text: str, parts: Sequence[OperandReading], *, flatten: bool = False) -> None:
+        super().__init__(text)
+        self.parts, self.flatten = tuple(parts), flatten
+
+
+class SelectionError(ArrangementError):
+    """No layer can read these channels of `sources` in this order but a 1×1 convolution that selects `chosen`."""
+
+    def __init__(self, text: str, sources: Sequence[Step], chosen: Sequence[int]) -> None:
+        super().__init__(text)
+        self.sources, self.chosen = tuple(sources), tuple(chosen)
 
 
 def one_sample(tags: Tags) -> Tags:
@@ -62,38 +79,69 @@ def _all_tags(step: Step) -> Tags:
 
 def _features(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     """Read a vector: whole sources one after the other, pixel by pixel of each channel."""
-    sources: list[Step] = []
+    parts: list[OperandReading] = []
     position = 0
     while position < len(tags):
-        step = _source(int(tags[position]), steps)
-        part = tags[position : position + step.values]
-        if not np.array_equal(part, _all_tags(step).ravel()):
-            raise ArrangementError(_order_text(part, step))
-        sources.append(step)
-        position += step.values
-    sizes = {step.shape[1:] for step in sources}
+        parts.append(_features_of_one(tags[position:], steps))
+        position += parts[-1].values
+    sizes = {part.size for part in parts}
     if len(sizes) > 1:
         raise ArrangementError("sources of different size are flattened together")
-    return OperandReading(tuple(sources), flatten=sizes != {(1, 1)})
+    if any(any(part.crop) for part in parts):
+        raise PartsError("only a part of the data is flattened", parts, flatten=sizes != {(1, 1)})
+    return OperandReading(tuple(part.sources[0] for part in parts), flatten=sizes != {(1, 1)})
+
+
+def _features_of_one(tags: Tags, steps: Sequence[Step]) -> OperandReading:
+    """Return how the first of `tags` are read from one source: all of it, or some of its rows."""
+    step = _source(int(tags[0]), steps)
+    every = _all_tags(step)
+    if np.array_equal(tags[: step.values], every.ravel()):
+        return OperandReading((step,))
+    pixels, first = step.shape[1] * step.shape[2], int(tags[0]) - step.first
+    following = tags[:pixels] - int(tags[0]) == np.arange(min(len(tags), pixels))
+    count = len(following) if following.all() else int(following.argmin())
+    part = every.reshape(len(every), pixels)[:, first : first + count]
+    if first + count > pixels or not np.array_equal(tags[: part.size], part.ravel()):
+        raise ArrangementError(_order_text(tags[: step.values], step))
+    whole_rows = all(number % step.shape[2] == 0 for number in (first, count, pixels))
+    columns = step.shape[2] if whole_rows else 1
+    return OperandReading((step,), (count // columns, columns), (first // columns, (pixels - first - count) // columns))
 
 
 def _image(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     joined = _joined_pixels(tags, steps)
     if joined is not None:
         return joined
-    sources: list[Step] = []
-    ways: set[tuple[Any, Any]] = set()
+    parts: list[OperandReading] = []
     channel = 0
     while channel < len(tags):
         step = _source(int(tags[channel].flat[0]), steps)
         part = tags[channel : channel + step.shape[0]]
-        ways.add(_way(part, step))
-        sources.append(step)
+        try:
+            parts.append(OperandReading((step,), *_way(part, step)))
+        except ArrangementError as error:
+            chosen = _channels(tags, steps)
+            raise (error if chosen is None else SelectionError(str(error), *chosen)) from None
         channel += len(part)
-    if len(ways) > 1:
-        raise ArrangementError("parts of different size are joined along the channels")
-    in_size, crop = ways.pop()
-    return OperandReading(tuple(sources), in_size, crop)
+    if len({(part.in_size, part.crop) for part in parts}) > 1:
+        raise PartsError("parts of different size are joined along the channels", parts)
+    return replace(parts[0], sources=tuple(part.sources[0] for part in parts))
+
+
+def _channels(tags: Tags, steps: Sequence[Step]) -> tuple[list[Step], list[int]] | None:
+    """Return the sources whose whole channels `tags` are, and which of all their channels; None if they are not."""
+    found = []
+    for plane in tags:
+        step = _source(int(plane.flat[0]), steps)
+        channel, rest = divmod(int(plane.flat[0]) - step.first, plane.size)
+        whole = plane.shape == step.shape[1:] and not rest and channel < step.shape[0]
+        if not whole or not np.array_equal(plane, _all_tags(step)[channel]):
+            return None
+        found.append((step, channel))
+    sources = list(dict.fromkeys(step for step, _ in found))
+    before = {step: sum(other.shape[0] for other in sources[:number]) for number, step in enumerate(sources)}
+    return sources, [before[step] + channel for step, channel in found]
 
 
 def _way(part: Tags, step: Step) -> tuple[Any, Any]:
@@ -105,10 +153,13 @@ def _way(part: Tags, step: Step) -> tuple[Any, Any]:
             text = f"{'×'.join(map(str, step.shape))} values of {step.label} become {len(part)}×{size[0]}×{size[1]}"
             raise ArrangementError(f"{text}: the number of channels changes")
         return ((0, 0) if size == step.shape[1:] else size), (0, 0)
-    if len(part) == step.shape[0] and size[1] == step.shape[2] and size[0] < step.shape[1]:
-        before = int(part.flat[0] - step.first) // step.shape[2]
-        if 0 <= before <= step.shape[1] - size[0] and np.array_equal(part, every[:, before : before + size[0]]):
-            return size, (before, step.shape[1] - size[0] - before)
+    pixels, count = step.shape[1] * step.shape[2], size[0] * size[1]
+    before = int(part.flat[0]) - step.first
+    rows = before % size[1] == 0 == (pixels - before - count) % size[1]
+    if len(part) == step.shape[0] and rows and count < pixels and 0 <= before <= pixels - count:
+        kept = every.reshape(len(part), pixels)[:, before : before + count]
+        if np.array_equal(part.reshape(kept.shape), kept):
+            return size, (before // size[1], (pixels - before - count) // size[1])
     raise ArrangementError(_order_text(part, step))
 
 

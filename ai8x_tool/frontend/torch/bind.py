@@ -17,13 +17,15 @@ from ai8x_tool.frontend.yaml.checkpoint_parameters import (
 from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.network.layer import Layer, Parameters
 from ai8x_tool.network.network import Network, build_network
+from ai8x_tool.network.selection import selected_before_activation
 
 
 def bind(network: Network, checkpoint: Checkpoint, device: Device, console: Console | None = None) -> Network:
     """Return `network` with the weights, biases, widths and shifts that `checkpoint` stores under the layers' names.
 
-    Layers that share weights get those of the layer that they share with. Raises Ai8xError naming the layer without
-    weights, and for weights that are not quantized or do not fit the layer.
+    Layers that share weights get those of the layer that they share with; those that the
+    model lacks, because they only move data or activate it, keep theirs. Raises
+    Ai8xError naming the layer without weights, and for weights that are not quantized or do not fit the layer.
     """
     talk = console or Console(verbosity=-1, muted=True)
     keys: dict[str, str] = {}
@@ -31,7 +33,7 @@ def bind(network: Network, checkpoint: Checkpoint, device: Device, console: Cons
         keys.setdefault(weight_module(key), key)
     parameters: dict[str, Parameters] = {}
     for layer in network.layers:
-        if layer.has_weights and layer.shares is None:
+        if layer.has_weights and layer.shares is None and selected_before_activation(layer) is None:
             parameters[layer.name] = _parameters(layer, keys, checkpoint, device, talk)
     layers = [_bound(layer, parameters) for layer in network.layers]
     return build_network(network.name, network.input_shape, layers, buffer=network.buffer)

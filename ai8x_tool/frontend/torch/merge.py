@@ -8,12 +8,14 @@ from dataclasses import replace
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS
-from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.steps import Step
+from ai8x_tool.network.selection import identity
 
 
 class Merger:
     """The steps of a network that are needed for its `outputs`; each method joins what can be joined.
+
+    An activation that cannot be joined to a convolution gets one with the weights of an identity.
 
     Without `device`, only what every device can do in one layer is joined.
     """
@@ -64,12 +66,10 @@ class Merger:
         if owner is not None:
             owner.layer = replace(owner.draft, activation=step.draft.activation)
         elif not self._is_positive(source) and (step not in self.outputs or self._reads[step]):
-            raise Ai8xError(
-                f"the activation {step.draft.activation} of {source.label} stands alone: layers without convolution "
-                "have no activation",
-                where=step.draft.source or None,
-                fix="put it directly behind a convolution that nothing else reads, or insert a 1×1 convolution",
-            )
+            draft, flat = step.draft, step.shape[2] == 1 and step.shape[1] > 1
+            made = identity(draft.name, (), step.shape[0], flat=flat, source=draft.source)
+            step.layer, step.separate = replace(made, activation=draft.activation), False
+            return
         self._remove(step, source)
 
     def _owner(self, step: Step, source: Step) -> Step | None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.frontend.torch.arrangement import ArrangementError, arrange, narrowed, one_sample
+from ai8x_tool.frontend.torch.arrangement import (
+    ArrangementError,
+    PartsError,
+    SelectionError,
+    arrange,
+    narrowed,
+    one_sample,
+)
 from ai8x_tool.frontend.torch.places import calling_line
 from ai8x_tool.frontend.torch.steps import OperandReading, Shape, Step
 from ai8x_tool.frontend.torch.tags import (
@@ -24,6 +32,7 @@ from ai8x_tool.frontend.torch.tags import (
     without_tags,
 )
 from ai8x_tool.network.layer import Layer
+from ai8x_tool.network.selection import selection
 
 ModuleHandler = Callable[["Recorder", Any, tuple[Any, ...]], Any]
 FunctionHandler = Callable[["Recorder", tuple[Any, ...], dict[str, Any]], Any]
@@ -68,6 +77,10 @@ class Recorder:
             return False
         try:
             reading = self._arrange(x.tags)
+        except PartsError as error:
+            reading = OperandReading(tuple(part.sources[0] for part in error.parts))
+        except SelectionError as error:
+            reading = OperandReading(error.sources)
         except ArrangementError:
             return False
         return all(step.layer is None or step.layer.output_width == 8 for step in reading.sources)
@@ -95,11 +108,19 @@ class Recorder:
             raise self.refuse(f"{reader} reads the result of {what}", fix)
         try:
             reading = self._arrange(x.tags)
+        except PartsError as error:
+            for part in error.parts:
+                self._check_widths(part, reader)
+            sources = tuple(part.sources[0] if part.plain else self._copied(part) for part in error.parts)
+            return OperandReading(sources, flatten=error.flatten)
+        except SelectionError as error:
+            self._check_widths(OperandReading(error.sources), reader)
+            return OperandReading((self._selected(error),))
         except ArrangementError as error:
             fix = "keep channels, rows and columns in their order, and parts whole"
             raise self.refuse(f"{reader} reads data that the accelerator cannot arrange: {error}", fix) from None
         self._check_widths(reading, reader)
-        return reading
+        return self._in_rows(reading)
 
     def _arrange(self, tags: Tensor) -> OperandReading:
         """Return how `tags` are read. The first who reads the network's input may leave out some of its channels.
@@ -116,6 +137,31 @@ class Recorder:
                 raise
             source.shape, source.first = part
             return arrange(sample, self.steps)
+
+    def _in_rows(self, reading: OperandReading) -> OperandReading:
+        """Return `reading`; where other rows than those of the sources are cropped, of copies that have these rows."""
+        columns = reading.size[1]
+        if not any(reading.crop) or all(source.shape[2] == columns for source in reading.sources):
+            return reading
+        rows = reading.size[0] + sum(reading.crop)
+        copies = [self._copied(OperandReading((source,), (rows, columns))) for source in reading.sources]
+        return replace(reading, sources=tuple(copies))
+
+    def _copied(self, part: OperandReading) -> Step:
+        """Return a step that gives `part` of another one."""
+        part = self._in_rows(part)
+        source = part.sources[0]
+        name = "input" if source.layer is None else source.layer.name
+        layer = Layer(self.unique_name(f"{name}_part"), (), "none", source=self.calling_source)
+        return self.add(layer, [part], (source.shape[0], *part.size))
+
+    def _selected(self, found: SelectionError) -> Step:
+        """Return a step that gives some channels of others."""
+        channels, size = sum(source.shape[0] for source in found.sources), found.sources[0].shape[1:]
+        name = self.unique_name(f"{self.module_name or 'channels'}_selection")
+        flat = size[1] == 1 and size[0] > 1
+        layer = selection(name, (), found.chosen, channels, flat=flat, source=self.calling_source)
+        return self.add(layer, [OperandReading(found.sources)], (len(found.chosen), *size))
 
     def _check_widths(self, reading: OperandReading, reader: str) -> None:
         for step in reading.sources:

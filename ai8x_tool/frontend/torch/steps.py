@@ -24,6 +24,16 @@ class OperandReading:
     flatten: bool = False
 
     @property
+    def size(self) -> Pair:
+        """(rows, columns) of what is read."""
+        return self.in_size if self.in_size != (0, 0) else self.sources[0].shape[1:]
+
+    @property
+    def values(self) -> int:
+        """Number of values that are read, for one source."""
+        return self.sources[0].shape[0] * self.size[0] * self.size[1]
+
+    @property
     def plain(self) -> bool:
         """True if the sources are read as they are."""
         return self.in_size == (0, 0) and self.crop == (0, 0) and not self.flatten

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ai8x_tool.frontend.torch.expressions import Expression, joined, pooled, read, text
 from ai8x_tool.frontend.yaml.checkpoint_parameters import weight_module
-from ai8x_tool.network.layer import Layer, Pair
+from ai8x_tool.network.layer import INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
+from ai8x_tool.network.selection import ZERO, selected
 
 _Key = tuple[str, int]
 """A module, and the number of its use from 1 on."""
+_Channel = tuple[Source, int] | None
+"""A channel of a value; None for zeros."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ def _side(network: Network) -> _Side:
     layers: dict[_Key, Layer] = {}
     inputs: dict[str, Expression] = {}
     values: dict[str, Expression] = {}
+    selections: dict[Source, list[_Channel]] = {}
     used: Counter[str] = Counter()
     for name in network.evaluation_order():
         layer = network[name]
@@ -57,11 +61,38 @@ def _side(network: Network) -> _Side:
         if _is_copy(layer):
             values[name] = inputs[name]
             continue
+        if selected(layer) is not None:
+            selections[name] = _selection(network, layer, selections)
+            values[name] = _selected_value(network, selections[name], values)
+            continue
         module = _module(layer)
         used[module] += 1
         layers[module, used[module]] = layer
         values[name] = (f"{module} (use {used[module]})" if used[module] > 1 else module,)
     return _Side(network, layers, inputs, values)
+
+
+def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[_Channel]]) -> list[_Channel]:
+    """Return which channels of which values the outputs of a selecting layer are."""
+    offered: list[_Channel] = []
+    for source in layer.inputs:
+        count = network[source].channels_out if isinstance(source, str) else network.input_shape[0]
+        offered += selections.get(source, [(source, channel) for channel in range(count)])
+    return [None if channel == ZERO else offered[channel] for channel in selected(layer) or ()]
+
+
+def _selected_value(network: Network, channels: list[_Channel], values: Mapping[str, Expression]) -> Expression:
+    """Return whole values where the channels are those, else what they are."""
+    known: dict[Source, Expression] = {INPUT: ("the input",)} | dict(values)
+    sources = list(dict.fromkeys(channel[0] for channel in channels if channel is not None))
+    whole: list[_Channel] = []
+    for source in sources:
+        count = network[source].channels_out if isinstance(source, str) else network.input_shape[0]
+        whole += [(source, channel) for channel in range(count)]
+    if channels == whole:
+        return joined(known[source] for source in sources)
+    names = [f"{text(known[c[0]])}[{c[1]}]" if c is not None else "0" for c in channels]
+    return (f"channels {', '.join(names)}",)
 
 
 def _module(layer: Layer) -> str:

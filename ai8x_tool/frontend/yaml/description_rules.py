@@ -76,7 +76,7 @@ class PlacedItem(NamedTuple):
 
 
 def constraint_sequence_limit(s: ListedLayer) -> Finding | None:
-    """The part has a limited number of layers, and their sequence numbers stay below it."""
+    """The device executes a limited number of layers; sequence numbers must stay below that number."""
     limit = s.device.layers
     if s.sequence < limit:
         return None
@@ -85,7 +85,7 @@ def constraint_sequence_limit(s: ListedLayer) -> Finding | None:
 
 
 def constraint_sequence_unique(s: ListedLayer) -> Finding | None:
-    """Each layer has a sequence number of its own."""
+    """Each layer must have a sequence number of its own."""
     if s.sequence not in s.taken:
         return None
     return Finding(f"number {s.sequence} is already used", where=s.fields.where("sequence"))
@@ -100,7 +100,7 @@ def constraint_buffer_declared(s: LayerKeys) -> Finding | None:
 
 
 def constraint_layer_name(s: Reference) -> Finding | None:
-    """Layer names are unique; input, stop and the rolling buffer's name are reserved."""
+    """Layer names must be unique; input, stop and the rolling buffer's name are reserved."""
     if s.target is not None:
         return s.fields.finding("name", f"layer {s.target} has this name", "choose another name")
     word = str(s.value).lower()
@@ -108,7 +108,7 @@ def constraint_layer_name(s: Reference) -> Finding | None:
 
 
 def constraint_reference(s: Reference) -> Finding | None:
-    """A reference to a layer is the number or the name of one in the network description."""
+    """A reference to a layer must be the number or the name of a layer in the network description."""
     if s.target is not None:
         return None
     hint = nearest(s.value, list(s.names)) if isinstance(s.value, str) else ""
@@ -116,7 +116,7 @@ def constraint_reference(s: Reference) -> Finding | None:
 
 
 def constraint_sources_named(s: LayerKeys) -> Finding | None:
-    """in_sequences names at least one source."""
+    """in_sequences must name at least one source."""
     return s.fields.finding("in_sequences", fix="remove the key") if s.fields.raw("in_sequences") == [] else None
 
 
@@ -126,12 +126,12 @@ def constraint_one_buffer(s: LayerKeys) -> Finding | None:
 
 
 def constraint_item_offset(s: PlacedItem) -> Finding | None:
-    """The offset of an unload item or rolling buffer is a multiple of 4, in bytes."""
+    """The offset of an unload item or rolling buffer must be a multiple of 4 bytes."""
     return s.fields.finding("offset") if s.item.offset % 4 else None
 
 
 def constraint_item_dimensions(s: PlacedItem) -> Finding | None:
-    """Rows and columns of unload items and of the rolling buffer are limited as those of layers."""
+    """Rows and columns of unload items and of the rolling buffer must not exceed the limits of layers."""
     limit = s.device.dimension
     if max(s.size) <= limit:
         return None
@@ -139,13 +139,13 @@ def constraint_item_dimensions(s: PlacedItem) -> Finding | None:
 
 
 def constraint_unload_width(s: PlacedItem) -> Finding | None:
-    """Unloaded data are 8 or 32 bits wide."""
+    """Unloaded data must be 8 or 32 bits wide."""
     wrong = isinstance(s.item, UnloadItem) and s.item.width not in (8, 32)
     return s.fields.finding("width") if wrong else None
 
 
 def constraint_unload_processors(s: PlacedItem) -> Finding | None:
-    """An unload item's processors have one bit for each channel of a pass."""
+    """An unload item's processors must have one bit for each channel of a pass."""
     needed, have = processors_per_pass(s.item.channels), s.item.processors.bit_count()
     if have >= needed:
         return None
@@ -155,7 +155,7 @@ def constraint_unload_processors(s: PlacedItem) -> Finding | None:
 
 
 def constraint_unload_memory(s: PlacedItem) -> Finding | None:
-    """Unloaded data lie in the data memory of their processors (one instance for each group of four)."""
+    """Unloaded data must lie in the data memory of their processors (one instance for each group of four)."""
     item, size = s.item, s.device.instance_size
     width, gap = (item.width, item.write_gap) if isinstance(item, UnloadItem) else (8, 0)
     rounds, unit = passes(item.channels), width // 2

@@ -32,7 +32,7 @@ class DescribedLayer(NamedTuple):
 
 
 def constraint_one_spelling(s: DescribedLayer) -> Finding | None:
-    """A key that has several spellings is given once."""
+    """A key that has several spellings must be given only once."""
     for group in ALIASES.values():
         present = [alias for alias in group if alias in s.given]
         if len(present) > 1:
@@ -42,37 +42,37 @@ def constraint_one_spelling(s: DescribedLayer) -> Finding | None:
 
 
 def constraint_operands_eltwise(s: DescribedLayer) -> Finding | None:
-    """Only an element-wise layer has operands."""
+    """Only an element-wise layer can have operands."""
     return (
         s.fields.finding("operands", fix="remove the key") if "operands" in s.fields and not s.layer.eltwise else None
     )
 
 
 def constraint_operand_count(s: DescribedLayer) -> Finding | None:
-    """An element-wise layer has 2 … 16 operands."""
+    """An element-wise layer must have 2 … 16 operands."""
     return s.fields.finding("operands") if s.layer.eltwise and not 2 <= s.layer.operands <= _MAX_OPERANDS else None
 
 
 def constraint_dilation_passthrough(s: DescribedLayer) -> Finding | None:
-    """A layer without convolution has no kernel to dilate."""
+    """A layer without convolution cannot have dilation."""
     wrong = s.layer.operator == "none" and "dilation" in s.fields
     return s.fields.finding("dilation", fix="remove the key") if wrong else None
 
 
 def constraint_stride_pair(s: DescribedLayer) -> Finding | None:
-    """stride is the same for rows and columns."""
+    """stride must be the same for rows and columns."""
     rows, columns = s.fields.pair("stride", (1, 1))
     return None if rows == columns else s.fields.finding("stride")
 
 
 def constraint_transposed_stride(s: DescribedLayer) -> Finding | None:
-    """A transposed convolution has stride 2."""
+    """A transposed convolution must have stride 2."""
     wrong = s.layer.operator == "convtranspose2d" and s.layer.stride != (2, 2)
     return s.fields.finding("stride", fix="remove the key") if wrong else None
 
 
 def constraint_kernel_size(s: DescribedLayer) -> Finding | None:
-    """Kernels are 1 … 9 for Conv1d, 1x1 or 3x3 for Conv2d, 3x3 for ConvTranspose2d; Linear has no kernel_size."""
+    """Kernels must be 1 … 9 for Conv1d, 1x1 or 3x3 for Conv2d, 3x3 for ConvTranspose2d; Linear has no kernel_size."""
     layer = s.layer
     if layer.operator == "linear":
         return s.fields.finding("kernel_size", fix="remove the key") if "kernel_size" in s.fields else None
@@ -86,13 +86,13 @@ def constraint_kernel_size(s: DescribedLayer) -> Finding | None:
 
 
 def constraint_one_pooling(s: DescribedLayer) -> Finding | None:
-    """A layer has either max_pool or avg_pool."""
+    """A layer can have either max_pool or avg_pool, not both."""
     both = "max_pool" in s.fields and "avg_pool" in s.fields
     return s.fields.finding("avg_pool", "max_pool is given, too") if both else None
 
 
 def constraint_pool_range(s: DescribedLayer) -> Finding | None:
-    """Pooling windows, strides and dilations are 1 … 16 in each direction."""
+    """Pooling windows, strides and dilations must be 1 … 16 in each direction."""
     for key in ("max_pool", "avg_pool", "pool_stride", "pool_dilation"):
         if max(s.fields.pair(key, (1, 1))) > _MAX_POOL:
             return s.fields.finding(key, fix="pool in several layers" if key.endswith("_pool") else None)
@@ -106,12 +106,12 @@ def constraint_pool_dilation_alone(s: DescribedLayer) -> Finding | None:
 
 
 def constraint_output_width(s: DescribedLayer) -> Finding | None:
-    """output_width is 8 or 32 bits."""
+    """output_width must be 8 or 32 bits."""
     return None if s.layer.output_width in (8, 32) else s.fields.finding("output_width")
 
 
 def constraint_word_offsets(s: DescribedLayer) -> Finding | None:
-    """in_offset and out_offset are multiples of 4 bytes, because data memory is written in words."""
+    """in_offset and out_offset must be multiples of 4 bytes, because data memory is written in words."""
     for key, offset in (("in_offset", s.layer.in_offset), ("out_offset", s.layer.out_offset)):
         if offset is not None and offset % 4:
             return s.fields.finding(key, fix=f"for example {offset + 3 & ~3:#x}")
@@ -119,7 +119,7 @@ def constraint_word_offsets(s: DescribedLayer) -> Finding | None:
 
 
 def constraint_stride_pooled(s: DescribedLayer) -> Finding | None:
-    """A layer that pools has stride 1."""
+    """A layer that pools must have stride 1."""
     wrong = s.layer.has_pool and s.layer.operator != "convtranspose2d" and s.layer.stride != (1, 1)
     return s.fields.finding("stride", fix="use pool_stride to subsample") if wrong else None
 
@@ -141,7 +141,7 @@ def constraint_buffer_target(s: DescribedLayer) -> Finding | None:
 
 
 def constraint_buffer_reader(s: DescribedLayer) -> Finding | None:
-    """A layer that reads the rolling buffer has in_offset, out_offset, in_dim and in_channels."""
+    """A layer that reads the rolling buffer must have in_offset, out_offset, in_dim and in_channels."""
     if s.layer.in_sequences != (BUFFER,):
         return None
     missing = [key for key in ("in_offset", "out_offset", "in_dim", "in_channels") if key not in s.fields]

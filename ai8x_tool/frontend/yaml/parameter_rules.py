@@ -61,12 +61,12 @@ def _fits(values: npt.NDArray[Any], bits: int) -> bool:
 
 
 def caution_unknown_architecture(s: ParameterFile) -> Finding | None:
-    """The checkpoint says which architecture it holds, so that it cannot be confused with another."""
+    """The checkpoint should name its architecture, so that it cannot be confused with another."""
     return Finding("the checkpoint names no architecture") if s.arch is None else None
 
 
 def constraint_architecture(s: ParameterFile) -> Finding | None:
-    """Checkpoint and network description are of the same architecture (arch)."""
+    """Checkpoint and network description must be of the same architecture (arch)."""
     if s.arch is None or s.arch.lower() == s.description.arch.lower():
         return None
     values = f"the checkpoint holds {s.arch!r}, the network description is for {s.description.arch!r}"
@@ -74,7 +74,7 @@ def constraint_architecture(s: ParameterFile) -> Finding | None:
 
 
 def constraint_folded_norm(s: WeightEntry) -> Finding | None:
-    """Weights have two dimensions or more, because batch normalization is folded into them."""
+    """Weights must have two or more dimensions, because batch normalization is folded into them."""
     if s.dimensions > 1 or (s.ignore_batchnorm and s.key.endswith(".bn.weight")):
         return None
     what = "batch normalization was not folded" if ".bn." in s.key else "one-dimensional weights"
@@ -88,7 +88,7 @@ def caution_ignored_norm(s: WeightEntry) -> Finding | None:
 
 
 def constraint_parameter_count(s: ParameterFile) -> Finding | None:
-    """There are weights for every layer that needs some, in the order of the layers."""
+    """There must be weights for every layer that needs some, in the order of the layers."""
     if len(s.tensors) >= len(s.needed):
         return None
     first = s.needed[len(s.tensors)]
@@ -102,7 +102,7 @@ def constraint_parameter_count(s: ParameterFile) -> Finding | None:
 
 
 def constraint_integer_values(s: Tensor) -> Finding | None:
-    """Weights and biases of a quantized checkpoint are integers."""
+    """Weights and biases of a quantized checkpoint must be integers."""
     with np.errstate(invalid="ignore"):  # what is no number differs from whatever it becomes
         if s.values.dtype.kind != "f" or np.array_equal(s.values.astype(np.int64), s.values):
             return None
@@ -110,19 +110,19 @@ def constraint_integer_values(s: Tensor) -> Finding | None:
 
 
 def constraint_integer_arrays(s: Tensor) -> Finding | None:
-    """The weights of a hand-made network are stored as integers."""
+    """Weights from arrays must be stored as integers."""
     return None if s.values.dtype.kind in "iu" else Finding(f"the array holds {s.values.dtype}")
 
 
 def constraint_weight_shape(s: Tensor) -> Finding | None:
-    """Weights have 2 to 4 dimensions (outputs, inputs, rows, columns), none of which is empty."""
+    """Weights must have 2 to 4 dimensions (outputs, inputs, rows, columns), none of which is empty."""
     if 2 <= s.values.ndim <= 4 and s.values.size:
         return None
     return Finding(f"{'×'.join(map(str, s.values.shape))}, {s.values.ndim} dimensions")
 
 
 def constraint_kernel_match(s: Tensor) -> Finding | None:
-    """kernel_size is the size of the layer's kernels in the checkpoint."""
+    """kernel_size must be the size of the layer's kernels in the checkpoint."""
     size = kernel_size(s.values.shape)
     if size == s.layer.kernel:
         return None
@@ -144,19 +144,19 @@ def caution_zero_weights(s: Tensor) -> Finding | None:
 
 
 def constraint_weight_width(s: Tensor) -> Finding | None:
-    """Weights have 1, 2, 4 or 8 bits, or are binary."""
+    """Weights must have 1, 2, 4 or 8 bits, or be binary."""
     return None if s.bits in (BINARY, *_WIDTHS) else Finding(f"{s.bits}-bit weights")
 
 
 def constraint_binary_weights(s: Tensor) -> Finding | None:
-    """Binary weights are all +1 or −1."""
+    """Binary weights must all be +1 or −1."""
     if s.bits != BINARY or bool((np.abs(s.values) == 1).all()):
         return None
     return Finding(f"they are {_range(s.values)}", "train with binary weights, or give another quantization")
 
 
 def constraint_weight_range(s: Tensor) -> Finding | None:
-    """Weights fit the layer's weight bits."""
+    """Weights must fit the layer's weight width."""
     if s.bits == BINARY or _fits(s.values, s.bits):
         return None
     enough = next((str(bits) for bits in _WIDTHS if _fits(s.values, bits)), None)
@@ -165,19 +165,19 @@ def constraint_weight_range(s: Tensor) -> Finding | None:
 
 
 def constraint_array_range(s: Tensor) -> Finding | None:
-    """The weights of a hand-made network fit 8 bits."""
+    """Weights from arrays must fit 8 bits."""
     return None if _fits(s.values, 8) else Finding(f"weights {_range(s.values)}")
 
 
 def constraint_bias_shape(s: Tensor) -> Finding | None:
-    """A bias has one dimension, and at least one value."""
+    """A bias must have one dimension, and at least one value."""
     if s.values.ndim == 1:
         return None if s.values.size else Finding("it is empty")
     return Finding(f"this one has {s.values.ndim} dimensions")
 
 
 def constraint_bias_range(s: Tensor) -> Finding | None:
-    """Bias values fit 8 bits, after division by 2^(weight bits − 1)."""
+    """Bias values must fit 8 bits after division by 2^(weight bits − 1)."""
     return None if _fits(s.values, 8) else Finding(f"bias values {_range(s.values)} do not fit 8 bits")
 
 

@@ -59,14 +59,14 @@ class SharingLayer(NamedTuple):
 
 
 def constraint_start_layer(s: ChosenLayers) -> Finding | None:
-    """The layer to start with (--start-layer) is one of the network."""
+    """The layer to start with (--start-layer) must be one of the network."""
     if 0 <= s.start < s.total:
         return None
     return Finding(f"start layer {s.start} does not exist", f"0 … {s.total - 1}")
 
 
 def constraint_stop_layer(s: ChosenLayers) -> Finding | None:
-    """The layer to stop after (--stop-after) is one of the network."""
+    """The layer to stop after (--stop-after) must be one of the network."""
     if s.stop is None or 0 <= s.stop < s.total:
         return None
     return Finding(f"layer {s.stop} to stop after does not exist", f"0 … {s.total - 1}")
@@ -88,26 +88,26 @@ def caution_no_successor(s: OrderedLayer) -> Finding | None:
 
 
 def constraint_endless_order(s: OrderedLayer) -> Finding | None:
-    """Each layer is executed once."""
+    """Each layer must be executed exactly once."""
     if s.layer.index not in s.executed:
         return None
     return Finding("the execution order returns to this layer", "end it with next_sequence: stop")
 
 
 def constraint_executed(s: OrderedLayer) -> Finding | None:
-    """Every layer between the first and the last one that are executed is executed, too."""
+    """Every layer between the first and the last executed one must be executed, too."""
     if s.layer.index in s.executed:
         return None
     return Finding("this layer is never executed", "name it in next_sequence, or remove it")
 
 
 def constraint_weight_source(s: SharingLayer) -> Finding | None:
-    """weight_source names a layer with weights of its own."""
+    """weight_source must name a layer with weights of its own."""
     return None if s.found else Finding(f"weight_source = {s.layer.weight_source}: that layer has none")
 
 
 def constraint_shared_kernel(s: SharingLayer) -> Finding | None:
-    """Layers that share weights (weight_source) have the same kernel size."""
+    """Layers that share weights (weight_source) must have the same kernel size."""
     if s.shared_kernel == s.layer.kernel:
         return None
     sizes = ", but here ".join("×".join(map(str, size)) for size in (s.shared_kernel, s.layer.kernel))
@@ -115,13 +115,13 @@ def constraint_shared_kernel(s: SharingLayer) -> Finding | None:
 
 
 def constraint_executed_sources(s: DescribedSources) -> Finding | None:
-    """A layer reads layers that are executed before it."""
+    """A layer can read only layers that are executed before it."""
     late = [source for source in s.sources if source >= 0 and source not in s.executed]
     return Finding(f"in_sequences = {late[0]}: no such layer is executed before this one") if late else None
 
 
 def constraint_joined_channels(s: DescribedSources) -> Finding | None:
-    """All sources of a layer have the same number of channels, the rolling buffer excepted."""
+    """All sources of a layer must have the same number of channels, the rolling buffer excepted."""
     counts = {c for source, c in zip(s.sources, s.channels, strict=True) if source != BUFFER}
     if len(counts) <= 1:
         return None

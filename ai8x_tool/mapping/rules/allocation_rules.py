@@ -31,7 +31,7 @@ def constraint_output_shift(s: LayerSubject) -> Finding | None:
 
 
 def constraint_chw_instances(s: LayerSubject) -> Finding | None:
-    """CHW input uses one processor of each group of four, because a channel fills its data memory alone."""
+    """CHW input must use one processor of each group of four, because a channel fills its data memory alone."""
     if not s.at.chw:
         return None
     shared = [4 * i for i in range(16) if ones(s.at.own_processors >> 4 * i & 15) > 1]
@@ -128,7 +128,7 @@ def constraint_write_increment(s: LayerSubject) -> Finding | None:
 
 
 def constraint_row_distance(s: LayerSubject) -> Finding | None:
-    """On the MAX78002 the distance from the last pooling window of a row to the next row is below 65,536 words."""
+    """On the MAX78002 a row must end less than 65,536 words before the next one begins."""
     layer, (_, columns) = s.layer, s.view.in_size
     if not s.device.last_window_counters or layer.flatten:
         return None
@@ -144,7 +144,7 @@ def constraint_row_distance(s: LayerSubject) -> Finding | None:
 
 
 def constraint_time_slots(s: LayerSubject) -> Finding | None:
-    """A depth-wise layer with 32-bit output that moves its channels has up to four of them in each quadrant."""
+    """A depthwise layer with 32-bit output that moves its channels can have up to four of them in each quadrant."""
     if not s.layer.depthwise or s.at.broadcast or s.layer.output_width == 8:
         return None
     most = max(ones(quadrant_bits(s.at.processors, quadrant)) for quadrant in range(4))
@@ -166,7 +166,7 @@ def constraint_eltwise_conv1d(s: LayerSubject) -> Finding | None:
 
 
 def constraint_pool_last(s: LayerSubject) -> Finding | None:
-    """Pooling after an element-wise operation takes two operands at most."""
+    """Pooling after an element-wise operation can take two operands at most."""
     layer = s.layer
     return Finding(f"{layer.operands} operands") if not layer.pool_first and layer.operands > 2 else None
 
@@ -179,7 +179,7 @@ def constraint_dilation_scratch(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_shift(s: LayerSubject) -> Finding | None:
-    """A layer without convolution neither shifts nor writes 32-bit output."""
+    """A layer without convolution can neither shift nor write 32-bit output."""
     layer = s.layer
     if layer.is_convolution or (layer.shift == 0 and layer.output_width == 8):
         return None
@@ -195,7 +195,7 @@ def constraint_pooled_passes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_map(s: LayerSubject) -> Finding | None:
-    """Without convolution, data stay in their quadrant: outputs are as many and contiguous as inputs, per quadrant."""
+    """Without convolution, data must stay in their quadrant: outputs are as many and contiguous as inputs."""
     if s.layer.is_convolution:
         return None
     for quadrant in range(4):
@@ -209,7 +209,7 @@ def constraint_passthrough_map(s: LayerSubject) -> Finding | None:
 
 
 def constraint_transposed_pad(s: LayerSubject) -> Finding | None:
-    """A transposed convolution has pad 0, 1 or 2 and output_pad 1; other layers have no output_pad."""
+    """A transposed convolution must have pad 0, 1 or 2 and output_pad 1; other layers cannot have output_pad."""
     layer = s.layer
     if layer.operator != "convtranspose2d":
         return Finding(f"output_pad = {list(layer.output_pad)}") if any(layer.output_pad) else None
@@ -219,7 +219,7 @@ def constraint_transposed_pad(s: LayerSubject) -> Finding | None:
 
 
 def constraint_groups(s: LayerSubject) -> Finding | None:
-    """Grouped convolution is depth-wise only: groups = input channels = output channels."""
+    """Grouped convolution must be depthwise: groups = input channels = output channels."""
     layer = s.layer
     if layer.groups in (1, layer.channels_in) and layer.groups in (1, layer.channels_out):
         return None
@@ -227,13 +227,13 @@ def constraint_groups(s: LayerSubject) -> Finding | None:
 
 
 def constraint_depthwise_combination(s: LayerSubject) -> Finding | None:
-    """A depth-wise layer has neither flatten nor bias_group."""
+    """A depthwise layer can have neither flatten nor bias_group."""
     wrong = s.layer.depthwise and (s.layer.flatten or s.at.bias_groups is not None)
     return Finding("flatten" if s.layer.flatten else "bias_group") if wrong else None
 
 
 def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
-    """Depth-wise outputs start at a multiple of 4; so do inputs that span quadrants."""
+    """Depthwise outputs must start at a multiple of 4; so must inputs that span quadrants."""
     if not s.layer.depthwise:
         return None
     if lowest(s.at.output_map) % 4:
@@ -244,7 +244,7 @@ def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
 
 
 def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
-    """flatten belongs to a 1×1 convolution or linear layer without pooling or streaming."""
+    """flatten must belong to a 1×1 convolution or linear layer without pooling or streaming."""
     layer = s.layer
     wrong = not layer.is_convolution or layer.has_pool or s.at.streaming or layer.kernel != (1, 1)
     fix = "put pooling into a layer before"
@@ -252,7 +252,7 @@ def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
 
 
 def constraint_eltwise_emulation(s: LayerSubject) -> Finding | None:
-    """On the MAX78000 an element-wise layer of more than two operands or two passes neither pools nor convolves."""
+    """On the MAX78000 an element-wise layer of more than two operands or two passes can neither pool nor convolve."""
     layer = s.layer
     wrong = layer.is_convolution or layer.has_pool or max(layer.pool_stride) > 1
     if not (s.view.emulated and wrong):
@@ -289,7 +289,7 @@ def constraint_bias_group(s: LayerSubject) -> Finding | None:
 
 
 def constraint_readahead(s: LayerSubject) -> Finding | None:
-    """With readahead, input and output begin, and end, in different memory blocks of 16 KiB, and never share one."""
+    """With readahead, input and output must begin, and end, in different 16 KiB memory blocks and never share one."""
     if not s.at.readahead or not s.at.output_map:
         return None
     block, read, written = s.device.sub_instance_size // 4, input_words(s.at), written_words(s.at)
@@ -308,7 +308,7 @@ def _source_maps(s: LayerSubject) -> list[int]:
 
 
 def constraint_operand_maps(s: LayerSubject) -> Finding | None:
-    """All operands of an element-wise layer are written by the same output processors."""
+    """All operands of an element-wise layer must be written by the same output processors."""
     maps = _source_maps(s)
     if s.layer.operands == 1 or len(set(maps)) <= 1:
         return None

@@ -131,7 +131,7 @@ class CheckedReading(NamedTuple):
 
 
 def constraint_buffer_output(s: Neighbours) -> Finding | None:
-    """A streaming layer's output keeps clear of its own rolling buffer, if both use a processor in common."""
+    """A streaming layer's output must keep clear of its own rolling buffer, if both use a processor in common."""
     buffer, output = s.one, s.other
     if buffer.first < output.first:
         values = f"the rolling buffer {buffer} reaches the output at {output.first:#x}"
@@ -141,7 +141,7 @@ def constraint_buffer_output(s: Neighbours) -> Finding | None:
 
 
 def constraint_buffer_memory(s: Placed) -> Finding | None:
-    """A rolling buffer lies in data memory."""
+    """A rolling buffer must lie in data memory."""
     size = s.device.instance_size
     if s.one.last < size:
         return None
@@ -149,7 +149,7 @@ def constraint_buffer_memory(s: Placed) -> Finding | None:
 
 
 def constraint_buffers_apart(s: Neighbours) -> Finding | None:
-    """The rolling buffers of streaming layers do not overlap."""
+    """The rolling buffers of streaming layers must not overlap."""
     if not s.one.meets(s.other):
         return None
     values = f"the rolling buffer {s.one} overlaps that of {s.other.at.layer.label} ({s.other})"
@@ -157,7 +157,7 @@ def constraint_buffers_apart(s: Neighbours) -> Finding | None:
 
 
 def constraint_buffers_readahead(s: Neighbours) -> Finding | None:
-    """With readahead, the rolling buffers of streaming layers begin in different memory blocks of 16 KiB."""
+    """With readahead, the rolling buffers of streaming layers must begin in different memory blocks of 16 KiB."""
     block = s.device.sub_instance_size
     if not s.one.at.readahead or s.one.first // block != s.other.first // block:
         return None
@@ -166,7 +166,7 @@ def constraint_buffers_readahead(s: Neighbours) -> Finding | None:
 
 
 def constraint_stream_output(s: Neighbours) -> Finding | None:
-    """The output of the last streaming layer keeps clear of all rolling buffers."""
+    """The output of the last streaming layer must keep clear of all rolling buffers."""
     if not s.one.meets(s.other):
         return None
     values = f"the output {s.one} overlaps the rolling buffer {s.other} of {s.other.at.layer.label}"
@@ -174,7 +174,7 @@ def constraint_stream_output(s: Neighbours) -> Finding | None:
 
 
 def constraint_output_memory(s: Placed) -> Finding | None:
-    """Every word of an output, with the gaps between, lies in data memory."""
+    """Every word of an output, including the gaps, must lie in data memory."""
     limit = s.device.instance_size
     if s.one.last < limit:
         return None
@@ -182,7 +182,7 @@ def constraint_output_memory(s: Placed) -> Finding | None:
 
 
 def constraint_input_memory(s: Placed) -> Finding | None:
-    """Every word of an input, with the gaps between, lies in data memory."""
+    """Every word of an input, including the gaps, must lie in data memory."""
     limit = s.device.instance_size
     if s.one.last < limit:
         return None
@@ -190,7 +190,7 @@ def constraint_input_memory(s: Placed) -> Finding | None:
 
 
 def constraint_reads_source(s: CheckedReading) -> Finding | None:
-    """A layer reads each channel from where it was written."""
+    """A layer must read each channel from where it was written."""
     wrong = s.wrong
     if wrong is None:
         return None
@@ -201,7 +201,7 @@ def constraint_reads_source(s: CheckedReading) -> Finding | None:
 
 
 def constraint_overwriting(s: Overwriting) -> Finding | None:
-    """An output overwrites neither itself nor data that a layer or the host still reads."""
+    """An output must overwrite neither itself nor data that a layer or the host still reads."""
     if s.victim is None:
         return None
     first = PROCESSORS_PER_INSTANCE * s.instance
@@ -214,12 +214,12 @@ def constraint_overwriting(s: Overwriting) -> Finding | None:
 
 
 def constraint_output_kept(s: Kept) -> Finding | None:
-    """An output is kept in data memory: its layer does not stream into the next one."""
+    """An output must be kept in data memory: its layer must not stream into the next one."""
     return Finding("the next layer streams", "end streaming here, or unload another layer") if s.streams_on else None
 
 
 def constraint_buffer_use(s: BufferUse) -> Finding | None:
-    """A layer that shifts the rolling buffer, or inserts into it, writes to its place there, channel for channel."""
+    """A layer that shifts the rolling buffer, or inserts into it, must write to its place, channel by channel."""
     if s.at.layer.channels_out != s.channels:
         return Finding(f"{s.at.layer.channels_out} channels, {s.name} has {s.channels}")
     if (s.at.output_map, s.at.out_offset, s.at.write_gap) == (s.processors, s.offset, 0):
@@ -236,8 +236,8 @@ def constraint_trailing_overlap(s: Trailing) -> Finding | None:
     return Finding(values, "choose another out_offset, or --overlap-data if this is meant")
 
 
-def hint_trailing_overlap(s: Trailing) -> Finding | None:
-    """A trailing overlap: the output overwrites its own input behind what has been read."""
+def hint_overlapping_tail(s: Trailing) -> Finding | None:
+    """A trailing overlap: the output overwrites its own input after it has been read."""
     return Finding(f"the output {s.output} overwrites {s.victim}")
 
 
@@ -254,5 +254,5 @@ DATA_RULES = (
     constraint_output_kept,
     constraint_buffer_use,
     constraint_trailing_overlap,
-    hint_trailing_overlap,
+    hint_overlapping_tail,
 )

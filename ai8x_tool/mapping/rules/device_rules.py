@@ -17,7 +17,7 @@ def _needs(s: LayerSubject, wanted: bool, available: bool, what: str) -> Finding
 
 
 def constraint_layer_count(s: LayerSubject) -> Finding | None:
-    """The network must fit the part's layer registers, hidden layers included."""
+    """The network must fit the layer registers of the device, hidden layers included."""
     hidden = s.placed.hidden[s.layer.index - s.network.first]
     if s.layer.index + hidden < s.device.layers:
         return None
@@ -45,7 +45,7 @@ def constraint_snoop(s: LayerSubject) -> Finding | None:
 
 
 def constraint_fast_fifo(s: LayerSubject) -> Finding | None:
-    """The fast FIFO feeds a convolution with 8-bit output, with up to 4 channels HWC or 1 channel CHW."""
+    """The fast FIFO must feed a convolution with 8-bit output, with up to 4 channels HWC or 1 channel CHW."""
     if not (s.options.fast_fifo and s.is_start):
         return None
     layer, limit = s.layer, 1 if s.at.chw else 4
@@ -75,7 +75,7 @@ def constraint_fifo(s: LayerSubject) -> Finding | None:
 
 
 def constraint_streaming_input(s: LayerSubject) -> Finding | None:
-    """A streaming first layer is fed through a FIFO."""
+    """A streaming first layer must be fed through a FIFO."""
     if not (s.is_start and s.at.streaming):
         return None
     if s.layer.index != 0:
@@ -84,7 +84,7 @@ def constraint_streaming_input(s: LayerSubject) -> Finding | None:
 
 
 def constraint_streaming_order(s: LayerSubject) -> Finding | None:
-    """Streaming layers run in list order."""
+    """Streaming layers must run in the order of the list."""
     if not s.at.streaming or s.at.next in (None, s.layer.index + 1):
         return None
     return Finding(f"next_sequence = {s.at.next}")
@@ -98,7 +98,7 @@ def constraint_streaming_count(s: LayerSubject) -> Finding | None:
 
 
 def constraint_depthwise(s: LayerSubject) -> Finding | None:
-    """Depth-wise convolution needs a MAX78002."""
+    """Depthwise convolution needs a MAX78002."""
     return _needs(s, s.layer.depthwise, s.device.depthwise, f"groups = {s.layer.groups}")
 
 
@@ -138,7 +138,7 @@ def constraint_streaming_passthrough(s: LayerSubject) -> Finding | None:
 
 
 def constraint_streaming_bypass(s: LayerSubject) -> Finding | None:
-    """A layer with kernel bypass in a streaming chain has 3×3 kernels, because 1×1 kernels are widened to 3×3 there."""
+    """A layer with kernel bypass in a streaming chain must have 3×3 kernels: 1×1 kernels are widened to 3×3 there."""
     widened = s.layer.bypass and s.view.kernel != s.layer.kernel
     return Finding("kernel_size = 1x1", "set kernel_size to 3x3 and pad to 1, or do not stream") if widened else None
 

@@ -46,7 +46,7 @@ def constraint_dilation(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
-    """The dilation of a Conv1d that reaches over more than 9 samples is limited."""
+    """The dilation of a Conv1d that spans more than 9 samples is limited."""
     limit = s.device.conv1d_dilation
     if not s.folded or s.layer.dilation[0] <= limit:
         return None
@@ -54,7 +54,7 @@ def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_combination(s: DilatedLayer) -> Finding | None:
-    """A dilated Conv1d that reaches over more than 9 samples has up to 3 taps, pad 0, and does nothing else."""
+    """A dilated Conv1d that spans more than 9 samples must have up to 3 taps and pad 0, and do nothing else."""
     layer = s.layer
     broken = [
         text

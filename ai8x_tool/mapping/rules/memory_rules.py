@@ -93,7 +93,7 @@ class BiasSpace(NamedTuple):
 
 
 def constraint_quadrant_0(s: UsedQuadrants) -> Finding | None:
-    """The network uses a processor of quadrant 0 (0 … 15), which controls the other quadrants."""
+    """The network must use a processor of quadrant 0 (0 … 15), which controls the other quadrants."""
     if 0 in s.quadrants:
         return None
     values = f"no layer uses a processor of quadrant 0, but quadrants {', '.join(map(str, s.quadrants))} are used"
@@ -101,7 +101,7 @@ def constraint_quadrant_0(s: UsedQuadrants) -> Finding | None:
 
 
 def constraint_even_passes(s: StoredLayer) -> Finding | None:
-    """With flatten, more than 64 channels are divided evenly among passes of a multiple of 4 processors."""
+    """With flatten, more than 64 channels must be divided evenly among passes of a multiple of 4 processors."""
     channels = s.layer.channels_in
     if not s.layer.flatten or channels == s.passes * s.inputs_per_pass:
         return None
@@ -126,7 +126,7 @@ def constraint_quad_outputs(s: StoredLayer) -> Finding | None:
 
 
 def constraint_kernel_memory(s: KernelSpace) -> Finding | None:
-    """The kernels of all layers fit the kernel memories of their processors, which hold columns of 9 bytes."""
+    """The kernels of all layers must fit the kernel memories of their processors, which hold columns of 9 bytes."""
     if s.offset is not None and s.offset + s.length <= s.sizes[s.processors[-1]]:
         return None
     (free, total), run = s.free(), s.longest_run()
@@ -141,7 +141,7 @@ def constraint_kernel_memory(s: KernelSpace) -> Finding | None:
 
 
 def constraint_kernel_conflict(s: KernelColumns) -> Finding | None:
-    """A column of kernel memory holds the kernels of one layer."""
+    """A column of kernel memory must hold the kernels of a single layer."""
     values = (
         f"kernel memory conflict: columns of processor {s.processor} from {s.column} on already hold kernels of layer "
         f"{s.owner}"
@@ -151,7 +151,7 @@ def constraint_kernel_conflict(s: KernelColumns) -> Finding | None:
 
 
 def constraint_calcx4_memory(s: ParallelColumns) -> Finding | None:
-    """The kernels of a layer with calcx4 lie in the ordinary kernel memory, 4096 columns."""
+    """The kernels of a layer with calcx4 must lie in the ordinary kernel memory, 4096 columns."""
     if s.needed <= s.limit:
         return None
     values = (
@@ -162,7 +162,7 @@ def constraint_calcx4_memory(s: ParallelColumns) -> Finding | None:
 
 
 def constraint_bias_memory(s: BiasSpace) -> Finding | None:
-    """The biases of all layers fit the bias memories of their quadrants, one byte for each value."""
+    """The biases of all layers must fit the bias memories of their quadrants, one byte for each value."""
     fill = s.fills[s.quadrant]
     if fill + s.length <= s.size:
         return None

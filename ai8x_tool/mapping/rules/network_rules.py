@@ -24,7 +24,7 @@ def constraint_output_offset(s: LayerSubject) -> Finding | None:
 
 
 def constraint_aligned_offsets(s: LayerSubject) -> Finding | None:
-    """Offsets are multiples of 4 bytes, because data memory is written in words."""
+    """Offsets must be multiples of 4 bytes, because data memory is written in words."""
     for key, offset in (("in_offset", s.at.input_offset), ("out_offset", s.at.out_offset)):
         if offset % 4 or offset < 0:
             return Finding(f"{key} = {offset:#x}", f"for example {max(0, offset + 3 & ~3):#x}")
@@ -43,7 +43,7 @@ def hint_input_pooling(s: LayerSubject) -> Finding | None:
 
 
 def constraint_sources_before(s: LayerSubject) -> Finding | None:
-    """In the order of execution, each layer comes after those that it reads."""
+    """In the order of execution, each layer must come after those that it reads."""
     order = s.placed.placement.order
     late = [x for x in _source_layers(s) if order.index(x.name) >= order.index(s.layer.name)]
     return Finding(f"it reads {late[0].label}, which is executed later") if late else None
@@ -65,7 +65,7 @@ def constraint_streaming_prefix(s: LayerSubject) -> Finding | None:
 
 
 def constraint_streaming_source(s: LayerSubject) -> Finding | None:
-    """A streaming layer reads the output of the layer executed before it, and nothing else."""
+    """A streaming layer must read the output of the layer executed before it, and nothing else."""
     if not s.at.streaming or s.previous is None or s.reads_previous:
         return None
     return Finding("it reads " + ", ".join(str(getattr(source, "value", source)) for source in s.layer.inputs))
@@ -85,7 +85,7 @@ def caution_source_gap(s: LayerSubject) -> Finding | None:
     return Finding(f"{', '.join(wrong)} without write_gap: {gap}") if wrong else None
 
 
-def caution_read_gap(s: LayerSubject) -> Finding | None:
+def caution_matching_gap(s: LayerSubject) -> Finding | None:
     """A layer that reads interleaved data needs the read_gap that belongs to the producer's write_gap."""
     if s.previous is None or not s.reads_previous or s.layer.eltwise or s.previous.write_gap == s.at.read_gap:
         return None
@@ -104,7 +104,7 @@ def constraint_dimensions(s: LayerSubject) -> Finding | None:
 
 
 def constraint_flatten_size(s: LayerSubject) -> Finding | None:
-    """flatten takes at most 256 pixels per channel."""
+    """flatten must not take more than 256 pixels per channel."""
     pixels = s.layer.flat_pixels
     if pixels <= _MAX_FLATTEN:
         return None
@@ -112,7 +112,7 @@ def constraint_flatten_size(s: LayerSubject) -> Finding | None:
 
 
 def constraint_pad_range(s: LayerSubject) -> Finding | None:
-    """pad is at most 2."""
+    """pad must be at most 2."""
     return Finding(f"pad = {s.layer.pad[0]}") if max(s.layer.pad) > _MAX_PAD else None
 
 
@@ -131,7 +131,7 @@ PLACED_NETWORK_RULES = (
     constraint_streaming_source,
     caution_wide_intermediate,
     caution_source_gap,
-    caution_read_gap,
+    caution_matching_gap,
     constraint_flatten_size,
     caution_flatten_single,
     constraint_pad_range,

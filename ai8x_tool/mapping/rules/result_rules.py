@@ -36,7 +36,7 @@ def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
-    """calcx4 is for kernels of nine weights that fill columns for every fourth output, and outputs without holes."""
+    """calcx4 needs kernels of nine weights that fill columns for every fourth output, and outputs without gaps."""
     layer, view = s.layer, s.view
     if not s.at.calcx4 or not layer.has_weights:
         return None
@@ -67,7 +67,7 @@ def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
-    """A layer without convolution writes from the first of four processors on; its outputs start at a multiple of 4."""
+    """A layer without convolution must write from the first of four processors on; outputs start at a multiple of 4."""
     if s.layer.is_convolution:
         return None
     maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
@@ -77,7 +77,7 @@ def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
 
 
 def constraint_depthwise_lanes(s: LayerSubject) -> Finding | None:
-    """A depth-wise layer that moves its channels puts those of a quadrant side by side, as does its output map."""
+    """A depthwise layer that moves its channels must put those of a quadrant side by side, as does its output map."""
     if not s.layer.depthwise or s.at.broadcast:
         return None
     sources, targets = bits_of(s.at.processors), bits_of(s.at.output_map)
@@ -116,7 +116,7 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
 
 
 def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
-    """A transposed convolution pools with stride and dilation 1 and without read_gap: others have no registers."""
+    """A transposed convolution must pool with stride and dilation 1 and no read_gap: it has no registers for them."""
     layer = s.layer
     wrong = max(*layer.pool_stride, *layer.pool_dilation) > 1 or (layer.has_pool and s.at.read_gap)
     if layer.operator != "convtranspose2d" or not wrong:
@@ -132,7 +132,7 @@ def constraint_quad_device(s: LayerSubject) -> Finding | None:
 
 
 def constraint_dilation_gap(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d that writes in front of out_offset has no write_gap."""
+    """A widely dilated Conv1d that writes in front of out_offset cannot have write_gap."""
     wrong = s.view.skipped_bytes and s.at.write_gap
     return Finding(f"write_gap = {s.at.write_gap}", "remove it") if wrong else None
 

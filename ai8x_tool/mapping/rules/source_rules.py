@@ -69,7 +69,7 @@ def caution_joined_offsets(s: LayerSubject) -> Finding | None:
 
 
 def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
-    """Sources on the same processors are interleaved word by word, or lie one behind the other."""
+    """Sources on the same processors are interleaved word by word, or one follows the other."""
     sources = _several(s)
     if not sources or _common(sources) != s.at.own_processors:
         return None
@@ -96,7 +96,7 @@ def caution_source_order(s: LayerSubject) -> Finding | None:
 
 
 def caution_one_dimensional_data(s: LayerSubject) -> Finding | None:
-    """A 2D layer behind Conv1d usually needs in_dim."""
+    """A 2D layer after Conv1d usually needs in_dim."""
     layer = s.layer
     source = layer.inputs[0]
     if layer.operator not in ("conv2d", "convtranspose2d") or layer.flatten or not isinstance(source, str):
@@ -117,7 +117,7 @@ def hint_mergeable_passthrough(s: LayerSubject) -> Finding | None:
 
 
 def hint_moving_depthwise(s: LayerSubject) -> Finding | None:
-    """Depth-wise layers are fastest when output_processors equal processors."""
+    """Depthwise layers are fastest when output_processors equal processors."""
     moves = s.layer.depthwise and s.at.own_processors != s.at.output_map
     return Finding(f"{s.at.own_processors:#018x} and {s.at.output_map:#018x}") if moves else None
 

@@ -35,7 +35,7 @@ def constraint_stream_start(s: LayerSubject) -> Finding | None:
 
 
 def constraint_tram(s: LayerSubject) -> Finding | None:
-    """The padded rows of all streaming layers fit the compute cache (TRAM)."""
+    """The padded rows of all streaming layers must fit the compute cache (TRAM)."""
     if not s.at.streaming or s.layer.index == 0 or s.view.operator == "conv1d":
         return None
     before = [at for at in s.placed.layers if at.layer.index < s.layer.index]
@@ -51,20 +51,20 @@ def constraint_tram(s: LayerSubject) -> Finding | None:
 
 
 def constraint_chw_passes(s: LayerSubject) -> Finding | None:
-    """CHW input in data memory has at most 64 channels and one operand."""
+    """CHW input in data memory can have at most 64 channels and one operand."""
     if s.options.fifo or not s.at.chw or (s.view.input_passes == 1 and s.layer.operands == 1):
         return None
     return Finding(f"{s.layer.channels_in} channels, {s.layer.operands} operands", "use HWC format")
 
 
 def constraint_chw_flatten(s: LayerSubject) -> Finding | None:
-    """A layer that flattens reads pixels as passes, which CHW input does not have."""
+    """A layer that flattens cannot read CHW input: it reads pixels as passes."""
     wrong = s.at.chw and s.layer.flat_pixels > 1
     return Finding(f"flatten: {s.layer.flat_pixels} pixels", "use HWC format") if wrong else None
 
 
 def constraint_fifo_order(s: LayerSubject) -> Finding | None:
-    """FIFOs are used from 0 on without holes: 4 channels each in HWC format (processors 0–3), one each in CHW."""
+    """FIFOs must be used from 0 on without gaps: 4 channels each in HWC format (processors 0–3), one each in CHW."""
     if not (s.options.fifo and s.is_start):
         return None
     channels, chw = s.layer.channels_in, s.at.chw

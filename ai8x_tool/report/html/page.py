@@ -51,15 +51,18 @@ class DevicePage:
 
 def html_report(analysis: Analysis) -> str:
     """Return the report: one file that refers to no other, readable in light, dark and on paper."""
-    values = {
-        "analysis": analysis,
-        "shape": shape_text(analysis.input_shape),
-        "devices": [device_page(device) for device in analysis.devices],
+    devices = [device_page(device) for device in analysis.devices]
+    return render(_TEMPLATE, analysis=analysis, shape=shape_text(analysis.input_shape), devices=devices)
+
+
+def render(template: str, **values: object) -> str:
+    """Return a page; `values` are added to what all of them use."""
+    common = {
         "colors": [color_of(index) for index in range(COLORS)],
         "parts": [(part, LIMITS[part]) for part in PARTS],
         "version": __version__,
     }
-    return _environment().get_template(_TEMPLATE).render(values)
+    return _environment().get_template(template).render(common | values)
 
 
 def device_page(device: DeviceAnalysis) -> DevicePage:

@@ -121,6 +121,11 @@ class Task(ABC):
         """Whether losses or metrics need the inputs of the whole batch, not only its outputs and targets."""
         return self.soft_targets is not None
 
+    @property
+    def scale(self) -> float:
+        """Factor from the model's outputs to real numbers; not 1 in simulate mode only."""
+        return self._scale
+
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def targets(self, target: Any) -> Any:

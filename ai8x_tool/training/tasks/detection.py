@@ -64,16 +64,15 @@ class Detection(Task):
 
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
-        if context.settings.obj_detection_params is None:
-            fix = "pass --obj-detection-params with a file, or default, facedet, pascalvoc, qrcode, svhn"
+        chosen = context.settings.obj_detection_params or context.entry.detection
+        if chosen is None:
+            fix = "pass --obj-detection-params with a file, or default, facedet, own, pascalvoc, qrcode, svhn"
             raise Ai8xError("object detection needs parameters of its loss", fix=fix)
         for package in ("torchmetrics", "pycocotools", "torchvision"):  # torchmetrics needs the others
             if importlib.util.find_spec(package) is None:
                 raise Ai8xError(f"object detection needs {package}", fix="pip install 'ai8x-tool[detection]'")
-        self.parameters = read_parameters(
-            find_config("detection", context.settings.obj_detection_params, prefix="obj_detection_params")
-        )
-        self._scales = (1.0, 1.0)
+        self.parameters = read_parameters(find_config("detection", chosen, prefix="obj_detection_params"))
+        self.scales = (1.0, 1.0)
 
     def model_arguments(self) -> dict[str, Any]:
         """Return the number of classes with the background, and the device for the priors."""
@@ -87,7 +86,7 @@ class Detection(Task):
         self.priors = priors.detach().to(self.context.device, torch.float32)
         self._loss = MultiBoxLoss(self.priors, self.parameters.alpha, self.parameters.neg_pos_ratio)
         if self.context.simulate:
-            self._scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
+            self.scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
 
     def targets(self, target: Any) -> Tensor:
         """Return the objects of a batch, which collate functions represent in several ways.
@@ -109,7 +108,7 @@ class Detection(Task):
             raise Ai8xError("a model for object detection returns locations and scores of all priors")
         locations, scores = (self._priors_first(part) for part in output)
         if self.context.simulate:
-            return locations * self._scales[0], scores * self._scales[1]
+            return locations * self.scales[0], scores * self.scales[1]
         return locations, scores
 
     def _priors_first(self, part: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.checkpoints import tensors
+from ai8x_tool.training.checkpoints import restored, tensors
 from ai8x_tool.training.example_plots import plot_embeddings
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
@@ -85,9 +85,9 @@ class Embeddings(Task):
             self.context.console.warn("the checkpoint has no class centres that fit; new ones are learned")
         self.centers = centers.to(self.context.device).requires_grad_()
         optimizer = torch.optim.Adam([self.centers], lr=settings.scaf_lr)
-        state = tensors((extras or {}).get("loss_optimizer_state_dict"))
-        if isinstance(state, dict):
-            optimizer.load_state_dict(state)
+        state = (extras or {}).get("loss_optimizer_state_dict")
+        if isinstance(state, dict) and not restored(optimizer, state):
+            optimizer = torch.optim.Adam([self.centers], lr=settings.scaf_lr)
         self.optimizers = [optimizer]
 
     def state(self) -> dict[str, Any]:

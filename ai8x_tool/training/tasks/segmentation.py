@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ai8x_tool.text import one_line
 from ai8x_tool.training.example_plots import displayable, plot_images
 from ai8x_tool.training.metrics import Counts, Score
 from ai8x_tool.training.tasks.classification import Classification, ClassMeter
@@ -23,7 +24,7 @@ class Segmentation(Classification):
     def report(self, score: Score) -> list[str]:
         """Return the intersection over union by class and, if it is requested, the confusion matrix."""
         shares = zip(self.context.entry.labels, intersection_over_union(score.confusion), strict=False)
-        text = "    ".join(f"{label}: {share:.3f}" for label, share in shares if np.isfinite(share))
+        text = "    ".join(f"{one_line(label)}: {share:.3f}" for label, share in shares if np.isfinite(share))
         return [f"==> mIoU: {score.metrics['mean_iou']:.3f}    IoU: {text}", *super().report(score)]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:

@@ -11,7 +11,7 @@ from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import trace
 from ai8x_tool.nn import QatPolicy, build_context
-from tests.support.traced_models import check_model
+from tests.support.traced_models import agree, check_model, randomize, traced
 
 
 class Model(nn.Module):
@@ -78,12 +78,11 @@ def test_stride_becomes_subsampling():
         (lambda m, x: m.b(m.a(x) * 2), r"'b' reads the result of .*mul.* \(.*test_check.py:\d+"),
         (lambda m, x: m.b(torch.sigmoid(m.a(x))), "'b' reads the result of sigmoid"),
         (lambda m, x: m.b(m.a(x).permute(0, 1, 3, 2)), "in another order than channel, row, column"),
-        (lambda m, x: m.b(m.a(x).flip(1)), "in another order than channel, row, column"),
-        (lambda m, x: m.c(m.a(x)[:, :2]), "only a part of 'a' is used"),
+        (lambda m, x: m.b(m.a(x).flip(2)), "in another order than channel, row, column"),
+        (lambda m, x: m.c(m.a(x)[:, :2, :, 1:]), "only a part of 'a' is used|another order"),
         (lambda m, x: m.b(F.pad(m.a(x), (0, 1))), "zeros are added outside of a convolution"),
         (lambda m, x: m.b(m.a(x).view(4, 4, 16, -1)), "the samples of a batch are mixed|takes 4 input channels"),
         (lambda m, x: m.b(m.a(x) if x.max() > 0 else x), "decides by the values of activations"),
-        (lambda m, x: m.b(F.relu(m.b(m.a(x)) + m.a(x))), "the activation relu of .* stands alone"),
         (lambda m, x: m.b(torch.zeros(2, 4, 8, 8)), "does not come from a layer of the accelerator"),
         (lambda m, x: m.b(x), "'b' takes 4 input channels, its input has 1"),
         (lambda m, x: m.nothing(x), "AttributeError: .*fails with an input of 1×8×8"),
@@ -96,6 +95,25 @@ def test_refusals(forward, text):
 
     model = Model(forward, a=conv(), b=conv(4), c=conv(2))
     assert re.search(text, refusal(model))
+
+
+@pytest.mark.parametrize(
+    ("forward", "names"),
+    [
+        (lambda m, x: m.b(m.a(x).flip(1)), ["a", "b_selection", "b"]),
+        (lambda m, x: m.c(m.a(x)[:, 1:3]), ["a", "c_selection", "c"]),
+        (lambda m, x: m.b(F.relu(m.add(m.d(x), m.a(x)))), ["d", "a", "relu", "b"]),
+        (lambda m, x: m.fc(m.a(x)[:, :, 2:6].flatten(1)), ["a", "a_part", "fc"]),
+        (lambda m, x: m.fc(m.a(x).flatten(2)[:, :, 3:35].flatten(1)), ["a", "a_part", "a_part_part", "fc"]),
+    ],
+    ids=["other order", "some channels", "activation alone", "some rows", "some pixels"],
+)
+def test_layers_that_move_data_or_activate_it(forward, names):
+    with build_context(MAX78002, simulate=True):
+        more = {"d": ai8x.Conv2d(1, 4, 1), "fc": ai8x.Linear(128, 2), "add": ai8x.Add()}
+        model = randomize(Model(forward, a=conv(), b=conv(4), c=conv(2), **more), 1, (8,))
+    assert [layer.name for layer in traced(model, (1, 8, 8)).layers] == names
+    agree(model, (1, 8, 8))
 
 
 def test_grouped_convolutions():

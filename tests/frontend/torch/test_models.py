@@ -60,7 +60,14 @@ def test_models_for_the_smaller_device_are_traced_for_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("compact1d", (16, 64)), ("compact2d", (3, 64, 64)), ("compactautoencoder", (64, 16))]
+    ("name", "shape"),
+    [
+        ("compact1d", (16, 64)),
+        ("compact2d", (3, 64, 64)),
+        ("compactautoencoder", (64, 16)),
+        ("compactunet", (3, 16, 16)),
+        ("compactdetector", (3, 32, 32)),
+    ],
 )
 def test_models_for_own_data_equal_the_engine(name, shape):
     model = ZooModel(name, MAX78000, shape, 4, True, (0, 0, 0), (), ()).build(simulate=True)

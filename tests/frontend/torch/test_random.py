@@ -21,7 +21,7 @@ REFUSALS = (
     r"the activation relu of .* stands alone",
     r"parts of different size are joined along the channels",
     r"only a part of .* is used",
-    r"flatten takes at most 256 pixels",
+    r"flatten must not take more than 256 pixels",
     r"the model's output does not come from a layer",
 )
 

@@ -1,0 +1,250 @@
+"""Pages of training, evaluation and verification: what each shows, and the template that places it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ai8x_tool.analysis import Analysis
+from ai8x_tool.report.columns import Table
+from ai8x_tool.report.html.charts import Bar, Curve, bar_figure, confusion_figure, curve_figure, wave_figure
+from ai8x_tool.report.html.page import device_page, render
+from ai8x_tool.report.html.png import image_data
+from ai8x_tool.report.html.shapes import Figure
+from ai8x_tool.report.model_tables import clipping_table
+from ai8x_tool.report.proof import compared, proof_table
+
+if TYPE_CHECKING:
+    from ai8x_tool.training.clipping import LayerClipping
+    from ai8x_tool.training.evaluation import EvaluateResult
+    from ai8x_tool.training.metrics import Score
+    from ai8x_tool.training.results import EpochRecord, TrainResult
+    from ai8x_tool.training.shown_samples import ShownSample
+    from ai8x_tool.training.tasks.base import MetricFormat
+    from ai8x_tool.verification.chain import LayerProof, Proof
+
+_TEMPLATE = "report/run.html.j2"
+_BEST_DISTANCE = 60.0
+"""Decibels of a bar of full length."""
+_PLAIN_IMAGES = (1, 3)
+_SHOWN_CLASSES = 60
+
+
+@dataclass(frozen=True)
+class SampleFigure:
+    """A sample as an image or a drawing, and what it is and was taken for."""
+
+    number: int
+    image: str
+    figure: Figure | None
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of a page: text, drawings with their headings, a table, samples.
+
+    Drawings that `shrinks` are made smaller on narrow screens, the others can be scrolled.
+    """
+
+    title: str
+    note: str = ""
+    figures: tuple[tuple[str, Figure], ...] = ()
+    keys: tuple[tuple[str, str], ...] = ()
+    table: Table | None = None
+    samples: tuple[SampleFigure, ...] = ()
+    shrinks: bool = False
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """Everything that a page shows. `verdict` is a word and whether it is a good one."""
+
+    title: str
+    subtitle: str
+    facts: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    verdict: tuple[str, bool] | None = None
+    problem: str = ""
+
+
+def training_report(result: TrainResult) -> str:
+    """Return the page of a training run."""
+    facts = [
+        ("Dataset", _source(result)),
+        ("Best epoch", f"{result.best.epoch}: validation {result.best_headline}"),
+        ("Test", f"{result.test_of_best_headline or ''}"),
+        ("Last epoch", f"test {result.test_headline}" if result.test_headline else ""),
+        ("Checkpoint", str(result.best_checkpoint)),
+        ("Time", f"{result.seconds:.0f} s, {len(result.history)} epochs"),
+        ("Seed", str(result.seed)),
+    ]
+    sections = [
+        *_curves(result.history, result.metric),
+        *_confusion(result.test_of_best, result.labels),
+        *_clipping(result.clipping, "in the last pass"),
+        *_wrong(result.wrong),
+    ]
+    return _rendered(RunPage(result.model, "training", _given(facts), tuple(sections)))
+
+
+def evaluation_report(result: EvaluateResult) -> str:
+    """Return the page of an evaluation."""
+    agreement = result.agreement
+    facts = [
+        ("Dataset", _source(result)),
+        ("Result", f"{result.headline} of {result.score.samples:,} samples"),
+        ("Checkpoint", str(result.checkpoint)),
+        ("Arithmetic", "integers, as on the accelerator" if result.simulate else "floating point"),
+        ("Integer engine", "" if agreement is None else agreement.text()),
+        ("Not compared", result.not_compared or ""),
+    ]
+    sections = [
+        *_confusion(result.score, result.labels),
+        *_clipping(result.clipping, "in this pass"),
+        *_wrong(result.wrong),
+    ]
+    verdict = (
+        None if agreement is None else ("equal to the engine" if agreement.complete else "differs", agreement.complete)
+    )
+    return _rendered(RunPage(result.model, "evaluation", _given(facts), tuple(sections), verdict))
+
+
+def verification_report(proof: Proof, analysis: Analysis) -> str:
+    """Return the page of a verification, with the memories of the network that was verified."""
+    facts = [
+        ("Samples", f"{proof.samples:,}: {proof.source}"),
+        ("Compared", compared(proof) if proof.complete else ""),
+        ("Firmware", "not run" if proof.firmware is None else proof.firmware.text()),
+        ("Not compared", "; ".join(proof.skipped)),
+    ]
+    layers = tuple(proof.layers)
+    sections = [
+        Section("Layers", "Values that were compared from link to link of the chain.", table=proof_table(proof))
+    ]
+    sections += _distances(layers)
+    if proof.structure or proof.diagnostics:
+        rows = [*proof.structure, *(f"virtual device: {text}" for text in proof.diagnostics)]
+        sections.append(Section("Differences and diagnostics", "\n".join(rows)))
+    verdict = ("all equal", True) if proof.complete else ("broken", False)
+    page = RunPage(
+        analysis.name,
+        f"verification for {', '.join(device.device for device in analysis.devices)}",
+        _given(facts),
+        tuple(sections),
+        verdict,
+        "" if proof.complete else proof.text(),
+    )
+    return _rendered(page, analysis)
+
+
+def _rendered(page: RunPage, analysis: Analysis | None = None) -> str:
+    devices = [] if analysis is None else [device_page(device) for device in analysis.devices]
+    return render(_TEMPLATE, page=page, devices=devices)
+
+
+def _given(facts: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, text) for name, text in facts if text)
+
+
+def _source(result: Any) -> str:
+    return f"{result.dataset}, {result.note}" if result.note else str(result.dataset)
+
+
+def _curves(history: Sequence[EpochRecord], shown: MetricFormat) -> Iterator[Section]:
+    if not history:
+        return
+    metric, label = shown.key, f"{shown.name} in {shown.unit}" if shown.unit else shown.name
+    epochs = [record.epoch for record in history]
+    quantized = [record.epoch for record in history if record.phase == "qat"]
+    start = quantized[0] if quantized else None
+    losses = (
+        Curve("training loss", [record.training_loss for record in history], "c0"),
+        Curve("validation loss", [record.loss for record in history], "c1"),
+    )
+    metrics = (
+        Curve(f"training {label}", [record.training_metrics.get(metric) for record in history], "c0"),
+        Curve(f"validation {label}", [record.metrics[metric] for record in history], "c1"),
+    )
+    rates = (Curve("learning rate", [record.learning_rate for record in history], "c4"),)
+    figures = (
+        ("Loss", curve_figure("loss", "loss over the epochs", epochs, losses, start)),
+        (label, curve_figure("metric", f"{label} over the epochs", epochs, metrics, start)),
+        ("Learning rate", curve_figure("rate", "learning rate over the epochs", epochs, rates, start)),
+    )
+    note = "The dashed line is where quantization-aware training starts." if start is not None else ""
+    yield Section("Curves", note, figures, keys=(("c0", "training"), ("c1", "validation")), shrinks=True)
+
+
+def _confusion(score: Score | None, labels: Sequence[str]) -> Iterator[Section]:
+    if score is None or not score.confusion:
+        return
+    if len(score.confusion) > _SHOWN_CLASSES:
+        yield Section("Confusion", f"{len(score.confusion)} classes are too many for a matrix.")
+        return
+    note = "Rows are the true classes; the darker, the larger the share of the row."
+    yield Section("Confusion", note, (("", confusion_figure("confusion", score.confusion, labels)),))
+
+
+def _clipping(rows: Sequence[LayerClipping], when: str) -> Iterator[Section]:
+    bars = [
+        Bar(row.name, row.outputs_at_limits, f"{100 * row.outputs_at_limits:.2f} %", "over")
+        for row in rows
+        if row.outputs_at_limits is not None
+    ]
+    if not rows:
+        return
+    figures = (("Outputs at the limits of their range", bar_figure("clipping", "clipped outputs by layer", bars)),)
+    note = f"Shares of values {when} that lie at an end of their range, or were cut off to it."
+    yield Section("Clipping", note, figures if bars else (), table=clipping_table(rows, ""))
+
+
+def _wrong(samples: Sequence[ShownSample]) -> Iterator[Section]:
+    if samples:
+        note = "The samples of the test split that are most wrong: what they are, and what the model took them for."
+        yield Section("Wrong samples", note, samples=tuple(map(_sample, samples)))
+
+
+def _sample(sample: ShownSample) -> SampleFigure:
+    values, image, figure = sample.values, "", None
+    if values.ndim == 3 and len(values) in _PLAIN_IMAGES:
+        image = image_data(values)
+    elif values.ndim == 3:
+        image = image_data(values[:1])
+    else:
+        figure = wave_figure(f"sample-{sample.number}", values)
+    return SampleFigure(sample.number, image, figure, sample.expected, sample.found)
+
+
+def _distances(layers: Sequence[LayerProof]) -> Iterator[Section]:
+    """Yield how far each layer of the quantized model is from the float and the trained one."""
+    sides: Mapping[str, str] = {"from_float": "float → integers", "distance": "QAT → integers"}
+    figures = []
+    for key, title in sides.items():
+        known = [(layer.label, getattr(layer, key)) for layer in layers if getattr(layer, key) is not None]
+        bars = [Bar(label, _share(found.sqnr), _decibels(found.sqnr)) for label, found in known]
+        if bars:
+            figures.append((title, bar_figure(f"distance-{key}", title, bars)))
+    clipped = [
+        Bar(layer.label, layer.distance.clipped, f"{100 * layer.distance.clipped:.2f} %", "over")
+        for layer in layers
+        if layer.distance is not None
+    ]
+    if clipped:
+        figures.append(("Clipped values", bar_figure("clipped", "clipped values by layer", clipped)))
+    if figures:
+        note = "Ratio of signal to noise of the outputs of each layer, in decibels: the higher, the closer."
+        if any(layer.from_float is not None for layer in layers):
+            note += " The float model was trained further with quantization, so its layers differ more."
+        yield Section("Distance by layer", note, tuple(figures))
+
+
+def _share(sqnr: float) -> float:
+    return 1.0 if math.isinf(sqnr) and sqnr > 0 else max(0.0, min(1.0, sqnr / _BEST_DISTANCE))
+
+
+def _decibels(sqnr: float) -> str:
+    return "equal" if math.isinf(sqnr) and sqnr > 0 else f"{sqnr:.1f} dB"

@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Evaluates the quantized network as the hardware computes it; options of `ai8x evaluate` are passed on.
+exec ai8x evaluate faceid_112 --checkpoint faceid_112-q.pth.tar --8bit "$@"

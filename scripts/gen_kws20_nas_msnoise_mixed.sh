@@ -1,0 +1,3 @@
+#!/usr/bin/env bash
+# Generates the C project of the quantized network; options of `ai8x synthesize` are passed on.
+exec ai8x synthesize kws20_nas_msnoise_mixed --checkpoint kws20_nas_msnoise_mixed-q.pth.tar --output build/kws20_nas_msnoise_mixed "$@"
