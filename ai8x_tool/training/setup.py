@@ -115,7 +115,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
-    torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
+    torch.default_generator.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, found, entry, task, checkpoint, console, measured=measured)
@@ -192,7 +192,7 @@ def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
     """Return the model as it is at the start of a run, on the CPU."""
-    torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
+    torch.default_generator.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
