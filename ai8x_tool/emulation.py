@@ -15,9 +15,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
-from ai8x_tool.firmware.interface import FILE
+from ai8x_tool.firmware.interface import FILE, read_interface
+from ai8x_tool.inputs import inputs_of_file
 from ai8x_tool.readers.json_file import read_json
-from ai8x_tool.readers.numpy_file import read_array
 from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.project import RunProjectSettings
 from ai8x_tool.synthesis.project import ANOMALY_FILE, OUTPUTS_FILE
@@ -110,21 +110,15 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
 
 
 def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]]:
-    """Yield the samples in `files`: integers as they are, other files by the preprocessing that the project knows."""
+    """Yield the inputs in `files`, those of a table one after the other."""
+    interface = read_interface(folder)
     for path in files:
-        stored = _document(folder / FILE).get("preprocessing")
-        known = None if stored is None else checked_preprocessing(stored, str(folder / FILE))
-        if path.suffix.lower() == ".npy" and (known is None or _is_sample(path, known["input"])):
+        if interface is None:
             yield path, load_sample(path)
             continue
-        if known is None:
-            fix = "give an array of integers (.npy); projects made by `ai8x new` take files of their own kind"
-            raise Ai8xError("the project does not know how such a file becomes its input", where=str(path), fix=fix)
-        from ai8x_tool.data.own.preprocessing import inputs_of_file, read_preprocessing  # noqa: PLC0415  (torch)
-
-        if not path.is_file():
-            raise Ai8xError("no such file", where=str(path))
-        for sample in inputs_of_file(path, read_preprocessing(known, str(folder / FILE))):
+        stored = _document(folder / FILE).get("preprocessing")
+        known = None if stored is None else checked_preprocessing(stored, str(folder / FILE))
+        for sample in inputs_of_file(path, interface.shape, known, str(folder / FILE)):
             yield path, sample
 
 
@@ -144,14 +138,9 @@ def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]
             found[path] = meaning.text(theirs, view)
         except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError):  # what the file says is not checked
             fix = "generate the project again with --overwrite"
-            raise Ai8xError("the outputs are not as it says", where=str(folder / OUTPUTS_FILE), fix=fix) from None
+            where = str(folder / OUTPUTS_FILE)
+            raise Ai8xError("the outputs are not as this file describes", where=where, fix=fix) from None
     return found
-
-
-def _is_sample(path: Path, shape: Sequence[int]) -> bool:
-    """Return whether a file holds integers in the shape of the input."""
-    array = read_array(path) if path.is_file() else np.zeros(tuple(shape), np.int64)
-    return array.dtype in (np.int64, np.int8) and (*array.shape, 1)[: len(shape)] == tuple(shape)
 
 
 def _document(path: Path) -> Mapping[str, Any]:

@@ -106,7 +106,7 @@ def _existing(path: Path) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise Ai8xError(f"cannot be written: it is {what}", where=str(path), fix="give the name of a file")
+        raise Ai8xError(f"cannot be written: it is {what}", where=str(path), fix="specify the name of a file")
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return status

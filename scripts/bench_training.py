@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """What quantization-aware training costs: ratios to the same networks built of plain torch layers.
 
-Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time]. For each model it measures,
-alternately in one run and with batches of 256,
+Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time] [--gpus N]. For each model it
+measures, alternately in one run and with batches of 256,
 
 * a training step in float and in QAT next to one of the same network of torch.nn layers, without limits and rounding;
 * an epoch of QAT with the dataset's augmentation next to as many steps on one batch;
 * a forward pass of the integer evaluation (-8) next to the plain network's.
+
+With --gpus N it measures instead how many samples a second are trained with on one GPU and on N, each with a process of
+its own, in float and in QAT; the batches of all GPUs together have 256 samples for each.
 
 The best of all rounds is compared, as other programs on the computer only ever add time; medians are printed too. On a
 busy computer set OMP_WAIT_POLICY=PASSIVE as well: threads that wait actively take the time of those they wait for.
@@ -187,6 +190,41 @@ def epochs_of_training(name: str) -> Callable[[], float]:
     return run
 
 
+def gpu_rates(name: str, gpus: int, policy: str | None) -> float:
+    """Return the samples a second of the fastest of three epochs on so many GPUs."""
+    settings = TrainSettings(
+        model=name,
+        dataset=DATASETS[name],
+        epochs=3,
+        batch_size=BATCH * gpus,
+        optimizer="Adam",
+        learning_rate=1e-4,
+        qat_policy=policy,
+        gpus=tuple(range(gpus)),
+        distributed=gpus > 1,
+        processes=gpus if gpus > 1 else None,
+        seed=0,
+    )
+    return BATCH * STEPS / min(record.seconds for record in train(settings, Console(verbosity=-1)).history)
+
+
+def measure_gpus(name: str, gpus: int) -> None:
+    """Print the rates of one GPU and of several."""
+    print(f"{name}, {torch.cuda.get_device_name(0)}")
+    for phase, policy in (("float", None), ("QAT", "at_once.yaml")):
+        rates = {count: gpu_rates(name, count, policy) for count in sorted({1, gpus})}
+        shown = "   ".join(f"{count} GPUs {rate:9,.0f} samples/s" for count, rate in rates.items())
+        print(f"  {phase:5s} {shown}   {rates[gpus] / rates[1]:5.2f} ×")
+
+
+def require_gpus(gpus: int, present: int) -> None:
+    """End with a line unless there are so many GPUs."""
+    if not 1 <= gpus <= present:
+        raise SystemExit(
+            f"--gpus {gpus}: this computer has {present or 'no'} GPUs that PyTorch can use; nothing measured"
+        )
+
+
 def measure_epoch(name: str, step: Callable[[], None], rounds: int) -> None:
     """Print the time of an epoch per step, next to a step on a batch that is at hand."""
     epoch = epochs_of_training(name)
@@ -223,13 +261,19 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--cpu-time", action="store_true", help="on a busy computer; no epochs, use OMP_NUM_THREADS=1")
     parser.add_argument("--model", choices=SHAPES, action="append")
+    parser.add_argument("--gpus", type=int, help="measure training on so many GPUs instead")
     arguments = parser.parse_args()
+    if arguments.gpus is not None:
+        require_gpus(arguments.gpus, torch.cuda.device_count() if torch.cuda.is_available() else 0)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("datasets").mkdir()
         Path("datasets/bench.py").write_text(PLUGIN, encoding="utf-8")
         Path("at_once.yaml").write_text("start_epoch: 0\nweight_bits: 8\n", encoding="utf-8")
         for name in arguments.model or SHAPES:
+            if arguments.gpus is not None:
+                measure_gpus(name, arguments.gpus)
+                continue
             measure_model(name, arguments.rounds, time.process_time if arguments.cpu_time else time.perf_counter)
 
 

@@ -107,7 +107,9 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
             return
         shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
         found = remedies(network, device, shortage=shortage, seconds=seconds)
-        raise Ai8xError(str(error), fix="; or ".join([*map(str, found[:1]), fix])) from None
+        ways = [error.fix, *map(str, found[:1]), fix]
+        text = "; or ".join(way for way in ways if way)
+        raise Ai8xError(error.message, where=error.where, fix=text, code=error.code) from None
 
 
 def _mapped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from ai8x_tool.cli.common import MessageSettings, guarded, make_console
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import Legacy, Option, Settings, options_of
+from ai8x_tool.settings.synthesis import BOARDS
 from ai8x_tool.settings.values import typed
 
 if TYPE_CHECKING:
@@ -180,6 +182,20 @@ class _CommandWithOptions(TyperCommand):
 
     common: tuple[str, ...] = ()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.NoSuchOption(
+                error.option_name, possibilities=self._nearest(error.option_name), ctx=ctx
+            ) from None
+
+    def _nearest(self, given: str) -> list[str]:
+        """Return the one option that is shown in help and closest to a misspelt one, if there is one."""
+        shown = [_as_shown(parameter) for parameter in self.params]
+        names = [name for p in shown if not getattr(p, "hidden", False) for name in (*p.opts, *p.secondary_opts)]
+        return difflib.get_close_matches(given, names, n=1)
+
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         shown = copy.copy(self)
         params = [_as_shown(parameter) for parameter in self.params]
@@ -239,7 +255,9 @@ def _option(option: Option, panel: str, *, required: bool, hidden: bool) -> clic
         metavar=None if flag else metavar(option),
         hidden=hidden,
         rich_help_panel=panel,
-        autocompletion=_completion(option.value.choices, declaration.named_in),
+        autocompletion=_completion(
+            option.value.choices or declaration.suggested, declaration.named_in, declaration.metavar
+        ),
     )
     made.declared = option
     return made
@@ -301,15 +319,47 @@ def _as_shown(parameter: click.Parameter) -> click.Parameter:
     return shown
 
 
-def _completion(choices: tuple[str, ...], named_in: str | None) -> Completion | None:
-    if choices:
-        return lambda _context, _arguments, start: [choice for choice in choices if choice.startswith(start)]
-    if named_in is None:
+def _completion(choices: tuple[str, ...], named_in: str | None, metavar: str | None = None) -> Completion | None:
+    """Return what completes the value of an option: its choices, names of resources, or what its metavar stands for."""
+    if not choices and named_in is None and metavar not in _KNOWN_NAMES:
         return None
 
     def names(_context: click.Context, _arguments: list[str], start: str) -> list[str]:
-        from ai8x_tool.resources import list_names
+        if choices:
+            known = list(choices)
+        elif named_in is None:
+            known = _KNOWN_NAMES[str(metavar)]()
+        else:
+            from ai8x_tool.resources import list_names
 
-        return [name for name in list_names(named_in) if name.startswith(start)]
+            known = list_names(named_in)
+        return [name for name in known if name.startswith(start)]
 
     return names
+
+
+def _models() -> list[str]:
+    from ai8x_tool.plugins.find import list_models
+
+    return [listing.name for listing in list_models()]
+
+
+def _datasets() -> list[str]:
+    from ai8x_tool.plugins.find import list_datasets
+
+    return [listing.name for listing in list_datasets()]
+
+
+def _devices() -> list[str]:
+    from ai8x_tool.device import DEVICES
+
+    return [device.name for device in DEVICES]
+
+
+_KNOWN_NAMES: dict[str, Callable[[], list[str]]] = {
+    "MODEL": _models,
+    "DATASET": _datasets,
+    "DEVICE": _devices,
+    "BOARD": lambda: list(BOARDS),
+}
+"""Names that complete the values of options, by what stands for the value in help."""

@@ -8,20 +8,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import numpy as np
-
+from ai8x_tool.codegen.input_loader import channel_places, input_address
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.unload import UnloadedRegion, placements
-from ai8x_tool.device import registers as tables
-from ai8x_tool.lowering.input_data import input_blocks
-from ai8x_tool.lowering.options import Context
 from ai8x_tool.lowering.program import Program, ProgramSample
-from ai8x_tool.lowering.steps import InputBlock, Words
 
 SCHEMA = "ai8x-interface/1"
 _LANES = 4
-_DIGIT = 100
-"""Channel numbers are written into samples in digits that fit a signed byte."""
 
 
 def interface_text(program: Program, sample: ProgramSample, options: ProjectOptions, microseconds: float) -> str:
@@ -69,35 +62,12 @@ def _output(placement: UnloadedRegion) -> dict[str, Any]:
 def _arrays(program: Program, sample: ProgramSample) -> list[dict[str, Any]]:
     """Return for every input array where it goes, and which channel each byte of the words of one pixel holds."""
     context, start = program.context, program.mapping.start
-    places = _places(context, start.layer.channels_in * start.layer.operands)
+    places = channel_places(context, start.layer.channels_in * start.layer.operands)
     return [
         {
-            "address": f"0x{_address(program, block):08x}",
+            "address": f"0x{input_address(program, block):08x}",
             "pixels_per_word": _LANES if start.chw else 1,
             "channels": channels,
         }
         for block, channels in zip(sample.inputs, places, strict=True)
     ]
-
-
-def _address(program: Program, block: InputBlock) -> int:
-    options, device = program.mapping.options, program.mapping.device
-    if options.fast_fifo:
-        return tables.FAST_FIFO_DATA
-    return device.base + tables.FIFO_DATA + 4 * block.name if options.fifo else block.address
-
-
-def _places(context: Context, channels: int) -> list[list[list[int | None]]]:
-    """Lay out samples of one pixel that number their channels, and read where each channel went."""
-    numbers = np.arange(channels)
-
-    def laid_out(values: Words) -> list[Words]:
-        blocks = input_blocks(context, values.reshape(-1, 1, 1))
-        return [block.words.astype("<u4").view(np.uint8).reshape(-1, _LANES).astype(int) for block in blocks]
-
-    ones, low, high = map(laid_out, (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT))
-    result: list[list[list[int | None]]] = []
-    for present, small, large in zip(ones, low, high, strict=True):
-        places: Words = np.where(present == 1, large * _DIGIT + small, -1)
-        result.append([[None if c < 0 else int(c) for c in word] for word in places])
-    return result

@@ -70,7 +70,7 @@ class ProjectOptions:
             fix = f"add --prefix NAME with at most {_LONGEST_NAME} bytes"
             raise Ai8xError(f"{self.name!r} cannot be the name of a project", fix=fix)
         if not is_plain_name(self.board):
-            raise Ai8xError(f"--board-name {self.board!r}: must be the name of a folder of boards in the SDK")
+            raise Ai8xError(f"--board-name {self.board!r}: must be the name of a board's folder in the SDK")
         for text in (*self.defines, *self.arm_defines, *self.riscv_defines):
             if not _DEFINE.fullmatch(text):
                 fix = "set PROJ_CFLAGS in project.mk for other values"

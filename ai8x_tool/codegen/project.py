@@ -9,9 +9,11 @@ from itertools import groupby
 from typing import Any
 
 from ai8x_tool.codegen.environment import render
+from ai8x_tool.codegen.ide_files import ide_files
+from ai8x_tool.codegen.input_loader import loader_values
 from ai8x_tool.codegen.interface import class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
-from ai8x_tool.codegen.readme import readme
+from ai8x_tool.codegen.readme import readme_values
 from ai8x_tool.codegen.tables import (
     answer_words,
     as_ints,
@@ -25,8 +27,8 @@ from ai8x_tool.codegen.tables import (
 )
 from ai8x_tool.codegen.unload import UnloadedRegion, output_values, placements, unload_values, unloaded_words
 from ai8x_tool.codegen.user_text import UserText
-from ai8x_tool.device import MAX78002
 from ai8x_tool.device import registers as tables
+from ai8x_tool.device.facts import FLASH_START
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
@@ -50,20 +52,18 @@ def render_project(
     files = {
         names.api: show("cnn.c.j2"),
         "cnn.h": show("cnn.h.j2"),
+        "cnn_input.c": show("cnn_input.c.j2"),
         names.weights: data("Kernels and biases", _weight_macros(program)),
         names.sample: data("Sample input", _input_macros(sample)),
         "softmax.c": show("softmax.c.j2"),
         "project.mk": show("project.mk.j2"),
         "interface.json": interface_text(program, sample, options, figures.microseconds),
-        ".vscode/settings.json": show("vscode/settings.json.j2"),
-        ".vscode/tasks.json": show("vscode/tasks.json.j2"),
+        "README.md": show("README.md.j2"),
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
-    files |= _programs(options, show)
-    if options.class_names or options.preprocessing is not None or options.data_note:
-        files["README.md"] = readme(program, options)
+    files |= _programs(options, show) | ide_files(options.name, show)
     return files, figures
 
 
@@ -123,7 +123,9 @@ def _values(program: Program, sample: ProgramSample, options: ProjectOptions, fi
         "final_scales": _final_scales(program),
         **unload_values(device, unloaded, mlator=options.mlator),
         **_softmax(program, options, placed),
+        **readme_values(program, options, unloaded),
         **_input(program, sample, options),
+        "loader": loader_values(program, sample, options),
         "known_answers": program.options.known_answers,
         "class_names": list(map(UserText, class_names(program, options))),
     }
@@ -139,7 +141,8 @@ class _Project:
     network: UserText
     checkpoint: UserText
     board: str
-    is_78002: bool
+    has_pll: bool
+    flash_end: int
     riscv: bool
     riscv_flash: bool
     riscv_debug: bool
@@ -173,14 +176,15 @@ def _project(program: Program, options: ProjectOptions) -> _Project:
         network=UserText(options.network),
         checkpoint=UserText(options.checkpoint),
         board=options.board,
-        is_78002=device is MAX78002,
+        has_pll=device.pll_mhz is not None,
+        flash_end=FLASH_START + device.flash_size,
         riscv=options.riscv,
         riscv_flash=options.riscv and options.riscv_flash,
         riscv_debug=options.riscv_debug,
         riscv_exclusive=options.riscv_exclusive,
         deepsleep=options.deepsleep,
         energy=options.energy,
-        trigger_pins=options.energy and device is MAX78002,
+        trigger_pins=options.energy and device.trigger_pins,
         forever=options.forever,
         no_wfi=options.no_wfi,
         timer=None if options.energy else options.timer,
@@ -205,7 +209,7 @@ def _titles(program: Program) -> dict[str, str]:
 
 def _write(program: Program, write: Write) -> dict[str, Any]:
     comment = f"{write.register}: {register_comment(write, _titles(program))}"
-    readable = not (write.register == "FMAX" and program.mapping.device is MAX78002)
+    readable = write.register != "FMAX" or program.mapping.device.rollover_readable
     return {
         "kind": "write",
         "address": write.address,

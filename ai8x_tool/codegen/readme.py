@@ -1,14 +1,17 @@
-"""The project's README.md: what goes in, what comes out, and how to build it."""
+"""What the project's README.md says of the preprocessing and of the outputs."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from ai8x_tool.codegen.interface import class_names
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.tables import shape_text
+from ai8x_tool.codegen.unload import UnloadedRegion
+from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.lowering.program import Program
+from ai8x_tool.mapping.regions import layer_region
 from ai8x_tool.text import markdown
 
 _STEPS = {
@@ -16,35 +19,44 @@ _STEPS = {
         "An image is scaled to {rows} rows and {columns} columns; its edges are repeated where the proportions differ."
     ),
     "sound": "A sound is converted to {rate} samples per second and one channel; {window} samples are an input.",
+    "sound windows": (
+        "A sound is converted to {rate} samples per second and one channel; every {window} samples are an input."
+    ),
     "series": "Each input holds {window} rows of the columns {columns}.",
 }
 _VALUES = {
     "images": "`value` is a pixel, 0 to 255",
     "sound": "`value` is a sample as unsigned 8 bit: 128 is silence",
+    "sound windows": "`value` is a sample, -1 to 1",
     "series": "`value` is what the table holds",
 }
 _MOST_CHANNELS = 16
 
 
-def readme(program: Program, options: ProjectOptions) -> str:
-    """Return the text; it depends on nothing but the program and its options."""
-    names = class_names(program, options)
-    note = [f"**The network was trained with {markdown(options.data_note)}.**", ""] if options.data_note else []
-    lines = [f"# {markdown(options.name)}", "", *note, *_input(program, options), *_outputs(program, names)]
-    return "\n".join([*lines, *_building(options), *_changes(options)]) + "\n"
-
-
-def _input(program: Program, options: ProjectOptions) -> Iterator[str]:
-    network = program.mapping.network
-    yield from ("## Input", "")
-    yield f"{shape_text(network.input_shape)} signed bytes (channels x rows x columns), −128 … 127."
-    yield "`load_input()` in `main.c` stores the sample of the known-answer test; `interface.json` says which byte of"
-    yield "which word belongs to which channel."
+def readme_values(program: Program, options: ProjectOptions, placed: Sequence[UnloadedRegion]) -> dict[str, Any]:
+    """Return the template's values; they depend on nothing but the program and its options."""
     known = options.preprocessing
-    if known is not None and known.get("kind") in _STEPS:
-        yield ""
-        yield from _preprocessing(str(known["kind"]), known)
-    yield ""
+    told = known is not None and known.get("kind") in _STEPS
+    rows, columns = program.mapping.start.layer.in_size
+    return {
+        "data_note": UserText(options.data_note) if options.data_note else None,
+        "rows": rows,
+        "columns": columns,
+        "program": f"{options.files.main}{'_riscv' if options.riscv else ''}.c",
+        "preprocessing": "\n".join(_preprocessing(str(known["kind"]), known)) if known is not None and told else "",
+        "readme_outputs": [_output(program, placement) for placement in placed],
+    }
+
+
+def _output(program: Program, placement: UnloadedRegion) -> dict[str, Any]:
+    """Return a row of the table of outputs. `one` is what 1.0 is in fixed point."""
+    region = placement.region
+    same = replace(region, final_scale=0)
+    layers = (mapped.layer for mapped in program.mapping.layers if replace(layer_region(mapped), final_scale=0) == same)
+    fixed_point = 7 if region.width == 8 else 14 - next((layer.shift for layer in layers), 0)
+    power = fixed_point - region.final_scale + placement.scale
+    shape = shape_text((region.channels, *region.size))
+    return {"shape": shape, "bits": placement.width, "start": placement.start, "one": f"2^{power}"}
 
 
 def _preprocessing(kind: str, known: Mapping[str, Any]) -> Iterator[str]:
@@ -92,34 +104,6 @@ def _c_code(offsets: Sequence[float], gains: Sequence[float]) -> Iterator[str]:
     yield ""
     yield f"static int8_t network_input(float value{'' if same else ', int channel'})"
     yield "{"
-    yield f"  float scaled = roundf((value - offset{index}) * gain{index});"
+    yield f"  float scaled = rintf((value - offset{index}) * gain{index});"
     yield "  return (int8_t) (scaled < -128.0f ? -128.0f : scaled > 127.0f ? 127.0f : scaled);"
     yield "}"
-
-
-def _outputs(program: Program, names: Sequence[str]) -> Iterator[str]:
-    final = program.mapping.final.layer
-    yield from ("## Outputs", "")
-    yield f"{shape_text((final.channels_out, *final.out_size))} values of {final.output_width} bits, copied by"
-    yield "`cnn_unload()`; `interface.json` says where each begins. `cnn.h` names their scale, where they have one."
-    if names:
-        yield from ("", "The largest output is the class; `cnn_class_names[]` holds the names:", "")
-        yield from (f"{number}. {markdown(name)}" for number, name in enumerate(names))
-    yield ""
-
-
-def _building(options: ProjectOptions) -> Iterator[str]:
-    yield from ("## Build, flash, debug", "")
-    yield f"With the MSDK installed, and `MAXIM_PATH` naming its folder, for the board {markdown(options.board)}:"
-    yield from ("", "    make BOARD=" + options.board, "")
-    yield "writes `build/`. In VS Code open this folder with the MSDK's settings: `.vscode/tasks.json` has the tasks"
-    yield "`build`, `clean` and `flash`. In Eclipse import the folder as a makefile project. Without a device:"
-    yield "`ai8x run` and the path of this folder."
-    yield ""
-
-
-def _changes(options: ProjectOptions) -> Iterator[str]:
-    yield from ("## When the network is trained again", "")
-    yield f"`cnn.c`, `cnn.h`, `{options.files.weights}`, the sample files, `interface.json` and this file change."
-    yield "`--overwrite` replaces all generated files, `main.c` included, but `project.mk` and `.vscode`: keep programs"
-    yield "of your own in another folder, next to copies of `cnn.c`, `cnn.h` and the weights."

@@ -13,6 +13,10 @@ from ai8x_tool.network.sizes import passes
 _MOST_CALLS = 16
 """Up to so many blocks of output, calls take less flash than a table."""
 
+_LEAST_BLOCKS_OF_RUN = 2
+"""If runs of blocks have at least so many on average, calls for runs take less flash than a table of blocks."""
+
+_ALL_LANES = 0xF
 _INSTANCES_PER_QUADRANT = 4
 _PIXELS_PER_WORD = 4
 _MOST_SCALE_OF_16_BITS = 8
@@ -79,11 +83,16 @@ def unload_values(device: Device, placed: list[UnloadedRegion], *, mlator: bool)
             else:
                 blocks.append(_block(device, placement, slot, as_bytes=as_bytes))
     control = tables.registers(device)
+    many = len(blocks) > _MOST_CALLS and not scaled
+    runs = _runs(blocks, device.addresses.instance_stride, 16 if as_bytes else 4) if many else []
+    in_runs = _LEAST_BLOCKS_OF_RUN * len(runs) <= len(blocks)
     return {
         "unload": blocks,
+        "unload_runs": runs if in_runs else [],
+        "instance_stride": device.addresses.instance_stride,
         "collected": channels,
         "collector": {name: control[name].offset - control["CTL"].offset for name in ("WPTR", "LCTL2", "MLAT")},
-        "unload_table": len(blocks) > _MOST_CALLS or (scaled and bool(blocks)),
+        "unload_table": (many and not in_runs) or (scaled and bool(blocks)),
         "unload_bytes": as_bytes,
         "unload_words": any(p.region.width == 32 for p in placed),
         "unload_scaled": scaled,
@@ -117,6 +126,27 @@ def _block(device: Device, placement: UnloadedRegion, slot: OutputSlot, *, as_by
         "size": size,
         "scale": placement.scale,
     }
+
+
+def _runs(blocks: list[dict[str, int]], stride: int, wide: int) -> list[dict[str, int]]:
+    """Return blocks that follow one another in memories and buffer as one, with their `count`.
+
+    `wide` is how many units of the buffer four 32-bit values take.
+    """
+    runs: list[dict[str, int]] = []
+    for block in blocks:
+        last = runs[-1] if runs else {"lanes": 0}
+        if last["lanes"] == _ALL_LANES:
+            units = wide if block["wide"] else 4
+            places = {
+                "source": last["source"] + last["count"] * stride,
+                "target": last["target"] + last["count"] * units * last["pixels"],
+            }
+            if last | places | {"count": 1} == block | {"count": 1}:
+                last["count"] += 1
+                continue
+        runs.append(block | {"count": 1})
+    return runs
 
 
 def _collected(device: Device, region: OutputRegion, slot: OutputSlot, start: int) -> list[dict[str, int]]:

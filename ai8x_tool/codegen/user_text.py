@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ai8x_tool.text import markdown as plain_markdown
 from ai8x_tool.text import one_line, utf8, whole
 
 _LAST_ASCII = 0x7E
@@ -52,8 +53,13 @@ def file_word(text: UserText) -> str:
     return re.sub(r"[^\w.+-]", "_", text._raw)
 
 
+def markdown(text: UserText) -> str:
+    """Return `text` on one line, without what Markdown or HTML would take for its own."""
+    return plain_markdown(text._raw)
+
+
 LANGUAGES: dict[str, Callable[[UserText], str]] = {
-    function.__name__: function for function in (c_comment, c_string, printf_format, file_word)
+    function.__name__: function for function in (c_comment, c_string, printf_format, file_word, markdown)
 }
 """The filters of templates."""
 

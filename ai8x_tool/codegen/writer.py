@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from ai8x_tool.codegen.ide_files import is_kept
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import unwritable
 from ai8x_tool.folders import FolderContent, finish, write_folder
 from ai8x_tool.text import utf8
-
-KEPT_FILES = ("project.mk", ".vscode/settings.json", ".vscode/tasks.json")
-"""Files of the user's own: written once, never replaced."""
 
 _FORMER_FILES = ("main_riscv.c", "Makefile.ARM", "Makefile.RISCV", "Makefile.common", "sampleoutput.h")
 """Generated files that a project with other options does not have."""
@@ -28,7 +26,7 @@ def write_project(
     """
     check_folder(folder, overwrite=overwrite)
     encoded = {name: utf8(text) for name, text in files.items()} | dict(more)
-    write_folder(FolderContent(encoded, KEPT_FILES, _FORMER_FILES), folder)
+    write_folder(FolderContent(encoded, tuple(filter(is_kept, encoded)), _FORMER_FILES), folder)
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:

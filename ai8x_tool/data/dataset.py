@@ -32,7 +32,8 @@ class Split:
     `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
     *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
     positions in this split, for augmentation that depends on the sample. Where targets change with the samples,
-    `augment_both(raw_batch, targets, generator)` returns both. All random numbers come from `generator`.
+    `augment_both(raw_batch, targets, generator)` returns both. All random numbers come from `generator`, which is on
+    the CPU; with `on_any_device`, all else works wherever `raw` and `targets` are.
     """
 
     raw: Tensor
@@ -40,13 +41,15 @@ class Split:
     prepare: Callable[[Tensor], Tensor]
     augment: Augment | None = None
     augment_both: AugmentBoth | None = None
+    on_any_device: bool = False
 
     def __len__(self) -> int:
         return len(self.targets)
 
     def batch(self, indices: Tensor, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Return inputs (integers −128…127 as float32) and targets at `indices`, augmented if `generator` is given."""
-        raw, targets = self.raw.index_select(0, indices), self.targets[indices]
+        places = indices.to(self.raw.device)
+        raw, targets = self.raw.index_select(0, places), self.targets[places]
         if generator is not None and self.augment is not None:
             raw = self.augment(raw, indices, generator)
         if generator is not None and self.augment_both is not None:

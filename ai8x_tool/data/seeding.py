@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 
 def derived_seed(seed: int, epoch: int, purpose: str) -> int:
     """Return the seed for one purpose of one epoch, so that an epoch does not depend on those before it."""
     digest = hashlib.blake2b(f"{seed}/{epoch}/{purpose}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
+
+
+def normal_numbers(shape: Sequence[int], generator: torch.Generator, device: torch.device) -> Tensor:
+    """Return normally distributed numbers on `device`, drawn there; `generator`, on the CPU, decides which."""
+    if device.type == "cpu":
+        return torch.randn(*shape, generator=generator)
+    own = torch.Generator(device).manual_seed(int(torch.randint(1 << 62, (), generator=generator)))
+    return torch.randn(*shape, generator=own, device=device)
 
 
 def generator_for(seed: int, epoch: int, purpose: str) -> torch.Generator:

@@ -128,4 +128,5 @@ def training_augmentation(limits: Tensor) -> Callable[[Tensor, Tensor, torch.Gen
 
 def speech_split(raw: Tensor, targets: Tensor, limits: Tensor | None = None) -> Split:
     """Return a split of folded speech: `raw` (N, 16384) uint8, `targets` (N); augmented with `limits` (N, 2)."""
-    return Split(raw, targets, fold_audio, None if limits is None else training_augmentation(limits))
+    augment = None if limits is None else training_augmentation(limits)  # on the CPU
+    return Split(raw, targets, fold_audio, augment, on_any_device=augment is None)

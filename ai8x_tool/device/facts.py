@@ -11,6 +11,7 @@ PROCESSORS = 64
 PROCESSORS_PER_QUADRANT = 16
 PROCESSORS_PER_INSTANCE = 4
 QUADRANTS = 4
+FLASH_START = 0x1000_0000
 COLUMN_BYTES = 9
 """A kernel-memory column holds nine bytes: one 3×3 kernel of 8-bit weights."""
 
@@ -50,7 +51,8 @@ class Device:
     Of the ways in which devices differ: `stream_by_window` computes the start of a streaming layer from the window of
     the layer before; `last_window_counters` holds positions of the last pooling window in the row and column registers
     where others hold sizes; `kernel_size_in_layer_control` tells LCTL the kernel's size; `fifo_complete_flag` sets a
-    bit of the FIFO's control register.
+    bit of the FIFO's control register; `rollover_readable` is whether FMAX reads back as it was written. `trigger_pins`
+    of the boards, not LEDs, tell the power monitor what runs; `boards` are the SDK's, the first is the default.
     """
 
     name: str
@@ -106,6 +108,9 @@ class Device:
     last_window_counters: bool
     kernel_size_in_layer_control: bool
     fifo_complete_flag: bool
+    rollover_readable: bool
+    trigger_pins: bool
+    boards: tuple[str, ...]
     tram_pointer_limit: int
     frame_size_limit: int
     operators: OperatorLimits = field(default_factory=OperatorLimits)
@@ -228,6 +233,9 @@ MAX78000 = Device(
     last_window_counters=False,
     kernel_size_in_layer_control=False,
     fifo_complete_flag=True,
+    rollover_readable=True,
+    trigger_pins=False,
+    boards=("EvKit_V1", "FTHR_RevA", "Aud01_RevA", "BCB", "CAM01_RevA", "CAM02_RevA", "MAXREFDES178"),
     tram_pointer_limit=1 << 12,
     frame_size_limit=1 << 20,
 )
@@ -304,6 +312,9 @@ MAX78002 = Device(
     last_window_counters=True,
     kernel_size_in_layer_control=True,
     fifo_complete_flag=False,
+    rollover_readable=False,
+    trigger_pins=True,
+    boards=("EvKit_V1", "BCB"),
     tram_pointer_limit=1 << 14,
     frame_size_limit=1 << 22,
 )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import FLASH_START
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import temporary_folder
 from ai8x_tool.firmware.image import Image, read_image
@@ -19,7 +20,6 @@ from ai8x_tool.firmware.project import Project, read_project
 from ai8x_tool.firmware.toolchain import Toolchain, find_toolchain
 
 SHIM = Path(__file__).with_name("shim")
-FLASH_START = 0x1000_0000
 SRAM_START = 0x2000_0000
 _RISCV_SRAM = 64 * 1024
 """The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
@@ -107,7 +107,8 @@ class _Builder:
         objects = self._compile(core, compiler, sources, ("-O2",), include)
         objects += self._compile(core, compiler, shim, ("-Os", "-ffreestanding", "-fno-builtin"), include)
         program = self.folder / f"{core}.elf"
-        needed = [] if sources == (self.project.wrapper,) else ["-Wl,-u,shim_wait"]
+        called = ["shim_wait", *(["cnn_load_input"] if self.project.loads_inputs else [])]
+        needed = [] if sources == (self.project.wrapper,) else [f"-Wl,-u,{name}" for name in called]
         options = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,--gc-sections", *needed]
         self._run(compiler, [*options, *map(str, objects), "-o", str(program)])
         return read_image(program, core)

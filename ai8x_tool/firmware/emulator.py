@@ -76,20 +76,21 @@ class Emulator(Session):
         stack = len(free) - int(used[0]) if len(used) else 0
         return MemoryUse(image.core, image.sizes, stack, self.firmware.device.flash_size, size)
 
-    def _call(self, function: str, bus: Bus, *arguments: int) -> None:
+    def _call(self, function: str, *arguments: int) -> None:
         machine = self._machine
-        machine.bus = bus
         machine.call(function, *arguments)
-        machine.bus = self._board.bus
         if machine.stopped != "exit":
             fault = machine.sleep_fault() if machine.stopped == "sleep" else machine.fault
             raise Ai8xError(f"{function}() does not return: {fault}", where=str(self.firmware.project.folder))
+
+    def _load(self, data: bytes) -> None:
+        self._call("cnn_load_input", self._machine.place(data))
 
     def _unload(self) -> bytes:
         image = self.firmware.images[0]
         name = next((name for name in _OUTPUTS if name in image.symbols), None)
         if name is None:
             raise Ai8xError("the program has no buffer for its outputs", where=str(self.firmware.project.folder))
-        self._call("cnn_unload", self._board.bus, image.symbols[name])
+        self._call("cnn_unload", image.symbols[name])
         start = image.symbols[name] - SRAM_START
         return self._board.sram[start : start + image.extents[name]].tobytes()

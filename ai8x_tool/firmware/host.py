@@ -23,7 +23,7 @@ from ai8x_tool.firmware.system import Terminal
 
 _FUNCTIONS = (
     *("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure", "cnn_start"),
-    *("load_input", "shim_wait", "cnn_continue", "cnn_unload"),
+    *("shim_wait", "cnn_continue", "cnn_unload", "cnn_load_input"),
 )
 """In the order of the list in host.c."""
 _STORES = (1, 2, 4)
@@ -63,16 +63,19 @@ class Host(Session):
         self._terminal.close()
         return FirmwareRun(self._terminal.text, 1 if fault or self._terminal.failed else status, fault)
 
-    def _call(self, function: str, bus: Bus) -> None:
-        self._answer(_FUNCTIONS.index(function))
-        _, fault = self._serve(bus, _RETURNED)
+    def _call(self, function: str, data: bytes = b"") -> None:
+        self._send(struct.pack("<I", _FUNCTIONS.index(function)) + data)
+        _, fault = self._serve(self._accelerator, _RETURNED)
         if fault or self._terminal.failed:
             reason = fault or "the program has failed"
             raise Ai8xError(f"{function}() does not return: {reason}", where=str(self.firmware.project.folder))
 
+    def _load(self, data: bytes) -> None:
+        self._call("cnn_load_input", struct.pack("<I", len(data)) + data)
+
     def _unload(self) -> bytes:
         self._output.clear()
-        self._call("cnn_unload", self._accelerator)
+        self._call("cnn_unload")
         return np.array(self._output, "<u4").tobytes()
 
     # -- The process -----------------------------------------------------------------------------------------------
@@ -88,10 +91,13 @@ class Host(Session):
             os.close(writing)
 
     def _answer(self, value: int) -> None:
+        self._send(struct.pack("<I", value))
+
+    def _send(self, data: bytes) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):  # the end of its records tells more
-            self._process.stdin.write(struct.pack("<I", value))
+            self._process.stdin.write(data)
             self._process.stdin.flush()
 
     def _serve(self, bus: Bus, until: int) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Samples as words for the accelerator, unloaded words as outputs: what ``interface.json`` of a project describes."""
+"""Samples as bytes for a program, unloaded words as outputs: what ``interface.json`` of a project describes."""
 
 from __future__ import annotations
 
@@ -15,36 +15,11 @@ from ai8x_tool.readers.json_file import read_json
 
 FILE = "interface.json"
 _SCHEMA = "ai8x-interface/1"
-_LANES = 4
 _WIDTHS = (8, 16, 32)
 _MOST_EXTENT, _MOST_LAYERS, _MOST_MICROSECONDS = 1 << 20, 1 << 10, 1e9
 _LAST_ADDRESS = 0xFFFF_FFFF
 """Bounds of what can be meant: the file may come from elsewhere."""
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class InputArray:
-    """Words that go to `address`, or all to the FIFO there. `channels`: for each word of a pixel, that of each byte.
-
-    With four `pixels_per_word`, a word holds four pixels of the first channel.
-    """
-
-    address: int
-    pixels_per_word: int
-    channels: tuple[tuple[int | None, ...], ...]
-
-    def words(self, data: Array) -> Array:
-        """Return the words (uint32) of a sample, `data`: (channels, pixels) of int8."""
-        values = data.view(np.uint8)
-        if self.pixels_per_word > 1:
-            channel = self.channels[0][0]
-            padded = np.zeros(-(-values.shape[1] // _LANES) * _LANES, np.uint8)
-            padded[: values.shape[1]] = 0 if channel is None else values[channel]
-            return padded.view("<u4")
-        with_zero = np.concatenate([values, np.zeros((1, values.shape[1]), np.uint8)])
-        places = np.array([[-1 if c is None else c for c in word] for word in self.channels])
-        return np.ascontiguousarray(with_zero[places].transpose(2, 0, 1)).view("<u4").reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -58,28 +33,27 @@ class Output:
 
 @dataclass(frozen=True)
 class Interface:
-    """Input and outputs of a project. `arrays` or `outputs` are None where the project cannot take or give any.
+    """Input and outputs of a project. `outputs` is None where the project does not unload any.
 
     `continues` is how often the network is continued after it was started; `estimated_us` the time of an inference.
     """
 
     shape: tuple[int, int, int]
     fifo: bool
-    arrays: tuple[InputArray, ...] | None
     outputs: tuple[Output, ...] | None
     continues: int
     estimated_us: float
 
-    def sample_words(self, sample: Array, where: str) -> list[tuple[int, Array]]:
-        """Return (address, words) of every input array. `sample` is (channels, rows, columns) or (channels, length)."""
-        if self.arrays is None:
-            raise Ai8xError("this project makes up its input itself", where=where, fix="leave out --synthesize-input")
+    def sample_bytes(self, sample: Array, where: str) -> bytes:
+        """Return what ``cnn_load_input()`` takes: channel after channel, a signed byte for each pixel.
+
+        `sample` is (channels, rows, columns) or (channels, length).
+        """
         shaped = sample if sample.ndim == 3 else sample[..., None]
         if shaped.shape[0] != self.shape[0] or shaped[0].size != self.shape[1] * self.shape[2]:
             have, expected = ("×".join(map(str, shape)) for shape in (sample.shape, self.shape))
             raise Ai8xError(f"the sample is {have}, this project takes {expected}", where=where)
-        data = np.ascontiguousarray(shaped.reshape(self.shape[0], -1)).astype(np.int8)
-        return [(array.address, array.words(data)) for array in self.arrays]
+        return np.ascontiguousarray(shaped.astype(np.int8)).tobytes()
 
     def split_output(self, unloaded: bytes) -> list[Array]:
         """Return the outputs, each (channels, rows, columns) of int64, from what ``cnn_unload()`` wrote."""
@@ -109,14 +83,12 @@ def read_interface(folder: Path) -> Interface | None:
 
 def _parse(document: Any) -> Interface:
     _require(document["schema"] == _SCHEMA)
-    shape = _shape(document["input_shape"])
-    arrays, outputs = document["input_arrays"], document["outputs"]
+    outputs = document["outputs"]
     microseconds = float(document["estimated_us"])
     _require(0 <= microseconds <= _MOST_MICROSECONDS)
     return Interface(
-        shape=shape,
+        shape=_shape(document["input_shape"]),
         fifo=bool(document["input_fifo"]),
-        arrays=None if arrays is None else tuple(_input_array(entry, shape[0]) for entry in arrays),
         outputs=None if outputs is None else tuple(_output(entry) for entry in outputs),
         continues=_number(document["continue"], _MOST_LAYERS),
         estimated_us=microseconds,
@@ -136,17 +108,6 @@ def _number(value: Any, largest: int, smallest: int = 0) -> int:
 def _shape(value: Any) -> tuple[int, int, int]:
     channels, rows, columns = (_number(extent, _MOST_EXTENT, 1) for extent in value)
     return channels, rows, columns
-
-
-def _input_array(entry: Any, count: int) -> InputArray:
-    channels = tuple(
-        tuple(None if channel is None else _number(channel, count - 1) for channel in word)
-        for word in entry["channels"]
-    )
-    _require(bool(channels) and all(len(word) == _LANES for word in channels))
-    pixels = _number(entry["pixels_per_word"], _LANES)
-    _require(pixels in (1, _LANES))
-    return InputArray(_number(int(entry["address"], 0), _LAST_ADDRESS), pixels, channels)
 
 
 def _output(entry: Any) -> Output:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ai8x_tool.firmware.build import FLASH_START, SRAM_START, Firmware
+from ai8x_tool.device.facts import FLASH_START
+from ai8x_tool.firmware.build import SRAM_START, Firmware
 from ai8x_tool.firmware.bus import Bus
 from ai8x_tool.firmware.image import Image
 from ai8x_tool.firmware.phases import PHASES, Phases
@@ -17,6 +18,8 @@ from ai8x_tool.firmware.system import Peripherals, Terminal
 ACCELERATOR, ACCELERATOR_SIZE = 0x5000_0000, 0x800_0000
 _PERIPHERALS, _PERIPHERALS_SIZE = 0x4000_0000, 0x10_0000
 _FAST_FIFO = range(0xC_0400, 0xC_1000)
+_INPUT, _PAGE = 0x6000_0000, 0x1000
+"""Where inputs lie: in memory that the parts do not have, since not every input fits into theirs."""
 FILL = 0xA5
 """What unused SRAM holds, so that the depth of the stack shows."""
 
@@ -88,7 +91,7 @@ class Machine(ABC):
         self._last_load, self._polls = -1, 0
         self._interrupts = self._handling = self._ended = False
         self._called = False
-        self._chained = 0
+        self._chained = self._input_size = 0
         self._uc = self._make()
         self._map()
         board.machines.append(self)
@@ -146,6 +149,15 @@ class Machine(ABC):
         self.resume()
         self.phases.end_calls()
         return self.register("result")
+
+    def place(self, data: bytes) -> int:
+        """Put an input of the program into memory of its own, and return its address."""
+        size = -(-len(data) // _PAGE) * _PAGE
+        if size > self._input_size:
+            self._uc.mem_map(_INPUT + self._input_size, size - self._input_size, self._unicorn.UC_PROT_READ)
+            self._input_size = size
+        self._uc.mem_write(_INPUT, data)
+        return _INPUT
 
     def resume(self) -> None:
         """Go on until the program ends, sleeps without an interrupt to come, or fails."""

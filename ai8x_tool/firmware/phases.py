@@ -13,6 +13,7 @@ PHASES = {
     "cnn_load_bias": "load biases",
     "cnn_configure": "configure",
     "load_input": "load input",
+    "cnn_load_input": "load input",
     "cnn_start": "start",
     "cnn_continue": "start",
     "check_output": "check output",

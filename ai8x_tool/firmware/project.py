@@ -16,6 +16,7 @@ _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.
 _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
+_LOADER = b"int cnn_load_input(const int8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -23,6 +24,7 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 class Project:
     """A generated project. `interface` is None where its file is missing.
 
+    `loads_inputs` is whether it has ``cnn_load_input()``;
     `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
     """
 
@@ -32,6 +34,7 @@ class Project:
     wrapper: Path | None
     defines: tuple[str, ...]
     interface: Interface | None
+    loads_inputs: bool = False
 
 
 def read_project(folder: Path) -> Project:
@@ -42,7 +45,7 @@ def read_project(folder: Path) -> Project:
     sources = sorted([*folder.glob("*.c"), *folder.glob("src/*.c")])
     test_programs = [path for path in sources if path.stem.endswith("_riscv")]
     if not (folder / "cnn.h").is_file() or not sources:
-        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="give the folder of a project")
+        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="specify the folder of a project")
     wrapper = None
     if test_programs:
         wrapper = test_programs[0].with_name(test_programs[0].name.replace("_riscv.c", ".c"))
@@ -55,6 +58,7 @@ def read_project(folder: Path) -> Project:
         wrapper=wrapper,
         defines=_defines(folder),
         interface=read_interface(folder),
+        loads_inputs=_LOADER in (folder / "cnn.h").read_bytes(),
     )
 
 
@@ -64,7 +68,7 @@ def _device(folder: Path) -> Device:
         found = _TARGET.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
         if found:
             return find_device(found.group(1))
-    raise Ai8xError("no makefile says which part this is for", where=str(folder), fix="add a line TARGET = MAX78000")
+    raise Ai8xError("no makefile names the device", where=str(folder), fix="add a line TARGET = MAX78000")
 
 
 def _defines(folder: Path) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.firmware.build import Firmware
 from ai8x_tool.firmware.bus import Bus
-from ai8x_tool.firmware.feed import Feed
 from ai8x_tool.firmware.interface import FILE, Interface
 from ai8x_tool.firmware.result import FirmwareRun
 
@@ -32,8 +31,12 @@ class Session(ABC):
         """Run the program from reset to its end."""
 
     @abstractmethod
-    def _call(self, function: str, bus: Bus) -> None:
-        """Call a function of the program, which sees `bus`. Raises Ai8xError if it does not return."""
+    def _call(self, function: str) -> None:
+        """Call a function of the program. Raises Ai8xError if it does not return."""
+
+    @abstractmethod
+    def _load(self, data: bytes) -> None:
+        """Call ``cnn_load_input()`` with `data`."""
 
     @abstractmethod
     def _unload(self) -> bytes:
@@ -60,22 +63,18 @@ class Session(ABC):
         Raises Ai8xError if the sample does not fit the project, or the project cannot take any.
         """
         interface = self._interface()
-        arrays = interface.sample_words(sample, where)
+        data = interface.sample_bytes(sample, where)
         self._prepare()
-        self._call("cnn_configure", self._accelerator)
+        self._call("cnn_configure")
         if interface.fifo:
-            self._call("cnn_start", self._accelerator)
-        feed = Feed(self._accelerator, arrays, fifo=interface.fifo)
-        self._call("load_input", feed)
-        if not feed.complete:
-            fix = "generate the project again with --overwrite"
-            raise Ai8xError(f"load_input() does not store the input that {FILE} describes", where=where, fix=fix)
+            self._call("cnn_start")
+        self._load(data)
         if not interface.fifo:
-            self._call("cnn_start", self._accelerator)
-        self._call("shim_wait", self._accelerator)
+            self._call("cnn_start")
+        self._call("shim_wait")
         for _ in range(interface.continues):
-            self._call("cnn_continue", self._accelerator)
-            self._call("shim_wait", self._accelerator)
+            self._call("cnn_continue")
+            self._call("shim_wait")
         return interface.split_output(self._unload())
 
     def _interface(self) -> Interface:
@@ -83,6 +82,10 @@ class Session(ABC):
         folder, fix = str(project.folder), "generate the project again with --overwrite"
         if project.interface is None:
             raise Ai8xError(f"the project has no {FILE}: only its own sample can be run", where=folder, fix=fix)
+        if not project.loads_inputs:
+            raise Ai8xError(
+                "the project has no cnn_load_input(): only its own sample can be run", where=folder, fix=fix
+            )
         if project.interface.outputs is None:
             raise Ai8xError("the project does not unload its outputs", where=folder, fix="leave out --no-unload")
         return project.interface
@@ -94,5 +97,5 @@ class Session(ABC):
             raise Ai8xError(finished.fault, where=str(self.firmware.project.folder))
         if not self._prepared:
             for function in _PREPARE:
-                self._call(function, self._accelerator)
+                self._call(function)
             self._prepared = True

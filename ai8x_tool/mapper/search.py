@@ -16,6 +16,7 @@ from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wante
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.moves import with_moves
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
+from ai8x_tool.mapper.order import with_lower_peak
 from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
 from ai8x_tool.mapper.parallel import with_parallel_outputs
@@ -80,9 +81,9 @@ def map_automatically(
     What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
     `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
     outputs at a time where they can; with `moves`, 1×1 convolutions of constant weights are inserted where data must be
-    moved for a layer to read them, and weights get more bits where so few cannot be stored. With `first`, the search
-    ends with the first placement. `progress` is called with what is tried next. Raises UnmappableError if there is no
-    placement, naming what stood in the way.
+    moved for a layer to read them, weights get more bits where so few cannot be stored, and branches run in another
+    order if nothing fits otherwise. With `first`, the search ends with the first placement. `progress` is called with
+    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
     begin = time.process_time()
     network = _readable(network, device) if moves else network
@@ -96,8 +97,8 @@ def map_automatically(
         if streams is not None and choice.streams != streams:
             continue
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
-        options = replace(asked, fifo=choice.fifo)
-        task = _Task(device, options, lambda: time.process_time() - begin > seconds, overlap, first=first)
+        chosen = replace(asked, fifo=choice.fifo)
+        task = _Task(device, chosen, lambda: time.process_time() - begin > seconds, overlap, first=first)
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
@@ -106,7 +107,16 @@ def map_automatically(
         if task.expired() or (first and best is not None):
             break
     if best is None:
-        raise _unmappable(network, device, reasons)
+        failure = _unmappable(network, device, reasons)
+        other = with_lower_peak(network) if moves and failure.shortage.resource == "data memory" else None
+        left = begin + seconds - time.process_time()
+        if other is None or left <= 0:
+            raise failure
+        progress("another order of branches")
+        try:
+            best = map_automatically(other, device, options, path=path, overlap=overlap, first=first, seconds=left)
+        except UnmappableError:
+            raise failure from None
     if parallel:
         best = with_parallel_outputs(best, device, lambda: time.process_time() - begin > seconds)
     return replace(best, seconds=time.process_time() - begin)

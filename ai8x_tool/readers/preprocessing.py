@@ -89,6 +89,7 @@ def _columns(values: Any) -> list[str]:
 _READING: dict[str, dict[str, Callable[[Any], Any]]] = {
     "images": {"size": _size, "channels": _whole(_MOST_COLUMNS)},
     "sound": {"rate": _whole(_MOST_RATE), "window": _whole(1 << 24)},
+    "sound windows": {"rate": _whole(_MOST_RATE), "window": _whole(1 << 24)},
     "series": {"window": _whole(1 << 24), "columns": _columns},
 }
 """What says how the files of each kind are read."""

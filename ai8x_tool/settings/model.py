@@ -50,7 +50,7 @@ def rounding_option(**more: str) -> bool:
 
 def adapt_option(**more: str) -> bool:
     """Declare remedies that change what a model computes."""
-    text = "Replace plain layers that no device can run by the closest that it can, untrained where they must be."
+    text = "Replace plain layers that the device cannot run by the closest ones that it can; some lose their weights."
     return option(False, text, **more)
 
 
@@ -124,7 +124,7 @@ class RunSettings(Settings):
     panel: ClassVar[str] = OUTPUT
 
     name: str | None = option(
-        None, "Name of the run; its folder and its files begin with it.", "--name", "-n", metavar="NAME"
+        None, "Name of the run, with which the names of its folder and files begin.", "--name", "-n", metavar="NAME"
     )
     print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p", range=AT_LEAST_1)
 

@@ -69,9 +69,10 @@ class Declaration:
     `names` are the spellings on the command line that set it, `off` those that mean False or, for other values, None;
     `aliases` are accepted like `names` without being shown in ``--help``. An option with `needs` exists on devices with
     that capability only. `named_in` is the folder of resources in which the value is looked up as a name if it is no
-    file. A `place` decides where results go, not what they are. `repeatable` options have one value each time they are
-    given. `default` are the words for a default that depends. Numbers must lie in `range`; a text that may be empty is
-    `blank`.
+    file. A `place` decides where results go, not what they are. `repeatable` options have one value each time they
+    are given; `assignments` are ``name=value`` each and, in files, a mapping. `default` are the words for a default
+    that depends. Numbers must lie in `range`; a text that may be empty is `blank`; the shell completes `suggested`
+    ones.
     """
 
     help: str
@@ -85,8 +86,10 @@ class Declaration:
     named_in: str | None = None
     place: bool = False
     repeatable: bool = False
+    assignments: bool = False
     range: Range = NUMBERS
     blank: bool = False
+    suggested: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

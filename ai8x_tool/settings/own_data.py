@@ -12,7 +12,7 @@ from ai8x_tool.settings.option import AT_LEAST_1, Range, Settings, option, requi
 
 KEYS = {
     "images": ("size", "channels", "any_colour", "flip", "mask_values"),
-    "sound": ("rate", "window", "fold", "background"),
+    "sound": ("rate", "window", "hop", "fold", "background"),
     "series": ("channels", "window", "hop", "columns", "target"),
 }
 """Options that only some kinds of data have."""
@@ -88,7 +88,7 @@ class OwnDataSettings(Settings):
     hop: int | None = option(
         None,
         "Samples from one window of a series to the next.",
-        default="half a window; for anomalies a sixteenth",
+        default="half a window; for numbers a quarter, for anomalies a sixteenth",
         range=AT_LEAST_1,
     )
     fold: int = option(

@@ -19,8 +19,8 @@ class RunProjectSettings(Settings):
 
     input: tuple[Path, ...] = option(
         (),
-        "Another sample (.npy), or an image, sound or table if the project knows how it becomes an input, to run after "
-        "the project's own; may be given several times.",
+        "Another input, to run after the project's own: an array (.npy) of integers −128 … 127, bytes 0 … 255 or "
+        "numbers −1 … 1, an image, or a sound or table if the project knows how; may be given several times.",
         "--input",
         "-i",
         metavar="FILE",
@@ -35,7 +35,7 @@ class RunProjectSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.output_file is not None and not self.input:
-            raise Ai8xError("--output-file saves the outputs for other samples", fix="give samples with --input")
+            raise Ai8xError("--output-file saves the outputs for other samples", fix="pass samples with --input")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,10 @@ INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
 CHECKPOINTS = "models/checkpoints"
 
 
+BOARDS = ("EvKit_V1", "FTHR_RevA")
+"""Boards that the shell completes; the SDK has others."""
+
+
 def html_option(**more: str) -> Path | None:
     """Declare the report."""
     return option(
@@ -48,13 +52,13 @@ def html_option(**more: str) -> Path | None:
 
 def search_option() -> float:
     """Declare how long the mapper may search."""
-    text = "Seconds of processor time that finding a placement may take; the best one found by then is used."
+    text = "Processor time in seconds that the search for a placement may take; the best one found by then is used."
     return option(20.0, text, metavar="SECONDS", range=Range(above=0, most=86_400))
 
 
 def overlap_option() -> bool:
     """Declare whether outputs may overwrite input."""
-    return option(False, "Let a layer's output overwrite the layer's input behind what has been read.")
+    return option(False, "Let a layer's output overwrite input of the same layer that has already been read.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,20 +80,20 @@ class InputSettings(Settings):
     map_seconds: float = search_option()
     parallel_outputs: bool = option(
         False,
-        "Let layers whose places are found compute four outputs at a time (`calcx4`) where they can; the estimated "
-        "time falls to about half. No measurement of it is known.",
+        "Let layers that are placed automatically compute four outputs at a time (`calcx4`) where they can; the "
+        "estimated time falls to about half. This was not measured on hardware.",
         needs="next_layer",
     )
     write_network: Path | None = option(
         None,
-        "Write the network description with its placement, also one that was found automatically, to this file.",
+        "Write the network description to this file, with its placement, whether given or found automatically.",
         metavar="FILE",
         place=True,
     )
     device: str = device_option()
     model: str | None = option(
         None,
-        "Name of the model: to take the network from it, without --network, and for --verify.",
+        "Name of the model, from which the network is made if there is no --network, and for --verify.",
         "--model",
         aliases=("--arch",),
         metavar="MODEL",
@@ -176,7 +180,7 @@ class ProjectSettings(Settings):
     prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="that of its folder")
     overwrite: bool = option(
         False,
-        "Replace generated files in an existing folder; other files there, project.mk and .vscode are kept.",
+        "Replace generated files in an existing folder; other files there, project.mk and those of editors are kept.",
         place=True,
     )
     check: Path | None = option(
@@ -211,7 +215,7 @@ class ProjectSettings(Settings):
         place=True,
     )
     html: Path | None = html_option(panel=CHECKS)
-    board_name: str = option("EvKit_V1", "Board of the SDK for which the project is made.", metavar="BOARD")
+    board_name: str = option(BOARDS[0], "Board for which the project is made, as the SDK names it.", metavar="BOARD")
 
     @property
     def folder(self) -> Path | None:

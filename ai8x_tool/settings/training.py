@@ -33,7 +33,7 @@ class NewModelSettings(Settings):
     model: str = required(
         "Name of the model; `ai8x list models` shows all.", "--model", "-a", aliases=("--arch",), metavar="MODEL"
     )
-    check: bool = option(True, "Train the model even if it does not fit the device, without looking for places.")
+    check: bool = option(True, "Train the model without checking whether it fits the device.")
     adapt: bool = adapt_option()
 
 
@@ -43,8 +43,20 @@ class OptimizerSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    optimizer: Literal["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"] | None = option(
-        None, "Optimizer.", default="AdamW, or SGD with a learning rate or a schedule"
+    optimizer: str | None = option(
+        None,
+        "Optimizer: the name of a class of torch.optim, such as SGD, Adam or NAdam.",
+        default="AdamW, or SGD with a learning rate or a schedule",
+        metavar="NAME",
+        suggested=("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"),
+    )
+    optimizer_arguments: tuple[str, ...] = option(
+        (),
+        "An argument of the optimizer, such as betas=[0.9,0.99]; may be given several times. In a recipe, a mapping.",
+        "--optimizer-argument",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        assignments=True,
     )
     learning_rate: float | None = option(
         None,
@@ -69,13 +81,41 @@ class ScheduleSettings(Settings):
     compress: str | None = option(
         None,
         "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant, or "
-        "rises and falls once where optimizer and rate are not given either.",
+        "rises and falls once where optimizer, rate and scheduler are not given either.",
         metavar="FILE|NAME",
         named_in="configs/schedules",
+    )
+    scheduler: str | None = option(
+        None,
+        "Scheduler of the learning rate, which takes a step after every epoch: the name of a class of "
+        "torch.optim.lr_scheduler, such as CosineAnnealingLR or ReduceLROnPlateau.",
+        metavar="NAME",
+        suggested=("CosineAnnealingLR", "ExponentialLR", "MultiStepLR", "OneCycleLR", "ReduceLROnPlateau", "StepLR"),
+    )
+    scheduler_arguments: tuple[str, ...] = option(
+        (),
+        "An argument of the scheduler, such as gamma=0.5; may be given several times. In a recipe, a mapping.",
+        "--scheduler-argument",
+        default="numbers of epochs as for this run",
+        metavar="NAME=VALUE",
+        repeatable=True,
+        assignments=True,
+    )
+    scheduler_metric: str = option(
+        "loss",
+        "Result of the validation that ReduceLROnPlateau follows: loss, or a metric of the task: top1, map, mse.",
+        metavar="NAME",
     )
     warmup_epochs: int = option(
         0, "Epochs over which the learning rate rises from 0 to its initial value.", range=AT_LEAST_0
     )
+
+    def check_values(self) -> None:
+        """Raise Ai8xError for values that cannot be used."""
+        if self.compress is not None and self.scheduler is not None:
+            raise Ai8xError("compress and scheduler exclude each other", fix="use only one of them")
+        if self.scheduler is None and self.scheduler_arguments:
+            raise Ai8xError("arguments of a scheduler need its name", fix="add --scheduler NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,22 +124,22 @@ class EpochSettings(Settings):
 
     panel: ClassVar[str] = TRAINING
 
-    epochs: int = option(90, "Number of epochs, at most.", range=AT_LEAST_1)
+    epochs: int = option(90, "Maximum number of epochs.", range=AT_LEAST_1)
     minutes: float | None = option(
         None,
-        "Time for the training; where it does not suffice, there are fewer epochs.",
+        "Time limit of the training in minutes; the number of epochs is reduced to meet it.",
         default="not limited",
         range=ABOVE_0,
     )
     patience: int | None = option(
         None,
-        "Epochs without progress in validation that end the training, or its floating-point part.",
+        "Number of epochs without progress in validation after which the training, or its floating-point part, ends.",
         default="not limited; a share of the epochs where optimizer and rate are not given",
         range=AT_LEAST_1,
     )
     batch_size: int | None = option(
         None,
-        "Samples in a mini-batch, of all processes together.",
+        "Samples in a mini-batch, summed over all processes.",
         "--batch-size",
         "-b",
         default="16 to 256, depending on the number of samples",
@@ -156,7 +196,7 @@ class StartSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.resume_from and self.exp_load_weights_from:
-            raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="give one of them")
+            raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="use only one of them")
 
 
 @dataclass(frozen=True, kw_only=True)

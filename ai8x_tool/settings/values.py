@@ -38,6 +38,8 @@ def _convert(value: Any, option: Option, where: str | None) -> Any:
         if match is None:
             raise Ai8xError(f"{option.name}: {value!r} is not one of {', '.join(wanted.choices)}", where=where)
         return match
+    if option.declaration.assignments and isinstance(value, Mapping):
+        return tuple(f"{key}={_json(entry)}" for key, entry in value.items())
     if wanted.several:
         separate = isinstance(value, list | tuple)
         entries = value if separate or option.declaration.repeatable else str(value).replace(",", " ").split()
@@ -45,6 +47,12 @@ def _convert(value: Any, option: Option, where: str | None) -> Any:
             entries = [entries]
         return tuple(_scalar(entry, option, where) for entry in entries)
     return _scalar(value, option, where)
+
+
+def _json(value: Any) -> str:
+    import json  # noqa: PLC0415  (few runs need it)
+
+    return json.dumps(value, default=str)
 
 
 def _nested(value: Any, option: Option, kind: type[Settings], where: str | None) -> Settings:

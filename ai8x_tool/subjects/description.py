@@ -130,4 +130,4 @@ class DescribedNetwork:
                 return channels_of(description, network)
         message = f"the number of outputs is not known, and the model gives none: {problems[0]}"
         where = description.where(missing_channels(description)[0])
-        raise Ai8xError(message, where=where, fix="give out_channels, or --checkpoint FILE")
+        raise Ai8xError(message, where=where, fix="set out_channels, or pass --checkpoint FILE")

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.codegen import write_project
-from ai8x_tool.codegen.writer import KEPT_FILES, check_folder
+from ai8x_tool.codegen.ide_files import is_kept
+from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, real, staged_file
@@ -213,6 +214,6 @@ def differing_files(files: dict[str, str], folder: Path) -> list[str]:
     different = []
     for name, text in sorted(files.items()):
         path = folder / name
-        if name not in KEPT_FILES and (not path.is_file() or path.read_bytes() != text.encode()):
+        if not is_kept(name) and (not path.is_file() or path.read_bytes() != text.encode()):
             different.append(name)
     return different

@@ -8,7 +8,8 @@ from typing import Any
 from ai8x_tool.checkpoint import PREPROCESSING, Checkpoint, read_checkpoint
 from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
-from ai8x_tool.errors import Ai8xError
+from ai8x_tool.device import Device
+from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
@@ -38,7 +39,7 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         name=project_name(settings, settings.network_file()),
         network=settings.network_file().name,
         checkpoint=source.name if source else "test arrays",
-        board=settings.board_name,
+        board=_board(settings.board_name, settings.part),
         timer=settings.timer,
         softmax=settings.softmax,
         unload=settings.unload or settings.softmax,
@@ -77,6 +78,15 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
         preprocessing=_preprocessing(known),
         data_note=None if known is None else known.data_note,
     )
+
+
+def _board(name: str, device: Device) -> str:
+    """Return the name of a board as the SDK spells it. Raises Ai8xError for one that the SDK does not have."""
+    found = next((board for board in device.boards if board.lower() == name.lower()), None)
+    if found is None:
+        known = f"{device.name} boards: {', '.join(device.boards)}; set BOARD in project.mk for one of your own"
+        raise Ai8xError(f"--board-name {name!r}: unknown board{nearest(name, list(device.boards))}", fix=known)
+    return found
 
 
 def _preprocessing(known: Checkpoint | None) -> dict[str, Any] | None:

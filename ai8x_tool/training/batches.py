@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ai8x_tool.data.dataset import Split
 from ai8x_tool.plugins.reference_data import TorchSplit
+from ai8x_tool.training.residence import transfer_to
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]
@@ -40,7 +41,8 @@ def batches(
 
     Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
     background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
-    share, with random numbers of its own, unless those of a sample are independent of the other samples.
+    share, with random numbers of its own, unless those of a sample are independent of the other samples. On a device of
+    its own memory, a batch is copied while the one before is computed with, unless the split is there already.
     """
     own = augmentation
     if augmentation is not None and world.rank > 0:
@@ -48,8 +50,9 @@ def batches(
 
     def prepare(chosen: Tensor) -> Batch:
         inputs, targets = split.batch(world.share(chosen), own)
-        return (inputs if simulate else inputs.div_(128)), targets
+        return transfer.prepared((inputs if simulate else inputs.div_(128), targets))
 
+    transfer = transfer_to(device)
     chunks = torch.split(indices, batch_size)
     if isinstance(split, TorchSplit):
         stream: Iterator[Batch] = (
@@ -57,8 +60,7 @@ def batches(
         )
     else:
         stream = _one_ahead(prepare, chunks)
-    for inputs, targets in stream:
-        yield inputs.to(device), move(targets, device)
+    yield from map(transfer.sent, stream)
 
 
 def _one_ahead(prepare: Callable[[Tensor], Batch], chunks: Sequence[Tensor]) -> Iterator[Batch]:
@@ -69,10 +71,3 @@ def _one_ahead(prepare: Callable[[Tensor], Batch], chunks: Sequence[Tensor]) -> 
             if following is not None:
                 coming = background.submit(prepare, following)
             yield batch
-
-
-def move(targets: Any, device: torch.device | None) -> Any:
-    """Return tensors, in whatever lists and tuples they are, on another device."""
-    if isinstance(targets, tuple | list):
-        return type(targets)(move(target, device) for target in targets)
-    return targets.to(device) if isinstance(targets, Tensor) else targets

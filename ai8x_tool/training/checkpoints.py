@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import CLASS_NAMES, DATA_NOTE, PREPROCESSING, Checkpoint, ClassReference
+from ai8x_tool.training.optimizers import optimizer_class, optimizer_names
 
 if TYPE_CHECKING:
     from ai8x_tool.data.dataset import DatasetEntry
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from ai8x_tool.training.results import Best
     from ai8x_tool.training.tasks import Task
 
-OPTIMIZERS: dict[str, Callable[..., torch.optim.Optimizer]] = {
-    name: getattr(torch.optim, name) for name in ("Adam", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
-}
+MEASURED = "measured"
+"""Key of the results of the validation after each epoch, which schedulers and the end of a training depend on."""
+_OF_ROWS_AND_COLUMNS = ("row_var", "col_var", "variance")
+"""State that has another shape than the parameter it belongs to."""
 
 
 def checkpoint_content(
@@ -59,6 +61,18 @@ def described_data(entry: DatasetEntry, task: Task, preprocessing: Mapping[str, 
     return names | ({} if preprocessing is None else {PREPROCESSING: dict(preprocessing)})
 
 
+def measured_before(checkpoint: Checkpoint | None, epochs: int) -> list[Mapping[str, float] | None]:
+    """Return the results of the validation after each of the first `epochs` of a run; None where they are not known."""
+    stored = checkpoint.extras.get(MEASURED) if checkpoint else None
+    entries: Sequence[Any] = stored if isinstance(stored, list) else []
+    known = [entry if _is_result(entry) else None for entry in entries[:epochs]]
+    return known + [None] * (epochs - len(known))
+
+
+def _is_result(entry: Any) -> bool:
+    return isinstance(entry, dict) and "loss" in entry and all(isinstance(v, int | float) for v in entry.values())
+
+
 def serialize(content: dict[str, Any]) -> bytes:
     """Return the bytes of a checkpoint file."""
     buffer = io.BytesIO()
@@ -72,9 +86,13 @@ def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.O
     stored = checkpoint.content.get("optimizer_state_dict")
     if not isinstance(reference, ClassReference) or not isinstance(stored, dict):
         return None
-    if not reference.module.startswith("torch.optim") or reference.name not in OPTIMIZERS:
+    if not reference.module.startswith("torch.optim") or reference.name not in optimizer_names():
         return None
-    optimizer = OPTIMIZERS[reference.name](model.parameters(), lr=1.0)
+    make: Callable[..., torch.optim.Optimizer] = optimizer_class(reference.name)
+    try:
+        optimizer = make(model.parameters(), lr=1.0)
+    except Exception:  # some take only parameters of certain shapes
+        return None
     return optimizer if restored(optimizer, stored) else None
 
 
@@ -97,8 +115,13 @@ def restored(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
 
 
 def _check_state(parameter: Tensor, state: dict[str, Any]) -> None:
-    for value in state.values():
-        if isinstance(value, Tensor) and value.dim() > 0 and value.shape != parameter.shape:
+    for name, value in state.items():
+        if (
+            name not in _OF_ROWS_AND_COLUMNS
+            and isinstance(value, Tensor)
+            and value.dim() > 0
+            and value.shape != parameter.shape
+        ):
             raise ValueError("the stored state belongs to other parameters")
 
 

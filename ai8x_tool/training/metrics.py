@@ -43,6 +43,11 @@ class Score(Measured):
         return {"samples": self.samples, "loss": self.loss, **self.metrics, "confusion": confusion}
 
 
+def as_measured(results: Mapping[str, float]) -> Measured:
+    """Return results by name, the loss being one of them, as they were measured."""
+    return Measured(results["loss"], {name: value for name, value in results.items() if name != "loss"})
+
+
 class Meter(ABC):
     """Collects, batch by batch, the values from which loss and metrics are computed; losses have equal weights.
 

@@ -6,7 +6,7 @@ Numbers that nobody has chosen follow from the amount of data, the number of epo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -44,9 +44,14 @@ def automatic_batch(samples: int) -> int:
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, 2**exponent))
 
 
-def is_automatic(settings: TrainSettings) -> bool:
+def chooses_optimizer(settings: TrainSettings) -> bool:
     """Return whether optimizer and learning rate are left to the tool."""
     return settings.optimizer is None and settings.learning_rate is None and settings.compress is None
+
+
+def is_automatic(settings: TrainSettings) -> bool:
+    """Return whether the course of the learning rate is left to the tool, too."""
+    return chooses_optimizer(settings) and settings.scheduler is None
 
 
 def automatic_policy(epochs: int) -> QatPolicy:
@@ -102,6 +107,20 @@ class Plan:
         if possible < self.epochs:
             self.epochs = max(possible, _FEWEST_EPOCHS, done + 1)
             self.qat_start = max(done, min(self.epochs - 1, round(FLOAT_SHARE * self.epochs)))
+
+    def resume(self, measured: Sequence[Measured], rank: Callable[[Measured], tuple[float, ...]]) -> None:
+        """Take the results of the epochs that are done, so that the run goes on, and ends, as if it had not stopped.
+
+        Where the run had come to its end, more epochs are wanted now: then only the number of epochs counts.
+        """
+        qat, wanted = False, (self.epochs, self.qat_start)
+        for epoch, result in enumerate(measured):
+            if not qat and self.qat_start is not None and epoch >= self.qat_start:
+                qat = True
+                self.start_qat()
+            self.note(result, rank(result), epoch, qat=qat)
+        if self.epochs <= len(measured):
+            self.epochs, self.qat_start = wanted
 
     def note(self, measured: Measured, rank: tuple[float, ...], epoch: int, *, qat: bool) -> None:
         """End a phase that makes no progress any more."""
@@ -163,7 +182,7 @@ class PlannedSchedule:
         begin(1)
         yield begin
 
-    def end_epoch(self, epoch: int) -> None:
+    def end_epoch(self, epoch: int, measured: Mapping[str, float] | None) -> None:
         """Do nothing: the rate follows from the epoch."""
 
 
@@ -173,7 +192,7 @@ def chosen_schedule(setup: TrainingSetup) -> Schedule | PlannedSchedule:
     if setup.plan.automatic:
         return PlannedSchedule(setup.plan, [setup.optimizer, *optimizers])
     return Schedule(
-        *(setup.schedule, setup.optimizer, setup.first_epoch),
+        *(setup.schedule, setup.optimizer, setup.measured),
         loss_optimizers=optimizers,
         warmup_epochs=settings.warmup_epochs,
     )

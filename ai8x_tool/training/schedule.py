@@ -17,6 +17,8 @@ from torch.optim import lr_scheduler
 
 from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.readers.yaml_file import read_plain
+from ai8x_tool.settings.training import ScheduleSettings
+from ai8x_tool.training.optimizers import scheduler_names, typed_arguments
 
 
 class PolynomialLR(lr_scheduler.LambdaLR):
@@ -40,6 +42,13 @@ _LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
 _SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
 """Kinds of policies, and the sections with the components that they refer to."""
 _MOST_EPOCHS = 100_000
+LOSS = "loss"
+_SMALL_IS_GOOD = (LOSS, "mse")
+"""Ends of the names of results that are better the smaller they are."""
+_FROM_PYTHON = ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
+"""Schedulers whose arguments are no plain values."""
+_NUMBERS_OF_EPOCHS = ("T_max", "total_steps")
+"""Arguments that are the number of epochs, where they are not given."""
 _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its epochs")
 
 
@@ -47,13 +56,20 @@ _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its 
 class LearningRatePolicy:
     """A scheduler class with its arguments, and the epochs at whose end it takes a step.
 
-    With `of_loss` it is for parameters of the loss (the class centres of ArcFace), not for the model.
+    With `of_loss` it is for parameters of the loss (the class centres of ArcFace), not for the model. `metric` is the
+    result of the validation that a scheduler follows which does not follow the epochs.
     """
 
     scheduler: type[lr_scheduler.LRScheduler]
     arguments: Mapping[str, Any]
     epochs: frozenset[int]
     of_loss: bool = False
+    metric: str = LOSS
+
+    @property
+    def follows_results(self) -> bool:
+        """Whether the rate depends on results of the validation."""
+        return self.scheduler is lr_scheduler.ReduceLROnPlateau
 
 
 class Schedule:
@@ -63,14 +79,15 @@ class Schedule:
         self,
         policies: list[LearningRatePolicy],
         optimizer: torch.optim.Optimizer,
-        first_epoch: int = 0,
+        measured: Sequence[Mapping[str, float] | None] = (),
         *,
         loss_optimizers: Sequence[torch.optim.Optimizer] = (),
         warmup_epochs: int = 0,
     ) -> None:
-        """Start at `first_epoch`: the steps of the epochs before it are taken again from the initial learning rate.
+        """Start after the epochs that `measured` has results of the validation of; those that are not known are None.
 
-        A resumed run therefore continues with exactly the numbers of an uninterrupted one, whatever the scheduler.
+        The steps of these epochs are taken again from the initial learning rate. A resumed run therefore continues
+        with exactly the numbers of an uninterrupted one, whatever the scheduler.
         """
         self._optimizer, self._warmup_epochs = optimizer, warmup_epochs
         if any(policy.of_loss for policy in policies) and not loss_optimizers:
@@ -81,12 +98,13 @@ class Schedule:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # "step() before optimizer.step()" is meant here
             self._running = [
-                (policy.scheduler(one, **policy.arguments), policy.epochs)
-                for policy, chosen in targets
-                for one in chosen
+                (policy.scheduler(one, **policy.arguments), policy) for policy, chosen in targets for one in chosen
             ]
-            for epoch in range(first_epoch):
-                self.end_epoch(epoch)
+            for _, chosen in targets:
+                for group in (group for one in chosen for group in one.param_groups):
+                    group.setdefault("initial_lr", group["lr"])  # schedulers that follow results store none
+            for epoch, results in enumerate(measured):
+                self.end_epoch(epoch, results)
 
     @contextmanager
     def epoch(self, epoch: int, steps: int) -> Iterator[Callable[[int], None]]:
@@ -106,11 +124,46 @@ class Schedule:
         for group, rate in zip(groups, scheduled, strict=True):
             group["lr"] = rate
 
-    def end_epoch(self, epoch: int) -> None:
-        """Advance the learning rate at the end of `epoch`."""
-        for scheduler, epochs in self._running:
-            if epoch in epochs:
+    def end_epoch(self, epoch: int, measured: Mapping[str, float] | None = None) -> None:
+        """Advance the learning rate at the end of `epoch`, whose validation had the results `measured`."""
+        for scheduler, policy in self._running:
+            if epoch not in policy.epochs:
+                continue
+            if not policy.follows_results:
                 scheduler.step()
+            elif measured is not None:
+                scheduler.step(_result(measured, policy.metric))  # type: ignore[arg-type]  # of this class only
+
+
+def _result(measured: Mapping[str, float], metric: str) -> float:
+    """Return a result of a validation. Raises Ai8xError for others than it has, with the closest."""
+    if metric not in measured:
+        fix = f"use {', '.join(measured)}"
+        raise Ai8xError(f"validation has no result {metric!r}{nearest(metric, list(measured))}", fix=fix)
+    return measured[metric]
+
+
+def named_schedule(settings: ScheduleSettings, epochs: int, metrics: Sequence[str]) -> list[LearningRatePolicy]:
+    """Return the schedule of a scheduler that the settings name; nothing without one.
+
+    `metrics` are the results of a validation. Raises Ai8xError for names and arguments that torch does not know.
+    """
+    if settings.scheduler is None:
+        return []
+    kind, what = _scheduler_class(settings.scheduler), f"scheduler {settings.scheduler}"
+    arguments = typed_arguments(kind, settings.scheduler_arguments, what)
+    parameters = inspect.signature(kind).parameters
+    arguments = {name: epochs for name in _NUMBERS_OF_EPOCHS if name in parameters} | arguments
+    metric = settings.scheduler_metric
+    _result(dict.fromkeys(metrics, 0.0), metric)
+    if kind is lr_scheduler.ReduceLROnPlateau:
+        arguments = {"mode": _mode(metric)} | arguments
+    _rehearse(what, kind, arguments, epochs, quoted=False)
+    return [LearningRatePolicy(kind, arguments, frozenset(range(epochs)), metric=metric)]
+
+
+def _mode(metric: str) -> str:
+    return "min" if metric.endswith(_SMALL_IS_GOOD) else "max"
 
 
 def read_schedule(path: Path) -> list[LearningRatePolicy]:
@@ -141,42 +194,56 @@ def _policies(content: Any) -> list[LearningRatePolicy]:
     return [_policy(entry, components) for entry in content.get("policies") or []]
 
 
-def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], dict[str, Any]]:
+def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], dict[str, Any], str]:
     if not isinstance(entry, dict) or "class" not in entry:
         raise Ai8xError(f"the scheduler {name!r} has no 'class'")
-    arguments = {key: value for key, value in entry.items() if key != "class"}
+    arguments = {key: value for key, value in entry.items() if key not in ("class", "metric")}
     kind = str(entry["class"])
     # torch has a PolynomialLR of its own, with other arguments.
     own = _OWN.get(kind) if kind != "PolynomialLR" or "T_max" in arguments else None
     found = own or getattr(lr_scheduler, kind, None)
-    if kind == "ReduceLROnPlateau":
-        raise Ai8xError(
-            f"{name!r}: ReduceLROnPlateau needs a metric, which schedules are not given", fix="use MultiStepLR"
-        )
     if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)):
-        names = [n for n, c in vars(lr_scheduler).items() if inspect.isclass(c) and n.endswith("LR")] + list(_OWN)
+        names = [*scheduler_names(), *_OWN]
         raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")
+    if found is lr_scheduler.ReduceLROnPlateau:
+        arguments = {"mode": _mode(str(entry.get("metric", LOSS)))} | arguments
     for key in ("optimizer", "last_epoch"):
         if key in arguments:
             raise Ai8xError(f"{name!r}: {key!r} must not be given", fix="remove it")
     _rehearse(name, found, arguments, 0)
-    return found, arguments
+    return found, arguments, str(entry.get("metric", LOSS))
 
 
-def _rehearse(name: str, kind: type[lr_scheduler.LRScheduler], arguments: Mapping[str, Any], steps: int) -> None:
+def _scheduler_class(name: str) -> type[lr_scheduler.LRScheduler]:
+    """Return a scheduler of torch. Raises Ai8xError for other names, with the closest known one."""
+    names = [each for each in scheduler_names() if each not in _FROM_PYTHON]
+    same = next((each for each in names if each.lower() == name.lower()), None)
+    if name in _FROM_PYTHON:
+        raise Ai8xError(f"scheduler {name} needs functions or schedulers", fix="write a schedule file (--compress)")
+    if same is None:
+        message = f"torch.optim.lr_scheduler has no scheduler {name!r}{nearest(name, names)}"
+        raise Ai8xError(message, fix=f"use {', '.join(names)}")
+    kind: type[lr_scheduler.LRScheduler] = getattr(lr_scheduler, same)
+    return kind
+
+
+def _rehearse(
+    name: str, kind: type[lr_scheduler.LRScheduler], arguments: Mapping[str, Any], steps: int, *, quoted: bool = True
+) -> None:
     """Take the steps of a training run, so that unsuitable arguments are found before it starts."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            scheduler = kind(optimizer, **arguments)
+            scheduler: Any = kind(optimizer, **arguments)
+            given = [1.0] if kind is lr_scheduler.ReduceLROnPlateau else []
             for _ in range(steps):
-                scheduler.step()
+                scheduler.step(*given)
     except Exception as error:  # whatever the scheduler makes of arguments it did not expect
-        raise Ai8xError(f"{name!r}: {' '.join(str(error).split())}") from None
+        raise Ai8xError(f"{repr(name) if quoted else name}: {' '.join(str(error).split())}") from None
 
 
-_Components = Mapping[str, Mapping[str, tuple[type[lr_scheduler.LRScheduler], dict[str, Any]]]]
+_Components = Mapping[str, Mapping[str, tuple[type[lr_scheduler.LRScheduler], dict[str, Any], str]]]
 
 
 def _policy(entry: Any, components: _Components) -> LearningRatePolicy:
@@ -188,8 +255,9 @@ def _policy(entry: Any, components: _Components) -> LearningRatePolicy:
     if name not in known:
         raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(name, list(known))}")
     epochs = frozenset(_active_epochs(entry))
-    _rehearse(name, *known[name], len(epochs))
-    return LearningRatePolicy(*known[name], epochs, kind == "loss_lr_scheduler")
+    scheduler, arguments, metric = known[name]
+    _rehearse(name, scheduler, arguments, len(epochs))
+    return LearningRatePolicy(scheduler, arguments, epochs, kind == "loss_lr_scheduler", metric)
 
 
 def _active_epochs(entry: Mapping[str, Any]) -> list[int]:

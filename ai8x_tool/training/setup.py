@@ -45,11 +45,20 @@ from ai8x_tool.settings.training import (
 )
 from ai8x_tool.text import counted
 from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
-from ai8x_tool.training.checkpoints import OPTIMIZERS, restore_optimizer
+from ai8x_tool.training.checkpoints import measured_before, restore_optimizer
+from ai8x_tool.training.optimizers import check_optimizer, new_optimizer
 from ai8x_tool.training.passes import Selection, whole
-from ai8x_tool.training.plan import Plan, automatic_batch, automatic_policy, check_qat_start, is_automatic
+from ai8x_tool.training.plan import (
+    Plan,
+    automatic_batch,
+    automatic_policy,
+    check_qat_start,
+    chooses_optimizer,
+    is_automatic,
+)
+from ai8x_tool.training.residence import device_facts, placed_splits
 from ai8x_tool.training.results import Best
-from ai8x_tool.training.schedule import LearningRatePolicy, read_schedule
+from ai8x_tool.training.schedule import LearningRatePolicy, named_schedule, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tensorboard import check_tensorboard_options
@@ -65,7 +74,8 @@ INITIAL = -1
 class TrainingSetup:
     """Parts of one training run, whose `settings` have a batch size.
 
-    `resumed_best` is the best epoch of the run that is continued, with its file; `where` are the files of model and
+    `resumed_best` is the best epoch of the run that is continued, with its file, `measured` are the results of
+    the validation after the epochs that are done, None where they are not known; `where` are the files of model and
     dataset, for errors.
     """
 
@@ -85,6 +95,7 @@ class TrainingSetup:
     test: Selection
     config_files: list[Path]
     resumed_best: tuple[Best, Path] | None
+    measured: list[Mapping[str, float] | None]
     plan: Plan
     preprocessing: Mapping[str, Any] | None
     where: str
@@ -103,6 +114,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     settings = replace(settings, model=fitting_model(entry) if settings.model == FITTING_MODEL else settings.model)
     found = find_model(settings.model, console)
     arch, files = found.name, places(found, entry)
+    check_optimizer(settings)
     policy, policy_file = _policy(settings, settings.epochs)
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
@@ -115,6 +127,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
+    schedule += named_schedule(settings, settings.epochs, ["loss", *task.meter().metrics()])
     torch.default_generator.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
@@ -131,9 +144,12 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
+    measured_so_far = _measured(continued, first_epoch, schedule, console)
     with world.first_alone():
         data = entry.load(settings.data, console)
-        training, validation, test = _samples(settings, settings, data, seed)
+        chosen = _samples(settings, settings, data, seed)
+    splits = placed_splits([each.split for each in chosen], device, device_facts(device))
+    training, validation, test = (Selection(split, each.indices) for split, each in zip(splits, chosen, strict=True))
     _warn_about_steps(settings, len(training), console)
     return TrainingSetup(
         settings if settings.batch_size else replace(settings, batch_size=automatic_batch(len(training))),
@@ -152,6 +168,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         test,
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
+        measured_so_far,
         _plan(settings, policy),
         data.preprocessing,
         files,
@@ -163,6 +180,16 @@ def _plan(settings: TrainSettings, policy: QatPolicy | None) -> Plan:
     seconds = None if settings.minutes is None else 60 * settings.minutes
     start = None if policy is None else policy.start_epoch
     return Plan(settings.epochs, start, seconds, settings.patience, is_automatic(settings))
+
+
+def _measured(
+    continued: Checkpoint | None, epochs: int, schedule: list[LearningRatePolicy], console: Console
+) -> list[Mapping[str, float] | None]:
+    """Return the results of the validation so far; those of older checkpoints are not known."""
+    measured = measured_before(continued, epochs)
+    if continued is not None and None in measured and any(policy.follows_results for policy in schedule):
+        console.warn(f"{continued.path}: results of earlier epochs are not known; ReduceLROnPlateau starts anew")
+    return measured
 
 
 def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: torch.device, where: str) -> None:
@@ -312,14 +339,13 @@ def _optimizer(
         if restored is not None:
             return restored
         console.warn(f"{continued.path}: no optimizer that fits the model; a new one is used")
-    if is_automatic(settings):
+    if chooses_optimizer(settings):
         return torch.optim.AdamW(model.parameters(), lr=_AUTOMATIC_RATE, weight_decay=settings.weight_decay)
     if settings.optimizer is None or settings.learning_rate is None:
         console.warn("no --optimizer or no --lr given: using SGD and 0.1 where missing")
     rate = 0.1 if settings.learning_rate is None else settings.learning_rate
     name = settings.optimizer or "SGD"
-    more = {"momentum": settings.momentum} if name in ("SGD", "RMSprop") else {}
-    return OPTIMIZERS[name](model.parameters(), lr=rate, weight_decay=settings.weight_decay, **more)
+    return new_optimizer(settings, model.parameters(), name, rate)
 
 
 def _samples(

@@ -25,20 +25,15 @@ from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.settings.files import save
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.activation_ranges import (
-    has_measured_ranges,
-    set_ranges,
-    training_inputs,
-    with_measured_ranges,
-)
+from ai8x_tool.training.activation_ranges import has_measured_ranges, set_ranges, training_inputs, with_measured_ranges
 from ai8x_tool.training.batches import batch_count, batch_total, batches
 from ai8x_tool.training.batchnorm import refresh_batchnorm
-from ai8x_tool.training.checkpoints import checkpoint_content, described_data, result_extras, serialize
+from ai8x_tool.training.checkpoints import MEASURED, checkpoint_content, described_data, result_extras, serialize
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, open_run_log
-from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
+from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, as_measured, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
 from ai8x_tool.training.plots import draw_training
@@ -87,7 +82,10 @@ class Trainer:
             every=self.settings.print_freq,
             world=self.world,
         )
-        self.plan, self.schedule = setup.plan, chosen_schedule(setup)
+        self.plan, self.schedule, self.measured = setup.plan, chosen_schedule(setup), list(setup.measured)
+        known = [result for result in self.measured if result is not None]
+        if known and len(known) == len(self.measured):
+            self.plan.resume([as_measured(result) for result in known], self.task.rank)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
@@ -154,8 +152,10 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
         self.history.append(record)
+        results = {"loss": score.loss, **score.metrics}
+        self.measured.append(results)
         self._save(epoch, score)
-        self.schedule.end_epoch(epoch)
+        self.schedule.end_epoch(epoch, results)
 
     def _follow_plan(self, epoch: int, elapsed: float) -> None:
         """Change the rest of the run where its time or the patience is at an end; all processes do the same."""
@@ -338,7 +338,7 @@ class Trainer:
 
     def _checkpoint(self, epoch: int, score: Score | None) -> bytes:
         """Return the checkpoint's bytes."""
-        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed}
+        extras = result_extras(self.task, score, self.best) | {"seed": self.setup.seed, MEASURED: self.measured}
         extras |= self.task.state() | described_data(self.setup.entry, self.task, self.setup.preprocessing)
         content = checkpoint_content(self.model, self.optimizer, arch=self.setup.arch, epoch=epoch, extras=extras)
         return serialize(content)

@@ -222,6 +222,10 @@ def test_unknown_network_name(fails):
         (["--switch-delay", "-1"], "milliseconds"),
         (["--define", "A=1 B;x"], "'B;x'"),
         (["--board-name", "a b"], "'a b'"),
+        (
+            ["--board-name", "EvKitV1"],
+            "unknown board; did you mean 'EvKit_V1'? (MAX78000 boards: EvKit_V1, FTHR_RevA, ",
+        ),
         (["--weight-filename", "Makefile"], "'Makefile'"),
         (["--api-filename", "int"], "'int'"),
     ],

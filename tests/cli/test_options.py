@@ -126,9 +126,9 @@ def test_help_shows_the_spelling_that_changes_something(ai8x):
 
 def test_help_names_defaults_and_devices(ai8x):
     text = " ".join(ai8x("synthesize", "--help-all").stdout.replace("│", " ").split())
-    assert "Board of the SDK for which the project is made (default EvKit_V1)." in text
+    assert "Board for which the project is made, as the SDK names it (default EvKit_V1)." in text
     assert "Stop after every layer and continue by software; excludes --timer. MAX78002 only." in text
-    assert "RAdam or RMSprop (default: AdamW, or SGD with" in " ".join(
+    assert "Adam or NAdam (default: AdamW, or SGD with" in " ".join(
         ai8x("train", "--help-all").stdout.replace("│", " ").split()
     )
 
@@ -184,6 +184,17 @@ def test_values_are_completed():
     assert complete("synthesize", "--network", "mni") == ["mnist"]
     assert complete("synthesize", "--checkpoint", "ai85net") == ["ai85net5-q.pth.tar"]
     assert complete("list", "kind", "da") == ["datasets"]
+    assert complete("train", "--model", "ai85net5") == ["ai85net5"]
+    assert complete("evaluate", "--dataset", "MN") == ["MNIST"]
+    assert complete("analyze", "--device", "MAX") == ["MAX78000", "MAX78002"]
+    assert complete("synthesize", "--board-name", "F") == ["FTHR_RevA"]
+
+
+def test_one_option_is_suggested(ai8x):
+    """It is one that help shows, not one of old scripts."""
+    result = ai8x("train", "--modell", "x")
+    assert result.exit_code == 2
+    assert "Did you mean '--model'?" in result.stderr and "--det" not in result.stderr
 
 
 def test_the_list_of_commands_imports_none_of_them(root):

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import zlib
+from pathlib import Path
 
 import pytest
 
+import ai8x_tool
 from ai8x_tool.codegen import ProjectOptions, render_project
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
@@ -13,6 +19,7 @@ from ai8x_tool.lowering import LoweringOptions, Write
 from ai8x_tool.mapping import MappingOptions
 from tests.support.networks import Weights, build, program
 
+ROOT = Path(__file__).parents[2]
 MAPPING, LOWERING = MappingOptions(), LoweringOptions()
 DEVICES = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
 
@@ -37,6 +44,31 @@ def test_same_bytes_twice(device):
     """The description lies in another folder each time."""
     first, second = render(lowered(device)), render(lowered(device))
     assert first == second
+
+
+def test_same_bytes_on_other_machines(tmp_path):
+    """In another folder, for another user, in another language, with another order of sets."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import sys, zlib; sys.path[:0] = {[str(ROOT), str(Path(ai8x_tool.__file__).parents[1])]}\n"
+        "from tests.codegen.test_project import lowered, render\n"
+        "for name, text in render(lowered()).items(): print(name, zlib.crc32(text.encode()))\n"
+    )
+    places = {
+        "HOME": "/nowhere",
+        "LC_ALL": "C",
+        "LANG": "tr_TR",
+        "TZ": "Asia/Tokyo",
+        "PYTHONHASHSEED": "1",
+        "USER": "x",
+    }
+    path = {"PATH": os.environ["PATH"], "PYTHONUTF8": "0"}
+    command = [sys.executable, str(script)]
+    found = subprocess.run(command, cwd=tmp_path, env=places | path, capture_output=True, text=True, check=True).stdout
+    here = render(lowered())
+    assert dict(line.rsplit(" ", 1) for line in found.splitlines()) == {
+        name: str(zlib.crc32(text.encode())) for name, text in here.items()
+    }
 
 
 @DEVICES
@@ -151,7 +183,7 @@ def test_class_names(toolchain, width, softmax):
         plain = render(classified(width), softmax=softmax, class_names=others)
         assert not any("cnn_class_names" in text for text in plain.values())
     assert render(classified(width), softmax=softmax) == render(classified(width), softmax=softmax, class_names=())
-    assert "README.md" not in render(classified(width))
+    assert "is the class" not in render(classified(width))["README.md"]
 
 
 def test_readme_says_how_files_become_inputs():

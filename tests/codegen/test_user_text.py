@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import pytest
 
@@ -112,9 +114,17 @@ def test_makefiles(tmp_path, name, riscv):
 @EVERY_NAME
 def test_json(name):
     files = render(lowered(name), name=name)
-    settings = json.loads(files[".vscode/settings.json"])
+    parsed = {file: json.loads(text) for file, text in files.items() if file.endswith(".json")}
+    settings = parsed[".vscode/settings.json"]
     assert settings["program_file"] == f"{settings['project_name']}.elf"
-    assert json.loads(files["interface.json"])
+    assert len(parsed) == 5
+
+
+@EVERY_NAME
+def test_eclipse(name):
+    files = render(lowered(name), name=name)
+    found = {file for file in files if file.endswith(("project", ".launch")) and ElementTree.fromstring(files[file])}
+    assert found == {".project", ".cproject", re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII) + ".launch"}
 
 
 def test_one_function_for_each_language():

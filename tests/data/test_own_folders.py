@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data.own.entry import open_folder, own_entry
+from ai8x_tool.data.own.entry import fitting_model, open_folder, own_entry
+from ai8x_tool.data.own.preprocessing import inputs_of_file, read_preprocessing
 from ai8x_tool.data.own.sounds import read_sound
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
 from ai8x_tool.data.own.tables import read_tables
@@ -134,6 +135,43 @@ def test_sounds(rate: int, channels: int, bits: int) -> None:
     assert np.abs(sound.numpy() - expected)[200:-200].max() < 0.01
 
 
+def check(data: bytes, bits: int, polynomial: int) -> int:
+    """Return the cyclic redundancy check of a FLAC header (8 bits) or frame (16 bits)."""
+    found = 0
+    for byte in data:
+        found ^= byte << (bits - 8)
+        for _ in range(8):
+            found = (found << 1) ^ (polynomial if found >> (bits - 1) else 0)
+            found &= (1 << bits) - 1
+    return found
+
+
+def flac(samples: np.ndarray, rate: int) -> bytes:
+    """Return at most 65,536 samples as a FLAC file of two equal channels: one frame that is not compressed."""
+    count, bits = len(samples), (rate << 44) | (1 << 41) | (15 << 36) | len(samples)
+    info = struct.pack(">HH", count, count) + bytes(6) + bits.to_bytes(8, "big") + bytes(16)
+    head = b"\xff\xf8" + bytes([0x70, 0x18, 0]) + struct.pack(">H", count - 1)
+    frame = head + bytes([check(head, 8, 7)]) + 2 * (b"\x02" + samples.astype(">i2").tobytes())
+    return b"fLaC\x80" + len(info).to_bytes(3, "big") + info + frame + check(frame, 16, 0x8005).to_bytes(2, "big")
+
+
+def test_flac() -> None:
+    pytest.importorskip("soundfile")
+    values = (12_000 * np.sin(2 * np.pi * 440 * np.arange(22_050) / 22_050)).round().astype(np.int16)
+    data = flac(values, 22_050)
+    assert np.array_equal((read_sound(data, 22_050).numpy() * 32_768).round(), values)
+    assert len(read_sound(data, 16_000)) == 16_000
+    for damaged in (data[:60], data[:42] + b"x" * 90):
+        with pytest.raises(ValueError, match=r"FLAC|samples"):
+            read_sound(damaged, 16_000)
+
+
+def test_flac_needs_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"pip install 'ai8x-tool\[sound\]'"):
+        read_sound(b"fLaC", 16_000)
+
+
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"something else", wav(16000, 1, 16, np.zeros(0))])
 def test_no_sound(data: bytes) -> None:
     with pytest.raises(ValueError, match=r"empty|WAV|samples"):
@@ -210,6 +248,35 @@ def test_one_class_is_for_anomalies(series: Path, tmp_path: Path) -> None:
     assert folder.labels == ("calm", "anomaly")
     data = own_entry("motor", folder.own).load(tmp_path, silent())
     assert not data.train.targets.any() and data.test.targets.any()
+
+
+def test_anomalies_in_images(tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    for label, count in (("train/good", 20), ("test/good", 4), ("test/dent", 3), ("test/scratch", 3)):
+        for number in range(count):
+            save(tmp_path / "set" / label / f"{number}.png", random.integers(0, 255, (16, 16), dtype=np.uint8))
+    folder = open_folder(OwnDataSettings(path=tmp_path / "set"))
+    entry, found = own_entry("set", folder.chosen()), folder.kind.prepare(tmp_path / "data", silent())
+    assert folder.own.task == "anomaly" and folder.labels == ("good", "anomaly") and found.counts["test"] == [4, 6]
+    data = entry.load(tmp_path / "data", silent())
+    assert entry.task == "reconstruction" and fitting_model(entry) == "compactautoencoder2d"
+    assert not data.train.targets.any() and sorted(data.test.targets.tolist()) == [0] * 4 + [1] * 6
+
+
+def test_anomalies_in_sounds(tmp_path: Path) -> None:
+    for label, pitch in (("normal", 200), ("whine", 900)):
+        for number in range(5):
+            path = tmp_path / "set" / label / f"{number}.wav"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(wav(8000, 1, 16, 0.4 * np.sin(2 * np.pi * (pitch + number) * np.arange(8000) / 8000)))
+    own = OwnDataSettings(path=tmp_path / "set", task="anomaly", rate=8000)
+    folder = open_folder(own)
+    data = own_entry("set", folder.chosen()).load(tmp_path / "data", silent())
+    assert folder.labels == ("normal", "anomaly") and folder.kind.input == (1, 256)
+    assert not data.train.targets.any() and data.test.targets.any() and data.preprocessing is not None
+    preprocessing = read_preprocessing(data.preprocessing, "here")
+    windows = inputs_of_file(tmp_path / "set" / "whine" / "0.wav", preprocessing)
+    assert len(windows) == 8000 // 256 and windows[0].shape == (1, 256)
 
 
 def test_a_class_for_each_run_of_rows(tmp_path: Path) -> None:

@@ -197,3 +197,18 @@ def test_four_outputs_at_a_time_where_other_layers_leave_room():
     found = map_automatically(network(*layers), MAX78002, parallel=True)
     assert "b" not in found.parallel
     assert verified(found, MAX78002) == 0
+
+
+def test_branches_in_another_order():
+    """Three wide branches, side by side in the list, need not live at the same time."""
+    wide = [conv(f"wide{n}", ("a",), 64, 8) for n in range(3)]
+    narrow = [conv(f"narrow{n}", (f"wide{n}",), 8, 64, pool=(4, 4), pool_stride=(4, 4)) for n in range(3)]
+    layers = [conv("a", (INPUT,), 8, 3), *wide, *narrow, add("sum", "narrow0", "narrow1", "narrow2")]
+    small = replace(MAX78000, instance_size=4 * 16 * 16 * 5 // 2)
+    path = InputPath()
+    with pytest.raises(UnmappableError, match="data memory"):
+        map_automatically(network(*layers), small, path=path)
+    found = map_automatically(network(*layers), small, path=path, moves=True)
+    order = [layer.name for layer in found.network.layers]
+    assert order.index("narrow0") < order.index("wide1") < order.index("narrow1") < order.index("wide2")
+    verified(found, small)

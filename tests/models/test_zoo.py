@@ -63,6 +63,7 @@ def test_databases_of_embeddings(name, entries):
 def test_all_files_of_models_are_in_the_zoo():
     shipped = {listing.file for listing in list_models() if listing.file.parent in set(resources.search_path("models"))}
     for_own_data = ("compact2d", "compact1d", "compactautoencoder", "compactunet", "compactdetector")
+    for_own_data += ("compactautoencoder2d",)
     known = {find_model(name).file for name in (*zoo(), "AI85DotProd", *for_own_data)}
     assert shipped == known
 

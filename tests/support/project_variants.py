@@ -79,6 +79,21 @@ def flat(device, layers, weights, shape):
 
 
 UNLOADED = {
+    "bytes, runs of memories": lambda d: flat(
+        d,
+        [conv(7, output=True, out_offset=0x400), conv((1 << 64) - 1, output=True, out_offset=0x800)],
+        [(64, 3, 3, 3), (30, 64, 3, 3)],
+        (3, 2, 3),
+    ),
+    "bytes and words, runs of memories": lambda d: flat(
+        d,
+        [
+            conv(7, output=True, out_offset=0x400),
+            conv((1 << 64) - 1, output=True, out_offset=0x800, output_width=32),
+        ],
+        [(64, 3, 3, 3), (40, 64, 3, 3)],
+        (3, 2, 1),
+    ),
     "bytes": lambda d: flat(d, [passing(0xFF)], [], (8, 3, 4)),
     "bytes, one pixel": lambda d: flat(d, [passing(0x3FF)], [], (10, 1, 1)),
     "bytes, incomplete nibble first": lambda d: flat(

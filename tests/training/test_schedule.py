@@ -18,7 +18,7 @@ POLICY = (
 
 def rates(path: Path, epochs: int, first: int = 0) -> list[float]:
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
-    schedule = Schedule(read_schedule(path), optimizer, first)
+    schedule = Schedule(read_schedule(path), optimizer, [None] * first)
     result = []
     for epoch in range(first, epochs):
         result.append(round(optimizer.param_groups[0]["lr"], 6))
@@ -66,7 +66,7 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("lr_schedulers: {a: {class: ReduceLROnPlateau}}", "ReduceLROnPlateau needs a metric"),
+        ("lr_schedulers: {a: {class: ReduceLROnPlateau, mode: down}}", "'a': mode down is unknown"),
         ("lr_schedulers: [1]", "'lr_schedulers' must be a mapping"),
         ("policies: 3", "'policies' must be a list"),
         ("lr_schedulers: {a: {class: MultiStepLr, gamma: 1}}", "did you mean 'MultiStepLR'"),
@@ -111,7 +111,7 @@ def test_warming_up_and_decaying(tmp_path: Path) -> None:
     path.write_text("lr_schedulers:\n  a: {class: MultiStepLR, milestones: [1, 3], gamma: 0.5}\n" + POLICY % 9)
     for first in range(4):
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
-        schedule = Schedule(read_schedule(path), optimizer, first, warmup_epochs=2)
+        schedule = Schedule(read_schedule(path), optimizer, [None] * first, warmup_epochs=2)
         used, scheduled = [], []
         for epoch in range(first, 4):
             scheduled.append(optimizer.param_groups[0]["lr"])
@@ -132,7 +132,7 @@ def test_the_loss_has_a_schedule_of_its_own(tmp_path: Path) -> None:
         "loss_lr_schedulers:\n  a: {class: ExponentialLR, gamma: 0.5}\n" + POLICY.replace("lr_s", "loss_lr_s") % 9
     )
     model, loss = (torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0) for _ in range(2))
-    schedule = Schedule(read_schedule(path), model, 1, loss_optimizers=[loss])
+    schedule = Schedule(read_schedule(path), model, [None], loss_optimizers=[loss])
     schedule.end_epoch(1)
     assert model.param_groups[0]["lr"] == 1 and loss.param_groups[0]["lr"] == 0.25
     with pytest.raises(Ai8xError, match="'loss_lr_scheduler': the loss of this task has no parameters"):

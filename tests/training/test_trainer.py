@@ -21,6 +21,7 @@ from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training import trainer
 from ai8x_tool.training.evaluation import evaluate
+from ai8x_tool.training.optimizers import new_optimizer
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.tasks.classification import Classification
 from ai8x_tool.training.trainer import train
@@ -140,6 +141,80 @@ def test_a_resumed_run_ends_with_the_same_bits(workspace: Path, console: Console
         read_checkpoint(whole.checkpoint).content["optimizer_state_dict"]["param_groups"]
         == (read_checkpoint(resumed.checkpoint).content["optimizer_state_dict"]["param_groups"])
     )
+
+
+PLATEAU = {"scheduler": "ReduceLROnPlateau", "scheduler_arguments": ("patience=0", "threshold=0.9", "factor=0.5")}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "NAdam", "optimizer_arguments": ("betas=[0.8, 0.9]",), **PLATEAU},
+        {"optimizer": "Adafactor", **PLATEAU, "scheduler_metric": "top1"},
+        {"optimizer": None, "learning_rate": None, "patience": 1},
+    ],
+    ids=["loss", "metric", "patience"],
+)
+def test_schedulers_continue_where_they_were(workspace: Path, console: Console, options: dict[str, Any]) -> None:
+    """A run that ends after each epoch and goes on from its checkpoint is the run that never ends."""
+    wanted = {**OPTIONS, "compress": None, **options}
+    whole = train(TrainSettings(**wanted), console)
+    rates = [record.learning_rate for record in whole.history]
+    assert len(set(rates)) > 1
+    part = stopped_after(2, TrainSettings(**wanted), console)
+    rest = train(TrainSettings(**{**wanted, "resume_from": part}), console)
+    assert same_state(whole.checkpoint, rest.checkpoint)
+    assert [record.learning_rate for record in rest.history] == rates[2:]
+    states = [read_checkpoint(result.checkpoint).content["optimizer_state_dict"] for result in (whole, rest)]
+    assert states[0]["param_groups"] == states[1]["param_groups"]
+
+
+def stopped_after(epochs: int, settings: TrainSettings, console: Console) -> Path:
+    """Return the checkpoint of a run that is interrupted after some epochs."""
+    setup = trainer.prepare(settings, console)
+    with trainer.open_run_log(settings, console, setup.world) as log:
+        running = trainer.Trainer(setup, log)
+        for epoch in range(epochs):
+            running._run_epoch(epoch)
+            running._follow_plan(epoch, 0.0)
+        assert running.saved is not None
+        return running.saved
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"optimizer": "AdamV"}, "torch.optim has no optimizer 'AdamV'; did you mean 'Adam"),
+        ({"optimizer": "LBFGS"}, "LBFGS cannot be used"),
+        ({"optimizer_arguments": ("beta=1",)}, "optimizer Adam has no argument 'beta'; did you mean 'betas'?"),
+        ({"optimizer_arguments": ("betas=0.9",)}, r"betas must be 2 numbers such as \[0.9, 0.999\], not 0.9"),
+        ({"optimizer_arguments": ("amsgrad=1",)}, "amsgrad must be true or false, not 1"),
+        ({"optimizer_arguments": ("betas=[0.9, 2]",)}, "optimizer Adam: Invalid beta parameter"),
+        ({"optimizer_arguments": ("amsgrad",)}, "not of the form name=value"),
+        ({"scheduler": "CosineLR"}, "no scheduler 'CosineLR'; did you mean"),
+        ({"scheduler": "LambdaLR"}, "LambdaLR needs functions"),
+        ({"scheduler": "StepLR"}, "scheduler StepLR: .*step_size"),
+        ({"scheduler": "StepLR", "scheduler_arguments": ("step_sice=3",)}, "did you mean 'step_size'?"),
+        ({"scheduler": "OneCycleLR", "scheduler_arguments": ("max_lr=1", "total_steps=3")}, "Tried to step"),
+        ({**PLATEAU, "scheduler_metric": "top"}, "validation has no result 'top'; did you mean 'top"),
+    ],
+)
+def test_wrong_optimizers_and_schedulers(
+    workspace: Path, console: Console, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(Ai8xError, match=words) as caught:
+        train(TrainSettings(**{**OPTIONS, "compress": None, **options}), console)
+    assert "\n" not in str(caught.value) and not Path("logs").exists()
+
+
+def test_arguments_in_a_recipe(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(
+        "{model: tiny, dataset: Stripes, optimizer: Adam, optimizer_arguments: {betas: [0.8, 0.9], eps: 1e-3}}"
+    )
+    settings = resolve(TrainSettings, "train", None, path)
+    optimizer = new_optimizer(settings, [torch.zeros(1, requires_grad=True)], "Adam", 0.1)
+    assert optimizer.defaults["betas"] == (0.8, 0.9) and optimizer.defaults["eps"] == 1e-3
 
 
 def test_the_best_epoch_survives_resuming(workspace: Path, console: Console) -> None:

@@ -161,7 +161,7 @@ class BoxVariation:
         pictures, boxes = torch.cat(images), torch.cat(objects)
         pictures = varied_colours(pictures, generator) if self.colours else pictures
         if self.flip:
-            mirrored = chosen(len(pictures), generator)
+            mirrored = chosen(pictures, generator)
             pictures = torch.where(mirrored, pictures.flip(-1), pictures)
             other = boxes[..., [2, 1, 0, 3, 4]]
             other[..., [0, 2]] = 1 - other[..., [0, 2]]
@@ -176,7 +176,7 @@ def moved_objects(objects: Tensor, move: Move, rows: int, columns: int) -> Tenso
     Those whose middle leaves the image are none any more: their label is 0.
     """
     right, down = move.shift(rows, columns)
-    shift = torch.tensor([right / columns, down / rows] * 2)
+    shift = torch.tensor([right / columns, down / rows] * 2, device=objects.device)
     corners = (objects[..., :_LABEL] - 0.5) * move.scale + 0.5 + shift
     middle = (corners[..., :2] + corners[..., 2:]) / 2
     kept = ((middle > 0) & (middle < 1)).all(dim=-1, keepdim=True) & (objects[..., _LABEL:] > 0)

@@ -21,6 +21,7 @@ from ai8x_tool.data.own.prepare import Prepared, require_splits
 from ai8x_tool.data.own.preprocessing import Preprocessing
 from ai8x_tool.data.own.series_folder import SeriesFolder, by_file_name
 from ai8x_tool.data.own.sound_folder import SoundFolder
+from ai8x_tool.data.own.sound_series import SoundSeries
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
 
@@ -125,11 +126,9 @@ def open_folder(own: OwnDataSettings) -> Folder:
         content = by_file_name(content, own.classes)
     own = replace(own, task=own.task or _task(content, own))
     if own.task == "anomaly":
-        if content.kind != "series":
-            message = f"one class only: anomalies are recognized in tables, not in {content.kind}"
-            raise Ai8xError(message, where=str(content.root), fix="add a folder with examples of another class")
         content = normal_first(content, own.classes)
-    return Folder(content, own, _KINDS[content.kind](content, own))
+    kind = SoundSeries if (content.kind, own.task) == ("sound", "anomaly") else _KINDS[content.kind]
+    return Folder(content, own, kind(content, own))
 
 
 def _task(content: FolderContent, own: OwnDataSettings) -> Literal["classification", "anomaly"]:
@@ -157,6 +156,8 @@ def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:
 
 def fitting_model(entry: DatasetEntry) -> str:
     """Return the name of the shipped model for the inputs of a dataset."""
+    if entry.task == "reconstruction" and len(entry.input) == 3:
+        return "compactautoencoder2d"
     if entry.task in _MODELS:
         return _MODELS[entry.task]
     return "compact2d" if len(entry.input) == 3 else "compact1d"
@@ -189,7 +190,7 @@ class _Loader:
         def split(name: str) -> Split:
             raw, targets = found.arrays[f"{name}-samples"], torch.tensor(found.arrays[f"{name}-targets"].numpy())
             targets = targets if scale is None else (targets - scale[0]) / scale[1]
-            return Split(raw, targets, preprocessing.integers)
+            return Split(raw, targets, preprocessing.integers, on_any_device=True)
 
         train, test = split("train"), split("test")
         if isinstance(kind, MaskFolder | BoxFolder):

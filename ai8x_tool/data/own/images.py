@@ -169,20 +169,20 @@ class Variation:
         moved = [(images, drawn_move(generator, self.strength)) for images in groups]
         result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
         result = varied_colours(result, generator) if self.colours else result
-        return torch.where(chosen(len(result), generator), result.flip(-1), result) if self.flip else result
+        return torch.where(chosen(result, generator), result.flip(-1), result) if self.flip else result
 
 
 def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
     """Return images (B, C, H, W) uint8 with their colours exchanged, and half of them inverted."""
     if images.shape[1] > 1:
         order = torch.stack([torch.randperm(images.shape[1], generator=generator) for _ in images])
-        images = images.gather(1, order[:, :, None, None].expand_as(images))
-    return torch.where(chosen(len(images), generator), 255 - images, images)
+        images = images.gather(1, order[:, :, None, None].to(images.device).expand_as(images))
+    return torch.where(chosen(images, generator), 255 - images, images)
 
 
-def chosen(count: int, generator: torch.Generator) -> Tensor:
-    """Return half of `count` images by chance, (count, 1, 1, 1)."""
-    return torch.rand(count, 1, 1, 1, generator=generator) < 0.5
+def chosen(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return half of the images (B, …) by chance, (B, 1, 1, 1)."""
+    return (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
 
 
 @dataclass(frozen=True)

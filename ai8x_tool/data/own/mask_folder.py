@@ -152,7 +152,7 @@ class MaskVariation:
         images, masks = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         images = varied_colours(images, generator) if self.colours else images
         if self.flip:
-            mirrored = chosen(len(images), generator)
+            mirrored = chosen(images, generator)
             images = torch.where(mirrored, images.flip(-1), images)
             masks = torch.where(mirrored[:, 0], masks.flip(-1), masks)
         return images, masks

@@ -73,7 +73,12 @@ def prepared(
     build: Callable[[Path], None],
 ) -> Prepared:
     """Return the arrays that `build` writes, from the cache below `parent` unless a file or a parameter has changed."""
-    shared = {"group": own.group, "split": list(own.split), "classes": list(content.classes)}
+    shared = {
+        "group": own.group,
+        "anomalies": own.task == "anomaly",
+        "split": list(own.split),
+        "classes": list(content.classes),
+    }
     key = {**parameters, **shared, "files": content.digest(), "version": 1}
     folder = parent / f"{real(content.root).name}-prepared"
     arrays = cached_arrays(folder, content.kind, key, build)
@@ -100,14 +105,15 @@ def build_from_files(
     console: Console,
 ) -> None:
     """Write the arrays of files that are one sample of a class each."""
-    numbers = {name: number for number, name in enumerate(content.classes)}
+    anomalies = own.task == "anomaly"
+    numbers = {name: int(number > 0) if anomalies else number for number, name in enumerate(content.classes)}
 
     def read(file: DataFile) -> tuple[Array, Array]:
         target = 0 if file.label is None else numbers[file.label]
         return decode((content.root / file.name).read_bytes()), np.array(target, np.int64)
 
     def count(targets: Array) -> list[int]:
-        return np.bincount(targets, minlength=len(numbers)).tolist()
+        return np.bincount(targets, minlength=2 if anomalies else len(numbers)).tolist()
 
     left_out = [(name, "not one of the files that are looked for") for name in content.others]
     build_samples(folder, content, own, Reading(read, row_shape, dtype, count), left_out, console)

@@ -44,7 +44,8 @@ class Preprocessing:
             gain = 127 / (flat - offset).abs().amax(dim=2, keepdim=True).clamp(min=_SMALLEST)
             result = ((flat - offset) * gain).reshape(values.shape)
         else:
-            result = (values - torch.tensor(self.offset).view(shape)) * torch.tensor(self.gain).view(shape)
+            offset, gain = torch.tensor((self.offset, self.gain), device=values.device)
+            result = (values - offset.view(shape)) * gain.view(shape)
         result = result.round_().clamp_(-128, 127)
         if self.kind == "sound":  # consecutive samples are the channels of a column
             return result.reshape(len(result), -1, self.input[0]).transpose(1, 2).contiguous()
@@ -58,12 +59,13 @@ class Preprocessing:
 def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.int64]]:
     """Return the inputs, integers −128 … 127 of the network's shape, in a file of the user's own kind.
 
-    That is one for images and sounds, and one for each window of a table. Raises Ai8xError for files of another kind.
+    That is one for images and sounds, and one for each window of a table, or of a sound for anomalies. Raises
+    Ai8xError for files of another kind.
     """
     try:
         raw = _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
-        raise Ai8xError(str(error), where=str(path), fix="give a file like those it was trained with") from None
+        raise Ai8xError(str(error), where=str(path), fix="use a file like those it was trained with") from None
     return list(preprocessing.integers(raw).numpy().astype(np.int64))
 
 
@@ -72,8 +74,14 @@ def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
     from ai8x_tool.data.own.image_folder import image_of_file  # noqa: PLC0415  (it imports this module)
     from ai8x_tool.data.own.series_folder import windows_of_file  # noqa: PLC0415
     from ai8x_tool.data.own.sound_folder import sound_of_file  # noqa: PLC0415
+    from ai8x_tool.data.own.sound_series import windows_of_sound  # noqa: PLC0415
 
-    return {"images": image_of_file, "sound": sound_of_file, "series": windows_of_file}
+    return {
+        "images": image_of_file,
+        "sound": sound_of_file,
+        "series": windows_of_file,
+        "sound windows": windows_of_sound,
+    }
 
 
 def read_preprocessing(document: Any, where: str) -> Preprocessing:

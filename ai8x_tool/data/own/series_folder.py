@@ -20,6 +20,7 @@ from ai8x_tool.data.own.prepare import Array, Prepared, prepared, write_notes
 from ai8x_tool.data.own.preprocessing import Preprocessing
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
 from ai8x_tool.data.own.tables import Table, read_tables
+from ai8x_tool.data.seeding import normal_numbers
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
 
@@ -32,8 +33,10 @@ _BLOCK = 2
 """Windows of a long recording that stay in one split."""
 _MANY_FILES = 30
 """Files of a class from which on whole files are divided among the splits, not parts of them."""
-_HOPS, _HOPS_FOR_ANOMALIES = 2, 16
+_HOPS, _HOPS_FOR_NUMBERS, _HOPS_FOR_ANOMALIES = 2, 4, 16
 """Windows that begin within one: an autoencoder has to know every phase of what repeats itself."""
+_WINDOWS_FOR_NUMBERS = 200
+"""Windows without overlap that numbers are predicted from, which change within long ones."""
 _QUANTILE, _LEAST_SPREAD, _ROOM_FOR_ANOMALIES = 0.999, 1e-6, 2.0
 _MOST_VALUES = 1024
 """Values in a window from which an autoencoder can make the window again."""
@@ -100,15 +103,16 @@ class SeriesFolder:
         least = min(rows[label] * files[label] / looked[label] for label in rows)
         shortest = min(len(table.values) for _, table in self._examples)
         limit = _MOST_VALUES // len(self.columns) if self._own.task == "anomaly" else max(_WINDOWS)
+        wanted = _WINDOWS_FOR_NUMBERS if self._own.task == "regression" else _WINDOWS_PER_CLASS
         for size in _WINDOWS:
-            if size <= min(shortest, limit) and least >= size * _WINDOWS_PER_CLASS:
+            if size <= min(shortest, limit) and least >= size * wanted:
                 return size
         return max(1, min(shortest, limit, _WINDOWS[-1]))
 
     @property
     def hop(self) -> int:
         """The rows from one window to the next."""
-        share = _HOPS_FOR_ANOMALIES if self._own.task == "anomaly" else _HOPS
+        share = {"anomaly": _HOPS_FOR_ANOMALIES, "regression": _HOPS_FOR_NUMBERS}.get(str(self._own.task), _HOPS)
         return self._own.hop or max(1, self.window // share)
 
     @cached_property
@@ -279,16 +283,22 @@ class SeriesVariation:
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Return windows (B, channels, rows), changed by chance."""
-        factor = 1 + 0.1 * self.strength * (2 * torch.rand(len(raw), 1, 1, generator=generator) - 1)
-        level = 0.05 * self.strength * torch.rand(len(raw), 1, 1, generator=generator)
-        return raw * factor + torch.randn(raw.shape, generator=generator) * level * self.spread
+        device = raw.device
+        factor = 1 + 0.1 * self.strength * (2 * torch.rand(len(raw), 1, 1, generator=generator) - 1).to(device)
+        level = 0.05 * self.strength * torch.rand(len(raw), 1, 1, generator=generator).to(device)
+        return raw * factor + normal_numbers(raw.shape, generator, device) * level * self.spread.to(device)
 
 
 def windows_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
     """Return the windows of a table, one after the other without overlap, as (n, channels, rows) float32."""
-    window, columns = int(reading["window"]), [str(name) for name in reading["columns"]]
+    tables = read_tables(path.read_bytes(), path.suffix.lower())
+    return windows_of_tables(tables, reading["window"], reading["columns"])
+
+
+def windows_of_tables(tables: Sequence[Table], window: int, columns: Sequence[str]) -> Tensor:
+    """Return the windows of tables as (n, channels, rows) float32. Raises ValueError if there are none."""
     found = []
-    for table in read_tables(path.read_bytes(), path.suffix.lower()):
+    for table in tables:
         values = table.columns(columns)
         count = len(values) // window
         found += list(values[: count * window].reshape(count, window, -1).transpose(0, 2, 1))

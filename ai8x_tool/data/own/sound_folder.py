@@ -16,6 +16,7 @@ from ai8x_tool.data.own.files import FolderContent
 from ai8x_tool.data.own.prepare import Array, Prepared, build_from_files, prepared
 from ai8x_tool.data.own.preprocessing import Preprocessing
 from ai8x_tool.data.own.sounds import read_sound, window_of
+from ai8x_tool.data.seeding import normal_numbers
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
 
@@ -114,20 +115,24 @@ class SoundVariation:
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         """Return sounds (B, L) unsigned 8 bit, changed by chance."""
-        count, length = raw.shape
+        (count, length), device = raw.shape, raw.device
+
+        def share() -> Tensor:
+            return torch.rand(count, 1, generator=generator).to(device)
+
         left, right = self.room[indices].T
         steps = (torch.rand(count, generator=generator) * (left + right + 1)).long() - left
         sound = torch.stack([row.roll(int(step)) for row, step in zip(raw, steps, strict=True)]).float() - _MIDDLE
-        sound *= 10 ** (-0.3 * self.strength * torch.rand(count, 1, generator=generator))
+        sound *= 10 ** (-0.3 * self.strength * share())
         power = sound.square().mean(dim=1, keepdim=True).clamp(min=1e-3)
-        ratio = 10 ** (-(35 - 25 * self.strength / 2 * torch.rand(count, 1, generator=generator)) / 10)
-        sound += torch.randn(count, length, generator=generator) * (power * ratio).sqrt()
+        ratio = 10 ** (-(35 - 25 * self.strength / 2 * share()) / 10)
+        sound += normal_numbers((count, length), generator, device) * (power * ratio).sqrt()
         if self.noise is not None:
             places = torch.randint(len(self.noise) - length + 1, (count,), generator=generator).tolist()
-            mixed = torch.stack([self.noise[place : place + length] for place in places])
+            mixed = torch.stack([self.noise[place : place + length] for place in places]).to(device)
             level = mixed.square().mean(dim=1, keepdim=True).clamp(min=1e-9)
-            share = torch.rand(count, 1, generator=generator) * 0.5 * (torch.rand(count, 1, generator=generator) < 0.7)
-            sound += mixed * (share.square() * power / level).sqrt()
+            loudness = share() * 0.5 * (share() < 0.7)
+            sound += mixed * (loudness.square() * power / level).sqrt()
         return (sound + _MIDDLE).round_().clamp_(0, 255).to(torch.uint8)
 
 

@@ -42,7 +42,7 @@ typedef struct {
 } record_t;
 
 int app_main(void);
-void load_input(void) __attribute__((weak));
+int cnn_load_input(const int8_t *data) __attribute__((weak));
 int cnn_unload(uint32_t *out_buf) __attribute__((weak));
 int cnn_continue(void) __attribute__((weak));
 void CNN_IRQHandler(void) __attribute__((weak));
@@ -248,12 +248,11 @@ void MXC_LP_EnterSleepMode(void) { poll_interrupt(SLEEP); }
 void MXC_LP_EnterLowPowerMode(void) { poll_interrupt(SLEEP); }
 
 static int enable(void) { return cnn_enable(0, 0); }
-static int input(void) { load_input(); return CNN_OK; }
 static int wait_for_network(void) { shim_wait(); return CNN_OK; }
 
 /* The numbers that host.py knows these functions by */
 static int (*const functions[])(void) = {
-  enable, cnn_init, cnn_load_weights, cnn_load_bias, cnn_configure, cnn_start, input, wait_for_network, cnn_continue,
+  enable, cnn_init, cnn_load_weights, cnn_load_bias, cnn_configure, cnn_start, wait_for_network, cnn_continue,
 };
 
 static void unload(void)
@@ -265,6 +264,23 @@ static void unload(void)
   for (unsigned int i = 0; i < CNN_UNLOAD_WORDS; i++) {
     record(i, buffer[i], OUTPUT);
   }
+}
+
+static void load(void)
+{
+  static int8_t *data;
+  uint32_t size, done = 0;
+
+  answer(&size, sizeof(size));
+  data = realloc(data, size);
+  while (data && done < size) {
+    ssize_t received = read(STDIN_FILENO, data + done, size - done);
+    if (received <= 0) {
+      stop();
+    }
+    done += (uint32_t) received;
+  }
+  cnn_load_input(data);
 }
 
 static int map_memory(uintptr_t address, size_t size)
@@ -297,11 +313,13 @@ int main(int argc, char **argv)
   while (read(STDIN_FILENO, &command, sizeof(command)) == sizeof(command)) {
     if (command < known) {
       functions[command]();
+    } else if (command > known) {
+      load();
     } else {
       unload();
     }
     settle();
-      record(0, 0, RETURNED);
+    record(0, 0, RETURNED);
     flush();
   }
   return 0;

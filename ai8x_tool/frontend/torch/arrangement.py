@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ai8x_tool.frontend.torch.steps import OperandReading, Shape, Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND
+from ai8x_tool.network.layer import Pair
 
 Tags = npt.NDArray[np.int64]
 
@@ -20,11 +21,13 @@ class ArrangementError(Exception):
 
 
 class PartsError(ArrangementError):
-    """No layer can read `parts` at once, but layers that read one of them each."""
+    """No layer can read `parts` at once, but layers that read one of them each; `in_size` is the size of all then."""
 
-    def __init__(self, text: str, parts: Sequence[OperandReading], *, flatten: bool = False) -> None:
+    def __init__(
+        self, text: str, parts: Sequence[OperandReading], *, in_size: Pair = (0, 0), flatten: bool = False
+    ) -> None:
         super().__init__(text)
-        self.parts, self.flatten = tuple(parts), flatten
+        self.parts, self.in_size, self.flatten = tuple(parts), in_size, flatten
 
 
 class SelectionError(ArrangementError):
@@ -120,6 +123,10 @@ def _image(tags: Tags, steps: Sequence[Step]) -> OperandReading:
         part = tags[channel : channel + step.shape[0]]
         try:
             parts.append(OperandReading((step,), *_way(part, step)))
+        except PartsError as error:
+            if len(part) == len(tags):
+                raise
+            raise ArrangementError(str(error)) from None
         except ArrangementError as error:
             chosen = _channels(tags, steps)
             raise (error if chosen is None else SelectionError(str(error), *chosen)) from None
@@ -155,11 +162,14 @@ def _way(part: Tags, step: Step) -> tuple[Any, Any]:
         return ((0, 0) if size == step.shape[1:] else size), (0, 0)
     pixels, count = step.shape[1] * step.shape[2], size[0] * size[1]
     before = int(part.flat[0]) - step.first
-    rows = before % size[1] == 0 == (pixels - before - count) % size[1]
-    if len(part) == step.shape[0] and rows and count < pixels and 0 <= before <= pixels - count:
+    after = pixels - before - count
+    if len(part) == step.shape[0] and count < pixels and min(before, after) >= 0:
         kept = every.reshape(len(part), pixels)[:, before : before + count]
         if np.array_equal(part.reshape(kept.shape), kept):
-            return size, (before // size[1], (pixels - before - count) // size[1])
+            if before % size[1] or after % size[1]:
+                cropped = OperandReading((step,), (count, 1), (before, after))
+                raise PartsError("other rows than those of the data are cropped", [cropped], in_size=size)
+            return size, (before // size[1], after // size[1])
     raise ArrangementError(_order_text(part, step))
 
 

@@ -49,7 +49,7 @@ def convert_layer(layer: nn.Module, around: Surroundings, context: BuildContext)
 
 def _linear(layer: Any, around: Surroundings, context: BuildContext) -> FusedModule:
     if around.norm is not None:
-        raise Ai8xError("batch normalization behind a linear layer", fix="remove it, or use a 1×1 convolution")
+        raise Ai8xError("batch normalization after a linear layer", fix="remove it, or use a 1×1 convolution")
     result = fused.Linear(
         *(layer.in_features, layer.out_features),
         bias=layer.bias is not None,

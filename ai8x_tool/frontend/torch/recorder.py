@@ -112,7 +112,7 @@ class Recorder:
             for part in error.parts:
                 self._check_widths(part, reader)
             sources = tuple(part.sources[0] if part.plain else self._copied(part) for part in error.parts)
-            return OperandReading(sources, flatten=error.flatten)
+            return OperandReading(sources, error.in_size, flatten=error.flatten)
         except SelectionError as error:
             self._check_widths(OperandReading(error.sources), reader)
             return OperandReading((self._selected(error),))

@@ -34,8 +34,9 @@ def write_description(
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
-    Reading it with the same checkpoint gives an equal network and placement. `title` is the first comment;
-    the next one names the options of the generator that the placement needs.
+    Reading it with the same checkpoint gives an equal network and placement; only that layers which were left out have
+    biases is not known then: see the comment. `title` is the first comment; the next one names the options of the
+    generator that the placement needs.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -64,7 +65,7 @@ def write_description(
             for item in placement.unload
         ]
     lines = [f"# {title or f'{network.name} on the {device.name}: {len(network.layers)} layers'}", "---"]
-    lines[1:1] = _needed_options(options or MappingOptions())
+    lines[1:1] = [*_needed_options(options or MappingOptions()), *_left_out_biases(network)]
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
@@ -77,6 +78,12 @@ def _needed_options(options: MappingOptions) -> list[str]:
     fifo = "--fast-fifo" if options.fast_fifo else "--fifo" if options.fifo else ""
     needed = [name for name in (fifo, "--overlap-data" if options.overlap_data else "") if name]
     return [f"# Options of the generator: {' '.join(needed)}"] if needed else []
+
+
+def _left_out_biases(network: Network) -> list[str]:
+    """Return a comment where only layers that were left out have biases: other programs clear the bias memory then."""
+    left_out = network.has_bias and not any(layer.has_bias for layer in network.layers)
+    return ["# Layers that were left out have biases; these have none: the bias memory is not cleared"] * left_out
 
 
 def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:

@@ -19,7 +19,7 @@ _TITLE = 24
 
 def memory_picture() -> str:
     """Return the drawing of data memory as an SVG file, readable on light and on dark pages."""
-    (device,) = analyze(_SUBJECT, AnalyzeSettings(), Console(verbosity=-1, muted=True)).devices
+    (device,) = analyze(_SUBJECT, AnalyzeSettings(device="MAX78000"), Console(verbosity=-1, muted=True)).devices
     assert device.mapping is not None
     figure = data_figure("memory", device.mapping)
     text = f"Data memory of {_SUBJECT} on the {device.device}, layers from left to right"

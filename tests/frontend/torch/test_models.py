@@ -65,6 +65,7 @@ def test_models_for_the_smaller_device_are_traced_for_it(name):
         ("compact1d", (16, 64)),
         ("compact2d", (3, 64, 64)),
         ("compactautoencoder", (64, 16)),
+        ("compactautoencoder2d", (3, 16, 16)),
         ("compactunet", (3, 16, 16)),
         ("compactdetector", (3, 32, 32)),
     ],

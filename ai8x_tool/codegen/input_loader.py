@@ -1,0 +1,107 @@
+"""What ``cnn_load_input()`` and its variants for camera frames store, and where: docs/accelerator/memory-layout.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ai8x_tool.codegen.options import ProjectOptions
+from ai8x_tool.codegen.tables import shape_text
+from ai8x_tool.device import registers as tables
+from ai8x_tool.lowering.input_data import input_blocks
+from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.program import Program, ProgramSample
+from ai8x_tool.lowering.steps import InputBlock, Words
+
+_LANES = 4
+_DIGIT = 100
+"""Channel numbers are written into samples in digits that fit a signed byte."""
+_MOST_STATEMENTS = 4
+"""Up to so many words of a pixel are stored by a statement each, more of them by a table."""
+_COLOURS = 3
+_SHADES = 256
+
+
+def loader_values(program: Program, sample: ProgramSample, options: ProjectOptions) -> dict[str, Any]:
+    """Return the template's values: layout of the input, and how camera frames become inputs, if it is an image."""
+    mapping = program.mapping
+    start = mapping.start.layer
+    shape = (start.channels_in * start.operands, *start.in_size)
+    arrays: list[dict[str, Any]] = [
+        {
+            "address": input_address(program, block),
+            "fifo": block.name,
+            "channels": [[-1 if channel is None else channel for channel in word] for word in words],
+        }
+        for block, words in zip(sample.inputs, channel_places(program.context, shape[0]), strict=True)
+    ]
+    words = max((len(array["channels"]) for array in arrays), default=1)
+    colours = shades(options) if has_camera(program, options) else None
+    return {
+        "shape_text": shape_text(shape),
+        "channels": shape[0],
+        "pixels": shape[1] * shape[2],
+        "chw": mapping.start.chw,
+        "arrays": arrays,
+        "words": words,
+        "table": len(arrays) * words > _MOST_STATEMENTS,
+        "camera": colours is not None,
+        "tables": [] if colours is None else _distinct(colours),
+    }
+
+
+def has_camera(program: Program, options: ProjectOptions) -> bool:
+    """Whether the input is an image in colour, the values of which are known for each pixel by itself."""
+    start = program.mapping.start.layer
+    colours = start.channels_in * start.operands == _COLOURS and min(start.in_size) > 1
+    return colours and shades(options) is not None
+
+
+def input_address(program: Program, block: InputBlock) -> int:
+    """Return where the words of a block are stored: the first of them in data memory, all of them in a FIFO."""
+    options, device = program.mapping.options, program.mapping.device
+    if options.fast_fifo:
+        return tables.FAST_FIFO_DATA
+    return device.base + tables.FIFO_DATA + 4 * block.name if options.fifo else block.address
+
+
+def channel_places(context: Context, channels: int) -> list[list[list[int | None]]]:
+    """Return for every input array which channel each byte of the words of one pixel holds.
+
+    Lays out samples of one pixel that number their channels, and reads where each channel went.
+    """
+    numbers = np.arange(channels)
+
+    def laid_out(values: Words) -> list[Words]:
+        blocks = input_blocks(context, values.reshape(-1, 1, 1))
+        return [block.words.astype("<u4").view(np.uint8).reshape(-1, _LANES).astype(int) for block in blocks]
+
+    ones, low, high = map(laid_out, (np.ones_like(numbers), numbers % _DIGIT, numbers // _DIGIT))
+    result: list[list[list[int | None]]] = []
+    for present, small, large in zip(ones, low, high, strict=True):
+        places: Words = np.where(present == 1, large * _DIGIT + small, -1)
+        result.append([[None if c < 0 else int(c) for c in word] for word in places])
+    return result
+
+
+def shades(options: ProjectOptions) -> npt.NDArray[np.int8] | None:
+    """Return the input (colours, 256) for each value of a colour; None where it depends on more than that."""
+    known = options.preprocessing
+    values = np.arange(_SHADES, dtype=np.float32)
+    if known is None:
+        return np.tile((values - _SHADES // 2).astype(np.int8), (_COLOURS, 1))
+    if known.get("kind") != "images" or known["per_sample"] or len(known["offset"]) not in (1, _COLOURS):
+        return None
+    offset, gain = (np.array(known[key], np.float32).reshape(-1, 1) for key in ("offset", "gain"))
+    inputs = np.clip(np.rint((values - offset) * gain), -128, 127)  # in single precision, as in training
+    return np.broadcast_to(inputs, (_COLOURS, _SHADES)).astype(np.int8)
+
+
+def _distinct(colours: npt.NDArray[np.int8]) -> list[list[int]]:
+    """Return a table for each colour, one if they are equal, none if it is the usual step from 0 … 255."""
+    if not (colours == colours[0]).all():
+        return [table.tolist() for table in colours]
+    usual = np.arange(_SHADES) - _SHADES // 2
+    return [] if (colours[0] == usual).all() else [colours[0].tolist()]
