@@ -1,6 +1,6 @@
 """Files and folders that appear whole or not at all.
 
-Everything is written under a temporary name beside its place, which the writer holds locked, and then moved there.
+Everything is written under a temporary name next to its place, which the writer holds locked, and then moved there.
 Temporary names that nobody holds are left over from processes that were killed; the next writer in that folder removes
 them.
 """
@@ -106,7 +106,7 @@ def _existing(path: Path) -> os.stat_result | None:
         return None
     if not stat.S_ISREG(status.st_mode):
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-        raise Ai8xError(f"cannot be written: it is {what}", where=str(path), fix="give the name of a file")
+        raise Ai8xError(f"cannot be written: it is {what}", where=str(path), fix="specify the name of a file")
     if not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     return status

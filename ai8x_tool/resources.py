@@ -16,6 +16,10 @@ _REFERENCE_NETWORKS = {
 """Names of network descriptions in the reference, by which those of the same networks are found."""
 
 
+_MOST_NAMED = 12
+"""Names that a message lists."""
+
+
 def shipped(kind: str) -> Path:
     """Return the folder `kind` (``models``, ``datasets``, ``configs/networks``, …) that ships with the tool."""
     package = Path(__file__).resolve().parent
@@ -31,7 +35,7 @@ def search_path(kind: str) -> list[Path]:
 
 
 def has_own(kind: str) -> bool:
-    """Tell whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
+    """Return whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
     own = Path.cwd() / kind
     return own.is_dir() and own.resolve() != shipped(kind).resolve()
 
@@ -56,8 +60,14 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
         stem = _REFERENCE_NETWORKS.get(given.stem, stem)
     if stem in known:
         return known[stem]
-    hint = nearest(stem, list(known)) or f"; known: {', '.join(sorted(known)) or 'none'}"
+    hint = nearest(stem, list(known)) or f"; known: {_listed(sorted(known))}"
     raise Ai8xError(f"no file and no {kind.removesuffix('s')} named {name!r}{hint}")
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first names, and how many others there are."""
+    more = f" and {len(names) - _MOST_NAMED} others" if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more if names else "none"
 
 
 def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:

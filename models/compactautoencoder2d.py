@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ai8x_tool import nn as ai8x
 
-WIDTHS = (16, 32, 32, 4)
+WIDTHS = (8, 16, 32, 4)
 """Channels of the three levels and of the bottleneck, whose maps have an eighth of the rows and columns."""
 MULTIPLE = 8
 

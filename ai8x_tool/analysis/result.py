@@ -108,8 +108,8 @@ class DeviceAnalysis:
     not fit: `problem` says why, `shortage` which memory is too small, if that is the reason, and `remedies` what was
     tried with success, the cheapest first. `placement` says where
     the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
-    operands must lie side by side, `overlaps` layers whose outputs overwrite their own input behind what has been read,
-    because nothing else fits.
+    operands must be adjacent, `overlaps` layers whose outputs overwrite input of the same layer that has already been
+    read, because nothing else fits.
     """
 
     device: str

@@ -63,7 +63,7 @@ class FileNames:
 def _check_name(name: str, ending: str) -> None:
     what = f"{name!r} cannot be the name of a generated file"
     if not is_plain_name(name) or name.lower() == "none":
-        raise Ai8xError(what, fix="give a plain name; merging files is not supported")
+        raise Ai8xError(what, fix="use a plain name; merging files is not supported")
     if not name.endswith(ending):
         raise Ai8xError(what, fix=f"let it end in {ending}")
     if name.casefold() in _SYSTEM_HEADERS or name.removesuffix(".c").endswith("_riscv"):

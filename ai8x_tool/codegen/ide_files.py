@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
 
@@ -11,10 +12,13 @@ _ECLIPSE = {".project": "project", ".cproject": "cproject", ".settings/org.eclip
 
 
 def ide_files(name: str, show: Callable[[str], str]) -> dict[str, str]:
-    """Return the files by name; `name` is the project's, as it is in file names, `show` renders a template."""
+    """Return the files by name; `name` is the project's, `show` renders a template.
+
+    Names of files are ASCII, which every system can write: not all of them are set to UTF-8.
+    """
     files = {f".vscode/{file}": show(f"vscode/{file}.j2") for file in _VSCODE}
     files |= {file: show(f"eclipse/{template}.j2") for file, template in _ECLIPSE.items()}
-    return files | {f"{name}{_LAUNCH}": show("eclipse/launch.j2")}
+    return files | {re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII) + _LAUNCH: show("eclipse/launch.j2")}
 
 
 def is_kept(name: str) -> bool:

@@ -26,7 +26,7 @@ from ai8x_tool.codegen.tables import (
     words_macro,
 )
 from ai8x_tool.codegen.unload import UnloadedRegion, output_values, placements, unload_values, unloaded_words
-from ai8x_tool.codegen.user_text import UserText, file_word
+from ai8x_tool.codegen.user_text import UserText
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import FLASH_START
 from ai8x_tool.errors import Ai8xError
@@ -63,7 +63,7 @@ def render_project(
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
-    files |= _programs(options, show) | ide_files(file_word(UserText(options.name)), show)
+    files |= _programs(options, show) | ide_files(options.name, show)
     return files, figures
 
 

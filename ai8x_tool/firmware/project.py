@@ -17,6 +17,7 @@ _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
 _LOADER = b"int cnn_load_input(const int8_t *"
+_FRAME_LOADER = b"int cnn_load_input_rgb888(const uint8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -24,7 +25,7 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 class Project:
     """A generated project. `interface` is None where its file is missing.
 
-    `loads_inputs` is whether it has ``cnn_load_input()``;
+    `loads_inputs` is whether it has ``cnn_load_input()``, `loads_frames` whether ``cnn_load_input_rgb888()``;
     `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
     """
 
@@ -35,6 +36,7 @@ class Project:
     defines: tuple[str, ...]
     interface: Interface | None
     loads_inputs: bool = False
+    loads_frames: bool = False
 
 
 def read_project(folder: Path) -> Project:
@@ -45,12 +47,13 @@ def read_project(folder: Path) -> Project:
     sources = sorted([*folder.glob("*.c"), *folder.glob("src/*.c")])
     test_programs = [path for path in sources if path.stem.endswith("_riscv")]
     if not (folder / "cnn.h").is_file() or not sources:
-        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="give the folder of a project")
+        raise Ai8xError("not a generated project: no cnn.h", where=str(folder), fix="specify the folder of a project")
     wrapper = None
     if test_programs:
         wrapper = test_programs[0].with_name(test_programs[0].name.replace("_riscv.c", ".c"))
         if not wrapper.is_file():
             raise Ai8xError(f"the Arm core's program {wrapper.name} is missing", where=str(folder))
+    header = (folder / "cnn.h").read_bytes()
     return Project(
         folder=folder,
         device=_device(folder),
@@ -58,7 +61,8 @@ def read_project(folder: Path) -> Project:
         wrapper=wrapper,
         defines=_defines(folder),
         interface=read_interface(folder),
-        loads_inputs=_LOADER in (folder / "cnn.h").read_bytes(),
+        loads_inputs=_LOADER in header,
+        loads_frames=_FRAME_LOADER in header,
     )
 
 
@@ -68,7 +72,7 @@ def _device(folder: Path) -> Device:
         found = _TARGET.search(path.read_text(encoding="utf-8", errors="replace")) if path.is_file() else None
         if found:
             return find_device(found.group(1))
-    raise Ai8xError("no makefile says which part this is for", where=str(folder), fix="add a line TARGET = MAX78000")
+    raise Ai8xError("no makefile names the device", where=str(folder), fix="add a line TARGET = MAX78000")
 
 
 def _defines(folder: Path) -> tuple[str, ...]:

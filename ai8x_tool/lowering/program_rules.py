@@ -70,7 +70,7 @@ def constraint_sample_shape(s: SampleInput) -> Finding | None:
         return None
     expected = f"{channels}×{layer.in_size[0]}×{layer.in_size[1]}"
     values = f"the sample is {'×'.join(map(str, s.shape))}, the first layer expects {expected}"
-    return Finding(values, "give a sample of this network with --sample-input")
+    return Finding(values, "pass a sample of this network with --sample-input")
 
 
 def caution_softmax_width(s: FinalOutput) -> Finding | None:
@@ -87,7 +87,7 @@ def caution_mlator(s: FinalOutput) -> Finding | None:
 
 def caution_zero_output(s: FinalOutput) -> Finding | None:
     """A known-answer test whose outputs are all 0 means little."""
-    return Finding("all outputs are 0 for this sample", "give another sample") if s.zero else None
+    return Finding("all outputs are 0 for this sample", "use another sample") if s.zero else None
 
 
 SYNTHESIZED_RULES = (constraint_synthesized_fifo, constraint_synthesized_sample)

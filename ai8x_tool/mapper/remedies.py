@@ -129,7 +129,7 @@ def _remedy(
     clock_mhz, pipeline = device.inference_clock()
     figures = statistics(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
     if found.trailing and not trial.options.overlap_data:
-        text += "; some outputs overwrite their layer's input behind what has been read (--overlap-data)"
+        text += "; some outputs overwrite input of their layer that has already been read (--overlap-data)"
     return Remedy(
         kind,
         text,

@@ -105,7 +105,7 @@ def place(network: Network, placement: Placement, device: Device, options: Mappi
     if missing:
         layer = network[missing[0]]
         where = f"{layer.source}: {layer.label}" if layer.source else layer.label
-        raise Ai8xError("the layer is not placed", where=where, fix="give processors and offsets, or let them be found")
+        raise Ai8xError("the layer is not placed", where=where, fix="set processors and offsets, or leave all out")
     indices = [network[name].index for name in placement.order]
     before = dict(zip(indices, [None, *indices[:-1]], strict=True))
     after = dict(zip(indices, [*indices[1:], None], strict=True))

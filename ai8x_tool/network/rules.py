@@ -190,7 +190,7 @@ def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
     """All sources of a layer must have the same rows and columns, unless in_dim says how to read them."""
     if s.layer.in_size != (0, 0) or len(set(s.sizes)) <= 1:
         return None
-    return Finding(f"different sizes: {_labelled(s, [f'is {size_text(size)}' for size in s.sizes])}", "give in_dim")
+    return Finding(f"different sizes: {_labelled(s, [f'is {size_text(size)}' for size in s.sizes])}", "set in_dim")
 
 
 def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
@@ -216,7 +216,7 @@ def constraint_source_values(s: SourcedLayer) -> Finding | None:
     if s.values % pixels == 0 and layer.channels_in in (0, s.values // pixels):
         return None
     have = " and ".join(
-        f"{label} gives {count}×{size_text(shape)}"
+        f"{label} provides {count}×{size_text(shape)}"
         for label, count, shape in zip(s.labels, s.channels, s.sizes, strict=True)
     )
     wanted = f"{layer.channels_in or 'any number of'} channels of {size_text(size)} pixels"
@@ -248,7 +248,7 @@ def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
     if s.inputs % s.pixels == 0:
         return None
     values = f"{s.inputs} weights per output cannot be divided among {s.pixels} pixels ({size_text(s.pooled)})"
-    return Finding(values, "check the sizes that the layers before give")
+    return Finding(values, "check the output sizes of the preceding layers")
 
 
 def constraint_input_channels(s: WeightedLayer) -> Finding | None:
@@ -260,9 +260,11 @@ def constraint_input_channels(s: WeightedLayer) -> Finding | None:
     if s.layer.inputs == (INPUT,) and s.layer.channels_in == 0:
         rows_columns = size_text(s.layer.in_size)
         have, want = (f"{count * s.layer.operands}×{rows_columns}" for count in (s.offered, needed))
-        fix = _forgotten_flatten(s) or "give a sample of this network with --sample-input"
+        fix = _forgotten_flatten(s) or "pass a sample of this network with --sample-input"
         return Finding(f"the sample is {have}, the layer expects {want}", fix)
-    values = f"the weights expect {needed} input channels, {' and '.join(s.labels)} give{'s' * (len(s.labels) == 1)} "
+    values = (
+        f"the weights expect {needed} input channels, {' and '.join(s.labels)} provide{'s' * (len(s.labels) == 1)} "
+    )
     values += f"{s.offered} of {size} pixels"
     return Finding(values, _channel_remedy(s))
 
@@ -274,7 +276,7 @@ def _channel_remedy(s: WeightedLayer) -> str:
     pixels = s.pooled[0] * s.pooled[1]
     if s.layer.flatten and s.inputs != s.offered * pixels and s.offered and s.inputs % s.offered == 0:
         values = f"{s.inputs} weights against {s.offered}×{size_text(s.pooled)} values"
-        return f"{values}: is pooling missing in a layer before?"
+        return f"{values}: is pooling missing in a preceding layer?"
     return "check in_sequences and the order of layers and checkpoint entries"
 
 

@@ -104,7 +104,7 @@ def _overriding_name(name: str, names: list[str], policy: QatPolicy) -> str:
     given = [other for other in names if other in policy.overrides]
     if len({policy.overrides[other] for other in given}) > 1:
         widths = ", ".join(f"{other}: {policy.choose(other)[0]}" for other in given)
-        raise Ai8xError(f"one layer, different weight bits: {widths}", fix="give them the same in the QAT policy")
+        raise Ai8xError(f"one layer, different weight bits: {widths}", fix="set one value for them in the QAT policy")
     return given[0] if given else name
 
 

@@ -135,7 +135,7 @@ def _checked_split(split: Any, name: str, origin: _Origin) -> Split:
     if len(split.raw) != len(split.targets):
         raise Ai8xError(f"{len(split.raw)} samples, but {len(split.targets)} targets", where=where, fix=_FIX)
     if not len(split.raw):
-        raise Ai8xError("has no samples", where=where, fix="give it some, or no validation split at all")
+        raise Ai8xError("has no samples", where=where, fix="add samples, or leave out the validation split")
     require_type(split.prepare, callable(split.prepare), "prepare", "a function", where)
     require_type(split.augment, split.augment is None or callable(split.augment), "augment", "a function", where)
     wrong = first_infinite(split.targets)

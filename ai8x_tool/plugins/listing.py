@@ -148,7 +148,7 @@ def _computed_entries(entries: Any, path: Path, kind: str) -> list[tuple[str, st
     for number, entry in enumerate(entries):
         fields = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
         if not isinstance(fields.get("name"), str):
-            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="give it one, a text")
+            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="add a name, a text")
         described.append((fields["name"], str(fields.get("description") or "")))
     return described
 

@@ -99,7 +99,7 @@ def quantize(
     float checkpoint is folded. Raises Ai8xError naming file and key; then nothing is written.
     """
     if clipping is not None and calibration is not None:
-        raise Ai8xError("--clip-method and --calibrate exclude each other", fix="give one of them")
+        raise Ai8xError("--clip-method and --calibrate exclude each other", fix="use only one of them")
     if default_bits is not None and default_bits not in WEIGHT_BITS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
     checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)

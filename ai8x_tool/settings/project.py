@@ -35,7 +35,7 @@ class RunProjectSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.output_file is not None and not self.input:
-            raise Ai8xError("--output-file saves the outputs for other samples", fix="give samples with --input")
+            raise Ai8xError("--output-file saves the outputs for other samples", fix="pass samples with --input")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -113,7 +113,7 @@ class ScheduleSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.compress is not None and self.scheduler is not None:
-            raise Ai8xError("compress and scheduler exclude each other", fix="give one of them")
+            raise Ai8xError("compress and scheduler exclude each other", fix="use only one of them")
         if self.scheduler is None and self.scheduler_arguments:
             raise Ai8xError("arguments of a scheduler need its name", fix="add --scheduler NAME")
 
@@ -196,7 +196,7 @@ class StartSettings(Settings):
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.resume_from and self.exp_load_weights_from:
-            raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="give one of them")
+            raise Ai8xError("resume_from and exp_load_weights_from exclude each other", fix="use only one of them")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ WIDTHS = {
     "compact1d": ((64,) * 6, (48,) * 6, (32,) * 6),
     "compactunet": ((8, 16, 32, 64), (8, 8, 16, 32), (4, 8, 16, 32)),
     "compactdetector": ((16, 32, 48, 64, 64, 64), (8, 16, 32, 48, 64, 64), (4, 8, 16, 32, 32, 32)),
-    "compactautoencoder2d": ((16, 32, 32, 4), (8, 16, 32, 4), (4, 8, 16, 4)),
+    "compactautoencoder2d": ((8, 16, 32, 4), (4, 8, 16, 4)),
     "compactautoencoder": ((32, 48, 16), (16, 32, 8)),
 }
 """Channels of the stages, from the best to those that fit almost always."""

@@ -123,7 +123,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
 
 @contextmanager
 def _complete_or_absent(target: Path) -> Iterator[Path]:
-    """Provide a folder beside `target` that takes its place at the end of the block, unless something fails."""
+    """Provide a folder next to `target` that takes its place at the end of the block, unless something fails."""
     place = real(target)
     place.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(place.parent) as new:

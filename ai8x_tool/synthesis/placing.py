@@ -67,4 +67,4 @@ def _report(found: Found, device: Device, console: Console) -> None:
     if found.parallel:
         console.info(f"calcx4, of which no measurement is known: {', '.join(found.parallel)}")
     for where in found.trailing:
-        console.info(f"{where}: the output overwrites the layer's input behind what has been read (--overlap-data)")
+        console.info(f"{where}: the output overwrites input of the layer that has already been read (--overlap-data)")

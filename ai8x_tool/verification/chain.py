@@ -224,7 +224,7 @@ def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
     shape = (min(entry.input[0], samples.values.shape[1]), *entry.input[1:])
     if int(np.prod(shape)) != samples.values[0].size:
         have, want = ("×".join(map(str, sizes)) for sizes in (samples.values.shape[1:], entry.input))
-        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="give the model's dataset with --dataset")
+        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="pass the model's dataset with --dataset")
     return shape
 
 

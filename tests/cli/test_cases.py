@@ -20,7 +20,7 @@ DESCRIPTIONS = [
         "bad_no_flatten.yaml",
         [":144: layer 16 (fc)", "256 weights against 16×4×4 values: add flatten: true"],
     ),
-    ("residual", "bad_no_pool.yaml", [":142: layer 16 (fc)", "is pooling missing in a layer before?"]),
+    ("residual", "bad_no_pool.yaml", [":142: layer 16 (fc)", "is pooling missing in a preceding layer?"]),
     ("residual", "bad_no_inseq_add.yaml", [":37: layer 4 (t1)", "name 2 sources with in_sequences"]),
     ("emoji", "n.yaml", ["error: n.yaml:100: layer 0: unknown key 'max_pol'; did you mean 'max_pool'?"]),
     ("conv1d-kernel", "k.yaml", ["(layer 1 of k.yaml)", "set it to 1, or"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from xml.etree import ElementTree
@@ -123,7 +124,7 @@ def test_json(name):
 def test_eclipse(name):
     files = render(lowered(name), name=name)
     found = {file for file in files if file.endswith(("project", ".launch")) and ElementTree.fromstring(files[file])}
-    assert found == {".project", ".cproject", f"{file_word(UserText(name))}.launch"}
+    assert found == {".project", ".cproject", re.sub(r"[^\w.+-]", "_", name, flags=re.ASCII) + ".launch"}
 
 
 def test_one_function_for_each_language():

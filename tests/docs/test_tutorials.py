@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from ai8x_tool.cli.main import app
+from ai8x_tool.report.layer_costs import with_costs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -111,3 +112,38 @@ def test_commands(page: str, part: slice, make, answer: str, tmp_path: Path, mon
         shown = done.stdout
     torch.set_num_threads(threads)
     assert re.search(f"^{re.escape(words[-1])}: {answer}", shown, re.MULTILINE), shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("page", "answer"),
+    [
+        ("reference", r"sample_stripes\.npy: (left|middle|right)$"),
+        ("models", r'"fits": true'),
+        ("datasets", r"Top1 (9\d|100)\.\d\d % of 100 samples of Blinks"),
+    ],
+)
+def test_pages_with_files(page: str, answer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files whose first line is their path are written, then the commands are run."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "tutorials" / f"{page}.md").read_text(encoding="utf-8")
+    for name, content in re.findall(r"```python\n# (\S+)\n(.*?)```", text, re.DOTALL):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text(content, encoding="utf-8")
+    shown = []
+    for command in (line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()):
+        done = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert done.exit_code == 0, (command, done.output)
+        shown.append(done.stdout)
+    torch.set_num_threads(threads)
+    assert re.search(answer, shown[-1], re.MULTILINE), shown[-1]
+    listed = [text for text in shown if "stripesnet" in text or "doorbellnet" in text or "Blinks" in text]
+    assert listed
+
+
+@pytest.mark.slow
+def test_costs_of_layers_are_those_computed() -> None:
+    page = (ROOT / "docs" / "tutorials" / "models.md").read_text(encoding="utf-8")
+    assert page == with_costs(page), "run scripts/generate_docs.py"

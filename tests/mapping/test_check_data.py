@@ -52,7 +52,7 @@ def test_input_is_needed_while_it_is_read(check, out):
 
 
 def test_overlap_that_trails_must_be_asked_for(check):
-    refused(check, "layer 0: overwrites input data behind what the layer has read", [passing(0)])
+    refused(check, "layer 0: overwrites input data that the layer has already read", [passing(0)])
     assert not check([passing(0)], allow=True)
     refused(check, "that the layer has yet to read", [passing(4)], allow=True)
 

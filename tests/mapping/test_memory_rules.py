@@ -172,7 +172,7 @@ CASES = {
     "constraint_reads_source": [
         makes([conv(out_offset=0x1000), conv(0xF, in_offset=0x1004)], TWO, words="lies at processor 0, offset 0x1000")
     ],
-    "constraint_trailing_overlap": [makes([passing()], words="overwrites input data behind what the layer has read")],
+    "constraint_trailing_overlap": [makes([passing()], words="overwrites input data that the layer has already read")],
     "hint_overlapping_tail": [
         makes(
             [

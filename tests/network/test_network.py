@@ -270,7 +270,7 @@ def test_operands_have_equal_channels_and_sizes():
 
 def test_weights_that_do_not_match_the_input():
     message = refused("constraint_input_channels", conv("a", INPUT, 4, 3), conv("b", "a", 4, 5))
-    assert message.startswith("layer 1 (b): ") and "expect 5 input channels, layer 0 (a) gives 4" in message
+    assert message.startswith("layer 1 (b): ") and "expect 5 input channels, layer 0 (a) provides 4" in message
     forgotten = Layer("fc", (INPUT,), "linear", parameters=weights(10, 192, 1, 1))
     assert "add flatten" in refused("constraint_input_channels", forgotten)
     refused("constraint_output_channels", conv("a", INPUT, 4, 3, channels_out=5))

@@ -86,7 +86,7 @@ CASES = {
         resolves([conv(), conv(0xFF), SOURCES[2]], [(8, 3, 3, 3), (4, 8, 3, 3)], words="layer 0 has 8, layer 1 has 4")
     ],
     "constraint_source_sizes": [
-        resolves([SOURCES[0], conv(0xF, pad=0), SOURCES[2]], TWO, words="layer 0 is 8×8, layer 1 is 6×6 (give in_dim)")
+        resolves([SOURCES[0], conv(0xF, pad=0), SOURCES[2]], TWO, words="layer 0 is 8×8, layer 1 is 6×6 (set in_dim)")
     ],
     "constraint_source_pixels": [
         resolves(
@@ -175,7 +175,9 @@ CASES = {
     ],
     "constraint_source_values": [
         resolves(
-            [conv(in_channels=2)], [(4, 2, 3, 3)], words="2 channels of 8×8 pixels are expected, the input gives 3×8×8"
+            [conv(in_channels=2)],
+            [(4, 2, 3, 3)],
+            words="2 channels of 8×8 pixels are expected, the input provides 3×8",
         ),
         resolves([passing(in_dim=[5, 4])], words="any number of channels of 5×4 pixels"),
         builds(

@@ -101,7 +101,7 @@ class ImageFolder:
             chosen = torch.linspace(0, len(training) - 1, min(len(training), _FOR_RANGE)).long()
             arbitrary = colours_are_arbitrary(training[chosen], targets[chosen])
             if arbitrary:
-                console.info("colours do not tell the classes apart: they are varied in training (any_colour)")
+                console.info("the classes do not differ by colour: colours are varied in training (any_colour)")
         return Variation(STRENGTH[own.augment], arbitrary, own.flip)
 
 

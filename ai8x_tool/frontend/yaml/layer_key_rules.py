@@ -161,7 +161,7 @@ def hint_no_output_offset(s: DescribedLayer) -> Finding | None:
 
 def caution_channel_skip(s: DescribedLayer) -> Finding | None:
     """in_channel_skip has no effect."""
-    return s.fields.finding("in_channel_skip", fix="give a sample without them") if s.layer.in_channel_skip else None
+    return s.fields.finding("in_channel_skip", fix="use a sample without them") if s.layer.in_channel_skip else None
 
 
 def hint_no_operation(s: DescribedLayer) -> Finding | None:

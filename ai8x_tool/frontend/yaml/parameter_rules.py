@@ -152,7 +152,7 @@ def constraint_binary_weights(s: Tensor) -> Finding | None:
     """Binary weights must all be +1 or −1."""
     if s.bits != BINARY or bool((np.abs(s.values) == 1).all()):
         return None
-    return Finding(f"they are {_range(s.values)}", "train with binary weights, or give another quantization")
+    return Finding(f"they are {_range(s.values)}", "train with binary weights, or set another quantization")
 
 
 def constraint_weight_range(s: Tensor) -> Finding | None:

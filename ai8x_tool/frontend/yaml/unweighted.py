@@ -55,4 +55,4 @@ def channels_of(description: NetworkDescription, model: Network) -> dict[int, in
 def _require_equal_count(description: NetworkDescription, layers: Sequence[LayerDescription], count: int) -> None:
     if len(layers) > count:
         message = f"{len(layers)} layers with weights, the model {description.arch} has {count}"
-        raise Ai8xError(message, where=str(description.path), fix="give out_channels, or --checkpoint FILE")
+        raise Ai8xError(message, where=str(description.path), fix="set out_channels, or pass --checkpoint FILE")

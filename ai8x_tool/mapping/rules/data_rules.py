@@ -207,7 +207,7 @@ def constraint_overwriting(s: Overwriting) -> Finding | None:
     first = PROCESSORS_PER_INSTANCE * s.instance
     values = (
         f"{s.what} overwrites {s.victim} {s.why}: offset {s.offset:#x} in the data memory of processors "
-        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it takes {s.output} there"
+        f"{first} … {first + PROCESSORS_PER_INSTANCE - 1}; it occupies {s.output} there"
     )
     choice = "choose another offset" if s.what != "the output" else "choose another out_offset"
     return Finding(values, choice if s.free is None else f"out_offset: {s.free:#x} is free for it")
@@ -232,7 +232,7 @@ def constraint_trailing_overlap(s: Trailing) -> Finding | None:
     """A trailing overlap with the output of the layer executed before must be asked for (--overlap-data)."""
     if not s.before or s.allowed:
         return None
-    values = f"the output {s.output} overwrites {s.victim} behind what the layer has read"
+    values = f"the output {s.output} overwrites {s.victim} that the layer has already read"
     return Finding(values, "choose another out_offset, or --overlap-data if this is meant")
 
 

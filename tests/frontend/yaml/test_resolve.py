@@ -139,7 +139,7 @@ def test_sources_must_be_executed_before(source):
 
 def test_weights_must_match_the_sources():
     layers = [conv(3), {**conv(4), "in_sequences": [0]}]
-    with pytest.raises(Ai8xError, match=r"layer 1: .*the weights expect 4 input channels, .* gives 8 of"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*the weights expect 4 input channels, .* provides 8 of"):
         build(layers, [(8, 3, 3, 3), (4, 4, 3, 3)], (3, 6, 6))
 
 
@@ -148,7 +148,7 @@ def test_overriding_channels():
     layers = [conv(3), {"op": "none", "processors": 0xFFFF, "out_offset": 0, "in_channels": 16, "in_dim": [6, 3]}]
     assert build(layers, [(8, 3, 3, 3)], (3, 6, 6))[1].channels_in == 16
     layers[1]["in_channels"] = 4
-    with pytest.raises(Ai8xError, match=r"layer 1: .*4 channels of 6×3 pixels are expected, layer 0 gives 8×6×6"):
+    with pytest.raises(Ai8xError, match=r"layer 1: .*4 channels of 6×3 pixels are expected, layer 0 provides 8×6×6"):
         build(layers, [(8, 3, 3, 3)], (3, 6, 6))
 
 
