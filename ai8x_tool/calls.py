@@ -227,7 +227,7 @@ def chosen_settings(
 
 
 def _is_project(folder: Path) -> bool:
-    """Tell a project from a recipe; raises Ai8xError for a folder that is neither."""
+    """Distinguish a project from a recipe. Raises Ai8xError for a folder that is neither."""
     if (folder / SETTINGS_FILE).is_file():
         return True
     if folder.is_dir() and str(folder) not in list_configs("recipes"):

@@ -27,7 +27,7 @@ class Progress(Protocol):
     """A running progress display."""
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Count `steps` more as done and, where given, replace the text beside the bar."""
+        """Count `steps` more as done and, where given, replace the text next to the bar."""
 
 
 def json_text(document: Mapping[str, Any]) -> str:
@@ -112,7 +112,7 @@ class Console:
     pending: dict[str, list[str]] = field(default_factory=dict)
 
     def info(self, text: str, *, once: bool = False) -> None:
-        """Say what is going on; with `once` only the first time."""
+        """Show progress; with `once` only the first time."""
         if once and text in self.said:
             return
         self.said.add(text)
@@ -121,7 +121,7 @@ class Console:
             self._print(text)
 
     def detail(self, text: str) -> None:
-        """Say more, for those who asked with -v."""
+        """Show a detail, with -v only."""
         self._record(text)
         if self.verbosity >= 1:
             self._print(text, style="dim")

@@ -1,6 +1,6 @@
 """Files and folders that appear whole or not at all.
 
-Everything is written under a temporary name beside its place, which the writer holds locked, and then moved there.
+Everything is written under a temporary name next to its place, which the writer holds locked, and then moved there.
 Temporary names that nobody holds are left over from processes that were killed; the next writer in that folder removes
 them.
 """

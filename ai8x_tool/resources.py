@@ -35,7 +35,7 @@ def search_path(kind: str) -> list[Path]:
 
 
 def has_own(kind: str) -> bool:
-    """Tell whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
+    """Return whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
     own = Path.cwd() / kind
     return own.is_dir() and own.resolve() != shipped(kind).resolve()
 

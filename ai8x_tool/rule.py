@@ -115,7 +115,7 @@ def report(violation: Violation, console: Console) -> None:
         console.warn(text, violation.rule)
 
 
-def remark(rule: Rule[S], subject: S, console: Console) -> None:
+def warn_about(rule: Rule[S], subject: S, console: Console) -> None:
     """Warn if `subject` breaks `rule`, whatever its kind; a hint is shown with -v only."""
     violation = find(rule, subject)
     if violation is not None:
@@ -130,4 +130,4 @@ def check_rules(rules: Sequence[Rule[S]], subjects: Sequence[S], console: Consol
             if constraint:
                 require(rule, subject)
             else:
-                remark(rule, subject, console)
+                warn_about(rule, subject, console)

@@ -1,4 +1,4 @@
-"""What a project is made of beside its settings."""
+"""What a project is made of besides its settings."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def check_pickle(file: IO[bytes]) -> None:
     stack, memo = _Depths(), dict[int, int]()
     for count, (opcode, given, _) in enumerate(pickletools.genops(file)):
         if count > _MOST_OPCODES:
-            raise ValueError(f"more than {_MOST_OPCODES:,} values beside tensors")
+            raise ValueError(f"more than {_MOST_OPCODES:,} values besides tensors")
         argument: Any = given
         name = opcode.name
         if name in _PUTS:

@@ -181,7 +181,7 @@ class _Allowance:
     def take_value(self) -> None:
         self.values -= 1
         if self.values < 0:
-            raise ValueError(f"more than {_MOST_VALUES} values beside tensors")
+            raise ValueError(f"more than {_MOST_VALUES} values besides tensors")
 
 
 def _load(file: IO[bytes], load_storage: Callable[[StorageType, str, int], Storage]) -> Any:

@@ -24,7 +24,7 @@ Python; “–” stands for options of the command line only.
 What is given on the command line or in Python comes first, then the settings file (`--settings`), then the recipe,
 then the default. Flags have an opposite: `--softmax` and `--no-softmax`. Relative paths in a settings file are
 relative to that file, or to the current folder where only that has such a file. A run saves its complete settings
-beside its results, and a project contains them as `ai8x.yaml`; both can be used from any folder.
+next to its results, and a project contains them as `ai8x.yaml`; both can be used from any folder.
 """
 _DATA = """\
 A mapping that makes a folder of files the dataset, see [Data of your own](data.md). On the command line it has no

@@ -26,7 +26,7 @@ class Sizes:
 
     @property
     def static(self) -> int:
-        """Bytes of SRAM beside the stack."""
+        """Bytes of SRAM besides the stack."""
         return self.data + self.zero
 
 

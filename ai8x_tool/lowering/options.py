@@ -37,7 +37,7 @@ class LoweringOptions:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What register functions may look at beside their own layer."""
+    """What register functions may look at besides their own layer."""
 
     mapping: Mapping
     options: LoweringOptions

@@ -19,7 +19,7 @@ RESET_LAYER: dict[str, int | None] = {
     "POST": 0x0300_0000,
     "ENA": 1,
 }
-"""Registers of the hidden layer that clears the pooling accumulator; None: the value of the layer behind it."""
+"""Registers of the hidden layer that clears the pooling accumulator; None: the value of the layer after it."""
 
 
 def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:

@@ -58,7 +58,7 @@ class _Inserter:
 
 
 def _is_flat(network: Network, reader: Layer) -> bool:
-    """Tell whether what `reader` reads is 1D."""
+    """Return whether what `reader` reads is 1D."""
     source = reader.inputs[0]
     rows, columns = network[source].out_size if isinstance(source, str) else network.input_shape[1:]
     return columns == 1 and rows > 1
@@ -105,7 +105,7 @@ def _with_joined(network: Network) -> Network:
 
 
 def _can_join(network: Network, layer: Layer) -> bool:
-    """Tell whether a layer can read its inputs together, and descriptions can say so: all have as many channels."""
+    """Return whether a layer can read its inputs together, and descriptions can say so: all have as many channels."""
     try:
         joining(network, layer)
     except JoiningError:
@@ -167,7 +167,7 @@ def _with_wide_weights(network: Network) -> Network:
 
 
 def _is_incomplete(layer: Layer) -> bool:
-    """Tell whether the last pass leaves processors without kernels, which only weights of 8 bits can."""
+    """Return whether the last pass leaves processors without kernels, which only weights of 8 bits can."""
     if not layer.has_weights or abs(layer.bits) == _FULL_BITS or layer.depthwise or layer.flatten:
         return False
     rounds = passes(layer.channels_in)

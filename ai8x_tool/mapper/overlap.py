@@ -1,4 +1,4 @@
-"""How far a layer's output may reach into the layer's own input, behind what the layer has read."""
+"""How far a layer's output may reach into the layer's own input, past what the layer has read."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def _sizes(shape: StreamShape, groups: int, *, whole: bool) -> list[int]:
 
 
 def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[ByteRun], int]:
-    """Return where the groups are put, and the first column behind them; the lead-in for unaligned outputs counts."""
+    """Return where the groups are put, and the first column after them; the lead-in for unaligned outputs counts."""
     column, surplus = divmod(shape.lead * shape.area * (1 if shape.flatten else shape.input_passes), COLUMN_BYTES)
     lead = surplus // shape.per_byte
     starts = [0, *(number for number, gap in enumerate(gaps) if gap and number), len(gaps)]

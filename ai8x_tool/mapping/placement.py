@@ -1,4 +1,4 @@
-"""Where everything is to live, and when it is to run: what a description says beside what is computed."""
+"""Where everything is to live, and when it is to run: what a description says besides what is computed."""
 
 from __future__ import annotations
 

@@ -157,7 +157,7 @@ def _buffer_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane | None:
 def _reading_plane(at: PlacedLayer) -> tuple[Indices, Indices, int]:
     """Return processors and first words of all channels, operand by operand, and the words from pixel to pixel.
 
-    The passes of a pixel follow each other, in each of them its operands; a gap is left behind all of them.
+    The passes of a pixel follow each other, in each of them its operands; a gap follows all of them.
     """
     layer, view = at.layer, at.view
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)

@@ -70,12 +70,12 @@ def build_model(
         raise Ai8xError(f"{model.name} returned {type(built).__name__}, not a module", where=str(model.file))
     table = legalize(built, entry.sample, context, adapt=adapt) if convert else []
     if console is not None:
-        _tell(table, console)
+        _report_replacements(table, console)
     return built
 
 
-def _tell(table: Sequence[Replacement], console: Console) -> None:
-    """Say which plain layers were replaced by which fused ones."""
+def _report_replacements(table: Sequence[Replacement], console: Console) -> None:
+    """Report which plain layers were replaced by which fused ones."""
     for row in table:
         exact = "" if row.exact else ", which is not the same"
         console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
@@ -84,12 +84,18 @@ def _tell(table: Sequence[Replacement], console: Console) -> None:
 def build_for_checkpoint(
     name: str | ModelEntry, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
 ) -> nn.Module:
-    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without.
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without,
+    or if it cannot be built without them, as with batch normalization.
 
     A model that was adapted before it was trained is adapted again.
     """
     options |= {"adapt": True}
-    plain = build_model(name, entry, console=console, **options)
+    try:
+        plain = build_model(name, entry, console=console, **options)
+    except Ai8xError:
+        if options.get("use_bias") or not any(key.endswith(".bias") for key in checkpoint.state):
+            raise
+        return build_model(name, entry, console=console, **(options | {"use_bias": True}))
     known = set(plain.state_dict())
     stored = repair_checkpoint(checkpoint, console, known=known).state
     if options.get("use_bias") or all(key in known for key in stored if key.endswith(".op.bias")):
@@ -119,7 +125,7 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, 
 
 
 def _without_software_layers(model: nn.Module, checkpoint: Checkpoint, unexpected: list[str]) -> list[str]:
-    """Tell layers that software computes what their integers stand for; return the other names."""
+    """Set the unit of layers that software computes; return the other names."""
     software = {name: module for name, module in model.named_modules() if isinstance(module, SoftwareLinear)}
     if checkpoint.is_quantized:
         for name, module in software.items():
@@ -165,7 +171,7 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
 def output_scales(model: nn.Module, inputs: Tensor) -> Any:
     """Return the factor from integers to real numbers of each output, in the model's own tuple or dictionary.
 
-    Raises Ai8xError where it is not known: behind layers that software computes, and where values of different scales
+    Raises Ai8xError where it is not known: after layers that software computes, and where values of different scales
     are joined.
     """
     if any(isinstance(module, SoftwareLinear) for module in model.modules()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import ai8x_tool
@@ -17,6 +17,7 @@ _INTRODUCTION = """# Python interface
 What `import ai8x_tool` offers, by name. [Python](python.md) shows how these are used together, and
 [Command line and options](options.md) explains the options.
 """
+_LONGEST_LINE = 60
 _RESULTS = (
     ("ai8x_tool.analysis", "Analysis"),
     ("ai8x_tool.analysis", "DeviceAnalysis"),
@@ -61,12 +62,20 @@ def _function(name: str, function: Callable[..., Any]) -> Iterator[str]:
     arrow = "" if returned is inspect.Signature.empty else f" -> {_type(returned)}"
     yield f"### {name}"
     yield ""
-    yield f"```python\n{name}({', '.join([*own, *more[1:]])}){arrow}\n```"
+    yield f"```python\n{_call(name, [*own, *more[1:]])}{arrow}\n```"
     yield ""
     yield _text(function)
     if options:
         yield ""
         yield f"`options` are the {options} options of `ai8x {name}`, by name."
+
+
+def _call(name: str, arguments: Sequence[str]) -> str:
+    """Return a signature on one line, or, where that is too long for a page, with a line for each argument."""
+    line = f"{name}({', '.join(arguments)})"
+    if len(line) <= _LONGEST_LINE:
+        return line
+    return f"{name}(\n" + "".join(f"    {argument},\n" for argument in arguments) + ")"
 
 
 def _class(name: str, cls: type) -> Iterator[str]:

@@ -100,7 +100,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
         example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
         quoted = {key: shlex.quote(text) for key, text in _names(target.name, example).items()}
         commands = tuple(command.format(**quoted) for command in _COMMANDS)
-        remarks = tuple(opened.messages(found))
+        remarks = tuple(opened.messages(found, by_file=True))
         made = replace(model, file=target / file)
         project = NewProject(
             *(
@@ -123,7 +123,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
 
 @contextmanager
 def _complete_or_absent(target: Path) -> Iterator[Path]:
-    """Provide a folder beside `target` that takes its place at the end of the block, unless something fails."""
+    """Provide a folder next to `target` that takes its place at the end of the block, unless something fails."""
     place = real(target)
     place.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(place.parent) as new:

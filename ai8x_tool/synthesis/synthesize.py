@@ -41,7 +41,7 @@ from ai8x_tool.mapping.statistics import Statistics
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.scales import output_exponents
 from ai8x_tool.readers.numpy_file import read_array
-from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, remark, report, require
+from ai8x_tool.rule import BrokenRuleError, Violation, check_rules, report, require, warn_about
 from ai8x_tool.synthesis.hardware_check import HardwareCheck
 
 Sample = npt.NDArray[Any]
@@ -49,7 +49,7 @@ Sample = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class SynthesisOptions(LoadOptions):
-    """Everything that can be chosen beside the inputs, by stage.
+    """Everything that can be chosen besides the inputs, by stage.
 
     `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings. `map_seconds` is the
     time that the search for a placement may take, with `parallel_outputs` layers in it use calcx4.
@@ -149,7 +149,7 @@ def synthesize_placed(
 def map_checked(
     described: PlacedDescription, sample: Sample, device: Device, options: SynthesisOptions, console: Console
 ) -> Mapping:
-    """Return the mapping, after reporting what the rules remark. Raises Ai8xError for the first violation."""
+    """Return the mapping, after reporting the warnings of the rules. Raises Ai8xError for the first violation."""
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
     placed = place(*described, device, options.mapping)
     pattern = options.lowering.synthesized_input
@@ -229,7 +229,7 @@ def _warn_about_zeros(network: Network, tensors: LayerTensors, options: Synthesi
         checked = network[index].output or index == tensors.order[-1]
         if options.warn_zero and checked:
             zero = not tensors.outputs[index].any()
-            remark(caution_zero_output, FinalOutput(network[index], zero=zero), console)
+            warn_about(caution_zero_output, FinalOutput(network[index], zero=zero), console)
 
 
 def load_sample(path: Path) -> Sample:

@@ -32,6 +32,7 @@ from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
+from ai8x_tool.settings.weights import checkpoint_path
 from ai8x_tool.training.agreement import Agreement, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
@@ -101,7 +102,7 @@ class PreparedModel:
 
 def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Console) -> PreparedModel:
     """Build the model for the inputs of a dataset, which is not loaded, and fill it from the checkpoint."""
-    checkpoint = read_checkpoint(settings.checkpoint)
+    checkpoint = read_checkpoint(checkpoint_path(settings.checkpoint))
     name = settings.model or checkpoint.arch
     if name is None:
         raise Ai8xError("the checkpoint does not name its model", where=str(checkpoint.path), fix="pass --model")

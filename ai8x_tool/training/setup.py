@@ -207,7 +207,7 @@ def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: to
 
 
 def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -> None:
-    """Say before the start what cannot work as it was meant: too few steps for the batch size or the warm-up."""
+    """Warn before the start about too few steps for the batch size or the warm-up."""
     size = settings.batch_size
     if size is not None and size > samples:
         text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"

@@ -30,7 +30,7 @@ class ShownSample:
 
 
 def has_wrong_samples(task: Task) -> bool:
-    """Tell whether outputs can be right or wrong, or more or less wrong, for single samples."""
+    """Return whether outputs can be right or wrong, or more or less wrong, for single samples."""
     return type(task) in (Classification, Regression)
 
 

@@ -15,12 +15,12 @@ _SAMPLES = 3
 
 
 def confirmed(model: Any, refusal: str) -> bool:
-    """Tell whether the model really is what `refusal` says of it; False for refusals that nobody knows of."""
+    """Return whether the model really is what `refusal` says of it; False for refusals that nobody knows of."""
     return any(holds(model) for pattern, holds in _LIMITS.items() if re.search(pattern, refusal))
 
 
 def _nothing_is_computed(model: Any) -> bool:
-    """Tell whether all outputs are values of the input, at places that do not depend on them."""
+    """Return whether all outputs are values of the input, at places that do not depend on them."""
     generator = torch.Generator().manual_seed(1)
     places = []
     for _ in range(_SAMPLES):
@@ -46,14 +46,14 @@ class _Flattened(TorchFunctionMode):
 
 
 def _many_pixels(model: Any) -> bool:
-    """Tell whether a linear layer reads channels of more pixels than the accelerator flattens."""
+    """Return whether a linear layer reads channels of more pixels than the accelerator flattens."""
     with _Flattened() as found:
         model(torch.zeros(1, *model.shape))
     return max(found.pixels) > _FLATTENED_PIXELS
 
 
 def _uneven_passes(model: Any) -> bool:
-    """Tell whether a linear layer reads channels that no number of rounds over at most 64 processors divides evenly.
+    """Return whether a linear layer reads channels that no number of rounds over at most 64 processors divides evenly.
 
     Processors are a multiple of four, and as few rounds as possible are made.
     """

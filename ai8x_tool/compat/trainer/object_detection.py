@@ -20,7 +20,7 @@ def collate_fn(batch: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, list[Any]]:
 
 
 def check_target_exists(targets: Sequence[tuple[Tensor, ...]]) -> bool:
-    """Tell whether any of the targets (boxes, labels, …) of a batch has a box."""
+    """Return whether any of the targets (boxes, labels, …) of a batch has a box."""
     return any(len(target[0]) > 0 for target in targets)
 
 

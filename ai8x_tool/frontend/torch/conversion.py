@@ -23,7 +23,7 @@ _FAMILIES: dict[type[nn.Module], str] = {
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a layer becomes part of: the batch normalization and activation behind it, and the scales of its data.
+    """What a layer becomes part of: the batch normalization and activation after it, and the scales of its data.
 
     Its input is `before` times that of the plain model, its output is to be `after` times.
     """
@@ -36,7 +36,7 @@ class Surroundings:
 
 
 def convert_layer(layer: nn.Module, around: Surroundings, context: BuildContext) -> FusedModule:
-    """Return the fused module that computes `layer` and what is behind it, with its weights.
+    """Return the fused module that computes `layer` and what follows it, with its weights.
 
     Groups become a convolution with zeros between the groups where the device has no such groups. Raises Ai8xError
     (without a place) for what the device cannot do.
@@ -96,7 +96,7 @@ def _convolution(layer: Any, family: str, around: Surroundings, context: BuildCo
 
 
 def needs_split(layer: nn.Module) -> bool:
-    """Tell whether a convolution has a large kernel in whose place there could be several small ones."""
+    """Return whether a convolution has a large kernel in whose place there could be several small ones."""
     square = isinstance(layer, nn.Conv2d) and layer.kernel_size in ((5, 5), (7, 7)) and layer.groups == 1
     return square and layer.stride == layer.dilation == (1, 1)
 

@@ -149,7 +149,7 @@ def _mean(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _pad(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record padding with zeros, which a convolution behind it can do."""
+    """Record padding with zeros, which a convolution after it can do."""
     given = {**dict(zip(("input", "pad", "mode", "value"), args, strict=False)), **kwargs}
     if given.get("mode", "constant") != "constant" or given.get("value"):
         return NotImplemented

@@ -57,7 +57,7 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
 
 
 def _is_linear(recorder: Recorder, module: FusedModule, x: Any) -> bool:
-    """Tell whether a 1×1 convolution reads features that are flattened to channels of one pixel: a linear layer."""
+    """Return whether a 1×1 convolution reads features that are flattened to channels of one pixel: a linear layer."""
     op = module.op
     single = isinstance(op, nn.Conv2d) and op.kernel_size == (1, 1) and op.padding == (0, 0) and op.groups == 1
     pixel = isinstance(x, TaggedTensor) and x.tags is not None and x.shape[2:] == (1, 1)

@@ -64,7 +64,7 @@ class _Tracer(fx.Tracer):
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Tell whether a model has layers of torch that are not part of a fused module, or left to software."""
+    """Return whether a model has layers of torch that are not part of a fused module, or left to software."""
     done = (m for m in model.modules() if isinstance(m, FusedModule | SoftwareLinear))
     inside = {id(part) for m in done for part in m.modules()}
     return any(isinstance(m, LAYERS) and id(m) not in inside for m in model.modules())
@@ -138,7 +138,7 @@ class _Converter:
         if isinstance(module, LAYERS):
             self._layer(node, module)
         elif isinstance(module, NORMS):
-            raise self._refuse(node, "batch normalization that is not behind a convolution", "move it, or remove it")
+            raise self._refuse(node, "batch normalization that does not follow a convolution", "move it, or remove it")
         elif elementwise_of(node) is not None:
             self._elementwise(node)
         elif activation_of(node, module) is not None:
@@ -150,7 +150,7 @@ class _Converter:
     # -- kinds of nodes ---------------------------------------------------------------------------------------------
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> None:
-        """Convert a layer with what is behind it."""
+        """Convert a layer with what follows it."""
         name = str(node.target)
         end, norm = node, None
         following = self._only_user(end)
@@ -160,7 +160,7 @@ class _Converter:
         activation = None if following is None else self._activation_kind(following)
         key = (None if norm is None else str(norm.target), activation)
         if self._converted.setdefault(name, key) != key:
-            text = f"{name!r} is used with different layers behind it"
+            text = f"{name!r} is followed by different layers"
             raise self._refuse(node, text, "use a layer of its own for each place")
         before = self._input_scale(node)
         if isinstance(self.model.get_submodule(name), LAYERS):
@@ -194,7 +194,7 @@ class _Converter:
         return found
 
     def _activation(self, node: fx.Node, module: nn.Module | None) -> None:
-        """Convert an activation that is not directly behind a layer: give it a layer."""
+        """Convert an activation that does not directly follow a layer: give it a layer."""
         if self._is_output(node):
             return
         source = node.args[0]
@@ -209,7 +209,7 @@ class _Converter:
         self._note(node, node.name, kind, f"{type(layer).__name__} 1×1 with the weights of an identity, {kind}")
 
     def _is_pooled_layer(self, node: fx.Node) -> bool:
-        """Tell whether `node` is max pooling of a layer without activation: a ReLU behind it can be before it."""
+        """Return whether `node` is max pooling of a layer without activation: a ReLU after it can be before it."""
         module, source = self._module(node), node.args[0] if node.args else None
         if not isinstance(module, fused.MaxPool1d | fused.MaxPool2d) or not isinstance(source, fx.Node):
             return False

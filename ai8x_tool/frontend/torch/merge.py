@@ -44,7 +44,7 @@ class Merger:
         self._reads = Counter(s for step in self.steps for reading in step.operands for s in reading.sources)
 
     def _only_reader(self, source: Step) -> bool:
-        """Tell whether `source` is read once, and is no output."""
+        """Return whether `source` is read once, and is no output."""
         return self._reads[source] == 1 and source not in self.outputs and not source.is_input
 
     def _remove(self, step: Step, by: Step) -> None:
@@ -129,7 +129,7 @@ class Merger:
         self._drop_unused()
 
     def _can_combine(self, step: Step, source: Step) -> bool:
-        """Tell whether the device (any, if none is known) combines and convolves in one layer."""
+        """Return whether the device (any, if none is known) combines and convolves in one layer."""
         emulates = self.device is None or self.device.eltwise_emulation
         if emulates and (len(source.operands) > 2 or source.shape[0] > PROCESSORS):
             return False
@@ -138,5 +138,5 @@ class Merger:
 
 
 def pools(step: Step) -> bool:
-    """Tell whether a step pools or subsamples."""
+    """Return whether a step pools or subsamples."""
     return step.draft.has_pool or max(step.draft.pool_stride) > 1

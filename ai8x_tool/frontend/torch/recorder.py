@@ -72,7 +72,7 @@ class Recorder:
         return calling_line() or self.module_name
 
     def readable(self, x: Any) -> bool:
-        """Tell whether a layer could read `x`; if not, what is done with it is left to software."""
+        """Return whether a layer could read `x`; if not, what is done with it is left to software."""
         if not isinstance(x, TaggedTensor) or x.tags is None:
             return False
         try:
@@ -104,7 +104,7 @@ class Recorder:
             assert x.software is not None
             software = x.software
             what = f"{software.operation} ({software.where}), which the accelerator does not compute"
-            fix = "replace it by layers of the accelerator, or move it behind the last layer"
+            fix = "replace it by layers of the accelerator, or move it after the last layer"
             raise self.refuse(f"{reader} reads the result of {what}", fix)
         try:
             reading = self._arrange(x.tags)

@@ -100,7 +100,7 @@ def _module(layer: Layer) -> str:
 
 
 def _is_copy(layer: Layer) -> bool:
-    """Tell whether a layer gives what it reads: none without operator, bypassed kernels, or an identity's weights."""
+    """Return whether a layer gives what it reads: none without operator, bypassed kernels, or an identity's weights."""
     if not layer.has_weights:
         return True
     found = layer.parameters
@@ -177,7 +177,7 @@ def _input_differences(ours: Expression, theirs: Expression) -> Iterator[str]:
 
 
 def _output_differences(left: _Side, right: _Side) -> list[str]:
-    """Return what is done behind the last layers, where both networks end in the same ones."""
+    """Return what is done after the last layers, where both networks end in the same ones."""
     ends = [joined([side.values[layer.name] for layer in side.network.outputs()]) for side in (left, right)]
     bases = [sorted(text(pooled((part,))[0]) for part in end) for end in ends]
     if bases[0] != bases[1] or sorted(map(repr, ends[0])) == sorted(map(repr, ends[1])):

@@ -28,8 +28,8 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
 
     `input_shape` is that of a sample without the batch: (channels, rows, columns), (channels, length) or (features,).
     Channels that the model leaves out before its first layer are no part of the network's input.
-    Layers are called like their modules; where a module is used again, the layer has a number behind its name and
-    shares the weights of the first. What the model does behind its last layers is left to software. Steps are joined to
+    Layers are called like their modules; where a module is used again, the layer has a number after its name and
+    shares the weights of the first. What the model does after its last layers is left to software. Steps are joined to
     layers as far as every device can do it; with `device`, as far as that one can.
 
     Raises Ai8xError, naming module and line, for what the accelerator cannot do between layers.

@@ -36,7 +36,7 @@ from ai8x_tool.frontend.yaml.parameter_rules import (
     kernel_size,
 )
 from ai8x_tool.network.layer import BINARY, IntArray, Parameters
-from ai8x_tool.rule import check_rules, remark, require
+from ai8x_tool.rule import check_rules, require, warn_about
 
 Array = npt.NDArray[Any]
 
@@ -140,18 +140,18 @@ def _check_file(file: ParameterFile, checkpoint: Checkpoint, console: Console) -
 def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Console) -> list[str]:
     """Return the names of all weight tensors, in stored order. Raises Ai8xError if normalization is not folded."""
     keys = []
-    _tell_doubled(checkpoint, console)
+    _report_doubled(checkpoint, console)
     for key in [k for k in checkpoint.state if k == "weight" or k.endswith(".weight")][options.skip :]:
         entry = WeightEntry(str(checkpoint.path), key, checkpoint.state[key].ndim, options.ignore_batchnorm)
         require(constraint_folded_norm, entry)
-        remark(caution_ignored_norm, entry, console)
+        warn_about(caution_ignored_norm, entry, console)
         if entry.dimensions > 1:
             keys.append(key)
     return keys
 
 
-def _tell_doubled(checkpoint: Checkpoint, console: Console) -> None:
-    """Say which of two sets of weights is used: order decides here, while a model takes the later one."""
+def _report_doubled(checkpoint: Checkpoint, console: Console) -> None:
+    """Report which of two sets of weights is used: order decides here, while a model takes the later one."""
     doubled = sum(f"module.{key}" in checkpoint.state for key in checkpoint.state)
     if doubled:
         text = f"{doubled} tensors are stored twice, with and without prefix 'module': the set that comes first is used"
@@ -168,7 +168,7 @@ def layer_parameters(
     *,
     use_bias: bool = True,
 ) -> Parameters:
-    """Return the parameters of `layer` from the weights `key` and the entries beside them; `where` is for messages.
+    """Return the parameters of `layer` from the weights `key` and the entries next to them; `where` is for messages.
 
     Raises Ai8xError for weights that are not quantized, do not fit their width or do not have the layer's kernel size.
     """

@@ -31,7 +31,7 @@ from ai8x_tool.network import layer as network_layer
 from ai8x_tool.network.layer import Layer, Parameters, Source
 from ai8x_tool.network.network import Buffer, Network, build_network
 from ai8x_tool.network.sizes import map_for
-from ai8x_tool.rule import remark, require
+from ai8x_tool.rule import require, warn_about
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _successor(ordered: OrderedLayer, console: Console) -> int:
     following = ordered.default if given is None else given
     ordered = ordered._replace(following=following)
     require(constraint_list_order, ordered)
-    remark(caution_no_successor, ordered, console)
+    warn_about(caution_no_successor, ordered, console)
     return following if following < ordered.total else STOP
 
 

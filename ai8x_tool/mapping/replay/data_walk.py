@@ -200,7 +200,7 @@ class DataWalk:
                 yield from self._into_rings(at, distinct(written.words))
             if read is not None:
                 yield from self._own_input(at, read, written)
-        target.words[written.words] = self.register.new(f"what {at.layer.label} writes beside its output")
+        target.words[written.words] = self.register.new(f"what {at.layer.label} writes next to its output")
         labels, places = labels[written.written], written.places[written.written]
         places = places[:, written.skipped : written.skipped + labels.shape[1]]
         for byte in range(1 if at.layer.output_width == 8 else LANES):

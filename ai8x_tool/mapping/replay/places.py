@@ -37,7 +37,7 @@ class Writing(NamedTuple):
     """What a layer writes: for each channel the `places` (channels, pixels) of its values, and all `words`.
 
     A channel that is not among `written` is not computed. `windows`, which broadcasts to `words`, is the last window
-    that was read when a word is written. The first `skipped` pixels, and those behind the output, are scratch. Values
+    that was read when a word is written. The first `skipped` pixels, and those after the output, are scratch. Values
     of several bytes take all bytes of the word that begins at their place. `top` is the highest word of an instance.
     """
 

@@ -32,7 +32,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar of a layer: its name, its length from 0 to 1, what stands beside it, and its style."""
+    """A bar of a layer: its name, its length from 0 to 1, the text next to it, and its style."""
 
     name: str
     share: float

@@ -168,7 +168,7 @@ REFUSED = {
     "normalization": (
         lambda m, x: m.a(m.n(x)),
         {"n": lambda: nn.BatchNorm2d(1), "a": lambda: nn.Conv2d(1, 2, 3)},
-        "not behind",
+        "does not follow",
     ),
     "decisions": (lambda m, x: m.a(x) if x.sum() > 0 else x, {"a": lambda: nn.Conv2d(1, 2, 3)}, "cannot be analyzed"),
     "dilation": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 3, dilation=2)}, "dilation"),
