@@ -34,8 +34,8 @@ BOTH = ("MAX78000", "MAX78002")
 ONE_DEVICE = {
     **dict.fromkeys(("mnist_extrasmall", "kws20", "kws20_v3", "kws20_v3_tts", "kws20_nas"), "MAX78000"),
     **dict.fromkeys(("kws20_v3_msnoise_mixed", "kws20_nas_msnoise_mixed", "kws12_nas_benchmark"), "MAX78000"),
-    **dict.fromkeys(("faceid_112", "autoencoder", "bayer2rgb", "qr_tinierssd"), "MAX78000"),
-    "kws20_v2": "MAX78002",
+    **dict.fromkeys(("faceid_112", "autoencoder", "qr_tinierssd"), "MAX78000"),
+    "kws20_v2": "MAX78000",
 }
 """Demos that exist for one device; others for the MAX78000 also run on the MAX78002, and those for it only there."""
 NO_FIRMWARE = {
@@ -43,6 +43,11 @@ NO_FIRMWARE = {
     **dict.fromkeys((("aisegment_unet", BOTH[1]), ("camvid_unet", BOTH[1])), "the outputs exceed its SRAM"),
 }
 """What no project can be compiled for, and why: there the virtual device alone verifies."""
+NO_PROGRAM = {
+    "cifar10_1x1": "its weights exceed the MAX78000, its channels the MAX78002",
+    "kinetics": "a program for one pair of frames at a time is not generated",
+}
+"""Recipes that end with the evaluation in 8 bits, and why."""
 STEPS, LARGEST_BATCH = 3, 8
 EPOCHS, QAT_EPOCH = 2, 1
 
@@ -59,7 +64,9 @@ class Attempt:
     def line(self) -> str:
         """Return ``PASS recipe MAX78000 12 s``."""
         state, reason = "PASS" if self.error is None else "FAIL", NO_FIRMWARE.get((self.recipe, self.device))
-        more = self.error or (f"without firmware, {reason}" if reason else "")
+        ends = NO_PROGRAM.get(self.recipe)
+        more = f"without program, {ends}" if ends else f"without firmware, {reason}" if reason else ""
+        more = self.error or more
         return f"{state} {self.recipe} {self.device} {self.seconds:.0f} s" + (f": {more}" if more else "")
 
 
@@ -119,6 +126,9 @@ def try_recipe(name: str, device: str, folder: Path) -> Iterator[Attempt]:
     except (CommandError, Ai8xError, StopIteration, ValueError) as error:
         for one in names:
             yield Attempt(name, one, time.monotonic() - started, f"{error}")
+        return
+    if name in NO_PROGRAM:
+        yield Attempt(name, names[0], time.monotonic() - started, None)
         return
     for one in names:
         project = folder / one

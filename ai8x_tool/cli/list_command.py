@@ -9,7 +9,7 @@ from ai8x_tool.cli.options import Argument, Command, GivenOptions
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
-KINDS = ("models", "datasets", "recipes", "networks", "devices", "operators")
+KINDS = ("models", "datasets", "recipes", "networks", "weights", "devices", "operators")
 
 
 def _list(given: GivenOptions, console: Console) -> None:

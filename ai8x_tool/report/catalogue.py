@@ -25,7 +25,7 @@ OPERATORS = {
 }
 """Operators of the accelerator."""
 
-KINDS = ("models", "datasets", "recipes", "networks", "devices", "operators")
+KINDS = ("models", "datasets", "recipes", "networks", "weights", "devices", "operators")
 """What can be listed."""
 
 
@@ -48,15 +48,17 @@ def catalogue(kind: str, console: Console | None = None) -> list[Resource]:
     from ai8x_tool import resources  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.plugins import find as plugins  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.settings.files import list_recipes  # noqa: PLC0415  (each only where needed)
+    from ai8x_tool.settings.weights import list_cards  # noqa: PLC0415  (each only where needed)
 
-    if kind == "models":
-        return [Resource(x.name, x.description, x.file) for x in plugins.list_models(console)]
-    if kind == "datasets":
-        return [Resource(x.name, x.description, x.file) for x in plugins.list_datasets(console)]
+    if kind in ("models", "datasets"):
+        found = plugins.list_models(console) if kind == "models" else plugins.list_datasets(console)
+        return [Resource(x.name, x.description, x.file) for x in found]
     if kind == "recipes":
         return [Resource(x.name, x.description, x.path) for x in list_recipes()]
     if kind == "networks":
         return [Resource(name, _first_comment(path), path) for name, path in resources.list_configs("networks").items()]
+    if kind == "weights":
+        return [Resource(card.name, card.text, card.path) for card in list_cards()]
     if kind == "devices":
         return [Resource(device.name, _device_text(device)) for device in DEVICES]
     if kind == "operators":

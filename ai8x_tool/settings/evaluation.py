@@ -10,6 +10,7 @@ from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.model import MODEL_AND_DATA, OUTPUT, ComputerSettings, DataSettings, RunSettings
 from ai8x_tool.settings.option import AT_LEAST_0, AT_LEAST_1, Legacy, Settings, option, required
 from ai8x_tool.settings.task import TaskSettings
+from ai8x_tool.settings.weights import FOLDER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +20,11 @@ class TrainedModelSettings(Settings):
     panel: ClassVar[str] = MODEL_AND_DATA
 
     checkpoint: Path = required(
-        "Checkpoint to evaluate.", "--checkpoint", aliases=("--exp-load-weights-from", "--resume-from"), metavar="FILE"
+        "Checkpoint to evaluate: a file, or a name in models/checkpoints (`ai8x list weights`).",
+        "--checkpoint",
+        aliases=("--exp-load-weights-from", "--resume-from"),
+        metavar="FILE|NAME",
+        named_in=FOLDER,
     )
     model: str | None = option(
         None,

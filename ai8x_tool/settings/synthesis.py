@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from ai8x_tool.device import Device, find_device
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.resources import find_config, find_file, locate
+from ai8x_tool.resources import find_config, locate
 from ai8x_tool.settings import reference_options
 from ai8x_tool.settings.hardware import DEBUGGING, HARDWARE, ExecutionSettings, HardwareSettings, ReadBackSettings
 from ai8x_tool.settings.model import device_option
@@ -30,9 +30,10 @@ from ai8x_tool.settings.program import (
     RepetitionSettings,
     RiscvSettings,
 )
+from ai8x_tool.settings.weights import FOLDER, checkpoint_path
 
 INPUT, PROJECT, NETWORK = "Input", "Project", "Parts of the network"
-CHECKPOINTS = "models/checkpoints"
+CHECKPOINTS = FOLDER
 
 
 BOARDS = ("EvKit_V1", "FTHR_RevA")
@@ -139,7 +140,7 @@ class InputSettings(Settings):
 
     def checkpoint_file(self) -> Path | None:
         """Return the checkpoint's file, None if none was given. Raises Ai8xError if it does not exist."""
-        return None if self.checkpoint is None else find_file(CHECKPOINTS, self.checkpoint, "checkpoint")
+        return None if self.checkpoint is None else checkpoint_path(self.checkpoint)
 
     def sample_file(self, dataset: str) -> Path:
         """Return the sample's file: the given one, or ``sample_<dataset>.npy`` here, in tests/, or as shipped.

@@ -22,11 +22,12 @@ from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.network.layer import Parameters
 from ai8x_tool.network.network import Network
-from ai8x_tool.resources import find_file, locate
+from ai8x_tool.resources import locate
 from ai8x_tool.settings.analysis import AnalyzeSettings
 from ai8x_tool.settings.files import Recipe
 from ai8x_tool.settings.resolve import resolve as resolve_settings
 from ai8x_tool.settings.synthesis import CHECKPOINTS, SynthesizeSettings
+from ai8x_tool.settings.weights import checkpoint_path
 from ai8x_tool.subjects.shapes import sample_shape
 
 
@@ -106,7 +107,7 @@ class DescribedNetwork:
             own = None if self.chosen is None else self.chosen.checkpoint
             file = None if own is None else own if own.is_file() else locate(CHECKPOINTS, own)
         else:
-            file = find_file(CHECKPOINTS, given, "checkpoint")
+            file = checkpoint_path(given)
         if file is None:
             return {}
         checkpoint = read_checkpoint(file)
