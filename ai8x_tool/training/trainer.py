@@ -33,7 +33,7 @@ from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, open_run_log
-from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, as_measured, mean, progress_line
+from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
 from ai8x_tool.training.plots import draw_training
@@ -83,9 +83,7 @@ class Trainer:
             world=self.world,
         )
         self.plan, self.schedule, self.measured = setup.plan, chosen_schedule(setup), list(setup.measured)
-        known = [result for result in self.measured if result is not None]
-        if known and len(known) == len(self.measured):
-            self.plan.resume([as_measured(result) for result in known], self.task.rank)
+        self.plan.resume(self.measured, self.task.rank)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
