@@ -257,7 +257,10 @@ class Trainer:
     def _seed_everything(self, epoch: int) -> None:
         """Seed all global generators: an epoch has the same result whether or not the run was resumed at it."""
         seed = derived_seed(self.setup.seed, epoch, self._own("model"))
-        torch.manual_seed(seed)
+        if self.setup.device.type == "cpu":
+            torch.default_generator.manual_seed(seed)  # for other devices, too, where they are not used, is slow
+        else:
+            torch.manual_seed(seed)
         random.seed(seed)
         np.random.seed(seed % 2**32)
 
