@@ -150,10 +150,9 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
         self.history.append(record)
-        results = {"loss": score.loss, **score.metrics}
-        self.measured.append(results)
+        self.measured.append({"loss": score.loss, **score.metrics})
         self._save(epoch, score)
-        self.schedule.end_epoch(epoch, results)
+        self.schedule.end_epoch(epoch, self.measured[-1])
 
     def _follow_plan(self, epoch: int, elapsed: float) -> None:
         """Change the rest of the run where its time or the patience is at an end; all processes do the same."""
