@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, write_file
 from ai8x_tool.firmware import Firmware, FirmwareRun, build, open_session
 from ai8x_tool.firmware.interface import FILE, read_interface
-from ai8x_tool.inputs import inputs_of_file
+from ai8x_tool.inputs import Input, inputs_of_file
 from ai8x_tool.readers.json_file import read_json
 from ai8x_tool.readers.preprocessing import checked_preprocessing
 from ai8x_tool.settings.project import RunProjectSettings
@@ -91,30 +91,30 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
     device = VirtualDevice(firmware.device, strict=settings.strict)
     with open_session(firmware, device, console_out=lambda line: console.show(line.rstrip("\r\n"))) as session:
         run = session.run()
-        outputs = tuple(session.infer(sample, str(path)) for path, sample in samples) if run.passed else ()
+        outputs = tuple(session.infer(i.values, str(path), i.frame) for path, i in samples) if run.passed else ()
     found = tuple(str(diagnostic) for diagnostic in device.diagnostics)
     if settings.output_file is not None and outputs:
         _save_outputs(outputs, settings.output_file)
     inputs = tuple(path for path, _ in samples)[: len(outputs)]
     known = _document(folder / ANOMALY_FILE)
     threshold = known.get("threshold")
-    fits = all(out[0].size == sample.size for (_, sample), out in zip(samples, outputs, strict=False))
+    fits = all(out[0].size == each.values.size for (_, each), out in zip(samples, outputs, strict=False))
     if not isinstance(threshold, int | float) or not fits:
         names = _names(_document(folder / FILE).get("classes"))
         answers = _answers(folder, inputs, outputs)
         return ProjectRun(firmware, run, inputs, outputs, found, names, answers=answers)
-    pairs = zip((sample for _, sample in samples), outputs, strict=False)
+    pairs = zip((each.values for _, each in samples), outputs, strict=False)
     scores = tuple(float(np.square((out[0].reshape(sample.shape) - sample) / 128).mean()) for sample, out in pairs)
     limit, names = float(threshold), _names(known.get("names"))
     return ProjectRun(firmware, run, inputs, outputs, found, names, scores, limit if len(names) == 2 else None)
 
 
-def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Array]]:
+def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Input]]:
     """Yield the inputs in `files`, those of a table one after the other."""
     interface = read_interface(folder)
     for path in files:
         if interface is None:
-            yield path, load_sample(path)
+            yield path, Input(load_sample(path))
             continue
         stored = _document(folder / FILE).get("preprocessing")
         known = None if stored is None else checked_preprocessing(stored, str(folder / FILE))

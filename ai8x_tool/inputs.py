@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,15 @@ _MIDDLE = 128
 _GRAY, _COLOUR = 1, 3
 
 
-def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Array]:
+@dataclass(frozen=True, eq=False)
+class Input:
+    """Integers −128 … 127, and if they come from an image in colour, its red, green and blue, pixel by pixel."""
+
+    values: Array
+    frame: bytes | None = None
+
+
+def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Input]:
     """Return the inputs in a file, integers −128 … 127: one, or those of each window of a table.
 
     Integers are inputs as they are; other arrays and files become inputs by the preprocessing that the project in the
@@ -33,7 +42,7 @@ def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
     if known is None:
         known = _usual(shape) if path.suffix.lower() in _IMAGES else None
     if known is None:
-        fix = "give an array (.npy); projects made by `ai8x new` take files of their own kind"
+        fix = "use an array (.npy); projects made by `ai8x new` take files of their own kind"
         raise Ai8xError("the project does not know how such a file becomes its input", where=str(path), fix=fix)
     return _preprocessed(path, known, where)
 
@@ -48,26 +57,34 @@ def _usual(shape: Sequence[int]) -> Mapping[str, Any] | None:
     return {"kind": "images", "input": list(shape), "reading": reading, **values}
 
 
-def _preprocessed(path: Path, known: Mapping[str, Any], where: str) -> list[Array]:
-    from ai8x_tool.data.own.preprocessing import inputs_of_file as preprocess  # noqa: PLC0415  (torch)
-    from ai8x_tool.data.own.preprocessing import read_preprocessing  # noqa: PLC0415
+def _preprocessed(path: Path, known: Mapping[str, Any], where: str) -> list[Input]:
+    from ai8x_tool.data.own.preprocessing import read_preprocessing, stored_values  # noqa: PLC0415  (torch)
 
-    return list(preprocess(path, read_preprocessing(known, where)))
+    preprocessing = read_preprocessing(known, where)
+    stored = stored_values(path, preprocessing)
+    integers: Array = preprocessing.integers(stored).numpy().astype(np.int64)
+    frame = _frame(stored[0].numpy()) if preprocessing.kind == "images" else None
+    return [Input(values, frame) for values in integers]
 
 
-def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Array]:
+def _frame(image: Array) -> bytes | None:
+    """Return the image (channels, rows, columns) pixel by pixel, if it is in colour."""
+    return np.moveaxis(image, 0, -1).tobytes() if len(image) == _COLOUR and image.ndim == 3 else None
+
+
+def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Input]:
     if not path.is_file():
-        return [load_sample(path)]
+        return [Input(load_sample(path))]
     array = read_array(path)
     whole = array.dtype.kind == "i" and (known is None or _fits(array.shape, shape))
     if whole and array.dtype in (np.int8, np.int64):
-        return [load_sample(path)]
+        return [Input(load_sample(path))]
     if known is not None and known.get("kind") == "series" and not whole:
         return _preprocessed(path, known, where)
     if array.dtype.kind == "i":
-        return [_in_range(_planar(array, shape, path), path)]
+        return [Input(_in_range(_planar(array, shape, path), path))]
     if array.dtype.kind == "f":
-        return [_of_numbers(_planar(array, shape, path), path)]
+        return [Input(_of_numbers(_planar(array, shape, path), path))]
     if array.dtype == np.uint8:
         return [_of_bytes(array, shape, known, path, where)]
     raise Ai8xError(f"inputs are integers or numbers, this file holds {array.dtype}", where=str(path))
@@ -75,16 +92,17 @@ def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
 
 def _of_numbers(values: Array, path: Path) -> Array:
     if not np.isfinite(values).all() or np.abs(values).max() > 1:
-        fix = "divide by the largest possible value, or give bytes (uint8)"
+        fix = "divide by the largest possible value, or use bytes (uint8)"
         raise Ai8xError("numbers must be −1 … 1, as the model was trained with", where=str(path), fix=fix)
     return np.clip(np.rint(values * _MIDDLE), -_MIDDLE, _MIDDLE - 1).astype(np.int64)
 
 
-def _of_bytes(array: Array, shape: Sequence[int], known: Mapping[str, Any] | None, path: Path, where: str) -> Array:
+def _of_bytes(array: Array, shape: Sequence[int], known: Mapping[str, Any] | None, path: Path, where: str) -> Input:
     """Return the input for stored values: pixels, samples of a sound, or of anything else without preprocessing."""
     sound = known is not None and known.get("kind") == "sound"
     if known is None or (sound and array.ndim > 1):
-        return _planar(array, shape, path).astype(np.int64) - _MIDDLE
+        values = _planar(array, shape, path)
+        return Input(values.astype(np.int64) - _MIDDLE, _frame(values))
     import torch  # noqa: PLC0415  (only where it is needed)
 
     from ai8x_tool.data.own.preprocessing import read_preprocessing  # noqa: PLC0415
@@ -95,7 +113,7 @@ def _of_bytes(array: Array, shape: Sequence[int], known: Mapping[str, Any] | Non
         )
     values = array if sound else _planar(array, shape, path)
     inputs: Array = read_preprocessing(known, where).integers(torch.from_numpy(values.copy())[None])[0].numpy()
-    return inputs.astype(np.int64)
+    return Input(inputs.astype(np.int64), None if sound else _frame(values))
 
 
 def _in_range(values: Array, path: Path) -> Array:

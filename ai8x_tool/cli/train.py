@@ -56,6 +56,10 @@ def _train(given: GivenOptions, console: Console) -> None:
         if is_reporting_process():
             console.error(str(stop))
         raise typer.Exit(EXIT_INTERRUPTED) from None
+    except KeyboardInterrupt:
+        if is_reporting_process():
+            raise
+        raise typer.Exit(EXIT_INTERRUPTED) from None
     except OtherFailedError:
         if not launched():
             raise

@@ -108,6 +108,7 @@ class _Builder:
         objects += self._compile(core, compiler, shim, ("-Os", "-ffreestanding", "-fno-builtin"), include)
         program = self.folder / f"{core}.elf"
         called = ["shim_wait", *(["cnn_load_input"] if self.project.loads_inputs else [])]
+        called += ["cnn_load_input_rgb888"] if self.project.loads_frames else []
         needed = [] if sources == (self.project.wrapper,) else [f"-Wl,-u,{name}" for name in called]
         options = ["-nostdlib", f"-Wl,-T,{script}", "-Wl,--gc-sections", *needed]
         self._run(compiler, [*options, *map(str, objects), "-o", str(program)])

@@ -83,8 +83,8 @@ class Emulator(Session):
             fault = machine.sleep_fault() if machine.stopped == "sleep" else machine.fault
             raise Ai8xError(f"{function}() does not return: {fault}", where=str(self.firmware.project.folder))
 
-    def _load(self, data: bytes) -> None:
-        self._call("cnn_load_input", self._machine.place(data))
+    def _load(self, function: str, data: bytes) -> None:
+        self._call(function, self._machine.place(data))
 
     def _unload(self) -> bytes:
         image = self.firmware.images[0]

@@ -23,7 +23,7 @@ from ai8x_tool.firmware.system import Terminal
 
 _FUNCTIONS = (
     *("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure", "cnn_start"),
-    *("shim_wait", "cnn_continue", "cnn_unload", "cnn_load_input"),
+    *("shim_wait", "cnn_continue", "cnn_unload", "cnn_load_input", "cnn_load_input_rgb888"),
 )
 """In the order of the list in host.c."""
 _STORES = (1, 2, 4)
@@ -70,8 +70,8 @@ class Host(Session):
             reason = fault or "the program has failed"
             raise Ai8xError(f"{function}() does not return: {reason}", where=str(self.firmware.project.folder))
 
-    def _load(self, data: bytes) -> None:
-        self._call("cnn_load_input", struct.pack("<I", len(data)) + data)
+    def _load(self, function: str, data: bytes) -> None:
+        self._call(function, struct.pack("<I", len(data)) + data)
 
     def _unload(self) -> bytes:
         self._output.clear()

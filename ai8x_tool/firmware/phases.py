@@ -14,6 +14,7 @@ PHASES = {
     "cnn_configure": "configure",
     "load_input": "load input",
     "cnn_load_input": "load input",
+    "cnn_load_input_rgb888": "load input",
     "cnn_start": "start",
     "cnn_continue": "start",
     "check_output": "check output",

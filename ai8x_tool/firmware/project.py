@@ -17,6 +17,7 @@ _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
 """A name and its value, quoted for the shell."""
 
 _LOADER = b"int cnn_load_input(const int8_t *"
+_FRAME_LOADER = b"int cnn_load_input_rgb888(const uint8_t *"
 _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "project.mk")
 
 
@@ -24,7 +25,7 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 class Project:
     """A generated project. `interface` is None where its file is missing.
 
-    `loads_inputs` is whether it has ``cnn_load_input()``;
+    `loads_inputs` is whether it has ``cnn_load_input()``, `loads_frames` whether ``cnn_load_input_rgb888()``;
     `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
     """
 
@@ -35,6 +36,7 @@ class Project:
     defines: tuple[str, ...]
     interface: Interface | None
     loads_inputs: bool = False
+    loads_frames: bool = False
 
 
 def read_project(folder: Path) -> Project:
@@ -51,6 +53,7 @@ def read_project(folder: Path) -> Project:
         wrapper = test_programs[0].with_name(test_programs[0].name.replace("_riscv.c", ".c"))
         if not wrapper.is_file():
             raise Ai8xError(f"the Arm core's program {wrapper.name} is missing", where=str(folder))
+    header = (folder / "cnn.h").read_bytes()
     return Project(
         folder=folder,
         device=_device(folder),
@@ -58,7 +61,8 @@ def read_project(folder: Path) -> Project:
         wrapper=wrapper,
         defines=_defines(folder),
         interface=read_interface(folder),
-        loads_inputs=_LOADER in (folder / "cnn.h").read_bytes(),
+        loads_inputs=_LOADER in header,
+        loads_frames=_FRAME_LOADER in header,
     )
 
 

@@ -35,8 +35,8 @@ class Session(ABC):
         """Call a function of the program. Raises Ai8xError if it does not return."""
 
     @abstractmethod
-    def _load(self, data: bytes) -> None:
-        """Call ``cnn_load_input()`` with `data`."""
+    def _load(self, function: str, data: bytes) -> None:
+        """Call ``cnn_load_input()``, or the one for frames, with `data`."""
 
     @abstractmethod
     def _unload(self) -> bytes:
@@ -56,19 +56,23 @@ class Session(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def infer(self, sample: Array, where: str = "sample") -> list[Array]:
+    def infer(self, sample: Array, where: str = "sample", frame: bytes | None = None) -> list[Array]:
         """Run the network with `sample`, (channels, rows, columns) or (channels, length) of −128…127.
 
+        `frame` is the image that `sample` comes from, red, green and blue of each pixel: projects that take frames of
+        cameras are given it instead.
         Returns its outputs, each (channels, rows, columns) of int64. The program itself has run before, or is run.
         Raises Ai8xError if the sample does not fit the project, or the project cannot take any.
         """
         interface = self._interface()
-        data = interface.sample_bytes(sample, where)
+        function, data = "cnn_load_input", interface.sample_bytes(sample, where)
+        if frame is not None and self.firmware.project.loads_frames and len(frame) == len(data):
+            function, data = "cnn_load_input_rgb888", frame
         self._prepare()
         self._call("cnn_configure")
         if interface.fifo:
             self._call("cnn_start")
-        self._load(data)
+        self._load(function, data)
         if not interface.fifo:
             self._call("cnn_start")
         self._call("shim_wait")

@@ -82,14 +82,20 @@ def _report_replacements(table: Sequence[Replacement], console: Console) -> None
 
 
 def build_for_checkpoint(
-    name: str, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
+    name: str | ModelEntry, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
 ) -> nn.Module:
-    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without.
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without,
+    or if it cannot be built without them, as with batch normalization.
 
     A model that was adapted before it was trained is adapted again.
     """
     options |= {"adapt": True}
-    plain = build_model(name, entry, console=console, **options)
+    try:
+        plain = build_model(name, entry, console=console, **options)
+    except Ai8xError:
+        if options.get("use_bias") or not any(key.endswith(".bias") for key in checkpoint.state):
+            raise
+        return build_model(name, entry, console=console, **(options | {"use_bias": True}))
     known = set(plain.state_dict())
     stored = repair_checkpoint(checkpoint, console, known=known).state
     if options.get("use_bias") or all(key in known for key in stored if key.endswith(".op.bias")):

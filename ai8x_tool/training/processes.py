@@ -33,6 +33,8 @@ from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
 from ai8x_tool.training.world import ALONE, OtherFailedError, World
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_FAILURES = "ai8x/failures"
+"""Key of the number of processes that have failed."""
 _LONGEST_WAIT = timedelta(hours=12)
 """Time that the first process may spend downloading while the others wait."""
 _PATIENCE = 20.0
@@ -69,13 +71,25 @@ def joined_world(
             yield world
     except OtherFailedError:
         raise
+    except KeyboardInterrupt:
+        if _has_failed(store):  # launchers end the others then
+            raise OtherFailedError("another process has failed") from None
+        raise
     except Exception as error:
         fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
+        if store.add(_FAILURES, 1) > 1 and fault is not None:  # often all of them fail for the same reason
+            raise OtherFailedError(str(fault)) from None
         if fault is None:
             raise
-        if store.add("ai8x/failures", 1) > 1:  # often all of them fail for the same reason
-            raise OtherFailedError(str(fault)) from None
         raise fault from None
+
+
+def _has_failed(store: Any) -> bool:
+    """Return whether another process has said that it failed, or took the place where it would say so with it."""
+    try:
+        return bool(store.add(_FAILURES, 0))
+    except RuntimeError:
+        return True
 
 
 @contextmanager

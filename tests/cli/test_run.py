@@ -26,11 +26,11 @@ def project(workspace):
 
 @pytest.fixture
 def samples(workspace):
-    """Two samples that are not the project's own, with the outputs of the engine."""
+    """Two inputs that are not the project's own, integers and an image's bytes, with the outputs of the engine."""
     arrays = [np.random.default_rng(seed).integers(-128, 128, SHAPE) for seed in (1, 2)]
     paths = [workspace.folder / f"{number}.npy" for number in range(2)]
-    for path, array in zip(paths, arrays, strict=True):
-        np.save(path, array)
+    np.save(paths[0], arrays[0])
+    np.save(paths[1], (arrays[1] + 128).astype(np.uint8).transpose(1, 2, 0))
     options = LoadOptions(network=ResolveOptions())
     network = load_network(
         workspace.network, workspace.checkpoint, SHAPE, MAX78000, Console(verbosity=-1), options
@@ -63,15 +63,15 @@ def test_run_on_this_machine(ai8x, project, samples, tmp_path):
     """One sample makes an array without an axis for samples."""
     paths, expected = samples
     saved = tmp_path / "output.npy"
-    result = ai8x("run", project, "--host", "--json", "--input", paths[0], "--output-file", saved)
+    result = ai8x("run", project, "--host", "--json", "--input", paths[1], "--output-file", saved)
     document = json.loads(result.stdout)
     assert result.exit_code == 0
     assert document["schema"] == "ai8x-run/1"
     assert document["passed"] is True
     assert document["phases"] == []
     assert document["diagnostics"] == []
-    assert document["samples"] == [{"file": str(paths[0]), "outputs": [expected[0].tolist()]}]
-    assert np.load(saved).tolist() == expected[0].tolist()
+    assert document["samples"] == [{"file": str(paths[1]), "outputs": [expected[1].tolist()]}]
+    assert np.load(saved).tolist() == expected[1].tolist()
 
 
 @NEEDS_CC

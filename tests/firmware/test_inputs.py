@@ -17,7 +17,13 @@ SERIES = Preprocessing("series", (2, 3), (1.0, 0.0), (10.0, 10.0), False, {"colu
 
 
 @pytest.fixture
-def inputs(tmp_path):
+def frames():
+    """The frames of the first input of each file."""
+    return []
+
+
+@pytest.fixture
+def inputs(tmp_path, frames):
     """A function: array or image, shape, preprocessing -> the inputs."""
 
     def of(content, shape=SHAPE, known=None, name="x.npy"):
@@ -28,7 +34,9 @@ def inputs(tmp_path):
             from torchvision.io import write_png
 
             write_png(torch.from_numpy(content.transpose(2, 0, 1).copy()), str(path))
-        return inputs_of_file(path, shape, None if known is None else known.document(), "interface.json")
+        found = inputs_of_file(path, shape, None if known is None else known.document(), "interface.json")
+        frames.append(found[0].frame)
+        return [each.values for each in found]
 
     return of
 
@@ -69,10 +77,11 @@ def test_numbers(inputs, pixels):
     assert (found == 127).all()
 
 
-def test_images(inputs, pixels):
+def test_images(inputs, pixels, frames):
     (found,) = inputs(pixels, name="x.png")
     assert (found == pixels.transpose(2, 0, 1).astype(int) - 128).all()
     assert (inputs(pixels, known=IMAGES, name="x.png")[0] == inputs(pixels, known=IMAGES)[0]).all()
+    assert frames == [pixels.tobytes()] * 3
 
 
 def test_sounds_and_tables(inputs):

@@ -16,6 +16,7 @@ import pytest
 
 from ai8x_tool.checkpoint import read_checkpoint
 from tests.cli.conftest import run
+from tests.support.every_command import TABLES
 from tests.support.hostile_plugins import GOOD_DATASET, GOOD_MODEL
 
 KILLS, SEED = int(os.environ.get("AI8X_KILLS", "3")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
@@ -104,6 +105,46 @@ def test_quantize(workspace, states):
         assert target.read_bytes() in results.values(), (number, moment)
         assert work["old"]().exit_code == 0
         assert target.read_bytes() == results["old"], (number, moment)
+        assert temporary(workspace.folder) == [], (number, moment)
+
+
+def test_new(workspace):
+    """A project of own data is there whole, or not at all."""
+    for name, text in TABLES.items():
+        path = workspace.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def work():
+        assert run("new", "made", "--data", "recordings", "-q").exit_code == 0
+
+    seconds = duration(work)
+    whole = content(Path("made"))
+    shutil.rmtree("made")
+    for number, moment in moments(seconds):
+        killed(work, moment)
+        if Path("made").exists():
+            assert content(Path("made")) == whole, (number, moment)
+            shutil.rmtree("made")
+        work()
+        assert content(Path("made")) == whole, (number, moment)
+        assert temporary(workspace.folder) == [], (number, moment)
+        shutil.rmtree("made")
+
+
+def test_report(workspace):
+    target, results = Path("report.html"), {}
+    for name, more in (("new", ()), ("old", ("--device", "MAX78000"))):
+        words = ("analyze", workspace.network, "--checkpoint", workspace.checkpoint, "--html", target, "-q")
+        words += ("--input", "3x4x4", *more)
+        assert run(*words).exit_code == 0
+        results[name] = (target.read_bytes(), words)
+    seconds = duration(lambda: run(*results["new"][1]))
+    for number, moment in moments(seconds):
+        killed(lambda: run(*results["new"][1]), moment)
+        assert target.read_bytes() in (results["old"][0], results["new"][0]), (number, moment)
+        assert run(*results["old"][1]).exit_code == 0
+        assert target.read_bytes() == results["old"][0], (number, moment)
         assert temporary(workspace.folder) == [], (number, moment)
 
 

@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from ai8x_tool.checkpoint import Checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.model.build import build_for_checkpoint
+from ai8x_tool.plugins.find import find_model
 from ai8x_tool.quantization import quantize
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
+from ai8x_tool.subjects.model import made_entry
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
 
@@ -29,13 +33,26 @@ def quantized_copy(path: Path, target: Path) -> Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, bytes]:
+    """What has been trained for earlier tests."""
+    return {}
+
+
 @pytest.fixture(params=["measured", "fixed"])
-def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
+def trained(workspace: Path, console: Console, request: pytest.FixtureRequest, kept: dict[str, bytes]) -> Path:
+    path = workspace / "trained" / "qat_checkpoint.pth.tar"
+    path.parent.mkdir()
+    path.write_bytes(kept.get(request.param) or kept.setdefault(request.param, trained_bytes(request.param, console)))
+    return path
+
+
+def trained_bytes(ranges: str, console: Console) -> bytes:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
     settings = TrainSettings(
-        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=ranges, **options
     )  # type: ignore[arg-type]
-    return train(settings, console).checkpoint
+    return train(settings, console).checkpoint.read_bytes()
 
 
 def settings(checkpoint: Path, **options: Any) -> EvaluateSettings:
@@ -88,6 +105,17 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
         with pytest.raises(Ai8xError, match=words) as caught:
             evaluate(given, console)
         assert "\n" not in str(caught.value)
+
+
+def test_batch_normalization_takes_the_biases_of_the_checkpoint(console: Console) -> None:
+    model = find_model("ai85autoencoder")
+    entry = made_entry(model, (256, 3))
+    state = {"en_conv1.op.bias": np.zeros(128, np.float32)}
+    stored, empty = (Checkpoint(Path("q"), content, 0, None, {}, {}) for content in (state, {}))
+    found = build_for_checkpoint(model.name, entry, stored, console, device="MAX78000")
+    assert "en_conv1.op.bias" in found.state_dict()
+    with pytest.raises(Ai8xError, match="pass bias=True"):
+        build_for_checkpoint(model.name, entry, empty, console, device="MAX78000")
 
 
 @pytest.mark.slow

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import TrainSettings
+from ai8x_tool.training import processes
 from ai8x_tool.training.processes import is_reporting_process, joined_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
-from ai8x_tool.training.world import World
+from ai8x_tool.training.world import OtherFailedError, World
 
 # Dropout and augmentation draw other numbers in every process: without them two processes must do what one does. The
 # last batch of an epoch, 33 samples, is divided unevenly.
@@ -106,6 +112,35 @@ def test_a_world_of_one_changes_nothing() -> None:
     assert not is_reporting_process({**variables, "RANK": "1"})
 
 
+@pytest.mark.parametrize(
+    ("failures", "raised"), [(0, KeyboardInterrupt), (1, OtherFailedError), (None, OtherFailedError)]
+)
+def test_who_is_ended_because_another_failed_says_nothing_else(
+    failures: int | None, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Launchers end the others by SIGTERM; without a failure the signal is an interruption like Ctrl-C."""
+
+    @contextmanager
+    def group(world: World, *_: object) -> Iterator[World]:
+        yield world
+
+    class Gone:
+        def add(self, *_: object) -> int:
+            raise dist.DistNetworkError("connection reset")
+
+    store: Any = Gone() if failures is None else dist.HashStore()
+    monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda _: iter([(store, 1, 2)]))
+    monkeypatch.setattr(processes, "_group", group)
+    variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
+    with pytest.raises(raised), joined_world(ComputerSettings(), 256, variables) as world:
+        assert world.rank == 1
+        if failures:
+            store.add("ai8x/failures", failures)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
 def test_shares_are_the_batch_and_never_empty() -> None:
     for samples in range(1, 9):
         shares = [World(rank, 3).share(torch.arange(samples)) for rank in range(3)]
@@ -138,7 +173,11 @@ def test_bfloat16_learns_before_qat_and_leaves_float32(
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", ["aot_eager"])
 def test_a_compiled_network_learns_the_same(steady: Path, console: Console, backend: str) -> None:
-    # Whole batches only: every other size is compiled again.
+    # One layer that pools and normalizes, and one that does not: each layer is compiled on its own. Whole batches only:
+    # every other size is compiled again.
+    file = Path("models/tiny.py")
+    text = file.read_text().replace("FusedConv2dBNReLU", "FusedMaxPoolConv2dBNReLU").replace("self.conv2(", "(")
+    file.write_text("\n".join(line for line in text.splitlines() if "self.conv2 =" not in line))
     options: dict[str, Any] = {"epochs": 3, "batch_size": 20, "validation_split": 0}
     plain = run(console, **options)
     compiled = run(console, **options, compile=True, compiler_backend=backend)

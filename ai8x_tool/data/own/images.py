@@ -19,7 +19,7 @@ GROUP = 4
 """Images of a batch that are varied in the same way: torchvision's functions take many images at once."""
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
-_MOST_PIXELS = 1 << 25
+_MOST_PIXELS, _ROWS = 1 << 25, 256
 _JPEG, _RIFF = b"\xff\xd8", b"RIFF"
 
 
@@ -89,7 +89,8 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
             turned = ImageOps.exif_transpose(image)
             if turned.mode.startswith("I"):  # 16-bit gray
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
-            return torch.from_numpy(np.array(turned.convert("RGBA"))).permute(2, 0, 1)
+            mode = "RGBA" if turned.has_transparency_data else "RGB"
+            return torch.from_numpy(np.array(turned.convert(mode))).permute(2, 0, 1)
     except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise ValueError(f"it cannot be read as an image ({reason(error)})") from None
 
@@ -114,12 +115,17 @@ def _eight_bits(image: Tensor) -> Tensor:
     return (image.to(torch.int32) >> 8).to(torch.uint8) if image.dtype == torch.uint16 else image
 
 
+def _on_white(image: Tensor) -> Tensor:
+    """Return an image without its last channel, which says how opaque the others are."""
+    alpha = image[-1:].to(torch.float32) / _WHITE
+    return (image[:-1] * alpha + _WHITE * (1 - alpha)).round().to(torch.uint8)
+
+
 def _channels(image: Tensor, channels: int) -> Tensor:
     from torchvision.transforms.v2 import functional  # noqa: PLC0415
 
     if len(image) in (2, 4):
-        alpha = image[-1:].to(torch.float32) / _WHITE
-        image = (image[:-1] * alpha + _WHITE * (1 - alpha)).round().to(torch.uint8)
+        image = torch.cat([_on_white(rows) for rows in torch.split(image, _ROWS, dim=1)], dim=1)
     if channels == 1 and len(image) == 3:
         return functional.rgb_to_grayscale(image)
     return image.expand(channels, -1, -1) if len(image) == 1 else image

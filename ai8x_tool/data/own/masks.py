@@ -93,20 +93,20 @@ class MaskValues:
 
 def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
     """Return for each value which of the `codes` is the nearest; one by one, as noise has millions of colours."""
-    present, found = _points(values), np.zeros(len(values), np.uint8)
-    least = np.full(len(values), np.iinfo(np.int64).max)
-    for number, wanted in enumerate(_points(np.array(codes))):
-        distance = np.abs(present - wanted).sum(axis=1)
+    present, found = _places(values), np.zeros(len(values), np.uint8)
+    least = np.full(len(values), np.inf, np.float32)
+    for number, wanted in enumerate(zip(*_places(np.array(codes)), strict=True)):
+        distance = sum(np.abs(part - place) for part, place in zip(present, wanted, strict=True))
         found[distance < least] = number
         np.minimum(least, distance, out=least)
     return found
 
 
-def _points(codes: NDArray[Any]) -> NDArray[np.int64]:
-    """Return the places of codes in the space of colours, (n, 3); far away for gray values where they must not mix."""
+def _places(codes: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """Return the places of codes in the space of colours; far away for gray values where they must not mix."""
     colour = codes >= _COLOUR
     parts = [np.where(colour, (codes - _COLOUR) >> shift & 255, codes) for shift in (16, 8, 0)]
-    return np.stack(parts, axis=1).astype(np.int64)
+    return [part.astype(np.float32) for part in parts]
 
 
 def counts_of(mask: Codes) -> dict[int, int]:

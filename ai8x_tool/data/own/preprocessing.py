@@ -62,11 +62,15 @@ def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.
     That is one for images and sounds, and one for each window of a table, or of a sound for anomalies. Raises
     Ai8xError for files of another kind.
     """
+    return list(preprocessing.integers(stored_values(path, preprocessing)).numpy().astype(np.int64))
+
+
+def stored_values(path: Path, preprocessing: Preprocessing) -> Tensor:
+    """Return what a file of the user's own kind holds, before it becomes integers: (B, channels, …)."""
     try:
-        raw = _readers()[preprocessing.kind](path, preprocessing.reading)
+        return _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
         raise Ai8xError(str(error), where=str(path), fix="use a file like those it was trained with") from None
-    return list(preprocessing.integers(raw).numpy().astype(np.int64))
 
 
 def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:

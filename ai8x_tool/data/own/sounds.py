@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from torch import Tensor
 from ai8x_tool.data.wav import PCM, parse_wav
 
 _FLOAT = 3
+_RATES, _MOST_SAMPLES, _LARGEST_RATIO = range(100, 1_000_001), 1 << 26, 1000
 
 
 def read_sound(data: bytes, rate: int) -> Tensor:
@@ -28,9 +30,13 @@ def read_sound(data: bytes, rate: int) -> Tensor:
     mono = torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1), np.float32))
     if own_rate == rate:
         return mono
+    if own_rate not in _RATES or len(mono) * rate > _MOST_SAMPLES * own_rate:
+        raise ValueError(f"{len(mono):,} samples, {own_rate} a second, are too many, or no sound")
     import torchaudio  # noqa: PLC0415  (slow to load)
 
-    resampled: Tensor = torchaudio.functional.resample(mono, own_rate, rate)
+    # Filters grow with the numbers of the ratio; those of rates in use are small.
+    ratio = Fraction(own_rate, rate).limit_denominator(_LARGEST_RATIO)
+    resampled: Tensor = torchaudio.functional.resample(mono, ratio.numerator, ratio.denominator)
     return resampled
 
 

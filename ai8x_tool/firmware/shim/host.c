@@ -43,6 +43,7 @@ typedef struct {
 
 int app_main(void);
 int cnn_load_input(const int8_t *data) __attribute__((weak));
+int cnn_load_input_rgb888(const uint8_t *frame) __attribute__((weak));
 int cnn_unload(uint32_t *out_buf) __attribute__((weak));
 int cnn_continue(void) __attribute__((weak));
 void CNN_IRQHandler(void) __attribute__((weak));
@@ -266,9 +267,9 @@ static void unload(void)
   }
 }
 
-static void load(void)
+static void load(int is_frame)
 {
-  static int8_t *data;
+  static uint8_t *data;
   uint32_t size, done = 0;
 
   answer(&size, sizeof(size));
@@ -280,7 +281,11 @@ static void load(void)
     }
     done += (uint32_t) received;
   }
-  cnn_load_input(data);
+  if (is_frame) {
+    cnn_load_input_rgb888(data);
+  } else {
+    cnn_load_input((const int8_t *) data);
+  }
 }
 
 static int map_memory(uintptr_t address, size_t size)
@@ -314,7 +319,7 @@ int main(int argc, char **argv)
     if (command < known) {
       functions[command]();
     } else if (command > known) {
-      load();
+      load(command > known + 1);
     } else {
       unload();
     }

@@ -31,7 +31,7 @@ class _Side:
 
 
 def structure_differences(model: Network, description: Network) -> list[str]:
-    """Return what `description` computes otherwise than `model`, a line for each difference; empty if nothing.
+    """Return what `description` computes differently from `model`, a line for each difference; empty if nothing.
 
     Layers are matched by the modules whose weights they use. Copies, and in which layer a pooling or an element-wise
     operation is done, make no difference; nor does a description that ends before the model.
