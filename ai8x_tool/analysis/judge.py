@@ -100,7 +100,7 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
     """
     try:
         require_device(network, device)
-        map_automatically(network, device, moves=True, seconds=seconds)
+        map_automatically(network, device, moves=True, first=True, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
             console.warn(f"it is not known whether the model fits: {error}")

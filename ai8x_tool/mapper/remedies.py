@@ -108,7 +108,7 @@ def remedies(
     asked = options or MappingOptions()
     if shortage is None:
         try:
-            map_automatically(network, device, asked, given=given, moves=given is None, seconds=seconds / 4)
+            map_automatically(network, device, asked, given=given, moves=given is None, first=True, seconds=seconds / 4)
             return ()
         except UnmappableError as error:
             shortage = error.shortage

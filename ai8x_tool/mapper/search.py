@@ -49,7 +49,8 @@ Progress = Callable[[str], None]
 class _Task:
     """What every step of the search needs to know.
 
-    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits.
+    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits; `first`: any
+    placement will do.
     """
 
     device: Device
@@ -57,6 +58,7 @@ class _Task:
     expired: Callable[[], bool]
     last_resort: bool
     overlap: bool = False
+    first: bool = False
 
 
 def map_automatically(
@@ -69,6 +71,7 @@ def map_automatically(
     overlap: bool = True,
     parallel: bool = False,
     moves: bool = False,
+    first: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> Found:
@@ -79,8 +82,8 @@ def map_automatically(
     `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
     outputs at a time where they can; with `moves`, 1×1 convolutions of constant weights are inserted where data must be
     moved for a layer to read them, weights get more bits where so few cannot be stored, and branches run in another
-    order if nothing fits otherwise. `progress` is called with what is tried next. Raises UnmappableError if there is no
-    placement, naming what stood in the way.
+    order if nothing fits otherwise. With `first`, the search ends with the first placement. `progress` is called with
+    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
     """
     begin = time.process_time()
     network = _readable(network, device) if moves else network
@@ -94,13 +97,14 @@ def map_automatically(
         if streams is not None and choice.streams != streams:
             continue
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
-        task = _Task(device, replace(asked, fifo=choice.fifo), lambda: time.process_time() - begin > seconds, overlap)
+        chosen = replace(asked, fifo=choice.fifo)
+        task = _Task(device, chosen, lambda: time.process_time() - begin > seconds, overlap, first=first)
         found = _map_path(network, task, choice, given_of(given))
         if isinstance(found, Shortage):
             reasons.append(found)
         elif best is None or _rank(found) < _rank(best):
             best = found
-        if task.expired():
+        if task.expired() or (first and best is not None):
             break
     if best is None:
         failure = _unmappable(network, device, reasons)
@@ -110,7 +114,7 @@ def map_automatically(
             raise failure
         progress("another order of branches")
         try:
-            best = map_automatically(other, device, options, path=path, overlap=overlap, seconds=left)
+            best = map_automatically(other, device, options, path=path, overlap=overlap, first=first, seconds=left)
         except UnmappableError:
             raise failure from None
     if parallel:
@@ -172,10 +176,11 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
             best = (result, starts) if isinstance(result, Found) else best
         if isinstance(result, Shortage):
             failed.append((result, starts))
-        if task.expired() or (best is not None and number >= _EXTRA) or _is_hopeless(failed, len(seen)):
+        enough = best is not None and (task.first or number >= _EXTRA)
+        if task.expired() or enough or _is_hopeless(failed, len(seen)):
             break
     if best is not None:
-        return best[0] if best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
+        return best[0] if task.first or best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
     for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
         if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
             result = _replayed(_place_all(tried, task, starts, thorough=True), task)

@@ -43,8 +43,9 @@ class KernelMemory:
     def _store(self, request: KernelRequest, placement: KernelPlacement) -> None:
         active, shape = request.active, request.shape
         columns = stored_columns(shape, placement.length, len(active), quad=request.quad)
-        for processor, held in zip(active, columns, strict=True):
-            self.loaded[self._places(request, placement.offset, processor, _numbers(held))] = True
+        for held in set(columns):
+            processors = np.array([p for p, own in zip(active, columns, strict=True) if own == held])[:, None]
+            self.loaded[self._places(request, placement.offset, processors, _numbers(held))] = True
         if request.weights is None:
             return
         for ranks, runs in layer_streams(request.weights, shape, len(active)):
@@ -61,16 +62,16 @@ class KernelMemory:
         self,
         request: KernelRequest,
         offset: int,
-        processor: int | npt.NDArray[np.int64],
+        processors: npt.NDArray[np.int64],
         relative: npt.NDArray[np.int64],
-    ) -> tuple[int | npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return processors and columns of columns that are counted from the layer's first."""
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Return processors and columns of columns that are counted from the layer's first, in all `processors`."""
         if request.quad:
-            return processor + PROCESSORS_PER_QUADRANT * (relative % QUADRANTS), offset + relative // QUADRANTS
+            return processors + PROCESSORS_PER_QUADRANT * (relative % QUADRANTS), offset + relative // QUADRANTS
         if request.calcx4:
             block, inside = np.divmod(relative, parallel_quarter(request.shape))
-            return processor, INSTANCE * block + inside + offset // PARALLEL
-        return processor, offset + relative
+            return processors, INSTANCE * block + inside + offset // PARALLEL
+        return processors, offset + relative
 
 
 def _numbers(columns: int) -> npt.NDArray[np.int64]:

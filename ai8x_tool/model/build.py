@@ -82,7 +82,7 @@ def _report_replacements(table: Sequence[Replacement], console: Console) -> None
 
 
 def build_for_checkpoint(
-    name: str, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
+    name: str | ModelEntry, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
 ) -> nn.Module:
     """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without,
     or if it cannot be built without them, as with batch normalization.

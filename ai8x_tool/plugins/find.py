@@ -108,9 +108,9 @@ def _model_in(file: Path, name: str) -> ModelEntry:
     return ModelEntry(entry["name"], size, dim, partial(call_plugin, file, build), file, dr)
 
 
-def places(model: str, entry: DatasetEntry) -> str:
+def places(model: ModelEntry, entry: DatasetEntry) -> str:
     """Return the files of a model and a dataset that are used together, for messages about either."""
-    return f"{find_model(model).file}, {entry.file or entry.name}"
+    return f"{model.file}, {entry.file or entry.name}"
 
 
 def find_dataset(

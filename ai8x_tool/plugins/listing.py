@@ -79,7 +79,8 @@ def _check_imports(tree: ast.Module, path: Path) -> None:
             top = name.partition(".")[0]
             if top == _SEARCH:
                 raise Ai8xError(f"needs {top}: architecture search is not available", where=f"{path}:{node.lineno}")
-            if top not in (*LIBRARY_NAMES, TRAINER_PACKAGE, *sys.modules) and not _can_be_found(top, path):
+            known = top in sys.modules or top in LIBRARY_NAMES or top == TRAINER_PACKAGE
+            if not known and not _can_be_found(top, path):
                 missing.setdefault(top, node.lineno)
     if missing:
         names = [_PACKAGES.get(name, name) for name in missing]

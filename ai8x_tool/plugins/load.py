@@ -15,7 +15,7 @@ import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Callable, ItemsView, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import copy_context
 from importlib.abc import Loader, MetaPathFinder
@@ -208,17 +208,17 @@ def _shelf(root: Path) -> str:
 def _put_away(root: Path) -> dict[str, ModuleType]:
     """Neighbours that were imported before: they keep existing under a name of their own."""
     shelf = _shelf(root)
-    return {name.removeprefix(shelf): module for name, module in _known_modules() if name.startswith(shelf)}
+    return {name.removeprefix(shelf): module for name, module in _modules(shelf)}
 
 
-def _known_modules() -> ItemsView[str, ModuleType]:
-    """Return the modules there are now; a copy, since what the garbage collector ends may import more at any time."""
-    return sys.modules.copy().items()
+def _modules(*starts: str) -> list[tuple[str, ModuleType]]:
+    """Return the modules whose names begin so; of a copy, as what the garbage collector ends may import at any time."""
+    return [(name, module) for name, module in sys.modules.copy().items() if name.startswith(starts)]
 
 
 def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
     """Take the names of plugins out of the list of modules, and put back what was there."""
-    for name, module in _known_modules():
+    for name, module in _modules(*FOLDERS):
         if name.partition(".")[0] in FOLDERS and _is_inside(module, root):
             sys.modules[_shelf(root) + name] = sys.modules.pop(name)
         elif isinstance(getattr(module, "__loader__", None), _Trainer):

@@ -203,7 +203,7 @@ class ProjectSettings(Settings):
         "Verify the whole chain from model to firmware, or do not even run the program on the virtual device.",
         "--verify",
         panel=CHECKS,
-        default="run it on the virtual device, and write nothing if it computes something else than the network",
+        default="run it on the virtual device, and write nothing if its results differ from those of the network",
         place=True,
     )
     sample_numpy_filename: Path | None = option(

@@ -100,7 +100,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
         example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
         quoted = {key: shlex.quote(text) for key, text in _names(target.name, example).items()}
         commands = tuple(command.format(**quoted) for command in _COMMANDS)
-        remarks = tuple(opened.messages(found))
+        remarks = tuple(opened.messages(found, by_file=True))
         made = replace(model, file=target / file)
         project = NewProject(
             *(

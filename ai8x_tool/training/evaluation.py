@@ -28,7 +28,7 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn.transform import check_quantized, round_stored_biases
-from ai8x_tool.plugins.find import find_dataset, places
+from ai8x_tool.plugins.find import find_dataset, find_model, places
 from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
@@ -112,8 +112,9 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
         device = torch.device("cpu")
     task = choose_task(TaskContext(settings, entry, device, console, settings.simulate))
+    found = find_model(name, console)
     model = build_for_checkpoint(
-        name,
+        found,
         entry,
         checkpoint,
         console,
@@ -135,7 +136,7 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
         )
     use_channels_last(model, entry.sample)
     task.attach(model)
-    return PreparedModel(name, model.to(device).eval(), checkpoint, device, task, places(name, entry))
+    return PreparedModel(name, model.to(device).eval(), checkpoint, device, task, places(found, entry))
 
 
 def _check_integers(model: nn.Module, where: str) -> None:

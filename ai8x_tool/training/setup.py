@@ -31,7 +31,7 @@ from ai8x_tool.model.build import (
 )
 from ai8x_tool.model.memory_format import use_channels_last
 from ai8x_tool.nn import QatPolicy, read_policy
-from ai8x_tool.plugins.find import find_dataset, find_model, places
+from ai8x_tool.plugins.find import ModelEntry, find_dataset, find_model, places
 from ai8x_tool.settings.files import FITTING_MODEL
 from ai8x_tool.settings.model import ComputerSettings, DataSettings
 from ai8x_tool.settings.training import (
@@ -112,7 +112,8 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
     entry = find_dataset(settings.dataset, settings, console)
     settings = replace(settings, model=fitting_model(entry) if settings.model == FITTING_MODEL else settings.model)
-    arch = find_model(settings.model, console).name
+    found = find_model(settings.model, console)
+    arch, files = found.name, places(found, entry)
     check_optimizer(settings)
     policy, policy_file = _policy(settings, settings.epochs)
     schedule, schedule_file = _schedule(settings)
@@ -127,19 +128,19 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
     schedule += named_schedule(settings, settings.epochs, ["loss", *task.meter().metrics()])
-    torch.manual_seed(derived_seed(seed, INITIAL, "weights"))
+    torch.default_generator.manual_seed(derived_seed(seed, INITIAL, "weights"))
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
-    model = _build(settings, arch, entry, task, checkpoint, console, measured=measured)
+    model = _build(settings, found, entry, task, checkpoint, console, measured=measured)
     if settings.check:
-        _require_fit(settings, model, entry, policy, console)
+        _require_fit(settings, found, model, entry, policy, console)
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.sample)
     model.to(device)
     if measured and policy is not None and not in_qat(model):
         check_measurable(model, entry.sample, device)
     task.attach(model)
-    _check_outputs(task, model, entry, device, places(arch, entry))
+    _check_outputs(task, model, entry, device, files)
     continued = resumed if resumed and not settings.reset_optimizer else None
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
@@ -170,7 +171,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         measured_so_far,
         _plan(settings, policy),
         data.preprocessing,
-        places(arch, entry),
+        files,
         world,
     )
 
@@ -218,7 +219,7 @@ def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
     """Return the model as it is at the start of a run, on the CPU."""
-    torch.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
+    torch.default_generator.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
     measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
@@ -226,7 +227,7 @@ def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, tas
 
 def _build(
     settings: TrainSettings,
-    arch: str,
+    arch: str | ModelEntry,
     entry: DatasetEntry,
     task: Task,
     checkpoint: Checkpoint | None,
@@ -251,11 +252,16 @@ def _build(
 
 
 def _require_fit(
-    settings: TrainSettings, model: nn.Module, entry: DatasetEntry, policy: QatPolicy | None, console: Console
+    settings: TrainSettings,
+    found: ModelEntry,
+    model: nn.Module,
+    entry: DatasetEntry,
+    policy: QatPolicy | None,
+    console: Console,
 ) -> None:
     """Refuse a model that cannot run on its device: no training makes it fit."""
     device = find_device(settings.device)
-    name = f"{find_model(settings.model).file}: {settings.model}"
+    name = f"{found.file}: {settings.model}"
     network = model_network(model, entry.input, device, policy=policy, name=name)
     require_fit(network, device, console, fix="--no-check trains it all the same")
 

@@ -1,4 +1,4 @@
-"""What a description computes otherwise than the model: named by structure, before any values are compared."""
+"""What a description computes differently from the model: named by structure, before any values are compared."""
 
 from __future__ import annotations
 

@@ -75,9 +75,9 @@ def run(console: Console, **options: Any) -> TrainResult:
 
 
 def test_a_deterministic_run_does_not_depend_on_the_workers(squares: Path, console: Console) -> None:
-    losses = [[e.training_loss for e in run(console, workers=count).history] for count in (0, 1, 3)]
-    assert losses[0] == losses[1] == losses[2] and losses[0][0] != losses[0][1]
-    other = run(console, workers=3, seed=4)
+    losses = [[e.training_loss for e in run(console, workers=count).history] for count in (0, 3)]
+    assert losses[0] == losses[1] and losses[0][0] != losses[0][1]
+    other = run(console, workers=0, epochs=1, seed=4)
     assert other.history[0].training_loss != losses[0][0]
 
 

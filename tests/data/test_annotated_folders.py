@@ -93,6 +93,7 @@ def test_masks(kind: str, tmp_path: Path) -> None:
         "images/bad.png": "it cannot be read as an image (unknown format)",
     }
     assert [sum(counts) for counts in zip(*found.counts.values(), strict=True)] == [COUNT, COUNT // 2, COUNT // 2]
+    assert "images/lonely.png is left out: it has no mask" in folder.messages(found, by_file=True)
     data = own_entry("set", chosen).load(tmp_path, silent())
     inputs, targets = data.train.batch(torch.arange(len(data.train)))
     assert targets.shape == (len(data.train), 16, 32) and data.preprocessing is not None
@@ -230,3 +231,20 @@ def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
     for task in ("segmentation", "detection"):
         with pytest.raises(Ai8xError, match=f"no {task} without"):
             open_folder(OwnDataSettings(path=tmp_path / "set", task=task))  # type: ignore[arg-type]
+
+
+def test_counts_of_pixels_are_not_added() -> None:
+    """An image has several classes of pixels; boxes are counted one by one."""
+    from ai8x_tool.report.data_table import data_table
+
+    counts = {split: [3, 2] for split in ("train", "validation", "test")}
+    heads = {
+        what: [column.heading for column in data_table(("a", "b"), counts, what).columns]
+        for what in ("boxes", "samples")
+    }
+    assert heads == {
+        "boxes": ["class (boxes)", "training", "validation", "test"],
+        "samples": ["class", *heads["boxes"][1:]],
+    }
+    shown = {what: data_table(("a", "b"), counts, what).columns[0].cells for what in ("boxes", "images with it")}
+    assert shown == {"boxes": ("a", "b", "all"), "images with it": ("a", "b")}

@@ -28,8 +28,8 @@ class Compiler:
 
     @property
     def installed(self):
-        if self.command[0] == sys.executable:
-            return importlib.util.find_spec("ziglang") is not None
+        if self.command[0] == sys.executable:  # it contains clang: needed where there is no other
+            return importlib.util.find_spec("ziglang") is not None and shutil.which("clang") is None
         return shutil.which(self.command[0]) is not None
 
     def compile(self, folder, names, device, options=()):

@@ -33,13 +33,26 @@ def quantized_copy(path: Path, target: Path) -> Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, bytes]:
+    """What has been trained for earlier tests."""
+    return {}
+
+
 @pytest.fixture(params=["measured", "fixed"])
-def trained(workspace: Path, console: Console, request: pytest.FixtureRequest) -> Path:
+def trained(workspace: Path, console: Console, request: pytest.FixtureRequest, kept: dict[str, bytes]) -> Path:
+    path = workspace / "trained" / "qat_checkpoint.pth.tar"
+    path.parent.mkdir()
+    path.write_bytes(kept.get(request.param) or kept.setdefault(request.param, trained_bytes(request.param, console)))
+    return path
+
+
+def trained_bytes(ranges: str, console: Console) -> bytes:
     options = {"optimizer": "Adam", "learning_rate": 0.02, "epochs": 4, "batch_size": 32, "qat_policy": "second"}
     settings = TrainSettings(
-        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=request.param, **options
+        model="tiny", dataset="Stripes", deterministic=True, cpu=True, activation_ranges=ranges, **options
     )  # type: ignore[arg-type]
-    return train(settings, console).checkpoint
+    return train(settings, console).checkpoint.read_bytes()
 
 
 def settings(checkpoint: Path, **options: Any) -> EvaluateSettings:

@@ -47,9 +47,21 @@ def settings(**options: Any) -> TrainSettings:
     return TrainSettings(model="tiny", dataset="Stripes", **{**base, **options})
 
 
+@pytest.fixture(scope="module")
+def kept() -> dict[str, bytes]:
+    """What has been trained for an earlier test."""
+    return {}
+
+
 @pytest.fixture
-def unfolded(workspace: Path) -> Path:
-    return train(settings(epochs=3, qat_policy=None, activation_ranges="fixed"), fresh()).checkpoint
+def unfolded(workspace: Path, kept: dict[str, bytes]) -> Path:
+    if not kept:
+        options = settings(epochs=3, qat_policy=None, activation_ranges="fixed")
+        kept["unfolded"] = train(options, fresh()).checkpoint.read_bytes()
+    path = workspace / "unfolded" / "checkpoint.pth.tar"
+    path.parent.mkdir()
+    path.write_bytes(kept["unfolded"])
+    return path
 
 
 def without_quantile(state: State) -> State:

@@ -128,19 +128,17 @@ def test_checkpoints_are_what_other_tools_expect(workspace: Path, console: Conso
     assert best.epoch == result.best.epoch
 
 
-@pytest.mark.parametrize("at", [1, 2, 3])
 @pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
-def test_a_resumed_run_ends_with_the_same_bits(workspace: Path, console: Console, at: int, optimizer: str) -> None:
+def test_a_resumed_run_ends_with_the_same_bits(workspace: Path, console: Console, optimizer: str) -> None:
     rate = 0.02 if optimizer == "Adam" else 0.05
     whole = run(console, out_dir=Path("whole"), optimizer=optimizer, learning_rate=rate)
-    part = run(console, out_dir=Path("part"), epochs=at, optimizer=optimizer, learning_rate=rate)
-    resumed = run(console, out_dir=Path("rest"), resume_from=part.checkpoint)
-    assert same_state(whole.checkpoint, resumed.checkpoint)
-    assert whole.test == resumed.test and whole.history[-1].loss == resumed.history[-1].loss
-    assert (
-        read_checkpoint(whole.checkpoint).content["optimizer_state_dict"]["param_groups"]
-        == (read_checkpoint(resumed.checkpoint).content["optimizer_state_dict"]["param_groups"])
-    )
+    groups = read_checkpoint(whole.checkpoint).content["optimizer_state_dict"]["param_groups"]
+    for at in (1, 2, 3):
+        part = run(console, out_dir=Path("part"), epochs=at, optimizer=optimizer, learning_rate=rate)
+        resumed = run(console, out_dir=Path("rest"), resume_from=part.checkpoint)
+        assert same_state(whole.checkpoint, resumed.checkpoint)
+        assert whole.test == resumed.test and whole.history[-1].loss == resumed.history[-1].loss
+        assert read_checkpoint(resumed.checkpoint).content["optimizer_state_dict"]["param_groups"] == groups
 
 
 PLATEAU = {"scheduler": "ReduceLROnPlateau", "scheduler_arguments": ("patience=0", "threshold=0.9", "factor=0.5")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import pytest
@@ -48,56 +47,31 @@ def outcome(entry):
     return Outcome(name, mismatches(virtual, arrays), raised, virtual.diagnostics, virtual.completed)
 
 
-@cache
-def outcomes(device):
+@pytest.mark.parametrize("device", [device.name for device in DEVICES])
+def test_golden_programs(golden, device):
     """Execute every accepted golden program of a device, strictly."""
-    return [outcome(entry) for entry in entries("accept") if f"/{device.lower()}/" in entry]
-
-
-@pytest.fixture(params=[device.name for device in DEVICES])
-def device_outcomes(request, golden):
-    return request.param, outcomes(request.param)
-
-
-def test_all_golden_programs_are_tried(device_outcomes):
-    name, results = device_outcomes
-    assert len(results) == COUNTS[name]
-
-
-def test_known_answers_are_exact(device_outcomes):
-    _, results = device_outcomes
+    results = [outcome(entry) for entry in entries("accept") if f"/{device.lower()}/" in entry]
+    assert len(results) == COUNTS[device]
     wrong = {r.name: r.wrong for r in results if r.wrong}
     assert sorted(wrong) == sorted(STARVING)
     assert all(r.completed == 1 for r in results if not r.wrong)
+    check_reports(results)
+    noted = {r.name for r in results if any(d.severity == "note" for d in r.diagnostics)}
+    assert noted == {*PARTLY_UNDEFINED, TRAILING, *((*COUNT_LIMITS, *LATE_START) if device == "MAX78002" else ())}
+    # The two layers of the known programs that overwrite their own input do so behind their last use of it.
+    trailing = {r.name: [d.layer for d in r.diagnostics if "trailing overlap" in d.message] for r in results}
+    assert {name: layers for name, layers in trailing.items() if layers} == {TRAILING: [2, 3]}
 
 
-def test_only_the_starving_fifos_are_reported(device_outcomes):
-    _, results = device_outcomes
+def check_reports(results):
+    """Only the starving FIFOs are reported, and strict mode stops at them alone."""
     severe = {r.name: [d for d in r.diagnostics if d.severity != "note"] for r in results}
     severe = {name: found for name, found in severe.items() if found}
     assert sorted(severe) == sorted(STARVING)
     assert all("starve" in d.message for found in severe.values() for d in found)
-
-
-def test_strict_mode_stops_at_the_starving_fifos_alone(device_outcomes):
-    _, results = device_outcomes
     raised = {r.name: r.raised for r in results if r.raised}
     assert sorted(raised) == sorted(STARVING)
     assert all("starve" in text and "\n" not in text for text in raised.values())
-
-
-def test_notes_are_rare_and_known(device_outcomes):
-    device, results = device_outcomes
-    noted = {r.name for r in results if any(d.severity == "note" for d in r.diagnostics)}
-    known = {*PARTLY_UNDEFINED, TRAILING, *((*COUNT_LIMITS, *LATE_START) if device == "MAX78002" else ())}
-    assert noted == known
-
-
-def test_overlaps_on_purpose_are_trailing(device_outcomes):
-    """The two layers of the known programs that overwrite their own input do so behind their last use of it."""
-    _, results = device_outcomes
-    notes = {r.name: [d.layer for d in r.diagnostics if "trailing overlap" in d.message] for r in results}
-    assert {name: layers for name, layers in notes.items() if layers} == {TRAILING: [2, 3]}
 
 
 def test_snoop_results_read_back(golden):

@@ -15,7 +15,7 @@ from tests.support.reference_order import check_report, execute, in_order
 from tests.support.register_programs import Board, copy
 
 BOTH = pytest.mark.parametrize("device", [MAX78000, MAX78002], ids=lambda device: device.name)
-OFFSETS = (*range(-12, 28), *range(-150, 150, 20))
+OFFSETS = (*range(-9, 22), *range(-150, 150, 25))
 
 
 def stores(first, weights, shape, device, offset, mapping=MAPPING):

@@ -111,9 +111,10 @@ class Folder:
         """What the counts of classes are numbers of."""
         return str(getattr(self.kind, "counted", "samples"))
 
-    def messages(self, found: Prepared) -> list[str]:
-        """Return a line about each thing that may not be meant."""
-        return list(found.messages(self.labels[:1] if self.own.task == "anomaly" else self.labels))
+    def messages(self, found: Prepared, *, by_file: bool = False) -> list[str]:
+        """Return a line about each thing that may not be meant; with `by_file`, about each of the first files."""
+        classes = self.labels[:1] if self.own.task == "anomaly" else self.labels
+        return list(found.messages(classes, by_file=by_file))
 
 
 def open_folder(own: OwnDataSettings) -> Folder:

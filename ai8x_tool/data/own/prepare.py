@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 NOTES = "notes"
 _FEW = 10
+_NAMED = 20
+"""Files that are named in a line each."""
 _AT_ONCE = 256
 _LEFT_OUT, _COPIES = "left_out", "copies"
 
@@ -43,9 +45,13 @@ class Prepared:
     left_out: Sequence[tuple[str, str]]
     copies: Sequence[tuple[str, str]]
 
-    def messages(self, classes: Sequence[str]) -> Iterator[str]:
-        """Yield a line about each thing that may not be meant."""
-        if self.left_out:
+    def messages(self, classes: Sequence[str], *, by_file: bool = False) -> Iterator[str]:
+        """Yield a line about each thing that may not be meant; with `by_file`, about each of the first files."""
+        if by_file:
+            yield from (f"{name} is left out: {reason}" for name, reason in self.left_out[:_NAMED])
+            more = len(self.left_out) - _NAMED
+            yield from [f"{more} more files are left out"] if more > 0 else []
+        elif self.left_out:
             shown = (f"{name} ({reason})" for name, reason in self.left_out)
             yield f"{_count(self.left_out, 'file')} left out: {some(shown)}"
         if self.copies:

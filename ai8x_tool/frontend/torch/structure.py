@@ -31,7 +31,7 @@ class _Side:
 
 
 def structure_differences(model: Network, description: Network) -> list[str]:
-    """Return what `description` computes otherwise than `model`, a line for each difference; empty if nothing.
+    """Return what `description` computes differently from `model`, a line for each difference; empty if nothing.
 
     Layers are matched by the modules whose weights they use. Copies, and in which layer a pooling or an element-wise
     operation is done, make no difference; nor does a description that ends before the model.
@@ -135,7 +135,9 @@ def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
         "flatten": (_yes(ours.flat_pixels > 1), _yes(theirs.flat_pixels > 1)),
         "bias": (_yes(_biased(ours)), _yes(_biased(theirs))),
     }
-    if ours.parameters is not None and theirs.parameters is not None:
+    # The same integers in more bits with the same shift are the same weights: so few bits cannot always be stored.
+    wider = abs(theirs.bits) > abs(ours.bits) and theirs.shift == ours.shift
+    if ours.parameters is not None and theirs.parameters is not None and not wider:
         aspects["weight bits"] = (str(abs(ours.bits)), str(abs(theirs.bits)))
     for aspect, (have, want) in aspects.items():
         if have != want:
