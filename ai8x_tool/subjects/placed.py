@@ -16,6 +16,7 @@ from ai8x_tool.frontend.torch import bind, trace
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.mapping.placement import nothing_placed
+from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization.added import with_layers
@@ -49,6 +50,7 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     entry = find_dataset(evaluation.dataset, evaluation, console)
     ready = prepare_model(evaluation, entry, console)
     network = bind(trace(ready.model, entry.input, ready.name, device=device), checkpoint, device, console)
+    require_device(network, device)
     asked = synthesis_options(settings).mapping
     opened = PlacedDescription(network, nothing_placed(network))
     (network, placement), options = place_automatically(

@@ -86,7 +86,7 @@ def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
     assert policy is not None
     log.info(f"Measuring activation ranges: {len(samples)} samples")
     if policy.outlier_removal_z_score is None:
-        log.info(f"outlier_removal_z_score is not in the QAT policy: {DEFAULT_Z_SCORE:g} is used")
+        log.record(f"outlier_removal_z_score is not in the QAT policy: {DEFAULT_Z_SCORE:g} is used")
     steps = batch_count(len(samples), setup.batch_size)
     with log.console.progress("activation ranges", steps) as progress:
 

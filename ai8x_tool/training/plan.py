@@ -16,7 +16,7 @@ import torch
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.nn import QatPolicy
 from ai8x_tool.settings.training import TrainSettings
-from ai8x_tool.training.metrics import Measured
+from ai8x_tool.training.metrics import Measured, as_measured
 from ai8x_tool.training.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -108,13 +108,19 @@ class Plan:
             self.epochs = max(possible, _FEWEST_EPOCHS, done + 1)
             self.qat_start = max(done, min(self.epochs - 1, round(FLOAT_SHARE * self.epochs)))
 
-    def resume(self, measured: Sequence[Measured], rank: Callable[[Measured], tuple[float, ...]]) -> None:
+    def resume(
+        self, measured: Sequence[Mapping[str, float] | None], rank: Callable[[Measured], tuple[float, ...]]
+    ) -> None:
         """Take the results of the epochs that are done, so that the run goes on, and ends, as if it had not stopped.
 
+        Nothing can be taken where some are not known.
         Where the run had come to its end, more epochs are wanted now: then only the number of epochs counts.
         """
+        known = [as_measured(results) for results in measured if results is not None]
+        if len(known) < len(measured):
+            return
         qat, wanted = False, (self.epochs, self.qat_start)
-        for epoch, result in enumerate(measured):
+        for epoch, result in enumerate(known):
             if not qat and self.qat_start is not None and epoch >= self.qat_start:
                 qat = True
                 self.start_qat()

@@ -33,7 +33,7 @@ from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.compiled_model import compile_model
 from ai8x_tool.training.divergence import checked_loss
 from ai8x_tool.training.logs import RunLog, open_run_log
-from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, as_measured, mean, progress_line
+from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progress_line
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
 from ai8x_tool.training.plots import draw_training
@@ -83,9 +83,7 @@ class Trainer:
             world=self.world,
         )
         self.plan, self.schedule, self.measured = setup.plan, chosen_schedule(setup), list(setup.measured)
-        known = [result for result in self.measured if result is not None]
-        if known and len(known) == len(self.measured):
-            self.plan.resume([as_measured(result) for result in known], self.task.rank)
+        self.plan.resume(self.measured, self.task.rank)
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
@@ -152,10 +150,9 @@ class Trainer:
             seconds=round(time.monotonic() - started, 3),
         )
         self.history.append(record)
-        results = {"loss": score.loss, **score.metrics}
-        self.measured.append(results)
+        self.measured.append({"loss": score.loss, **score.metrics})
         self._save(epoch, score)
-        self.schedule.end_epoch(epoch, results)
+        self.schedule.end_epoch(epoch, self.measured[-1])
 
     def _follow_plan(self, epoch: int, elapsed: float) -> None:
         """Change the rest of the run where its time or the patience is at an end; all processes do the same."""

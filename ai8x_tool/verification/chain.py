@@ -66,9 +66,9 @@ class LayerProof:
 class Proof:
     """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
 
-    `structure` names what the description computes differently from the model, a line for each difference. `firmware` is
-    None if the program was not compiled and run. `skipped` names every link that was not checked, and why. `synthesis`
-    is what was verified.
+    `structure` names what the description computes differently from the model, a line for each difference. `firmware`
+    is None if the program was not compiled and run. `skipped` names every link that was not checked, and why.
+    `synthesis` is what was verified.
     """
 
     samples: int

@@ -9,12 +9,17 @@ import os
 
 import torch
 
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.console import Console
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import legalize
+from ai8x_tool.frontend.yaml.load import load_network
+from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.mapper import map_automatically
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.nn import BuildContext
+from ai8x_tool.quantization.added import with_layers
 from tests.mapper.test_small_networks import verified
 from tests.support.confirmed_refusals import confirmed
 from tests.support.random_models import RandomModel
@@ -35,7 +40,18 @@ def built(seed, device):
     return model
 
 
-def test_random_models():
+def read_back(found, model, device, folder):
+    """Return the network and the placement of the description and the checkpoint that a project would contain."""
+    file, description = folder / "q.pth.tar", folder / "network.yaml"
+    torch.save({"epoch": 0, "state_dict": model.state_dict()}, file)
+    stored = read_checkpoint(file)
+    layers = [layer for layer in found.network.layers if layer.parameters and layer.shares is None]
+    file.write_bytes(with_layers(stored, [layer for layer in layers if layer.parameters.key not in stored.state]))
+    description.write_text(write_description(found.network, found.placement, device, options=found.options))
+    return load_network(description, file, found.network.input_shape, device, Console(-1, muted=True))
+
+
+def test_random_models(tmp_path):
     refused = 0
     for seed in range(FIRST, FIRST + COUNT):
         device = list(DEVICES)[seed % 2]
@@ -51,4 +67,8 @@ def test_random_models():
             continue
         agree(model, model.shape, device, seed=seed)
         verified(found, device)
+        network, placement = read_back(found, model, device, tmp_path)
+        assert placement == found.placement
+        for have, want in zip(network.layers, found.network.layers, strict=True):
+            assert (have.bits, have.shift, have.inputs) == (want.bits, want.shift, want.inputs)
     assert refused <= 0.1 * COUNT

@@ -135,7 +135,9 @@ def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
         "flatten": (_yes(ours.flat_pixels > 1), _yes(theirs.flat_pixels > 1)),
         "bias": (_yes(_biased(ours)), _yes(_biased(theirs))),
     }
-    if ours.parameters is not None and theirs.parameters is not None:
+    # The same integers in more bits with the same shift are the same weights: so few bits cannot always be stored.
+    wider = abs(theirs.bits) > abs(ours.bits) and theirs.shift == ours.shift
+    if ours.parameters is not None and theirs.parameters is not None and not wider:
         aspects["weight bits"] = (str(abs(ours.bits)), str(abs(theirs.bits)))
     for aspect, (have, want) in aspects.items():
         if have != want:

@@ -19,6 +19,10 @@ _ACTIVATIONS = {"none": "None", "relu": "ReLU", "abs": "Abs"}
 Keys = dict[str, Any]
 
 
+_SHARED_BITS = 8
+"""What the weights of another layer are read as where nothing else is said."""
+
+
 class _Hex(int):
     """A number that is written in hexadecimal."""
 
@@ -230,6 +234,8 @@ def _pool_keys(layer: Layer) -> Keys:
 def _number_keys(layer: Layer) -> Keys:
     keys: Keys = {}
     fixed = frozenset(("bits", "shift")) if layer.parameters is None else layer.parameters.described
+    if layer.shares is not None and layer.bits != _SHARED_BITS:
+        fixed |= {"bits"}
     if layer.has_weights and "bits" in fixed and (layer.parameters is not None or layer.bits != 8):
         keys["quantization"] = "binary" if layer.bits == BINARY else layer.bits
     if layer.is_convolution and "shift" in fixed and layer.shares is None:
