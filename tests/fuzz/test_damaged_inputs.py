@@ -107,7 +107,6 @@ RECIPE = (
     b"description: Words\nmodel: ai85net5\ndataset: MNIST\ntrain:\n  epochs: 3\n  lr: 0.001\nsynthesize:\n  timer: 0\n"
 )
 INTERFACE = b"""{"schema": "ai8x-interface/1", "device": "MAX78000", "input_shape": [3, 4, 4], "input_fifo": false,
- "input_arrays": [{"address": "0x50400000", "pixels_per_word": 1, "channels": [[0, 1, 2, null]]}],
  "outputs": [{"shape": [5, 1, 1], "bits": 32, "start": 0}], "continue": 0, "estimated_us": 7.5}
 """
 
@@ -135,7 +134,7 @@ def read_interface(path):
 
     interface = read_interface(path.parent)
     if interface is not None:
-        interface.sample_words(np.zeros((3, 4, 4), np.int64), "sample")
+        interface.sample_bytes(np.zeros((3, 4, 4), np.int64), "sample")
         interface.split_output(bytes(20))
 
 
