@@ -3,7 +3,7 @@
 # -m "not slow" leaves out the tests that take about five seconds or more, -n 0 runs everything in one process.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-source scripts/setup.sh plots,speech,vision,detection,images,tensorboard,onnx,virtual,test
+source scripts/setup.sh plots,speech,sound,vision,detection,images,tensorboard,onnx,virtual,test
 # Hundreds of processes import the same modules: what one has compiled, the others read.
 unset PYTHONDONTWRITEBYTECODE
 # A process for each processor, of one thread each; a module's tests stay together until a process runs out of work.

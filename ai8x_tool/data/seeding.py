@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,3 +28,13 @@ def normal_numbers(shape: Sequence[int], generator: torch.Generator, device: tor
 def generator_for(seed: int, epoch: int, purpose: str) -> torch.Generator:
     """Return a generator started with :func:`derived_seed`."""
     return torch.Generator().manual_seed(derived_seed(seed, epoch, purpose))
+
+
+def seed_global_generators(seed: int, device: torch.device) -> None:
+    """Seed the generators of Python, NumPy and torch that models and datasets may use without being given one."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)  # for other devices, too, where they are not used, is slow
+    else:
+        torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import random
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console, json_text
-from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.data.seeding import derived_seed, generator_for, seed_global_generators
 from ai8x_tool.errors import located
 from ai8x_tool.files import write_file
 from ai8x_tool.model.build import in_qat, nonzero_weights
@@ -255,13 +253,7 @@ class Trainer:
 
     def _seed_everything(self, epoch: int) -> None:
         """Seed all global generators: an epoch has the same result whether or not the run was resumed at it."""
-        seed = derived_seed(self.setup.seed, epoch, self._own("model"))
-        if self.setup.device.type == "cpu":
-            torch.default_generator.manual_seed(seed)  # for other devices, too, where they are not used, is slow
-        else:
-            torch.manual_seed(seed)
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
+        seed_global_generators(derived_seed(self.setup.seed, epoch, self._own("model")), self.setup.device)
 
     def _own(self, purpose: str) -> str:
         """Return the purpose for random numbers that differ from those of the other processes."""
