@@ -15,11 +15,11 @@ import importlib.util
 import os
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from contextvars import copy_context
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
@@ -47,7 +47,7 @@ def load_plugin(path: Path) -> ModuleType:
     name = f"{package.__name__}.{path.stem}_{zlib.crc32(str(path.stat().st_mtime_ns).encode()):08x}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_FromSource(name, str(path)))
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
@@ -57,6 +57,14 @@ def load_plugin(path: Path) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles a file each time: stored bytecode may be that of an older text of the same size and second."""
+
+    def path_stats(self, path: str) -> Mapping[str, Any]:
+        """Raise OSError: as if the time of the last change were not known."""
+        raise OSError(path)
 
 
 def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:

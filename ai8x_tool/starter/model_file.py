@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,8 @@ def write_sized_model(
             problem = problem or error
         else:
             return SizedModel(file, name, widths, found)
+        finally:
+            shutil.rmtree(file.with_name("__pycache__"), ignore_errors=True)
     for path in (file, *(file.with_name(part) for part in parts)):
         path.unlink()
     shape = "×".join(map(str, entry.input))

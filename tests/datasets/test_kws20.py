@@ -156,11 +156,15 @@ def test_cache_needs_no_recordings(data: Dataset, tree: Path, kws20: ModuleType,
     assert len(kws20.datasets[0].load(tmp_path, Console(verbosity=-1)).train) == len(data.train)
 
 
-def test_warns_about_what_is_missing(tree: Path, kws20: ModuleType, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flac", [False, True])
+def test_warns_about_what_is_missing(
+    tree: Path, kws20: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flac: bool
+) -> None:
+    monkeypatch.setattr(kws20, "can_read_flac", lambda: flac)
     shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
     console = Console(verbosity=-1)
     kws20.datasets[0].load(tmp_path, console)
-    assert sum("LibriSpeech" in text for text in console.warnings) == 1
+    assert sum("librispeech" in text.lower() for text in console.warnings) == 1
     assert sum("going on without raw_test" in text for text in console.warnings) == 1
 
 

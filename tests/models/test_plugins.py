@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from ai8x_tool import nn
 from ai8x_tool.device import MAX78000
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins import find as plugins
+from ai8x_tool.plugins.load import load_plugin
 
 FOREIGN = '''
 from torch import nn
@@ -107,3 +109,13 @@ def test_listing_does_not_import_torch() -> None:
     code = "import sys; from ai8x_tool.plugins import find; n = len(find.list_models() + find.list_datasets());"
     code += "assert n >= 3 and 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_changed_file_is_read_again_at_once(tmp_path):
+    """Texts of the same size, written in the same second: bytecode of the first must not be taken for the second."""
+    file = tmp_path / "mine.py"
+    for value in (1, 2, 3):
+        file.write_text(f"VALUE = {value}\n")
+        os.utime(file, ns=(10**18 + value, 10**18 + value))
+        assert value == load_plugin(file).VALUE
+    assert not (tmp_path / "__pycache__").exists()
