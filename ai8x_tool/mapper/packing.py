@@ -9,11 +9,12 @@ from ai8x_tool.mapper.exact import pack_exactly
 from ai8x_tool.mapper.offsets import (
     NO_OVERLAPS,
     Block,
+    Demand,
     Group,
     Overlaps,
     Packing,
     demand_at,
-    lower_bound,
+    greatest_demand,
     necessary,
     pack,
 )
@@ -30,11 +31,12 @@ class Packed:
     """Places of all values, None if none were found, and the words that are needed in any case.
 
     The places are the best possible where their peak is the bound; without places, the bound is greater than memory
-    where that is proven.
+    where that is proven. `demand` is the greatest one of any instance at any time.
     """
 
     packing: Packing | None
     bound: int
+    demand: Demand
 
 
 def pack_values(
@@ -50,16 +52,17 @@ def pack_values(
     Outputs overlap input that has been read only at times at which too much lives without. With `thorough`, places that
     are not the best possible are searched exhaustively.
     """
-    bound = lower_bound(groups, overlaps)
+    demand = greatest_demand(groups, overlaps)
+    bound = demand.words
     if bound > capacity:
-        return Packed(None, bound)
+        return Packed(None, bound, demand)
     needed = necessary(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
     packing = pack(groups, capacity, overlaps=needed, stop=stop)
     if packing is None and len(needed) < len(overlaps):
         packing = pack(groups, capacity, overlaps=overlaps, stop=stop)
     if not thorough or overlaps or (packing is not None and packing.peak <= bound):
-        return Packed(packing, bound)
-    return _improved(groups, capacity, Packed(packing, bound), stop)
+        return Packed(packing, bound, demand)
+    return _improved(groups, capacity, Packed(packing, bound, demand), stop)
 
 
 def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Callable[[], bool]) -> Packed:
@@ -83,7 +86,7 @@ def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Calla
             continue
         else:
             break
-    return Packed(best, bound)
+    return Packed(best, bound, known.demand)
 
 
 def _is_impossible(groups: Sequence[Group], limit: int, stop: Callable[[], bool]) -> bool:

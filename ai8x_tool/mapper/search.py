@@ -242,7 +242,7 @@ def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bo
     words = device.instance_size // 4
     packed = pack_values(memory.groups, words, overlaps, thorough=thorough, stop=task.expired)
     if packed.packing is None:
-        return data_shortage(network, memory, device, overlaps)
+        return data_shortage(network, memory, device, packed.demand)
     placement = tried.placement(starts, _addresses(memory, packed.packing))
     tried.given.check(network, placement)
     options = replace(task.options, overlap_data=True) if task.overlap else task.options

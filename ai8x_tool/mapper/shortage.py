@@ -8,7 +8,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
 from ai8x_tool.mapper.found import Shortage
-from ai8x_tool.mapper.offsets import Overlaps, greatest_demand
+from ai8x_tool.mapper.offsets import Demand
 from ai8x_tool.mapper.starts import class_loads
 from ai8x_tool.mapping.rules.memory_rules import (
     constraint_bias_memory,
@@ -24,9 +24,8 @@ _KERNEL_RULES = {constraint_kernel_memory.__name__, constraint_kernel_conflict._
 _MOST_NAMES = 4
 
 
-def data_shortage(network: Network, memory: Memory, device: Device, overlaps: Overlaps) -> Shortage:
-    """Return the moment at which data memory is fullest."""
-    demand = greatest_demand(memory.groups, overlaps)
+def data_shortage(network: Network, memory: Memory, device: Device, demand: Demand) -> Shortage:
+    """Return the moment at which data memory is fullest, that of `demand`."""
     needed, available = 4 * demand.words, device.instance_size
     values = [source for source, (group, _) in memory.values.items() if group in demand.groups]
     what = _listed(network, values)
