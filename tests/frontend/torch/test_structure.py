@@ -181,3 +181,14 @@ def test_weights_of_another_model_are_named(network):
     with pytest.raises(Ai8xError, match="no weights for"):
         bind(network, checkpoint_of(other), MAX78002)
     assert network.layers[0].inputs == (INPUT,)
+
+
+def test_wider_weights_of_the_same_values_make_no_difference(network):
+    """What few bits cannot store may be stored in more; another scale, or fewer bits, is another layer."""
+    narrow = changed(network, "third", bits=4)
+    shift = narrow["third"].shift
+    assert structure_differences(narrow, changed(narrow, "third", bits=8)) == []
+    (line,) = structure_differences(narrow, changed(narrow, "third", bits=8, shift=shift + 1))
+    assert "weight bits: 4 in the model, 8 in the description" in line
+    (line,) = structure_differences(narrow, changed(narrow, "third", bits=2))
+    assert "weight bits: 4 in the model, 2 in the description" in line
