@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -313,3 +315,17 @@ def test_shipped_models_fit_inputs_of_any_size(shape: tuple[int, ...], tmp_path:
     for device in DEVICES:
         sized = write_sized_model(template, "mine", tmp_path / f"{device.name}.py", entry, device, silent())
         assert sized.name == "mine" and sized.found.network.layers[-1].channels_out == 3
+
+
+def test_archives_with_other_members() -> None:
+    """A member that is no array is left out; without any array the file is named."""
+    for arrays, good in (({"a": np.ones((20, 3))}, True), ({}, False)):
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        with zipfile.ZipFile(buffer, "a") as archive:
+            archive.writestr("notes.npy", b"no array")
+        if good:
+            assert read_tables(buffer.getvalue(), ".npz")[0].values.shape == (20, 3)
+        else:
+            with pytest.raises(ValueError, match="holds no array of numbers"):
+                read_tables(buffer.getvalue(), ".npz")

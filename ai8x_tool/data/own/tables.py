@@ -86,6 +86,7 @@ def _arrays(data: bytes) -> list[Table]:
         arrays = list(loaded.values()) if hasattr(loaded, "values") else [loaded]
     except Exception as error:  # NumPy and zipfile raise exceptions of a dozen kinds for damaged files
         raise ValueError(f"it cannot be read as an array ({' '.join(str(error).split())})") from None
+    arrays = [array for array in arrays if isinstance(array, np.ndarray)]  # other members of an archive are bytes
     numbers = [array for array in arrays if array.dtype.kind in "iufb" and array.size and 1 <= array.ndim <= 3]
     if not numbers:
         raise ValueError("it holds no array of numbers with 1 to 3 axes")
