@@ -32,7 +32,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Evaluate a trained or, with --8bit, a quantized checkpoint on the test split."),
     "synthesize": (
         "synthesize",
-        "Turn a network description and a quantized checkpoint into a C project for the accelerator.",
+        "Turn a quantized checkpoint, with its model or a network description, into a C project for the accelerator.",
     ),
     "verify": (
         "verify_command",
