@@ -42,7 +42,7 @@ class Shortage:
     """What stands in the way of a placement: `needed` bytes (or layers), of which `available` exist.
 
     `resource` is "structure" where it is not an amount, but a rule; both are 0 then. `where` is the layer at which it
-    shows, `text` the whole sentence.
+    shows, `text` the whole sentence. `certain`: no other processors would help.
     """
 
     resource: Resource
@@ -50,6 +50,7 @@ class Shortage:
     needed: int = 0
     available: int = 0
     where: str = ""
+    certain: bool = False
 
     @property
     def excess(self) -> float:
