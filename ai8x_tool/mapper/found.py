@@ -42,7 +42,7 @@ class Shortage:
     """What stands in the way of a placement: `needed` bytes (or layers), of which `available` exist.
 
     `resource` is "structure" where it is not an amount, but a rule; both are 0 then. `where` is the layer at which it
-    shows, `text` the whole sentence. `certain`: no other processors would help.
+    shows, `text` the whole sentence.
     """
 
     resource: Resource
@@ -50,7 +50,6 @@ class Shortage:
     needed: int = 0
     available: int = 0
     where: str = ""
-    certain: bool = False
 
     @property
     def excess(self) -> float:
@@ -60,6 +59,10 @@ class Shortage:
     def __str__(self) -> str:
         """The sentence, with its place."""
         return f"{self.where}: {self.text}" if self.where else self.text
+
+
+class CertainShortage(Shortage):
+    """What stands in the way wherever the processors of values are."""
 
 
 class UnmappableError(Ai8xError):

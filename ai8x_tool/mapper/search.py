@@ -11,7 +11,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory, memory_blocks
 from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
-from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
+from ai8x_tool.mapper.found import CertainShortage, Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.moves import with_moves
@@ -214,7 +214,7 @@ def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
 
 def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
     """Return whether too many values live at a time wherever they were, or would be."""
-    if failed and failed[-1][0].certain:
+    if failed and isinstance(failed[-1][0], CertainShortage):
         return True
     needed = [shortage.needed for shortage, _ in failed if shortage.resource == "data memory" and shortage.excess > 1]
     enough = _HOPELESS if len(set(needed)) > 1 else _HOPELESS // 2

@@ -7,7 +7,7 @@ from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
-from ai8x_tool.mapper.found import Shortage
+from ai8x_tool.mapper.found import CertainShortage, Shortage
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Demand, Overlaps, is_unavoidable
 from ai8x_tool.mapper.starts import class_loads
 from ai8x_tool.mapping.rules.memory_rules import (
@@ -37,8 +37,8 @@ def data_shortage(
             f"data memory: {what} need{'s' * (len(values) == 1)} {needed:,} bytes of an instance at the same time, "
             f"it holds {available:,}: {needed - available:,} bytes too many"
         )
-        certain = is_unavoidable(memory.groups, demand, overlaps)
-        return Shortage("data memory", text, needed, available, where, certain=certain)
+        kind = CertainShortage if is_unavoidable(memory.groups, demand, overlaps) else Shortage
+        return kind("data memory", text, needed, available, where)
     text = (
         f"data memory: no place for all values was found, although no more than {needed:,} of {available:,} bytes of "
         f"an instance are needed at a time"
