@@ -36,6 +36,10 @@ Times and energies are [estimates](estimates.md) of an inference, without loadin
 (50 MHz, and on the MAX78002 200 MHz with pipeline). Published figures are measurements of real parts, by the maker, of
 networks with the same layers, placed by hand. Accuracy is what the maker reports for quantized networks on the test of
 the dataset; it was not reproduced here.
+
+Weights for `mnist` and for keyword spotting ship with ai8x (`ai8x list weights`). For those of the maker neither an
+address that lasts nor a checksum is known here, so that there are no cards for them: checkpoints that you have are
+given with `--checkpoint FILE`.
 """
 
 

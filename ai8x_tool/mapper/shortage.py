@@ -58,7 +58,8 @@ def _label(network: Network, source: Source) -> str:
         return "the input"
     if source is BUFFER:
         return "the rolling buffer"
-    return f"the output of {network[str(source)].label}"
+    layer = network[str(source)]
+    return f"the output of {layer.name if layer.is_named else layer.label}"
 
 
 def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> Shortage:
