@@ -158,9 +158,10 @@ def test_models():
     with pytest.raises(Ai8xError, match=r"ai85unetsmall.*--model"):
         ai8x_tool.analyze(resources.shipped("models") / "ai85unet.py", input="3x80x80")
     unet = ai8x_tool.analyze(
-        resources.shipped("models") / "ai85unet.py", input="3x80x80", model="ai85unetsmall", use_bias=True
+        resources.shipped("models") / "ai85unet.py", input="3x80x80", model="ai85unetsmall", use_bias=True, classes=3
     )
     assert unet.name == "ai85unetsmall" and unet.fits
+    assert unet.devices[0].layers[-1].output_shape[0] == 3
 
 
 def test_streaming(tmp_path):
