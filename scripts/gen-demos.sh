@@ -6,7 +6,7 @@ set -euo pipefail
 device="$1"
 shift
 target="${TARGET_DIR:-build/$device}"
-shipped=" mnist kws20_v3 "
+shipped=" mnist kws20_v3 ai87_kws20_v3 "
 demos=()
 while [[ $# -gt 0 && "$1" != -- ]]; do
   demos+=("$1")

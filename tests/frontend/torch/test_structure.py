@@ -161,8 +161,9 @@ def test_an_output_that_is_pooled_in_one_of_them():
     assert line == "output: average pooling 2, stride 2 of conv in the model, conv in the description"
 
 
-@pytest.mark.parametrize("path", sorted(resources.shipped("configs").glob("networks/*.yaml")), ids=lambda p: p.stem)
-def test_shipped_descriptions_equal_their_models(path, tmp_path):
+@pytest.mark.parametrize("name", ["mnist", "kws20_v3", "ai87_kws20_v3"])
+def test_shipped_descriptions_equal_their_models(name, tmp_path):
+    path = resources.shipped("configs") / "networks" / f"{name}.yaml"
     arch = next(line.split()[1] for line in path.read_text().splitlines() if line.startswith("arch:"))
     shape = (1, 28, 28) if arch == "ai85net5" else (128, 128)
     device = MAX78002 if arch.startswith("ai87") else MAX78000
