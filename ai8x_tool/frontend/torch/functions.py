@@ -49,13 +49,19 @@ def combine(recorder: Recorder, kind: str, operands: Sequence[Any], name: str) -
     return recorder.output(step, plain(tensors[0]), tuple(tensors[0].shape[1:]))
 
 
+_RESULTS = {"add": "sum", "sub": "difference"}
+
+
 def _binary(kind: str) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         readable = all(recorder.readable(x) for x in args)
         both = readable and len(args) == 2 and all(isinstance(x, TaggedTensor) for x in args) and not kwargs
         if not both or args[0].shape != args[1].shape:
             return NotImplemented
-        return combine(recorder, kind, args, name=_name(recorder, kind))
+        if kind not in _RESULTS:
+            return combine(recorder, kind, args, name=_name(recorder, kind))
+        message = f"the {_RESULTS[kind]} of two tensors saturates on the accelerator, but not in forward()"
+        raise recorder.refuse(message, f"use a module, ai8x.{kind.capitalize()}()")
 
     return handler
 

@@ -29,6 +29,7 @@ from ai8x_tool.frontend.torch.plain_kinds import (
     activation_of,
     elementwise_of,
     function_name,
+    may_combine,
     pooling_of_node,
 )
 from ai8x_tool.nn import BuildContext, FusedModule
@@ -82,11 +83,12 @@ def legalize(
 
     Weights are kept. Activations are `scale` times those of the plain model, and so is the output: 1 if ranges are
     measured, else 1/4, since activations are limited to [−1, 1] then. Inputs stay as they are. What has no exact
-    equivalent is refused, or, with `adapt`, replaced by what is closest and listed as inexact. A model without plain
-    layers is left alone. Raises Ai8xError naming rule, module and line; the model may be partly converted then.
+    equivalent is refused, or, with `adapt`, replaced by what is closest and listed as inexact. Of a model without
+    plain layers only the sums and differences of tensors are replaced, since those of the accelerator saturate. Raises
+    Ai8xError naming rule, module and line; the model may be partly converted then.
     """
     if not is_plain(model):
-        return []
+        return _saturate(model, input_shape, context)
     training = model.training
     try:
         graph = _Tracer().trace(model.eval())
@@ -100,9 +102,37 @@ def legalize(
     chosen = scale if scale is not None else 1.0 if context.measured_ranges or context.simulate else 0.25
     converter = _Converter(model, module, context, adapt=adapt, scale=chosen)
     converter.convert()
-    graph.lint()
+    _run_graph(model, module)
+    return converter.table
+
+
+def _run_graph(model: nn.Module, module: fx.GraphModule) -> None:
+    """Let `model` compute what the graph of `module` says."""
+    module.graph.lint()
     module.recompile()
     model.__class__ = type(type(model).__name__, (type(model),), {"forward": type(module).forward})
+
+
+def _saturate(model: nn.Module, input_shape: Sequence[int], context: BuildContext) -> list[Replacement]:
+    """Replace sums and differences in the functions of a model of fused modules by modules; return what became what.
+
+    Functions that decide by the data, or that do something else in training, stay as they are.
+    """
+    training = model.training
+    try:
+        graph, trained = (_Tracer().trace(model.train(mode)) for mode in (False, True))
+        combining = any(may_combine(node) for node in graph.nodes)
+        if not combining or str(graph) != str(trained):
+            return []
+        module = fx.GraphModule(model, graph)
+        ShapeProp(module).propagate(_example(model.eval(), input_shape))
+    except Exception:  # whatever the user's code raises: it is not made for symbolic values
+        return []
+    finally:
+        model.train(training)
+    converter = _Converter(model, module, context, adapt=False, scale=1.0)
+    converter.saturate()
+    _run_graph(model, module)
     return converter.table
 
 
@@ -132,6 +162,12 @@ class _Converter:
         for node in list(self.graph.nodes):
             if node in self.graph.nodes:
                 self._convert(node)
+
+    def saturate(self) -> None:
+        """Convert sums and differences alone."""
+        for node in list(self.graph.nodes):
+            if elementwise_of(node) is not None:
+                self._elementwise(node)
 
     def _convert(self, node: fx.Node) -> None:
         module = self._module(node)

@@ -51,6 +51,12 @@ def activation_of(node: fx.Node, module: nn.Module | None) -> str | None:
     return _ACTIVATION_FUNCTIONS.get(function_name(node)) if calls else None
 
 
+def may_combine(node: fx.Node) -> bool:
+    """Return whether a node adds or subtracts two values that are computed, tensors or numbers."""
+    calls = node.op in ("call_function", "call_method") and function_name(node) in _ELTWISE
+    return calls and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args)
+
+
 def elementwise_of(node: fx.Node) -> str | None:
     """Return the class of the element-wise module that combines two tensors as a node does."""
     if node.op not in ("call_function", "call_method") or node.kwargs:

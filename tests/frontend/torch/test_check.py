@@ -158,8 +158,9 @@ def test_the_model_is_left_as_it_was():
 
 def test_channels_of_the_input_can_be_left_out():
     """Data sets of face identification have the teacher's image behind the student's."""
-    model = Model(lambda m, x: m.b(m.a(x[:, 3:]) + m.c(x[:, 3:])), a=conv(3), b=conv(4), c=conv(3))
+    more = {"a": conv(3), "b": conv(4), "c": conv(3), "add": ai8x.Add()}
+    model = Model(lambda m, x: m.b(m.add(m.a(x[:, 3:]), m.c(x[:, 3:]))), **more)
     network = trace(model, (6, 8, 8), "net")
     assert network.input_shape == (3, 8, 8)
-    both = Model(lambda m, x: m.b(m.a(x[:, 3:]) + m.c(x[:, :3])), a=conv(3), b=conv(4), c=conv(3))
+    both = Model(lambda m, x: m.b(m.add(m.a(x[:, 3:]), m.c(x[:, :3]))), **more)
     assert "'c' reads data that the accelerator cannot arrange" in refusal(both, (6, 8, 8))

@@ -157,6 +157,32 @@ def test_fused_models_are_left_alone():
     assert type(model) is Model
 
 
+def residual(function):
+    """Return a model of fused modules in 8-bit mode that combines what two of them return."""
+    layers = {name: ai8x.FusedConv2dReLU(2, 2, 3, padding=1, context=SIMULATE) for name in "abc"}
+    return randomize(Model(function, **layers), 3)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [lambda m, x: m.c(m.a(x) + m.b(x)), lambda m, x: m.c(m.a(x).sub(m.b(x))), lambda m, x: m.c(m.a(x).add_(m.b(x)))],
+)
+def test_sums_of_fused_modules_saturate(function):
+    model = residual(function)
+    assert [row.became for row in legalize(model, (2, 8, 8), SIMULATE)] in (["Add"], ["Sub"])
+    assert agree(model, (2, 8, 8)) >= 3
+    assert "add.weight" not in model.state_dict()
+
+
+def test_sums_that_differ_in_training_are_refused():
+    model = residual(lambda m, x: m.c(m.a(x) + m.b(x) if m.training else m.b(x) + m.a(x) + x))
+    assert legalize(model, (2, 8, 8), SIMULATE) == []
+    with pytest.raises(
+        Ai8xError, match=r"test_legalize.py:\d+.*the sum of two tensors saturates.*use a module, ai8x.Add"
+    ):
+        check_model(model, (2, 8, 8), MAX78002)
+
+
 REFUSED = {
     "5×5": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 5)}, "kernels are 1×1 or 3×3"),
     "ReLU6": (lambda m, x: F.relu6(m.a(x)), {"a": lambda: nn.Conv2d(1, 2, 3)}, "has no ReLU6"),
