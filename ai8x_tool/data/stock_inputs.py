@@ -51,7 +51,7 @@ STOCK_INPUTS: Mapping[str, StockInput] = {
     "FashionMNIST": _pixels((1, 28, 28)),
     "CIFAR10": _pixels((3, 32, 32)),
     "CIFAR100": _pixels((3, 32, 32)),
-    "cats_vs_dogs": _pixels((3, 128, 128), ("cats", "dogs")),
+    "cats_vs_dogs": _pixels((3, 128, 128), ("cat", "dog")),
     **dict.fromkeys(("KWS", "KWS_35", "KWS_12_benchmark"), _SPEECH),
     **dict.fromkeys(("KWS_20", "KWS_20_TTS"), replace(_SPEECH, classes=LABELS_20)),
 }
