@@ -10,8 +10,27 @@ from ai8x_tool.files import expand
 
 _REFERENCE_NETWORKS = {
     "mnist-chw-ai85": "mnist",
+    "mnist-chw-extrasmall-ai85": "mnist_extrasmall",
     "kws20-v3-hwc": "kws20_v3",
     "ai87-kws20-v3-hwc": "ai87_kws20_v3",
+    "kws20-hwc": "kws20",
+    "kws20-nas-hwc": "kws20_nas",
+    "cats-dogs-hwc": "catsdogs",
+    "cifar10-nas": "cifar10",
+    "cifar100-nas": "cifar100_qat8",
+    "cifar100-simple": "cifar100_qat_mixed",
+    "cifar100-simplewide2x": "cifar100_simplenetwide2x_qat_mixed",
+    "cifar100-ressimplenet": "cifar100_ressimplenet",
+    "ai87-cifar100-effnet2": "cifar100_qat8_effnet2",
+    "ai87-cifar100-mobilenet-v2-0.5": "cifar100_qat8_mobilenet_v2_0.5",
+    "ai87-cifar100-mobilenet-v2-0.75": "cifar100_qat8_mobilenet_v2_0.75",
+    "ai87-imagenet-effnet2": "imagenet_effnet2",
+    "ai87-mobilefacenet-112": "mobilefacenet_112",
+    "ai85-autoencoder": "autoencoder",
+    "ai85-facedet-tinierssd": "facedet_tinierssd",
+    "ai87-facedet-tinierssd": "facedet_tinierssd",
+    "svhn-tinierssd": "svhn_tinierssd",
+    "ai85-tinierssd-kpts-qr": "qr_tinierssd",
 }
 """Names of network descriptions in the reference, by which those of the same networks are found."""
 
@@ -57,7 +76,7 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
     elif prefix and given.parent != Path() and given.stem in known:
         stem = given.stem
     if kind == "networks" and stem not in known:
-        stem = _REFERENCE_NETWORKS.get(given.stem, stem)
+        stem = _REFERENCE_NETWORKS.get(given.name.removesuffix(suffix), stem)
     if stem in known:
         return known[stem]
     hint = nearest(stem, list(known)) or f"; known: {_listed(sorted(known))}"

@@ -151,7 +151,7 @@ def mixed(speech: Tensor, noise: Tensor, loudness: Tensor, ratio: Tensor) -> Ten
 def load_mixed(data_dir: Path, console: Console, *, in_test: bool) -> Dataset:
     """Return KWS_20 with noise: in training, or everywhere at 10 dB.
 
-    Validation samples are those of KWS_20, whose speakers are not in training, with noise as in training.
+    Validation samples are those of KWS_20, whose speakers are not in training; only at 10 dB are they mixed too.
     """
     speech = find_dataset("KWS_20").load(data_dir, console)
     train, test = (recordings(data_dir, name, console) for name in LENGTHS)

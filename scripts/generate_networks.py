@@ -22,12 +22,34 @@ from ai8x_tool.subjects.find import RECIPE, Subject
 from ai8x_tool.subjects.model import AnalyzedModel
 
 ROOT = Path(__file__).resolve().parents[1]
+BOTH, SMALL, LARGE = (MAX78000, MAX78002), (MAX78000,), (MAX78002,)
 DESCRIPTIONS = {
-    "mnist": ("mnist", "Handwritten digits", (MAX78000, MAX78002)),
-    "kws20_v3": ("kws20_v3", "Keyword spotting with 20 words", (MAX78000,)),
-    "ai87_kws20_v3": ("ai87_kws20_v3", "Keyword spotting with 20 words", (MAX78002,)),
+    "mnist": ("Handwritten digits", BOTH),
+    "kws20_v3": ("Keyword spotting with 20 words", SMALL),
+    "ai87_kws20_v3": ("Keyword spotting with 20 words", LARGE),
+    "mnist_extrasmall": ("Handwritten digits", SMALL),
+    "cifar10": ("Photographs of 10 classes", BOTH),
+    "catsdogs": ("Cats and dogs", BOTH),
+    "kws20": ("Keyword spotting with 20 words", SMALL),
+    "kws20_v2": ("Keyword spotting with 20 words", SMALL),
+    "kws20_nas": ("Keyword spotting with 20 words", SMALL),
+    "autoencoder": ("Vibration of a motor", SMALL),
+    "cifar100_qat8": ("Photographs of 100 classes", BOTH),
+    "cifar100_qat_mixed": ("Photographs of 100 classes", BOTH),
+    "cifar100_simplenetwide2x_qat_mixed": ("Photographs of 100 classes", BOTH),
+    "cifar100_ressimplenet": ("Photographs of 100 classes", BOTH),
+    "cifar100_qat8_effnet2": ("Photographs of 100 classes", LARGE),
+    "cifar100_qat8_mobilenet_v2_0.5": ("Photographs of 100 classes", LARGE),
+    "cifar100_qat8_mobilenet_v2_0.75": ("Photographs of 100 classes", LARGE),
+    "svhn_tinierssd": ("Digits to be detected", BOTH),
+    "facedet_tinierssd": ("Faces to be detected", BOTH),
+    "faceid_112": ("Embeddings of faces", SMALL),
+    "mobilefacenet_112": ("Embeddings of faces", LARGE),
+    "imagenet_effnet2": ("Photographs of 1000 classes", LARGE),
+    "bayer2rgb": ("Colors from Bayer mosaics", LARGE),
+    "qr_tinierssd": ("QR codes to be detected", SMALL),
 }
-"""Recipe, title and devices of each description. The first device is the one that places are found for."""
+"""Title and devices of the description of each recipe. The first device is the one that places are found for."""
 
 
 def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
@@ -41,7 +63,8 @@ def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
             raise violation.error()
     where = " and ".join(device.name for device in devices)
     heading = f"{title} ({source.name}), for the {where}; placed by the mapper (scripts/generate_networks.py)"
-    return write_description(found.network, found.placement, devices[0], dataset=source.entry.name, title=heading)
+    placed = (found.network, found.placement, devices[0])
+    return write_description(*placed, dataset=source.entry.name, title=heading, options=found.options)
 
 
 def main() -> None:
@@ -50,8 +73,8 @@ def main() -> None:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     different = []
-    for name, (recipe, title, devices) in DESCRIPTIONS.items():
-        path, text = ROOT / "configs" / "networks" / f"{name}.yaml", description(recipe, title, devices)
+    for name, (title, devices) in DESCRIPTIONS.items():
+        path, text = ROOT / "configs" / "networks" / f"{name}.yaml", description(name, title, devices)
         if not path.is_file() or path.read_text(encoding="utf-8") != text:
             different.append(name)
             if not arguments.check:

@@ -44,9 +44,13 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    """Leave what all tests share, a million objects of imported modules, out of every later garbage collection."""
+    """Leave what all tests share, a million objects of imported modules, out of every later garbage collection.
+
+    What is left is little, so that the collector would go through all of it again and again.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 20)
 
 
 @pytest.fixture(scope="session")

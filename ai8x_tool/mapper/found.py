@@ -61,6 +61,10 @@ class Shortage:
         return f"{self.where}: {self.text}" if self.where else self.text
 
 
+class CertainShortage(Shortage):
+    """What stands in the way wherever the processors of values are."""
+
+
 class UnmappableError(Ai8xError):
     """No placement was found: `shortage` is the reason that the way with the smallest excess had."""
 

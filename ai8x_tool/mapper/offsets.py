@@ -110,6 +110,25 @@ def demand_at(groups: Sequence[Group], time: int, overlaps: Overlaps = NO_OVERLA
     return best
 
 
+def is_unavoidable(groups: Sequence[Group], demand: Demand, overlaps: Overlaps = NO_OVERLAPS) -> bool:
+    """Return whether values need as much wherever their processors are: it is one, or any two meet somewhere."""
+    time = demand.step
+    if time is None:
+        return True
+    blocks = [b for group in groups if group.name in demand.groups for b in group.blocks if b.born <= time <= b.dies]
+    owners = {block.owner for block in blocks}
+    born = {block.owner for block in blocks if block.born == time}
+    if any(distance < 0 and output in born and source in owners for (output, source), distance in overlaps.items()):
+        return False  # more may be overwritten elsewhere
+    return len(owners) == 1 or all(_is_wide(block.instances) for block in blocks)
+
+
+def _is_wide(instances: int) -> bool:
+    """Return whether instances follow each other and are more than half of all: two such runs meet, and so do all."""
+    lowest = instances & -instances
+    return instances.bit_count() > _INSTANCES // 2 and (instances + lowest) & instances == 0
+
+
 def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
     """Return the overlaps of outputs that are born when more than `capacity` words are needed without them."""
     births = {block.owner: block.born for group in groups for block in group.blocks}

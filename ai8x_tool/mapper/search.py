@@ -11,7 +11,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory, memory_blocks
 from ai8x_tool.mapper.candidate import Candidate, candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
-from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
+from ai8x_tool.mapper.found import CertainShortage, Found, Shortage, UnmappableError
 from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.moves import with_moves
@@ -213,7 +213,9 @@ def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
 
 
 def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
-    """Return whether too many values live at a time wherever they were."""
+    """Return whether too many values live at a time wherever they were, or would be."""
+    if failed and isinstance(failed[-1][0], CertainShortage):
+        return True
     needed = [shortage.needed for shortage, _ in failed if shortage.resource == "data memory" and shortage.excess > 1]
     enough = _HOPELESS if len(set(needed)) > 1 else _HOPELESS // 2
     return len(needed) == tried >= enough
@@ -242,7 +244,7 @@ def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bo
     words = device.instance_size // 4
     packed = pack_values(memory.groups, words, overlaps, thorough=thorough, stop=task.expired)
     if packed.packing is None:
-        return data_shortage(network, memory, device, packed.demand)
+        return data_shortage(network, memory, device, packed.demand, overlaps)
     placement = tried.placement(starts, _addresses(memory, packed.packing))
     tried.given.check(network, placement)
     options = replace(task.options, overlap_data=True) if task.overlap else task.options

@@ -7,8 +7,8 @@ from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
-from ai8x_tool.mapper.found import Shortage
-from ai8x_tool.mapper.offsets import Demand
+from ai8x_tool.mapper.found import CertainShortage, Shortage
+from ai8x_tool.mapper.offsets import NO_OVERLAPS, Demand, Overlaps, is_unavoidable
 from ai8x_tool.mapper.starts import class_loads
 from ai8x_tool.mapping.rules.memory_rules import (
     constraint_bias_memory,
@@ -24,7 +24,9 @@ _KERNEL_RULES = {constraint_kernel_memory.__name__, constraint_kernel_conflict._
 _MOST_NAMES = 4
 
 
-def data_shortage(network: Network, memory: Memory, device: Device, demand: Demand) -> Shortage:
+def data_shortage(
+    network: Network, memory: Memory, device: Device, demand: Demand, overlaps: Overlaps = NO_OVERLAPS
+) -> Shortage:
     """Return the moment at which data memory is fullest, that of `demand`."""
     needed, available = 4 * demand.words, device.instance_size
     values = [source for source, (group, _) in memory.values.items() if group in demand.groups]
@@ -35,7 +37,8 @@ def data_shortage(network: Network, memory: Memory, device: Device, demand: Dema
             f"data memory: {what} need{'s' * (len(values) == 1)} {needed:,} bytes of an instance at the same time, "
             f"it holds {available:,}: {needed - available:,} bytes too many"
         )
-        return Shortage("data memory", text, needed, available, where)
+        kind = CertainShortage if is_unavoidable(memory.groups, demand, overlaps) else Shortage
+        return kind("data memory", text, needed, available, where)
     text = (
         f"data memory: no place for all values was found, although no more than {needed:,} of {available:,} bytes of "
         f"an instance are needed at a time"
@@ -55,7 +58,8 @@ def _label(network: Network, source: Source) -> str:
         return "the input"
     if source is BUFFER:
         return "the rolling buffer"
-    return f"the output of {network[str(source)].label}"
+    layer = network[str(source)]
+    return f"the output of {layer.name if layer.is_named else layer.label}"
 
 
 def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> Shortage:

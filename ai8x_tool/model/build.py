@@ -16,7 +16,7 @@ from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import Replacement, legalize
-from ai8x_tool.model.loading import fitting_state
+from ai8x_tool.model.loading import fitting_state, without_moves
 from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import ModelEntry, find_model
@@ -114,6 +114,8 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, 
     except Ai8xError as error:
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
     unexpected = _without_software_layers(model, checkpoint, unexpected)
+    if checkpoint.is_quantized:
+        unexpected = without_moves(state, unexpected, console)
     lost = [key for key in unexpected if key.endswith((".op.weight", ".op.bias"))]
     if complete and lost:
         message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint holds"

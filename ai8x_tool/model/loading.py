@@ -13,9 +13,12 @@ from ai8x_tool.checkpoint.repair import missing_bookkeeping
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
+from ai8x_tool.network.selection import chosen_channels
 from ai8x_tool.nn import fuse_batchnorm, named_fused_modules
 from ai8x_tool.nn.fused import FusedModule
 from ai8x_tool.text import counted
+
+_WEIGHT = ".op.weight"
 
 
 def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) -> Mapping[str, Tensor]:
@@ -45,6 +48,26 @@ def fitting_state(model: nn.Module, checkpoint: Checkpoint, console: Console) ->
     if only_stored:
         return fold_batchnorm(state, only_stored, console, str(checkpoint.path), norm_facts(model))
     return state
+
+
+def without_moves(state: Mapping[str, Tensor], names: list[str], console: Console) -> list[str]:
+    """Return `names` without those of quantized layers that only move data.
+
+    They are what a device needed to run the model, and the model computes the same without them.
+    """
+    layers = {name.removesuffix(_WEIGHT) for name in names if name.endswith(_WEIGHT)}
+    moves = sorted(layer for layer in layers if _only_moves(state, layer))
+    if moves:
+        console.detail(f"layers that move data, which the model does not have: {', '.join(moves)}")
+    return [name for name in names if name.removesuffix(_WEIGHT) not in moves and name.rpartition(".")[0] not in moves]
+
+
+def _only_moves(state: Mapping[str, Tensor], layer: str) -> bool:
+    """Return whether a layer is a 1×1 convolution whose outputs are input channels, or zero."""
+    weights = state[layer + _WEIGHT].numpy()
+    bits, shift = (int(state.get(f"{layer}.{key}", torch.zeros(1))) for key in ("weight_bits", "output_shift"))
+    plain = weights.ndim > 2 and weights[0, 0].size == 1 and f"{layer}.op.bias" not in state
+    return plain and chosen_channels(weights.reshape(weights.shape[:2]), shift + 8 - (bits or 8)) is not None
 
 
 def norm_facts(model: nn.Module) -> NormFacts:

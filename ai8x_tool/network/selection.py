@@ -55,9 +55,15 @@ def selected_before_activation(layer: Layer) -> tuple[int, ...] | None:
     plain = plain and layer.kernel == (1, 1) and layer.output_width == 8
     if found is None or not plain or layer.bias is not None:
         return None
-    weights = found.weights[:, :, 0, 0]
-    scaled = weights * 2.0**layer.shift
+    return chosen_channels(found.weights[:, :, 0, 0], layer.shift)
+
+
+def chosen_channels(weights: np.ndarray[Any, Any], shift: int) -> tuple[int, ...] | None:
+    """Return which input each row of `weights` (outputs, inputs) passes on, ZERO for none; None if it computes.
+
+    `shift` is that of sums to the left, for weights of 8 bits.
+    """
     used = weights != 0
-    if (used.sum(axis=1) > 1).any() or (scaled[used] != _UNIT).any():
+    if (used.sum(axis=1) > 1).any() or (weights[used] * 2.0**shift != _UNIT).any():
         return None
     return tuple(int(row.argmax()) if row.any() else ZERO for row in used)

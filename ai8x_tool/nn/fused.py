@@ -353,6 +353,6 @@ class FusedOperator(FusedModule):
         chosen = self.fixed.batchnorm if isinstance(given, Unset) else given
         owner = type(self).__name__
         choice(chosen, _BATCH_NORMS, "batchnorm", owner)
-        fix = "pass bias=True (in training: --use-bias)"
+        fix = "pass bias=True, or --use-bias on the command line"
         require(chosen is None or bias, owner, "batch normalization needs a bias to be folded into", fix)
         return None if chosen is None else str(chosen)

@@ -221,7 +221,11 @@ def _put_away(root: Path) -> dict[str, ModuleType]:
 
 def _modules(*starts: str) -> list[tuple[str, ModuleType]]:
     """Return the modules whose names begin so; of a copy, as what the garbage collector ends may import at any time."""
-    return [(name, module) for name, module in sys.modules.copy().items() if name.startswith(starts)]
+    known = sys.modules.copy()
+    names = "\n".join(["", *known])  # of thousands; a search in one text is the fastest way to see that there is none
+    if not any(f"\n{start}" in names for start in starts):
+        return []
+    return [(name, module) for name, module in known.items() if name.startswith(starts)]
 
 
 def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:

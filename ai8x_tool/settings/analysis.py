@@ -11,7 +11,7 @@ from ai8x_tool.device import DEVICES, Device, find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.hardware import divider_option, pipeline_option, pll_option
 from ai8x_tool.settings.model import adapt_option
-from ai8x_tool.settings.option import Settings, option
+from ai8x_tool.settings.option import AT_LEAST_1, Settings, option
 from ai8x_tool.settings.program import fast_fifo_option, fifo_option
 from ai8x_tool.settings.synthesis import CHECKPOINTS, html_option, overlap_option, search_option
 
@@ -38,6 +38,13 @@ class SubjectSettings(Settings):
         "Shape of one sample, channels first: 3x64x64, or 128x128 for 1D data.",
         metavar="CxHxW",
         default="that of the dataset",
+    )
+    classes: int | None = option(
+        None,
+        "Number of classes.",
+        metavar="N",
+        default="that of the dataset, else the model's own default",
+        range=AT_LEAST_1,
     )
     model: str | None = option(
         None, "Name of the model, where a file contains several.", "--model", metavar="MODEL", default="the only one"

@@ -56,11 +56,14 @@ class AnalyzedModel:
         name = self.settings.dataset or (None if training is None else training.dataset)
         if name is not None:
             found = find_dataset(name, training, self.console)
-            return found if shape is None else replace(found, input=shape)
-        if shape is None:
+            found = found if shape is None else replace(found, input=shape)
+        elif shape is not None:
+            found = made_entry(self.model, shape)
+        else:
             fix = "add --dataset NAME or --input 3x64x64"
             raise Ai8xError("the shape of the input is not known", where=str(self.model.file), fix=fix)
-        return made_entry(self.model, shape)
+        classes = self.settings.classes
+        return found if classes is None else replace(found, labels=tuple(map(str, range(classes))))
 
     @property
     def input_shape(self) -> Shape:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _DOTS_PER_INCH = 96
 _LONGEST = 40
 """Characters of a name."""
+_MOST_COUNTED, _MOST_NAMED = 40, 100
+"""Classes of a confusion matrix: of more, numbers in its cells could not be read, nor names beside it."""
 
 
 def draw_training(result: TrainResult, task: Task) -> None:
@@ -61,18 +63,19 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
 
 
 def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
-    """Return the confusion matrix as a figure."""
+    """Return the confusion matrix as a figure; of many classes only some are named, and counts are shades alone."""
     side, names = min(max(len(labels) // 2, 5), 20), [short(label) for label in labels]
     figure, (axes,) = new_figure(side, side, rows=1)
     axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for true, row in enumerate(matrix):
+    for true, row in enumerate(matrix if len(matrix) <= _MOST_COUNTED else ()):
         for predicted, count in enumerate(row):
             color = "white" if shares[true][predicted] > 0.5 else "black"
             axes.text(predicted, true, count or "·", ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(len(names)), names, rotation=90)
-    axes.set_yticks(range(len(names)), names)
+    named = range(0, len(names), max(1, -(-len(names) // _MOST_NAMED)))
+    axes.set_xticks(named, [names[number] for number in named], rotation=90)
+    axes.set_yticks(named, [names[number] for number in named])
     axes.set_xlabel("predicted")
     axes.set_ylabel("true")
     return figure

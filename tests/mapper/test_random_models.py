@@ -71,4 +71,5 @@ def test_random_models(tmp_path):
         assert placement == found.placement
         for have, want in zip(network.layers, found.network.layers, strict=True):
             assert (have.bits, have.shift, have.inputs) == (want.bits, want.shift, want.inputs)
+    print(f"{refused} of {COUNT} refused")
     assert refused <= 0.1 * COUNT

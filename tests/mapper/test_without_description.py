@@ -11,7 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from ai8x_tool import api
+from ai8x_tool import api, resources
 from ai8x_tool.cli.main import app
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
@@ -97,8 +97,10 @@ def test_shipped_descriptions_are_products_of_the_mapper():
     spec = importlib.util.spec_from_file_location("generate_networks", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    for name, arguments in script.DESCRIPTIONS.items():
-        assert find_config("networks", name).read_text() == script.description(*arguments), "generate_networks.py"
+    assert script.DESCRIPTIONS.keys() == resources.list_configs("networks").keys()
+    for name in ("mnist", "kws20_v3", "ai87_kws20_v3", "catsdogs", "cifar10"):  # --check makes all of them again
+        written = script.description(name, *script.DESCRIPTIONS[name])
+        assert find_config("networks", name).read_text() == written, "generate_networks.py"
 
 
 def test_template_of_a_model_that_is_yet_to_be_trained(project, tmp_path):

@@ -238,6 +238,15 @@ CASES = {
             words="starts after 8 words, a frame has 6",
         )
     ],
+    "constraint_fifo_rows": [
+        makes(
+            [conv1(3, dilation=5, out_offset=0x1000)],
+            [(4, 3, 3, 1)],
+            (3, 39, 1),
+            fifo=True,
+            words="39 samples in 8 rows of 5",
+        )
+    ],
 }
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from ai8x_tool.network.layer import BUFFER, INPUT
 
 NOBODY, GARBAGE, ANY = -1, -2, -3
+COMMUTING = ("add", "or", "xor")
 LANES = np.arange(4)
 
 
@@ -82,6 +83,14 @@ class Replay:
         if found.ndim > expected.ndim:
             expected = expected[..., None]
         wrong = (found != expected) & (expected != ANY)
+        self._report(wrong, what)
+
+    def compare_in_any_order(self, places, expected, what):
+        """Compare operands of an operation that commutes."""
+        wrong = (np.sort(self.owner[places], axis=0) != np.sort(expected, axis=0)) & (expected != ANY)
+        self._report(wrong, what)
+
+    def _report(self, wrong, what):
         if wrong.any():
             at = np.argwhere(wrong)[0]
             self.conflicts.append(f"{what}: {int(wrong.sum())} bytes, first element {at.tolist()}")
@@ -141,12 +150,17 @@ class Replay:
         if not at.streaming:
             expected = self.operands(at, self.collect(layer))
             held = covered(layer.in_size[0], layer, 0)[:, None] & covered(layer.in_size[1], layer, 1)
-            self.compare(self.input_places(at), np.where(held, expected, ANY), f"input of {layer.label}")
+            compare = self.compare_in_any_order if layer.eltwise in COMMUTING else self.compare
+            compare(self.input_places(at), np.where(held, expected, ANY), f"input of {layer.label}")
         labels = self.labels(layer.channels_out, *layer.out_size)
         if layer.operator == "none" and expected is not None and expected.shape == (1, *labels.shape):
             labels = expected[0]  # a copy
         self.tensors[layer.name] = labels
-        for instance, word in self.rings.get(layer.index, ()):
+        ring = self.rings.get(layer.index, set())
+        for index, words in self.rings.items():
+            if index < layer.index and ring & words:
+                self.conflicts.append(f"the rings of {layer.label} and of layer {index} share words")
+        for instance, word in ring:
             self.owner[instance, word] = GARBAGE
         if at.streaming and at.next is not None and self.placed[at.next].streaming:
             return

@@ -89,7 +89,11 @@ def _features(tags: Tags, steps: Sequence[Step]) -> OperandReading:
         position += parts[-1].values
     sizes = {part.size for part in parts}
     if len(sizes) > 1:
-        raise ArrangementError("sources of different size are flattened together")
+        text = "sources of different size are flattened together"
+        if len({rows * columns for rows, columns in sizes}) > 1 or any(any(part.crop) for part in parts):
+            raise ArrangementError(text)
+        size = parts[-1].size
+        raise PartsError(text, [p if p.size == size else replace(p, in_size=size) for p in parts], flatten=True)
     if any(any(part.crop) for part in parts):
         raise PartsError("only a part of the data is flattened", parts, flatten=sizes != {(1, 1)})
     return OperandReading(tuple(part.sources[0] for part in parts), flatten=sizes != {(1, 1)})

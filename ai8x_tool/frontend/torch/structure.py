@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ai8x_tool.frontend.torch.expressions import Expression, joined, pooled, read, text
+from ai8x_tool.frontend.torch.expressions import Expression, joined, pooled, pooling_text, read, text
 from ai8x_tool.frontend.yaml.checkpoint_parameters import weight_module
 from ai8x_tool.network.layer import INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
@@ -58,10 +58,11 @@ def _side(network: Network) -> _Side:
     for name in network.evaluation_order():
         layer = network[name]
         inputs[name] = read(layer, values)
-        if _is_copy(layer):
+        again = _only_selects(layer) and not selections.keys().isdisjoint(layer.inputs)
+        if _is_copy(layer) and not again:
             values[name] = inputs[name]
             continue
-        if selected(layer) is not None:
+        if _only_selects(layer):
             selections[name] = _selection(network, layer, selections)
             values[name] = _selected_value(network, selections[name], values)
             continue
@@ -70,6 +71,11 @@ def _side(network: Network) -> _Side:
         layers[module, used[module]] = layer
         values[name] = (f"{module} (use {used[module]})" if used[module] > 1 else module,)
     return _Side(network, layers, inputs, values)
+
+
+def _only_selects(layer: Layer) -> bool:
+    """Return whether a layer gives channels of what it reads, as they are."""
+    return selected(layer) is not None and not pooling_text(layer) and not any(layer.in_crop)
 
 
 def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[_Channel]]) -> list[_Channel]:
@@ -91,8 +97,23 @@ def _selected_value(network: Network, channels: list[_Channel], values: Mapping[
         whole += [(source, channel) for channel in range(count)]
     if channels == whole:
         return joined(known[source] for source in sources)
-    names = [f"{text(known[c[0]])}[{c[1]}]" if c is not None else "0" for c in channels]
-    return (f"channels {', '.join(names)}",)
+    return (f"channels {', '.join(_runs(channels, known))}",)
+
+
+def _runs(channels: Sequence[_Channel], values: Mapping[Source, Expression]) -> Iterator[str]:
+    """Yield successive channels of a value as ``name[first…last]``, zeros as ``0``."""
+    first = 0
+    for position, channel in enumerate(channels):
+        following = channels[position + 1] if position + 1 < len(channels) else None
+        if channel is not None and following == (channel[0], channel[1] + 1):
+            continue
+        start = channels[first]
+        first = position + 1
+        if channel is None or start is None:
+            yield "0"
+        else:
+            numbers = f"{start[1]}…{channel[1]}" if start != channel else f"{channel[1]}"
+            yield f"{text(values[channel[0]])}[{numbers}]"
 
 
 def _module(layer: Layer) -> str:

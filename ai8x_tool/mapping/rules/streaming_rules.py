@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.mapping.hardware import tram_depth
 from ai8x_tool.mapping.rules.subject import LayerSubject
@@ -32,6 +34,17 @@ def constraint_stream_start(s: LayerSubject) -> Finding | None:
     if start <= words:
         return None
     return Finding(f"starts after {start} words, a frame has {words}", "pool less, or do not stream such small data")
+
+
+def constraint_fifo_rows(s: LayerSubject) -> Finding | None:
+    """A widely dilated Conv1d reads from a FIFO only if its data fill whole rows of the shape that executes it."""
+    if not (s.options.fifo and s.is_start):
+        return None
+    (rows, columns), arriving = s.view.in_size, math.prod(s.layer.in_size)
+    if rows * columns <= arriving:
+        return None
+    values = f"{arriving} samples in {rows} rows of {columns}, which the layer waits for"
+    return Finding(values, f"use a length that is a multiple of the dilation, {columns}, or no FIFO")
 
 
 def constraint_tram(s: LayerSubject) -> Finding | None:
@@ -82,4 +95,5 @@ STREAMING_RULES = (
     constraint_tram,
     constraint_stream_step,
     constraint_stream_start,
+    constraint_fifo_rows,
 )

@@ -6,7 +6,9 @@ import re
 
 import pytest
 import torch
+from torch import nn
 
+from ai8x_tool import nn as ai8x
 from ai8x_tool.device import MAX78002
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import legalize
@@ -68,3 +70,23 @@ def test_random_plain_models(group):
         except Ai8xError as error:
             assert re.search(r"the activation abs of .* stands alone", str(error)), error
     assert accepted
+
+
+class Reshaped(nn.Module):
+    """Flattens an image beside a row of as many pixels."""
+
+    shape = (1, 6, 10)
+
+    def __init__(self):
+        super().__init__()
+        self.row, self.fc = ai8x.FusedConv2dReLU(1, 2, 1), ai8x.Linear(180, 5, wide=False)
+
+    def forward(self, x):
+        row = x.reshape(len(x), 1, 1, 60)
+        return self.fc(torch.cat([row, self.row(row)], 1).flatten(1))
+
+
+def test_sources_of_as_many_pixels_are_flattened_together():
+    with simulated():
+        model = randomize(Reshaped(), 1)
+    assert agree(model, model.shape) > 0

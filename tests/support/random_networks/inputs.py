@@ -133,9 +133,18 @@ def _stream(d, tensor, *, first):
         groups = channels = tensor.channels
         keys["groups"], processors = channels, mine
     shape = channels, rows + 2 * pad - kernel + 1, columns + 2 * pad - kernel + 1
-    if min(shape[1:]) < 3:
+    if min(shape[1:]) < 3 or (first and _starts_late(d, keys, tensor)):
         return None
     return _stored(d, keys, tensor, shape, (channels, tensor.channels // groups, kernel, kernel), processors, groups)
+
+
+def _starts_late(d, keys, tensor):
+    """Whether the first streaming layer may wait for more words than a frame has."""
+    window = next((keys[key] for key in ("max_pool", "avg_pool") if key in keys), [1, 1])
+    rows, columns = (max(size, keys.get("pool_stride", 1)) for size in window)
+    by_position = rows * (tensor.columns + 2 * keys["pad"]) + keys["pad"] + 2 * columns
+    by_window = window[0] * ((window[0] - 1) * tensor.columns + window[1])
+    return max(by_position, by_window) > tensor.pixels // (4 if d.chw else 1)
 
 
 def _small_pooling(d, keys, tensor):

@@ -166,6 +166,8 @@ def _folded(d, tensor):
     folded = -(-tensor.rows // dilation) * dilation
     if tensor.offset + 4 * folded * tensor.passes > d.device.instance_size:
         return None
+    if folded > tensor.rows and not d.layers and d.options.keys() & {"fifo", "fast_fifo", "fast_fifo_quad"}:
+        return None
     channels = d.pick(CHANNELS)
     keys = {"op": "Conv1d", "kernel_size": kernel, "pad": 0, "dilation": dilation, "activate": d.pick(ACTIVATIONS)}
     length = tensor.rows - dilation * (kernel - 1)

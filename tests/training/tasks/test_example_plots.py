@@ -18,7 +18,7 @@ from ai8x_tool.training import example_plots
 from ai8x_tool.training.example_plots import displayable
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import Evaluator, whole
-from ai8x_tool.training.plots import plot_confusion
+from ai8x_tool.training.plots import confusion_figure, plot_confusion
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 pytest.importorskip("matplotlib")
@@ -119,3 +119,11 @@ def test_names_are_shown_as_they_are(tmp_path: Path) -> None:
     labels = ["$\\frac{$", "a\nb", "\x1b[31m", "卷积", "x" * 5000]
     plot_confusion([[1] * 5] * 5, labels, tmp_path / "c.png", "$x^$ \\alpha{ 卷\x07")
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_confusion_matrix_of_many_classes_has_few_texts() -> None:
+    """Each takes time, and none could be read: a matrix of 300 classes would have 90,000."""
+    labels = [str(number) for number in range(300)]
+    (axes,) = confusion_figure([[1] * 300] * 300, labels, "many").axes
+    assert not axes.texts
+    assert [label.get_text() for label in axes.get_xticklabels()] == labels[::3]
