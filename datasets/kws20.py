@@ -21,7 +21,6 @@ from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.speech import (
     CLASS_WEIGHTS_20,
     COMMAND_WORDS,
-    LABELS_20,
     SAMPLE_RATE,
     SAMPLES,
     class_numbers,
@@ -44,6 +43,7 @@ from ai8x_tool.data.speech_commands import (
     list_words,
     recordings,
 )
+from ai8x_tool.data.stock_inputs import LABELS_20
 from ai8x_tool.errors import Ai8xError
 
 if TYPE_CHECKING:

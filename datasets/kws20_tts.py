@@ -22,13 +22,8 @@ import torch
 from ai8x_tool.data.cache import cached_arrays
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
 from ai8x_tool.data.espeak import require_espeak
-from ai8x_tool.data.speech import (
-    COMMAND_WORDS,
-    LABELS_20,
-    class_numbers,
-    shift_limits,
-    speech_split,
-)
+from ai8x_tool.data.speech import COMMAND_WORDS, class_numbers, shift_limits, speech_split
+from ai8x_tool.data.stock_inputs import LABELS_20
 from ai8x_tool.data.synthetic_speech import RECORDING, SpeechPlan, write_speech
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from ai8x_tool.data.cache import ArrayWriter, cached_arrays
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
-from ai8x_tool.data.speech import CLASS_WEIGHTS_20, LABELS_20, SAMPLES, SIDE, fold_audio, quantize_audio
+from ai8x_tool.data.speech import CLASS_WEIGHTS_20, SAMPLES, SIDE, fold_audio, quantize_audio
 from ai8x_tool.data.speech_commands import read_wav
+from ai8x_tool.data.stock_inputs import LABELS_20
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
 

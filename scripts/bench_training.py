@@ -50,7 +50,8 @@ import torch
 from ai8x_tool.plugins.find import load_plugin
 from ai8x_tool.resources import shipped
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
-from ai8x_tool.data.speech import LABELS_20, SAMPLES, shift_limits, speech_split
+from ai8x_tool.data.speech import SAMPLES, shift_limits, speech_split
+from ai8x_tool.data.stock_inputs import LABELS_20
 
 COUNT = {BATCH * STEPS}
 

@@ -6,19 +6,26 @@ Nothing in it depends on weights: it does not change when the network is retrain
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
+from ai8x_tool.codegen.ide_files import DIGESTS
 from ai8x_tool.codegen.input_loader import channel_places, input_address
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.unload import UnloadedRegion, placements
 from ai8x_tool.lowering.program import Program, ProgramSample
 
-SCHEMA = "ai8x-interface/1"
+INTERFACE, SCHEMA = "interface.json", "ai8x-interface/1"
 _LANES = 4
 
 
-def interface_text(program: Program, sample: ProgramSample, options: ProjectOptions, microseconds: float) -> str:
-    """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order."""
+def interface_text(
+    program: Program, sample: ProgramSample, options: ProjectOptions, microseconds: float, digests: Mapping[str, str]
+) -> str:
+    """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order.
+
+    `digests` are those of generated files that become the user's own when they are changed.
+    """
     network, mapping = program.mapping.network, program.mapping.options
     arrays = None if program.options.synthesized_input else _arrays(program, sample)
     outputs = [_output(placement) for placement in placements(program.unload, scale_output=options.scale_output)]
@@ -36,6 +43,7 @@ def interface_text(program: Program, sample: ProgramSample, options: ProjectOpti
     document |= {"classes": list(names)} if names else {}
     document |= {"data_note": options.data_note} if options.data_note else {}
     document |= {} if options.preprocessing is None else {"preprocessing": dict(options.preprocessing)}
+    document |= {DIGESTS: dict(digests)}
     return "{\n" + ",\n".join(f" {json.dumps(key)}: {_lines(value)}" for key, value in document.items()) + "\n}\n"
 
 

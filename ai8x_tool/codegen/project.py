@@ -9,9 +9,9 @@ from itertools import groupby
 from typing import Any
 
 from ai8x_tool.codegen.environment import render
-from ai8x_tool.codegen.ide_files import ide_files
+from ai8x_tool.codegen.ide_files import ide_files, kept_digests
 from ai8x_tool.codegen.input_loader import loader_values
-from ai8x_tool.codegen.interface import class_names, interface_text
+from ai8x_tool.codegen.interface import INTERFACE, class_names, interface_text
 from ai8x_tool.codegen.options import ProjectOptions, accelerator_mhz, clock
 from ai8x_tool.codegen.readme import readme_values
 from ai8x_tool.codegen.tables import (
@@ -57,13 +57,13 @@ def render_project(
         names.sample: data("Sample input", _input_macros(sample)),
         "softmax.c": show("softmax.c.j2"),
         "project.mk": show("project.mk.j2"),
-        "interface.json": interface_text(program, sample, options, figures.microseconds),
         "README.md": show("README.md.j2"),
     }
     if program.options.known_answers:
         macros = [("SAMPLE_OUTPUT", words_macro(answer_words(sample)))]
         files[names.answers] = data("Expected output for the sample input", macros)
     files |= _programs(options, show) | ide_files(options.name, show)
+    files[INTERFACE] = interface_text(program, sample, options, figures.microseconds, kept_digests(files))
     return files, figures
 
 

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from ai8x_tool.codegen.ide_files import is_kept
+from ai8x_tool.codegen.ide_files import DIGESTS, digest, is_kept
+from ai8x_tool.codegen.interface import INTERFACE
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import unwritable
 from ai8x_tool.folders import FolderContent, finish, write_folder
+from ai8x_tool.readers.json_file import read_json
 from ai8x_tool.text import utf8
 
 _FORMER_FILES = ("main_riscv.c", "Makefile.ARM", "Makefile.RISCV", "Makefile.common", "sampleoutput.h")
@@ -22,11 +24,31 @@ def write_project(
 ) -> None:
     """Write `files`, and `more` that are no texts, into `folder`, which appears complete or not at all.
 
-    An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay.
+    An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay:
+    all others, and those for the user to change that were changed, or may have been.
     """
     check_folder(folder, overwrite=overwrite)
+    unchanged = _unchanged(folder)
     encoded = {name: utf8(text) for name, text in files.items()} | dict(more)
-    write_folder(FolderContent(encoded, tuple(filter(is_kept, encoded)), _FORMER_FILES), folder)
+    write_folder(
+        FolderContent(
+            encoded, tuple(name for name in filter(is_kept, encoded) if name not in unchanged), _FORMER_FILES
+        ),
+        folder,
+    )
+
+
+def _unchanged(folder: Path) -> set[str]:
+    """Return the files that :func:`is_kept` names and that are there as they were generated; older projects have none.
+
+    A project without the list, or with a damaged one, is taken for changed.
+    """
+    try:
+        document = read_json(folder / INTERFACE)
+        known = {folder / name: (name, found) for name, found in document.get(DIGESTS, {}).items() if is_kept(name)}
+        return {name for path, (name, found) in known.items() if path.is_file() and digest(path.read_bytes()) == found}
+    except (Ai8xError, AttributeError, OSError, TypeError, ValueError):
+        return set()
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ai8x_tool.data.dataset import Split
+from ai8x_tool.data.stock_inputs import KEYWORDS_20
 
 SAMPLE_RATE = 16000
 SAMPLES = 16384
@@ -22,12 +23,7 @@ COMMAND_WORDS = (
     "happy", "house", "learn", "left", "marvin", "nine", "no", "off", "on", "one", "right", "seven", "sheila",
     "six", "stop", "three", "tree", "two", "up", "visual", "wow", "yes", "zero",
 )
-KEYWORDS_20 = (
-    "up", "down", "left", "right", "stop", "go", "yes", "no", "on", "off", "one", "two", "three", "four",
-    "five", "six", "seven", "eight", "nine", "zero",
-)
 # fmt: on
-LABELS_20 = (*KEYWORDS_20, "unknown")
 CLASS_WEIGHTS_20 = (1.0,) * len(KEYWORDS_20) + (0.07,)
 
 _CACHED_ROWS = 4

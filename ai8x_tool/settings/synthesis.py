@@ -181,7 +181,7 @@ class ProjectSettings(Settings):
     prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="that of its folder")
     overwrite: bool = option(
         False,
-        "Replace generated files in an existing folder; other files there, project.mk and those of editors are kept.",
+        "Replace generated files in an existing folder; others stay, and project.mk and files for editors if changed.",
         place=True,
     )
     check: Path | None = option(

@@ -18,6 +18,7 @@ from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.ide_files import is_kept
 from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.console import Console
+from ai8x_tool.data.stock_inputs import stock_input
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import check_file, real, staged_file
 from ai8x_tool.frontend.yaml.load import array_files
@@ -86,10 +87,14 @@ def build_project(settings: SynthesizeSettings, console: Console, inputs: Projec
 
 def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[str, str]) -> Synthesis:
     """Generate a project that contains some of its inputs, `contained` by option."""
-    found = _with_files(settings)
+    found, dataset = _with_files(settings)
     project, options = project_options(found), synthesis_options(found)
     assert found.sample_input is not None and found.network is not None
     sample = load_sample(found.sample_input)
+    stock = stock_input(dataset, sample.shape)
+    if project.preprocessing is None and stock is not None:
+        names = project.class_names or stock.classes
+        project = replace(project, preprocessing=stock.document(), class_names=names)
     result = synthesize(Path(found.network), found.checkpoint, sample, settings.part, project, options, console)
     extra = {SETTINGS_FILE: _settings_text(found, contained)}
     if result.found:
@@ -110,8 +115,8 @@ def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
     return write_description(network, placement, mapping.device, dataset=dataset, options=mapping.options)
 
 
-def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
-    """Return the settings with the files that were found for names and for what was left out."""
+def _with_files(settings: SynthesizeSettings) -> tuple[SynthesizeSettings, str]:
+    """Return the settings with the files that were found for names and for what was left out; the dataset's name."""
     network, silent = settings.network_file(), Console(verbosity=-1, muted=True)
     description = read_description(network, settings.part, silent, skip_layers=settings.skip_yaml_layers)
     weights, biases = settings.weight_input, settings.bias_input
@@ -120,7 +125,7 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
     elif weights or biases:
         fix = "leave out --weight-input and --bias-input"
         raise Ai8xError("the parameters come from the checkpoint, not from arrays", where=str(network), fix=fix)
-    return replace(
+    completed = replace(
         settings,
         network=str(network),
         checkpoint=settings.checkpoint_file(),
@@ -129,6 +134,7 @@ def _with_files(settings: SynthesizeSettings) -> SynthesizeSettings:
         weight_input=weights,
         bias_input=biases,
     )
+    return completed, settings.dataset or description.dataset
 
 
 def _settings_text(settings: SynthesizeSettings, contained: Mapping[str, str]) -> str:

@@ -18,6 +18,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, first_sample
 from ai8x_tool.data.own.entry import fitting_model
 from ai8x_tool.data.seeding import derived_seed, generator_for
+from ai8x_tool.data.stock_inputs import stock_input
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError, located
 from ai8x_tool.frontend.torch import model_network
@@ -165,10 +166,16 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
         _resumed_best(continued, task) if continued else None,
         measured_so_far,
         _plan(settings, policy),
-        data.preprocessing,
+        _preprocessing(entry, data),
         files,
         world,
     )
+
+
+def _preprocessing(entry: DatasetEntry, data: Dataset) -> Mapping[str, Any] | None:
+    """Return how a file becomes an input: as the data say, or as it is known of a shipped dataset."""
+    stock = stock_input(entry.name, entry.input)
+    return data.preprocessing if data.preprocessing is not None or stock is None else stock.document()
 
 
 def _plan(settings: TrainSettings, policy: QatPolicy | None) -> Plan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import stat
@@ -12,6 +13,7 @@ import pytest
 
 from ai8x_tool import folders
 from ai8x_tool.codegen import write_project
+from ai8x_tool.codegen.ide_files import kept_digests
 from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import temporary_folder
@@ -257,6 +259,27 @@ def test_settings_kept_elsewhere(project, way, link):
     assert (project / ".vscode").is_symlink() == link
     assert link or (project / ".vscode").read_text() == "mine"
     assert (project / "cnn.c").read_text() == NEW["cnn.c"]
+
+
+@pytest.mark.parametrize("listed", [True, False, "damaged"])
+def test_editor_files_are_refreshed_unless_they_were_changed(tmp_path, way, listed):
+    """Those that are as they were generated are replaced; what was changed, or may have been, stays."""
+
+    def files(version):
+        texts = {name: f"{version} {text}" for name, text in FILES.items()} | {".vscode/tasks.json": version}
+        known = {"damaged": "[", True: json.dumps({"generated": kept_digests(texts)}), False: "{}"}[listed]
+        return {**texts, "interface.json": known}
+
+    folder = tmp_path / "project"
+    write_project(files("old"), folder, overwrite=False)
+    (folder / "project.mk").write_text("BOARD = mine")
+    (folder / ".vscode" / "tasks.json").unlink()
+    for version in ("new", "newer"):
+        write_project(files(version), folder, overwrite=True)
+        shown = version if listed is True else "old"
+        assert (folder / ".vscode" / "settings.json").read_text() == f"{shown} {{}}\n"
+        assert (folder / "project.mk").read_text() == "BOARD = mine"
+    assert (folder / ".vscode" / "tasks.json").read_text() == ("newer" if listed is True else "new")
 
 
 def test_another_process_at_work(project, way):

@@ -15,8 +15,9 @@ from ai8x_tool.console import Console
 from ai8x_tool.data import speech_commands
 from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.download import Download
-from ai8x_tool.data.speech import COMMAND_WORDS, KEYWORDS_20, LABELS_20, SAMPLES, shift_limits
+from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES, shift_limits
 from ai8x_tool.data.speech_commands import read_wav
+from ai8x_tool.data.stock_inputs import KEYWORDS_20, LABELS_20
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
 

@@ -15,7 +15,8 @@ import torch
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.espeak import Espeak, Utterance, synthesize
-from ai8x_tool.data.speech import COMMAND_WORDS, LABELS_20, SAMPLES
+from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES
+from ai8x_tool.data.stock_inputs import LABELS_20
 from ai8x_tool.errors import Ai8xError
 
 WORDS = ("stop", "seven", "bed")

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from ai8x_tool.data.speech import (
-    LABELS_20,
     SAMPLES,
     add_white_noise,
     class_numbers,
@@ -16,6 +15,7 @@ from ai8x_tool.data.speech import (
     speech_split,
 )
 from ai8x_tool.data.speech_commands import FOLDERS, voiced_pieces
+from ai8x_tool.data.stock_inputs import LABELS_20
 
 
 @pytest.mark.parametrize(

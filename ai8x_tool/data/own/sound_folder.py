@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _MIDDLE = 128.0
 _WINDOW = 16384
 _AUDIBLE = 0.04
+_SPEED = 0.25
+"""Largest change of speed and pitch, as a logarithm: voices differ by as much."""
 _STRENGTH = {"light": 1.0, "strong": 2.0}
 _MOST_NOISE = 60
 """Seconds of each background file that are used."""
@@ -107,7 +109,10 @@ def _noises(folder: Path, rate: int, window: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class SoundVariation:
-    """Moves, scales and adds noise to sounds; `room` (N, 2) says how far each can move, `noise` is a long recording."""
+    """Moves sounds, changes their speed and level, and adds noise.
+
+    `room` (N, 2) says how far each can move, `noise` is a long recording.
+    """
 
     strength: float
     room: Tensor
@@ -120,9 +125,7 @@ class SoundVariation:
         def share() -> Tensor:
             return torch.rand(count, 1, generator=generator).to(device)
 
-        left, right = self.room[indices].T
-        steps = (torch.rand(count, generator=generator) * (left + right + 1)).long() - left
-        sound = torch.stack([row.roll(int(step)) for row, step in zip(raw, steps, strict=True)]).float() - _MIDDLE
+        sound = self._moved(raw, indices, generator)
         sound *= 10 ** (-0.3 * self.strength * share())
         power = sound.square().mean(dim=1, keepdim=True).clamp(min=1e-3)
         ratio = 10 ** (-(35 - 25 * self.strength / 2 * share()) / 10)
@@ -134,6 +137,19 @@ class SoundVariation:
             loudness = share() * 0.5 * (share() < 0.7)
             sound += mixed * (loudness.square() * power / level).sqrt()
         return (sound + _MIDDLE).round_().clamp_(0, 255).to(torch.uint8)
+
+    def _moved(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """Return sounds (B, L) around 0, played faster or slower, each at any place where all of it is heard."""
+        count, length = raw.shape
+        left, right = self.room[indices].T[:, :, None].float()
+        speed = torch.exp(_SPEED * self.strength * (2 * torch.rand(count, 1, generator=generator) - 1))
+        free = length - (length - left - right) / speed
+        start = torch.where(free > 0, torch.rand(count, 1, generator=generator), 0.5) * free
+        places = left + (torch.arange(length) - start) * speed
+        before = places.floor()
+        share, first = (places - before).to(raw.device), (before.long() % length).to(raw.device)
+        sound = raw.float() - _MIDDLE
+        return sound.gather(1, first).lerp_(sound.gather(1, (first + 1) % length), share)
 
 
 def sound_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ class Classification(Task):
         """Return a meter of Top-k."""
         return ClassMeter(self.classes)
 
-    def _shown(self, metrics: dict[str, float] | Any) -> dict[str, float]:
+    def _shown(self, metrics: Mapping[str, float]) -> dict[str, float]:
         return {"Top1": metrics["top1"]} | ({"Top5": metrics["top5"]} if self.classes > 5 else {})
 
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ai8x_tool.text import one_line
 from ai8x_tool.training.example_plots import displayable, plot_images
-from ai8x_tool.training.metrics import Counts, Score
+from ai8x_tool.training.metrics import Counts, Measured, Score
+from ai8x_tool.training.tasks.base import MetricFormat
 from ai8x_tool.training.tasks.classification import Classification, ClassMeter
 
 
@@ -16,6 +18,15 @@ class Segmentation(Classification):
     """One class per pixel: outputs (B, classes, H, W), perhaps folded, targets (B, H, W)."""
 
     name = "segmentation"
+    main_metric = MetricFormat("mean_iou", "mIoU", 2, "%")
+    reference_key = "mIoU"
+
+    def rank(self, measured: Measured) -> tuple[float, ...]:
+        """Order by the mean intersection over union, in which small classes count as much, then by Top1."""
+        return measured.metrics["mean_iou"], measured.metrics["top1"]
+
+    def _shown(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        return {"mIoU": metrics["mean_iou"]} | super()._shown(metrics)
 
     def meter(self) -> SegmentationMeter:
         """Return a meter of Top-k per pixel and of the mean intersection over union."""
@@ -25,7 +36,7 @@ class Segmentation(Classification):
         """Return the intersection over union by class and, if it is requested, the confusion matrix."""
         shares = zip(self.context.entry.labels, intersection_over_union(score.confusion), strict=False)
         text = "    ".join(f"{one_line(label)}: {share:.3f}" for label, share in shares if np.isfinite(share))
-        return [f"==> mIoU: {score.metrics['mean_iou']:.3f}    IoU: {text}", *super().report(score)]
+        return [f"==> IoU: {text}", *super().report(score)]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
         """Draw the confusion matrix, and some maps next to their targets."""

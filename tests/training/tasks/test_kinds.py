@@ -126,7 +126,9 @@ def test_segmentation(
     assert way.trained["epochs"][-1]["loss"] < way.trained["epochs"][0]["loss"]
     assert way.integers["top1"] == pytest.approx(way.qat["top1"], abs=0.5)
     near(way, "loss", 0.02)
-    assert any(line.startswith("==> mIoU: ") and "Sky: " in line for line in way.log)
+    qat = [epoch["mean_iou"] for epoch in way.trained["epochs"] if epoch["phase"] == "qat"]
+    assert way.trained["best"]["mean_iou"] == max(qat)
+    assert any(line.startswith("==> IoU: ") and "Sky: " in line for line in way.log)
     assert way.trained["test"]["top1"] > 60
     assert {path.name for path in Path(way.trained["folder"]).glob("*.png")} == {
         *("training.png", "confusion.png", "examples.png")
