@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
+from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
@@ -33,12 +34,13 @@ from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
 from ai8x_tool.settings.weights import checkpoint_path
-from ai8x_tool.training.agreement import Agreement, compare_outputs
+from ai8x_tool.training.agreement import Agreement, compare_layers, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
 from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
+from ai8x_tool.training.tasks.several import SeveralOutputs
 
 
 @dataclass(frozen=True)
@@ -172,9 +174,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     with without_exit(), clipping.watching() if watched else contextlib.nullcontext():
         score = _run_test(ready, data, test, settings, console, results)
     joined = _joined([result.outputs for result in results]) if results else None
-    if engine and not isinstance(joined, Tensor):
-        engine, reason = False, "the model has several outputs"
-    agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
+    agreement = _compare_with_engine(entry, test, settings, ready, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
     if sample is not None:
@@ -239,9 +239,9 @@ def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
 
 
 def _compare_with_engine(
-    entry: DatasetEntry, test: Split, settings: EvaluateSettings, outputs: Any, console: Console
+    entry: DatasetEntry, test: Split, settings: EvaluateSettings, ready: PreparedModel, outputs: Any, console: Console
 ) -> Agreement:
-    """Compare all 8-bit outputs with the integer engine."""
+    """Compare all 8-bit outputs with the integer engine; of what the processor core computes, its inputs."""
     assert settings.network is not None
     sizes = (*entry.input, 1, 1)[:3]
     described = load_network(
@@ -251,7 +251,11 @@ def _compare_with_engine(
         find_device(settings.device),
         console,
     )
-    return compare_outputs(described.network, test, outputs, console)
+    network, rounding = described.network, settings.avg_pool_rounding
+    if isinstance(outputs, Tensor) and not any(isinstance(each, SoftwareLinear) for each in ready.model.modules()):
+        return compare_outputs(network, test, outputs, console, average_rounding=rounding)
+    names = tuple(ready.task.losses) if isinstance(ready.task, SeveralOutputs) else ()
+    return compare_layers(network, test, ready.model, console, names=names, average_rounding=rounding)
 
 
 def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:
