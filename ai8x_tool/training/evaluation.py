@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ from ai8x_tool.training.agreement import Agreement, compare_layers, compare_outp
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
-from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
+from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 from ai8x_tool.training.tasks.several import SeveralOutputs
 
@@ -168,12 +169,13 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
     reason = _why_not_compared(settings)
     engine = settings.simulate and reason is None
+    outputs: list[Any] | None = [] if keep_outputs or engine else None
     shows_wrong = settings.html is not None and has_wrong_samples(ready.task)
-    results: list[BatchResult] | None = [] if keep_outputs or engine or shows_wrong else None
+    worst = WorstSamples(ready.task, whole(test)) if shows_wrong else None
     clipping, watched = ClippingMeter(ready.model), settings.clipping or settings.html is not None
     with without_exit(), clipping.watching() if watched else contextlib.nullcontext():
-        score = _run_test(ready, data, test, settings, console, results)
-    joined = _joined([result.outputs for result in results]) if results else None
+        score = _run_test(ready, data, test, settings, console, _keeper(outputs, worst))
+    joined = _joined(outputs) if outputs else None
     agreement = _compare_with_engine(entry, test, settings, ready, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
@@ -194,7 +196,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         agreement=agreement,
         not_compared=reason if settings.simulate else None,
         clipping=tuple(clipping.result()) if watched else (),
-        wrong=wrong_samples(ready.task, whole(test), results) if shows_wrong and results else (),
+        wrong=() if worst is None else worst.result(),
         learned=ready.task,
     )
 
@@ -206,15 +208,29 @@ def _why_not_compared(settings: EvaluateSettings) -> str | None:
     return None if settings.network is not None else "no network description, see --network"
 
 
+def _keeper(outputs: list[Any] | None, worst: WorstSamples | None) -> Callable[[BatchResult], None] | None:
+    """Return what takes the raw results of each batch."""
+    if outputs is None and worst is None:
+        return None
+
+    def keep(batch: BatchResult) -> None:
+        if outputs is not None:
+            outputs.append(batch.outputs)
+        if worst is not None:
+            worst.add(batch)
+
+    return keep
+
+
 def _run_test(
     ready: PreparedModel,
     data: Dataset,
     test: Split,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[BatchResult] | None,
+    keep: Callable[[BatchResult], None] | None,
 ) -> Score:
-    """Evaluate all samples; raw outputs and targets are added to `keep`."""
+    """Evaluate all samples; `keep` receives raw outputs and targets."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console),
