@@ -25,6 +25,8 @@ from ai8x_tool.training.tasks.segmentation import Segmentation
 
 Array = npt.NDArray[Any]
 
+LIKELY = 0.5
+"""Score from which a box is shown, and counts."""
 _FOUND_OVERLAP = 0.5
 """Overlap from which a box counts as found, as in the mean average precision."""
 
@@ -159,7 +161,7 @@ class _Boxes(_Judge):
         found = task.detect((output[0].to(device), output[1].to(device)))
         given = [one[one[:, -1] != BACKGROUND][:, [0, 1, 2, 3, -1]] for one in targets]
         return [
-            (wanted, torch.cat([one.boxes, one.labels[:, None]], dim=1).cpu())
+            (wanted, torch.cat([one.boxes, one.labels[:, None]], dim=1)[one.scores >= LIKELY].cpu())
             for wanted, one in zip(given, found, strict=True)
         ]
 

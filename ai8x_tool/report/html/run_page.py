@@ -11,7 +11,7 @@ from ai8x_tool.analysis import Analysis
 from ai8x_tool.report.columns import Table
 from ai8x_tool.report.html.charts import Bar, Curve, bar_figure, confusion_figure, curve_figure
 from ai8x_tool.report.html.page import device_page, render
-from ai8x_tool.report.html.samples import SampleFigure, map_key, sample_figure, samples_note
+from ai8x_tool.report.html.samples import SampleFigure, map_key, sample_figure, samples_note, samples_title
 from ai8x_tool.report.html.shapes import Figure
 from ai8x_tool.report.model_tables import clipping_table
 from ai8x_tool.report.proof import compared, proof_table
@@ -194,7 +194,7 @@ def _clipping(rows: Sequence[LayerClipping], when: str) -> Iterator[Section]:
 def _wrong(result: TrainResult | EvaluateResult) -> Iterator[Section]:
     if result.wrong:
         colors, figures = map_key(result.wrong, result.labels), tuple(map(sample_figure, result.wrong))
-        yield Section("Wrong samples", samples_note(result.task), colors=colors, samples=figures)
+        yield Section(samples_title(result.task), samples_note(result.task), colors=colors, samples=figures)
 
 
 def _distances(layers: Sequence[LayerProof]) -> Iterator[Section]:

@@ -24,8 +24,8 @@ _COLORS = (
 _NOTES = {
     "segmentation": "The test samples with the most wrong pixels: the input, the given mask, and the model's mask.",
     "detection": "The test images in which most objects were missed or found wrongly. "
-    "Green boxes are given, dashed red ones were found.",
-    "reconstruction": "The test samples that were reconstructed worst: the input, and the output of the model.",
+    "Green boxes are given, dashed red ones were found with a score of at least 50 %.",
+    "reconstruction": "The test samples that were reconstructed worst: the input and the output of the model.",
 }
 _NOTE = "The test samples that are most wrong: what they are, and what the model took them for."
 
@@ -65,6 +65,11 @@ class SampleFigure:
 def samples_note(task: str) -> str:
     """Return what the samples of a task show."""
     return _NOTES.get(task, _NOTE)
+
+
+def samples_title(task: str) -> str:
+    """Return the heading of the samples of a task."""
+    return "Wrong samples" if task in ("classification", "detection") else "Samples with the largest errors"
 
 
 def sample_figure(sample: ShownSample) -> SampleFigure:
