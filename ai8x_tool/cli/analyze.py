@@ -46,8 +46,8 @@ COMMAND = Command(
             named_in="configs/recipes",
         ),
     ),
-    details="Neither weights nor training are needed. A description is analyzed as it is placed; without placement, "
-    "places are searched for. The exit status is 1 if the network fits none of the devices.",
+    details="No weights or training are needed. A network description is analyzed with its own placement, if any; "
+    "otherwise a placement is searched for. The exit status is 1 if the network fits none of the devices.",
     examples=(
         "ai8x analyze kws20_v3 --device both",
         "ai8x analyze ai85net5 --dataset MNIST --html report.html",

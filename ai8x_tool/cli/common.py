@@ -38,7 +38,7 @@ class FileSettings(Settings):
     """A file of options; it comes after the recipe and before the command line."""
 
     settings: Path | None = option(
-        None, "File of options, for example the settings that an earlier run or a project saved.", metavar="FILE"
+        None, "File with options, for example the settings saved by an earlier run or in a project.", metavar="FILE"
     )
 
 

@@ -39,6 +39,6 @@ COMMAND = Command(
             named_in="configs/recipes",
         ),
     ),
-    details="Takes about six minutes on two cores.",
+    details="Takes about six minutes on two CPU cores.",
     examples=("ai8x demo",),
 )

@@ -29,7 +29,7 @@ def _doctor(_: GivenOptions, console: Console) -> None:
 
 COMMAND = Command(
     _doctor,
-    details="What is missing is optional: the line names what needs it and how to get it. "
+    details="Missing parts are optional; each line names what needs the part and how to install it. "
     "The exit status is 1 if there is a problem.",
     examples=("ai8x doctor", "ai8x doctor --json"),
 )

@@ -23,8 +23,8 @@ def _flash(given: GivenOptions, console: Console) -> None:
 COMMAND = Command(
     _flash,
     (FlashSettings,),
-    (Argument("folder", "Folder of the project, as `ai8x synthesize` wrote it.", "PROJECT"),),
-    details="Needs the MSDK, whose folder MAXIM_PATH names, and a board with a CMSIS-DAP adapter.",
+    (Argument("folder", "Folder of the project, as written by `ai8x synthesize`.", "PROJECT"),),
+    details="Requires the MSDK, in the folder that MAXIM_PATH names, and a board with a CMSIS-DAP adapter.",
     examples=("ai8x flash build/kws20",),
     from_recipe=False,
 )

@@ -14,42 +14,42 @@ from ai8x_tool.streams import standard_streams
 from ai8x_tool.version import __version__
 
 COMMANDS = {
-    "new": ("new_command", "Make a project from a folder of images, sounds or tables, without code."),
+    "new": ("new_command", "Create a project from a folder of images, sounds or tables, without code."),
     "analyze": (
         "analyze",
-        "Show whether a network fits a device, how fast it is and what limits it, before it is trained.",
+        "Show whether a network fits a device, how fast it runs and what limits it, before it is trained.",
     ),
     "train": ("train", "Train a model, first in floating point, then quantization-aware."),
     "quantize": (
         "quantize",
-        "Quantize a trained checkpoint to integers; batch normalization of float checkpoints is folded.",
+        "Quantize a trained checkpoint to integers, folding batch normalization if necessary.",
     ),
     "insert-identity": (
         "insert_identity",
-        "Insert a 1×1 convolution that passes its input on, where a network description has one that the model does "
-        "not contain.",
+        "Insert a 1×1 convolution that copies its input, for network descriptions with a layer that the model does not "
+        "contain.",
     ),
     "evaluate": ("evaluate", "Evaluate a trained or, with --8bit, a quantized checkpoint on the test split."),
     "synthesize": (
         "synthesize",
-        "Turn a quantized checkpoint, with its model or a network description, into a C project for the accelerator.",
+        "Turn a quantized checkpoint and its model or network description into a C project for the accelerator.",
     ),
     "verify": (
         "verify_command",
-        "Verify that a program computes what was trained: every link, every layer, every value.",
+        "Verify that a program computes what was trained, value by value for every layer.",
     ),
     "run": (
         "run_command",
-        "Run a project without hardware: its C code, compiled unchanged, on an emulated core and the virtual device.",
+        "Run the unchanged C code of a project without hardware, on an emulated core and the virtual device.",
     ),
     "flash": ("flash", "Build a project with the MSDK and write it to a connected board through OpenOCD."),
-    "monitor": ("monitor", "Show what a board prints on its serial port, until its known-answer test has ended."),
-    "list": ("list_command", "List models, datasets, recipes, networks, devices or operators."),
+    "monitor": ("monitor", "Show what a board prints on its serial port until its known-answer test has ended."),
+    "list": ("list_command", "List models, datasets, recipes, networks, weights, devices or operators."),
     "doctor": (
         "doctor_command",
-        "Check Python, torch, compilers, SDK, serial ports, folders and plug-in files, and say what to do.",
+        "Check Python, torch, compilers, SDK, serial ports, folders and plug-in files, and suggest fixes.",
     ),
-    "demo": ("demo_command", "Train, quantize, evaluate, synthesize and verify a network, and show what came out."),
+    "demo": ("demo_command", "Train, quantize, evaluate, synthesize and verify a network, and show the results."),
 }
 """The commands: module that holds `COMMAND`, and what the command does."""
 

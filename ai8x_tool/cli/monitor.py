@@ -29,7 +29,7 @@ def _monitor(given: GivenOptions, console: Console) -> None:
 COMMAND = Command(
     _monitor,
     (MonitorSettings,),
-    details="The exit status is 0 if the test passes: the program compares its outputs with the known answers itself.",
+    details="The program itself compares its outputs with the known answers. The exit status is 0 if the test passes.",
     examples=("ai8x monitor --port /dev/ttyACM0",),
     from_recipe=False,
 )

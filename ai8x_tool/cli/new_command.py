@@ -28,7 +28,7 @@ def _show(result: NewProject, console: Console) -> None:
         console.warn(line)
     found = result.model.found
     console.show(f"model {result.model.name}: fits, {found.cycles:,} cycles ({found.path.text})")
-    console.show(f"\nproject: {result.folder}; the next commands there:\n")
+    console.show(f"\nproject: {result.folder}; next commands to run there:\n")
     for command in result.commands:
         console.show(f"  {command}")
     console.result(result.document())
@@ -37,8 +37,8 @@ def _show(result: NewProject, console: Console) -> None:
 COMMAND = Command(
     _new,
     (NewSettings,),
-    (Argument("name", "Name of the project, and of its folder.", "NAME"),),
-    details="Nothing is trained yet. The folder's files stay as they are.",
+    (Argument("name", "Name of the project and of its folder.", "NAME"),),
+    details="This does not train the model, and does not change the files in the folder.",
     examples=("ai8x new doorbell --data recordings", "ai8x new shapes --data images --device MAX78002"),
     from_recipe=False,
 )

@@ -42,7 +42,7 @@ def _show(result: ProjectRun, console: Console) -> None:
 COMMAND = Command(
     _run,
     (RunProjectSettings,),
-    (Argument("folder", "Folder of the project, as `ai8x synthesize` wrote it.", "PROJECT"),),
+    (Argument("folder", "Folder of the project, as written by `ai8x synthesize`.", "PROJECT"),),
     details="The exit status is 0 if the program's own known-answer test passes.",
     examples=(
         "ai8x run build/kws20",

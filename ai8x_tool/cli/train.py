@@ -26,7 +26,7 @@ class TemplateSettings(Settings):
 
     yaml_template: Path | None = option(
         None,
-        "Write the network description of the model to this file, with places found for it, and do not train.",
+        "Write the network description of the model to this file, with a placement, and do not train.",
         metavar="FILE",
     )
 

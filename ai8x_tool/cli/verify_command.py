@@ -34,12 +34,12 @@ COMMAND = Command(
     (
         replace(
             RECIPE,
-            help="Folder of a project, as `ai8x synthesize` wrote it, or a recipe (see `ai8x list recipes`).",
+            help="Folder of a project, as written by `ai8x synthesize`, or a recipe (see `ai8x list recipes`).",
             metavar="[PROJECT|RECIPE]",
         ),
     ),
-    details="Takes all options of `ai8x synthesize`; those that say where the project is written have no effect. "
-    "A project must be exactly what its own settings generate.",
+    details="Accepts all options of `ai8x synthesize`; those about writing the project have no effect. "
+    "A project must be identical to what its own settings generate.",
     common=(
         *("trained", "samples", "data", "firmware", "network", "checkpoint", "sample_input", "model", "dataset"),
         *("device", "settings", "json", "quiet", "verbose"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,4 +61,5 @@ def require_pillow() -> Any:
         from PIL import Image  # noqa: PLC0415  (optional)
     except ImportError:
         raise Ai8xError("reading images needs Pillow", fix="pip install 'ai8x-tool[images]'") from None
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large images have an error of their own
     return Image

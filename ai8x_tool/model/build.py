@@ -17,7 +17,7 @@ from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import Replacement, legalize
 from ai8x_tool.model.loading import fitting_state, without_moves
-from ai8x_tool.nn import BuildContext, build_context, load_state, named_fused_modules
+from ai8x_tool.nn import BuildContext, FusedModule, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import ModelEntry, find_model
 
@@ -173,24 +173,28 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
 def output_scales(model: nn.Module, inputs: Tensor) -> Any:
     """Return the factor from integers to real numbers of each output, in the model's own tuple or dictionary.
 
-    Raises Ai8xError where it is not known: after layers that software computes, and where values of different scales
-    are joined.
+    Raises Ai8xError where it is not known: where values of different scales are joined.
     """
-    if any(isinstance(module, SoftwareLinear) for module in model.modules()):
-        message = "several outputs, and a SoftwareLinear: the scale of each output is not known in 8-bit mode"
-        raise Ai8xError(message, fix="use wide linear layers of the accelerator")
     training = model.training
     with torch.no_grad():
         outputs, structure = tree_flatten(model.eval()(inputs))
     model.train(training)
-    modules = dict(named_fused_modules(model))
+    flow, modules = trace_dataflow(model, inputs, SoftwareLinear), dict(model.named_modules())
+
+    def scale_of(name: str) -> set[float]:
+        module = modules.get(name)
+        if isinstance(module, SoftwareLinear):
+            return {scale * module.unit for source in flow.inputs[name] for scale in scale_of(source)}
+        if isinstance(module, FusedModule):
+            return {1 / 128 / 2 ** ((int(module.weight_bits) or 8) - 1 if module.wide else 0)}
+        return set()
+
     scales = []
-    for number, sources in enumerate(trace_dataflow(model, inputs).outputs[: len(outputs)]):
-        found = [modules[name] for name in sources if name in modules]
-        bits = {(int(module.weight_bits) or 8) - 1 if module.wide else 0 for module in found}
-        if len(bits) != 1:
-            raise Ai8xError(f"output {number} joins values of different widths: its scale is not known")
-        scales.append(1 / 128 / 2 ** bits.pop())
+    for number, sources in enumerate(flow.outputs[: len(outputs)]):
+        found = {scale for source in sources for scale in scale_of(source)}
+        if len(found) != 1:
+            raise Ai8xError(f"output {number} joins values of different scales: its own scale is not known")
+        scales.append(found.pop())
     return tree_unflatten(scales, structure)
 
 

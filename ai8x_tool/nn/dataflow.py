@@ -44,9 +44,10 @@ class Dataflow:
 class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Remembers for every tensor that an operation makes which sources it has, by storage: views share them."""
 
-    def __init__(self, flow: Dataflow) -> None:
+    def __init__(self, flow: Dataflow, software: type[nn.Module] | tuple[()]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.flow = flow
+        self.software = software
         self.running: list[str] = []
         self._sources: dict[int, Sources] = {}
         self._kept: list[Tensor] = []  # so that no address is used twice
@@ -63,6 +64,8 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def enter(self, call: Call[nn.Module]) -> None:
         """Note what arrives at a module that starts to run."""
         self.running.append(call.name)
+        if isinstance(call.module, self.software):
+            self.flow.inputs[call.name] = self.of((call.args, call.kwargs))
         if not isinstance(call.module, FusedModule | Elementwise):
             return
         sources = self.of((call.args, call.kwargs))
@@ -78,7 +81,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def leave(self, call: Call[nn.Module], output: Any) -> None:
         """Mark what a module has computed as its own."""
         self.running.pop()
-        if _computes(call.module):
+        if _computes(call.module) or isinstance(call.module, self.software):
             self.mark(output, frozenset([call.name]))
 
     def __torch_dispatch__(
@@ -100,13 +103,14 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
 
-def trace_dataflow(model: nn.Module, inputs: Tensor) -> Dataflow:
+def trace_dataflow(model: nn.Module, inputs: Tensor, software: type[nn.Module] | tuple[()] = ()) -> Dataflow:
     """Run `model` on `inputs` and return its data flow. The model's state does not change.
 
+    Modules of the type `software` count as compute layers, but consume nothing on the accelerator.
     Raises Ai8xError naming the module where activations decide what is computed, or come from nowhere.
     """
     flow, training = Dataflow(), model.training
-    tracker = _Tracker(flow)
+    tracker = _Tracker(flow, software)
     try:
         modules = list(model.eval().named_modules())
         with torch.no_grad(), tracker, observed_calls(modules, before=tracker.enter, after=tracker.leave):

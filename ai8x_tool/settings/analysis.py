@@ -23,13 +23,13 @@ _MOST_VALUES = 1 << 26
 
 @dataclass(frozen=True, kw_only=True)
 class SubjectSettings(Settings):
-    """What is not known of the network before it is trained."""
+    """What is not known about a network before it is trained."""
 
     panel: ClassVar[str] = SUBJECT
 
     dataset: str | None = option(
         None,
-        "Dataset that gives the shape of the input and the number of classes.",
+        "Dataset that determines the shape of the input and the number of classes.",
         metavar="DATASET",
         default="that of the recipe or the network description",
     )
@@ -53,16 +53,16 @@ class SubjectSettings(Settings):
     adapt: bool = adapt_option()
     qat_policy: str | None = option(
         None,
-        "Policy of quantization-aware training, which decides the weight bits of a model's layers: a file, or a name "
-        "in configs/qat.",
+        "Policy of quantization-aware training, which determines the weight bits of a model's layers: a file, or a "
+        "name in configs/qat.",
         metavar="FILE|NAME",
         default="that of the recipe, else 8 bits",
         named_in="configs/qat",
     )
     checkpoint: Path | None = option(
         None,
-        "Quantized checkpoint from which sizes and weight bits are taken, for network descriptions that do not give "
-        "them: a file, or a name in models/checkpoints.",
+        "Quantized checkpoint from which sizes and weight bits are taken where the network description does not "
+        "specify them: a file, or a name in models/checkpoints.",
         "--checkpoint",
         aliases=("--checkpoint-file",),
         metavar="FILE|NAME",
@@ -73,7 +73,7 @@ class SubjectSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ClockSettings(Settings):
-    """On what the network is to run, and how fast."""
+    """Devices and clocks that the network is analyzed for."""
 
     panel: ClassVar[str] = RUN
 

@@ -20,7 +20,7 @@ class TrainedModelSettings(Settings):
     panel: ClassVar[str] = MODEL_AND_DATA
 
     checkpoint: Path = required(
-        "Checkpoint to evaluate: a file, or a name in models/checkpoints (`ai8x list weights`).",
+        "Checkpoint to evaluate: a file, or a name in models/checkpoints (see `ai8x list weights`).",
         "--checkpoint",
         aliases=("--exp-load-weights-from", "--resume-from"),
         metavar="FILE|NAME",
@@ -44,7 +44,7 @@ class SampleSettings(Settings):
     panel: ClassVar[str] = "Sample for known-answer tests"
 
     save_sample: int | None = option(
-        None, "With --8bit, save the input with this number of the first mini-batch.", metavar="N", range=AT_LEAST_0
+        None, "With --8bit, save input number N of the first mini-batch.", metavar="N", range=AT_LEAST_0
     )
     save_sample_file: Path | None = option(
         None, "File to save the sample to.", metavar="FILE", default="sample_DATASET.npy"
@@ -62,16 +62,17 @@ class ModeSettings(Settings):
     panel: ClassVar[str] = "Mode"
 
     simulate: bool = option(
-        False, "Compute with integers as the accelerator does.", "--8bit", "-8", aliases=("--8-bit-mode",)
+        False, "Compute with integers, as the accelerator does.", "--8bit", "-8", aliases=("--8-bit-mode",)
     )
     network: str | None = option(
         None,
-        "Network description to compare with, in 8-bit mode: a file, or a name in configs/networks.",
+        "With --8bit, compare the outputs with this network description, computed by the integer engine: a file, or a "
+        "name in configs/networks.",
         aliases=("--config-file",),
         metavar="FILE|NAME",
         named_in="configs/networks",
     )
-    engine: bool = option(True, "Do not compare the outputs of the 8-bit mode with the integer engine.")
+    engine: bool = option(True, "With --8bit, do not compare the outputs with the integer engine.")
     batch_size: int = option(256, "Samples in a mini-batch.", "--batch-size", "-b", range=AT_LEAST_1)
 
 
@@ -101,7 +102,7 @@ class EvaluateSettings(
 
     out_dir: Path | None = option(
         Path("logs"),
-        "Folder in which the run's folder is created, or none to write no files.",
+        "Folder in which the run's folder is created, or `none` to write no files.",
         "--out-dir",
         "-o",
         metavar="FOLDER",

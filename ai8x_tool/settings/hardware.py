@@ -13,20 +13,20 @@ HARDWARE, DEBUGGING = "Accelerator and clocks", "Debugging of hardware"
 
 def pipeline_option(**more: str) -> bool | None:
     """Declare the use of the pipeline."""
-    text = "Use the pipeline, which allows the highest clock, or not."
+    text = "Use the pipeline, which allows the highest clock frequency, or bypass it."
     return option(None, text, "--pipeline", default="use it", **more)
 
 
 def pll_option(**more: str) -> bool | None:
     """Declare the source of the clock."""
-    text = "Clock the accelerator from the PLL, or from the bus clock."
+    text = "Clock the accelerator from the PLL or from the bus clock."
     return option(None, text, "--pll", off=("--no-pll", "--apb"), default="the PLL", **more)
 
 
 def divider_option() -> int | None:
     """Declare the divider of the clock."""
     divisors = Range(values=(1, 2, 4, 8, 16))
-    text = "Divider of the accelerator's clock."
+    text = "Clock divider of the accelerator."
     return option(None, text, metavar="N", default="chosen for the device", range=divisors)
 
 
@@ -40,7 +40,7 @@ class HardwareSettings(Settings):
     pll: bool | None = pll_option(needs="pll_mhz")
     max_speed: bool = option(
         False,
-        "Load kernels and input at full speed, too, instead of at a speed that needs less power.",
+        "Load kernels and input at full speed, too, instead of at a lower one that saves power.",
         "--max-speed",
         off=("--balance-speed",),
         needs="pll_mhz",
@@ -48,14 +48,14 @@ class HardwareSettings(Settings):
     clock_divider: int | None = divider_option()
     switch_delay: int | None = option(
         None,
-        "Delay after switching on the accelerator.",
+        "Delay after the accelerator is turned on.",
         metavar="N",
         default="that of the device",
         range=Range(0, 0xFFFF_FFFF // 1_000, unit="milliseconds"),
     )
     avg_pool_rounding: bool = rounding_option()
-    mexpress: bool = option(True, "Load four words for each column of kernels instead of packed words.")
-    deduplicate_weights: bool = option(True, "Store equal kernels as often as they occur instead of once.")
+    mexpress: bool = option(True, "Load each column of kernels as four words instead of in packed form.")
+    deduplicate_weights: bool = option(True, "Store identical kernels each time they occur instead of once.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,9 @@ class ReadBackSettings(Settings):
 
     panel: ClassVar[str] = DEBUGGING
 
-    verify_writes: bool = option(False, "Read every register back after writing it.")
-    verify_kernels: bool = option(False, "Read the kernel memory back after loading it.")
-    write_zero_registers: bool = option(False, "Write registers whose value is 0, too, instead of leaving them out.")
+    verify_writes: bool = option(False, "Read back every register after writing it.")
+    verify_kernels: bool = option(False, "Read back the kernel memory after loading it.")
+    write_zero_registers: bool = option(False, "Write registers even if their value is 0.")
     zero_sram: bool = option(False, "Test and clear all memories of the accelerator at the start.")
     init_tram: bool = option(False, "Clear the TRAM at the start.")
 
@@ -77,10 +77,13 @@ class ExecutionSettings(Settings):
 
     panel: ClassVar[str] = HARDWARE
 
-    powerdown: bool = option(False, "Switch off the memories of quadrants that the network does not use.")
+    powerdown: bool = option(False, "Turn off the memories of quadrants that the network does not use.")
     one_shot: bool = option(
-        False, "Stop after every layer and continue by software; excludes --timer.", panel=DEBUGGING, needs="pipeline"
+        False,
+        "Stop after every layer and let software continue; cannot be combined with --timer.",
+        panel=DEBUGGING,
+        needs="pipeline",
     )
     link_layer: bool = option(
-        False, "Name the following layer in every layer's registers.", panel=DEBUGGING, needs="pipeline"
+        False, "Store the number of the next layer in every layer's registers.", panel=DEBUGGING, needs="pipeline"
     )

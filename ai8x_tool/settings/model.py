@@ -26,25 +26,27 @@ def device_option(**more: str) -> str:
 
 
 SYNTHETIC = Path("synthetic")
-"""In place of the folder of the datasets: data of the same shape and labels that are drawn."""
+"""In place of the folder of the datasets: synthetic data of the same shape and labels."""
 
 
 def data_option(**more: str) -> Path:
     """Declare the folder of the datasets."""
-    text = "Folder that holds all datasets, or, without a dataset, a folder of your own data. `synthetic` stands for "
-    text += "drawn data of the dataset's shape and labels, which need no files."
+    text = (
+        "Folder of all datasets or, without --dataset, a folder of your own data. `synthetic` replaces the dataset by "
+    )
+    text += "synthetic data of the same shape and labels, without any files."
     return option(Path("data"), text, "--data", metavar="FOLDER", **more)
 
 
 def own_data_option() -> OwnDataSettings | None:
     """Declare a folder that is itself the dataset."""
-    text = "A folder of images, sounds or tables that is the dataset: the key `data` of a recipe (see docs/data.md)."
+    text = "Folder of images, sounds or tables to use as the dataset: the key `data` of a recipe (see docs/data.md)."
     return option(None, text)
 
 
 def rounding_option(**more: str) -> bool:
     """Declare rounding in average pooling."""
-    text = "Round the results of average pooling instead of discarding their fractions."
+    text = "Round the results of average pooling instead of truncating them."
     return option(False, text, "--avg-pool-rounding", **more)
 
 
@@ -61,7 +63,7 @@ class ModelSettings(Settings):
     panel: ClassVar[str] = MODEL_AND_DATA
 
     device: str = device_option()
-    use_bias: bool = option(False, "Give the layers biases, where the model leaves that open.")
+    use_bias: bool = option(False, "Give the layers biases if the model leaves that open.")
     avg_pool_rounding: bool = rounding_option()
 
 
@@ -86,14 +88,14 @@ class ComputerSettings(Settings):
     cpu: bool = option(False, "Compute on the CPU even if there is a GPU.")
     gpus: tuple[int, ...] | None = option(
         None,
-        "Numbers of the GPUs that may be used, separated by commas.",
+        "Numbers of the GPUs to use, separated by commas.",
         metavar="N,…",
         default="all",
         range=AT_LEAST_0,
     )
     workers: int = option(
         4,
-        "Processes that prepare samples, for datasets that load single items.",
+        "Number of processes that prepare samples, for datasets that load single items.",
         "--workers",
         "-j",
         range=Range(0, 1024),
@@ -107,11 +109,10 @@ class ReportSettings(Settings):
     panel: ClassVar[str] = OUTPUT
 
     confusion: bool = option(False, "Show the confusion matrix after each pass over a validation or test split.")
-    clipping: bool = option(False, "Show the share of clipped weights and outputs of each layer.")
+    clipping: bool = option(False, "Show the share of clipped weights and outputs in each layer.")
     html: Path | None = option(
         None,
-        "Write a report to this file: curves, confusion matrix, clipping, samples that are wrong. "
-        "It refers to no other file.",
+        "Write a self-contained report to this file: curves, confusion matrix, clipping and wrong samples.",
         metavar="FILE",
         place=True,
     )
@@ -119,14 +120,16 @@ class ReportSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings(Settings):
-    """What a run is called, and how often it shows its progress."""
+    """Name of a run, and how often it shows its progress."""
 
     panel: ClassVar[str] = OUTPUT
 
     name: str | None = option(
-        None, "Name of the run, with which the names of its folder and files begin.", "--name", "-n", metavar="NAME"
+        None, "Name of the run, used as a prefix for its folder and files.", "--name", "-n", metavar="NAME"
     )
-    print_freq: int = option(10, "Mini-batches between two lines of progress.", "--print-freq", "-p", range=AT_LEAST_1)
+    print_freq: int = option(
+        10, "Number of mini-batches between two progress lines.", "--print-freq", "-p", range=AT_LEAST_1
+    )
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""

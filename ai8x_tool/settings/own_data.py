@@ -16,49 +16,47 @@ KEYS = {
     "series": ("channels", "window", "hop", "columns", "target"),
 }
 """Options that only some kinds of data have."""
-TASK_BY_FILES = "classification; segmentation with masks, detection with boxes; with one class only, anomalies"
+TASK_BY_FILES = "segmentation with masks, detection with boxes, anomaly with a single class, otherwise classification"
 
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataSettings(Settings):
-    """A folder of the user's own data, and how its files become inputs of a network.
+    """A folder of your own data, and how its files become inputs of a network.
 
-    What is not given is chosen by what the folder contains; `ai8x new` writes down what it has chosen.
+    What is not given is chosen from the contents of the folder; `ai8x new` writes its choices to the recipe.
     """
 
     panel: ClassVar[str] = "Own data"
 
     path: Path = required(
-        "Folder of the data, with a folder for each class, or of images with masks or boxes.",
+        "Folder of the data: one folder for each class, or images with masks or boxes.",
         "--data",
         metavar="FOLDER",
     )
-    kind: Literal["images", "sound", "series"] | None = option(
-        None, "What the files are.", default="what most of the files are"
-    )
+    kind: Literal["images", "sound", "series"] | None = option(None, "Kind of the files.", default="that of most files")
     task: Literal["classification", "segmentation", "detection", "regression", "anomaly"] | None = option(
-        None, "What is learned.", default=TASK_BY_FILES
+        None, "Kind of problem.", default=TASK_BY_FILES
     )
     classes: tuple[str, ...] = option(
         (), "Names of the classes in the order of the outputs.", default="the folders in alphabetical order"
     )
     split: tuple[float, ...] = option(
         (0.15, 0.15),
-        "Shares of the samples for validation and for the test, unless there are folders for them.",
+        "Shares of the samples for validation and test, unless there are folders for them.",
         range=Range(least=0, below=1),
     )
     group: str | None = option(
-        None, "Regular expression; files whose paths have the same match, or first group, stay in one split."
+        None, "Regular expression; files whose paths share the same match, or the same first group, stay in one split."
     )
     class_weights: Literal["none", "balanced"] = option(
         "none", "Weights of the classes in the loss: all the same, or larger for those with fewer samples."
     )
-    augment: Literal["none", "light", "strong"] = option("light", "How much the training samples are varied.")
+    augment: Literal["none", "light", "strong"] = option("light", "Strength of the augmentation of training samples.")
     normalize: Literal["fixed", "measured", "sample"] | None = option(
         None,
-        "What becomes the range −128 … 127: the whole range of the files' values, that of the training samples (for "
-        "each channel), or that of each sample.",
-        default="fixed, for series measured",
+        "Range of values that is mapped to −128 … 127: the whole range of the file format, that of each channel over "
+        "the training samples, or that of each sample.",
+        default="fixed; for series, measured",
     )
     channels: int | None = option(
         None,
@@ -69,26 +67,28 @@ class OwnDataSettings(Settings):
     size: tuple[int, ...] = option((), "Rows and columns of images.", default="64, 64", range=Range(1, 4096))
     any_colour: bool | None = option(
         None,
-        "Vary training images by exchanging and inverting colours, too.",
-        default="if colours and brightness do not tell the classes apart",
+        "Also augment training images by swapping and inverting colours.",
+        default="if colours and brightness do not distinguish the classes",
     )
     mask_values: tuple[str, ...] = option(
         (),
-        "Gray values, or colours such as #ff8000, of masks in the order of the classes.",
+        "Gray values, or colours such as #ff8000, of the masks, in the order of the classes.",
         default="all that occur",
     )
-    flip: bool = option(False, "Vary training images by mirroring left and right, too.")
-    rate: int = option(16000, "Samples per second to which sounds are converted.", range=Range(1, 1_000_000))
+    flip: bool = option(False, "Also augment training images by mirroring left and right.")
+    rate: int = option(
+        16000, "Sample rate to which sounds are converted, in samples per second.", range=Range(1, 1_000_000)
+    )
     window: int | None = option(
         None,
-        "Samples in one input of sounds and series.",
-        default="16384 for sound, chosen by length for series",
+        "Number of samples in one input, for sounds and series.",
+        default="16384 for sounds; for series, chosen by their length",
         range=Range(1, 1 << 24),
     )
     hop: int | None = option(
         None,
-        "Samples from one window of a series to the next.",
-        default="half a window; for numbers a quarter, for anomalies a sixteenth",
+        "Number of samples from the start of one window of a series to the next.",
+        default="half a window; a quarter for regression, a sixteenth for anomalies",
         range=AT_LEAST_1,
     )
     fold: int = option(
@@ -98,10 +98,10 @@ class OwnDataSettings(Settings):
         None, "Folder of noise that is mixed into training sounds.", default="a folder of that name in the data"
     )
     columns: tuple[str, ...] = option(
-        (), "Columns of tables that are channels, by name or by number from 0.", default="all that hold numbers"
+        (), "Columns of tables that become channels, by name or by number from 0.", default="all that contain numbers"
     )
     target: tuple[str, ...] = option(
-        (), "Columns of tables that hold the class, or the numbers to predict.", default="none: the class is the folder"
+        (), "Columns of tables with the class, or the numbers to predict.", default="none: folders are classes"
     )
 
     def check_values(self) -> None:
@@ -109,15 +109,15 @@ class OwnDataSettings(Settings):
         shares = self.split
         fits = len(shares) == 2 and sum(shares) < 1
         if not fits:
-            raise Ai8xError(f"split {list(shares)} must be two shares, for validation and test, below 1 together")
+            raise Ai8xError(f"split {list(shares)} must be two shares, for validation and test, whose sum is below 1")
         if len(self.size) > 2:
-            raise Ai8xError(f"size {list(self.size)} must be rows and columns")
+            raise Ai8xError(f"size {list(self.size)} must be the number of rows and of columns")
         if len(set(self.classes)) != len(self.classes):
-            raise Ai8xError(f"classes {list(self.classes)} must have different names")
+            raise Ai8xError(f"classes {list(self.classes)} must be distinct")
         try:
             re.compile(self.group or "")
         except re.error as error:
-            raise Ai8xError(f"group {self.group!r} is no regular expression: {error}") from None
+            raise Ai8xError(f"group {self.group!r} is not a valid regular expression: {error}") from None
 
     @property
     def rows_and_columns(self) -> tuple[int, int]:

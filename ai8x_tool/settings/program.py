@@ -19,16 +19,16 @@ class FileNameSettings(Settings):
     panel: ClassVar[str] = NAMES
 
     c_filename: str = option("main", "Name of the test program, with or without .c.", metavar="NAME")
-    api_filename: str = option("cnn.c", "Name of the file with the network's functions.", metavar="NAME")
+    api_filename: str = option("cnn.c", "Name of the file with the functions of the network.", metavar="NAME")
     weight_filename: str = option("weights.h", "Name of the file with kernels and biases.", metavar="NAME")
     sample_filename: str = option("sampledata.h", "Name of the file with the sample.", metavar="NAME")
     sample_output_filename: str = option("sampleoutput.h", "Name of the file with the known answers.", metavar="NAME")
     log: bool = option(
-        False, "Add a log to the project: statistics and all register writes.", "--log", "-L", panel=CHECKS
+        False, "Add a log with statistics and all register writes to the project.", "--log", "-L", panel=CHECKS
     )
     log_filename: str = option("log.txt", "Name of the log.", metavar="NAME")
     templates: Path | None = option(
-        None, "Folder of templates (.j2) that take the place of those of ai8x.", metavar="FOLDER", panel=PROGRAM
+        None, "Folder of templates (.j2) that replace those of ai8x.", metavar="FOLDER", panel=PROGRAM
     )
 
 
@@ -56,17 +56,17 @@ class ProgramSettings(Settings):
     )
     debugwait: int = option(
         2,
-        "Delay at the start of the program, in which a debugger can stop it.",
+        "Delay at the start of the program, during which a debugger can stop it.",
         metavar="N",
         range=Range(0, 0xFFFF_FFFF // 1_000_000, unit="seconds"),
     )
-    wfi: bool = option(True, "Wait for the accelerator in a loop instead of sleeping; needed by very fast networks.")
+    wfi: bool = option(True, "Wait for the accelerator in a loop instead of sleeping, as very fast networks require.")
     boost: str | None = option(
-        None, "Switch on a boost supply at this pin of the device during the inference.", metavar="PORT.PIN"
+        None, "Turn on a boost supply through this pin of the device during inference.", metavar="PORT.PIN"
     )
     define: str | None = option(
         None,
-        "Further preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
+        "More preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
         metavar="NAMES",
         blank=True,
     )
@@ -83,7 +83,7 @@ class ProgramSettings(Settings):
 
 def fifo_option() -> bool:
     """Declare input through FIFOs."""
-    return option(False, "Feed the input through the FIFOs of the accelerator, as streaming layers always do.")
+    return option(False, "Feed the input through the FIFOs of the accelerator, which streaming layers always use.")
 
 
 def fast_fifo_option() -> bool:
@@ -110,11 +110,11 @@ class RiscvSettings(Settings):
 
     panel: ClassVar[str] = RISCV
 
-    riscv: bool = option(False, "Run the network on the RISC-V core; the Arm core starts it.")
+    riscv: bool = option(False, "Run the network from the RISC-V core, which the Arm core starts.")
     riscv_flash: bool = option(True, "Keep the sample of a RISC-V program in SRAM instead of flash.")
     riscv_debug: bool = option(False, "Prepare the RISC-V core for a debugger; implies --riscv.")
     riscv_exclusive: bool = option(False, "Give the RISC-V core exclusive use of its SRAM; implies --riscv.")
-    deepsleep: bool = option(False, "Put the Arm core into deep sleep during the inference; needs --riscv.")
+    deepsleep: bool = option(False, "Put the Arm core into deep sleep during inference; needs --riscv.")
 
     @property
     def uses_riscv(self) -> bool:
@@ -128,8 +128,8 @@ class RepetitionSettings(Settings):
 
     panel: ClassVar[str] = PROGRAM
 
-    energy: bool = option(False, "Generate a program that runs its steps many times, to measure the power of each.")
-    forever: bool = option(False, "Repeat the inference endlessly after the first one.")
+    energy: bool = option(False, "Generate a program that repeats each step many times, to measure its power.")
+    forever: bool = option(False, "Repeat the inference forever after the first one.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,7 +140,7 @@ class PatternSettings(Settings):
 
     synthesize_input: str | None = option(
         None,
-        "Repeat the first words of the sample instead of storing all of it; this value is added at each repetition.",
+        "Repeat the first words of the sample instead of storing all of it, adding this value at each repetition.",
         metavar="VALUE",
     )
     synthesize_words: int = option(8, "Number of words that --synthesize-input repeats.", metavar="N", range=AT_LEAST_1)

@@ -19,23 +19,25 @@ class RunProjectSettings(Settings):
 
     input: tuple[Path, ...] = option(
         (),
-        "Another input, to run after the project's own: an array (.npy) of integers −128 … 127, bytes 0 … 255 or "
-        "numbers −1 … 1, an image, or a sound or table if the project knows how; may be given several times.",
+        "Another input to run after the project's own: an array (.npy) of integers −128 … 127, bytes 0 … 255 or "
+        "numbers −1 … 1, an image or, if the project contains its preprocessing, a sound or table; can be repeated.",
         "--input",
         "-i",
         metavar="FILE",
         repeatable=True,
     )
     output_file: Path | None = option(
-        None, "Save the outputs for these samples (.npy).", "--output-file", "-o", metavar="FILE"
+        None, "Save the outputs for these inputs (.npy).", "--output-file", "-o", metavar="FILE"
     )
-    host: bool = option(False, "Compile with this computer's C compiler: no emulation, no counts of instructions.")
-    strict: bool = option(False, "Stop where the virtual device notices something suspicious.")
+    host: bool = option(
+        False, "Compile with this computer's C compiler instead of emulating the core; instructions are not counted."
+    )
+    strict: bool = option(False, "Stop when the virtual device detects something suspicious.")
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
         if self.output_file is not None and not self.input:
-            raise Ai8xError("--output-file saves the outputs for other samples", fix="pass samples with --input")
+            raise Ai8xError("--output-file needs --input, whose outputs it saves", fix="add --input FILE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +46,9 @@ class FlashSettings(Settings):
 
     panel: ClassVar[str] = "Board"
 
-    build: bool = option(True, "Write the program as it was built before.")
+    build: bool = option(True, "Write the existing program to the board without building it again.")
     openocd: str | None = option(
-        None, "OpenOCD program.", metavar="FILE", default="the one in the MSDK, else the installed one"
+        None, "OpenOCD executable.", metavar="FILE", default="the one in the MSDK, else the installed one"
     )
 
 
@@ -57,9 +59,7 @@ class MonitorSettings(Settings):
     panel: ClassVar[str] = "Serial port"
 
     port: Path | None = option(None, "Serial port of the board.", metavar="PORT", default="the only one there is")
-    seconds: float = option(
-        30.0, "Time in seconds after which the known-answer test must have ended.", metavar="X", range=ABOVE_0
-    )
+    seconds: float = option(30.0, "Time limit for the known-answer test, in seconds.", metavar="X", range=ABOVE_0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,6 @@ class DemoSettings(Settings):
 
     panel: ClassVar[str] = "Demo"
 
-    output: Path = option(Path("build/demo"), "Folder for everything that is made.", "--output", "-o", metavar="FOLDER")
+    output: Path = option(Path("build/demo"), "Folder for all results.", "--output", "-o", metavar="FOLDER")
     data: Path = data_option()
     epochs: int | None = option(None, "Number of epochs.", metavar="N", default="that of the recipe", range=AT_LEAST_1)

@@ -15,7 +15,7 @@ SAMPLES = "Calibration samples"
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationSettings(Settings):
-    """Where calibration takes its samples from: `calibrate` training samples of `dataset`, or `calibration_input`.
+    """Source of the calibration samples: `calibrate` training samples of `dataset`, or `calibration_input`.
 
     The file holds integers −128…127, (N, C, H, W) or (N, C, L), of which the first `calibrate` are used. Without
     `model` the checkpoint's own is built.
@@ -25,16 +25,16 @@ class CalibrationSettings(Settings):
 
     calibrate: int | None = option(
         None,
-        "Choose the integers of each layer by its error on N samples; better than all clip methods.",
+        "Choose the integers of each layer by its error on N samples, which is more accurate than any clip method.",
         metavar="N",
         panel="Without quantization-aware training",
         range=AT_LEAST_1,
     )
-    dataset: str | None = option(None, "Dataset; samples of its training split are used.", metavar="DATASET")
+    dataset: str | None = option(None, "Dataset whose training samples are used.", metavar="DATASET")
     data: Path = data_option()
     model: str | None = option(None, "Name of the model.", metavar="MODEL", default="that of the checkpoint")
     calibration_input: Path | None = option(
-        None, "File (.npy) of integer samples to use instead, (N, C, H, W) or (N, C, L).", metavar="FILE"
+        None, "File (.npy) with integer samples to use instead, (N, C, H, W) or (N, C, L).", metavar="FILE"
     )
     avg_pool_rounding: bool = rounding_option()
     device: str = device_option(panel="Quantization")
@@ -58,10 +58,12 @@ class ClippingSettings(Settings):
     panel: ClassVar[str] = "Without quantization-aware training"
 
     clip_method: Literal["AVGMAX", "MAX", "STDDEV", "SCALE"] | None = option(
-        None, "Ignore what quantization-aware training chose, and clip the weights by this method."
+        None, "Clip the weights by this method, ignoring the choices of quantization-aware training."
     )
     scale: float | None = option(None, "Factor of the method SCALE.", default="0.85", range=ABOVE_0)
-    stddev: float | None = option(None, "Standard deviations of the method STDDEV.", default="2.0", range=ABOVE_0)
+    stddev: float | None = option(
+        None, "Number of standard deviations of the method STDDEV.", default="2.0", range=ABOVE_0
+    )
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
@@ -87,7 +89,7 @@ class QuantizeSettings(ClippingSettings, CalibrationSettings):
     )
     qat_weight_bits: int | None = option(
         None,
-        "Weight bits of layers for which neither description nor checkpoint names any.",
+        "Weight bits of layers for which neither the description nor the checkpoint specifies them.",
         metavar="BITS",
         default="8",
         range=Range(values=(1, 2, 4, 8)),
@@ -98,7 +100,9 @@ class QuantizeSettings(ClippingSettings, CalibrationSettings):
         """Raise Ai8xError for values that cannot be used."""
         samples = self.dataset or self.model or self.data != Path("data") or self.avg_pool_rounding
         if samples and not self.calibrates:
-            raise Ai8xError("options of calibration samples need --calibrate N", fix="add it, or leave them out")
+            raise Ai8xError(
+                "options for calibration samples need --calibrate", fix="add --calibrate N, or leave them out"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,5 +115,5 @@ class IdentitySettings(Settings):
     layer_depth: int = required(
         "Number of channels of the new layer.", "--layer-depth", metavar="CHANNELS", range=Range(1, 1024)
     )
-    insert_before: str = required("Name of the layer that follows it.", "--insert-before", metavar="NAME")
+    insert_before: str = required("Name of the layer that follows the new one.", "--insert-before", metavar="NAME")
     low_memory: bool = option(False, "Use 2-bit instead of 8-bit weights.")

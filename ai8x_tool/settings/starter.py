@@ -14,29 +14,27 @@ from ai8x_tool.settings.own_data import TASK_BY_FILES
 
 @dataclass(frozen=True, kw_only=True)
 class NewSettings(Settings):
-    """Options of ``ai8x new``. What is not given is chosen by what the folder contains."""
+    """Options of ``ai8x new``. What is not given is chosen from the contents of the folder."""
 
     panel: ClassVar[str] = "Project"
 
     data: Path = required(
-        "Folder of images, sounds or tables, with a folder for each class, or of images with masks or boxes.",
+        "Folder of images, sounds or tables with one folder for each class, or of images with masks or boxes.",
         "--data",
         metavar="FOLDER",
     )
     device: str = device_option()
-    kind: Literal["images", "sound", "series"] | None = option(
-        None, "What the files are.", default="what most of them are"
-    )
+    kind: Literal["images", "sound", "series"] | None = option(None, "Kind of the files.", default="that of most files")
     task: Literal["classification", "segmentation", "detection", "regression", "anomaly"] | None = option(
-        None, "What is learned.", default=TASK_BY_FILES
+        None, "Kind of problem.", default=TASK_BY_FILES
     )
     target: tuple[str, ...] = option(
-        (), "Columns of tables that hold the class or, for regression, the numbers to predict.", metavar="NAMES"
+        (), "Columns of tables with the class or, for regression, the numbers to predict.", metavar="NAMES"
     )
     group: str | None = option(
         None,
-        "Regular expression; files whose paths have the same match, or first group, stay in one split: the same "
-        "speaker, the same machine.",
+        "Regular expression; files whose paths share the same match, or the same first group, stay in one split, for "
+        "example those of the same speaker or machine.",
         metavar="PATTERN",
     )
 

@@ -1,4 +1,4 @@
-"""Options of ``ai8x synthesize``, by concern; spelled as people know them from the reference tools.
+"""Options of ``ai8x synthesize``, by concern; spelled as in the reference tools.
 
 A project's own settings file lists them in the order of their declaration: each base of `SynthesizeSettings` adds its
 options after those of the bases to its right.
@@ -37,14 +37,14 @@ CHECKPOINTS = FOLDER
 
 
 BOARDS = ("EvKit_V1", "FTHR_RevA")
-"""Boards that the shell completes; the SDK has others."""
+"""Boards that the shell completes; the SDK supports others."""
 
 
 def html_option(**more: str) -> Path | None:
     """Declare the report."""
     return option(
         None,
-        "Write a report to this file: network graph, memories, cycles and energy. It refers to no other file.",
+        "Write a self-contained report to this file: network graph, memories, cycles and energy.",
         metavar="FILE",
         place=True,
         **more,
@@ -53,13 +53,13 @@ def html_option(**more: str) -> Path | None:
 
 def search_option() -> float:
     """Declare how long the mapper may search."""
-    text = "Processor time in seconds that the search for a placement may take; the best one found by then is used."
+    text = "Processor time for the search for a placement, in seconds; the best placement found by then is used."
     return option(20.0, text, metavar="SECONDS", range=Range(above=0, most=86_400))
 
 
 def overlap_option() -> bool:
     """Declare whether outputs may overwrite input."""
-    return option(False, "Let a layer's output overwrite input of the same layer that has already been read.")
+    return option(False, "Let a layer's output overwrite parts of its input that have already been read.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,31 +70,31 @@ class InputSettings(Settings):
 
     network: str | None = option(
         None,
-        "Network description: a YAML file, or a name in configs/networks. What it leaves open – processors, offsets, "
-        "how the input arrives – is found automatically.",
+        "Network description: a YAML file, or a name in configs/networks. Processors, offsets and the kind "
+        "of input are found automatically where it does not specify them.",
         "--network",
         aliases=("--config-file",),
         metavar="FILE|NAME",
-        default="made from the model, which is traced",
+        default="made from the model by tracing it",
         named_in="configs/networks",
     )
     map_seconds: float = search_option()
     parallel_outputs: bool = option(
         False,
-        "Let layers that are placed automatically compute four outputs at a time (`calcx4`) where they can; the "
-        "estimated time falls to about half. This was not measured on hardware.",
+        "Where possible, let automatically placed layers compute four outputs at a time (`calcx4`). This about halves "
+        "the estimated time; it was not measured on hardware.",
         needs="next_layer",
     )
     write_network: Path | None = option(
         None,
-        "Write the network description to this file, with its placement, whether given or found automatically.",
+        "Write the network description to this file, with its placement, given or found automatically.",
         metavar="FILE",
         place=True,
     )
     device: str = device_option()
     model: str | None = option(
         None,
-        "Name of the model, from which the network is made if there is no --network, and for --verify.",
+        "Name of the model that the network is made from if there is no --network, and for --verify.",
         "--model",
         aliases=("--arch",),
         metavar="MODEL",
@@ -105,7 +105,7 @@ class InputSettings(Settings):
     )
     evaluation_recipe: str | None = option(
         None,
-        "Recipe whose section `evaluate` says how the model is built, for --verify.",
+        "Recipe whose section `evaluate` specifies how to build the model, for --verify.",
         metavar="FILE|NAME",
         default="the recipe",
         named_in="configs/recipes",
@@ -122,7 +122,7 @@ class InputSettings(Settings):
         None,
         "Sample for the known-answer test (.npy, int64).",
         metavar="FILE",
-        default="sample_DATASET.npy here, in tests/ or among those that ship with ai8x, else random values",
+        default="sample_DATASET.npy here, in tests/ or as shipped with ai8x; otherwise random values",
         named_in=CHECKPOINTS,
     )
 
@@ -173,12 +173,12 @@ class ProjectSettings(Settings):
     output: Path | None = option(None, "Folder of the project.", "--output", "-o", metavar="FOLDER", place=True)
     test_dir: Path | None = option(
         None,
-        "Folder in which a folder with the project's name is created, without --output.",
+        "Parent of the project's folder, which --prefix names, if there is no --output.",
         metavar="FOLDER",
         default="build",
         place=True,
     )
-    prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="that of its folder")
+    prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="name of its folder")
     overwrite: bool = option(
         False,
         "Replace generated files in an existing folder; others stay, and project.mk and files for editors if changed.",
@@ -186,24 +186,24 @@ class ProjectSettings(Settings):
     )
     check: Path | None = option(
         None,
-        "Write nothing, but compare with the project in this folder; the exit status is 1 if they differ.",
+        "Write nothing; compare with the project in this folder instead. The exit status is 1 if they differ.",
         metavar="FOLDER",
         panel=CHECKS,
         place=True,
     )
     explain: str | None = option(
         None,
-        "Write nothing, but show every register of this layer with all fields: a number or a name.",
+        "Write nothing; show every register of this layer, given by number or name, with all its fields instead.",
         metavar="LAYER",
         panel=CHECKS,
         place=True,
     )
     verify: bool | None = option(
         None,
-        "Verify the whole chain from model to firmware, or do not even run the program on the virtual device.",
+        "Verify the whole chain from model to firmware, or skip even the run on the virtual device.",
         "--verify",
         panel=CHECKS,
-        default="run it on the virtual device, and write nothing if its results differ from those of the network",
+        default="run the program on the virtual device, and write nothing if its results are wrong",
         place=True,
     )
     sample_numpy_filename: Path | None = option(
@@ -211,12 +211,12 @@ class ProjectSettings(Settings):
     )
     log_intermediate: bool = option(
         False,
-        "Save weights, biases and output of every layer (.npy) in the folder `intermediate` of the project.",
+        "Save weights, biases and output of every layer (.npy) to the project's folder `intermediate`.",
         panel=CHECKS,
         place=True,
     )
     html: Path | None = html_option(panel=CHECKS)
-    board_name: str = option(BOARDS[0], "Board for which the project is made, as the SDK names it.", metavar="BOARD")
+    board_name: str = option(BOARDS[0], "Board that the project is for, as the SDK names it.", metavar="BOARD")
 
     @property
     def folder(self) -> Path | None:
@@ -235,7 +235,7 @@ class ToleranceSettings(Settings):
     panel: ClassVar[str] = CHECKS
 
     overlap_data: bool = overlap_option()
-    error_stop: bool = option(True, "Report conflicts in data memory as warnings.")
+    error_stop: bool = option(True, "Report conflicts in data memory as warnings instead of errors.")
     warn_zero: bool = option(True, "Do not warn about outputs that are all 0 for the sample.")
 
 
@@ -246,10 +246,10 @@ class ExcerptSettings(Settings):
     panel: ClassVar[str] = NETWORK
 
     start_layer: int = option(
-        0, "Number of the layer that is executed first.", metavar="N", needs="pipeline", range=AT_LEAST_0
+        0, "Number of the first layer to execute.", metavar="N", needs="pipeline", range=AT_LEAST_0
     )
     stop_after: int | None = option(
-        None, "Number of the last layer; the ones after it are left out.", metavar="N", range=AT_LEAST_0
+        None, "Number of the last layer; later layers are left out.", metavar="N", range=AT_LEAST_0
     )
     input_offset: int | None = option(
         None,
@@ -258,28 +258,35 @@ class ExcerptSettings(Settings):
         range=AT_LEAST_0,
     )
     output_width: int | None = option(
-        None, "Bits of the last layer's output.", metavar="BITS", default="as described", range=Range(values=(8, 32))
+        None,
+        "Width of the last layer's output in bits.",
+        metavar="BITS",
+        default="as described",
+        range=Range(values=(8, 32)),
     )
     weight_start: int = option(
-        0, "First column of kernel memory to use, so that two networks fit.", metavar="COLUMN", range=AT_LEAST_0
+        0,
+        "First column of kernel memory to use, so that two networks can share it.",
+        metavar="COLUMN",
+        range=AT_LEAST_0,
     )
     skip_checkpoint_layers: int = option(
-        0, "Number of layers at the start of the checkpoint that are ignored.", metavar="N", range=AT_LEAST_0
+        0, "Number of layers to skip at the start of the checkpoint.", metavar="N", range=AT_LEAST_0
     )
     skip_yaml_layers: int = option(
-        0, "Number of layers at the start of the description that are ignored.", metavar="N", range=AT_LEAST_0
+        0, "Number of layers to skip at the start of the description.", metavar="N", range=AT_LEAST_0
     )
     weight_input: Path | None = option(
-        None, "File (.npy) with the weights of a network without checkpoint (`arch: test`).", metavar="FILE"
+        None, "File (.npy) with the weights of a network without a checkpoint (`arch: test`).", metavar="FILE"
     )
     bias_input: Path | None = option(
-        None, "File (.npy) with the biases of a network without checkpoint (`arch: test`).", metavar="FILE"
+        None, "File (.npy) with the biases of a network without a checkpoint (`arch: test`).", metavar="FILE"
     )
-    ignore_bn: bool = option(False, "Ignore batch normalization in the checkpoint that is not folded into weights.")
+    ignore_bn: bool = option(False, "Ignore batch normalization that the checkpoint has not folded into its weights.")
     ignore_bias_groups: bool = option(False, "Store biases in any quadrant, not only in those that the layer uses.")
     ignore_streaming: bool = option(False, "Ignore all `streaming` keys.")
     no_bias: str | None = option(
-        None, "Numbers of the layers whose biases are ignored, separated by commas, or all.", metavar="N,…|all"
+        None, "Numbers of the layers whose biases to ignore, separated by commas, or all.", metavar="N,…|all"
     )
 
 
@@ -334,6 +341,8 @@ class SynthesizeSettings(
         if (self.fast_fifo or self.fast_fifo_quad) and not self.uses_riscv:
             raise Ai8xError("the fast FIFO can only be written by the RISC-V core", fix="add --riscv")
         if self.deepsleep and not self.uses_riscv:
-            raise Ai8xError("--deepsleep is for the Arm core while the RISC-V core works", fix="add --riscv")
+            raise Ai8xError(
+                "--deepsleep needs the RISC-V core, which works while the Arm core sleeps", fix="add --riscv"
+            )
         if self.one_shot and self.timer is not None:
             raise Ai8xError("--one-shot and --timer exclude each other", fix="leave one of them out")

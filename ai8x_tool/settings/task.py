@@ -13,34 +13,34 @@ from ai8x_tool.settings.option import ABOVE_0, AT_LEAST_0, Range, Settings, opti
 
 @dataclass(frozen=True, kw_only=True)
 class ProblemSettings(Settings):
-    """Which kind of learning problem it is, and what its loss and its metrics need."""
+    """Kind of learning problem, and parameters of its loss and metrics."""
 
     panel: ClassVar[str] = "Kind of problem"
 
-    regression: bool = option(False, "Train for real numbers instead of classes, with the mean squared error.")
+    regression: bool = option(False, "Predict real numbers instead of classes, with the mean squared error as loss.")
     losses: str | None = option(
         None,
-        "Losses of a model with several outputs, by name: classification or regression, with a weight if it is not 1, "
+        "Losses of a model with several outputs, by name: classification or regression, with a weight unless it is 1, "
         "for example shape=classification,angle=regression*0.5.",
         metavar="NAME=KIND,…",
-        default="those that the dataset names",
+        default="as specified by the dataset",
     )
     out_fold_ratio: int = option(
         1,
-        "Unfold the model's output by this ratio in both directions before loss and metrics.",
+        "Unfold the model's output by this ratio in both directions before computing loss and metrics.",
         "--out-fold-ratio",
         "-f",
         range=Range(1, 64),
     )
     anomaly_percentile: float = option(
         99.0,
-        "Percentage of the normal training samples whose error lies below the threshold of anomalies.",
+        "Percentage of the normal training samples whose error lies below the threshold for anomalies.",
         range=Range(above=0, most=100),
     )
     obj_detection: bool = option(False, "Detect objects in images.", aliases=("--enable-obj-detection",))
     obj_detection_params: str | None = option(
         None,
-        "Parameters of loss and suppression for object detection: a file, or a name in configs/detection.",
+        "Parameters of loss and non-maximum suppression in object detection: a file, or a name in configs/detection.",
         metavar="FILE|NAME",
         named_in="configs/detection",
     )
@@ -61,9 +61,9 @@ class DistillationSettings(Settings):
 
     panel: ClassVar[str] = "Knowledge distillation"
 
-    kd_teacher: str | None = option(None, "Model of the teacher.", metavar="MODEL")
+    kd_teacher: str | None = option(None, "Name of the teacher's model.", metavar="MODEL")
     kd_resume: Path | None = option(None, "Trained checkpoint of the teacher.", metavar="FILE")
-    kd_relationbased: bool = option(False, "Learn the teacher's outputs themselves, for example embeddings.")
+    kd_relationbased: bool = option(False, "Learn the teacher's outputs directly, for example embeddings.")
     kd_temperature: float = option(
         1.0, "Temperature that softens the teacher's class probabilities.", aliases=("--kd-temp",), range=ABOVE_0
     )
@@ -71,11 +71,11 @@ class DistillationSettings(Settings):
     kd_student_wt: float = option(0.5, "Weight of the task's own loss.", aliases=("--kd-sw",), range=AT_LEAST_0)
     kd_teacher_wt: float = option(
         0.0,
-        "Weight of the teacher's own loss: teachers are not trained.",
+        "Weight of the teacher's own loss; must be 0, because teachers are not trained.",
         aliases=("--kd-tw",),
         range=Range(values=(0,)),
     )
-    kd_start_epoch: int = option(0, "First epoch that learns from the teacher.", range=AT_LEAST_0)
+    kd_start_epoch: int = option(0, "First epoch in which the model learns from the teacher.", range=AT_LEAST_0)
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
@@ -85,4 +85,4 @@ class DistillationSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSettings(DistillationSettings, ProblemSettings, ReportSettings, ModelSettings):
-    """Everything that decides about the model, its loss and its metrics."""
+    """Everything that determines the model, its loss and its metrics."""

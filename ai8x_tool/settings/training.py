@@ -39,20 +39,20 @@ class NewModelSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerSettings(Settings):
-    """The optimizer. Without optimizer, learning rate and schedule, all three are chosen."""
+    """The optimizer. If neither optimizer, learning rate nor schedule is given, all three are chosen."""
 
     panel: ClassVar[str] = TRAINING
 
     optimizer: str | None = option(
         None,
         "Optimizer: the name of a class of torch.optim, such as SGD, Adam or NAdam.",
-        default="AdamW, or SGD with a learning rate or a schedule",
+        default="AdamW, or SGD if a learning rate or a schedule is given",
         metavar="NAME",
         suggested=("SGD", "Adam", "AdamW", "NAdam", "RAdam", "RMSprop"),
     )
     optimizer_arguments: tuple[str, ...] = option(
         (),
-        "An argument of the optimizer, such as betas=[0.9,0.99]; may be given several times. In a recipe, a mapping.",
+        "Argument of the optimizer, such as betas=[0.9,0.99]; can be repeated. In a recipe, a mapping.",
         "--optimizer-argument",
         metavar="NAME=VALUE",
         repeatable=True,
@@ -68,42 +68,42 @@ class OptimizerSettings(Settings):
     )
     momentum: float = option(0.9, "Momentum of SGD.", range=Range(0, 1))
     weight_decay: float = option(
-        1e-4, "Weight decay of the optimizer, Adam included.", "--wd", aliases=("--weight-decay",), range=AT_LEAST_0
+        1e-4, "Weight decay of the optimizer, including Adam.", "--wd", aliases=("--weight-decay",), range=AT_LEAST_0
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleSettings(Settings):
-    """How the learning rate develops."""
+    """How the learning rate changes."""
 
     panel: ClassVar[str] = TRAINING
 
     compress: str | None = option(
         None,
-        "Schedule of the learning rate: a file, or a name in configs/schedules; without it the rate is constant, or "
-        "rises and falls once where optimizer, rate and scheduler are not given either.",
+        "Schedule of the learning rate: a file, or a name in configs/schedules. Without it the rate is constant or, if "
+        "optimizer, rate and scheduler are not given either, rises and falls once.",
         metavar="FILE|NAME",
         named_in="configs/schedules",
     )
     scheduler: str | None = option(
         None,
-        "Scheduler of the learning rate, which takes a step after every epoch: the name of a class of "
-        "torch.optim.lr_scheduler, such as CosineAnnealingLR or ReduceLROnPlateau.",
+        "Learning rate scheduler, stepped after every epoch: the name of a class of torch.optim.lr_scheduler, such as "
+        "CosineAnnealingLR or ReduceLROnPlateau.",
         metavar="NAME",
         suggested=("CosineAnnealingLR", "ExponentialLR", "MultiStepLR", "OneCycleLR", "ReduceLROnPlateau", "StepLR"),
     )
     scheduler_arguments: tuple[str, ...] = option(
         (),
-        "An argument of the scheduler, such as gamma=0.5; may be given several times. In a recipe, a mapping.",
+        "Argument of the scheduler, such as gamma=0.5; can be repeated. In a recipe, a mapping.",
         "--scheduler-argument",
-        default="numbers of epochs as for this run",
+        default="numbers of epochs of this run",
         metavar="NAME=VALUE",
         repeatable=True,
         assignments=True,
     )
     scheduler_metric: str = option(
         "loss",
-        "Result of the validation that ReduceLROnPlateau follows: loss, or a metric of the task: top1, map, mse.",
+        "Validation result that ReduceLROnPlateau monitors: loss, or a metric of the task such as top1, map or mse.",
         metavar="NAME",
     )
     warmup_epochs: int = option(
@@ -115,7 +115,7 @@ class ScheduleSettings(Settings):
         if self.compress is not None and self.scheduler is not None:
             raise Ai8xError("compress and scheduler exclude each other", fix="use only one of them")
         if self.scheduler is None and self.scheduler_arguments:
-            raise Ai8xError("arguments of a scheduler need its name", fix="add --scheduler NAME")
+            raise Ai8xError("scheduler_arguments need a scheduler", fix="add --scheduler NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,19 +127,19 @@ class EpochSettings(Settings):
     epochs: int = option(90, "Maximum number of epochs.", range=AT_LEAST_1)
     minutes: float | None = option(
         None,
-        "Time limit of the training in minutes; the number of epochs is reduced to meet it.",
-        default="not limited",
+        "Time limit for the training in minutes; the number of epochs is reduced to meet it.",
+        default="no limit",
         range=ABOVE_0,
     )
     patience: int | None = option(
         None,
-        "Number of epochs without progress in validation after which the training, or its floating-point part, ends.",
-        default="not limited; a share of the epochs where optimizer and rate are not given",
+        "Number of epochs without progress in validation after which the training, or its floating-point phase, ends.",
+        default="no limit; 40 % of the epochs if optimizer and learning rate are not given",
         range=AT_LEAST_1,
     )
     batch_size: int | None = option(
         None,
-        "Samples in a mini-batch, summed over all processes.",
+        "Samples in a mini-batch, over all processes together.",
         "--batch-size",
         "-b",
         default="16 to 256, depending on the number of samples",
@@ -150,13 +150,13 @@ class EpochSettings(Settings):
     )
     validation_split: float = option(
         0.1,
-        "Share of the training samples that is held back for validation; with 0 the test split takes their place.",
+        "Share of the training samples held back for validation; with 0, the test split is used for validation.",
         "--validation-split",
         aliases=("--valid-size", "--vs"),
         range=Range(least=0, below=1),
     )
     show_train_accuracy: Literal["none", "last_batch", "full"] = option(
-        "last_batch", "Mini-batches of an epoch whose training accuracy is reported."
+        "last_batch", "Mini-batches of an epoch for which training accuracy is reported."
     )
 
 
@@ -164,7 +164,7 @@ class EpochSettings(Settings):
 class QatSettings(Settings):
     """Quantization-aware training.
 
-    `qat_policy` None means none of it; `activation_ranges` None leaves them to the checkpoint to start from, if any.
+    `qat_policy` None switches it off; `activation_ranges` None keeps those of the checkpoint to start from, if any.
     """
 
     panel: ClassVar[str] = "Quantization"
@@ -178,8 +178,8 @@ class QatSettings(Settings):
     )
     activation_ranges: Literal["measured", "fixed"] | None = option(
         None,
-        "Ranges of the layers' outputs in QAT, ±1 or as measured when it starts.",
-        default="that of the checkpoint to start from, otherwise measured",
+        "Output ranges of the layers in QAT: as measured when it starts, or fixed at ±1.",
+        default="as in the checkpoint to start from, otherwise measured",
     )
 
 
@@ -191,7 +191,7 @@ class StartSettings(Settings):
 
     resume_from: Path | None = option(None, "Continue the run that wrote this checkpoint.", metavar="FILE")
     exp_load_weights_from: Path | None = option(None, "Start with the weights of this checkpoint.", metavar="FILE")
-    reset_optimizer: bool = option(False, "With --resume-from, forget the optimizer's state and start at epoch 0.")
+    reset_optimizer: bool = option(False, "With --resume-from, discard the optimizer's state and start at epoch 0.")
 
     def check_values(self) -> None:
         """Raise Ai8xError for values that cannot be used."""
@@ -205,11 +205,11 @@ class SeedSettings(Settings):
 
     panel: ClassVar[str] = "Repeatability"
 
-    deterministic: bool = option(False, "Give the same result in every run.", aliases=("--det",))
+    deterministic: bool = option(False, "Make every run give the same result.", aliases=("--det",))
     seed: int | None = option(
         None,
         "Seed of all random numbers.",
-        default="0 with --deterministic, otherwise drawn and logged",
+        default="0 with --deterministic, otherwise random and logged",
         range=Range(0, 0xFFFF_FFFF),
     )
 
@@ -220,9 +220,9 @@ class DistributionSettings(ComputerSettings):
 
     panel: ClassVar[str] = "Computer"
 
-    distributed: bool = option(False, "Train in several processes; torchrun can start them, too.")
+    distributed: bool = option(False, "Train in several processes; torchrun can start them instead.")
     processes: int | None = option(
-        None, "Number of processes of --distributed.", default="one per GPU", range=Range(1, 1024)
+        None, "Number of processes for --distributed.", default="one per GPU", range=Range(1, 1024)
     )
 
     def check_values(self) -> None:
@@ -238,12 +238,12 @@ class CompilerSettings(Settings):
 
     panel: ClassVar[str] = "Computer"
 
-    precision: Literal["fp32", "bf16"] = option("fp32", "Arithmetic of the float epochs.")
+    precision: Literal["fp32", "bf16"] = option("fp32", "Arithmetic of the floating-point epochs.")
     compile: bool = option(False, "Train with torch.compile.")
     compiler_mode: Literal["none", "default", "reduce-overhead", "max-autotune"] = option(
         "default", "Mode of torch.compile.", default="the mode default"
     )
-    compiler_backend: str = option("inductor", "Back end of torch.compile.", metavar="NAME")
+    compiler_backend: str = option("inductor", "Backend of torch.compile.", metavar="NAME")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,14 +260,16 @@ class TensorBoardSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class OutputSettings(RunSettings):
-    """Where a training run is kept."""
+    """Where a training run is stored."""
 
     panel: ClassVar[str] = OUTPUT
 
     out_dir: Path = option(
         Path("logs"), "Folder in which the run's folder is created.", "--out-dir", "-o", metavar="FOLDER"
     )
-    copy_output_folder: Path | None = option(None, "Copy the run's folder into this one at the end.", metavar="FOLDER")
+    copy_output_folder: Path | None = option(
+        None, "Copy the run's folder into this folder at the end.", metavar="FOLDER"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,7 +288,7 @@ class TrainSettings(
     DataSettings,
     NewModelSettings,
 ):
-    """All options of ``ai8x train``. Functions ask for the part of them that they read."""
+    """All options of ``ai8x train``. Functions take only the part that they read."""
 
     panels: ClassVar[tuple[str, ...]] = (
         *(MODEL_AND_DATA, TRAINING, "Quantization", "Starting point", OUTPUT, "Computer", "Repeatability"),

@@ -1,4 +1,4 @@
-"""Options of ``ai8x verify``: everything that ``ai8x synthesize`` takes, and what to verify with."""
+"""Options of ``ai8x verify``: those of ``ai8x synthesize``, and what to verify with."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ class ChainSettings(Settings):
     panel: ClassVar[str] = VERIFICATION
 
     trained: Path | None = option(
-        None, "Checkpoint before quantization; shows how far quantization moved each layer.", metavar="FILE"
+        None, "Checkpoint before quantization, to show how much quantization changed each layer.", metavar="FILE"
     )
     float_checkpoint: Path | None = option(
         None,
-        "Checkpoint from before quantization-aware training; shows how far each layer is from the float model.",
+        "Checkpoint before quantization-aware training, to show how far each layer is from the floating-point model.",
         metavar="FILE",
     )
     samples: int | None = option(
         None,
-        "Verify with this many samples of the test split.",
+        "Number of samples of the test split to verify with.",
         "--samples",
         "-n",
         metavar="N",
@@ -43,9 +43,9 @@ class ChainSettings(Settings):
     data: Path = data_option()
     firmware: bool | None = option(
         None,
-        "Compile the project and run its firmware, too, or not.",
+        "Compile the project and run its firmware, or leave that out.",
         "--firmware",
-        default="if the packages for that are installed",
+        default="run it if the required packages are installed",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
+from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
 from ai8x_tool.device import find_device
@@ -33,12 +35,13 @@ from ai8x_tool.plugins.load import without_exit
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.evaluation import EvaluateSettings, SampleSettings
 from ai8x_tool.settings.weights import checkpoint_path
-from ai8x_tool.training.agreement import Agreement, compare_outputs
+from ai8x_tool.training.agreement import Agreement, compare_layers, compare_outputs
 from ai8x_tool.training.clipping import ClippingMeter, LayerClipping
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
-from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
+from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
+from ai8x_tool.training.tasks.several import SeveralOutputs
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,14 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
     reason = _why_not_compared(settings)
     engine = settings.simulate and reason is None
+    outputs: list[Any] | None = [] if keep_outputs or engine else None
     shows_wrong = settings.html is not None and has_wrong_samples(ready.task)
-    results: list[BatchResult] | None = [] if keep_outputs or engine or shows_wrong else None
+    worst = WorstSamples(ready.task, whole(test)) if shows_wrong else None
     clipping, watched = ClippingMeter(ready.model), settings.clipping or settings.html is not None
     with without_exit(), clipping.watching() if watched else contextlib.nullcontext():
-        score = _run_test(ready, data, test, settings, console, results)
-    joined = _joined([result.outputs for result in results]) if results else None
-    if engine and not isinstance(joined, Tensor):
-        engine, reason = False, "the model has several outputs"
-    agreement = _compare_with_engine(entry, test, settings, joined, console) if engine else None
+        score = _run_test(ready, data, test, settings, console, _keeper(outputs, worst))
+    joined = _joined(outputs) if outputs else None
+    agreement = _compare_with_engine(entry, test, settings, ready, joined, console) if engine else None
     if entry.note:
         console.info(f"note: {entry.note}")
     if sample is not None:
@@ -194,7 +196,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         agreement=agreement,
         not_compared=reason if settings.simulate else None,
         clipping=tuple(clipping.result()) if watched else (),
-        wrong=wrong_samples(ready.task, whole(test), results) if shows_wrong and results else (),
+        wrong=() if worst is None else worst.result(),
         learned=ready.task,
     )
 
@@ -206,15 +208,29 @@ def _why_not_compared(settings: EvaluateSettings) -> str | None:
     return None if settings.network is not None else "no network description, see --network"
 
 
+def _keeper(outputs: list[Any] | None, worst: WorstSamples | None) -> Callable[[BatchResult], None] | None:
+    """Return what takes the raw results of each batch."""
+    if outputs is None and worst is None:
+        return None
+
+    def keep(batch: BatchResult) -> None:
+        if outputs is not None:
+            outputs.append(batch.outputs)
+        if worst is not None:
+            worst.add(batch)
+
+    return keep
+
+
 def _run_test(
     ready: PreparedModel,
     data: Dataset,
     test: Split,
     settings: EvaluateSettings,
     console: Console,
-    keep: list[BatchResult] | None,
+    keep: Callable[[BatchResult], None] | None,
 ) -> Score:
-    """Evaluate all samples; raw outputs and targets are added to `keep`."""
+    """Evaluate all samples; `keep` receives raw outputs and targets."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console),
@@ -239,9 +255,9 @@ def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
 
 
 def _compare_with_engine(
-    entry: DatasetEntry, test: Split, settings: EvaluateSettings, outputs: Any, console: Console
+    entry: DatasetEntry, test: Split, settings: EvaluateSettings, ready: PreparedModel, outputs: Any, console: Console
 ) -> Agreement:
-    """Compare all 8-bit outputs with the integer engine."""
+    """Compare all 8-bit outputs with the integer engine; of what the processor core computes, its inputs."""
     assert settings.network is not None
     sizes = (*entry.input, 1, 1)[:3]
     described = load_network(
@@ -251,7 +267,11 @@ def _compare_with_engine(
         find_device(settings.device),
         console,
     )
-    return compare_outputs(described.network, test, outputs, console)
+    network, rounding = described.network, settings.avg_pool_rounding
+    if isinstance(outputs, Tensor) and not any(isinstance(each, SoftwareLinear) for each in ready.model.modules()):
+        return compare_outputs(network, test, outputs, console, average_rounding=rounding)
+    names = tuple(ready.task.losses) if isinstance(ready.task, SeveralOutputs) else ()
+    return compare_layers(network, test, ready.model, console, names=names, average_rounding=rounding)
 
 
 def _save_sample(entry: DatasetEntry, test: Split, settings: SampleSettings, batch_size: int) -> Path:

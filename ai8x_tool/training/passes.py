@@ -91,14 +91,14 @@ class Evaluator:
             yield self.task.real_outputs(output), targets, inputs
 
     @torch.no_grad()
-    def measure(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
-        """Return the score; raw outputs and targets of all batches are added to `keep`."""
+    def measure(self, samples: Selection, title: str, keep: Callable[[BatchResult], None] | None = None) -> Score:
+        """Return the score; `keep` receives raw outputs and targets of all batches."""
         task, meter = self.task, self.task.meter()
         steps = batch_count(len(samples), self.batch_size)
         with self.console.progress(title, steps) as progress:
             for step, (raw, targets, inputs) in enumerate(self.predict(samples), 1):
                 if keep is not None:
-                    keep.append(BatchResult(_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
+                    keep(BatchResult(_on_cpu(raw), targets.cpu() if isinstance(targets, Tensor) else targets))
                 reason = task.skip(targets)
                 if reason is None:
                     with located(f"{self.where}: {title}, batch {step} of {steps}"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from ai8x_tool.training.plots import draw_training
 from ai8x_tool.training.processes import joined_world, launch, launched
 from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.setup import TrainingSetup, prepare
-from ai8x_tool.training.shown_samples import ShownSample, has_wrong_samples, wrong_samples
+from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tensorboard import open_monitor
 from ai8x_tool.training.world import World
 
@@ -264,7 +264,7 @@ class Trainer:
     def _validate(self, epoch: int) -> Score:
         self.log.info(f"--- validate (epoch={epoch})-----------")
         results: list[BatchResult] | None = [] if self.monitor.wants_outputs else None
-        score = self._evaluate(self.setup.validation, "validate", results)
+        score = self._evaluate(self.setup.validation, "validate", None if results is None else results.append)
         self.monitor.validation(epoch, score, self.clipping, results)
         return score
 
@@ -282,13 +282,14 @@ class Trainer:
 
     def _test(self) -> Score:
         """Test, and find samples that are wrong if a report shows them."""
-        keep: list[BatchResult] = []
-        shown = self.settings.html is not None and has_wrong_samples(self.task)
-        score = self._evaluate(self.setup.test, "test", keep if shown else None)
-        self.wrong = wrong_samples(self.task, self.setup.test, keep) if keep else ()
+        if self.settings.html is None or not has_wrong_samples(self.task):
+            return self._evaluate(self.setup.test, "test")
+        worst = WorstSamples(self.task, self.setup.test)
+        score = self._evaluate(self.setup.test, "test", worst.add)
+        self.wrong = worst.result()
         return score
 
-    def _evaluate(self, samples: Selection, title: str, keep: list[BatchResult] | None = None) -> Score:
+    def _evaluate(self, samples: Selection, title: str, keep: Callable[[BatchResult], None] | None = None) -> Score:
         self.log.info(f"{len(samples)} samples ({self.setup.batch_size} per mini-batch)")
         clipping = ClippingMeter(self.model, self.world)
         with clipping.watching():

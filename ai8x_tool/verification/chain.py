@@ -21,14 +21,13 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
+from ai8x_tool.training.layer_outputs import conv_strides, layer_outputs
 from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
 from ai8x_tool.verification.models import (
     LayerDistance,
     LayerEquality,
     compare_with_engine,
-    conv_strides,
     distance,
-    layer_outputs,
 )
 from ai8x_tool.verification.structure import compare_structure
 

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.network.layer import Layer
-from ai8x_tool.network.network import Network
-from ai8x_tool.nn import FusedModule, named_fused_modules
-from ai8x_tool.nn.hooks import Call, observed_calls
 
 Array = npt.NDArray[Any]
 
@@ -45,45 +39,6 @@ class LayerEquality:
     first: str | None
 
 
-@contextmanager
-def captured_outputs(model: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect the outputs of all fused modules, by name, one entry for each call, while the block runs.
-
-    They are what the accelerator computes: without final scales.
-    """
-    modules = list(named_fused_modules(model))
-    outputs: dict[str, list[Tensor]] = {name: [] for name, _ in modules}
-
-    def keep(call: Call[FusedModule], output: Tensor) -> None:
-        outputs[call.name].append(output.detach() * 2.0**-call.module.final_scale_exponent)
-
-    with observed_calls(modules, after=keep):
-        yield outputs
-
-
-@torch.no_grad()
-def layer_outputs(model: nn.Module, network: Network, inputs: Tensor) -> dict[int, Tensor]:
-    """Run `inputs` through `model`; return the outputs of the modules that the network's layers take weights from.
-
-    Layers without weights, and those whose module the model does not have, are left out.
-    """
-    with captured_outputs(model.eval()) as outputs:
-        model(inputs)
-    found = {}
-    for name in network.evaluation_order():
-        layer = network[name]
-        calls = outputs.get(module_name(layer), []) if layer.parameters is not None else []
-        if calls:
-            found[layer.index] = calls.pop(0)
-    return found
-
-
-def module_name(layer: Layer) -> str:
-    """Return the name of the module that the layer's weights are from."""
-    assert layer.parameters is not None
-    return layer.parameters.key.removesuffix("weight").removesuffix(".").removesuffix(".op")
-
-
 def compare_with_engine(
     layer: Layer, output: Tensor, tensors: LayerTensors, stride: tuple[int, int] = (1, 1)
 ) -> LayerEquality:
@@ -102,21 +57,6 @@ def compare_with_engine(
     place = f"sample {sample}, channel {channel}, row {row}, column {column}"
     values = f"torch has {actual[sample, channel, pixel]:.0f}, the engine {wanted[sample, channel, pixel]}"
     return LayerEquality(actual.size, int(wrong.sum()), f"{place}: {values}")
-
-
-def conv_strides(model: nn.Module, network: Network) -> dict[int, tuple[int, int]]:
-    """Return the strides of the convolutions that have some, by layer.
-
-    The accelerator computes all values of such a convolution, and a layer of its own takes those that are wanted.
-    """
-    strides = {}
-    modules = dict(named_fused_modules(model))
-    for layer in network.layers:
-        op = modules[module_name(layer)].op if layer.parameters and module_name(layer) in modules else None
-        if isinstance(op, nn.Conv1d | nn.Conv2d):
-            rows, columns = (*op.stride, 1)[:2]
-            strides[layer.index] = int(rows), int(columns)
-    return strides
 
 
 def distance(layer: Layer, trained: Tensor, quantized: Tensor, *, fitted: bool = False) -> LayerDistance:

@@ -310,7 +310,7 @@ def test_quantizing_what_cannot_be_quantized(workspace, ai8x, states):
         (["--scale", "0.5"], "--clip-method"),
         (["--qat-weight-bits", "3"], "3"),
         (["--calibrate", "8"], "--calibrate needs samples"),
-        (["--dataset", "MNIST"], "need --calibrate N"),
+        (["--dataset", "MNIST"], "need --calibrate (add --calibrate N"),
         (["--calibrate", "8", "--recipe", "mnits"], "mnist"),
         (["--calibration-input", "nowhere.npy"], "nowhere.npy: file with calibration samples not found"),
     ],

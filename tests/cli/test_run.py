@@ -93,7 +93,7 @@ def test_wrong_use(ai8x, project, tmp_path):
     for words, message in (
         ((tmp_path / "nowhere",), "no such project folder"),
         ((tmp_path / "empty",), "not a generated project"),
-        ((project, "--output-file", tmp_path / "y.npy"), "--output-file saves the outputs"),
+        ((project, "--output-file", tmp_path / "y.npy"), "--output-file needs --input"),
         ((project, "--input", tmp_path / "none.npy"), "sample file not found"),
     ):
         result = ai8x("run", *words)

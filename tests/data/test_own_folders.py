@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.own.entry import fitting_model, open_folder, own_entry
+from ai8x_tool.data.own.images import read_header, read_image
+from ai8x_tool.data.own.masks import read_mask
 from ai8x_tool.data.own.preprocessing import inputs_of_file, read_preprocessing
 from ai8x_tool.data.own.sounds import read_sound
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
@@ -70,12 +73,26 @@ def test_images(images: Path, tmp_path: Path) -> None:
 
 
 def test_transparent_and_deep_images(images: Path) -> None:
-    from ai8x_tool.data.own.images import read_image
-
     clear = read_image((images / "pears" / "clear.png").read_bytes(), 3, (16, 16))
     assert clear.min() == 255
     deep = read_image((images / "pears" / "deep.png").read_bytes(), 1, (16, 16))
     assert set(deep.unique().tolist()) == {40_000 >> 8}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("side", "words"), [(10_000, "10000×10000 pixels exceed the limit"), (20_000, "too many pixels")]
+)
+def test_large_images_are_one_line(tmp_path: Path, side: int, words: str) -> None:
+    """Pillow warns on standard error, or raises an error of its own."""
+    header = b"IHDR" + side.to_bytes(4, "big") * 2 + bytes([8, 0, 0, 0, 0])
+    data = b"\x89PNG\r\n\x1a\n" + (13).to_bytes(4, "big") + header + zlib.crc32(header).to_bytes(4, "big")
+    data += b"\0\0\0\0IDAT" + zlib.crc32(b"IDAT").to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    for read in (lambda: read_image(data, 3, (16, 16)), lambda: read_mask(data)):
+        with pytest.raises(ValueError, match=words):
+            read()
+    assert read_header(tmp_path / "a.png") == ((side, side, False) if side == 10_000 else None)
 
 
 def test_cache_notices_files(tmp_path: Path) -> None:

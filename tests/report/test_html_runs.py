@@ -21,7 +21,7 @@ from ai8x_tool.training.evaluation import EvaluateResult
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Selection
 from ai8x_tool.training.results import Best, EpochRecord, TrainResult
-from ai8x_tool.training.shown_samples import MOST_SHOWN, ShownSample, wrong_samples
+from ai8x_tool.training.shown_samples import ShownBox, ShownSample, WorstSamples
 from ai8x_tool.training.tasks.base import MetricFormat
 from ai8x_tool.training.tasks.classification import Classification
 
@@ -117,6 +117,35 @@ def test_evaluation():
         assert words in text
 
 
+def test_samples_of_other_tasks():
+    """Masks next to the input with a key of their classes, boxes on the image, outputs like the inputs."""
+    masks = (("given", np.eye(4, dtype=np.int64)), ("found", np.full((4, 4), 5)))
+    boxes = (ShownBox((0.25, 0.5, 1.5, 0.75), "c<a>t", found=False), ShownBox((0, 0, 1, 1), "dog", found=True))
+    wave = np.linspace(-128, 127, 64).reshape(1, 64)
+    cases = {
+        "segmentation": ShownSample(1, np.zeros((12, 2, 2)), "", "25 %", maps=masks),
+        "detection": ShownSample(2, np.zeros((1, 4, 4)), "given: cat", "found: dog", boxes=boxes),
+        "reconstruction": ShownSample(3, wave, "normal", "error 1", output=wave),
+    }
+    shared = {"model": "m", "dataset": "d", "checkpoint": Path("q"), "simulate": False, "score": Score(0, {}, 1, ())}
+    names = ("cat", "dog")
+    pages = {
+        task: evaluation_report(EvaluateResult(**shared, task=task, headline="", labels=names, wrong=(sample,)))
+        for task, sample in cases.items()
+    }
+    found = {task: checked(text).found for task, text in pages.items()}
+    images = [dict(attributes)["alt"] for tag, attributes in found["segmentation"] if tag == "img"]
+    assert images == ["sample 1, input", "sample 1, given", "sample 1, found"]
+    assert [pages["segmentation"].count(f"</span>{name}</span>") for name in (*names, "5")] == [1, 1, 1]
+    outlines = [a for tag, a in found["detection"] if tag == "rect" and a["class"] in ("wanted", "detected")]
+    assert [tuple(a[key] for key in ("class", "x", "width")) for a in outlines] == [
+        ("wanted", "25.0", "75.0"),
+        ("detected", "0.0", "100.0"),
+    ]
+    assert "c&lt;a&gt;t" in pages["detection"]
+    assert pages["reconstruction"].count('aria-label="1 channels of 64 values"') == 2
+
+
 def test_ticks_are_whole_epochs():
     for last in (1, 5, 37, 299):
         epochs = range(last + 1)
@@ -167,9 +196,10 @@ def test_the_most_wrong_samples_come_first():
     outputs[:, 1] = torch.linspace(-1, 5, 60)
     split = SimpleNamespace(batch=lambda indices: (indices.float()[:, None, None].expand(-1, 1, 8), None))
     samples = Selection(split, torch.arange(60) + 100)
-    found = wrong_samples(
-        task, samples, [BatchResult(outputs[:40], targets[:40]), BatchResult(outputs[40:], targets[40:])]
-    )
-    assert [sample.number for sample in found] == list(range(159, 159 - MOST_SHOWN, -1))
+    worst = WorstSamples(task, samples)
+    for part in (slice(0, 40), slice(40, 60)):
+        worst.add(BatchResult(outputs[part], targets[part]))
+    found = worst.result()
+    assert [sample.number for sample in found] == list(range(159, 135, -1))
     assert found[0].expected == "a" and found[0].found == "b, 99 %"
     assert (found[0].values == 159).all()

@@ -68,7 +68,7 @@ def test_saved_settings_are_the_same_again(recipe: str, tmp_path: Path) -> None:
         ({"epochs": 0}, "epochs 0 must be at least 1"),
         ({"deterministic": "yes"}, "deterministic: 'yes' is not true or false"),
         ({"compress": "kws20", "scheduler": "StepLR"}, "exclude each other"),
-        ({"scheduler_arguments": {"gamma": 1}}, "arguments of a scheduler need its name"),
+        ({"scheduler_arguments": {"gamma": 1}}, "scheduler_arguments need a scheduler"),
         ({"validation_split": 1}, "validation_split 1.0 must be at least 0 and below 1"),
         ({"learning_rat": 1}, "unknown option 'learning_rat'; did you mean 'learning_rate'?"),
         ({"resume_from": "a", "exp_load_weights_from": "b"}, "exclude each other"),

@@ -27,7 +27,8 @@ from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.verification import VerifySettings
 from ai8x_tool.synthesis.project import build_project
 from ai8x_tool.training.checkpoints import serialize
-from ai8x_tool.verification.models import compare_with_engine, distance, layer_outputs
+from ai8x_tool.training.layer_outputs import layer_outputs
+from ai8x_tool.verification.models import compare_with_engine, distance
 from ai8x_tool.verification.run import verify
 
 QUIET = Console(verbosity=-1, muted=True)

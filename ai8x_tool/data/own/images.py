@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ai8x_tool.data.images import require_pillow
 from ai8x_tool.errors import Ai8xError
 
 _WHITE = 255
@@ -68,24 +69,26 @@ def _decoded(data: bytes) -> Tensor:
 
 def _check_size(data: bytes) -> None:
     """Raise ValueError for more pixels than memory is good for: a few bytes can claim any number."""
-    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
-
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with require_pillow().open(io.BytesIO(data)) as image:
             rows, columns = image.height, image.width
     except Exception as error:  # see below
-        raise ValueError(f"it cannot be read as an image ({error})") from None
+        raise ValueError(f"it cannot be read as an image ({reason(error)})") from None
+    check_pixels(rows, columns)
+
+
+def check_pixels(rows: int, columns: int) -> None:
+    """Raise ValueError for an image that is too large."""
     if rows * columns > _MOST_PIXELS:
-        raise ValueError(f"{columns}×{rows} pixels are too many")
+        raise ValueError(f"{columns}×{rows} pixels exceed the limit of {_MOST_PIXELS:,}")
 
 
 def _decoded_by_pillow(data: bytes) -> Tensor:
-    from PIL import Image, ImageOps  # noqa: PLC0415  (comes with torchvision)
+    from PIL import ImageOps  # noqa: PLC0415  (comes with torchvision)
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} pixels are too many")
+        with require_pillow().open(io.BytesIO(data)) as image:
+            check_pixels(image.height, image.width)
             turned = ImageOps.exif_transpose(image)
             if turned.mode.startswith("I"):  # 16-bit gray
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
@@ -97,15 +100,15 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
 
 def reason(error: Exception) -> str:
     """Return what Pillow says about a file, without the address of the buffer."""
+    if type(error).__name__ == "DecompressionBombError":
+        return "too many pixels"
     return "unknown format" if "cannot identify" in str(error) else " ".join(str(error).split())
 
 
 def read_header(path: Path) -> tuple[int, int, bool] | None:
     """Return rows, columns and whether the image may have colours; None for what is no image."""
-    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
-
     try:
-        with Image.open(path) as image:
+        with require_pillow().open(path) as image:
             return image.height, image.width, image.mode not in _GRAY_MODES
     except Exception:  # see above
         return None

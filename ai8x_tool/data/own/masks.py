@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ai8x_tool.data.own.images import fitted, reason
+from ai8x_tool.data.images import require_pillow
+from ai8x_tool.data.own.images import check_pixels, fitted, reason
 from ai8x_tool.errors import Ai8xError
 
 _COLOUR = 1 << 24
 """Added to a colour (24 bits), so that it is not taken for a gray value."""
-_MOST_PIXELS = 1 << 25
 _MOST_CLASSES, _MOST_VALUES = 64, 4096
 _COMMON = 0.001
 """Share of all pixels from which on a value is a class where there are many values: others lie at edges."""
@@ -31,14 +31,11 @@ def read_mask(data: bytes) -> Codes:
 
     Raises ValueError for what is no image.
     """
-    from PIL import Image  # noqa: PLC0415  (comes with torchvision)
-
     if not data:
         raise ValueError("its mask is empty")
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"{image.width}×{image.height} pixels are too many")
+        with require_pillow().open(io.BytesIO(data)) as image:
+            check_pixels(image.height, image.width)
             if image.mode in ("1", "L", "P", "I", "I;16"):
                 return np.array(image).astype(np.int32)
             if image.mode == "LA":

@@ -116,7 +116,8 @@ def confusion_figure(name: str, counts: Sequence[Sequence[int]], labels: Sequenc
                 level = min(9, int(10 * count / total))
                 boxes.append(Box(x, y, cell - 1, _CELL - 1, f"value {style} level-{level}", title))
                 texts.append(Label(x + cell / 2, y + 17, str(count), "middle", "small"))
-    return Figure(name, "confusion matrix", left + len(counts) * cell + 10, top + len(counts) * _CELL + 6, boxes, texts)
+    width = left + max(len(counts) * cell, text_width(texts[0].text)) + 10
+    return Figure(name, "confusion matrix", width, top + len(counts) * _CELL + 6, boxes, texts)
 
 
 def bar_figure(name: str, description: str, bars: Sequence[Bar]) -> Figure:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,12 @@ Image = npt.NDArray[np.uint8]
 def image_data(sample: npt.NDArray[np.float64]) -> str:
     """Return a sample (1 or 3 channels, rows, columns) of −128 … 127 as the address of an image."""
     pixels = np.clip(np.round(sample) + 128, 0, 255).astype(np.uint8)
+    return "data:image/png;base64," + base64.b64encode(png_bytes(pixels)).decode()
+
+
+def map_data(classes: npt.NDArray[Any], colors: Image) -> str:
+    """Return class numbers (rows, columns) as the address of an image; `colors` (classes, 3) are by class."""
+    pixels = np.moveaxis(colors[np.clip(classes, 0, len(colors) - 1).astype(np.int64)], 2, 0)
     return "data:image/png;base64," + base64.b64encode(png_bytes(pixels)).decode()
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from ai8x_tool.analysis import Analysis
 from ai8x_tool.report.columns import Table
-from ai8x_tool.report.html.charts import Bar, Curve, bar_figure, confusion_figure, curve_figure, wave_figure
+from ai8x_tool.report.html.charts import Bar, Curve, bar_figure, confusion_figure, curve_figure
 from ai8x_tool.report.html.page import device_page, render
-from ai8x_tool.report.html.png import image_data
+from ai8x_tool.report.html.samples import SampleFigure, map_key, sample_figure, samples_note, samples_title
 from ai8x_tool.report.html.shapes import Figure
 from ai8x_tool.report.model_tables import clipping_table
 from ai8x_tool.report.proof import compared, proof_table
@@ -21,39 +21,28 @@ if TYPE_CHECKING:
     from ai8x_tool.training.evaluation import EvaluateResult
     from ai8x_tool.training.metrics import Score
     from ai8x_tool.training.results import EpochRecord, TrainResult
-    from ai8x_tool.training.shown_samples import ShownSample
     from ai8x_tool.training.tasks.base import MetricFormat
     from ai8x_tool.verification.chain import LayerProof, Proof
 
 _TEMPLATE = "report/run.html.j2"
 _BEST_DISTANCE = 60.0
 """Decibels of a bar of full length."""
-_PLAIN_IMAGES = (1, 3)
 _SHOWN_CLASSES = 60
-
-
-@dataclass(frozen=True)
-class SampleFigure:
-    """A sample as an image or a drawing, and what it is and was taken for."""
-
-    number: int
-    image: str
-    figure: Figure | None
-    expected: str
-    found: str
 
 
 @dataclass(frozen=True)
 class Section:
     """A part of a page: text, drawings with their headings, a table, samples.
 
-    Drawings that `shrinks` are made smaller on narrow screens, the others can be scrolled.
+    Drawings that `shrinks` are made smaller on narrow screens, the others can be scrolled. `keys` explains styles,
+    `colors` the colors of classes.
     """
 
     title: str
     note: str = ""
     figures: tuple[tuple[str, Figure], ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
+    colors: tuple[tuple[str, str], ...] = ()
     table: Table | None = None
     samples: tuple[SampleFigure, ...] = ()
     shrinks: bool = False
@@ -86,7 +75,7 @@ def training_report(result: TrainResult) -> str:
         *_curves(result.history, result.metric),
         *_confusion(result.test_of_best, result.labels),
         *_clipping(result.clipping, "in the last pass"),
-        *_wrong(result.wrong),
+        *_wrong(result),
     ]
     return _rendered(RunPage(result.model, "training", _given(facts), tuple(sections)))
 
@@ -105,7 +94,7 @@ def evaluation_report(result: EvaluateResult) -> str:
     sections = [
         *_confusion(result.score, result.labels),
         *_clipping(result.clipping, "in this pass"),
-        *_wrong(result.wrong),
+        *_wrong(result),
     ]
     verdict = (
         None if agreement is None else ("equal to the engine" if agreement.complete else "differs", agreement.complete)
@@ -202,21 +191,10 @@ def _clipping(rows: Sequence[LayerClipping], when: str) -> Iterator[Section]:
     yield Section("Clipping", note, figures if bars else (), table=clipping_table(rows, ""))
 
 
-def _wrong(samples: Sequence[ShownSample]) -> Iterator[Section]:
-    if samples:
-        note = "The samples of the test split that are most wrong: what they are, and what the model took them for."
-        yield Section("Wrong samples", note, samples=tuple(map(_sample, samples)))
-
-
-def _sample(sample: ShownSample) -> SampleFigure:
-    values, image, figure = sample.values, "", None
-    if values.ndim == 3 and len(values) in _PLAIN_IMAGES:
-        image = image_data(values)
-    elif values.ndim == 3:
-        image = image_data(values[:1])
-    else:
-        figure = wave_figure(f"sample-{sample.number}", values)
-    return SampleFigure(sample.number, image, figure, sample.expected, sample.found)
+def _wrong(result: TrainResult | EvaluateResult) -> Iterator[Section]:
+    if result.wrong:
+        colors, figures = map_key(result.wrong, result.labels), tuple(map(sample_figure, result.wrong))
+        yield Section(samples_title(result.task), samples_note(result.task), colors=colors, samples=figures)
 
 
 def _distances(layers: Sequence[LayerProof]) -> Iterator[Section]:

@@ -17,8 +17,9 @@ from ai8x_tool.settings.task import TaskSettings
 from ai8x_tool.training import example_plots
 from ai8x_tool.training.example_plots import displayable
 from ai8x_tool.training.metrics import Score
-from ai8x_tool.training.passes import Evaluator, whole
+from ai8x_tool.training.passes import BatchResult, Evaluator, whole
 from ai8x_tool.training.plots import confusion_figure, plot_confusion
+from ai8x_tool.training.shown_samples import ShownSample, WorstSamples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
 
 pytest.importorskip("matplotlib")
@@ -88,6 +89,40 @@ class Finder(nn.Module):
         return torch.zeros(len(x), 2, 4), scores.expand(len(x), 2, 4)
 
 
+def worst(task: Task, model: nn.Module, raw: Tensor, targets: Tensor) -> tuple[ShownSample, ...]:
+    samples = whole(Split(raw, targets, lambda samples: samples.clone()))
+    kept = WorstSamples(task, samples)
+    for start in range(0, len(raw), 2):
+        kept.add(BatchResult(model(raw[start : start + 2] / 128), targets[start : start + 2]))
+    return kept.result()
+
+
+def test_worst_masks() -> None:
+    raw = torch.zeros(5, 3, 2, 2)
+    raw[:, 1] = 64  # class 1 everywhere
+    targets = torch.ones(5, 2, 2, dtype=torch.int64)
+    targets[1, 0, 0], targets[4] = 2, 0
+    first, second = worst(choose("segmentation"), nn.Identity(), raw, targets)
+    assert (first.number, first.found) == (4, "100.0 % of the pixels wrong")
+    assert (second.number, second.found) == (1, "25.0 % of the pixels wrong")
+    assert {title: classes.tolist() for title, classes in second.maps} == {
+        "given": [[2, 1], [1, 1]],
+        "found": [[1, 1], [1, 1]],
+    }
+
+
+def test_worst_reconstructions() -> None:
+    task = choose("reconstruction")
+    task.threshold = 0.1  # type: ignore[attr-defined]
+    raw = torch.tensor([0.0, -128, 64, -32]).reshape(4, 1, 1).expand(4, 1, 8)
+    samples = worst(task, nn.ReLU(), raw, torch.tensor([0, 1, 0, 0]))
+    assert [(sample.number, sample.expected, sample.found) for sample in samples] == [
+        (1, "anomaly", "error 1, taken for anomaly"),
+        (3, "normal", "error 0.0625, taken for normal"),
+    ]
+    assert samples[0].values.min() == -128 and samples[0].output is not None and not samples[0].output.any()
+
+
 def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for package in ("torchmetrics", "pycocotools", "torchvision"):
         pytest.importorskip(package)
@@ -103,6 +138,10 @@ def test_detection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "examples.png").is_file()
     assert given[0][0].shape == (8, 8, 3) and given[1][0].tolist() == [pytest.approx([0.1, 0.1, 0.5, 0.5, 1])]
     assert given[2][0].tolist() == [pytest.approx([0.3, 0.4, 0.7, 0.6, 2])]
+    objects = torch.stack([torch.tensor([[x, 0.4, 0.7, 0.6, 2], [0, 0, 0, 0, 0]]) for x in (0.3, 0.6)])
+    (wrong,) = worst(task, model, torch.zeros(2, 3, 8, 8), objects)
+    assert (wrong.number, wrong.expected, wrong.found) == (1, "given: b", "found: b; 1 missed, 1 wrong")
+    assert [box.found for box in wrong.boxes] == [False, True]
 
 
 def test_inputs_become_images() -> None:

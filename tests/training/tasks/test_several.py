@@ -44,6 +44,16 @@ class Pair(Two):
         return outputs["side"], outputs["place"]
 
 
+class Soft(Two):
+    def __init__(self, num_classes, num_channels, dimensions, bias, **kwargs):
+        super().__init__(num_classes, num_channels, dimensions, bias, **kwargs)
+        self.place = ai8x.SoftwareLinear(8 * 16, 2, bias=True)
+
+
+def soft(pretrained=False, **kwargs):
+    return Soft(**kwargs)
+
+
 def two(pretrained=False, **kwargs):
     return Two(**kwargs)
 
@@ -52,7 +62,7 @@ def pair(pretrained=False, **kwargs):
     return Pair(**kwargs)
 
 
-models = [{"name": "two", "min_input": 1, "dim": 2}, {"name": "pair", "min_input": 1, "dim": 2}]
+models = [{"name": name, "min_input": 1, "dim": 2} for name in ("two", "pair", "soft")]
 '''
 DATASET = """
 import torch
@@ -108,16 +118,31 @@ def result(*words: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "words", [("pair",), ("--model", "two", "--dataset", "NamedColumns")], ids=["recipe", "plugin"]
+    ("words", "outputs", "not_compared"),
+    [
+        (("pair",), ["side", "place"], None),
+        (("--model", "soft", "--dataset", "NamedColumns"), ["conv", "side"], "'place', computed in software"),
+    ],
+    ids=["tuple", "software"],
 )
-def test_from_training_to_integers(folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+def test_from_training_to_integers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], outputs: list[str], not_compared: str | None
+) -> None:
+    """Losses stay on the scale of the float model, and the engine confirms each output as far as it computes it."""
     monkeypatch.chdir(folder)
     Path("q.pth.tar").unlink(missing_ok=True)
     trained = result("train", *words, *COMMON)
     assert trained["test"]["side_top1"] > 90
     assert trained["test"]["place_mse"] < 0.02
     assert run("quantize", trained["best_checkpoint"], "q.pth.tar").exit_code == 0
-    integers = result("evaluate", *words, "--checkpoint", "q.pth.tar", "--8bit", "--cpu", "-j", "0")
+    model, dataset = (words[1], words[3]) if len(words) > 1 else ("pair", "Columns")
+    described = ("--model", model, "--dataset", dataset, "--write-network", "net.yaml", "--no-verify")
+    assert run("synthesize", *described, "--checkpoint", "q.pth.tar", "--output", model).exit_code == 0
+    given = ("--checkpoint", "q.pth.tar", "--8bit", "--cpu", "-j", "0", "--network", "net.yaml")
+    integers = result("evaluate", *words, *given)
+    engine = integers["engine"]
+    assert (engine["samples"], engine["different_samples"], engine["values"] > 80) == (40, 0, True)
+    assert (sorted(engine["outputs"]), engine["not_compared"]) == (sorted(outputs), not_compared)
     assert integers["side_top1"] == pytest.approx(trained["test_of_best"]["side_top1"], abs=10)
     assert integers["place_mse"] == pytest.approx(trained["test_of_best"]["place_mse"], abs=0.01)
     assert integers["loss"] < 2 * trained["test_of_best"]["loss"] + 0.05
