@@ -59,6 +59,10 @@ def has_own(kind: str) -> bool:
     return own.is_dir() and own.resolve() != shipped(kind).resolve()
 
 
+_KINDS = {"qat": "QAT policy", "networks": "network description"}
+"""What configurations are called that are not named like their folder."""
+
+
 def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 
@@ -80,7 +84,8 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
     if stem in known:
         return known[stem]
     hint = nearest(stem, list(known)) or f"; known: {_listed(sorted(known))}"
-    raise Ai8xError(f"no file and no {kind.removesuffix('s')} named {name!r}{hint}")
+    what = _KINDS.get(kind, kind.removesuffix("s"))
+    raise Ai8xError(f"no file and no {what} named {name!r}{hint}")
 
 
 def _listed(names: list[str]) -> str:

@@ -116,8 +116,9 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
     except OSError as error:
         raise Ai8xError(f"cannot be read: {error.strerror or error}", where=where) from None
     except Exception as error:  # a hostile or damaged pickle can fail in any way
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise Ai8xError(f"not a checkpoint, or damaged: {reason}", where=where, fix="copy or save it again") from None
+        reason = str(error).partition("\n")[0][:120]
+        detail = f": {reason}" if " " in reason else ""  # keys and numbers alone say nothing
+        raise Ai8xError(f"not a checkpoint, or damaged{detail}", where=where, fix="copy or save it again") from None
     return _checkpoint(path, content)
 
 

@@ -237,7 +237,7 @@ except Ai8xError as error:
     command = [sys.executable, "-c", script, str(path), str(WITHIN)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     assert (result.returncode, result.stderr) == (0, "")
-    assert result.stdout.startswith(f"{path}: not a checkpoint, or damaged: ")
+    assert result.stdout.startswith(f"{path}: not a checkpoint, or damaged")
     assert result.stdout.count("\n") == 1
     assert "MemoryError" not in result.stdout and "Unable to allocate" not in result.stdout
 

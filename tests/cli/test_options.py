@@ -128,7 +128,7 @@ def test_help_names_defaults_and_devices(ai8x):
     text = " ".join(ai8x("synthesize", "--help-all").stdout.replace("│", " ").split())
     assert "Board that the project is for, as the SDK names it (default EvKit_V1)." in text
     assert "Stop after every layer and let software continue; cannot be combined with --timer. MAX78002 only." in text
-    assert "Adam or NAdam (default: AdamW, or SGD with" in " ".join(
+    assert "Adam or NAdam (default: AdamW, or SGD if" in " ".join(
         ai8x("train", "--help-all").stdout.replace("│", " ").split()
     )
 

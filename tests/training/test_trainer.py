@@ -336,7 +336,7 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
         ({"model": "ai85net5"}, r"ai85net5\.py:\d+: ValueError: ai85net5 needs images of 28×28"),
         ({"compress": "bad.yaml"}, "bad.yaml: 'a': .*milestones"),
         ({"compress": "hallve"}, "no file and no schedule named 'hallve'; did you mean 'halve'"),
-        ({"qat_policy": "nope.yaml"}, "no file and no qat named 'nope.yaml'"),
+        ({"qat_policy": "nope.yaml"}, "no file and no QAT policy named 'nope.yaml'"),
         ({"out_dir": tmp_path / "file"}, "cannot be written"),
         ({"device": "MAX78003"}, "MAX78003"),
     ]
