@@ -181,8 +181,8 @@ class ProjectSettings(Settings):
     prefix: str | None = option(None, "Name of the project.", metavar="NAME", default="name of its folder")
     overwrite: bool = option(
         False,
-        "Replace the generated files in an existing folder. Other files stay, as do project.mk and editor files that you "
-        "changed.",
+        "Replace the generated files in an existing folder. Other files stay, as do project.mk and editor files that "
+        "you changed.",
         place=True,
     )
     check: Path | None = option(
