@@ -150,7 +150,8 @@ class SeriesFolder:
         unused = [name for name in (*first.names, *first.texts) if name not in (*self.columns, *self._own.target)]
         lines = [f"channels: {', '.join(self.columns)}" + (f"; not used: {', '.join(unused)}" if unused else "")]
         gaps = sum(table.gaps for _, table in self._examples)
-        lines += [f"{gaps} missing values are interpolated"] if gaps else []
+        text = "1 missing value is interpolated" if gaps == 1 else f"{gaps} missing values are interpolated"
+        lines += [text] if gaps else []
         return [*lines, f"windows of {self.window} rows, one every {self.hop} rows"]
 
     def model(self, own: OwnDataSettings) -> str:
