@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Examples are drawn from a fixed seed: a failure on one machine is a failure on all.
 settings.register_profile(
-    "ai8x", deadline=None, derandomize=True, max_examples=60, suppress_health_check=list(HealthCheck)
+    "ai8x", deadline=None, derandomize=True, max_examples=40, suppress_health_check=list(HealthCheck)
 )
 settings.load_profile("ai8x")
 

@@ -1,6 +1,6 @@
 """Random legal networks become programs; mutated ones become programs or are refused by name. No internal errors.
 
-The environment variable AI8X_RANDOM_NETWORKS sets how many of each are tried (default 50), AI8X_RANDOM_SEED the seed.
+The environment variable AI8X_RANDOM_NETWORKS sets how many of each are tried (default 30), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.random_networks.mutations import mutations
 from tests.support.random_networks.strategies import legal_networks
 from tests.support.reference_comparison import compare_with_reference
 
-COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
+COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "30"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 ENOUGH = 2000
 """From this number of networks on, every operator and mode occurs, whatever the seed."""

@@ -1,6 +1,6 @@
 """Damaged inputs of every kind: done, or refused in one line; nothing half written, nothing executed.
 
-AI8X_FUZZ sets how many of each kind are tried (default 20), AI8X_RANDOM_SEED the seed.
+AI8X_FUZZ sets how many of each kind are tried (default 12), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ai8x_tool.errors import Ai8xError
 from tests.support.damaged_files import damaged_bytes, damaged_text
 from tests.support.fuzz_figures import FIGURES
 
-COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "20")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
+COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "12")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 
 
 def generators(kind):

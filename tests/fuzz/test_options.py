@@ -1,6 +1,6 @@
 """Options of every command with values that are seldom meant: done, or refused in one line, and nothing half written.
 
-AI8X_FUZZ sets how many combinations are tried (default 20, of slow commands a quarter), AI8X_RANDOM_SEED the seed.
+AI8X_FUZZ sets how many combinations are tried (default 12, of slow commands a quarter), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.support.damaged_files import extreme
 from tests.support.every_command import QUICK, SLOWEST
 from tests.support.fuzz_figures import FIGURES
 
-COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "20")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
+COUNT, SEED = int(os.environ.get("AI8X_FUZZ", "12")), int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 LEFT_OUT = {
     *("epochs", "map_seconds", "calibrate"),  # however much is asked for is done
     *("distributed", "compile", "tensorboard"),  # slow

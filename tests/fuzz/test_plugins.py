@@ -17,7 +17,7 @@ from ai8x_tool.plugins.find import find_dataset
 from tests.support.fuzz_figures import FIGURES
 from tests.support.hostile_plugins import DATASETS, GOOD_DATASET, GOOD_MODEL, MODELS, dataset, model
 
-COUNT = int(os.environ.get("AI8X_FUZZ", "20"))
+COUNT = int(os.environ.get("AI8X_FUZZ", "12"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 OPTIONS = ("--epochs", "2", "--lr", "0.01", "--optimizer", "Adam", "-b", "16", "--qat-policy", "none")
 ALWAYS = [

@@ -27,7 +27,7 @@ MODULES = sorted(
 )
 OPERATORS = [value for value in MODULES if issubclass(value, FusedOperator)]
 BITS = st.sampled_from([8, 4, 2, 1])
-EXAMPLES = 5
+EXAMPLES = 3
 
 
 @dataclass(frozen=True)
