@@ -217,7 +217,7 @@ def test_the_keys_of_the_documentation(root):
     rows = {
         line.split("|")[1].strip(): set(re.findall(r"`(\w+)`", line)) for line in text.splitlines() if line[:1] == "|"
     }
-    wrong = ai8x_tool.analyze("kws20_v3", device="78002", map_seconds=1).document()
+    wrong = ai8x_tool.analyze("kws20_v3", device="78002", map_seconds=10).document()
     right = ai8x_tool.analyze("mnist").document()
     assert rows["document"] == set(right)
     (device,) = right["devices"]

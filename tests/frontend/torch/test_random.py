@@ -17,7 +17,7 @@ from tests.support.random_models import RandomModel
 from tests.support.random_plain_models import RandomPlainModel
 from tests.support.traced_models import agree, randomize, simulated
 
-COUNT, FIRST = int(os.environ.get("AI8X_RANDOM_MODELS", "200")), int(os.environ.get("AI8X_SEED", "0"))
+COUNT, FIRST = int(os.environ.get("AI8X_RANDOM_MODELS", "120")), int(os.environ.get("AI8X_SEED", "0"))
 GROUPS = 10
 REFUSALS = (
     r"the activation relu of .* stands alone",
