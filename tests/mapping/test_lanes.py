@@ -20,7 +20,7 @@ from ai8x_tool.network.sizes import processors_per_pass
 from tests.support.networks import LOWERING, Weights, build, checked, random_kernels, random_sample, sampled
 from tests.support.warned_networks import warned
 
-COUNT = int(os.environ.get("AI8X_RANDOM_PLACEMENTS", "60"))
+COUNT = int(os.environ.get("AI8X_RANDOM_PLACEMENTS", "40"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 INPUTS, OUTPUTS = (1, 2, 3, 4, 8, 16, 60, 70, 72, 128, 130), (1, 2, 3, 4, 5, 8, 12, 16, 33, 64, 70, 72, 100)
 

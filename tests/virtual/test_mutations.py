@@ -1,6 +1,6 @@
 """Whatever bit of a program changes: somebody notices, or there is a proof that nobody can.
 
-AI8X_MUTATIONS sets how many changes are tried (default 500), AI8X_RANDOM_SEED the seed.
+AI8X_MUTATIONS sets how many changes are tried (default 300), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.support.program_stores import golden_stores
 
 pytestmark = pytest.mark.golden
 
-COUNT = int(os.environ.get("AI8X_MUTATIONS", "500"))
+COUNT = int(os.environ.get("AI8X_MUTATIONS", "300"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 CASES = (
     *("max78000/flatten-fc-quant4", "max78000/eltwisesub", "max78000/conv1d-pool-9-q1", "max78000/passthrough-2"),

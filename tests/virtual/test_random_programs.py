@@ -1,6 +1,6 @@
 """Programs of random legal networks: the virtual device computes what the integer engine does, and reports no errors.
 
-AI8X_RANDOM_NETWORKS sets how many are tried (default 50), AI8X_RANDOM_SEED the seed.
+AI8X_RANDOM_NETWORKS sets how many are tried (default 30), AI8X_RANDOM_SEED the seed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.random_networks.drawn_network import DrawnNetwork
 from tests.support.random_networks.strategies import legal_networks
 from tests.support.warned_networks import warned
 
-COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
+COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "30"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 
 KNOWN = ("starts after", "powered down")
