@@ -26,7 +26,7 @@ from tests.support.random_models import RandomModel
 from tests.support.random_plain_models import RandomPlainModel
 from tests.support.traced_models import agree, randomize, simulated, traced
 
-COUNT, FIRST = int(os.environ.get("AI8X_RANDOM_MODELS", "24")), int(os.environ.get("AI8X_SEED", "0"))
+COUNT, FIRST = int(os.environ.get("AI8X_RANDOM_MODELS", "25")), int(os.environ.get("AI8X_SEED", "0"))
 
 
 def built(seed, device):

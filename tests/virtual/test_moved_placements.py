@@ -1,7 +1,7 @@
 """Placements in which something lies elsewhere than it should: what is wrong is reported, and nothing else.
 
 Each layer's report on its own input is compared with an execution in order; the whole program with a replay that labels
-every byte of data memory. AI8X_RANDOM_NETWORKS sets how many networks are tried (default 50), AI8X_RANDOM_SEED the
+every byte of data memory. AI8X_RANDOM_NETWORKS sets how many networks are tried (default 40), AI8X_RANDOM_SEED the
 seed.
 """
 
@@ -24,7 +24,7 @@ from tests.support.random_networks.strategies import legal_networks
 from tests.support.reference_order import check_report, execute
 from tests.support.warned_networks import warned
 
-COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "50"))
+COUNT = int(os.environ.get("AI8X_RANDOM_NETWORKS", "40"))
 SEED = int(os.environ.get("AI8X_RANDOM_SEED", "0"))
 SAMPLES = 4
 """Other data may by chance give the same results; so many samples do not."""
