@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import time
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -24,6 +26,11 @@ settings.load_profile("ai8x")
 
 def pytest_addoption(parser):
     parser.addoption("--all-golden", action="store_true", help="compare every golden program, not only a selection")
+
+
+def pytest_configure():
+    """Choose the day whose recipes are tried: once for all processes, also at midnight."""
+    os.environ.setdefault("AI8X_ZOO_SEED", str(int(time.time()) // 86400))
 
 
 @pytest.hookimpl(trylast=True)  # when others have left out what is not to run
