@@ -255,7 +255,9 @@ def test_interrupting(steady: Path) -> None:
     folder = wait_for_epoch()
     assert process.pid is not None
     os.killpg(process.pid, signal.SIGINT)
-    (line,) = printed(process)
+    lines = printed(process)
+    assert len(lines) == 1, lines
+    (line,) = lines
     assert line.startswith("error: interrupted in epoch ") and f"--resume-from {folder}" in line
     assert process.exitcode == 130
     assert_whole(folder)
