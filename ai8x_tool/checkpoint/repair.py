@@ -65,7 +65,7 @@ def _without_wrappers(state: State, known: Collection[str], parallel: bool, said
     for key, value in state.items():
         parts = key.split(".")
         if key not in known and _COMPILER in parts[:-1]:
-            parts = [part for part in parts if part != _COMPILER]
+            parts = [*(part for part in parts[:-1] if part != _COMPILER), parts[-1]]
             renamed[_COMPILER] += 1
         if parallel and key not in known and parts[0] == _PARALLEL and len(parts) > 1:
             parts = parts[1:]
