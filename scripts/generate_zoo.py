@@ -45,16 +45,12 @@ given with `--checkpoint FILE`.
 
 @dataclass(frozen=True)
 class Published:
-    """Measured time in µs on either device, energy in µJ on the MAX78002, and the reported result.
-
-    `shape` is that of the input that was measured on the MAX78002, where it is not the recipe's.
-    """
+    """Measured time in µs on either device, energy in µJ on the MAX78002, and the reported result."""
 
     slow: float | None = None
     fast: float | None = None
     energy: float | None = None
     result: str = ""
-    shape: str | None = None
 
 
 PUBLISHED = {
@@ -75,8 +71,8 @@ PUBLISHED = {
     "cifar100_qat8_mobilenet_v2_0.5": Published(result="63.97 %"),
     "cifar100_qat8_mobilenet_v2_0.75": Published(fast=14120, energy=1357, result="66.45 %"),
     "catsdogs": Published(fast=3900, energy=751, result="94.62 %"),
-    "camvid_unet": Published(fast=8600, energy=2722, result="90.83 % of the pixels", shape="48x48x48"),
-    "aisegment_unet": Published(fast=8200, energy=2604, result="98.45 % of the pixels (validation)", shape="48x48x48"),
+    "camvid_unet": Published(fast=8600, energy=2722, result="90.83 % of the pixels"),
+    "aisegment_unet": Published(fast=8200, energy=2604, result="98.45 % of the pixels (validation)"),
     "svhn_tinierssd": Published(fast=4400, energy=1009, result="mAP 0.773"),
     "facedet_tinierssd": Published(result="mAP 0.847 (validation)"),
     "qr_tinierssd": Published(result="mAP 0.876"),
@@ -97,8 +93,6 @@ class Analyzed:
     recipe: Recipe
     devices: tuple[DeviceAnalysis, ...]
     problem: str = ""
-    measured: DeviceAnalysis | None = None
-    """With the input that was measured, where it is not the recipe's."""
 
     @property
     def shown(self) -> DeviceAnalysis | None:
@@ -113,10 +107,6 @@ def analyzed(recipe: Recipe) -> Analyzed:
     quiet = Console(verbosity=-1, muted=True)
     try:
         found = analyze(recipe.name, AnalyzeSettings(map_seconds=SECONDS), quiet)
-        shape = PUBLISHED.get(recipe.name, Published()).shape
-        if shape is not None:
-            settings = AnalyzeSettings(map_seconds=SECONDS, input=shape, device=MAX78002.name)
-            return Analyzed(recipe, found.devices, measured=analyze(recipe.name, settings, quiet).devices[0])
     except Ai8xError as error:
         return Analyzed(recipe, (), str(error).replace("\n", " "))
     return Analyzed(recipe, found.devices)
@@ -145,11 +135,7 @@ def overview(entries: Sequence[Analyzed]) -> Iterator[str]:
         common, known = entry.recipe.common, PUBLISHED.get(entry.recipe.name, Published())
         found = {one.device: one for one in entry.devices}
         slow = _figures(found.get(MAX78000.name), known.slow, None)
-        if known.shape is None:
-            fast = _figures(found.get(MAX78002.name), known.fast, known.energy)
-        else:
-            fast = f"{_figures(found.get(MAX78002.name), None, None)}; {known.shape.replace('x', '×')} input: "
-            fast += _figures(entry.measured, known.fast, known.energy)
+        fast = _figures(found.get(MAX78002.name), known.fast, known.energy)
         name = entry.recipe.name
         link = f"[{name}](#{name.replace('.', '')})"
         yield f"| {link} | {common['dataset']} | {common['model']} | {slow} | {fast} | {known.result or '–'} |"
