@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai8x_tool.analysis.result import DeviceAnalysis
@@ -86,6 +86,13 @@ PUBLISHED = {
 }
 
 
+MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
+"""Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
+MIDDLE_TEXT = """The program sees the middle 192×192 pixels, folded by 4, of the 352×352 that the model is trained with. All
+of a sample, 371,712 bytes, and the weights are more than the 524,288 bytes of flash of the MAX78000; the network alone fits:
+`ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
+
+
 @dataclass(frozen=True)
 class Analyzed:
     """A recipe, its network on both devices, or why nothing is known of it."""
@@ -106,7 +113,11 @@ def analyzed(recipe: Recipe) -> Analyzed:
     """Return what is known of a recipe's network."""
     quiet = Console(verbosity=-1, muted=True)
     try:
-        found = analyze(recipe.name, AnalyzeSettings(map_seconds=SECONDS), quiet)
+        name, settings = recipe.name, AnalyzeSettings(map_seconds=SECONDS)
+        if name in MIDDLE:
+            settings = replace(settings, input="48x48x48", classes=MIDDLE[name], use_bias=True)
+            name = str(recipe.common["model"])
+        found = analyze(name, settings, quiet, remedies=False)
     except Ai8xError as error:
         return Analyzed(recipe, (), str(error).replace("\n", " "))
     return Analyzed(recipe, found.devices)
@@ -145,6 +156,8 @@ def section(entry: Analyzed) -> Iterator[str]:
     """Yield the lines about one recipe."""
     recipe, found = entry.recipe, entry.shown
     yield from ("", f"## {recipe.name}", "", f"{recipe.description}.", "", f"    ai8x train {recipe.name}", "")
+    if recipe.name in MIDDLE:
+        yield from (MIDDLE_TEXT.format(classes=MIDDLE[recipe.name]), "")
     for one in entry.devices:
         if not one.fits:
             yield from (f"On the {one.device}: {_plain(one.problem or 'does not fit')}.", "")
