@@ -164,7 +164,7 @@ class Command:
         guarded(console, work)
 
     def _warn_without_effect(self, given: Mapping[str, Any], console: Console) -> None:
-        """Raise Ai8xError for a withdrawn option; name options without effect in one warning, unless messages are off."""
+        """Raise Ai8xError for a withdrawn option; name options without effect in one warning, unless quiet."""
         used = []
         for old in self.stage.legacy:
             spelling = given.get(_legacy_name(old))
