@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
+from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerMetrics, Resource
 from ai8x_tool.mapping.energy import EnergyPhase
 from ai8x_tool.report.columns import Column, Line, Table, short_operator, side_by_side
 from ai8x_tool.text import ASCII, one_line
@@ -158,7 +158,7 @@ def _layer_table(device: DeviceAnalysis, width: int) -> Iterator[str]:
     yield from (line.text for line in Table((*texts, *_figures(layers)), keep=True).lines(width))
 
 
-def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
+def _figures(layers: Sequence[LayerMetrics]) -> list[Column]:
     def column(heading: str, cells: list[str], rank: int = 0) -> Column:
         return Column(heading, tuple(cells), rank=rank)
 
@@ -173,7 +173,7 @@ def _figures(layers: Sequence[LayerFigures]) -> list[Column]:
     ]
 
 
-def busy_text(layer: LayerFigures) -> str:
+def busy_text(layer: LayerMetrics) -> str:
     """Return the share of the processors that multiply."""
     return "–" if layer.utilization is None else f"{100 * layer.utilization:.0f} %"
 

@@ -28,8 +28,8 @@ _RESULTS = (
     ("ai8x_tool.training.evaluation", "EvaluateResult"),
     ("ai8x_tool.api.synthesis", "SynthesizeResult"),
     ("ai8x_tool.synthesis.synthesize", "Synthesis"),
-    ("ai8x_tool.verification.chain", "Proof"),
-    ("ai8x_tool.verification.chain", "LayerProof"),
+    ("ai8x_tool.verification.chain", "Verification"),
+    ("ai8x_tool.verification.chain", "LayerVerification"),
     ("ai8x_tool.emulation", "ProjectRun"),
     ("ai8x_tool.report.catalogue", "Resource"),
 )

@@ -28,9 +28,9 @@ from ai8x_tool.settings.files import SETTINGS_FILE, plain_values, yaml_text
 from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.program_log import program_log
+from ai8x_tool.synthesis.program_verification import verify_program
 from ai8x_tool.synthesis.settings import project_name, project_options, synthesis_options
 from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
-from ai8x_tool.synthesis.verified import verified
 
 NETWORK_FILE, SAMPLE_FILE, CHECKPOINT_FILE = "network.yaml", "sample.npy", "checkpoint.pth.tar"
 ANOMALY_FILE, OUTPUTS_FILE = "anomaly.json", "outputs.json"
@@ -160,7 +160,7 @@ def build_verified_project(
         if path is not None:
             check_file(path)
     result = build_project(settings, console, inputs)
-    return result if settings.verify is False else verified(result, console)
+    return result if settings.verify is False else verify_program(result, console)
 
 
 def write_synthesis(

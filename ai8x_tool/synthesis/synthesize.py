@@ -109,7 +109,7 @@ def synthesize(
     described = load_network(description, checkpoint, shape, device, console, options)
     if not described.placement.missing():
         return synthesize_placed(described, sample, device, project, options, console)
-    from ai8x_tool.synthesis.placing import place_automatically  # noqa: PLC0415  (most need no search)
+    from ai8x_tool.synthesis.automatic_placement import place_automatically  # noqa: PLC0415  (most need no search)
 
     described, mapping = place_automatically(
         described, device, options.mapping, console, options.map_seconds, parallel=options.parallel_outputs

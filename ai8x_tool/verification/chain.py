@@ -36,7 +36,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class LayerProof:
+class LayerVerification:
     """What is known of one layer; None where a link was not checked.
 
     `distance` is that of the quantized model from the trained one, `from_float` from the one before QAT.
@@ -63,7 +63,7 @@ class LayerProof:
 
 
 @dataclass(frozen=True)
-class Proof:
+class Verification:
     """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
 
     `structure` names what the description computes differently from the model, a line for each difference. `firmware`
@@ -73,7 +73,7 @@ class Proof:
 
     samples: int
     source: str
-    layers: tuple[LayerProof, ...]
+    layers: tuple[LayerVerification, ...]
     diagnostics: tuple[str, ...]
     firmware: FirmwareCheck | None = None
     structure: tuple[str, ...] = ()
@@ -81,24 +81,24 @@ class Proof:
     synthesis: Synthesis | None = field(default=None, compare=False, repr=False)
 
     @property
-    def complete(self) -> bool:
+    def passed(self) -> bool:
         """True if no link that was checked is broken."""
         values = all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
         return values and not self.structure
 
     def text(self) -> str:
-        """Return the first broken link as a line; only for incomplete proofs."""
+        """Return the first broken link as a line; only for incomplete verified."""
         broken = [*self.structure, *(layer.text() for layer in self.layers if not layer.equal)]
         if self.firmware is not None and not self.firmware.equal:
             broken.append(self.firmware.text())
         return broken[0]
 
     def document(self) -> dict[str, Any]:
-        """Return the proof for JSON."""
+        """Return the verification for JSON."""
         return {
             "samples": self.samples,
             "source": self.source,
-            "complete": self.complete,
+            "passed": self.passed,
             "structure": list(self.structure),
             "skipped": list(self.skipped),
             "layers": [
@@ -141,14 +141,14 @@ def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], c
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
 
 
-def prove(
+def verify_samples(
     synthesis: Synthesis,
     samples: Samples,
     models: Mapping[str, EvaluateSettings],
     console: Console,
     *,
     firmware: bool,
-) -> Proof:
+) -> Verification:
     """Check every link for every sample.
 
     `models` may hold settings for a "float", a "trained" and a "quantized" checkpoint; without the last the first links
@@ -164,7 +164,7 @@ def prove(
     outputs = {name: _model_outputs(ready[name], models[name], samples, synthesis, console) for name in models}
     quantized, trained, before = (outputs.get(name, {}) for name in ("quantized", "trained", "float"))
     strides = conv_strides(ready["quantized"].model, network) if "quantized" in ready else {}
-    proofs = []
+    verified = []
     for index in tensors.order:
         layer = network[index]
         stride = strides.get(index, (1, 1))
@@ -175,9 +175,9 @@ def prove(
             else None
             for model in (trained, before)
         )
-        proofs.append(LayerProof(index, layer.label, far, equality, checks[index], further))
+        verified.append(LayerVerification(index, layer.label, far, equality, checks[index], further))
     last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
-    return Proof(len(samples.values), samples.source, tuple(proofs), diagnostics, last, different)
+    return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 
 def _entry(settings: EvaluateSettings, synthesis: Synthesis, console: Console) -> DatasetEntry:
@@ -235,7 +235,7 @@ def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
 def model_settings(
     settings: EvaluateSettings, checkpoint: Path, trained: Path | None, before: Path | None = None
 ) -> dict[str, EvaluateSettings]:
-    """Return what :func:`prove` takes as `models`; `before` is the checkpoint from before QAT."""
+    """Return what :func:`verify_samples` takes as `models`; `before` is the checkpoint from before QAT."""
     models = {"quantized": replace(settings, checkpoint=checkpoint, simulate=True)}
     for name, path in (("trained", trained), ("float", before)):
         if path is not None:

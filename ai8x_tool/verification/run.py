@@ -20,13 +20,13 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 from ai8x_tool.synthesis.project import ProjectInputs, build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
-from ai8x_tool.verification.chain import Proof, Samples, data_samples, model_settings, prove
+from ai8x_tool.verification.chain import Samples, Verification, data_samples, model_settings, verify_samples
 
 _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of synthesis that mean the same in evaluation."""
 
 
-def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | None = None) -> Proof:
+def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | None = None) -> Verification:
     """Check the whole chain for what is synthesized with `settings`; nothing is written.
 
     Raises Ai8xError for everything that is wrong with the inputs, and if the project in `settings.check` is another
@@ -44,7 +44,7 @@ def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | N
 
 def verify_synthesis(
     settings: SynthesizeSettings, synthesis: Synthesis, chain: ChainSettings, console: Console
-) -> Proof:
+) -> Verification:
     """Check the whole chain for what was synthesized with `settings`."""
     evaluation, skipped = evaluation_settings(settings, chain)
     if chain.samples is None:
@@ -62,8 +62,8 @@ def verify_synthesis(
         skipped = ["trained ≈ quantized (no --trained)"]
     missing = _missing_for_firmware(settings, chain)
     skipped += [f"firmware ({missing})"] if missing else []
-    proof = prove(synthesis, samples, models, console, firmware=not missing)
-    return replace(proof, skipped=tuple(skipped), synthesis=synthesis)
+    verification = verify_samples(synthesis, samples, models, console, firmware=not missing)
+    return replace(verification, skipped=tuple(skipped), synthesis=synthesis)
 
 
 def _missing_for_firmware(settings: SynthesizeSettings, chain: ChainSettings) -> str:

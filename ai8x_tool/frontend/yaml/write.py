@@ -12,7 +12,7 @@ from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placement import LayerPlacement, Placement
 from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
-from ai8x_tool.network.sizes import map_for, passes, pooled_size
+from ai8x_tool.network.sizes import passes, pooled_size, processor_map_for
 
 _OPERATIONS = {"none": "none", "conv1d": "Conv1d", "conv2d": "Conv2d", "convtranspose2d": "ConvTranspose2d"}
 _ACTIVATIONS = {"none": "None", "relu": "ReLU", "abs": "Abs"}
@@ -282,7 +282,7 @@ def _place_keys(placement: Placement, layer: Layer, at: LayerPlacement, order: l
         keys["data_format"] = "CHW"
     if at.processors is not None:
         keys["processors"] = _Hex(at.processors)
-    default = map_for(layer.channels_out) if following is None else following.processors
+    default = processor_map_for(layer.channels_out) if following is None else following.processors
     if at.output_processors is not None and at.output_processors != default:
         keys["output_processors"] = _Hex(at.output_processors)
     needed = BUFFER in layer.inputs

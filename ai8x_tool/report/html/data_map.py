@@ -9,7 +9,7 @@ from itertools import groupby
 from ai8x_tool.analysis.buffers import INSTANCES, DataBuffer, data_buffers
 from ai8x_tool.mapping.mapping import Mapping
 from ai8x_tool.mapping.words import Words
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, Stripes, color_of, fitting, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, Stripes, color_of, fitting, text_width
 
 _LEFT, _TOP, _LANE, _SPACE, _BOTTOM = 118, 10, 116, 16, 34
 _WIDTH, _NARROWEST, _WIDEST = 880, 26, 96
@@ -49,7 +49,7 @@ class _Scale:
         return start + size * (word - first) / (end - first)
 
 
-def data_figure(name: str, mapping: Mapping) -> Figure:
+def data_drawing(name: str, mapping: Mapping) -> Drawing:
     """Return the drawing; addresses that no buffer uses are left out."""
     buffers = data_buffers(mapping)
     lanes, scale = _lanes(buffers), _scale(buffers)
@@ -71,7 +71,7 @@ def data_figure(name: str, mapping: Mapping) -> Figure:
         labels += _buffer_labels(boxes[-len(content) :], [buffer for buffer, _ in content])
     lines = [Path(f"M{_LEFT + i * step:.1f},{_TOP} V{bottom:.1f}", "grid") for i in range(1, columns)]
     size = _LEFT + columns * step + 12, bottom + _BOTTOM
-    return Figure(name, "data memory over the schedule", *size, boxes, labels, lines, list(stripes.values()))
+    return Drawing(name, "data memory over the schedule", *size, boxes, labels, lines, list(stripes.values()))
 
 
 def data_rows(mapping: Mapping) -> list[DataRow]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ai8x_tool.analysis import DeviceAnalysis, LayerFigures
+from ai8x_tool.analysis import DeviceAnalysis, LayerMetrics
 from ai8x_tool.analysis.buffers import layer_key
 from ai8x_tool.report.analysis_text import shape_text
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, color_of, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, color_of, text_width
 
 _HEIGHT, _ROW, _SPACE, _EDGE = 44, 70, 24, 12
 _LANE = 10
@@ -18,7 +18,7 @@ _BOLD = 1.2
 """How much wider bold text is."""
 
 
-def network_figure(name: str, device: DeviceAnalysis) -> Figure:
+def network_drawing(name: str, device: DeviceAnalysis) -> Drawing:
     """Return the drawing of all layers; inputs are boxes of their own."""
     layers = device.layers
     nodes = [*_sources(layers), *[layer_key(layer) for layer in layers]]
@@ -40,13 +40,13 @@ def network_figure(name: str, device: DeviceAnalysis) -> Figure:
         for rank, row in rows.items()
         for number, node in enumerate(row)
     }
-    figures = {layer_key(layer): layer for layer in layers}
+    by_name = {layer_key(layer): layer for layer in layers}
     boxes = [
-        Box(*places[node], width, _HEIGHT, _style(figures.get(node), device), _title(figures.get(node)))
+        Box(*places[node], width, _HEIGHT, _style(by_name.get(node), device), _title(by_name.get(node)))
         for node in nodes
     ]
     right = total - _EDGE - _LANE * len(around)
-    return Figure(
+    return Drawing(
         name=name,
         description="network graph",
         width=total,
@@ -66,7 +66,7 @@ def network_figure(name: str, device: DeviceAnalysis) -> Figure:
     )
 
 
-def _sources(layers: Sequence[LayerFigures]) -> list[str]:
+def _sources(layers: Sequence[LayerMetrics]) -> list[str]:
     known = {layer_key(layer) for layer in layers}
     return list(dict.fromkeys(source for layer in layers for source in layer.inputs if source not in known))
 
@@ -114,18 +114,18 @@ def _path(start: tuple[float, float], end: tuple[float, float], width: float, la
     return Path(line, arrow=True)
 
 
-def _texts(layer: LayerFigures) -> tuple[str, str]:
+def _texts(layer: LayerMetrics) -> tuple[str, str]:
     title = f"{layer.index} {layer.name}".rstrip()
     return title, f"{layer.operator} → {shape_text(layer.output_shape)}"
 
 
-def _style(layer: LayerFigures | None, device: DeviceAnalysis) -> str:
+def _style(layer: LayerMetrics | None, device: DeviceAnalysis) -> str:
     if layer is None:
         return "node source"
     return f"node edge-{color_of(layer.index)}" + (" copy" if layer.name in device.copies else "")
 
 
-def _title(layer: LayerFigures | None) -> str:
+def _title(layer: LayerMetrics | None) -> str:
     if layer is None:
         return "what the host provides"
     weights = f", {layer.weight_bytes:,} bytes of weights" if layer.weight_bytes else ""

@@ -8,7 +8,7 @@ from functools import cache
 import jinja2
 from markupsafe import Markup
 
-from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerFigures, Resource
+from ai8x_tool.analysis import Analysis, DeviceAnalysis, LayerMetrics, Resource
 from ai8x_tool.device import find_device
 from ai8x_tool.report.analysis_text import (
     LIMITS,
@@ -20,11 +20,11 @@ from ai8x_tool.report.analysis_text import (
     resource_text,
     shape_text,
 )
-from ai8x_tool.report.html.bars import PARTS, cost_figure, demand_figure
-from ai8x_tool.report.html.data_map import DataRow, data_figure, data_rows
-from ai8x_tool.report.html.graph import network_figure
-from ai8x_tool.report.html.processor_maps import activity_figure, busy_shares, kernel_figure
-from ai8x_tool.report.html.shapes import COLORS, Figure, color_of
+from ai8x_tool.report.html.bars import PARTS, cost_drawing, demand_drawing
+from ai8x_tool.report.html.data_map import DataRow, data_drawing, data_rows
+from ai8x_tool.report.html.graph import network_drawing
+from ai8x_tool.report.html.processor_maps import activity_drawing, busy_shares, kernel_drawing
+from ai8x_tool.report.html.shapes import COLORS, Drawing, color_of
 from ai8x_tool.resources import shipped
 from ai8x_tool.text import one_line
 from ai8x_tool.version import __version__
@@ -39,13 +39,13 @@ class DevicePage:
     device: DeviceAnalysis
     facts: tuple[tuple[str, str], ...]
     resources: tuple[tuple[Resource, str, float], ...]
-    network: Figure | None
-    costs: Figure | None
-    demand: Figure | None
-    data: Figure | None
+    network: Drawing | None
+    costs: Drawing | None
+    demand: Drawing | None
+    data: Drawing | None
     data_rows: tuple[DataRow, ...]
-    kernels: Figure | None
-    activity: Figure | None
+    kernels: Drawing | None
+    activity: Drawing | None
     activity_text: str
 
 
@@ -72,22 +72,22 @@ def device_page(device: DeviceAnalysis) -> DevicePage:
         device=device,
         facts=tuple((label, text) for label, text in _facts(device) if text),
         resources=tuple((r, resource_text(r), min(1.0, r.share)) for r in device.resources if r.used),
-        network=network_figure(f"{name}-network", device) if device.layers else None,
-        costs=cost_figure(f"{name}-costs", device) if device.layers else None,
+        network=network_drawing(f"{name}-network", device) if device.layers else None,
+        costs=cost_drawing(f"{name}-costs", device) if device.layers else None,
         demand=_demand(device),
-        data=None if mapping is None else data_figure(f"{name}-data", mapping),
+        data=None if mapping is None else data_drawing(f"{name}-data", mapping),
         data_rows=() if mapping is None else tuple(data_rows(mapping)),
-        kernels=None if mapping is None else kernel_figure(f"{name}-kernels", mapping),
-        activity=None if mapping is None else activity_figure(f"{name}-activity", device),
+        kernels=None if mapping is None else kernel_drawing(f"{name}-kernels", mapping),
+        activity=None if mapping is None else activity_drawing(f"{name}-activity", device),
         activity_text=_activity_text(device.layers),
     )
 
 
-def _demand(device: DeviceAnalysis) -> Figure | None:
+def _demand(device: DeviceAnalysis) -> Drawing | None:
     """Return what the layers of a network that does not fit need of data memory."""
     if device.fits or not device.layers:
         return None
-    return demand_figure(f"{device.device.lower()}-demand", device, find_device(device.device).instance_size)
+    return demand_drawing(f"{device.device.lower()}-demand", device, find_device(device.device).instance_size)
 
 
 def _facts(device: DeviceAnalysis) -> list[tuple[str, str]]:
@@ -110,7 +110,7 @@ def _facts(device: DeviceAnalysis) -> list[tuple[str, str]]:
     return [*facts, ("Copies added", ", ".join(device.copies)), ("Overlaps", ", ".join(device.overlaps))]
 
 
-def _activity_text(layers: tuple[LayerFigures, ...]) -> str:
+def _activity_text(layers: tuple[LayerMetrics, ...]) -> str:
     shares = busy_shares(layers)
     idle = sum(share == 0 for share in shares)
     average = 64 * sum(shares) / len(shares)

@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.analysis import DeviceAnalysis, LayerFigures
+from ai8x_tool.analysis import DeviceAnalysis, LayerMetrics
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
 from ai8x_tool.mapping.kernel_allocation import INSTANCE
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, color_of, fitting, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, color_of, fitting, text_width
 
 _CELL, _LEFT, _TOP = 10, 60, 10
 _KERNELS, _ROW, _SHARE = 320, 16, 60
@@ -27,7 +27,7 @@ def runs(processors: int) -> Iterator[tuple[int, int]]:
         yield first, end - first
 
 
-def kernel_figure(name: str, mapping: Mapping) -> Figure:
+def kernel_drawing(name: str, mapping: Mapping) -> Drawing:
     """Return the drawing of kernel memory: 64 processors, words from top to bottom."""
     loaded = mapping.kernel_memory.loaded
     used = int(np.flatnonzero(loaded.any(axis=0)).max(initial=0)) + 1
@@ -60,7 +60,7 @@ def kernel_figure(name: str, mapping: Mapping) -> Figure:
             if text and box.height >= 13:
                 labels.append(Label(box.x + box.width / 2, box.y + box.height / 2 + 4, text, "middle", "on small"))
     height = _TOP + _KERNELS + 30
-    return Figure(
+    return Drawing(
         name, "kernel memory", _LEFT + PROCESSORS * _CELL + 14, height, boxes, labels, _quadrants(height - 30)
     )
 
@@ -96,7 +96,7 @@ def _kernel_boxes(mapped: LayerMapping, loaded: npt.NDArray[np.bool_], scale: fl
                 )
 
 
-def activity_figure(name: str, device: DeviceAnalysis) -> Figure:
+def activity_drawing(name: str, device: DeviceAnalysis) -> Drawing:
     """Return the drawing of which processors work in which layer, and for which share of all cycles each does."""
     layers = device.layers
     total = max(1, sum(layer.cycles for layer in layers))
@@ -136,16 +136,16 @@ def activity_figure(name: str, device: DeviceAnalysis) -> Figure:
     labels += _processor_labels(y + _SHARE + 13, left)
     height = y + _SHARE + 30
     paths = _quadrants(height - 30, left)
-    return Figure(name, "processors at work", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
+    return Drawing(name, "processors at work", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
 
 
-def busy_shares(layers: Sequence[LayerFigures]) -> list[float]:
+def busy_shares(layers: Sequence[LayerMetrics]) -> list[float]:
     """Return the share of all cycles in which each processor belongs to the layer that runs."""
     total = max(1, sum(layer.cycles for layer in layers))
     return [sum(layer.cycles for layer in layers if layer.processors >> p & 1) / total for p in range(PROCESSORS)]
 
 
-def _title(layer: LayerFigures, share: float) -> str:
+def _title(layer: LayerMetrics, share: float) -> str:
     used = layer.processors.bit_count()
     return f"{layer.index} {layer.name}: {used} of 64 processors, {layer.cycles:,} cycles, {share:.1f} %"
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.report.html.charts import wave_figure
+from ai8x_tool.report.html.charts import wave_drawing
 from ai8x_tool.report.html.png import image_data, map_data
-from ai8x_tool.report.html.shapes import Figure
+from ai8x_tool.report.html.shapes import Drawing
 
 if TYPE_CHECKING:
     from ai8x_tool.training.shown_samples import ShownBox, ShownSample
@@ -48,12 +48,12 @@ class View:
 
     title: str
     image: str = ""
-    figure: Figure | None = None
+    drawing: Drawing | None = None
     boxes: tuple[Outline, ...] = ()
 
 
 @dataclass(frozen=True)
-class SampleFigure:
+class SampleDrawing:
     """A sample: what it looks like, what it is and was taken for."""
 
     number: int
@@ -72,14 +72,14 @@ def samples_title(task: str) -> str:
     return "Wrong samples" if task in ("classification", "detection") else "Samples with the largest errors"
 
 
-def sample_figure(sample: ShownSample) -> SampleFigure:
+def sample_drawing(sample: ShownSample) -> SampleDrawing:
     """Return what a page shows of a sample."""
     several = sample.maps or sample.output is not None
     views = [_view("input" if several else "", f"sample-{sample.number}", sample.values, sample.boxes)]
     views += [View(title, map_data(classes, _rgb(int(classes.max(initial=0)) + 1))) for title, classes in sample.maps]
     if sample.output is not None:
         views.append(_view("output", f"output-{sample.number}", sample.output, ()))
-    return SampleFigure(sample.number, sample.expected, sample.found, tuple(views))
+    return SampleDrawing(sample.number, sample.expected, sample.found, tuple(views))
 
 
 def map_key(samples: Sequence[ShownSample], labels: Sequence[Any]) -> tuple[tuple[str, str], ...]:
@@ -90,7 +90,7 @@ def map_key(samples: Sequence[ShownSample], labels: Sequence[Any]) -> tuple[tupl
 
 def _view(title: str, name: str, values: npt.NDArray[Any], boxes: Sequence[ShownBox]) -> View:
     if values.ndim != 3:
-        return View(title, figure=wave_figure(name, values))
+        return View(title, drawing=wave_drawing(name, values))
     return View(title, image_data(_plain(values)), boxes=tuple(map(_outline, boxes)))
 
 

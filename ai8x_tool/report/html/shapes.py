@@ -58,7 +58,7 @@ class Stripes:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Drawing:
     """A drawing. `name` is unique in the file, `description` is for those who cannot see it."""
 
     name: str

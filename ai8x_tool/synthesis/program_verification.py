@@ -18,7 +18,7 @@ _SEED = 78000
 _FIX = "--no-verify writes the project all the same"
 
 
-def verified(result: Synthesis, console: Console) -> Synthesis:
+def verify_program(result: Synthesis, console: Console) -> Synthesis:
     """Return `result` with the comparison of engine and virtual device.
 
     The sample of the known-answer test is compared, and a random one, since a single sample can hide errors. Raises
