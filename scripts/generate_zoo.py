@@ -88,9 +88,9 @@ PUBLISHED = {
 
 MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
 """Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
-MIDDLE_TEXT = """The program sees the middle 192×192 pixels, folded by 4, of the 352×352 that the model is trained with. All
-of a sample, 371,712 bytes, and the weights are more than the 524,288 bytes of flash of the MAX78000; the network alone fits:
-`ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
+MIDDLE_TEXT = """The program sees the middle 192×192 pixels, folded by 4, of the 352×352 that the model is trained with.
+All of a sample, 371,712 bytes, and the weights are more than the 524,288 bytes of flash of the MAX78000. The network
+alone fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
 
 
 @dataclass(frozen=True)

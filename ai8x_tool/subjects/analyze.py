@@ -38,8 +38,8 @@ class Source(Protocol):
 def analyze(given: str | Path, settings: AnalyzeSettings, console: Console, *, remedies: bool = True) -> Analysis:
     """Return the analysis of what `given` names on the devices of the settings.
 
-    Where the network fits none of them, what would help is searched for, unless `remedies` is false. Raises Ai8xError for
-    what is wrong with the files, and where sizes are not known. A network that does not fit is a result.
+    Where the network fits none of them, what would help is searched for, unless `remedies` is false. A network that
+    does not fit is a result; raises Ai8xError for what is wrong with the files, and where sizes are not known.
     """
     subject = find_subject(given)
     source = _source(subject, settings, console)
