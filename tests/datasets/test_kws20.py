@@ -20,6 +20,7 @@ from ai8x_tool.data.speech_commands import read_wav
 from ai8x_tool.data.stock_inputs import KEYWORDS_20, LABELS_20
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
+from tests.support.dataset_layouts import noises
 
 FILES = ("aa_nohash_0.wav", "bb_nohash_0.wav", "bb_nohash_1.wav", "cc_nohash_0.wav")
 FREQUENCY = 500
@@ -96,6 +97,23 @@ def test_other_sets_of_words(data: Dataset, tree: Path, kws20: ModuleType, conso
     rounded = data.test.batch(torch.tensor([row]))[0]
     assert torch.allclose(inputs, rounded, atol=0.51) and not torch.equal(inputs, rounded)
     assert exact.train.batch(torch.arange(3), torch.Generator().manual_seed(1))[0].shape == (3, 128, 128)
+
+
+def test_speech_with_noise_has_no_validation_list(data: Dataset, tree: Path, console: Console) -> None:
+    noises(tree)
+    mixed, fixed = (find_dataset(name).load(tree, console) for name in ("KWS_20_msnoise_mixed", "MixedKWS20_10dB"))
+    assert data.validation is not None and mixed.validation is None and fixed.validation is None
+    first, last = len(data.train), len(data.train) + len(data.validation) - 1
+    rows = torch.tensor([0, 7, last])
+    inputs, targets = mixed.held_back.batch(rows)
+    parts = data.train.batch(rows[:2]), data.validation.batch(rows[2:] - first)
+    assert len(mixed.train) == last + 1 and torch.equal(inputs, torch.cat([part[0] for part in parts]))
+    assert targets.tolist() == torch.cat([part[1] for part in parts]).tolist()
+    one, two = (mixed.train.batch(rows, torch.Generator().manual_seed(5))[0] for _ in range(2))
+    assert torch.equal(one, two) and not (one == inputs).all(dim=(1, 2)).any()
+    assert torch.equal(mixed.test.batch(rows[:2])[0], data.test.batch(rows[:2])[0])
+    noisy = fixed.train.batch(rows)[0]
+    assert not (noisy == inputs).all(dim=(1, 2)).any() and torch.equal(noisy, fixed.train.batch(rows)[0])
 
 
 def test_samples_are_the_quantized_files(data: Dataset, tree: Path) -> None:
