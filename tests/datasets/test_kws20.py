@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data import speech_commands
+from ai8x_tool.data import speech_commands, speech_store
 from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.download import Download
 from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES, shift_limits
@@ -57,14 +57,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _few_silences_and_no_network(monkeypatch: pytest.MonkeyPatch, kws20: ModuleType) -> None:
+def _few_silences_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_commands, "_SILENCES_PER_FILE", 18)
     nowhere = ["http://127.0.0.1:9/file"]
     for name in ("COMMANDS", "BENCHMARK", "LIBRISPEECH_DEV"):
         offline = Download(getattr(speech_commands, name).name, 1, "md5:0", nowhere)
         monkeypatch.setattr(speech_commands, name, offline)
-        if hasattr(kws20, name):
-            monkeypatch.setattr(kws20, name, offline)
+        if hasattr(speech_store, name):
+            monkeypatch.setattr(speech_store, name, offline)
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_cache_needs_no_recordings(data: Dataset, tree: Path, kws20: ModuleType,
 def test_warns_about_what_is_missing(
     tree: Path, kws20: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flac: bool
 ) -> None:
-    monkeypatch.setattr(kws20, "can_read_flac", lambda: flac)
+    monkeypatch.setattr(speech_commands, "can_read_flac", lambda: flac)
     shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
     console = Console(verbosity=-1)
     kws20.datasets[0].load(tmp_path, console)
