@@ -1,4 +1,4 @@
-"""Finding places for a network: processors, offsets, copies, the way of its input."""
+"""Automatic mapping of a network: processors, offsets, inserted copies and the input path."""
 
 from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
 from ai8x_tool.mapper.remedies import Remedy, remedies

@@ -1,4 +1,4 @@
-"""What is decided before processors and offsets, and the placement that both make of it."""
+"""Mapping candidates: the decisions made before processors and offsets are chosen, and the resulting placement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai8x_tool.network.network import Network
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network with its copies, the classes of its values, the way of its input, and what is given."""
+    """A network with its copies, the processor classes of its values, the input path, and the given placement."""
 
     interleaved: Interleaved
     classes: tuple[ProcessorClass, ...]
@@ -32,11 +32,11 @@ class Candidate:
         return self.interleaved.network
 
     def class_of(self, source: Source) -> int:
-        """Return the number of the class that a value belongs to."""
+        """Return the number of the class to which a value belongs."""
         return next(i for i, each in enumerate(self.classes) if source in each.offsets)
 
     def fixed_starts(self) -> dict[int, int]:
-        """Return the first processors of the classes that are not free. Raises Ai8xError for contradictions."""
+        """Return the first processors of the classes for which they are given. Raises Ai8xError for contradictions."""
         fixed: dict[int, int] = {}
         if self.path.fifo:
             fixed[self.class_of(INPUT)] = 0
@@ -46,9 +46,9 @@ class Candidate:
             fits = start >= 0 and (joined or self.classes[number].map_of(self.network, source, start) == processors)
             if not fits or fixed.setdefault(number, start) != start:
                 raise Ai8xError(
-                    f"processors {processors:#018x} are given, but other values are tied to them",
+                    f"processors {processors:#018x} are given, but contradict those of other layers that share the data",
                     where=where,
-                    fix="remove them from this layer, or from those that share its data",
+                    fix="remove them from this layer or from the layers that share its data",
                 )
         return fixed
 
@@ -73,7 +73,7 @@ class Candidate:
         return Placement(layers, tuple(layer.name for layer in network.layers), chw=path.chw, buffer=buffer)
 
     def skipped(self, layer: Layer) -> int:
-        """Return the words by which a layer begins to read after the start of its first input."""
+        """Return the number of words of its first input that a layer skips before it begins to read."""
         gap = self.interleaved.gaps.get(layer.inputs[0], 0) + 1
         if layer.buffer_shift and self.network.buffer is not None:
             return layer.buffer_shift * self.network.buffer.size[1]
@@ -81,7 +81,7 @@ class Candidate:
         return layer.in_crop[0] * layer.in_size[1] * rounds * gap
 
     def stays(self, memory: Memory) -> dict[Source, list[Stay]]:
-        """Return what values take of data memory, by value. Steps count from 0, which is before the first layer."""
+        """Return the live ranges of all values in data memory. Step 0 is before the first layer."""
         last = len(self.network.layers) + 1
         found: dict[Source, list[Stay]] = {}
         for group in memory.groups:
@@ -106,7 +106,7 @@ class Candidate:
 
 
 def candidate(interleaved: Interleaved, path: InputPath, given: Given) -> Candidate:
-    """Return the candidate of a network. Raises Ai8xError where values would have to be in two places at once."""
+    """Return the candidate of a network. Raises Ai8xError if a value would have to be in two places at once."""
     network = interleaved.network
     classes = processor_classes(network)
     if path.pattern:
@@ -121,5 +121,5 @@ def _patterned(network: Network, each: ProcessorClass, path: InputPath) -> Proce
         offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
     )
     if not alike:
-        raise Ai8xError(f"{path.text}: other values must lie at the processors of the input", where=network.name)
+        raise Ai8xError(f"{path.text}: other values would have to share the processors of the input", where=network.name)
     return replace(each, extent=path.pattern[-1] + 1, pattern=path.pattern)

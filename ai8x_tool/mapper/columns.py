@@ -1,8 +1,9 @@
-"""Starts of classes chosen for how kernels are stored: first fit, layer by layer, the same columns everywhere.
+"""First processors of classes chosen by a beam search for the storage of kernels.
 
-Kernel memory is a strip of 64 processors; each layer is a rectangle in it, whose first processor can be chosen while
-its first column follows. The best of many partly filled strips are kept after each layer. Processors are looked at in
-groups of four, as classes start there; a group that a layer fills partly counts as full.
+Kernels are stored first-fit, layer by layer, at the same columns of all processors. Kernel memory is a strip of 64
+processors; each layer is a rectangle in it, whose first processor can be chosen and whose first column follows. After
+each layer, the best of many partly filled strips are kept. Processors are considered in groups of four, because classes
+start at multiples of four; a group that a layer fills partly counts as full.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ from ai8x_tool.mapper.starts import PROCESSORS, STEP, ClassDemand, choices, kern
 from ai8x_tool.network.network import Network
 
 _WIDTH = 64
-"""Strips that are kept after each layer."""
+"""Beam width: strips kept after each layer."""
 _ALIGNMENT = 4
-"""Kernels start at a multiple of so many columns."""
+"""Kernels start at a multiple of this number of columns."""
 _Strip = tuple[int, ...]
 """The columns in use of each group of processors, as bits."""
 
 
 class Kernels(NamedTuple):
-    """The kernels of one layer: the class of its input, its groups of processors from the class's start, columns."""
+    """The kernels of one layer.
+
+    `number` is the class of its input, `groups` are its groups of processors from the class's start on, `columns` is the
+    number of columns.
+    """
 
     number: int
     groups: tuple[int, ...]
@@ -51,7 +56,7 @@ def stored_kernels(network: Network, classes: Sequence[ProcessorClass]) -> list[
 def tight_assignments(
     kernels: Sequence[Kernels], demands: Sequence[ClassDemand], fixed: Mapping[int, int], device: Device
 ) -> Iterator[list[int]]:
-    """Yield starts with which all kernels fit, the first of each measure of how good a partly filled strip is."""
+    """Yield first processors of all classes with which all kernels fit: the best ones by each of several measures."""
     for measure in (_few_steps, _flat, _fewest_steps):
         state = _best(kernels, demands, fixed, device.kernels_small, measure)
         if state is not None:
@@ -85,7 +90,7 @@ def _best(
 
 
 def _stored(strip: _Strip, entry: Kernels, start: int, limit: int) -> _Strip | None:
-    """Return the strip with one more layer, None if it does not fit."""
+    """Return the strip with one more layer stored; None if it does not fit."""
     taken = 0
     for group in entry.groups:
         taken |= strip[start + group]
@@ -105,7 +110,7 @@ def _ends(strip: _Strip) -> list[int]:
 
 
 def _lost(strip: _Strip) -> int:
-    """Return the columns that are free below others."""
+    """Return the number of free columns below used ones."""
     return sum(columns.bit_length() - columns.bit_count() for columns in strip)
 
 

@@ -1,4 +1,4 @@
-"""Another order of independent layers, in which fewer values live at a time."""
+"""Reordering of independent layers so that fewer values live at the same time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ai8x_tool.network.sizes import passes
 
 _LANES = 4
 _BEAM = 64
-"""Beginnings of orders that are kept at each step."""
+"""Beam width: prefixes of orders kept at each step."""
 
 
 class _Beginning(NamedTuple):
-    """The first layers of an order: the most that lives at a time in it, what lives at its end, and the layers."""
+    """The first layers of an order: peak of the live words, live words at its end, and the names of the layers."""
 
     peak: int
     alive: int
@@ -24,10 +24,10 @@ class _Beginning(NamedTuple):
 
 
 def with_lower_peak(network: Network) -> Network | None:
-    """Return the network with its layers listed in an order that needs less data memory; None if none was found.
+    """Return the network with its layers in an order that needs less data memory; None if none was found.
 
-    Need is counted in words of all instances. Each layer follows those that it reads; layers that share weights keep
-    their order.
+    The demand is counted in words of all instances. Each layer follows those that it reads; layers that share weights
+    keep their order.
     """
     words = _Words(network)
     given = tuple(layer.name for layer in network.layers)
@@ -38,7 +38,7 @@ def with_lower_peak(network: Network) -> Network | None:
 
 
 class _Words:
-    """The words that values take, and when they are no longer needed."""
+    """The words that values occupy, and the layers that still read them."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -49,7 +49,7 @@ class _Words:
         self.needs = {layer.name: self._needed(layer) for layer in network.layers}
 
     def _needed(self, layer: Layer) -> frozenset[str]:
-        """Return the layers that must come before `layer`; those that share weights keep their order."""
+        """Return the layers that must precede `layer`; layers that share weights keep their order."""
         listed_before = self.network.layers[: layer.index - self.network.first]
         sharing = [other.name for other in listed_before if (other.shares or other.name) == layer.shares]
         return frozenset([source for source in layer.inputs if isinstance(source, str)] + sharing)
@@ -59,7 +59,7 @@ class _Words:
         return instances * passes(value_channels(self.network, source)) * size[0] * size[1]
 
     def after(self, beginning: _Beginning, name: str) -> _Beginning:
-        """Return the beginning with one more layer."""
+        """Return the prefix with one more layer."""
         alive = beginning.alive + self.words[name]
         done = {*beginning.order, name}
         freed = 0
@@ -73,19 +73,19 @@ class _Words:
         return _Beginning(max(beginning.peak, alive), alive - freed, (*beginning.order, name))
 
     def peak(self, order: tuple[str, ...]) -> int:
-        """Return the most words that live at a time in an order."""
+        """Return the largest number of words that live at the same time in an order."""
         beginning = self.start()
         for name in order:
             beginning = self.after(beginning, name)
         return beginning.peak
 
     def start(self) -> _Beginning:
-        """Return the beginning before the first layer."""
+        """Return the empty prefix."""
         return _Beginning(self.input, self.input, ())
 
 
 def _best_order(network: Network, words: _Words) -> tuple[str, ...]:
-    """Return the order with the lowest peak among those that a beam search finds."""
+    """Return the order with the lowest peak that a beam search finds."""
     places = {layer.name: number for number, layer in enumerate(network.layers)}
     beam = [words.start()]
     for _ in network.layers:

@@ -1,4 +1,4 @@
-"""How far a layer's output may reach into the layer's own input, past what the layer has read."""
+"""Overlap of a layer's output with the part of its own input that it has already read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from ai8x_tool.network.layer import BUFFER, INPUT, Source
 
 
 def trailing_overlaps(placed: PlacedNetwork) -> Overlaps:
-    """Return the overlaps of outputs with inputs that nobody needs any more. Offsets in `placed` may be any."""
+    """Return the overlaps of outputs with inputs whose last reader is the layer itself.
+
+    Offsets in `placed` do not matter.
+    """
     network = placed.network
     found: dict[tuple[Hashable, Hashable], int] = {}
     last = {source: at.layer.name for at in placed.executed() for source in at.layer.inputs}
@@ -38,11 +41,11 @@ def _is_overwritable(placed: PlacedNetwork, source: Source) -> bool:
 
 
 def _greatest_distance(placed: PlacedNetwork, at: PlacedLayer) -> int:
-    """Return the greatest distance, in words, of the output's place from the input's that harms nothing unread."""
+    """Return the greatest distance, in words, of the output from the input at which no unread word is overwritten."""
     read = input_words(at)
     positions, times = read.positions() - at.input_offset // 4, reading_times(at)
     order = np.argsort(times, kind="stable")
-    # unread[k]: the lowest word that is read last in window k or later
+    # unread[k]: the lowest word whose last read is in window k or later
     unread = np.minimum.accumulate(positions[order][::-1])[::-1]
     ends = times[order]
     distance: int | None = None

@@ -1,4 +1,4 @@
-"""Finding a placement: input path, copies, processors, then offsets; judged by the rules."""
+"""Search for a placement: input path, copies, processors, then offsets; every result is checked by the rules."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from ai8x_tool.network.network import Network
 
 _ATTEMPTS = 40
 _EXTRA = 3
-"""Further assignments of processors that are tried after one that fits."""
+"""Further assignments of processors tried after the first one that fits."""
 _HOPELESS = 8
-"""Assignments after which the search ends if none of them has room for all values that live at a time; half of them
-suffice if they make no difference."""
+"""Number of assignments after which the search gives up if none of them has room for all live values; half as many
+suffice if all of them need the same number of bytes."""
 _THOROUGH = 4
-"""Assignments whose values are packed by exhaustive search if first fit has found no place for them."""
+"""Number of assignments whose values are packed by exact search if first-fit fails for all of them."""
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What every step of the search needs to know.
+    """Parameters of all steps of the search.
 
-    `overlap`: outputs may overwrite input that has been read, `last_resort`: only if nothing else fits; `first`: any
-    placement will do.
+    `overlap`: outputs overwrite input that has been read; `last_resort`: a second attempt with `overlap` is allowed if
+    nothing fits without; `first`: the first placement suffices.
     """
 
     device: Device
@@ -75,15 +75,15 @@ def map_automatically(
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> Found:
-    """Return a placement of `network` with the fewest estimated cycles that was found within `seconds`.
+    """Return the placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
-    They are seconds of processor time, so that other work on the machine does not change what is found.
-    What is decided in `given` is kept, the rest is found. `path` is the way of the input, if it is given. With
-    `overlap`, outputs overwrite input that has been read where nothing else fits; with `parallel`, layers compute four
-    outputs at a time where they can; with `moves`, 1×1 convolutions of constant weights are inserted where data must be
-    moved for a layer to read them, weights get more bits where so few cannot be stored, and branches run in another
-    order if nothing fits otherwise. With `first`, the search ends with the first placement. `progress` is called with
-    what is tried next. Raises UnmappableError if there is no placement, naming what stood in the way.
+    `seconds` is processor time, so that other work on the machine does not change the result. Values fixed in `given`
+    are kept. `path` is the input path, if it is given. With `overlap`, outputs may overwrite input that has been read,
+    if nothing fits otherwise; with `parallel`, layers compute four outputs at a time where possible. With `moves`, 1×1
+    convolutions with constant weights are inserted where data must be moved for a layer to read them, weights get more
+    bits where their own width cannot be stored, and branches are reordered if nothing fits otherwise. With `first`, the
+    search ends with the first placement. `progress` is called with a text about each attempt. Raises UnmappableError,
+    which names the obstacle, if no placement was found.
     """
     begin = time.process_time()
     network = _readable(network, device) if moves else network
@@ -123,7 +123,7 @@ def map_automatically(
 
 
 def _readable(network: Network, device: Device) -> Network:
-    """Return the network with what must be moved for its layers to read it."""
+    """Return the network with the moves inserted that its layers need to read their inputs."""
     try:
         return with_moves(network, device)
     except Ai8xError as error:
@@ -132,13 +132,13 @@ def _readable(network: Network, device: Device) -> Network:
 
 def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> UnmappableError:
     if not reasons:
-        reasons = [Shortage("structure", "the input cannot reach the accelerator in the way that is given")]
+        reasons = [Shortage("structure", "the network's input cannot use the given input path")]
     least = min(reasons, key=lambda shortage: shortage.excess)
     return UnmappableError(f"no placement was found on the {device.name}: {least}", least, where=network.name)
 
 
 def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
-    """Return the best placement with one way of the input, or the reason why there is none."""
+    """Return the best placement with the input path `path`, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
     try:
         late = interleave(network, task.device, streamed)
@@ -164,7 +164,7 @@ def _map_interleaved(interleaved: Interleaved, task: _Task, path: InputPath, giv
 
 
 def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Shortage:
-    """Try places for the classes of values."""
+    """Return the best placement over several assignments of processors to classes, or the smallest shortage."""
     best: tuple[Found, list[int]] | None = None
     failed: list[tuple[Shortage, list[int]]] = []
     seen: set[tuple[int, ...]] = set()
@@ -190,7 +190,7 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
 
 
 def _rank(found: Found) -> tuple[int, int, int]:
-    """Return what placements are compared by: cycles, memory, and the words of an input that has to be stored."""
+    """Return the key by which placements are compared: cycles, peak, and the words of the input to be stored."""
     channels, rows, columns = found.network.input_shape
     groups, pixels = -(-channels // 4), rows * columns
     words = -(-pixels // 4) * channels if found.path.chw else pixels * groups
@@ -198,13 +198,13 @@ def _rank(found: Found) -> tuple[int, int, int]:
 
 
 def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:
-    """Return the same placement with values packed as well as possible."""
+    """Return the placement with its values packed by exact search, or `best` if that is not possible."""
     result = _replayed(_place_all(tried, task, starts, thorough=True), task)
     return result if isinstance(result, Found) and result.cycles <= best.cycles else best
 
 
 def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
-    """Return a placement if the replay of all reads and writes agrees, else what it found."""
+    """Return the placement if the replay of all reads and writes finds no conflict, otherwise the conflict."""
     if isinstance(result, Shortage):
         return result
     mapping = fill(place(result.network, result.placement, task.device, result.options))
@@ -213,8 +213,8 @@ def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
 
 
 def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
-    """Return whether too many values live at a time wherever they were, or would be."""
-    if failed and isinstance(failed[-1][0], CertainShortage):
+    """Return whether too many values live at the same time in all assignments tried, or in any possible one."""
+    if failed and failed[-1][0].certain:
         return True
     needed = [shortage.needed for shortage, _ in failed if shortage.resource == "data memory" and shortage.excess > 1]
     enough = _HOPELESS if len(set(needed)) > 1 else _HOPELESS // 2
@@ -224,7 +224,7 @@ def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
 def _starts(
     tried: Candidate, task: _Task, fixed: dict[int, int], failed: list[tuple[Shortage, list[int]]]
 ) -> Iterator[list[int]]:
-    """Yield places for the classes of values: even ones, then such that kernels fit if they did not, then others."""
+    """Yield first processors of all classes: balanced ones, tight ones for kernels if these did not fit, then others."""
     network, device = tried.network, task.device
     sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
     demands = class_demands(network, tried.classes, tried.stays(memory_blocks(sketch, tried.interleaved, tried.path)))
@@ -236,7 +236,7 @@ def _starts(
 
 
 def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bool = False) -> Found | Shortage:
-    """Return the placement with classes at `starts`, or what stands in its way."""
+    """Return the placement with classes at `starts`, or the shortage that prevents it."""
     device, network = task.device, tried.network
     placed = place(network, tried.placement(starts, {}), device, task.options)
     memory = _with_fixed(tried, memory_blocks(placed, tried.interleaved, tried.path))
@@ -281,7 +281,7 @@ def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> F
 
 
 def _trailing(mapping: Mapping) -> Iterator[str]:
-    """Yield the layers whose output overlaps the place of their own input."""
+    """Yield the layers whose output overlaps their own input."""
     for remark in examine(mapping.network, mapping.placement, mapping.device, mapping.options):
         if remark.rule == hint_overlapping_tail.__name__:
             yield remark.where

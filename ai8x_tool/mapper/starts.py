@@ -1,4 +1,4 @@
-"""At which processors classes of values start: data memories suffice, kernel memories are filled evenly."""
+"""First processors of classes, chosen such that data memories suffice and kernel memories are filled evenly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _Words = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Load:
-    """Kernel columns that a layer needs in each of its processors, which are counted from its class's start."""
+    """Kernel columns that a layer needs in each of its processors; `positions` count from the start of its class."""
 
     positions: tuple[int, ...]
     columns: int
@@ -31,7 +31,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Stay:
-    """Words that a value takes in each of its instances, from step `born` to step `dies`."""
+    """Words that a value occupies in each of its instances, from step `born` to before step `dies`."""
 
     positions: tuple[int, ...]
     words: int
@@ -41,9 +41,9 @@ class Stay:
 
 @dataclass(frozen=True)
 class ClassDemand:
-    """What the values of a class, and the layers that read them, need: kernels and data memory.
+    """Demand of a class's values, and of the layers that read them, for kernel memory and data memory.
 
-    `copied`: some of these layers have no sums; they write one word of the fullest quadrant after the other.
+    `copied`: some of these layers do not convolve; they write the words of the fullest quadrant one after the other.
     """
 
     extent: int
@@ -59,7 +59,7 @@ class ClassDemand:
 
 @dataclass
 class Filling:
-    """What the classes that have a start already take: kernel columns by processor, words by instance and step."""
+    """Occupancy by the classes already placed: kernel columns by processor, words by instance and step."""
 
     steps: int
     columns: list[int] = field(default_factory=lambda: [0] * PROCESSORS)
@@ -69,7 +69,7 @@ class Filling:
         self.words = np.zeros((_INSTANCES, self.steps), np.int64)
 
     def add(self, demand: ClassDemand, start: int) -> None:
-        """Let a class start at a processor."""
+        """Place a class at processor `start`."""
         for load in demand.loads:
             for position in load.positions:
                 self.columns[start + position] += load.columns
@@ -77,9 +77,9 @@ class Filling:
             self.words[_instances(stay, start), stay.born : stay.dies] += stay.words
 
     def score(self, demand: ClassDemand, start: int, capacity: int, *, fast: bool) -> tuple[int, int, int, int, int]:
-        """Return how bad a start is: words too many, the fullest processor, time, borders of quadrants, and the start.
+        """Return the cost of a start: excess words, fullest processor, time slots, quadrant crossings, and the start.
 
-        `fast`: time counts more than the fullest processor.
+        With `fast`, time slots precede the fullest processor.
         """
         own = [0] * demand.extent
         for load in demand.loads:
@@ -102,7 +102,7 @@ class Filling:
 
 
 def _slots(start: int, extent: int) -> int:
-    """Return the words that the fullest quadrant has of so many processors."""
+    """Return the words of the fullest quadrant for `extent` processors from `start` on."""
     ends = [min(max(start + extent - 16 * quadrant, 0), 16) for quadrant in range(4)]
     firsts = [min(max(start - 16 * quadrant, 0), 16) for quadrant in range(4)]
     return max(-(-(end - first) // STEP) for end, first in zip(ends, firsts, strict=True))
@@ -113,7 +113,7 @@ def _instances(stay: Stay, start: int) -> list[int]:
 
 
 def kernel_columns(layer: Layer) -> int:
-    """Return the columns of kernel memory that a layer needs in each of its processors, with aligned output."""
+    """Return the columns of kernel memory that a layer needs in each of its processors if its output is aligned."""
     if not layer.has_weights:
         return 0
     area = layer.kernel[0] * layer.kernel[1]
@@ -129,7 +129,7 @@ def kernel_columns(layer: Layer) -> int:
 def class_demands(
     network: Network, classes: Sequence[ProcessorClass], stays: Mapping[Source, Sequence[Stay]]
 ) -> list[ClassDemand]:
-    """Return what each class needs; `stays` is what its values take of data memory, by value."""
+    """Return the demand of each class; `stays` are the live ranges of all values."""
     loads = class_loads(network, classes)
     found = []
     for each, own in zip(classes, loads, strict=True):
@@ -140,7 +140,7 @@ def class_demands(
 
 
 def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[list[Load]]:
-    """Return what kernel memories hold for each class."""
+    """Return for each class the kernels of the layers that read its values."""
     loads: list[list[Load]] = [[] for _ in classes]
     for layer in owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
@@ -149,7 +149,7 @@ def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[lis
 
 
 def owners(network: Network) -> list[Layer]:
-    """Return the layers that store weights, in order: one of those that share them."""
+    """Return the layers that store weights, in order; of those that share weights, the first one."""
     seen: set[str] = set()
     found = []
     for layer in network.layers:
@@ -162,9 +162,9 @@ def owners(network: Network) -> list[Layer]:
 def assignments(
     demands: Sequence[ClassDemand], fixed: Mapping[int, int], words: int, attempts: int = 40
 ) -> Iterator[list[int]]:
-    """Yield starts for all classes, the most even ones first.
+    """Yield first processors for all classes, starting with the most balanced ones.
 
-    `fixed` are those that are given, by class; `words` are those of an instance.
+    `fixed` are the given ones, by class; `words` is the number of words of an instance.
     """
     weight = [demand.weight for demand in demands]
     data = [sum(stay.words * len(stay.positions) for stay in demand.stays) for demand in demands]

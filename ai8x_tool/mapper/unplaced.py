@@ -1,4 +1,4 @@
-"""Networks without what the mapper has to find: layers that only copy."""
+"""Removal of layers that only copy data: the mapper inserts its own copies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai8x_tool.network.network import Network
 
 
 def is_copy(network: Network, layer: Layer) -> bool:
-    """Return whether a layer passes another one's output on as it is."""
+    """Return whether a layer only copies the output of another layer."""
     if layer.is_convolution or layer.eltwise or layer.output or len(layer.inputs) != 1:
         return False
     source = layer.inputs[0]
@@ -21,7 +21,7 @@ def is_copy(network: Network, layer: Layer) -> bool:
 
 
 def without_copies(network: Network) -> tuple[Network, dict[str, str]]:
-    """Return the network without copies, and the names of the layers that are left, by their old names."""
+    """Return the network without copies, and the new names of the remaining layers by their old names."""
     stands_for: dict[Source, Source] = {}
     kept: list[Layer] = []
     for name in network.evaluation_order():
