@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ai8x_tool.mapper.classes import Related, joining
+from ai8x_tool.mapper.classes import WeightedUnionFind, input_layout
 from ai8x_tool.mapper.interleave import Interleaved
 from ai8x_tool.mapper.offsets import Block, Group
 from ai8x_tool.mapper.paths import InputPath
@@ -56,10 +56,10 @@ def memory_blocks(placed: PlacedNetwork, interleaved: Interleaved, path: InputPa
     return _grouped(related, blocks)
 
 
-def _related(network: Network) -> Related:
-    related = Related()
+def _related(network: Network) -> WeightedUnionFind:
+    related = WeightedUnionFind()
     for layer in network.layers:
-        words = joining(network, layer).words
+        words = input_layout(network, layer).words
         for source, distance in zip(layer.inputs, words, strict=True):
             related.join(layer.inputs[0], source, distance - words[0])
         related.find(layer.name)
@@ -72,7 +72,7 @@ def _related(network: Network) -> Related:
     return related
 
 
-def _grouped(related: Related, blocks: dict[Source, list[Block]]) -> Memory:
+def _grouped(related: WeightedUnionFind, blocks: dict[Source, list[Block]]) -> Memory:
     groups, values = [], {}
     for number, members in enumerate(related.members().values()):
         name = f"group{number}"

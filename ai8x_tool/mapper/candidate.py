@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.classes import ProcessorClass, processor_classes, value_width
-from ai8x_tool.mapper.given import Given
+from ai8x_tool.mapper.given import GivenPlacement
 from ai8x_tool.mapper.interleave import Interleaved
 from ai8x_tool.mapper.paths import InputPath
-from ai8x_tool.mapper.starts import Stay
+from ai8x_tool.mapper.starts import LiveRange
 from ai8x_tool.mapping.placement import BufferPlacement, LayerPlacement, Placement
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
@@ -24,7 +24,7 @@ class Candidate:
     interleaved: Interleaved
     classes: tuple[ProcessorClass, ...]
     path: InputPath
-    given: Given
+    given: GivenPlacement
 
     @property
     def network(self) -> Network:
@@ -80,10 +80,10 @@ class Candidate:
         rounds = -(-layer.channels_in // 64)
         return layer.in_crop[0] * layer.in_size[1] * rounds * gap
 
-    def stays(self, memory: Memory) -> dict[Source, list[Stay]]:
+    def live_ranges(self, memory: Memory) -> dict[Source, list[LiveRange]]:
         """Return the live ranges of all values in data memory. Step 0 is before the first layer."""
         last = len(self.network.layers) + 1
-        found: dict[Source, list[Stay]] = {}
+        found: dict[Source, list[LiveRange]] = {}
         for group in memory.groups:
             for block in group.blocks:
                 source: Source = block.owner  # type: ignore[assignment]
@@ -91,8 +91,8 @@ class Candidate:
                 first, width = each.first_of(source), value_width(self.network, source)
                 positions = each.pattern or tuple(range(first, first + width))
                 words = (block.last - block.first + 1) // (self.interleaved.gaps.get(source, 0) + 1)
-                stay = Stay(positions, words, block.born + 1, min(block.dies + 2, last))
-                found.setdefault(source, []).append(stay)
+                live_range = LiveRange(positions, words, block.born + 1, min(block.dies + 2, last))
+                found.setdefault(source, []).append(live_range)
         return found
 
     def _map(self, starts: Sequence[int], source: Source) -> int:
@@ -105,7 +105,7 @@ class Candidate:
         return sum(1 << starts[number] + position for position in positions)
 
 
-def candidate(interleaved: Interleaved, path: InputPath, given: Given) -> Candidate:
+def build_candidate(interleaved: Interleaved, path: InputPath, given: GivenPlacement) -> Candidate:
     """Return the candidate of a network. Raises Ai8xError if a value would have to be in two places at once."""
     network = interleaved.network
     classes = processor_classes(network)
@@ -121,5 +121,7 @@ def _patterned(network: Network, each: ProcessorClass, path: InputPath) -> Proce
         offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
     )
     if not alike:
-        raise Ai8xError(f"{path.text}: other values would have to share the processors of the input", where=network.name)
+        raise Ai8xError(
+            f"{path.text}: other values would have to share the processors of the input", where=network.name
+        )
     return replace(each, extent=path.pattern[-1] + 1, pattern=path.pattern)

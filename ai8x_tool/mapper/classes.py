@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
@@ -14,11 +14,11 @@ _PROCESSORS = 64
 _LANES = 4
 
 
-class JoiningError(Ai8xError):
+class UnjoinableInputsError(Ai8xError):
     """The inputs of a layer cannot be read together without being moved."""
 
 
-class TornError(Ai8xError):
+class ConflictingPlacesError(Ai8xError):
     """The input `position` of the layer named `reader` would have to be in two places at once."""
 
     def __init__(self, layer: Layer, position: int) -> None:
@@ -26,7 +26,7 @@ class TornError(Ai8xError):
         self.reader, self.position = layer.name, position
 
 
-class Related:
+class WeightedUnionFind:
     """Weighted union-find: each member has a fixed distance from the representative of its class."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class ProcessorClass:
 
 
 @dataclass(frozen=True)
-class Joining:
+class InputLayout:
     """Layout of a layer's inputs relative to each other: for each input, its distance in processors and in words.
 
     `gap` is the number of words left free after each word of an input for the others.
@@ -117,21 +117,21 @@ class Joining:
     interleaved: bool = False
 
 
-def joining(network: Network, layer: Layer) -> Joining:
+def input_layout(network: Network, layer: Layer) -> InputLayout:
     """Return the layout that `layer` requires of its inputs.
 
     Raises Ai8xError if the accelerator cannot read them together.
     """
     count = len(layer.inputs)
     if count == 1:
-        return Joining()
+        return InputLayout()
     if layer.eltwise and count == layer.operands:
-        return Joining((0,) * count, tuple(range(count)), count - 1, interleaved=True)
+        return InputLayout((0,) * count, tuple(range(count)), count - 1, interleaved=True)
     channels = [value_channels(network, source) for source in layer.inputs]
     sizes = [_size(network, source) for source in layer.inputs]
     if len(set(sizes)) > 1:
         before = [sum(h * w for h, w in sizes[:i]) * passes(channels[0]) for i in range(count)]
-        return Joining((0,) * count, tuple(before))
+        return InputLayout((0,) * count, tuple(before))
     if layer.eltwise:
         raise Ai8xError("operands that are concatenated from several values cannot be placed", where=layer.where)
     return _side_by_side(layer, channels) if sum(channels) <= _PROCESSORS else _by_passes(layer, channels)
@@ -146,17 +146,17 @@ def _size(network: Network, source: Source) -> tuple[int, int]:
     return network[str(source)].out_size
 
 
-def _side_by_side(layer: Layer, channels: list[int]) -> Joining:
+def _side_by_side(layer: Layer, channels: list[int]) -> InputLayout:
     if any(count % _LANES for count in channels[:-1]):
-        raise JoiningError(
+        raise UnjoinableInputsError(
             f"all but the last of several joined values must have a multiple of 4 channels, not {channels}",
             where=layer.where,
         )
     before = tuple(sum(channels[:i]) for i in range(len(channels)))
-    return Joining(before, (0,) * len(channels))
+    return InputLayout(before, (0,) * len(channels))
 
 
-def _by_passes(layer: Layer, channels: list[int]) -> Joining:
+def _by_passes(layer: Layer, channels: list[int]) -> InputLayout:
     """Return the layout of values with more than 64 channels in total: each is a pass, or an equal part of a pass."""
     total, rounds = sum(channels), passes(sum(channels))
     width = processors_per_pass(total)
@@ -165,7 +165,7 @@ def _by_passes(layer: Layer, channels: list[int]) -> Joining:
     for count in channels:
         slot, lane = divmod(first, width)
         if lane + count > width or lane % _LANES or passes(count) > 1:
-            raise JoiningError(
+            raise UnjoinableInputsError(
                 f"{' + '.join(map(str, channels))} channels cannot be joined: {rounds} passes of {width} processors "
                 f"would split a value",
                 where=layer.where,
@@ -174,25 +174,25 @@ def _by_passes(layer: Layer, channels: list[int]) -> Joining:
         places.append(lane)
         words.append(slot)
         first += count
-    return Joining(tuple(places), tuple(words), rounds - 1, interleaved=True)
+    return InputLayout(tuple(places), tuple(words), rounds - 1, interleaved=True)
 
 
 def processor_classes(network: Network) -> list[ProcessorClass]:
     """Return the classes of all values. Raises Ai8xError if a value would have to be in two places at once."""
-    related = Related()
+    related = WeightedUnionFind()
     related.find(INPUT)
     for layer in network.layers:
-        places = joining(network, layer).processors
+        places = input_layout(network, layer).processors
         first = layer.inputs[0]
         for position, (source, distance) in enumerate(zip(layer.inputs, places, strict=True)):
             if not related.join(first, source, distance - places[0]):
-                raise TornError(layer, position)
+                raise ConflictingPlacesError(layer, position)
         related.find(layer.name)
         if layer.buffer_insert and not related.join(BUFFER, layer.name, 0):
             message = "the layer cannot write to the rolling buffer: its output would have to be in two places at once"
             raise Ai8xError(message, where=layer.where)
-        if stays(layer) and not related.join(first, layer.name, -places[0]):
-            raise TornError(layer, 0)
+        if keeps_processors(layer) and not related.join(first, layer.name, -places[0]):
+            raise ConflictingPlacesError(layer, 0)
     classes = []
     for group in related.members().values():
         offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}
@@ -204,6 +204,6 @@ def processor_classes(network: Network) -> list[ProcessorClass]:
     return classes
 
 
-def stays(layer: Layer) -> bool:
+def keeps_processors(layer: Layer) -> bool:
     """Return whether the processors of a layer's output are those of its input."""
     return not layer.is_convolution or layer.depthwise

@@ -9,12 +9,13 @@ start at multiples of four; a group that a layer fills partly counts as full.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
 from ai8x_tool.mapper.classes import ProcessorClass
-from ai8x_tool.mapper.starts import PROCESSORS, STEP, ClassDemand, choices, kernel_columns, owners
+from ai8x_tool.mapper.starts import PROCESSORS, STEP, ClassDemand, kernel_columns, possible_starts, weight_owners
 from ai8x_tool.network.network import Network
 
 _WIDTH = 64
@@ -45,7 +46,7 @@ class _State(NamedTuple):
 def stored_kernels(network: Network, classes: Sequence[ProcessorClass]) -> list[Kernels]:
     """Return the kernels of all layers in the order in which they are stored."""
     found = []
-    for layer in owners(network):
+    for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
         positions = classes[number].positions(network, layer)
         groups = tuple(sorted({position // STEP for position in positions}))
@@ -57,7 +58,7 @@ def tight_assignments(
     kernels: Sequence[Kernels], demands: Sequence[ClassDemand], fixed: Mapping[int, int], device: Device
 ) -> Iterator[list[int]]:
     """Yield first processors of all classes with which all kernels fit: the best ones by each of several measures."""
-    for measure in (_few_steps, _flat, _fewest_steps):
+    for measure in (partial(_step_cost, weight=24), _roughness, partial(_step_cost, weight=60)):
         state = _best(kernels, demands, fixed, device.kernels_small, measure)
         if state is not None:
             known = dict(state.starts)
@@ -76,7 +77,7 @@ def _best(
         following: dict[_Strip, tuple[tuple[int, int], _State]] = {}
         for state in states:
             known = dict(state.starts)
-            possible = [known[entry.number]] if entry.number in known else choices(demands[entry.number])
+            possible = [known[entry.number]] if entry.number in known else possible_starts(demands[entry.number])
             for start in possible:
                 strip = _stored(state.strip, entry, start // STEP, limit)
                 if strip is not None and strip not in following:
@@ -114,16 +115,13 @@ def _lost(strip: _Strip) -> int:
     return sum(columns.bit_length() - columns.bit_count() for columns in strip)
 
 
-def _few_steps(strip: _Strip) -> tuple[int, int]:
+def _step_cost(strip: _Strip, weight: int) -> tuple[int, int]:
+    """Return the lost columns plus `weight` for each step between neighboring groups; then the squares of the ends."""
     ends = _ends(strip)
-    return _lost(strip) + 24 * sum(a != b for a, b in pairwise(ends)), sum(end * end for end in ends)
+    return _lost(strip) + weight * sum(a != b for a, b in pairwise(ends)), sum(end * end for end in ends)
 
 
-def _fewest_steps(strip: _Strip) -> tuple[int, int]:
-    ends = _ends(strip)
-    return _lost(strip) + 60 * sum(a != b for a, b in pairwise(ends)), sum(end * end for end in ends)
-
-
-def _flat(strip: _Strip) -> tuple[int, int]:
+def _roughness(strip: _Strip) -> tuple[int, int]:
+    """Return the lost columns and the differences between neighboring groups; then the highest end."""
     ends = _ends(strip)
     return 2 * _lost(strip) + sum(abs(a - b) for a, b in pairwise(ends)), max(ends)

@@ -16,7 +16,7 @@ _FAR = 1 << 40
 
 
 @dataclass(frozen=True)
-class Exhaustive:
+class ExactResult:
     """The packing, or None if none was found; with `complete` the search was exhaustive: None proves infeasibility."""
 
     packing: Packing | None
@@ -45,13 +45,13 @@ def pack_exactly(
     *,
     nodes: int = 10_000,
     stop: Callable[[], bool] = lambda: False,
-) -> Exhaustive:
+) -> ExactResult:
     """Return the places of all groups within `capacity` words, after at most `nodes` nodes of each search tree.
 
     Groups with a given place are not supported: the result is then not complete.
     """
     if any(group.fixed is not None for group in groups):
-        return Exhaustive(None, complete=False)
+        return ExactResult(None, complete=False)
     shapes = _shapes(groups)
     # The time of a search depends on which group is tried first: hence several short searches, then long ones.
     for limit in (nodes // 10, nodes):
@@ -61,12 +61,12 @@ def pack_exactly(
             if found is not None:
                 places = {groups[index].name: place for index, place in found.items()}
                 peak = max(place + groups[index].height for index, place in found.items())
-                return Exhaustive(Packing(places, peak), complete=True)
+                return ExactResult(Packing(places, peak), complete=True)
             if search.complete:
-                return Exhaustive(None, complete=True)
+                return ExactResult(None, complete=True)
             if stop():
-                return Exhaustive(None, complete=False)
-    return Exhaustive(None, complete=False)
+                return ExactResult(None, complete=False)
+    return ExactResult(None, complete=False)
 
 
 class _Search:
@@ -107,10 +107,10 @@ class _Search:
                 break
             shape = self.shapes[number]
             before = [self.heights[column] for column in shape.columns]
-            self._put(shape, place)
+            self._place(shape, place)
             if self._extend(open_ - {number}, place, number):
                 return True
-            self._take(shape, before)
+            self._remove(shape, before)
             if not self.complete:
                 return False
         return False
@@ -127,13 +127,13 @@ class _Search:
                 found.append((place, number))
         return sorted(found)
 
-    def _put(self, shape: _Shape, place: int) -> None:
+    def _place(self, shape: _Shape, place: int) -> None:
         for column, first, end in zip(shape.columns, shape.firsts, shape.ends, strict=True):
             self.heights[column] = place + end
             self.left[column] -= end - first
         self.places[shape.index] = place
 
-    def _take(self, shape: _Shape, before: Sequence[int]) -> None:
+    def _remove(self, shape: _Shape, before: Sequence[int]) -> None:
         for column, first, end, height in zip(shape.columns, shape.firsts, shape.ends, before, strict=True):
             self.heights[column] = height
             self.left[column] += end - first

@@ -17,7 +17,7 @@ _KEPT = ("bias_groups", "readahead", "tcalc", "calcx4")
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenPlacement:
     """Placements of some layers, by their name in the original network. Inserted layers have none."""
 
     layers: dict[str, LayerPlacement]
@@ -81,12 +81,12 @@ class Given:
                     )
 
 
-def given_of(placement: Placement | None) -> Given:
+def given_placement(placement: Placement | None) -> GivenPlacement:
     """Return the given values of a complete or partial placement, or of none."""
-    return Given({} if placement is None else dict(placement.layers))
+    return GivenPlacement({} if placement is None else dict(placement.layers))
 
 
-def streams_of(network: Network, placement: Placement | None) -> int | None:
+def given_streaming_layers(network: Network, placement: Placement | None) -> int | None:
     """Return the number of streaming layers of a given placement; None if it leaves that open."""
     if placement is None:
         return None
@@ -100,14 +100,14 @@ def streams_of(network: Network, placement: Placement | None) -> int | None:
     return count
 
 
-def layout_of(placement: Placement | None) -> bool | None:
+def given_layout(placement: Placement | None) -> bool | None:
     """Return whether the input is in CHW format by the given placement; None if it leaves that open."""
     if placement is None or not (placement.chw or placement.layout_given):
         return None
     return placement.chw
 
 
-def wanted_options(options: MappingOptions | None, placement: Placement | None) -> MappingOptions:
+def required_options(options: MappingOptions | None, placement: Placement | None) -> MappingOptions:
     """Return the options of the mapping, with a FIFO if the given placement has streaming layers."""
     chosen = options or MappingOptions()
     streaming = placement is not None and any(at.streaming for at in placement.layers.values())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.classes import joining
+from ai8x_tool.mapper.classes import input_layout
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network, build_network
 from ai8x_tool.network.sizes import passes
@@ -28,7 +28,7 @@ class Interleaved:
 
     def read_gap(self, layer: Layer) -> int:
         """Return the gap with which `layer` must read its input."""
-        return 0 if joining(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
+        return 0 if input_layout(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
 
 
 def interleave(
@@ -43,8 +43,8 @@ def interleave(
     users = {source: network.readers(source) for source in _sources(network)}
     chosen: dict[Source, tuple[Source, ...]] = {}
     for source, readers in users.items():
-        groups = [reader.inputs for reader in readers if joining(network, reader).interleaved]
-        plain = [reader for reader in readers if not joining(network, reader).interleaved]
+        groups = [reader.inputs for reader in readers if input_layout(network, reader).interleaved]
+        plain = [reader for reader in readers if not input_layout(network, reader).interleaved]
         if not groups or not isinstance(source, str) or source in streamed:
             continue
         # A copy for another group, or for another position in this one, also reads the value with its gaps.
@@ -55,7 +55,7 @@ def interleave(
             chosen[source] = Counter(groups).most_common(1)[0][0]
     copies: list[_Copy] = []
     for layer in network.layers:
-        if not joining(network, layer).interleaved:
+        if not input_layout(network, layer).interleaved:
             continue
         seen: set[Source] = set()
         for position, source in enumerate(layer.inputs):
@@ -66,7 +66,7 @@ def interleave(
     inserted = insert_copies(network, copies)
     gaps: dict[Source, int] = {}
     for layer in inserted.layers:
-        joined = joining(inserted, layer)
+        joined = input_layout(inserted, layer)
         if joined.interleaved:
             gaps |= dict.fromkeys(layer.inputs, joined.gap)
     fresh = tuple(layer.name for layer in inserted.layers if layer.name not in distinct_names(network).values())
@@ -127,10 +127,10 @@ def insert_copies(network: Network, copies: list[_Copy]) -> Network:
         ]
         shares = None if layer.shares is None else names[layer.shares]
         layers.append(replace(layer, name=names[layer.name], inputs=tuple(inputs), shares=shares))
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
-def renamed(network: Network, names: dict[str, str]) -> Network:
+def with_names(network: Network, names: dict[str, str]) -> Network:
     """Return the network with its layers renamed; `names` has an entry for every layer."""
     layers = [
         replace(
@@ -141,7 +141,7 @@ def renamed(network: Network, names: dict[str, str]) -> Network:
         )
         for layer in network.layers
     ]
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
 def _renamed(source: Source, names: dict[str, str]) -> Source:
@@ -164,7 +164,7 @@ def _unused(name: str, taken: dict[str, str] | set[str]) -> str:
     return name
 
 
-def listed(network: Network, layers: list[Layer]) -> Network:
+def with_layers(network: Network, layers: list[Layer]) -> Network:
     """Return a network of `layers` in this order; all other properties are those of `network`."""
     numbered = [replace(layer, index=index) for index, layer in enumerate(layers)]
     return build_network(network.name, network.input_shape, numbered, buffer=network.buffer, has_bias=network.has_bias)

@@ -7,8 +7,14 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.classes import JoiningError, TornError, joining, processor_classes, value_channels
-from ai8x_tool.mapper.interleave import distinct_names, interleave, listed, renamed
+from ai8x_tool.mapper.classes import (
+    ConflictingPlacesError,
+    UnjoinableInputsError,
+    input_layout,
+    processor_classes,
+    value_channels,
+)
+from ai8x_tool.mapper.interleave import distinct_names, interleave, with_layers, with_names
 from ai8x_tool.network.layer import BINARY, BUFFER, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import ZERO, identity_convolution, selection_layer
@@ -22,12 +28,12 @@ def with_moves(network: Network, device: Device) -> Network:
 
     `network` itself is returned if this already holds. Raises Ai8xError if no move helps.
     """
-    start = network if all(layer.is_named for layer in network.layers) else renamed(network, distinct_names(network))
+    start = network if all(layer.is_named for layer in network.layers) else with_names(network, distinct_names(network))
     changed = _with_pooling(_with_joined(_with_wide_weights(start)), device)
     for _ in range(device.layers):
         try:
             processor_classes(interleave(changed, device).network)
-        except TornError as error:
+        except ConflictingPlacesError as error:
             changed = _moved(changed, error)
         else:
             break
@@ -56,7 +62,7 @@ class _Inserter:
 
     def result(self) -> Network:
         """Return the network of the collected layers."""
-        return listed(self.network, self.layers)
+        return with_layers(self.network, self.layers)
 
 
 def _is_flat(network: Network, reader: Layer) -> bool:
@@ -66,7 +72,7 @@ def _is_flat(network: Network, reader: Layer) -> bool:
     return columns == 1 and rows > 1
 
 
-def _moved(network: Network, error: TornError) -> Network:
+def _moved(network: Network, error: ConflictingPlacesError) -> Network:
     """Return the network with the input moved that would have to be in two places at once."""
     if error.reader not in network:
         raise error
@@ -109,8 +115,8 @@ def _with_joined(network: Network) -> Network:
 def _can_join(network: Network, layer: Layer) -> bool:
     """Return whether a layer can read its inputs together and a description can express it (equal channel counts)."""
     try:
-        joining(network, layer)
-    except JoiningError:
+        input_layout(network, layer)
+    except UnjoinableInputsError:
         return False
     counts = {value_channels(network, source) for source in layer.inputs if source is not BUFFER}
     return len(counts) == 1
@@ -165,7 +171,7 @@ def _with_wide_weights(network: Network) -> Network:
             wider[owner] = _FULL_BITS
     if not wider:
         return network
-    return listed(network, [_with_bits(layer, wider.get(layer.shares or layer.name)) for layer in network.layers])
+    return with_layers(network, [_with_bits(layer, wider.get(layer.shares or layer.name)) for layer in network.layers])
 
 
 def _is_incomplete(layer: Layer) -> bool:
@@ -199,7 +205,7 @@ def _with_pooling(network: Network, device: Device) -> Network:
     layers = []
     for layer in network.layers:
         layers.append(_computed(layer) if is_wrong(layer) else layer)
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
 def _computed(layer: Layer) -> Layer:

@@ -130,7 +130,7 @@ def _is_wide(instances: int) -> bool:
     return instances.bit_count() > _INSTANCES // 2 and (instances + lowest) & instances == 0
 
 
-def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
+def necessary_overlaps(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
     """Return the overlaps of outputs born at steps that need more than `capacity` words without overlaps."""
     births = {block.owner: block.born for group in groups for block in group.blocks}
     crowded = {

@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from ai8x_tool.mapper.classes import joining
+from ai8x_tool.mapper.classes import input_layout
 from ai8x_tool.mapper.offsets import Overlaps
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.words import input_words, reading_times, writing_times
@@ -28,7 +28,7 @@ def trailing_overlaps(placed: PlacedNetwork) -> Overlaps:
         dying = [source for source in dict.fromkeys(layer.inputs) if last[source] == layer.name]
         dying = [source for source in dying if _is_overwritable(placed, source)]
         if dying:
-            distance, words = _greatest_distance(placed, at), joining(network, layer).words
+            distance, words = _greatest_distance(placed, at), input_layout(network, layer).words
             places = dict(zip(reversed(layer.inputs), reversed(words), strict=True))
             found |= {(layer.name, source): distance - places[source] + words[0] for source in dying}
     return found

@@ -15,7 +15,7 @@ from ai8x_tool.mapper.offsets import (
     Packing,
     demand_at,
     greatest_demand,
-    necessary,
+    necessary_overlaps,
     pack,
 )
 
@@ -57,7 +57,7 @@ def pack_values(
     bound = demand.words
     if bound > capacity:
         return Packed(None, bound, demand)
-    needed = necessary(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
+    needed = necessary_overlaps(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
     packing = pack(groups, capacity, overlaps=needed, stop=stop)
     if packing is None and len(needed) < len(overlaps):
         packing = pack(groups, capacity, overlaps=overlaps, stop=stop)

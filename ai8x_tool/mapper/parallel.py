@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.found import Found
+from ai8x_tool.mapper.result import MappingResult
 from ai8x_tool.mapping.check import violations
 from ai8x_tool.mapping.cycles import estimated_cycles
 from ai8x_tool.mapping.mapping import map_network
@@ -22,7 +22,9 @@ from ai8x_tool.network.layer import Layer
 _OUTPUTS = 4
 
 
-def with_parallel_outputs(found: Found, device: Device, stop: Callable[[], bool] = lambda: False) -> Found:
+def with_parallel_outputs(
+    found: MappingResult, device: Device, stop: Callable[[], bool] = lambda: False
+) -> MappingResult:
     """Return the placement with `calcx4` set for as many layers as rules and replay allow, or until `stop` returns True.
 
     The layers with the fewest estimated cycles are left out first. On devices without `calcx4`, the placement is

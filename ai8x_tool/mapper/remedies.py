@@ -10,8 +10,8 @@ from typing import Literal
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import DEVICES
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
-from ai8x_tool.mapper.given import layout_of
+from ai8x_tool.mapper.given import given_layout
+from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
 from ai8x_tool.mapper.search import map_automatically
 from ai8x_tool.mapper.variants import with_bits, with_fewer_channels, with_folded_input
 from ai8x_tool.mapping.mapping import map_network
@@ -81,7 +81,9 @@ class _Trial:
         """The device that is not the target."""
         return next(device for device in DEVICES if device is not self.device)
 
-    def map(self, network: Network, device: Device | None = None, given: Placement | None = None) -> Found | None:
+    def map(
+        self, network: Network, device: Device | None = None, given: Placement | None = None
+    ) -> MappingResult | None:
         """Return a placement; None if none was found or no time is left."""
         if self.left <= 0:
             return None
@@ -125,7 +127,13 @@ def remedies(
 
 
 def _remedy(
-    trial: _Trial, kind: Kind, text: str, found: Found | None, *, retraining: bool = False, layers: tuple[str, ...] = ()
+    trial: _Trial,
+    kind: Kind,
+    text: str,
+    found: MappingResult | None,
+    *,
+    retraining: bool = False,
+    layers: tuple[str, ...] = (),
 ) -> Remedy | None:
     if found is None:
         return None
@@ -167,7 +175,7 @@ def _without_places(at: LayerPlacement) -> LayerPlacement:
 def _other_input(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
     """Try other input paths than the one that the description or the options require."""
     streams = given is not None and any(at.streaming for at in given.layers.values())
-    if not (trial.options.fifo or streams or layout_of(given) is not None):
+    if not (trial.options.fifo or streams or given_layout(given) is not None):
         return
     free = replace(trial, options=replace(trial.options, fifo=False, fast_fifo=False, quad=False))
     found = free.map(network)
@@ -181,7 +189,9 @@ def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Ite
         return
     owners = [layer for layer in network.layers if layer.has_weights and layer.shares is None and _can_narrow(layer)]
     for bits in _NARROWER:
-        wider = sorted((layer for layer in owners if abs(layer.bits) > bits), key=_weight_bits, reverse=True)
+        wider = sorted(
+            (layer for layer in owners if abs(layer.bits) > bits), key=lambda layer: layer.weight_size, reverse=True
+        )
 
         def narrowed(count: int, bits: int = bits, wider: list[Layer] = wider) -> Network:
             return with_bits(network, {layer.name: bits for layer in wider[:count]})
@@ -200,7 +210,7 @@ def _can_narrow(layer: Layer) -> bool:
     return whole or layer.depthwise or layer.flatten
 
 
-def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, Found | None]:
+def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, MappingResult | None]:
     """Return the smallest number up to `most` for which the variant has a placement, and that placement."""
     low, high = 1, most
     best = trial.map(variant(most)) if most else None
@@ -214,11 +224,6 @@ def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tupl
         else:
             high, best = middle, found
     return high, best
-
-
-def _weight_bits(layer: Layer) -> int:
-    outputs, inputs, rows, columns = layer.weight_shape
-    return outputs * inputs * rows * columns * abs(layer.bits)
 
 
 def _folded(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
@@ -256,7 +261,7 @@ def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) ->
             return
 
 
-def _with_share(trial: _Trial, network: Network, share: float) -> Found | None:
+def _with_share(trial: _Trial, network: Network, share: float) -> MappingResult | None:
     try:
         variant = with_fewer_channels(network, share)
     except Ai8xError:

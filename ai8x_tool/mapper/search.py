@@ -9,10 +9,15 @@ from dataclasses import dataclass, replace
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory, memory_blocks
-from ai8x_tool.mapper.candidate import Candidate, candidate
+from ai8x_tool.mapper.candidate import Candidate, build_candidate
 from ai8x_tool.mapper.columns import stored_kernels, tight_assignments
-from ai8x_tool.mapper.found import CertainShortage, Found, Shortage, UnmappableError
-from ai8x_tool.mapper.given import Given, given_of, layout_of, streams_of, wanted_options
+from ai8x_tool.mapper.given import (
+    GivenPlacement,
+    given_layout,
+    given_placement,
+    given_streaming_layers,
+    required_options,
+)
 from ai8x_tool.mapper.interleave import Interleaved, interleave
 from ai8x_tool.mapper.moves import with_moves
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Packing
@@ -21,6 +26,7 @@ from ai8x_tool.mapper.overlap import trailing_overlaps
 from ai8x_tool.mapper.packing import Packed, pack_values
 from ai8x_tool.mapper.parallel import with_parallel_outputs
 from ai8x_tool.mapper.paths import InputPath, input_paths
+from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
 from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
 from ai8x_tool.mapper.starts import assignments, class_demands
 from ai8x_tool.mapping.check import examine, violations
@@ -74,7 +80,7 @@ def map_automatically(
     first: bool = False,
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
-) -> Found:
+) -> MappingResult:
     """Return the placement of `network` with the fewest estimated cycles that was found within `seconds`.
 
     `seconds` is processor time, so that other work on the machine does not change the result. Values fixed in `given`
@@ -87,11 +93,11 @@ def map_automatically(
     """
     begin = time.process_time()
     network = _readable(network, device) if moves else network
-    asked = wanted_options(options, given)
-    streams = streams_of(network, given)
-    best: Found | None = None
+    asked = required_options(options, given)
+    streams = given_streaming_layers(network, given)
+    best: MappingResult | None = None
     reasons: list[Shortage] = []
-    for choice in input_paths(network, device, asked, path, chw=layout_of(given)):
+    for choice in input_paths(network, device, asked, path, chw=given_layout(given)):
         if best is not None and choice.streams > best.path.streams:
             break
         if streams is not None and choice.streams != streams:
@@ -99,7 +105,7 @@ def map_automatically(
         progress(choice.text if best is None else f"{choice.text}; best so far {best.cycles:,} cycles")
         chosen = replace(asked, fifo=choice.fifo)
         task = _Task(device, chosen, lambda: time.process_time() - begin > seconds, overlap, first=first)
-        found = _map_path(network, task, choice, given_of(given))
+        found = _map_path(network, task, choice, given_placement(given))
         if isinstance(found, Shortage):
             reasons.append(found)
         elif best is None or _rank(found) < _rank(best):
@@ -137,18 +143,18 @@ def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> Un
     return UnmappableError(f"no placement was found on the {device.name}: {least}", least, where=network.name)
 
 
-def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
+def _map_path(network: Network, task: _Task, path: InputPath, given: GivenPlacement) -> MappingResult | Shortage:
     """Return the best placement with the input path `path`, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
     try:
         late = interleave(network, task.device, streamed)
         soon = interleave(network, task.device, streamed, early=True)
         variants = [late] if soon.network == late.network else [late, soon]
-        result: Found | Shortage | None = None
+        result: MappingResult | Shortage | None = None
         for overlap in (False, True)[: 1 + task.last_resort]:
             for interleaved in variants:
                 result = _map_interleaved(interleaved, replace(task, overlap=overlap), path, given)
-                if isinstance(result, Found) or result.resource != "data memory" or task.expired():
+                if isinstance(result, MappingResult) or result.resource != "data memory" or task.expired():
                     return result
         assert result is not None
         return result
@@ -156,24 +162,26 @@ def _map_path(network: Network, task: _Task, path: InputPath, given: Given) -> F
         return structure_shortage(error)
 
 
-def _map_interleaved(interleaved: Interleaved, task: _Task, path: InputPath, given: Given) -> Found | Shortage:
-    named = Given({interleaved.names.get(name, name): at for name, at in given.layers.items()})
-    tried = candidate(interleaved, path, named)
+def _map_interleaved(
+    interleaved: Interleaved, task: _Task, path: InputPath, given: GivenPlacement
+) -> MappingResult | Shortage:
+    named = GivenPlacement({interleaved.names.get(name, name): at for name, at in given.layers.items()})
+    tried = build_candidate(interleaved, path, named)
     shortage = layer_shortage(tried, task.device)
     return _assign(tried, task, tried.fixed_starts()) if shortage is None else shortage
 
 
-def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Shortage:
+def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> MappingResult | Shortage:
     """Return the best placement over several assignments of processors to classes, or the smallest shortage."""
-    best: tuple[Found, list[int]] | None = None
+    best: tuple[MappingResult, list[int]] | None = None
     failed: list[tuple[Shortage, list[int]]] = []
     seen: set[tuple[int, ...]] = set()
     for number, starts in enumerate(_starts(tried, task, fixed, failed)):
         result = None if tuple(starts) in seen else _place_all(tried, task, starts)
         seen.add(tuple(starts))
-        if isinstance(result, Found) and (best is None or _rank(result) < _rank(best[0])):
+        if isinstance(result, MappingResult) and (best is None or _rank(result) < _rank(best[0])):
             result = _replayed(result, task)
-            best = (result, starts) if isinstance(result, Found) else best
+            best = (result, starts) if isinstance(result, MappingResult) else best
         if isinstance(result, Shortage):
             failed.append((result, starts))
         enough = best is not None and (task.first or number >= _EXTRA)
@@ -184,12 +192,12 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> Found | Sho
     for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
         if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
             result = _replayed(_place_all(tried, task, starts, thorough=True), task)
-            if isinstance(result, Found):
+            if isinstance(result, MappingResult):
                 return result
     return min((shortage for shortage, _ in failed), key=lambda shortage: shortage.excess)
 
 
-def _rank(found: Found) -> tuple[int, int, int]:
+def _rank(found: MappingResult) -> tuple[int, int, int]:
     """Return the key by which placements are compared: cycles, peak, and the words of the input to be stored."""
     channels, rows, columns = found.network.input_shape
     groups, pixels = -(-channels // 4), rows * columns
@@ -197,13 +205,13 @@ def _rank(found: Found) -> tuple[int, int, int]:
     return found.cycles, found.peak, words
 
 
-def _searched(tried: Candidate, task: _Task, starts: list[int], best: Found) -> Found:
+def _searched(tried: Candidate, task: _Task, starts: list[int], best: MappingResult) -> MappingResult:
     """Return the placement with its values packed by exact search, or `best` if that is not possible."""
     result = _replayed(_place_all(tried, task, starts, thorough=True), task)
-    return result if isinstance(result, Found) and result.cycles <= best.cycles else best
+    return result if isinstance(result, MappingResult) and result.cycles <= best.cycles else best
 
 
-def _replayed(result: Found | Shortage, task: _Task) -> Found | Shortage:
+def _replayed(result: MappingResult | Shortage, task: _Task) -> MappingResult | Shortage:
     """Return the placement if the replay of all reads and writes finds no conflict, otherwise the conflict."""
     if isinstance(result, Shortage):
         return result
@@ -227,7 +235,9 @@ def _starts(
     """Yield first processors of all classes: balanced ones, tight ones for kernels if these did not fit, then others."""
     network, device = tried.network, task.device
     sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
-    demands = class_demands(network, tried.classes, tried.stays(memory_blocks(sketch, tried.interleaved, tried.path)))
+    demands = class_demands(
+        network, tried.classes, tried.live_ranges(memory_blocks(sketch, tried.interleaved, tried.path))
+    )
     words = device.instance_size // 4
     yield from assignments(demands, fixed, words, _EXTRA + 1)
     if any(shortage.resource == "kernel memory" for shortage, _ in failed):
@@ -235,7 +245,7 @@ def _starts(
     yield from assignments(demands, fixed, words, _ATTEMPTS)
 
 
-def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bool = False) -> Found | Shortage:
+def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bool = False) -> MappingResult | Shortage:
     """Return the placement with classes at `starts`, or the shortage that prevents it."""
     device, network = task.device, tried.network
     placed = place(network, tried.placement(starts, {}), device, task.options)
@@ -264,9 +274,9 @@ def _with_fixed(tried: Candidate, memory: Memory) -> Memory:
     return replace(memory, groups=groups)
 
 
-def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> Found:
+def _found(tried: Candidate, mapping: Mapping, packed: Packed, task: _Task) -> MappingResult:
     assert packed.packing is not None
-    return Found(
+    return MappingResult(
         network=tried.network,
         placement=mapping.placement,
         options=mapping.options,

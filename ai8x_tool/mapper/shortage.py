@@ -7,8 +7,8 @@ from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
-from ai8x_tool.mapper.found import CertainShortage, Shortage
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Demand, Overlaps, is_unavoidable
+from ai8x_tool.mapper.result import Shortage
 from ai8x_tool.mapper.starts import class_loads
 from ai8x_tool.mapping.rules.memory_rules import (
     constraint_bias_memory,

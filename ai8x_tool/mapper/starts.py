@@ -30,7 +30,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Stay:
+class LiveRange:
     """Words that a value occupies in each of its instances, from step `born` to before step `dies`."""
 
     positions: tuple[int, ...]
@@ -48,7 +48,7 @@ class ClassDemand:
 
     extent: int
     loads: tuple[Load, ...] = ()
-    stays: tuple[Stay, ...] = ()
+    live_ranges: tuple[LiveRange, ...] = ()
     copied: bool = False
 
     @property
@@ -58,7 +58,7 @@ class ClassDemand:
 
 
 @dataclass
-class Filling:
+class Occupancy:
     """Occupancy by the classes already placed: kernel columns by processor, words by instance and step."""
 
     steps: int
@@ -73,8 +73,8 @@ class Filling:
         for load in demand.loads:
             for position in load.positions:
                 self.columns[start + position] += load.columns
-        for stay in demand.stays:
-            self.words[_instances(stay, start), stay.born : stay.dies] += stay.words
+        for live_range in demand.live_ranges:
+            self.words[_instances(live_range, start), live_range.born : live_range.dies] += live_range.words
 
     def score(self, demand: ClassDemand, start: int, capacity: int, *, fast: bool) -> tuple[int, int, int, int, int]:
         """Return the cost of a start: excess words, fullest processor, time slots, quadrant crossings, and the start.
@@ -93,10 +93,10 @@ class Filling:
 
     def _excess(self, demand: ClassDemand, start: int, capacity: int) -> int:
         fullest = 0
-        if demand.stays:
+        if demand.live_ranges:
             words = self.words.copy()
-            for stay in demand.stays:
-                words[_instances(stay, start), stay.born : stay.dies] += stay.words
+            for live_range in demand.live_ranges:
+                words[_instances(live_range, start), live_range.born : live_range.dies] += live_range.words
             fullest = int(words.max())
         return max(0, fullest - capacity)
 
@@ -108,8 +108,8 @@ def _slots(start: int, extent: int) -> int:
     return max(-(-(end - first) // STEP) for end, first in zip(ends, firsts, strict=True))
 
 
-def _instances(stay: Stay, start: int) -> list[int]:
-    return sorted({(start + position) // STEP for position in stay.positions})
+def _instances(live_range: LiveRange, start: int) -> list[int]:
+    return sorted({(start + position) // STEP for position in live_range.positions})
 
 
 def kernel_columns(layer: Layer) -> int:
@@ -127,13 +127,13 @@ def kernel_columns(layer: Layer) -> int:
 
 
 def class_demands(
-    network: Network, classes: Sequence[ProcessorClass], stays: Mapping[Source, Sequence[Stay]]
+    network: Network, classes: Sequence[ProcessorClass], live_ranges: Mapping[Source, Sequence[LiveRange]]
 ) -> list[ClassDemand]:
-    """Return the demand of each class; `stays` are the live ranges of all values."""
+    """Return the demand of each class; `live_ranges` are those of all values in data memory."""
     loads = class_loads(network, classes)
     found = []
     for each, own in zip(classes, loads, strict=True):
-        data = tuple(stay for source in each.offsets for stay in stays.get(source, ()))
+        data = tuple(live_range for source in each.offsets for live_range in live_ranges.get(source, ()))
         copied = any(not layer.is_convolution and layer.inputs[0] in each.offsets for layer in network.layers)
         found.append(ClassDemand(each.extent, tuple(own), data, copied))
     return found
@@ -142,13 +142,13 @@ def class_demands(
 def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[list[Load]]:
     """Return for each class the kernels of the layers that read its values."""
     loads: list[list[Load]] = [[] for _ in classes]
-    for layer in owners(network):
+    for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
         loads[number].append(Load(classes[number].positions(network, layer), kernel_columns(layer)))
     return loads
 
 
-def owners(network: Network) -> list[Layer]:
+def weight_owners(network: Network) -> list[Layer]:
     """Return the layers that store weights, in order; of those that share weights, the first one."""
     seen: set[str] = set()
     found = []
@@ -167,7 +167,9 @@ def assignments(
     `fixed` are the given ones, by class; `words` is the number of words of an instance.
     """
     weight = [demand.weight for demand in demands]
-    data = [sum(stay.words * len(stay.positions) for stay in demand.stays) for demand in demands]
+    data = [
+        sum(live_range.words * len(live_range.positions) for live_range in demand.live_ranges) for demand in demands
+    ]
     order = sorted(range(len(demands)), key=lambda i: (i not in fixed, -weight[i], -demands[i].extent))
     seen: set[tuple[int, ...]] = set()
     generator = random.Random(len(demands))
@@ -183,7 +185,7 @@ def assignments(
             yield starts
 
 
-def choices(demand: ClassDemand) -> range:
+def possible_starts(demand: ClassDemand) -> range:
     """Return the processors at which a class can start."""
     return range(0, PROCESSORS - demand.extent + 1, STEP)
 
@@ -195,15 +197,17 @@ def _greedy(
     order: Sequence[int],
     generator: random.Random | None,
 ) -> list[int]:
-    filling = Filling(1 + max((stay.dies for demand in demands for stay in demand.stays), default=0))
+    occupancy = Occupancy(
+        1 + max((live_range.dies for demand in demands for live_range in demand.live_ranges), default=0)
+    )
     starts = [0] * len(demands)
     for index in order:
         demand = demands[index]
-        possible = [fixed[index]] if index in fixed else choices(demand)
-        scored = [filling.score(demand, start, words, fast=generator is None) for start in possible]
+        possible = [fixed[index]] if index in fixed else possible_starts(demand)
+        scored = [occupancy.score(demand, start, words, fast=generator is None) for start in possible]
         best = min(scored)
         if generator is not None:
             best = generator.choice([entry for entry in scored if entry[:2] <= best[:2]])
         starts[index] = best[-1]
-        filling.add(demand, best[-1])
+        occupancy.add(demand, best[-1])
     return starts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.mapper.interleave import distinct_names, listed
+from ai8x_tool.mapper.interleave import distinct_names, with_layers
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
 
@@ -37,4 +37,4 @@ def without_copies(network: Network) -> tuple[Network, dict[str, str]]:
             renamed = tuple(names[source] if isinstance(source, str) else source for source in inputs)
             shares = None if layer.shares is None else names[layer.shares]
             kept.append(replace(layer, name=names[layer.name], inputs=renamed, shares=shares))
-    return listed(network, kept), {old: new for old, new in names.items() if old not in stands_for}
+    return with_layers(network, kept), {old: new for old, new in names.items() if old not in stands_for}

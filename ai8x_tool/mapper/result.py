@@ -15,7 +15,7 @@ Resource = Literal["data memory", "kernel memory", "bias memory", "layers", "str
 
 
 @dataclass(frozen=True)
-class Found:
+class MappingResult:
     """A placement that breaks no rule.
 
     `network` includes the inserted copies, whose names are `copies`. `peak` is the number of bytes up to the end of the

@@ -8,7 +8,7 @@ from ai8x_tool.mapping.hardware import hardware_view
 from ai8x_tool.network.network import Network
 
 
-def fewest_cycles(network: Network, device: Device, streams: int = 0) -> int:
+def cycle_lower_bound(network: Network, device: Device, streams: int = 0) -> int:
     """Return a lower bound of the estimated cycles of `network` over all placements, including those with copies.
 
     `streams` is the number of layers that must stream, which takes them half as long again. A layer that streams, or
