@@ -45,11 +45,8 @@ class Candidate:
             start = (processors & -processors).bit_length() - 1 - self.classes[number].first_of(source)
             fits = start >= 0 and (joined or self.classes[number].map_of(self.network, source, start) == processors)
             if not fits or fixed.setdefault(number, start) != start:
-                raise Ai8xError(
-                    f"processors {processors:#018x} are given, but contradict those of other layers that share the data",
-                    where=where,
-                    fix="remove them from this layer or from the layers that share its data",
-                )
+                message = f"processors {processors:#018x} contradict those given for other layers that share the data"
+                raise Ai8xError(message, where=where, fix="remove them here or from the layers that share the data")
         return fixed
 
     def placement(self, starts: Sequence[int], addresses: Mapping[Source, int]) -> Placement:
@@ -121,7 +118,6 @@ def _patterned(network: Network, each: ProcessorClass, path: InputPath) -> Proce
         offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
     )
     if not alike:
-        raise Ai8xError(
-            f"{path.text}: other values would have to share the processors of the input", where=network.name
-        )
+        message = f"{path.text}: other values would have to share the processors of the input"
+        raise Ai8xError(message, where=network.name)
     return replace(each, extent=path.pattern[-1] + 1, pattern=path.pattern)

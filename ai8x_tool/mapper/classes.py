@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 
+from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
-_PROCESSORS = 64
 _LANES = 4
 
 
@@ -76,8 +76,9 @@ def value_width(network: Network, source: Source) -> int:
 
 @dataclass(frozen=True)
 class ProcessorClass:
-    """Values whose processor maps are in a fixed relation; `offsets` are the distances from the class's first processor.
+    """Values whose processor maps are in a fixed relation.
 
+    `offsets` are the distances of their first processors from the first processor of the class.
     `extent` is the number of processors from the first to the last one. `pattern` are the positions of an input's
     channels that are not adjacent; it is empty for other classes.
     """
@@ -134,7 +135,7 @@ def input_layout(network: Network, layer: Layer) -> InputLayout:
         return InputLayout((0,) * count, tuple(before))
     if layer.eltwise:
         raise Ai8xError("operands that are concatenated from several values cannot be placed", where=layer.where)
-    return _side_by_side(layer, channels) if sum(channels) <= _PROCESSORS else _by_passes(layer, channels)
+    return _side_by_side(layer, channels) if sum(channels) <= PROCESSORS else _by_passes(layer, channels)
 
 
 def _size(network: Network, source: Source) -> tuple[int, int]:
@@ -197,7 +198,7 @@ def processor_classes(network: Network) -> list[ProcessorClass]:
     for group in related.members().values():
         offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}
         extent = max(offset + value_width(network, source) for source, offset in offsets.items())
-        if extent > _PROCESSORS:
+        if extent > PROCESSORS:
             message = f"values that are read together need {extent} processors, there are {PROCESSORS}"
             raise Ai8xError(message, where=network.name)
         classes.append(ProcessorClass(offsets, extent))

@@ -14,8 +14,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.mapper.classes import ProcessorClass
-from ai8x_tool.mapper.starts import PROCESSORS, STEP, ClassDemand, kernel_columns, possible_starts, weight_owners
+from ai8x_tool.mapper.starts import STEP, ClassDemand, kernel_columns, possible_starts, weight_owners
 from ai8x_tool.network.network import Network
 
 _WIDTH = 64
@@ -29,8 +30,8 @@ _Strip = tuple[int, ...]
 class Kernels(NamedTuple):
     """The kernels of one layer.
 
-    `number` is the class of its input, `groups` are its groups of processors from the class's start on, `columns` is the
-    number of columns.
+    `number` is the class of its input, `groups` are its groups of processors from the class's start on, and
+    `columns` is the number of columns.
     """
 
     number: int

@@ -91,7 +91,7 @@ class _Search:
         return dict(self.places) if self._extend(frozenset(range(len(self.shapes))), 0, -1) else None
 
     def _extend(self, open_: frozenset[int], floor: int, last: int) -> bool:
-        """Place the remaining groups, none of them below `floor`; those at the floor itself in the order of the list."""
+        """Place the remaining groups, none of them below `floor`; those at the floor in the order of the list."""
         if not open_:
             return True
         self.nodes -= 1

@@ -55,11 +55,9 @@ class GivenPlacement:
                 group, distance = memory.values[source]
                 place = offset // 4 - skip - distance
                 if fixed.setdefault(group, place) != place:
-                    raise Ai8xError(
-                        f"offset {offset:#x} is given, but contradicts those of other layers that share the data",
-                        where=layer.where,
-                        fix="remove it from this layer or from the layers that share its data",
-                    )
+                    message = f"offset {offset:#x} contradicts those given for other layers that share the data"
+                    fix = "remove it here or from the layers that share the data"
+                    raise Ai8xError(message, where=layer.where, fix=fix)
         return fixed
 
     def check(self, network: Network, placement: Placement) -> None:

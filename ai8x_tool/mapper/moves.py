@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.mapper.classes import (
     ConflictingPlacesError,
     UnjoinableInputsError,
@@ -20,7 +21,7 @@ from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import ZERO, identity_convolution, selection_layer
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
-_PROCESSORS, _LANES, _FULL_BITS = 64, 4, 8
+_LANES, _FULL_BITS = 4, 8
 
 
 def with_moves(network: Network, device: Device) -> Network:
@@ -143,16 +144,16 @@ def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
 def _parts(values: Sequence[tuple[Source, int]]) -> list[_Part]:
     """Divide `values`, given with their channels, into equal parts: side by side in one pass, or a pass each."""
     width = -(-max(count for _, count in values) // _LANES) * _LANES
-    if width * len(values) > _PROCESSORS:
-        width = _PROCESSORS
+    if width * len(values) > PROCESSORS:
+        width = PROCESSORS
     return [_Part(source, first, count, width) for source, first, count in _pieces(values)]
 
 
 def _pieces(values: Sequence[tuple[Source, int]]) -> Iterator[tuple[Source, int, int]]:
     """Yield source, first channel and number of channels of pieces that fit one pass."""
     for source, count in values:
-        for first in range(0, count, _PROCESSORS):
-            yield source, first, min(_PROCESSORS, count - first)
+        for first in range(0, count, PROCESSORS):
+            yield source, first, min(PROCESSORS, count - first)
 
 
 # -- layers replaced by equivalents that the hardware supports ------------------------------------------------------

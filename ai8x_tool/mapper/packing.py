@@ -67,7 +67,7 @@ def pack_values(
 
 
 def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Callable[[], bool]) -> Packed:
-    """Bisect between the best packing (the incumbent) and the lower bound until both meet or the search takes too long."""
+    """Bisect between the best packing (the incumbent) and the lower bound until they meet or time is up."""
     best, bound = known.packing, known.bound
     for number in range(_ROUNDS):
         highest = capacity if best is None else best.peak - 1

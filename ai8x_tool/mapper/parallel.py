@@ -25,9 +25,9 @@ _OUTPUTS = 4
 def with_parallel_outputs(
     found: MappingResult, device: Device, stop: Callable[[], bool] = lambda: False
 ) -> MappingResult:
-    """Return the placement with `calcx4` set for as many layers as rules and replay allow, or until `stop` returns True.
+    """Return the placement with `calcx4` set for as many layers as rules and replay allow.
 
-    The layers with the fewest estimated cycles are left out first. On devices without `calcx4`, the placement is
+    The search ends when `stop` returns True. The layers with the fewest estimated cycles are left out first. On devices without `calcx4`, the placement is
     unchanged.
     """
     if not device.next_layer:

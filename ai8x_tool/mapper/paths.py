@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
 from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.network.layer import INPUT
 from ai8x_tool.network.network import Network
 
 _MOST_CHW = 16
 _FIFO_HWC, _FIFO_CHW = 16, 4
-_LANES, _QUADRANTS, _PER_QUADRANT = 4, 4, 16
+_LANES = 4
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ def input_paths(
 def fifo_pattern(channels: int, *, chw: bool) -> tuple[int, ...]:
     """Return the processors that FIFOs feed with `channels` channels."""
     if chw:
-        return tuple(_PER_QUADRANT * c for c in range(channels))
-    return tuple(_PER_QUADRANT * (c // _LANES) + c % _LANES for c in range(channels))
+        return tuple(PROCESSORS_PER_QUADRANT * c for c in range(channels))
+    return tuple(PROCESSORS_PER_QUADRANT * (c // _LANES) + c % _LANES for c in range(channels))
 
 
 def streaming_layers(network: Network, device: Device) -> int:

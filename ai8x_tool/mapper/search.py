@@ -232,7 +232,7 @@ def _is_hopeless(failed: list[tuple[Shortage, list[int]]], tried: int) -> bool:
 def _starts(
     tried: Candidate, task: _Task, fixed: dict[int, int], failed: list[tuple[Shortage, list[int]]]
 ) -> Iterator[list[int]]:
-    """Yield first processors of all classes: balanced ones, tight ones for kernels if these did not fit, then others."""
+    """Yield first processors of all classes: balanced ones, tight ones if kernels did not fit, then others."""
     network, device = tried.network, task.device
     sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
     demands = class_demands(

@@ -9,15 +9,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS
 from ai8x_tool.mapper.classes import ProcessorClass
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
-PROCESSORS = 64
 STEP = 4
 _INSTANCES = PROCESSORS // STEP
-_COLUMN_BITS = 72
 _Words = npt.NDArray[np.int64]
 
 
@@ -123,7 +122,7 @@ def kernel_columns(layer: Layer) -> int:
     else:
         outputs = layer.channels_out
         kernels = outputs * rounds * layer.flat_pixels
-    return -(-kernels * area * abs(layer.bits) // _COLUMN_BITS)
+    return -(-kernels * area * abs(layer.bits) // (8 * COLUMN_BYTES))
 
 
 def class_demands(
