@@ -27,8 +27,8 @@ def with_parallel_outputs(
 ) -> MappingResult:
     """Return the placement with `calcx4` set for as many layers as rules and replay allow.
 
-    The search ends when `stop` returns True. The layers with the fewest estimated cycles are left out first. On devices without `calcx4`, the placement is
-    unchanged.
+    The layers with the fewest estimated cycles are left out first, until the placement is allowed or `stop` returns
+    True. On devices without `calcx4`, the placement is unchanged.
     """
     if not device.next_layer:
         return found
