@@ -13,6 +13,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
+from ai8x_tool.data.middle import middle, seen
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower_sample
@@ -125,15 +126,18 @@ class Samples:
     source: str
 
 
-def data_samples(settings: EvaluateSettings, count: int, channels: int, console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split, reduced to the first `channels` channels."""
+def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], console: Console) -> Samples:
+    """Return the first `count` samples of the dataset's test split for a network with inputs of `shape`.
+
+    Of samples with more channels the first ones are used, and of larger images the middle.
+    """
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="reduce --samples")
-    values = test.batch(torch.arange(count))[0][:, :channels].numpy()
-    values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
+    values = test.batch(torch.arange(count))[0][:, : shape[0]].numpy()
+    values = middle(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), shape)
     note = f" ({entry.note})" if entry.note else ""
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
 
@@ -155,7 +159,8 @@ def verify_samples(
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
     tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
-    ready = {name: prepare_model(settings, _entry(settings, console), console) for name, settings in models.items()}
+    entries = {name: _entry(settings, synthesis, console) for name, settings in models.items()}
+    ready = {name: prepare_model(settings, entries[name], console) for name, settings in models.items()}
     different = _structure(ready, models, synthesis, console)
     outputs = {name: _model_outputs(ready[name], models[name], samples, synthesis, console) for name in models}
     quantized, trained, before = (outputs.get(name, {}) for name in ("quantized", "trained", "float"))
@@ -176,8 +181,8 @@ def verify_samples(
     return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 
-def _entry(settings: EvaluateSettings, console: Console) -> DatasetEntry:
-    return find_dataset(settings.dataset, settings, console)
+def _entry(settings: EvaluateSettings, synthesis: Synthesis, console: Console) -> DatasetEntry:
+    return seen(find_dataset(settings.dataset, settings, console), synthesis.network.input_shape)
 
 
 def _structure(
@@ -186,7 +191,7 @@ def _structure(
     if "quantized" not in ready:
         return ()
     settings = models["quantized"]
-    shape = tuple(_entry(settings, console).input)
+    shape = tuple(_entry(settings, synthesis, console).input)
     return compare_structure(ready["quantized"].model, shape, settings.checkpoint, synthesis, console)
 
 
@@ -214,7 +219,7 @@ def _summed(checks: Sequence[LayerCheck]) -> LayerCheck:
 def _model_outputs(
     ready: PreparedModel, settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
 ) -> dict[int, torch.Tensor]:
-    entry = _entry(settings, console)
+    entry = _entry(settings, synthesis, console)
     inputs = torch.from_numpy(samples.values.astype(np.float32)).reshape(-1, *_shape(entry, samples))
     scaled = inputs if settings.simulate else inputs / 128
     return layer_outputs(ready.model, synthesis.network, scaled.to(ready.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.middle import seen
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -27,7 +28,7 @@ def require_structure(settings: SynthesizeSettings, synthesis: Synthesis, consol
         return
     silent = Console(verbosity=-1, muted=True)
     try:
-        entry = find_dataset(evaluation.dataset, evaluation, silent)
+        entry = seen(find_dataset(evaluation.dataset, evaluation, silent), synthesis.network.input_shape)
         ready = prepare_model(evaluation, entry, silent)
     except Ai8xError as error:
         console.info(f"the structures of model and description were not compared: {error}")

@@ -50,7 +50,7 @@ def verify_synthesis(
     if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
     elif evaluation is not None:
-        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape[0], console)
+        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape, console)
     else:
         raise Ai8xError("no dataset is known to take samples from", fix="name a recipe, or pass --dataset and --model")
     models = (
