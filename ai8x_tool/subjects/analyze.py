@@ -35,18 +35,18 @@ class Source(Protocol):
         """Return the network for `device`, its placement, if it has one, and how the input arrives."""
 
 
-def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> Analysis:
+def analyze(given: str | Path, settings: AnalyzeSettings, console: Console, *, remedies: bool = True) -> Analysis:
     """Return the analysis of what `given` names on the devices of the settings.
 
-    Raises Ai8xError for what is wrong with the files, and where sizes are not known. A network that does not fit is a
-    result.
+    Where the network fits none of them, what would help is searched for, unless `remedies` is false. A network that
+    does not fit is a result; raises Ai8xError for what is wrong with the files, and where sizes are not known.
     """
     subject = find_subject(given)
     source = _source(subject, settings, console)
     devices = tuple(_analyze_device(source, device, settings, console) for device in settings.devices)
     if all(found.network is None for found in devices) and len({found.problem for found in devices}) == 1:
         raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
-    if not any(found.fits for found in devices):
+    if remedies and not any(found.fits for found in devices):
         pairs = zip(devices, settings.devices, strict=True)
         devices = tuple(_with_remedies(found, source, device, settings, console) for found, device in pairs)
     return Analysis(subject.name or source.name, subject.kind, subject.file, source.input_shape, devices)

@@ -35,12 +35,14 @@ def write_description(
     dataset: str = "none",
     title: str | None = None,
     options: MappingOptions | None = None,
+    input_shape: bool = False,
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
     Reading it with the same checkpoint gives an equal network and placement; only that layers which were left out have
     biases is not known then: see the comment. `title` is the first comment; the next one names the options of the
-    generator that the placement needs.
+    generator that the placement needs. With `input_shape` the layers that read the input give its shape, which
+    otherwise is that of the dataset.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -73,7 +75,10 @@ def write_description(
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
-        lines += _layer_lines(network, placement, layer)
+        keys = _layer_keys(network, placement, layer)
+        if input_shape and layer.inputs == (INPUT,):
+            keys |= {"in_channels": layer.channels_in, "in_dim": _dimension(layer.in_size)}
+        lines += _layer_lines(_comment(network, placement, layer), keys)
     return "\n".join(lines) + "\n"
 
 
@@ -90,10 +95,10 @@ def _left_out_biases(network: Network) -> list[str]:
     return ["# Layers that were left out have biases; these have none: the bias memory is not cleared"] * left_out
 
 
-def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
-    yield f"  # {_comment(network, placement, layer)}"
+def _layer_lines(comment: str, keys: Keys) -> Iterator[str]:
+    yield f"  # {comment}"
     bullet = "  - "
-    for key, value in _layer_keys(network, placement, layer).items():
+    for key, value in keys.items():
         yield f"{bullet}{key}: {_text(value)}"
         bullet = "    "
 
