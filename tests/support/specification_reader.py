@@ -94,7 +94,9 @@ def read_description(
         reader.derive(at, before)
     reader.place(top.get("output_map"))
     chw = reader.items[reader.order[0]].get("data_format", False)
-    return ReadDescription(arch, tuple(reader.layers), tuple(reader.order), chw, reader.buffer, tuple(unload), tuple(reader.warnings))
+    return ReadDescription(
+        arch, tuple(reader.layers), tuple(reader.order), chw, reader.buffer, tuple(unload), tuple(reader.warnings)
+    )
 
 
 @dataclass
@@ -323,7 +325,7 @@ class _Reader:
             layer, item = self.layers[at], self.items[at]
             offset = 0 if before is None else self.layers[before]["out_offset"]
             layer["in_offset"] = item.get("in_offset", offset)
-            if "in_sequences" not in item and layer["in_offset"] != offset:
+            if before is not None and "in_sequences" not in item and layer["in_offset"] != offset:
                 self.warnings.append(f"layer {at}: in_offset is not the out_offset before it")
             given = item.get("output_processors")
             if after is not None:

@@ -51,7 +51,11 @@ def differences(read, network, placement):
         at = placement.layers[layer.name]
         for key in SAME:
             one = key == "pool_stride" and layer.in_size[1] == 1
-            same(f"{layer.name} {key}", have[key][:1] if one else have[key], getattr(layer, key)[: 1 if one else 2] if one else getattr(layer, key))
+            same(
+                f"{layer.name} {key}",
+                have[key][:1] if one else have[key],
+                getattr(layer, key)[: 1 if one else 2] if one else getattr(layer, key),
+            )
         for key in PLACED:
             same(f"{layer.name} {key}", have[key], getattr(at, key))
         sources = tuple(x.value if isinstance(x, Special) else x for x in layer.inputs)
@@ -63,7 +67,11 @@ def differences(read, network, placement):
             same(f"{layer.name} average", have["pool_average"], layer.pool_average)
         same(f"{layer.name} shares", have["shares"] if have["shares"] is None else names[have["shares"]], layer.shares)
         if layer.parameters is not None:
-            same(f"{layer.name} weights", have["entry"].key.removesuffix(".weight"), layer.parameters.key.removesuffix(".weight"))
+            same(
+                f"{layer.name} weights",
+                have["entry"].key.removesuffix(".weight"),
+                layer.parameters.key.removesuffix(".weight"),
+            )
             same(f"{layer.name} number format", (have["bits"], have["shift"]), (layer.bits, layer.shift))
     same("order", [names[at] for at in read.order], list(placement.order))
     same("chw", read.chw, placement.chw)
