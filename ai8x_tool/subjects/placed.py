@@ -79,7 +79,10 @@ def _completed(network: Network, checkpoint: Checkpoint, console: Console) -> by
     names = ", ".join(layer.name for layer in added_layers(checkpoint, network))
     if names:
         console.info(f"layers that move data or activate it, which the model does not have: {names}")
-    return for_network(checkpoint, network)
+    completed = for_network(checkpoint, network)
+    if completed is not None and not names:
+        console.info("the project contains the checkpoint with its weights in the order in which layers run")
+    return completed
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:

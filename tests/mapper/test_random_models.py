@@ -22,6 +22,7 @@ from ai8x_tool.nn import BuildContext
 from ai8x_tool.quantization.added import for_network
 from tests.mapper.test_small_networks import verified
 from tests.support.confirmed_refusals import confirmed
+from tests.support.described_alike import misread
 from tests.support.random_models import RandomModel
 from tests.support.random_plain_models import RandomPlainModel
 from tests.support.traced_models import agree, randomize, simulated, traced
@@ -48,6 +49,7 @@ def read_back(found, model, device, folder):
     if (completed := for_network(stored, found.network)) is not None:
         file.write_bytes(completed)
     description.write_text(write_description(found.network, found.placement, device, options=found.options))
+    assert misread(description.read_text(), file.read_bytes(), found.network, found.placement, device) == []
     return load_network(description, file, found.network.input_shape, device, Console(-1, muted=True))
 
 

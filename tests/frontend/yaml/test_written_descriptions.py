@@ -1,78 +1,97 @@
-"""Written descriptions, read by a reader that knows nothing but the published format, say what was written."""
+"""Written descriptions say, to a reader of the published format alone, what they were written from."""
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
+import pytest
 import torch
 
-from ai8x_tool.network.layer import Special
+from ai8x_tool.checkpoint import read_checkpoint
+from ai8x_tool.device import MAX78002
+from ai8x_tool.frontend.yaml.write import write_description
+from ai8x_tool.mapper import map_automatically
+from ai8x_tool.quantization.added import for_network
+from tests.support.described_alike import misread
 from tests.support.specification_reader import Entry, read_description
+from tests.support.specification_syntax import FormatError
+from tests.support.traced_models import randomize, traced
+from tests.support.zoo import zoo
 
-SAME = (
-    *("operator", "eltwise", "operands", "pool_first", "groups", "kernel", "dilation", "stride", "pad", "output_pad"),
-    *("pool", "pool_stride", "pool_dilation", "flatten", "bypass", "in_crop", "output_width", "output", "buffer_shift"),
-    *("buffer_insert", "channels_in", "channels_out", "in_size", "pooled_size", "out_size", "activation"),
+FAMILIES = {
+    "ai85net5": "a chain, flattened at its end",
+    "ai85kws20netv3": "1D data",
+    "ai85ressimplenet": "additions with copies",
+    "ai85unetsmall": "transposed convolutions and joined values",
+    "ai85squeezenet": "parts of joined values, and weights in another order",
+    "ai87netmobilenetv2cifar100_m0_5": "depth-wise convolutions",
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_models(name, tmp_path):
+    model, file = zoo()[name], tmp_path / "q.pth.tar"
+    device = MAX78002 if name == "ai85squeezenet" else model.device
+    built = randomize(model.build(simulate=True, device=device), 1)
+    torch.save({"epoch": 0, "state_dict": built.state_dict()}, file)
+    network = traced(built, model.shape, device)
+    found = map_automatically(network, device, moves=True)
+    text = write_description(found.network, found.placement, device, options=found.options)
+    checkpoint = for_network(read_checkpoint(file), found.network) or file.read_bytes()
+    assert misread(text, checkpoint, found.network, found.placement, device) == []
+
+
+PLAIN = """
+arch: net
+dataset: none
+layers:
+  - name: One
+    op: Conv2d
+    kernel_size: 3x3
+    activate: ReLU
+    processors: 0x7
+    out_offset: 0x100
+  - op: none
+    in_sequences: one
+    max_pool: 2
+    pool_stride: 2
+    processors: 0xff
+    out_offset: 0x0
+"""
+
+
+def read(text, device="MAX78000"):
+    return read_description(text, [Entry("one.op.weight", np.full((8, 3, 3, 3), 5))], (3, 8, 8), device)
+
+
+def test_defaults_of_the_format():
+    """The reader itself: what is not given is what the format says."""
+    one, other = read(PLAIN).layers
+    assert (one["pad"], one["in_offset"], one["output_processors"], one["channels_out"]) == ((1, 1), 0, 0xFF, 8)
+    assert (other["sources"], other["in_offset"], other["out_size"], other["output"]) == ((0,), 0x100, (4, 4), True)
+    assert other["output_processors"] == 0xFF
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("op: none", "op: copy"),
+        ("op: none", "opp: none"),
+        ("op: none", "op: none\n    operator: none"),
+        ("op: none", "op: none\n    op: none"),
+        ("op: none", "op: none\n    read_gap: 1"),
+        ("op: none", "op: none\n    activate: ReLU"),
+        ("op: none", "op: none\n    flatten: 1"),
+        ("kernel_size: 3x3", "kernel_size: 5x5"),
+        ("kernel_size: 3x3", "pad: 1.0"),
+        ("in_sequences: one", "in_sequences: two"),
+        ("in_sequences: one", "in_dim: [8, 8, 1]"),
+        ("in_sequences: one", "in_dim: [4, 8]\n    in_sequences: 0"),
+        ("pool_stride: 2", "pool_stride: [2, 1]"),
+        ("processors: 0xff", "processors: 0x7f"),
+        ("out_offset: 0x0", "out_offset: 0x2"),
+        ("out_offset: 0x0", "streams: true"),
+    ],
 )
-PLACED = (
-    *("processors", "output_processors", "in_offset", "out_offset", "write_gap", "read_gap", "streaming", "readahead"),
-    "calcx4",
-)
-
-
-def entries_of(checkpoint):
-    """Return the weights of a checkpoint (the bytes of its file) in their order."""
-    state = torch.load(io.BytesIO(checkpoint), weights_only=False)["state_dict"]
-    found = []
-    for key, weights in state.items():
-        if key.endswith(".weight"):
-            module = key.removesuffix(".weight").removesuffix(".op")
-            bits, shift = (int(state.get(f"{module}.{name}", 0)) for name in ("weight_bits", "output_shift"))
-            found.append(Entry(key, np.asarray(weights), bits, shift))
-    return found
-
-
-def differences(read, network, placement):
-    """Return in what a description that was read differs from a network and its placement."""
-    names = [layer.name for layer in network.layers]
-    if len(read.layers) != len(names):
-        return [f"{len(read.layers)} layers for {len(names)}"]
-    found = []
-
-    def same(what, have, want):
-        if have != want:
-            found.append(f"{what}: {have} for {want}")
-
-    def named(source):
-        return source if isinstance(source, str) else names[source]
-
-    for layer, have in zip(network.layers, read.layers, strict=True):
-        at = placement.layers[layer.name]
-        for key in SAME:
-            one = key == "pool_stride" and layer.in_size[1] == 1
-            same(
-                f"{layer.name} {key}",
-                have[key][:1] if one else have[key],
-                getattr(layer, key)[: 1 if one else 2] if one else getattr(layer, key),
-            )
-        for key in PLACED:
-            same(f"{layer.name} {key}", have[key], getattr(at, key))
-        sources = tuple(x.value if isinstance(x, Special) else x for x in layer.inputs)
-        same(f"{layer.name} sources", tuple(map(named, have["sources"])), sources)
-        same(f"{layer.name} bias_groups", have["bias_group"], at.bias_groups)
-        if at.readahead:
-            same(f"{layer.name} tcalc", have["tcalc"], at.tcalc)
-        if layer.has_pool:
-            same(f"{layer.name} average", have["pool_average"], layer.pool_average)
-        same(f"{layer.name} shares", have["shares"] if have["shares"] is None else names[have["shares"]], layer.shares)
-        if layer.parameters is not None:
-            same(
-                f"{layer.name} weights",
-                have["entry"].key.removesuffix(".weight"),
-                layer.parameters.key.removesuffix(".weight"),
-            )
-            same(f"{layer.name} number format", (have["bits"], have["shift"]), (layer.bits, layer.shift))
-    same("order", [names[at] for at in read.order], list(placement.order))
-    same("chw", read.chw, placement.chw)
-    return found
+def test_what_the_format_does_not_know(old, new):
+    with pytest.raises(FormatError):
+        read(PLAIN.replace(old, new))
