@@ -39,11 +39,11 @@ PHASES = ("load_weights", "load_input", "inference")
 
 
 SLOW = {
-    *("camvid_unet", "aisegment_unet", "pascalvoc_fpndetector", "imagenet_effnet2", "mobilefacenet_112"),
+    *("pascalvoc_fpndetector", "imagenet_effnet2", "mobilefacenet_112"),
     *("qr_tinierssd", "facedet_tinierssd", "faceid_112", "cifar10_squeezenet", "kws20_nas_msnoise_mixed"),
     *("kws12_nas_benchmark", "kws20_v3_msnoise_mixed", "cifar100", "bayer2rgb"),
 }
-TIGHT = {("camvid_unet", "MAX78000"), ("aisegment_unet", "MAX78000"), ("qr_tinierssd", "MAX78002")}
+TIGHT = {("qr_tinierssd", "MAX78002")}
 """Where a layer overwrites its own input."""
 NOWHERE = {"cifar10_1x1": "486,948 bytes, the MAX78000 has 442,368", "kinetics": "the samples of a batch are mixed"}
 """Recipes whose models no device can run, and what is said about them on the MAX78000."""

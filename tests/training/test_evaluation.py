@@ -97,7 +97,7 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
     cases: list[tuple[EvaluateSettings, str]] = [
         (settings(quantized), "a quantized checkpoint runs in 8-bit mode only .add --8bit"),
         (settings(trained, simulate=True), "not quantized"),
-        (settings(trained, model="ai85net5"), "a checkpoint of 'tiny', not of 'ai85net5'"),
+        (settings(trained, model="ai85net5"), "the checkpoint belongs to model 'tiny', not to 'ai85net5'"),
         (settings(trained, use_bias=True), "1 of the model's .* tensors are missing: conv2.op.bias"),
         (settings(tmp_path / "anonymous.pth.tar", simulate=True), "pass --model"),
         (EvaluateSettings(dataset="MNIST", checkpoint=trained), "fc.op.weight: shape|fc.op.bias: shape"),

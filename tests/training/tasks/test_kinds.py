@@ -225,7 +225,11 @@ Make = Callable[[Path], None]
 @pytest.mark.parametrize(
     ("make", "words", "message"),
     [
-        (layouts.faces, ["--model", "ai85net5", "--dataset", "VGGFace2_FaceID_dr", "--dr", "8"], "not made for --dr"),
+        (
+            layouts.faces,
+            ["--model", "ai85net5", "--dataset", "VGGFace2_FaceID_dr", "--dr", "8"],
+            "does not support --dr",
+        ),
         (layouts.faces, ["--model", "tinystudent", "--dataset", "VGGFace2_FaceID_dr"], "pass --dr"),
         (layouts.svhn, ["--model", "ai85tinierssd", "--dataset", "SVHN_74"], "pass --obj-detection-params"),
         (
