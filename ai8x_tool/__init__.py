@@ -29,11 +29,11 @@ __all__ = [
 ]
 
 _MODULES = {"Ai8xError": "errors", "Console": "console", "VirtualDevice": "virtual"}
-"""Where a name is if not in `api`."""
+"""Modules of the names that are not defined in `api`."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for; ``import ai8x_tool`` alone loads nothing else."""
+    """Import the module that defines `name` and return the object; ``import ai8x_tool`` alone loads nothing else."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib  # noqa: PLC0415  (needed here only)

@@ -1,4 +1,4 @@
-"""``python -m ai8x_tool`` is ``ai8x``, for launchers such as ``torchrun -m``."""
+"""Entry point of ``python -m ai8x_tool``, the same as ``ai8x``, for launchers such as ``torchrun -m``."""
 
 from ai8x_tool.cli.main import main
 

@@ -28,7 +28,7 @@ _LONGEST_WAIT = 3600.0
 
 
 @dataclass(frozen=True)
-class Monitored:
+class MonitorResult:
     """What a program printed, and whether its known-answer test passed; None if it did not end in time."""
 
     port: Path
@@ -96,7 +96,7 @@ def _call(command: list[str], show: Callable[[str], None], does: str) -> None:
         raise Ai8xError(f"the step that {does} the program failed: {words.strip()}", where=command[0])
 
 
-def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> Monitored:
+def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> MonitorResult:
     """Show each line that the board prints, until its known-answer test has ended or the time is over."""
     port = settings.port or _only_port(Path("/dev"))
     lines: list[str] = []
@@ -105,8 +105,8 @@ def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> Monitored
         show(line)
         verdict = _VERDICT.fullmatch(line.strip())
         if verdict:
-            return Monitored(port, tuple(lines), verdict[1] == "PASS")
-    return Monitored(port, tuple(lines), None)
+            return MonitorResult(port, tuple(lines), verdict[1] == "PASS")
+    return MonitorResult(port, tuple(lines), None)
 
 
 def _only_port(devices: Path) -> Path:

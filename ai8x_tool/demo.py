@@ -18,7 +18,7 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.agreement import Agreement
 from ai8x_tool.training.evaluation import EvaluateResult
-from ai8x_tool.verification.chain import Proof
+from ai8x_tool.verification.chain import Verification
 
 _VERIFIED_SAMPLES = 20
 """Test samples that go through every link of the chain."""
@@ -37,7 +37,7 @@ class DemoResult:
     quantized_model: EvaluateResult
     agreement: Agreement
     synthesis: Synthesis
-    proof: Proof
+    verification: Verification
     seconds: float
 
     def document(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class DemoResult:
             **{f"quantized_{name}": value for name, value in self.quantized_model.score.metrics.items()},
             "agreement": self.agreement.document(),
             "statistics": self.synthesis.statistics.document(),
-            "proof": self.proof.document(),
+            "verification": self.verification.document(),
             "logs": str(self.folder),
             "project": str(self.project),
             "seconds": round(self.seconds, 1),
@@ -96,9 +96,11 @@ def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResul
         *(recipe, None, console), checkpoint=quantized, sample_input=sample, output=project, overwrite=True
     ).synthesis
     console.info(f"\n[5/5] ai8x verify {project} --trained {trained.best_checkpoint} --samples {_VERIFIED_SAMPLES}")
-    proof = api.verify(project, None, console, trained=trained.best_checkpoint, samples=_VERIFIED_SAMPLES, data=data)
-    if not proof.complete:
-        raise Ai8xError(proof.text())
+    verification = api.verify(
+        project, None, console, trained=trained.best_checkpoint, samples=_VERIFIED_SAMPLES, data=data
+    )
+    if not verification.passed:
+        raise Ai8xError(verification.text())
     return DemoResult(
         recipe=recipe,
         folder=trained.folder,
@@ -109,7 +111,7 @@ def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResul
         quantized_model=quantized_model,
         agreement=agreement,
         synthesis=synthesis,
-        proof=proof,
+        verification=verification,
         seconds=time.monotonic() - began,
     )
 
@@ -133,8 +135,8 @@ def demo_table(result: DemoResult) -> Table:
         ("result, QAT", result.qat_model.headline),
         ("result, 8 bit", result.quantized_model.headline),
         ("torch 8 bit = integer engine", _agreement_text(result.agreement)),
-        ("engine = virtual device", f"yes: {result.proof.samples} samples, all values of all layers"),
-        ("firmware", "not run" if result.proof.firmware is None else result.proof.firmware.text()),
+        ("engine = virtual device", f"yes: {result.verification.samples} samples, all values of all layers"),
+        ("firmware", "not run" if result.verification.firmware is None else result.verification.firmware.text()),
         ("kernel memory", _usage(figures.weight_bytes, figures.weight_total)),
         ("bias memory", _usage(figures.bias_bytes, figures.bias_total)),
         ("estimated inference", f"{figures.microseconds:,.0f} µs ({figures.cycle_basis})"),

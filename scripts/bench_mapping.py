@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device, find_device
-from ai8x_tool.device.bits import bits_of
+from ai8x_tool.device.bits import bit_indices
 from ai8x_tool.engine import run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
@@ -107,7 +107,7 @@ def path_of(mapping: Mapping) -> InputPath:
     """Return the way that the input takes."""
     streams = sum(at.streaming for at in mapping.placement.layers.values())
     chw, fifo = mapping.placement.chw, mapping.options.fifo
-    pattern = tuple(bits_of(mapping.start.own_processors)) if chw else ()
+    pattern = tuple(bit_indices(mapping.start.own_processors)) if chw else ()
     if fifo:
         pattern = fifo_pattern(mapping.network.input_shape[0], chw=chw)
     return InputPath(chw=chw, fifo=fifo, streams=streams, pattern=pattern)

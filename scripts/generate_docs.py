@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ai8x_tool.cli.options_page import options_page
 from ai8x_tool.report.api_page import api_page
-from ai8x_tool.report.html.picture import memory_picture
+from ai8x_tool.report.html.memory_map import memory_map_svg
 from ai8x_tool.report.layer_costs import with_costs
 from ai8x_tool.report.reference import pages
 from ai8x_tool.report.rules_page import with_rules
@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 if __name__ == "__main__":
     solved = with_rules((DOCS / "troubleshooting.md").read_text(encoding="utf-8"))
     written = {**pages(), "options.md": options_page(), "api.md": api_page(), "troubleshooting.md": solved}
-    written["memory-map.svg"] = memory_picture()
+    written["memory-map.svg"] = memory_map_svg()
     written["tutorials/models.md"] = with_costs((DOCS / "tutorials" / "models.md").read_text(encoding="utf-8"))
     for name, text in written.items():
         path = DOCS / name

@@ -1,13 +1,13 @@
-"""Whether a network fits a device, how fast it is there, and what limits it; no weights are needed."""
+"""Analysis of a network on a device: whether it fits, how fast it runs and what limits it. No weights are needed."""
 
-from ai8x_tool.analysis.judge import Clocks, analyze_mapping, analyze_network, require_fit, with_remedies
-from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, LayerFigures, Resource
+from ai8x_tool.analysis.device_analysis import Clocks, analyze_mapping, analyze_network, require_fit, with_remedies
+from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, LayerMetrics, Resource
 
 __all__ = [
     "Analysis",
     "Clocks",
     "DeviceAnalysis",
-    "LayerFigures",
+    "LayerMetrics",
     "Resource",
     "analyze_mapping",
     "analyze_network",

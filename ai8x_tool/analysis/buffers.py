@@ -1,4 +1,4 @@
-"""What lies in data memory, where, and for how long."""
+"""Buffers in data memory: their addresses and lifetimes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ai8x_tool.analysis.figures import source_name
-from ai8x_tool.analysis.result import LayerFigures
+from ai8x_tool.analysis.layer_metrics import source_name
+from ai8x_tool.analysis.result import LayerMetrics
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.mapping.mapping import Mapping
 from ai8x_tool.mapping.occupancy import rings, steps, values
@@ -24,8 +24,8 @@ _BEFORE = -1
 class DataBuffer:
     """A value in data memory: `words`, from step `born` (−1: before the first layer) to step `dies`, inclusively.
 
-    Values that live on after the last layer die one step after it. `producer` is the layer that writes it, or what else
-    does; `readers` are the layers that read it. `layer` is the index of the producer, None if it is no layer.
+    Values that are needed after the last layer die one step after it. `producer` is the layer, or else the host, that
+    writes the value; `readers` are the layers that read it. `layer` is the index of the producer, None for the host.
     """
 
     name: str
@@ -38,7 +38,7 @@ class DataBuffer:
 
     @property
     def bytes(self) -> int:
-        """Bytes in all instances."""
+        """Bytes in all instances together."""
         return sum(4 * words.length * words.run * words.instances.bit_count() for words in self.words)
 
     def instance_words(self, instance: int) -> list[Words]:
@@ -46,13 +46,13 @@ class DataBuffer:
         return [words for words in self.words if words.instances >> instance & 1]
 
 
-def layer_key(layer: LayerFigures) -> str:
-    """Return what other layers call a layer."""
+def layer_key(layer: LayerMetrics) -> str:
+    """Return the name by which other layers refer to a layer."""
     return layer.name or str(layer.index)
 
 
 def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
-    """Return everything that lies in data memory, by the step in which it is written."""
+    """Return all buffers in data memory, ordered by the step in which they are written."""
     placed, when = mapping.placed, steps(mapping.placed)
     end = len(when)
     found = [
@@ -78,7 +78,7 @@ def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
 
 
 def short_label(layer: Layer) -> str:
-    """Return number and name of a layer."""
+    """Return the number and the name of a layer."""
     return f"{layer.index} {layer.name}" if layer.is_named else str(layer.index)
 
 
@@ -96,9 +96,9 @@ def _readers(mapping: Mapping, source: Source) -> tuple[str, ...]:
 
 
 def fullest_instance(buffers: Sequence[DataBuffer], words: int) -> tuple[int, int, int]:
-    """Return how many words are in use at a time in the fullest instance, which one that is, and in which step.
+    """Return the most words that are in use at a time in any instance, that instance, and the step.
 
-    An instance has `words` words.
+    `words` is the number of words of an instance.
     """
     best = 0, 0, _BEFORE
     for step in sorted({buffer.born for buffer in buffers}):

@@ -1,4 +1,4 @@
-"""How much of a device's memories a network uses."""
+"""Use of a device's memories by a network."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BIAS, QUADRANT_BIAS, DATA = "bias memory", "bias of a quadrant", "data memory"
 
 
 def used_resources(mapping: Mapping) -> tuple[Resource, ...]:
-    """Return what a mapped network uses of each memory."""
+    """Return how much of each memory a mapped network uses."""
     device, filled = mapping.device, mapping.kernel_memory.loaded.sum(axis=1)
     shares = [int(filled[p]) / device.kernel_columns(p) for p in range(PROCESSORS)]
     fullest = max(range(PROCESSORS), key=shares.__getitem__)
@@ -38,7 +38,7 @@ def _when(mapping: Mapping, instance: int, step: int) -> str:
 
 
 def needed_resources(network: Network, device: Device) -> tuple[Resource, ...]:
-    """Return the least that a network needs of each memory, wherever its layers are placed."""
+    """Return the minimum of each memory that a network needs with any placement."""
     layers = network.layers
     weights = sum(_weight_bits(layer) for layer in layers if layer.has_weights and layer.shares is None) // 8
     biases = sum(layer.channels_out for layer in layers if layer.has_bias)
@@ -57,6 +57,6 @@ def _weight_bits(layer: Layer) -> int:
 
 
 def _output_bytes(layer: Layer) -> int:
-    """Return the bytes that a layer's output takes in each instance that holds some of it."""
+    """Return the bytes of a layer's output in each instance that contains any of it."""
     rounds = -(-layer.channels_out // PROCESSORS)
     return layer.out_size[0] * layer.out_size[1] * rounds * layer.output_width // 2

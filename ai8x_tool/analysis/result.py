@@ -1,4 +1,4 @@
-"""What an analysis finds out about a network on a device."""
+"""Results of the analysis of a network."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class LayerFigures:
-    """One layer on one device.
+class LayerMetrics:
+    """Metrics of one layer on one device.
 
     Shapes are (channels, rows, columns). `inputs` are names of layers, or ``input`` and ``buffer``. `passes` are those
-    of the input. `processors` is a mask, 0 where the layer has no place. `utilization` is the share of the 64
-    processors that multiply in the layer's cycles, None for layers that do not multiply. `input_bytes` and
-    `output_bytes` are those in each instance of data memory that holds some, gaps included. Without a place, cycles and
-    energy are the least that any place needs.
+    of the input. `processors` is a mask, 0 if the layer is not placed. `utilization` is the average share of the 64
+    processors that multiply during the layer, None for layers that do not multiply. `input_bytes` and `output_bytes`
+    count one instance of data memory, gaps included. Without a placement, `parts` (cycles) and `joules` are the
+    minimum over all placements.
     """
 
     index: int
@@ -47,16 +47,16 @@ class LayerFigures:
 
     @property
     def cycles(self) -> int:
-        """Cycles of the layer, without waiting for input."""
+        """Cycles of the layer, excluding time spent waiting for input."""
         return self.parts.total
 
     @property
     def limit(self) -> str:
-        """What most of the cycles are spent on: reading, computing, writing, pipeline or column."""
+        """What takes most of the cycles: reading, computing, writing, pipeline or column."""
         return self.parts.largest
 
     def document(self) -> dict[str, Any]:
-        """Return the figures for JSON."""
+        """Return the values for JSON."""
         return {
             "index": self.index,
             "name": self.name,
@@ -82,7 +82,7 @@ class LayerFigures:
 
 @dataclass(frozen=True)
 class Resource:
-    """How much of something is used. `where` is what holds most of it, where there are several of its kind."""
+    """Use of one resource. `where` names the fullest one if there are several of its kind, such as quadrants."""
 
     name: str
     used: int
@@ -92,11 +92,11 @@ class Resource:
 
     @property
     def share(self) -> float:
-        """The part that is used; above 1 if there is not enough."""
+        """The fraction that is used; above 1 if there is not enough."""
         return self.used / self.total
 
     def document(self) -> dict[str, Any]:
-        """Return the figures for JSON."""
+        """Return the values for JSON."""
         return {**vars(self), "share": self.share}
 
 
@@ -104,12 +104,12 @@ class Resource:
 class DeviceAnalysis:
     """A network on one device.
 
-    `network` is None if not even the layers are possible there, `mapping` and `estimate` are None if the network does
-    not fit: `problem` says why, `shortage` which memory is too small, if that is the reason, and `remedies` what was
-    tried with success, the cheapest first. `placement` says where
-    the places of the layers come from, `path` how the input arrives. `copies` are layers that were added because
-    operands must be adjacent, `overlaps` layers whose outputs overwrite input of the same layer that has already been
-    read, because nothing else fits.
+    `network` is None if the device does not support one of the layers. `mapping` and `estimate` are None if the network
+    does not fit: then `problem` is the reason, `shortage` the memory that is too small, if that is the reason, and
+    `remedies` are changes that were tested successfully, the cheapest first. `placement` is the origin of the
+    placement, `path` how the input reaches the accelerator. `copies` are layers that were added because operands must
+    be adjacent; `overlaps` are layers whose output overwrites input that the same layer has already read, because
+    nothing else fits.
     """
 
     device: str
@@ -122,7 +122,7 @@ class DeviceAnalysis:
     path: str = ""
     copies: tuple[str, ...] = ()
     overlaps: tuple[str, ...] = ()
-    layers: tuple[LayerFigures, ...] = ()
+    layers: tuple[LayerMetrics, ...] = ()
     resources: tuple[Resource, ...] = ()
     problem: str | None = None
     shortage: Shortage | None = None
@@ -135,16 +135,16 @@ class DeviceAnalysis:
 
     @property
     def tightest(self) -> Resource | None:
-        """The resource of which the largest part is used."""
+        """The resource of which the largest fraction is used."""
         return max(self.resources, key=lambda resource: resource.share, default=None)
 
     @property
     def cycles(self) -> int:
-        """Cycles of an inference; if the network does not fit, the least that its layers need."""
+        """Cycles of an inference; if the network does not fit, the minimum that its layers need."""
         return sum(layer.cycles for layer in self.layers) if self.estimate is None else self.estimate.cycles
 
     def document(self) -> dict[str, Any]:
-        """Return the figures for JSON."""
+        """Return the values for JSON."""
         tightest = self.tightest
         return {
             "device": self.device,
@@ -190,7 +190,7 @@ def estimate_document(estimate: Estimate) -> dict[str, Any]:
 
 @dataclass(frozen=True, eq=False)
 class Analysis:
-    """A network on all devices that were asked for. `kind` is description, model or recipe, `file` where it is from.
+    """A network on all requested devices. `kind` is description, model or recipe; `file` is the file that defines it.
 
     `input_shape` is (channels, rows, columns) of a sample.
     """

@@ -1,8 +1,8 @@
 """The commands of ``ai8x`` as Python functions with typed options and results.
 
-Every option of a command is a keyword; what is not given comes from the settings file, then from the recipe, then from
-the built-in defaults. All raise Ai8xError, with one line, for whatever a user can put right. Each function, with the
-options it takes, is imported when it is asked for.
+Every option of a command is a keyword argument; options that are not given are taken from the settings file, then from
+the recipe, then from the built-in defaults. All functions raise Ai8xError, with a message of one line, for errors that
+the user can fix. Each function is imported, with its options, when it is first accessed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for."""
+    """Import the module that defines `name` and return the object."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

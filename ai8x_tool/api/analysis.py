@@ -21,7 +21,7 @@ def _recipe_of(subject: str | Path) -> str | None:
 
 @from_subject(AnalyzeSettings, "analyze", _recipe_of)
 def analyze(subject: str | Path, settings: AnalyzeSettings, console: Console) -> Analysis:
-    """Analyze a recipe, a network description or a model: whether it fits, how fast it is, what limits it.
+    """Analyze a recipe, a network description or a model: whether it fits, how fast it runs and what limits it.
 
     Neither weights nor training are needed. A network that does not fit is a result, not an exception.
     """

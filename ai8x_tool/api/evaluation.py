@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @from_recipe(EvaluateSettings, "evaluate")
 def evaluate(settings: EvaluateSettings, console: Console) -> EvaluateResult:
-    """Evaluate a checkpoint on the test split of its dataset, with `simulate` in the accelerator's integers."""
+    """Evaluate a checkpoint on the test split of its dataset; with `simulate`, in the integers of the accelerator."""
     from ai8x_tool.files import check_file, write_file
     from ai8x_tool.training.evaluation_run import evaluate_into_folder
 

@@ -1,4 +1,4 @@
-"""What a project is made of besides its settings."""
+"""Inputs of a project other than its settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Described = TypeVar("Described", bound=SynthesizeSettings)
 
 
 def inputs_of(settings: Described, console: Console) -> tuple[Described, ProjectInputs | None]:
-    """Return what a project contains of its inputs: a model, traced and placed, or a random sample."""
+    """Return the settings, completed, and the inputs that the project must contain, None if it needs none.
+
+    These are the network description of a model without one, with its sample, or a random sample.
+    """
     if settings.network is not None and settings.sample_input is not None:
         return settings, None
     if settings.network is not None:

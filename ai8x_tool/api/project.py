@@ -1,4 +1,4 @@
-"""Projects, run without hardware."""
+"""Execution of projects without hardware."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 @from_project(RunProjectSettings)
 def run(project: Path, settings: RunProjectSettings, console: Console) -> ProjectRun:
-    """Compile a project unchanged and run its firmware in emulation, on the virtual device, or on this computer."""
+    """Compile a project unchanged and run its firmware on the virtual device.
+
+    The firmware's core is emulated; with `host`, this computer executes the program instead.
+    """
     from ai8x_tool.emulation import run_project
 
     return run_project(project, settings, console)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @from_checkpoint(QuantizeSettings)
 def quantize(source: Path, target: Path, settings: QuantizeSettings, console: Console) -> QuantizeResult:
-    """Quantize the trained checkpoint `source` into `target`; batch normalization of float checkpoints is folded."""
+    """Quantize the trained checkpoint `source` and write it to `target`, folding batch normalization if necessary."""
     from ai8x_tool.device import find_device
     from ai8x_tool.quantization import quantize
     from ai8x_tool.quantization.samples import calibration
@@ -44,7 +44,7 @@ def _clipping(settings: QuantizeSettings, console: Console) -> Clipping | None:
     if method is None:
         return None
     if method == "SCALE" and not scale:
-        console.warn("no --scale: 0.85 is used")
+        console.warn("--scale is not given: 0.85 is used")
     if method == "STDDEV" and not stddev:
-        console.warn("no --stddev: 2.0 is used")
+        console.warn("--stddev is not given: 2.0 is used")
     return Clipping(method, scale or 0.85, stddev or 2.0)

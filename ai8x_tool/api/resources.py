@@ -1,4 +1,4 @@
-"""What there is, and what this computer has."""
+"""Available resources, and the state of this computer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 def doctor() -> Diagnosis:
-    """Look at this computer: what there is of what the tool can use, and what to do about the rest."""
+    """Return what this computer has of the software and hardware that the tool can use, and how to add the rest."""
     from ai8x_tool.doctor import examine
 
     return examine()
 
 
 def list_resources(kind: str, console: Console | None = None) -> tuple[Resource, ...]:
-    """Return all ``models``, ``datasets``, ``recipes``, ``networks``, ``devices`` or ``operators``."""
+    """Return all resources of one `kind`: models, datasets, recipes, networks, weights, devices or operators."""
     from ai8x_tool.report.catalogue import catalogue
 
     return tuple(catalogue(kind, console))

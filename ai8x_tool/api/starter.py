@@ -1,4 +1,4 @@
-"""Projects for data of one's own."""
+"""Projects for the user's own data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @from_name(NewSettings)
 def new(name: str, settings: NewSettings, console: Console) -> NewProject:
-    """Make a project, the folder `name`, that trains on a folder of images, sounds or tables."""
+    """Create the project folder `name`, with a recipe and a model for a folder of images, sounds or tables."""
     from ai8x_tool.starter import new_project
 
     return new_project(name, settings, console)

@@ -16,25 +16,25 @@ if TYPE_CHECKING:
     from ai8x_tool.analysis import Analysis
     from ai8x_tool.console import Console
     from ai8x_tool.synthesis.synthesize import Synthesis
-    from ai8x_tool.verification.chain import Proof
+    from ai8x_tool.verification.chain import Verification
 
 
 @dataclass(frozen=True, eq=False)
 class SynthesizeResult:
-    """What was synthesized, and where it was written (None: nowhere).
+    """What was synthesized, and the folder that it was written to (None: it was not written).
 
-    `proof` is the verification of the whole chain, where that was asked for; `different` are the generated files that
-    differ from those of the project to compare with, None without one.
+    `verification` is the result for the whole chain, if it was requested. `different` are the generated files that
+    differ from those of the project to compare with, None without such a project.
     """
 
     synthesis: Synthesis
     folder: Path | None
-    proof: Proof | None = None
+    verification: Verification | None = None
     different: tuple[str, ...] | None = None
 
 
 def named_options(given: str | Path) -> dict[str, Any] | None:
-    """Return the options that a model or a network description stands for, None for a recipe."""
+    """Return the options that `given`, a model or a network description, stands for; None for a recipe."""
     if str(given) in list_configs("recipes"):
         return None
     from ai8x_tool.subjects.find import options_of_name
@@ -46,9 +46,9 @@ def named_options(given: str | Path) -> dict[str, Any] | None:
 def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResult:
     """Turn a recipe, a network description or a model, and a quantized checkpoint, into a C project.
 
-    Without a network description, the network is that of the model; with one, its structure is compared with that of
-    the model if the working folder holds models of the user's own. The project is written to `output`, or to the
-    folder `prefix` in `test_dir`; without either it stays in memory.
+    Without a network description, the network is traced from the model. With one, its structure is compared with that
+    of the model if the working folder contains the user's own models. The project is written to `output`, or to the
+    folder `prefix` in `test_dir`; without either, it is not written.
     """
     from ai8x_tool.synthesis.project import build_project, build_verified_project, differing_files, write_synthesis
 
@@ -59,7 +59,7 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
     if settings.explain is not None:
         return SynthesizeResult(build_project(settings, console, inputs), None)
     synthesis = build_verified_project(settings, console, inputs)
-    proof = _complete_proof(settings, synthesis, console) if settings.verify else None
+    verification = _required_verification(settings, synthesis, console) if settings.verify else None
     if settings.verify is None and settings.network is not None and has_own("models"):
         from ai8x_tool.verification.own_model import require_structure
 
@@ -67,7 +67,7 @@ def synthesize(settings: SynthesizeSettings, console: Console) -> SynthesizeResu
     write_synthesis(
         synthesis, settings, None if settings.html is None else {settings.html: _report(synthesis, settings)}
     )
-    return SynthesizeResult(synthesis, settings.folder, proof)
+    return SynthesizeResult(synthesis, settings.folder, verification)
 
 
 def _report(synthesis: Synthesis, settings: SynthesizeSettings) -> bytes:
@@ -77,7 +77,7 @@ def _report(synthesis: Synthesis, settings: SynthesizeSettings) -> bytes:
 
 
 def analysis_of(synthesis: Synthesis, settings: SynthesizeSettings) -> Analysis:
-    """Return memories, time and energy of what was synthesized, for reports."""
+    """Return memory use, time and energy of the synthesized network, for reports."""
     from ai8x_tool.analysis import Analysis, analyze_mapping
     from ai8x_tool.codegen.options import accelerator_mhz, clock
 
@@ -89,15 +89,15 @@ def analysis_of(synthesis: Synthesis, settings: SynthesizeSettings) -> Analysis:
 
 
 def _network_file(settings: SynthesizeSettings) -> Path:
-    """Return the network description's file; where it was made for the project, that in the project."""
+    """Return the file of the network description; if it was made for the project, the one in the project."""
     return settings.network_file() if settings.network is not None else (settings.folder or Path()) / "network.yaml"
 
 
-def _complete_proof(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Proof:
+def _required_verification(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> Verification:
     from ai8x_tool.settings.verification import ChainSettings
     from ai8x_tool.verification.run import verify_synthesis
 
-    proof = verify_synthesis(settings, synthesis, ChainSettings(), console)
-    if not proof.complete:
-        raise Ai8xError(proof.text())
-    return proof
+    verification = verify_synthesis(settings, synthesis, ChainSettings(), console)
+    if not verification.passed:
+        raise Ai8xError(verification.text())
+    return verification

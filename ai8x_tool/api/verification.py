@@ -10,15 +10,15 @@ from ai8x_tool.settings.verification import VerifySettings
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
-    from ai8x_tool.verification.chain import Proof
+    from ai8x_tool.verification.chain import Verification
 
 
 @from_recipe(VerifySettings, "synthesize", projects=True)
-def verify(settings: VerifySettings, console: Console) -> Proof:
+def verify(settings: VerifySettings, console: Console) -> Verification:
     """Verify the whole chain: trained ≈ quantized ≡ integer engine ≡ virtual device ≡ firmware.
 
-    Takes what `synthesize` takes; in place of the recipe also the folder of a project, which must then be exactly what
-    its settings generate. A broken link is part of the result.
+    Accepts the options of `synthesize`. The folder of a project may take the place of the recipe; it must then be
+    identical to what its settings generate. A broken link is part of the result, not an exception.
     """
     from ai8x_tool.files import check_file, write_file
     from ai8x_tool.verification.run import verify
@@ -26,10 +26,12 @@ def verify(settings: VerifySettings, console: Console) -> Proof:
     if settings.html is not None:
         check_file(settings.html)
     settings, inputs = inputs_of(settings, console)
-    proof = verify(settings, console, inputs)
-    if settings.html is not None and proof.synthesis is not None:
+    verification = verify(settings, console, inputs)
+    if settings.html is not None and verification.synthesis is not None:
         from ai8x_tool.api.synthesis import analysis_of
         from ai8x_tool.report.html import verification_report
 
-        write_file(verification_report(proof, analysis_of(proof.synthesis, settings)).encode(), settings.html)
-    return proof
+        write_file(
+            verification_report(verification, analysis_of(verification.synthesis, settings)).encode(), settings.html
+        )
+    return verification

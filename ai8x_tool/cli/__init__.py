@@ -1,1 +1,1 @@
-"""The command line: one file per command, no logic."""
+"""Command-line interface: one module per command, without logic of its own."""

@@ -1,4 +1,4 @@
-"""What all commands share: output options, and errors as one line with an exit status."""
+"""Output options and error handling of all commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True)
 class MessageSettings(Settings):
-    """What a command prints."""
+    """Format and amount of a command's output."""
 
     panel: ClassVar[str] = "Messages"
 
@@ -35,7 +35,7 @@ class MessageSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class FileSettings(Settings):
-    """A file of options; it comes after the recipe and before the command line."""
+    """A settings file, which overrides the recipe and is overridden by the command line."""
 
     settings: Path | None = option(
         None, "File with options, for example the settings saved by an earlier run or in a project.", metavar="FILE"
@@ -44,7 +44,7 @@ class FileSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class SummarySettings(Settings):
-    """Showing or exporting the model instead of running it."""
+    """Options that show or export the model instead of running it."""
 
     panel: ClassVar[str] = "Output"
 
@@ -69,12 +69,12 @@ class RecipeSettings(Settings):
 
 
 def make_console(messages: MessageSettings) -> Console:
-    """Return the console that the output options ask for."""
+    """Return the console for the given output options."""
     return Console(verbosity=-1 if messages.quiet else int(messages.verbose), json_output=messages.json)
 
 
 def guarded(console: Console, function: Callable[[], None]) -> None:
-    """Call `function`; a user's error becomes one line and exit status 1, Ctrl-C one line and 130."""
+    """Call `function`. An error is shown as one line, with exit status 1; so is Ctrl-C, with exit status 130."""
     try:
         function()
     except Ai8xError as error:
@@ -93,7 +93,7 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
         from ai8x_tool.plugins.load import plugin_fault
 
         fault = _out_of_memory(error) or plugin_fault(error)
-        if fault is None and isinstance(error, SystemExit) and not error.code:  # others have said why they end
+        if fault is None and isinstance(error, SystemExit) and not error.code:  # with a code, it has printed its reason
             fault = Ai8xError("a library ended the program with sys.exit()")
         if fault is None:
             raise
@@ -101,7 +101,7 @@ def guarded(console: Console, function: Callable[[], None]) -> None:
 
 
 def _failure(text: str, console: Console) -> typer.Exit:
-    """Show what went wrong, also as the one document of ``--json``, and return how to end."""
+    """Show the error, with ``--json`` also as the JSON document, and return the exception that ends the command."""
     console.error(text)
     with suppress(OSError):
         console.result({"schema": "ai8x-error/1", "error": text})
@@ -109,15 +109,17 @@ def _failure(text: str, console: Console) -> typer.Exit:
 
 
 def _out_of_memory(error: BaseException) -> Ai8xError | None:
-    """Return the line for an exception of Python or torch that says there is no memory left; None for others."""
+    """Return the error for an out-of-memory exception of Python or torch, None for any other exception."""
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if named or "can't allocate memory" in str(error):
-        return Ai8xError("there is not enough memory", fix="lower --batch-size or, for data, --workers")
+        return Ai8xError(
+            "there is not enough memory", fix="reduce --batch-size, or --workers if loading the data takes the memory"
+        )
     return None
 
 
 def show_summary(settings: TrainSettings | EvaluateSettings, wanted: SummarySettings, console: Console) -> None:
-    """Do what ``--summary`` asks for."""
+    """Show or export the model as ``--summary`` requests."""
     from ai8x_tool.report.summaries import summarize
 
     summary = summarize(settings, str(wanted.summary).lower(), wanted.summary_filename, console)

@@ -15,15 +15,15 @@ _RECIPE = "kws20_v3_tts"
 
 def _demo(given: GivenOptions, console: Console) -> None:
     from ai8x_tool.demo import demo_table, run_demo
-    from ai8x_tool.report.proof import show_proof
+    from ai8x_tool.report.verification import show_verification
     from ai8x_tool.settings.resolve import resolve
 
     settings = resolve(DemoSettings, "demo", given=given.of(DemoSettings))
     result = run_demo(given.get("recipe") or _RECIPE, settings, console)
-    show_proof(result.proof, console)
+    show_verification(result.verification, console)
     console.show(demo_table(result))
-    if result.proof.firmware is not None:
-        console.show(f"The firmware's console:\n{result.proof.firmware.console}")
+    if result.verification.firmware is not None:
+        console.show(f"The firmware's console:\n{result.verification.firmware.console}")
     console.result(result.document())
 
 

@@ -21,7 +21,7 @@ def _insert_identity(given: GivenOptions, console: Console) -> None:
         whole(settings.layer_name), settings.layer_depth, whole(settings.insert_before), settings.low_memory
     )
     insert_identity(Path(given.get("source")), target, layer)
-    console.show(f"layer {layer.name!r} of {layer.channels} channels inserted before {layer.before!r}: {target}")
+    console.show(f"layer {layer.name!r} with {layer.channels} channels inserted before {layer.before!r}: {target}")
     console.result({"schema": "ai8x-insert-identity/1", "output": str(target), "layer": layer.name})
 
 

@@ -51,7 +51,7 @@ COMMANDS = {
     ),
     "demo": ("demo_command", "Train, quantize, evaluate, synthesize and verify a network, and show the results."),
 }
-"""The commands: module that holds `COMMAND`, and what the command does."""
+"""For each command, the module that defines `COMMAND` and the command's summary."""
 
 
 def build_command(name: str) -> TyperCommand:
@@ -62,7 +62,7 @@ def build_command(name: str) -> TyperCommand:
 
 
 class _Commands(TyperGroup):
-    """Commands whose modules are imported when they are called; the list of all needs none of them."""
+    """Commands whose modules are imported when they are called; listing the commands imports none of them."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -104,7 +104,7 @@ def _main(
 
 def main() -> None:
     """Run the command line."""
-    # Importing makes many objects that stay; looking for cycles among them every 700 is a tenth of a short command.
+    # Imports create many permanent objects; searching them for cycles takes a tenth of the time of a short command.
     gc.set_threshold(50_000)
     with standard_streams():
         app()

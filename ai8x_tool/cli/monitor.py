@@ -18,12 +18,14 @@ def _monitor(given: GivenOptions, console: Console) -> None:
     settings = given.settings(MonitorSettings)
     result = monitor(settings, console.show)
     if result.passed is None:
-        fix = "reset the board while this command waits, or raise --seconds"
+        fix = "reset the board while this command waits, or increase --seconds"
         text = f"no result of the known-answer test within {settings.seconds:g} seconds"
         raise Ai8xError(text, where=str(result.port), fix=fix)
     console.result(result.document())
     if not result.passed:
-        raise Ai8xError("the known-answer test failed: the outputs are not the known answers", where=str(result.port))
+        raise Ai8xError(
+            "the known-answer test failed: the outputs differ from the known answers", where=str(result.port)
+        )
 
 
 COMMAND = Command(

@@ -1,4 +1,4 @@
-"""Commands made from the settings that declare their options."""
+"""Commands built from the settings classes that declare their options."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ RECIPE = Argument(
 
 @dataclass(frozen=True)
 class GivenOptions:
-    """What was given on the command line, by name; what was not given is absent."""
+    """Options given on the command line, by name; all others are absent."""
 
     values: Mapping[str, Any]
 
@@ -64,7 +64,7 @@ class GivenOptions:
         return {name: value for name, value in self.values.items() if name in options_of(settings)}
 
     def settings(self, cls: type[S]) -> S:
-        """Return settings that take nothing from recipes and files."""
+        """Return settings that take nothing from recipes or files."""
         return cls(**typed(self.of(cls), options_of(cls), None))
 
     def resolved(
@@ -75,25 +75,25 @@ class GivenOptions:
         projects: bool = False,
         named: Named | None = None,
     ) -> S:
-        """Return the settings that the recipe, the settings file and the command line ask for."""
+        """Return the settings that result from the recipe, the settings file and the command line."""
         from ai8x_tool.calls import chosen_settings
 
         recipe, file = self.get("recipe"), self.get("settings")
         return chosen_settings(cls, section, recipe, file, self.of(cls), projects=projects, named=named)
 
     def get(self, name: str) -> Any:
-        """Return one value, None if it was not given."""
+        """Return the value of one option, None if it was not given."""
         return self.values.get(name)
 
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it does with what was given, and the settings that declare its options.
+    """A command: the function that runs it, and the settings classes that declare its options.
 
-    The first settings are those of the command's stage; they order the panels of ``--help`` and say which options of
-    old scripts are accepted. Where there are `common` options, ``--help`` shows only those, in this order within their
-    panels, and ``--help-all`` shows all. Options in `ignored` are accepted without effect. `examples` end the help;
-    they work as they stand.
+    The first settings are those of the command's stage; they order the panels of ``--help`` and determine which options
+    of old scripts are accepted. If there are `common` options, ``--help`` shows only those, in this order within their
+    panels, and ``--help-all`` shows all. Options in `ignored` are accepted without effect. `examples` are shown at the
+    end of the help and can be run as they are.
     """
 
     run: Callable[[GivenOptions, Console], None]
@@ -112,7 +112,7 @@ class Command:
 
     @property
     def in_files(self) -> frozenset[str]:
-        """The names of the options that settings files, recipes and Python know, too."""
+        """The names of the options that settings files, recipes and Python also accept."""
         return frozenset(options_of(self.stage))
 
     def options(self) -> list[Option]:
@@ -137,7 +137,7 @@ class Command:
         return made
 
     def _parameters(self, option: Option) -> Iterator[click.Parameter]:
-        panel = option.panel or self.stage.panels[0]  # what all commands with a recipe have is shown first
+        panel = option.panel or self.stage.panels[0]  # options of all commands with a recipe are shown first
         hidden = option.name in self.ignored
         yield _option(option, panel, required=option.required and not self.from_recipe, hidden=hidden)
         if option.off and option.value.kind is not bool:
@@ -157,14 +157,14 @@ class Command:
         def work() -> None:
             for argument in self.arguments:
                 if not str(given.get(argument.name, argument.name)).strip():
-                    raise Ai8xError(f"{argument.metavar.strip('[]')} must be a text that is not empty")
+                    raise Ai8xError(f"{argument.metavar.strip('[]')} must not be empty")
             self._warn_without_effect(given, console)
             self.run(GivenOptions(given), console)
 
         guarded(console, work)
 
     def _warn_without_effect(self, given: Mapping[str, Any], console: Console) -> None:
-        """Refuse, or name in one warning, the given options that do nothing; scripts that are quiet know."""
+        """Raise Ai8xError for a withdrawn option; name options without effect in one warning, unless quiet."""
         used = []
         for old in self.stage.legacy:
             spelling = given.get(_legacy_name(old))
@@ -178,7 +178,7 @@ class Command:
 
 
 class _CommandWithOptions(TyperCommand):
-    """A command whose ``--help`` shows one spelling of the `common` options, of all that are accepted."""
+    """A command whose ``--help`` shows the `common` options only, each in one of its accepted spellings."""
 
     common: tuple[str, ...] = ()
 
@@ -191,7 +191,7 @@ class _CommandWithOptions(TyperCommand):
             ) from None
 
     def _nearest(self, given: str) -> list[str]:
-        """Return the one option that is shown in help and closest to a misspelt one, if there is one."""
+        """Return the visible option closest to a misspelled one; an empty list if none is close."""
         shown = [_as_shown(parameter) for parameter in self.params]
         names = [name for p in shown if not getattr(p, "hidden", False) for name in (*p.opts, *p.secondary_opts)]
         return difflib.get_close_matches(given, names, n=1)
@@ -234,7 +234,7 @@ def _help_all(*, hidden: bool) -> click.Parameter:
 
 
 class _DeclaredOption(TyperOption):
-    """An option of click that knows what was declared."""
+    """A click option that refers to the declaration it was made from."""
 
     declared: Option
 
@@ -273,7 +273,7 @@ def _argument(argument: Argument) -> click.Parameter:
         show_default=False,
         autocompletion=_completion(argument.choices, argument.named_in),
     )
-    made.help = argument.help  # click 8.5 forgets the one that typer gives it
+    made.help = argument.help  # click 8.5 drops the help text that typer passes to it
     return made
 
 
@@ -300,7 +300,7 @@ def _unset(name: str) -> str:
 
 
 def metavar(option: Option) -> str:
-    """Return what stands for the value of an option in help."""
+    """Return the placeholder for an option's value in help."""
     if option.declaration.metavar is not None:
         return option.declaration.metavar
     choices = "|".join(option.value.choices)
@@ -320,7 +320,7 @@ def _as_shown(parameter: click.Parameter) -> click.Parameter:
 
 
 def _completion(choices: tuple[str, ...], named_in: str | None, metavar: str | None = None) -> Completion | None:
-    """Return what completes the value of an option: its choices, names of resources, or what its metavar stands for."""
+    """Return the completion of an option's value: its choices, names of resources, or names implied by its metavar."""
     if not choices and named_in is None and metavar not in _KNOWN_NAMES:
         return None
 
@@ -362,4 +362,4 @@ _KNOWN_NAMES: dict[str, Callable[[], list[str]]] = {
     "DEVICE": _devices,
     "BOARD": lambda: list(BOARDS),
 }
-"""Names that complete the values of options, by what stands for the value in help."""
+"""Names that complete the values of options, by the placeholder for the value in help."""

@@ -1,4 +1,4 @@
-"""The generated page of the documentation about the options of all commands."""
+"""Generator of the documentation page about the options of all commands."""
 
 from __future__ import annotations
 

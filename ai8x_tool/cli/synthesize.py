@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownSettings(Settings):
-    """What else to show."""
+    """Additional output."""
 
     panel: ClassVar[str] = CHECKS
 
@@ -57,14 +57,14 @@ def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSe
         console.show(line)
     if synthesis.check is None:
         console.show("not verified (--no-verify)")
-    elif result.proof is None:
+    elif result.verification is None:
         console.show(f"{synthesis.check.text()}; not compared: the model in torch and the firmware (--verify)")
-    if result.proof is not None:
-        from ai8x_tool.report.proof import show_proof
+    if result.verification is not None:
+        from ai8x_tool.report.verification import show_verification
 
-        show_proof(result.proof, console)
+        show_verification(result.verification, console)
     console.show(f"project: {folder}")
-    verified = {} if result.proof is None else {"proof": result.proof.document()}
+    verified = {} if result.verification is None else {"verification": result.verification.document()}
     console.result(synthesis_document(synthesis, folder) | verified)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSettings(Settings):
-    """Writing the description of the model instead of training it."""
+    """Option that writes the model's network description instead of training the model."""
 
     panel: ClassVar[str] = "Output"
 

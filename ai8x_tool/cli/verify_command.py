@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def _verify(given: GivenOptions, console: Console) -> None:
     from ai8x_tool import api
-    from ai8x_tool.report.proof import show_proof
+    from ai8x_tool.report.verification import show_verification
 
     settings = given.resolved(VerifySettings, "synthesize", projects=True)
-    proof = api.verify(settings, console=console)
-    show_proof(proof, console)
-    console.result({"schema": "ai8x-verify/1"} | proof.document())
-    if not proof.complete:
-        console.error(proof.text())
+    verification = api.verify(settings, console=console)
+    show_verification(verification, console)
+    console.result({"schema": "ai8x-verify/1"} | verification.document())
+    if not verification.passed:
+        console.error(verification.text())
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -1,4 +1,4 @@
-"""Facts about the two parts: memories, limits, features, clocks and registers."""
+"""Facts about the two devices: memories, limits, features, clocks and registers."""
 
 from ai8x_tool.device.facts import DEVICES, MAX78000, MAX78002, Device, find_device
 

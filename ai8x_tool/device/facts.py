@@ -1,4 +1,4 @@
-"""Capabilities and sizes of both devices. What they mean: docs/accelerator/index.md."""
+"""Capabilities and sizes of both devices; docs/accelerator/index.md explains them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Addresses:
 
 @dataclass(frozen=True)
 class BuiltInTest:
-    """Codes of the TEST register for one memory: start value, bits to wait for, bits that tell an error."""
+    """Codes of the TEST register for one memory: start value, bits to wait for, bits that indicate an error."""
 
     memory: str
     start: int
@@ -46,13 +46,14 @@ class BuiltInTest:
 
 @dataclass(frozen=True)
 class Device:
-    """Frozen facts of one device. Sizes are in bytes unless the name says otherwise.
+    """Facts about one device. Sizes are in bytes unless the name states another unit.
 
-    Of the ways in which devices differ: `stream_by_window` computes the start of a streaming layer from the window of
-    the layer before; `last_window_counters` holds positions of the last pooling window in the row and column registers
-    where others hold sizes; `kernel_size_in_layer_control` tells LCTL the kernel's size; `fifo_complete_flag` sets a
-    bit of the FIFO's control register; `rollover_readable` is whether FMAX reads back as it was written. `trigger_pins`
-    of the boards, not LEDs, tell the power monitor what runs; `boards` are the SDK's, the first is the default.
+    Features in which the devices differ: with `stream_by_window` the start of a streaming layer follows from the window
+    of the preceding layer; with `last_window_counters` the row and column registers hold the position of the last
+    pooling window instead of sizes; with `kernel_size_in_layer_control` LCTL holds the kernel size; with
+    `fifo_complete_flag` a bit of the FIFO's control register is set; with `rollover_readable` FMAX reads back as it was
+    written; with `trigger_pins` the power monitor watches pins of the board instead of LEDs. `boards` are those of the
+    SDK; the first is the default.
     """
 
     name: str
@@ -116,30 +117,30 @@ class Device:
     operators: OperatorLimits = field(default_factory=OperatorLimits)
 
     def __hash__(self) -> int:
-        """Hash the name alone, which equal devices share: what is kept by device is looked up all the time."""
+        """Hash the name alone, which equal devices share: devices are keys of caches that are looked up very often."""
         return hash(self.name)
 
     def quadrant(self, address: int, quadrant: int) -> int:
-        """Absolute byte address in `quadrant` of a block whose address in quadrant 0 is `address`."""
+        """Return the absolute byte address in `quadrant` of a block whose address in quadrant 0 is `address`."""
         return self.base + address + self.addresses.quadrant_stride * quadrant
 
     def instance(self, processor: int) -> int:
-        """Absolute byte address of the data-memory instance that `processor` shares."""
+        """Return the absolute byte address of the data-memory instance of `processor`."""
         quadrant, inside = divmod(processor, PROCESSORS_PER_QUADRANT)
         step = self.addresses.instance_stride * (inside // PROCESSORS_PER_INSTANCE)
         return self.quadrant(self.addresses.data, quadrant) + step
 
     def kernel_base(self, processor: int) -> int:
-        """Absolute byte address of the kernel memory of `processor`."""
+        """Return the absolute byte address of the kernel memory of `processor`."""
         quadrant, inside = divmod(processor, PROCESSORS_PER_QUADRANT)
         return self.quadrant(self.addresses.kernel, quadrant) + self.addresses.kernel_stride * inside
 
     def kernel_columns(self, processor: int) -> int:
-        """Number of 9-byte columns in the kernel memory of `processor`."""
+        """Return the number of 9-byte columns in the kernel memory of `processor`."""
         return self.kernels_large if processor % PROCESSORS_PER_QUADRANT == 0 else self.kernels_small
 
     def default_divider(self, *, pipeline: bool, pll: bool) -> int:
-        """Clock divider of the accelerator during inference."""
+        """Return the accelerator's default clock divider during inference, a power of two."""
         if pipeline:
             return 1
         megahertz = self.pll_mhz if pll and self.pll_mhz else self.bus_mhz
@@ -153,7 +154,7 @@ class Device:
     ) -> tuple[float, bool]:
         """Return the accelerator's clock during inference, in MHz, and whether it uses the pipeline.
 
-        None is what generated projects do.
+        Arguments that are None stand for the defaults of generated projects.
         """
         piped = self.pipeline and pipeline is not False
         source = self.pll_mhz if pll is not False else None

@@ -12,7 +12,7 @@ from ai8x_tool.errors import Ai8xError
 
 @dataclass(frozen=True)
 class Field:
-    """A bit field: lowest bit, width in bits, and what it means (with the rule that gives its value)."""
+    """A bit field: lowest bit, width in bits, and meaning (with the formula of its value)."""
 
     name: str
     lsb: int
@@ -21,15 +21,15 @@ class Field:
 
     @property
     def mask(self) -> int:
-        """The field's bits in place."""
+        """Mask of the field's bits within the register."""
         return ((1 << self.width) - 1) << self.lsb
 
 
 @dataclass(frozen=True)
 class Register:
-    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 where it has layers.
+    """One register. `offset` is its byte offset from the quadrant's control block, for layer 0 of per-layer registers.
 
-    `layers` is how many hardware layers have it, 1 where it belongs to none.
+    `layers` is the number of hardware layers that have it; 1 if it does not belong to a layer.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Register:
     fields: tuple[Field, ...]
 
     def address(self, device: Device, quadrant: int, layer: int = 0) -> int:
-        """Absolute byte address in `quadrant` (and for hardware layer `layer`)."""
+        """Return the absolute byte address in `quadrant` (and for hardware layer `layer`)."""
         return device.quadrant(device.addresses.control, quadrant) + self.offset + self.layer_step * layer
 
     def encode(self, values: Mapping[str, int], where: str | None = None) -> int:
@@ -62,7 +62,7 @@ class Register:
 
     @cached_property
     def known_bits(self) -> int:
-        """The bits that belong to a field."""
+        """Mask of all bits that belong to a field."""
         bits = 0
         for field in self.fields:
             bits |= field.mask

@@ -1,6 +1,6 @@
-"""Every control register of both parts: address rule and fields.
+"""Control registers of both devices: address formulas and fields.
 
-This table is the only place with register addresses and bit positions; `lowering` encodes through it.
+This table is the only place that contains register addresses and bit positions; `lowering` encodes with it.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ FIFO_CONTROL = 0x0
 FIFO_STATUS = 0x4
 FIFO_DATA = 0x8
 AON_CONTROL = 0x1000
-"""Byte offsets from the accelerator's base, common to both parts."""
+"""Byte offsets from the accelerator's base, common to both devices."""
 
 FAST_FIFO_CONTROL = 0x400C_0400
 FAST_FIFO_STATUS = 0x400C_0404
 FAST_FIFO_DATA = 0x400C_0410
-"""Absolute addresses, common to both parts."""
+"""Absolute addresses, common to both devices."""
 
 MEMORY_CONTROL = 0x40E
-"""Value of the SRAM register that the part needs."""
+"""Value of the SRAM register that the hardware requires."""
 
 CLEAR_BIAS = 0x400
 REGISTERS_CLEARED = 0x200_0000
-"""TEST register: with this bit the code that clears registers clears bias memory, too; and the bit that says "done"."""
+"""TEST register: the bit that makes the code for clearing registers clear bias memory, too; and the bit for "done"."""
 
 
 FieldTuple = tuple[str, int, int, str]
@@ -254,7 +254,7 @@ def _post_rows() -> list[LayerRow]:
 
 
 def _stream_rows(device: Device) -> list[tuple[str, str, int, int, list[FieldTuple]]]:
-    """Rows of (name, title, MAX78000 index, MAX78002 file, fields)."""
+    """Return rows of (name, title, MAX78000 index, MAX78002 index of the register file, fields)."""
     new = device is MAX78002
     return [
         (

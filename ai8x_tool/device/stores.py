@@ -1,4 +1,4 @@
-"""Stores to the accelerator's address space, in program order: what a program is to the hardware."""
+"""Stores to the accelerator's address space, in program order: the hardware's view of a program."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Stores:
 
     @classmethod
     def of(cls, addresses: Any, values: Any, sizes: Any) -> Stores:
-        """Return stores made of anything NumPy takes as one-dimensional arrays of equal length."""
+        """Return stores made of array-likes of one dimension and equal length."""
         return cls(np.asarray(addresses, np.uint32), np.asarray(values, np.uint32), np.asarray(sizes, np.uint8))
 
     @classmethod
     def join(cls, parts: Sequence[Stores]) -> Stores:
-        """Return stores one after the other."""
+        """Return the concatenation of `parts`."""
         if not parts:
             return cls.of([], [], [])
         columns = zip(*((part.addresses, part.values, part.sizes) for part in parts), strict=True)

@@ -1,4 +1,4 @@
-"""The reference integer engine: what a network computes, bit for bit, in vectorised NumPy."""
+"""The reference integer engine: computes a network bit by bit as the accelerator does, in vectorized NumPy."""
 
 from ai8x_tool.engine.engine import LayerTensors, run
 

@@ -1,4 +1,4 @@
-"""Running a network layer by layer."""
+"""Execution of a network, layer by layer."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ class LayerTensors:
 def run(
     network: Network, samples: Array, layers: Sequence[str] | None = None, *, average_rounding: bool = False
 ) -> LayerTensors:
-    """Run integer samples −128…127 through the network.
+    """Run integer samples −128…127 through the network; return the outputs of all executed layers.
 
     `samples` is (batch, channels, rows, columns), with all operands of the first layer among its channels. `layers` are
-    the layers to execute, in order (default: all); one whose source is left out, by conditional execution, reads the
-    output of the layer before it. Raises Ai8xError if data do not fit a layer or an accumulator leaves
-    the signed 32-bit range.
+    the layers to execute, in order (default: all). A layer whose source is not among them, because of conditional
+    execution, reads the output of the layer executed before it. With `average_rounding`, averages of 2D data are
+    rounded instead of truncated. Raises Ai8xError if data do not fit a layer or an accumulator leaves the signed
+    32-bit range.
     """
     channels_first = np.ascontiguousarray(samples.transpose(1, 0, 2, 3))
     runner = _Runner(network, channels_first, average_rounding)
@@ -85,7 +86,7 @@ class _Runner:
 
     def _compute(self, layer: Layer, x: Array) -> Array:
         if x.shape[0] % layer.operands:
-            raise ValueError(f"{x.shape[0]} channels cannot be divided among {layer.operands} operands")
+            raise ValueError(f"{x.shape[0]} channels cannot be divided equally among {layer.operands} operands")
         operands = np.split(x, layer.operands)
         if layer.operands > 1 and not layer.pool_first:
             operands = [eltwise(layer.eltwise or "add", operands)]
@@ -106,7 +107,7 @@ class _Runner:
         if len({t.shape[2:] for t in tensors}) == 1:
             return np.concatenate(tensors)
         if len({t.shape[0] for t in tensors}) > 1:
-            raise ValueError("sources of different size and different channel counts cannot be joined")
+            raise ValueError("sources that differ in both size and number of channels cannot be joined")
         pixels = np.concatenate([t.reshape(*t.shape[:2], -1) for t in tensors], axis=2)
         return pixels.reshape(*pixels.shape[:2], *layer.in_size)
 
@@ -117,7 +118,7 @@ class _Runner:
             return self.tensors[source]
         if layer.operator == "conv1d":
             return np.ascontiguousarray(self.buffer[..., 0].transpose(2, 1, 0))[..., None]
-        return self.buffer.transpose(0, 1, 2, 3)
+        return self.buffer
 
     def _reshape(self, layer: Layer, x: Array) -> Array:
         first, last = layer.in_crop

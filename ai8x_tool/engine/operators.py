@@ -17,32 +17,33 @@ _FLOAT32_EXACT = 1 << 24
 """Sums below this are exact in float32, whatever the order of addition; float64 is exact for all others."""
 
 _PATCH_VALUES = 1 << 22
-"""Values that are multiplied at once: large enough for the matrix product, small enough for memory."""
+"""Values multiplied at a time: large enough for an efficient matrix product, small enough for memory."""
 
 
 def saturate(values: Array) -> Array:
-    """Clamp to −128…127 as int8."""
+    """Return `values` clamped to −128…127, as int8."""
     return np.clip(values, -128, 127).astype(np.int8)
 
 
 def eltwise(function: str, operands: list[Array]) -> Array:
-    """Combine operands from left to right and saturate once, after the last."""
+    """Return the operands combined from left to right, saturated once, after the last; `function` is add/sub/or/xor."""
     functions = {"add": np.add, "sub": np.subtract, "or": np.bitwise_or, "xor": np.bitwise_xor}
     return saturate(reduce(functions[function], [x.astype(np.int32) for x in operands]))
 
 
 def pool(x: Array, size: Pair, stride: Pair, dilation: Pair, out: Pair, *, average: bool, rounding: bool) -> Array:
-    """Pool windows of `size`; returns (channels, batch, *out).
+    """Return `x` pooled in windows of `size`: (channels, batch, *out), maxima or, with `average`, means.
 
-    Averages truncate towards zero or, with `rounding`, round half away from zero.
-    ValueError if the last window reaches beyond the data.
+    Means are truncated towards zero or, with `rounding`, rounded half away from zero.
+    Raises ValueError if the last window reaches beyond the data.
     """
     combine = np.add if average else np.maximum
     y: Array = x.astype(np.int32) if average else x
     for axis in (0, 1):
         last = (out[axis] - 1) * stride[axis] + (size[axis] - 1) * dilation[axis]
         if last >= x.shape[2 + axis]:
-            raise ValueError(f"a pooling window reaches {last + 1 - x.shape[2 + axis]} beyond the data")
+            exceeded = ("rows", "columns")[axis]
+            raise ValueError(f"a pooling window exceeds the {exceeded} of the data by {last + 1 - x.shape[2 + axis]}")
         taps = [_strided(y, axis, u * dilation[axis], stride[axis], out[axis]) for u in range(size[axis])]
         y = reduce(combine, taps)
     window = size[0] * size[1]
@@ -60,21 +61,21 @@ def _strided(x: Array, axis: int, start: int, stride: int, count: int) -> Array:
 
 
 def insert_zeros(x: Array) -> Array:
-    """Put one zero between neighbouring samples of both axes (fractional stride 2)."""
+    """Return `x` with a zero between neighboring elements of both axes (fractional stride 2)."""
     y = np.zeros((*x.shape[:2], 2 * x.shape[2] - 1, 2 * x.shape[3] - 1), x.dtype)
     y[:, :, ::2, ::2] = x
     return y
 
 
 def pad_zeros(x: Array, before: Pair, after: Pair) -> Array:
-    """Pad rows and columns with zeros."""
+    """Return `x` with rows and columns padded with zeros."""
     if before == after == (0, 0):
         return x
     return np.pad(x, ((0, 0), (0, 0), (before[0], after[0]), (before[1], after[1])))
 
 
 def convolve(x: Array, weights: Array, dilation: Pair, *, depthwise: bool) -> Array:
-    """Cross-correlate padded input with `weights` (out, in/groups, rows, columns); exact int64 sums."""
+    """Return exact int64 sums: padded input cross-correlated with `weights` (out, in/groups, rows, columns)."""
     rows = x.shape[2] - dilation[0] * (weights.shape[2] - 1)
     columns = x.shape[3] - dilation[1] * (weights.shape[3] - 1)
     peak = max(128, int(np.abs(x.astype(np.int64)).max(initial=0))) if x.dtype != np.int8 else 128
@@ -108,7 +109,7 @@ def _taps(
 
 
 def reduce_to_8_bits(total: Array, shift: int, activation: Activation) -> Array:
-    """Multiply by 2^(shift − 7), round half up, saturate to −128 … 127, then activate."""
+    """Return int8: `total` times 2^(shift − 7), rounded half up, saturated to −128 … 127, then activated."""
     right = 7 - shift
     y = (total + (1 << (right - 1))) >> right if right > 0 else total << -right
     y = np.clip(y, -128, 127)

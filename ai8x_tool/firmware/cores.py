@@ -6,7 +6,7 @@ import struct
 from typing import Any
 
 from ai8x_tool.firmware.image import Image
-from ai8x_tool.firmware.machine import Board, Machine
+from ai8x_tool.firmware.machine import Machine, SharedSystem
 
 _CNN_IRQ_ARM, _RISCV_IRQ_ARM, _CNN_IRQ_RISCV = 117, 79, 57
 _EXCEPTIONS = 16
@@ -31,7 +31,7 @@ class ArmMachine(Machine):
         uc.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_M4)
         return uc
 
-    def __init__(self, board: Board, image: Image, limit: int) -> None:
+    def __init__(self, shared: SharedSystem, image: Image, limit: int) -> None:
         from unicorn import arm_const as c  # noqa: PLC0415  (see Machine)
 
         self._registers = {
@@ -49,7 +49,7 @@ class ArmMachine(Machine):
         }
         self._system: dict[int, int] = {}
         self._enabled: set[int] = set()
-        super().__init__(board, image, limit)
+        super().__init__(shared, image, limit)
 
     def _map_core(self) -> None:
         self._uc.mmio_map(self._SYSTEM, self._SYSTEM_SIZE, self._system_load, None, self._system_store, None)
@@ -94,7 +94,7 @@ class ArmMachine(Machine):
 
     def start_address(self) -> tuple[int, int]:
         """Return what the vector table begins with."""
-        stack, start = struct.unpack("<2I", self.board.flash[:8].tobytes())
+        stack, start = struct.unpack("<2I", self.shared.flash[:8].tobytes())
         return start & ~1, stack
 
     def pending(self) -> int | None:
@@ -140,7 +140,7 @@ class RiscvMachine(Machine):
 
         return Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
 
-    def __init__(self, board: Board, image: Image, limit: int) -> None:
+    def __init__(self, shared: SharedSystem, image: Image, limit: int) -> None:
         from unicorn import riscv_const as c  # noqa: PLC0415  (see Machine)
 
         self._registers = {
@@ -156,7 +156,7 @@ class RiscvMachine(Machine):
             "vectors": c.UC_RISCV_REG_MTVEC,
         }
         self._controller: dict[int, int] = {}
-        super().__init__(board, image, limit)
+        super().__init__(shared, image, limit)
 
     def _map_core(self) -> None:
         self._uc.mmio_map(
@@ -188,7 +188,7 @@ class RiscvMachine(Machine):
 
     def start_address(self) -> tuple[int, int]:
         """Return where the Arm core lets this one begin; the program sets its stack up itself."""
-        return self.board.peripherals.boot_address, 0
+        return self.shared.peripherals.boot_address, 0
 
     def pending(self) -> int | None:
         """Return the accelerator's interrupt."""

@@ -11,7 +11,7 @@ from ai8x_tool.firmware.build import SRAM_START, Firmware
 from ai8x_tool.firmware.bus import Bus
 from ai8x_tool.firmware.cores import ArmMachine, RiscvMachine
 from ai8x_tool.firmware.image import Image
-from ai8x_tool.firmware.machine import DEFAULT_LIMIT, FILL, Board, Machine
+from ai8x_tool.firmware.machine import DEFAULT_LIMIT, FILL, Machine, SharedSystem
 from ai8x_tool.firmware.result import FirmwareRun, MemoryUse
 from ai8x_tool.firmware.session import Session
 from ai8x_tool.firmware.system import Terminal
@@ -34,9 +34,9 @@ class Emulator(Session):
     ) -> None:
         super().__init__(firmware, bus)
         self._terminal = Terminal(console_out)
-        self._board = Board(firmware, bus, self._terminal)
+        self._shared = SharedSystem(firmware, bus, self._terminal)
         kind = ArmMachine if firmware.images[0].core == "arm" else RiscvMachine
-        self._machine: Machine = kind(self._board, firmware.images[0], limit)
+        self._machine: Machine = kind(self._shared, firmware.images[0], limit)
 
     def _run(self) -> FirmwareRun:
         fault = self._run_with_wrapper() if len(self.firmware.images) > 1 else self._run_to_end(self._machine)
@@ -58,9 +58,9 @@ class Emulator(Session):
 
     def _run_with_wrapper(self) -> str:
         """Let the Arm core start the RISC-V core, and be woken by it."""
-        arm = ArmMachine(self._board, self.firmware.images[1], _WRAPPER_PATIENCE)
+        arm = ArmMachine(self._shared, self.firmware.images[1], _WRAPPER_PATIENCE)
         fault = self._run_to_end(arm)
-        if not self._board.peripherals.riscv_started:
+        if not self._shared.peripherals.riscv_started:
             return fault or "the Arm core's program ended without starting the RISC-V core"
         fault = self._run_to_end(self._machine)
         if fault or self._machine.stopped != "exit":
@@ -71,7 +71,7 @@ class Emulator(Session):
     def _memory_use(self, image: Image) -> MemoryUse:
         _, size = self.firmware.sram(image)
         end, top = image.symbols["__bss_end"], image.symbols["__stack_top"]
-        free = self._board.sram[end - SRAM_START : top - SRAM_START]
+        free = self._shared.sram[end - SRAM_START : top - SRAM_START]
         used = np.flatnonzero(free != FILL)
         stack = len(free) - int(used[0]) if len(used) else 0
         return MemoryUse(image.core, image.sizes, stack, self.firmware.device.flash_size, size)
@@ -93,4 +93,4 @@ class Emulator(Session):
             raise Ai8xError("the program has no buffer for its outputs", where=str(self.firmware.project.folder))
         self._call("cnn_unload", image.symbols[name])
         start = image.symbols[name] - SRAM_START
-        return self._board.sram[start : start + image.extents[name]].tobytes()
+        return self._shared.sram[start : start + image.extents[name]].tobytes()

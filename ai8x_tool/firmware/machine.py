@@ -38,7 +38,7 @@ DEFAULT_LIMIT = 10_000_000
 
 
 @dataclass
-class Board:
+class SharedSystem:
     """What the cores share."""
 
     firmware: Firmware
@@ -75,13 +75,13 @@ class Machine(ABC):
     endless: tuple[bytes, ...] = ()
     """Instructions that jump to themselves."""
 
-    def __init__(self, board: Board, image: Image, limit: int) -> None:
+    def __init__(self, shared: SharedSystem, image: Image, limit: int) -> None:
         import unicorn  # noqa: PLC0415  (an extra, licensed under the GPL: loaded only where it is used)
 
-        self.board, self.image, self.phases = board, image, Phases()
+        self.shared, self.image, self.phases = shared, image, Phases()
         self.stopped, self.fault = "", ""
         self._unicorn = unicorn
-        self.bus, self._peripherals, self._limit = board.bus, board.peripherals, limit
+        self.bus, self._peripherals, self._limit = shared.bus, shared.peripherals, limit
         self._exit = image.symbols["shim_exit"]
         self._entries = {image.symbols[name]: name for name in PHASES if name in image.symbols}
         self._marks = dict.fromkeys(self._entries, self._enter_phase)
@@ -94,7 +94,7 @@ class Machine(ABC):
         self._chained = self._input_size = 0
         self._uc = self._make()
         self._map()
-        board.machines.append(self)
+        shared.machines.append(self)
 
     # -- What the cores differ in ----------------------------------------------------------------------------------
 
@@ -191,7 +191,7 @@ class Machine(ABC):
             self._chained = self._chained + 1 if self._ended else 0
             if self._chained > _MOST_CHAINED:
                 self._fail(f"the handler of interrupt {number} does not acknowledge it")
-            self._peripherals.wait(self.board.inference_us if self.phases.waiting else 0)
+            self._peripherals.wait(self.shared.inference_us if self.phases.waiting else 0)
             self.enter_interrupt(number)
         self._ended = False
         return asked or number is not None
@@ -205,10 +205,10 @@ class Machine(ABC):
     # -- Hooks -----------------------------------------------------------------------------------------------------
 
     def _map(self) -> None:
-        uc, const, board = self._uc, self._unicorn, self.board
+        uc, const, shared = self._uc, self._unicorn, self.shared
         for start, memory, rights in (
-            (FLASH_START, board.flash, const.UC_PROT_READ | const.UC_PROT_EXEC),
-            (SRAM_START, board.sram, const.UC_PROT_ALL),
+            (FLASH_START, shared.flash, const.UC_PROT_READ | const.UC_PROT_EXEC),
+            (SRAM_START, shared.sram, const.UC_PROT_ALL),
         ):
             uc.mem_map_ptr(start, len(memory), rights, memory.ctypes.data)
         uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, None)
@@ -237,7 +237,7 @@ class Machine(ABC):
         self.phases.enter(self._entries[address], self.register("lr") & ~1)
 
     def _check_progress(self, code: bytes) -> None:
-        if self.board.terminal.failed:
+        if self.shared.terminal.failed:
             self._stop("failed")
         elif code in self.endless and self.pending() is None:
             self._hang(f"an endless loop ({self._place()})")
@@ -299,10 +299,10 @@ class Machine(ABC):
                 self._hang(f"no progress in {_MOST_SETTINGS:,} stores to registers ({self._place()})")
 
     def _on_printed(self) -> None:
-        self._progress(_FAILED if self.board.terminal.failed else _POLL)
-        if self.board.terminal.endless and self.board.terminal.failed:
+        self._progress(_FAILED if self.shared.terminal.failed else _POLL)
+        if self.shared.terminal.endless and self.shared.terminal.failed:
             self._stop("failed")
-        elif self.board.terminal.endless:
+        elif self.shared.terminal.endless:
             self._hang(f"the program prints without end ({self._place()})")
 
     # -- Ends ------------------------------------------------------------------------------------------------------
@@ -324,7 +324,7 @@ class Machine(ABC):
     @property
     def passed(self) -> bool:
         """Whether the program has said PASS: if it goes on forever then, it has shown what it can."""
-        return self.board.terminal.passed and not self._called
+        return self.shared.terminal.passed and not self._called
 
     def _no_power(self, address: int) -> None:
         self._fail(f"the program uses the accelerator (0x{address:08x}) without power or clock ({self._place()})")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ai8x_tool.device.bits import bits_of, ceil_div
+from ai8x_tool.device.bits import bit_indices, ceil_div
 from ai8x_tool.lowering.options import Context, SynthesizedInput
 from ai8x_tool.lowering.program_rules import SampleInput, constraint_synthesized_sample
 from ai8x_tool.lowering.steps import InputBlock, Words
@@ -63,7 +63,7 @@ def _hwc(context: Context, data: Words) -> list[InputBlock]:
     padded[:, :channels] = data
     by_pass = padded.reshape(operands, passes, per_pass, pixels)
     blocks = []
-    ranks = {processor: rank for rank, processor in enumerate(bits_of(mapped.own_processors))}
+    ranks = {processor: rank for rank, processor in enumerate(bit_indices(mapped.own_processors))}
     for first in range(0, 64, _LANES):
         used = [p for p in range(first, first + _LANES) if p in ranks]
         if not used:
@@ -88,7 +88,7 @@ def _chw(context: Context, data: Words) -> list[InputBlock]:
     offset = mapped.input_offset
     return [
         InputBlock(processor, context.device.instance(processor) + offset, _four_pixels(channel))
-        for processor, channel in zip(bits_of(mapped.own_processors), data[0], strict=False)
+        for processor, channel in zip(bit_indices(mapped.own_processors), data[0], strict=False)
     ]
 
 

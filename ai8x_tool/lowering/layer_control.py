@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai8x_tool.device.bits import highest, lowest
+from ai8x_tool.device.bits import highest_bit, lowest_bit
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
 
@@ -57,7 +57,7 @@ def layer_control_2(mapped: LayerMapping, context: Context, quadrant: int) -> Fi
     increment = mapped.write_gap
     if view.operator != "none":
         increment = view.output_passes * (mapped.write_gap + 1) - 1
-    span = highest(mapped.output_map) - (lowest(mapped.output_map) & ~3)
+    span = highest_bit(mapped.output_map) - (lowest_bit(mapped.output_map) & ~3)
     return {
         "input_passes": passes,
         "write_increment": increment,

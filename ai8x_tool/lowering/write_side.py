@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai8x_tool.device.bits import lowest, ones
+from ai8x_tool.device.bits import lowest_bit
 from ai8x_tool.lowering.options import Context
 from ai8x_tool.mapping import LayerMapping
 
@@ -15,20 +15,20 @@ def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
     words = (mapped.out_offset - mapped.view.skipped_bytes) // 4
     shift = device.write_instance_shift
     if mapped.local_sources:
-        processor = (lowest(outputs >> 4 * quadrant) & ~3) + 4 * quadrant
+        processor = (lowest_bit(outputs >> 4 * quadrant) & ~3) + 4 * quadrant
         return {"address": words | processor * device.instance_words_per_processor}
     if mapped.layer.depthwise and not mapped.broadcast:
-        first = lowest(mapped.processors) // 16
+        first = lowest_bit(mapped.processors) // 16
         if quadrant < first:
             return {"address": 0}
-        target = 16 * (quadrant - first) + lowest(outputs)
+        target = 16 * (quadrant - first) + lowest_bit(outputs)
         if quadrant != first:
-            target -= lowest(mapped.processors) % 16
+            target -= lowest_bit(mapped.processors) % 16
         return {"address": words | target // 4 << shift}
     if mapped.view.operator != "none":
-        return {"address": words | lowest(outputs) // 4 << shift}
+        return {"address": words | lowest_bit(outputs) // 4 << shift}
     inside = outputs & (0xFFFF << 16 * quadrant)
-    return {"address": words | lowest(inside) // 4 << shift if inside else words}
+    return {"address": words | lowest_bit(inside) // 4 << shift if inside else words}
 
 
 def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
@@ -40,7 +40,7 @@ def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> F
     if pointwise and layer.depthwise and not mapped.broadcast:
         return {"offset": 4 * words}
     if view.operator == "none":
-        several = ones(mapped.processors) > 4 or (layer.operands > 1 and view.input_passes > 1)
+        several = mapped.processors.bit_count() > 4 or (layer.operands > 1 and view.input_passes > 1)
         return {"offset": 4 * words if several else words}
     return {"offset": 0}
 

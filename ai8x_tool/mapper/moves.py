@@ -11,7 +11,7 @@ from ai8x_tool.mapper.classes import JoiningError, TornError, joining, processor
 from ai8x_tool.mapper.interleave import distinct_names, interleave, listed, renamed
 from ai8x_tool.network.layer import BINARY, BUFFER, Layer, Source
 from ai8x_tool.network.network import Network
-from ai8x_tool.network.selection import ZERO, identity, selection
+from ai8x_tool.network.selection import ZERO, identity_convolution, selection_layer
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
 _PROCESSORS, _LANES, _FULL_BITS = 64, 4, 8
@@ -48,7 +48,9 @@ class _Inserter:
             number += 1
             name = f"{wanted}_{number}"
         self._names.add(name.lower())
-        layer = selection(name, inputs, chosen, channels, flat=_is_flat(self.network, reader), source=reader.source)
+        layer = selection_layer(
+            name, inputs, chosen, channels, flat=_is_flat(self.network, reader), source=reader.source
+        )
         self.layers.append(layer)
         return name
 
@@ -202,6 +204,6 @@ def _with_pooling(network: Network, device: Device) -> Network:
 
 def _computed(layer: Layer) -> Layer:
     """Return a layer without convolution as one with the weights of an identity."""
-    made = identity(layer.name, layer.inputs, layer.channels_in, flat=layer.in_size[1] == 1)
+    made = identity_convolution(layer.name, layer.inputs, layer.channels_in, flat=layer.in_size[1] == 1)
     parameters = made.parameters
     return replace(layer, operator=made.operator, parameters=parameters, bits=0, shift=0, channels_out=0)

@@ -17,7 +17,7 @@ from ai8x_tool.mapping.rules.memory_rules import (
 )
 from ai8x_tool.network.layer import BUFFER, INPUT, Source
 from ai8x_tool.network.network import Network
-from ai8x_tool.network.selection import selected
+from ai8x_tool.network.selection import selected_channels
 from ai8x_tool.rule import BrokenRuleError, Violation
 
 _KERNEL_RULES = {constraint_kernel_memory.__name__, constraint_kernel_conflict.__name__}
@@ -91,7 +91,7 @@ def layer_shortage(tried: Candidate, device: Device) -> Shortage | None:
     count = len(network.layers)
     if count <= device.layers:
         return None
-    moving = len(tried.interleaved.copies) + sum(selected(layer) is not None for layer in network.layers)
+    moving = len(tried.interleaved.copies) + sum(selected_channels(layer) is not None for layer in network.layers)
     of_them = f", {moving} of them only move data" if moving else ""
     text = f"layers: the network has {count}{of_them}, the {device.name} runs {device.layers}"
     return Shortage("layers", text, count, device.layers, network.layers[device.layers].where)

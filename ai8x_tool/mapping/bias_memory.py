@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ai8x_tool.device import Device
-from ai8x_tool.device.bits import bits_of, ceil4, highest, lowest, ones, quadrant_bits
+from ai8x_tool.device.bits import bit_indices, ceil4, highest_bit, lowest_bit, quadrant_bits
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.mapping.rules.memory_rules import BiasSpace, constraint_bias_memory
 from ai8x_tool.network.layer import IntArray
@@ -55,7 +55,7 @@ class BiasRequest:
     @property
     def lead(self) -> int:
         """Bytes in front of the values, for outputs that do not start at a multiple of four."""
-        return lowest(self.output_map) % 4 * self.output_passes
+        return lowest_bit(self.output_map) % 4 * self.output_passes
 
     @property
     def length(self) -> int:
@@ -136,7 +136,7 @@ class BiasMemory:
         quadrants = [q for q in range(QUADRANTS) if quadrant_bits(used, q)]
         if not request.broadcast:
             used = _shift_first_quadrant(used)
-        low, high = lowest(used), highest(used)
+        low, high = lowest_bit(used), highest_bit(used)
         if request.broadcast:
             high |= PROCESSORS_PER_QUADRANT - 1
         if request.broadcast or len(quadrants) > 1:
@@ -158,7 +158,7 @@ class BiasMemory:
 
 def _shift_first_quadrant(processors: int) -> int:
     """Move the bits of the lowest used quadrant down to that quadrant's first processor."""
-    first = lowest(processors)
+    first = lowest_bit(processors)
     start = first // PROCESSORS_PER_QUADRANT * PROCESSORS_PER_QUADRANT
     mask = 0xFFFF << start
     moved = (processors & mask) >> (first - start) & mask
@@ -167,11 +167,11 @@ def _shift_first_quadrant(processors: int) -> int:
 
 def _rows(request: BiasRequest, used: int, low: int, high: int) -> list[list[int | None]]:
     """Cut the bias into one row per pass, with None where a processor in low…high is not used."""
-    per_row = ones(request.processors)
+    per_row = request.processors.bit_count()
     values: list[int | None] = [int(v) for v in request.values]
     values += [None] * (request.output_passes * per_row - len(values))
     rows = [values[i * per_row : (i + 1) * per_row] for i in range(request.output_passes)]
-    missing = sorted(set(range(low, high + 1)) - set(bits_of(used)))
+    missing = sorted(set(range(low, high + 1)) - set(bit_indices(used)))
     for row in rows:
         for processor in missing:
             row.insert(processor, None)

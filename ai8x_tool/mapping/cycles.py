@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device import Device
-from ai8x_tool.device.bits import ceil_div, ones
+from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.device.facts import QUADRANTS
 from ai8x_tool.mapping.hardware import HardwareView
 from ai8x_tool.mapping.mapping import LayerMapping
@@ -128,7 +128,7 @@ def kernel_reads(mapped: LayerMapping) -> int:
     """Return how often a processor reads one kernel of its kernel memory, over all processors."""
     if mapped.view.operator == "none":
         return 0
-    return _stored_outputs(mapped) * _pixel_passes(mapped.layer, mapped.view) * ones(mapped.processors)
+    return _stored_outputs(mapped) * _pixel_passes(mapped.layer, mapped.view) * mapped.processors.bit_count()
 
 
 def fewest_kernel_reads(layer: Layer, view: HardwareView) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ai8x_tool.device import Device
-from ai8x_tool.device.bits import ceil_div, ones
+from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.mapping.cycles import FIFO_WORD_CYCLES, START_UP_CYCLES, estimated_cycles, kernel_reads
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
@@ -120,7 +120,7 @@ def kernel_words(mapped: LayerMapping) -> int:
     """Return how many words of four bytes the kernels of one layer take: whole columns in each of its processors."""
     if mapped.kernels.duplicate_of is not None:
         return 0
-    return ones(mapped.processors) * ceil_div(COLUMN_BYTES * mapped.kernels.length, _WORD)
+    return mapped.processors.bit_count() * ceil_div(COLUMN_BYTES * mapped.kernels.length, _WORD)
 
 
 def input_words(mapping: Mapping) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ai8x_tool.device import Device
-from ai8x_tool.device.bits import bits_of, ceil4, ceil_div, highest, lowest, ones
+from ai8x_tool.device.bits import bit_indices, ceil4, ceil_div, highest_bit, lowest_bit
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.mapping.kernel_stream import StreamShape, stored_columns
 from ai8x_tool.mapping.rules.memory_rules import (
@@ -67,7 +67,7 @@ class KernelRequest:
     @property
     def active(self) -> list[int]:
         """The processors whose kernels are stored; in quad mode they are spread over the other quadrants."""
-        return bits_of(self.processors & 0xFFFF if self.quad else self.processors)
+        return bit_indices(self.processors & 0xFFFF if self.quad else self.processors)
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -88,8 +88,8 @@ def reserve(request: KernelRequest) -> KernelPlacement:
     shape = request.shape
     bits, per_byte = abs(shape.bits), shape.per_byte
     passes = 1 if shape.flatten else shape.input_passes
-    first = lowest(shape.output_map) - (shape.lead if shape.output_passes > 1 else 0)
-    span = 1 + highest(shape.output_map) - first
+    first = lowest_bit(shape.output_map) - (shape.lead if shape.output_passes > 1 else 0)
+    span = 1 + highest_bit(shape.output_map) - first
     if shape.depthwise:
         kernels = passes
         count = kernels + shape.lead * passes
@@ -99,7 +99,7 @@ def reserve(request: KernelRequest) -> KernelPlacement:
         count = output_count = kernels + shape.lead * shape.output_passes * passes
     if shape.flatten:
         per_output = shape.pixels * shape.input_passes
-        missing = shape.output_passes * ones(shape.output_map) - shape.outputs
+        missing = shape.output_passes * shape.output_map.bit_count() - shape.outputs
         kernels = (kernels - missing) * per_output
         count = output_count = (count - missing) * per_output
     surplus = kernels % per_byte * shape.area * (per_byte - 1)
@@ -191,7 +191,7 @@ class KernelAllocation:
     def _refuse(self, request: KernelRequest, processor: int, columns: int) -> None:
         common = self.stored[processor] & columns
         owner = max((index for index, taken in self._owners if taken.get(processor, 0) & common), default=0)
-        require(constraint_kernel_conflict, KernelColumns(request.where, processor, lowest(common), owner))
+        require(constraint_kernel_conflict, KernelColumns(request.where, processor, lowest_bit(common), owner))
 
     # -- Search --------------------------------------------------------------------------------------------------------
 
@@ -218,8 +218,8 @@ class KernelAllocation:
             taken = used >> offset & window
             if not taken:
                 return offset
-            offset += lowest(taken)
-            offset = ceil4(offset + lowest(~(used >> offset)))
+            offset += lowest_bit(taken)
+            offset = ceil4(offset + lowest_bit(~(used >> offset)))
         return None
 
     def _forward_depthwise(self, active: list[int], length: int) -> int | None:
@@ -242,7 +242,7 @@ class KernelAllocation:
             taken = self.reserved[processor] >> first & (1 << max(0, offset + length - first)) - 1
             position += 1
             if taken:
-                offset = ceil4(first + lowest(taken) + 1)
+                offset = ceil4(first + lowest_bit(taken) + 1)
                 position = 0
             if offset + length > self.sizes[processor]:
                 return None
@@ -267,7 +267,7 @@ class KernelAllocation:
             taken = self.reserved[processor] >> offset - length + 1 & (1 << length) - 1
             position += 1
             if taken:
-                offset = (offset - length + highest(taken)) & ~3
+                offset = (offset - length + highest_bit(taken)) & ~3
                 position = 0
                 if offset + length > self.sizes[processor]:
                     return None
@@ -302,7 +302,7 @@ def _physical(request: KernelRequest, offset: int, stored: dict[int, int]) -> di
             taken[processor] = _parallel_columns(request, processor, offset, columns)
             continue
         for quadrant in range(QUADRANTS):
-            spread = sum(1 << column // QUADRANTS for column in bits_of(columns) if column % QUADRANTS == quadrant)
+            spread = sum(1 << column // QUADRANTS for column in bit_indices(columns) if column % QUADRANTS == quadrant)
             if spread:
                 taken[processor + PROCESSORS_PER_QUADRANT * quadrant] = spread << offset
     return taken
@@ -317,7 +317,7 @@ def parallel_quarter(shape: StreamShape) -> int:
 def _parallel_columns(request: KernelRequest, processor: int, offset: int, columns: int) -> int:
     quarter, length = parallel_quarter(request.shape), columns.bit_length()
     limit = min(EXTENSION - offset, quarter * PARALLEL)
-    needed = max(ones(columns), length if length > quarter * PARALLEL else 0)
+    needed = max(columns.bit_count(), length if length > quarter * PARALLEL else 0)
     require(constraint_calcx4_memory, ParallelColumns(request.where, processor, needed, limit))
     result = 0
     for block in range(PARALLEL):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.bits import bits_of, ceil_div, lowest
+from ai8x_tool.device.bits import bit_indices, ceil_div, lowest_bit
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.mapping.placed import PlacedLayer
 from ai8x_tool.network.layer import BINARY, IntArray
@@ -45,11 +45,11 @@ class StreamShape:
     @property
     def lead(self) -> int:
         """Unused output processors before the first one, inside its group of four."""
-        return lowest(self.output_map) % 4
+        return lowest_bit(self.output_map) % 4
 
     def in_first_instance(self) -> StreamShape:
         """Return the shape with its output map moved to the first processors: what its stream really depends on."""
-        return replace(self, output_map=self.output_map >> (lowest(self.output_map) & ~3))
+        return replace(self, output_map=self.output_map >> (lowest_bit(self.output_map) & ~3))
 
 
 def stream_shape(at: PlacedLayer) -> StreamShape:
@@ -99,7 +99,7 @@ def _gaps(shape: StreamShape) -> list[int]:
     step = shape.per_byte
     rounds = 1 if shape.depthwise else ceil_div(shape.outputs_per_pass, 1 if shape.flatten else step)
     turns = 1 if shape.depthwise else shape.output_passes
-    packed = shape.output_map >> lowest(shape.output_map)
+    packed = shape.output_map >> lowest_bit(shape.output_map)
     if not packed & packed + 1:  # no holes
         return [0] * rounds * turns
     gaps = []
@@ -191,7 +191,7 @@ def displaced_output(shape: StreamShape) -> int | None:
     """
     if shape.depthwise:
         return None
-    used, step = bits_of(shape.output_map), shape.per_byte
+    used, step = bit_indices(shape.output_map), shape.per_byte
     area, passes = (1, shape.pixels * shape.input_passes) if shape.flatten else (shape.area, shape.input_passes)
     first = used[0] - shape.lead
     span = used[-1] + 1 - first

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
-from ai8x_tool.device.bits import bits_of, ones, quadrant_bits
+from ai8x_tool.device.bits import bit_indices, quadrant_bits
 from ai8x_tool.device.facts import QUADRANTS, Device
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement
 from ai8x_tool.mapping.check import layer_violations
@@ -178,7 +178,7 @@ def _layer_mapping(
 def _local_sources(placed: PlacedLayer, quadrants: tuple[int, ...]) -> bool:
     """Return whether the output processors are unevenly spaced in a quadrant."""
     for quadrant in quadrants:
-        positions = bits_of(quadrant_bits(placed.output_map, quadrant))
+        positions = bit_indices(quadrant_bits(placed.output_map, quadrant))
         gaps = {b - a - 1 for a, b in pairwise(positions)}
         if len(gaps) > 1 or (placed.layer.operator == "none" and gaps - {0}):
             return True
@@ -189,7 +189,7 @@ def _time_slots(placed: PlacedLayer, quadrants: tuple[int, ...]) -> int:
     """Return the number of time slots, minus 1."""
     slots, layer = 0, placed.layer
     for quadrant in quadrants:
-        count = ones(quadrant_bits(placed.processors, quadrant))
+        count = quadrant_bits(placed.processors, quadrant).bit_count()
         if layer.operator == "none" and count:
             slots = max(slots, (count * layer.output_width // 8 - 1) // 4)
         elif placed.broadcast:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.bits import bits_of
+from ai8x_tool.device.bits import bit_indices
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.network.layer import BUFFER, INPUT, Source
 from ai8x_tool.network.sizes import passes, processors_per_pass
@@ -19,7 +19,7 @@ _LANES = 4
 
 @lru_cache(maxsize=4096)
 def _processors(processors: int) -> Indices:
-    return np.array(bits_of(processors), np.int64)
+    return np.array(bit_indices(processors), np.int64)
 
 
 class Plane(NamedTuple):

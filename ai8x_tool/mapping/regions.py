@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.bits import bits_of
+from ai8x_tool.device.bits import bit_indices
 from ai8x_tool.mapping.placed import PlacedLayer
 from ai8x_tool.network.layer import Pair
 from ai8x_tool.network.sizes import passes, processors_per_pass
@@ -59,7 +59,7 @@ class OutputSlot:
 def output_slots(region: OutputRegion) -> list[OutputSlot]:
     """Return where every channel of the region lies, by output pass and instance."""
     rounds, per_pass = passes(region.channels), processors_per_pass(region.channels)
-    used = bits_of(region.processors)
+    used = bit_indices(region.processors)
     words = region.width // 8
     pixels = np.arange(region.pixels, dtype=np.int64)
     slots = []

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.device.bits import bits_of, ceil4, ceil_div, highest, lowest, quadrant_bits
+from ai8x_tool.device.bits import bit_indices, ceil4, ceil_div, highest_bit, lowest_bit, quadrant_bits
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE, QUADRANTS
 from ai8x_tool.mapping.placed import PlacedLayer
 from ai8x_tool.mapping.regions import LANES
@@ -83,7 +83,7 @@ def first_common(one: list[Words], other: list[Words]) -> tuple[int, int] | None
         for b in other:
             word = a.first_common(b)
             if word is not None:
-                return lowest(a.instances & b.instances), word
+                return lowest_bit(a.instances & b.instances), word
     return None
 
 
@@ -120,8 +120,8 @@ def computed_outputs(at: PlacedLayer) -> int:
     layer, passes = at.layer, at.view.output_passes
     if layer.bypass:
         return layer.channels_out
-    lead = lowest(at.output_map) % LANES
-    count = (highest(at.output_map) - lowest(at.output_map) + 1 + lead) * passes
+    lead = lowest_bit(at.output_map) % LANES
+    count = (highest_bit(at.output_map) - lowest_bit(at.output_map) + 1 + lead) * passes
     if passes > 1:
         count += lead * passes
     if layer.flatten:
@@ -136,7 +136,7 @@ def _summed(at: PlacedLayer, pixels: int) -> list[Words]:
     """Return what a layer that sums writes: a counter goes through all lanes of a pass, unused ones included."""
     passes, unit = at.view.output_passes, at.layer.output_width // 8
     step = unit * (at.write_gap + 1)
-    first, lanes = lowest(at.output_map) // LANES, highest(at.output_map) - (lowest(at.output_map) & ~3) + 1
+    first, lanes = lowest_bit(at.output_map) // LANES, highest_bit(at.output_map) - (lowest_bit(at.output_map) & ~3) + 1
     computed = computed_outputs(at)
     rounds = [min(lanes, computed - number * lanes) for number in range(passes)]
     if unit == 1 and ceil_div(rounds[-1], LANES) == ceil_div(lanes, LANES):
@@ -166,7 +166,7 @@ def _copied_instances(at: PlacedLayer) -> int:
     for quadrant in range(QUADRANTS):
         count = quadrant_bits(at.processors, quadrant).bit_count()
         inside = quadrant_bits(at.output_map, quadrant)
-        first = (16 * quadrant + lowest(inside)) // LANES if inside else 0
+        first = (16 * quadrant + lowest_bit(inside)) // LANES if inside else 0
         instances |= _successive(first, count)
     return instances & (1 << _INSTANCES) - 1
 
@@ -174,9 +174,9 @@ def _copied_instances(at: PlacedLayer) -> int:
 def _reset_word(at: PlacedLayer) -> Words:
     """Return the word that a hidden layer writes in quadrant 0, with the write pointer that its layer has there."""
     inside = quadrant_bits(at.output_map, 0) if at.view.operator == "none" else at.output_map
-    if at.layer.depthwise and not at.broadcast and lowest(at.processors) >= PROCESSORS // QUADRANTS:
+    if at.layer.depthwise and not at.broadcast and lowest_bit(at.processors) >= PROCESSORS // QUADRANTS:
         return Words(1, 0, 1, 1)
-    return Words(1 << (lowest(inside) // LANES if inside else 0), first_word(at), 1, 1)
+    return Words(1 << (lowest_bit(inside) // LANES if inside else 0), first_word(at), 1, 1)
 
 
 def output_words(at: PlacedLayer) -> list[Words]:
@@ -191,7 +191,7 @@ def _output(at: PlacedLayer, first: int, pixels: int, *, whole: bool = False) ->
     last = per_pass if whole else at.layer.channels_out - (passes - 1) * per_pass
     if unit == 1 and last > per_pass - LANES:
         return [_runs(instances_of(at.output_map), first, step, pixels * passes)]
-    used = bits_of(at.output_map)
+    used = bit_indices(at.output_map)
     result = []
     for number in range(passes):
         present = sum(1 << p for p in used[: last if number == passes - 1 else per_pass])
@@ -199,8 +199,8 @@ def _output(at: PlacedLayer, first: int, pixels: int, *, whole: bool = False) ->
         if unit == 1:
             result.append(_runs(instances_of(present), start, distance, pixels))
             continue
-        for instance in bits_of(instances_of(present)):
-            run = highest(present >> LANES * instance & 0xF) + 1
+        for instance in bit_indices(instances_of(present)):
+            run = highest_bit(present >> LANES * instance & 0xF) + 1
             result.append(_runs(1 << instance, start, distance, pixels, run))
     return result
 

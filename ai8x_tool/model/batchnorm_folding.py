@@ -17,11 +17,11 @@ _MEAN = ".bn.running_mean"
 
 
 @dataclass(frozen=True)
-class NormFacts:
+class BatchNormFacts:
     """Facts about batch normalization that a state dict does not contain.
 
-    `eps` by layer (others have torch's 1e-5), `transposed` by layer whether its operator is a transposed convolution
-    (others: judged by shape), `factor` what its result is multiplied by.
+    `eps` by layer (default: torch's 1e-5); `transposed` by layer: whether its operator is a transposed convolution
+    (default: inferred from the shape); `factor`: multiplier of the normalized result.
     """
 
     eps: Mapping[str, float] = field(default_factory=dict)
@@ -30,16 +30,20 @@ class NormFacts:
 
 
 def normalized_layers(state: Mapping[str, object]) -> list[str]:
-    """Return the layers with the statistics of a batch normalization, in stored order."""
+    """Return the names of the layers that have batch normalization statistics, in stored order."""
     return [key.removesuffix(_MEAN) for key in state if key.endswith(_MEAN)]
 
 
 def fold_batchnorm(
-    state: Mapping[str, Tensor], layers: list[str], console: Console, where: str, facts: NormFacts = NormFacts()
+    state: Mapping[str, Tensor],
+    layers: list[str],
+    console: Console,
+    where: str,
+    facts: BatchNormFacts = BatchNormFacts(),
 ) -> OrderedDict[str, Tensor]:
-    """Return `state` with the batch normalization of `layers` (and its division by 4) in weights and biases.
+    """Return `state` with the batch normalization of `layers` (and its division by 4) folded into weights and biases.
 
-    A missing bias is created after the weights. Raises Ai8xError for shapes that do not fit each other.
+    A missing bias is inserted after the weights. Raises Ai8xError if tensors are missing or their shapes do not match.
     """
     done: dict[str, Tensor] = {}
     for layer in layers:
@@ -60,7 +64,7 @@ def fold_batchnorm(
     return result
 
 
-def _fold(state: Mapping[str, Tensor], layer: str, facts: NormFacts, where: str) -> tuple[Tensor, Tensor]:
+def _fold(state: Mapping[str, Tensor], layer: str, facts: BatchNormFacts, where: str) -> tuple[Tensor, Tensor]:
     weight = state.get(f"{layer}.op.weight")
     mean, variance = state[f"{layer}{_MEAN}"], state.get(f"{layer}.bn.running_var")
     if weight is None or variance is None:
@@ -81,12 +85,12 @@ def _fold(state: Mapping[str, Tensor], layer: str, facts: NormFacts, where: str)
 
 
 def _is_transposed(weight: Tensor, channels: int, known: bool | None) -> bool:
-    """Return whether the second axis is that of the outputs: by shape only where nothing else is known."""
+    """Return whether the outputs are the second axis; the shape decides only where nothing else is known."""
     return weight.shape[0] != channels if known is None else known
 
 
 def _by_output(factor: Tensor, weight: Tensor, transposed: bool, layer: str, where: str) -> Tensor:
-    """Return one factor per output channel in a shape that multiplies `weight`."""
+    """Return one factor per output channel, in a shape that broadcasts to `weight`."""
     kernel = (1,) * (weight.dim() - 2)
     if not transposed and weight.shape[0] == len(factor):
         return factor.view(-1, 1, *kernel)
@@ -100,9 +104,9 @@ def _by_output(factor: Tensor, weight: Tensor, transposed: bool, layer: str, whe
 
 
 def _warn_undecided(
-    state: Mapping[str, Tensor], layers: list[str], facts: NormFacts, console: Console, where: str
+    state: Mapping[str, Tensor], layers: list[str], facts: BatchNormFacts, console: Console, where: str
 ) -> None:
-    """Name the layers that may be transposed convolutions by their shape, where the file has any of those."""
+    """Warn about layers that may be transposed convolutions by their shape, if the file contains any of those."""
     unknown = [layer for layer in layers if layer not in facts.transposed]
     shapes = {layer: state[f"{layer}.op.weight"].shape for layer in unknown}
     if not any(shape[0] != len(state[f"{layer}{_MEAN}"]) for layer, shape in shapes.items()):
@@ -110,5 +114,5 @@ def _warn_undecided(
     square = [layer for layer, shape in shapes.items() if len(shape) == 4 and shape[0] == shape[1] and shape[2] == 3]
     if square:
         names = ", ".join(square[:3]) + (", …" if len(square) > 3 else "")
-        text = f"taken as ordinary convolutions: {names}; where they are transposed, pass the network description (-c)"
+        text = f"treated as ordinary convolutions: {names}; if they are transposed, pass the network description (-c)"
         console.warn(f"{where}: {text}")

@@ -1,4 +1,4 @@
-"""Building a model from its plugin and filling it from a checkpoint."""
+"""Construction of a model from its plugin, and loading of its weights from a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import Replacement, legalize
-from ai8x_tool.model.loading import fitting_state, without_moves
+from ai8x_tool.model.loading import fitting_state, without_data_moves
 from ai8x_tool.nn import BuildContext, FusedModule, build_context, load_state, named_fused_modules
 from ai8x_tool.nn.dataflow import trace_dataflow
 from ai8x_tool.plugins.find import ModelEntry, find_model
 
 _MOST_NAMES = 3
-"""Tensors that a message names."""
+"""Largest number of tensors named in a message."""
 
 
 def build_model(
@@ -39,14 +39,15 @@ def build_model(
     convert: bool = True,
     adapt: bool = False,
 ) -> nn.Module:
-    """Return the model `name`, a name or an entry, for the inputs of a dataset; `arguments` are what the task adds.
+    """Return the model `name` (a name or a catalog entry) for the inputs of the dataset `entry`.
 
-    With `convert`, plain layers of torch are replaced by fused ones; with `adapt` also where that changes the function.
-    Raises Ai8xError naming the model file and its line for what the model or the device cannot do.
+    `arguments` are keyword arguments that the task adds. With `convert`, plain torch layers are replaced by fused ones;
+    with `adapt`, also where that changes the function. Raises Ai8xError naming the model file and its line if the model
+    cannot be built for the dataset or the device.
     """
     model = name if isinstance(name, ModelEntry) else find_model(name, console)
     if arguments and "dimensionality" in arguments and not model.dr:
-        message, fix = f"{model.name} is not made for --dr", "choose a model that lists 'dr'"
+        message, fix = f"{model.name} does not support --dr", "choose a model that lists 'dr'"
         raise Ai8xError(message, where=str(model.file), fix=fix)
     dimensions = (*entry.input[1:], 1)[:2]
     keywords: dict[str, Any] = {
@@ -77,17 +78,17 @@ def build_model(
 def _report_replacements(table: Sequence[Replacement], console: Console) -> None:
     """Report which plain layers were replaced by which fused ones."""
     for row in table:
-        exact = "" if row.exact else ", which is not the same"
+        exact = "" if row.exact else ", which computes a different function"
         console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
 
 
 def build_for_checkpoint(
     name: str | ModelEntry, entry: DatasetEntry, checkpoint: Checkpoint, console: Console, **options: Any
 ) -> nn.Module:
-    """Return `build_model(name, entry, **options)`, with biases if the checkpoint has some that it lacks without,
-    or if it cannot be built without them, as with batch normalization.
+    """Return `build_model(name, entry, **options)`, with biases if the checkpoint or the model requires them.
 
-    A model that was adapted before it was trained is adapted again.
+    The checkpoint requires them if it contains biases that the model would otherwise lack; a model with batch
+    normalization cannot be built without them. A model that was adapted before training is adapted again.
     """
     options |= {"adapt": True}
     try:
@@ -104,9 +105,10 @@ def build_for_checkpoint(
 
 
 def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, complete: bool = False) -> None:
-    """Fill `model` from a checkpoint of any tool version; repairs that this needs are reported.
+    """Load the weights of a checkpoint of any tool version into `model`; necessary repairs are reported.
 
-    With `complete`, every weight and bias of the checkpoint must be part of the model.
+    Raises Ai8xError if the weights do not fit or, with `complete`, if the model lacks a weight or bias of the
+    checkpoint.
     """
     state = fitting_state(model, checkpoint, console)
     try:
@@ -115,19 +117,19 @@ def load_weights(model: nn.Module, checkpoint: Checkpoint, console: Console, *, 
         raise Ai8xError(str(error), where=str(checkpoint.path)) from None
     unexpected = _without_software_layers(model, checkpoint, unexpected)
     if checkpoint.is_quantized:
-        unexpected = without_moves(state, unexpected, console)
+        unexpected = without_data_moves(state, unexpected, console)
     lost = [key for key in unexpected if key.endswith((".op.weight", ".op.bias"))]
     if complete and lost:
-        message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint holds"
+        message = f"the model has no {', '.join(map(repr, lost[:_MOST_NAMES]))}, which the checkpoint contains"
         fix = "choose the model, and the options, that the checkpoint was trained with"
         raise Ai8xError(message, where=str(checkpoint.path), fix=fix)
     if unexpected:
-        names = ", ".join(unexpected[:3]) + (", …" if len(unexpected) > 3 else "")
+        names = ", ".join(unexpected[:_MOST_NAMES]) + (", …" if len(unexpected) > _MOST_NAMES else "")
         console.warn(f"{checkpoint.path}: {len(unexpected)} tensors are not part of the model and ignored: {names}")
 
 
 def _without_software_layers(model: nn.Module, checkpoint: Checkpoint, unexpected: list[str]) -> list[str]:
-    """Set the unit of layers that software computes; return the other names."""
+    """Set the unit of layers that software computes; return the `unexpected` names that do not belong to them."""
     software = {name: module for name, module in model.named_modules() if isinstance(module, SoftwareLinear)}
     if checkpoint.is_quantized:
         for name, module in software.items():
@@ -138,29 +140,29 @@ def _without_software_layers(model: nn.Module, checkpoint: Checkpoint, unexpecte
 
 
 def check_architecture(name: str, checkpoint: Checkpoint) -> None:
-    """Refuse a checkpoint of another model."""
+    """Raise Ai8xError if the checkpoint belongs to another model than `name`."""
     if checkpoint.arch is not None and checkpoint.arch.lower() != name.lower():
-        message = f"a checkpoint of {checkpoint.arch!r}, not of {name!r}"
+        message = f"the checkpoint belongs to model {checkpoint.arch!r}, not to {name!r}"
         raise Ai8xError(message, where=str(checkpoint.path), fix=f"use --model {checkpoint.arch}")
 
 
 def require_trainable(checkpoint: Checkpoint) -> None:
-    """Refuse quantized weights: they are integers, and training needs real numbers."""
+    """Raise Ai8xError if the weights are quantized: they are integers, and training needs real numbers."""
     if checkpoint.is_quantized:
-        fix = "use the checkpoint it was made from"
+        fix = "use the checkpoint from which it was quantized"
         raise Ai8xError("a quantized checkpoint cannot be trained", where=str(checkpoint.path), fix=fix)
 
 
-def in_qat(model: nn.Module) -> bool:
+def is_in_qat(model: nn.Module) -> bool:
     """Return whether quantization-aware training has started."""
     return any(int(module.weight_bits) > 0 for _, module in named_fused_modules(model) if module.op is not None)
 
 
 def output_scale(model: nn.Module, simulate: bool) -> float:
-    """Return the factor from raw outputs to real numbers (1.0 is one).
+    """Return the factor by which raw outputs are multiplied to obtain real numbers; 1.0 without `simulate`.
 
-    In simulate mode that is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1). A last layer that
-    software computes multiplies by its weights' unit.
+    In simulate mode it is 1/128, and for a wide last layer of n-bit weights another 1/2^(n−1). A last layer that
+    software computes contributes its weights' unit.
     """
     if not simulate:
         return 1.0
@@ -171,9 +173,10 @@ def output_scale(model: nn.Module, simulate: bool) -> float:
 
 
 def output_scales(model: nn.Module, inputs: Tensor) -> Any:
-    """Return the factor from integers to real numbers of each output, in the model's own tuple or dictionary.
+    """Return the factor of each output that converts integers to real numbers, in the model's tuple or dictionary.
 
-    Raises Ai8xError where it is not known: where values of different scales are joined.
+    `inputs` is a batch with which the model is run once. Raises Ai8xError if an output joins values of different
+    scales.
     """
     training = model.training
     with torch.no_grad():
@@ -193,15 +196,16 @@ def output_scales(model: nn.Module, inputs: Tensor) -> Any:
     for number, sources in enumerate(flow.outputs[: len(outputs)]):
         found = {scale for source in sources for scale in scale_of(source)}
         if len(found) != 1:
-            raise Ai8xError(f"output {number} joins values of different scales: its own scale is not known")
+            raise Ai8xError(f"output {number} joins values of different scales: its scale is not defined")
         scales.append(found.pop())
     return tree_unflatten(scales, structure)
 
 
 def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, console: Console) -> None:
-    """Warn where outputs that another layer reads have a final scale, which the accelerator ignores.
+    """Warn about layers with a final scale whose outputs another layer reads: the accelerator ignores such scales.
 
-    Some tools write such checkpoints where a layer is defined after the layer that reads it.
+    `shape` is that of an input without the batch. Some tools write such checkpoints if a layer is defined after the
+    layer that reads it.
     """
     scaled = [name for name, module in named_fused_modules(model) if module.final_scale_exponent]
     if not scaled:
@@ -217,15 +221,18 @@ def warn_about_inner_scales(model: nn.Module, shape: Sequence[int], where: str, 
             )
 
 
-def nonzero_weights(model: nn.Module) -> int:
-    """Number of non-zero elements in the weight tensors: the "Params" of the log."""
+def count_nonzero_weights(model: nn.Module) -> int:
+    """Return the number of non-zero elements of the weight tensors: "Params" of the log."""
     state = model.state_dict().items()
     chosen = [v for k, v in state if v.dim() >= 2 and ("weight" in k or "bias" in k)]
     return sum(int(torch.count_nonzero(value)) for value in chosen)
 
 
 def compute_device(*, cpu: bool, gpus: Sequence[int] | None, console: Console) -> torch.device:
-    """Return where to compute: `cpu`, the first of `gpus`, or what there is. Warns if nothing accelerates."""
+    """Return the compute device: the CPU with `cpu`, else the first of `gpus`, else the fastest available one.
+
+    Warns if `gpus` are given but there is no GPU. Raises Ai8xError for the number of a GPU that does not exist.
+    """
     if cpu:
         return torch.device("cpu")
     if torch.cuda.is_available():
@@ -235,7 +242,7 @@ def compute_device(*, cpu: bool, gpus: Sequence[int] | None, console: Console) -
                 raise Ai8xError(f"there is no GPU {number}", fix=f"--gpus takes 0 to {count - 1}")
         return torch.device("cuda", gpus[0] if gpus else 0)
     if gpus:
-        console.warn("no GPU found: --gpus has no effect")
+        console.warn("no GPU found: --gpus is ignored")
     if torch.backends.mps.is_available():
         return torch.device("mps")
     console.detail("no accelerator found: computing on the CPU")

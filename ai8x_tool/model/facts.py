@@ -32,13 +32,13 @@ class LayerWork:
     macs: int
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the fields as plain values for JSON."""
         return {**vars(self), "input": list(self.input), "output": list(self.output)}
 
 
 @torch.no_grad()
 def measure_work(model: nn.Module, sample: Tensor) -> list[LayerWork]:
-    """Run `sample` (B, …) through `model`; return the work of all its layers in the order of their calls."""
+    """Run `sample` (B, …) through `model`; return the work of all its layers in call order."""
     rows: list[LayerWork] = []
 
     def add(call: Call[nn.Module], output: Any) -> None:
@@ -55,7 +55,7 @@ def measure_work(model: nn.Module, sample: Tensor) -> list[LayerWork]:
 
 
 def layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield fused and element-wise modules, and modules of torch that are not inside of these, with their names."""
+    """Yield names and modules: fused and element-wise modules, and torch modules that are not part of one of these."""
     inside: tuple[str, ...] = ()
     for name, module in model.named_modules():
         if name.startswith(inside) and inside:
@@ -85,7 +85,7 @@ def _pooled(module: nn.Module, shape: Shape) -> Shape:
 
 
 def _macs(op: Any, before: Shape, after: Shape, pooled: Shape) -> int:
-    """Return the number of multiplications; a transposed convolution does them once for every input."""
+    """Return the number of multiplications; a transposed convolution performs them once for every input element."""
     if isinstance(op, nn.ConvTranspose1d | nn.ConvTranspose2d):
         return math.prod(pooled) * op.out_channels // op.groups * math.prod(op.kernel_size)
     if isinstance(op, nn.Conv1d | nn.Conv2d):
@@ -97,7 +97,7 @@ def _macs(op: Any, before: Shape, after: Shape, pooled: Shape) -> int:
 
 @dataclass(frozen=True)
 class WeightTensor:
-    """A weight tensor: shape, elements, the share of zeros, and the distribution of the values."""
+    """A weight tensor: shape, number of elements, share of zeros, and distribution of the values."""
 
     name: str
     shape: Shape
@@ -108,13 +108,13 @@ class WeightTensor:
     magnitude: float
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return the fields as plain values for JSON."""
         return {**vars(self), "shape": list(self.shape)}
 
 
 @torch.no_grad()
 def weight_tensors(model: nn.Module) -> list[WeightTensor]:
-    """Return all tensors of two axes and more."""
+    """Return facts about all floating-point tensors of at least two axes."""
     rows = []
     for name, value in model.state_dict().items():
         if value.dim() < 2 or not value.is_floating_point():

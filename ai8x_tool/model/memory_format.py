@@ -1,4 +1,4 @@
-"""Order of activations in memory: with the channels last, CPUs compute an epoch in three quarters of the time."""
+"""Memory format of activations: with the channels last, CPUs compute an epoch in three quarters of the time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from torch.overrides import TorchFunctionMode
 
 
 def channels_last(inputs: Tensor) -> Tensor:
-    """Return (B, C, L) or (B, C, H, W) with the channels next to each other in memory.
+    """Return (B, C, L) or (B, C, H, W) with the channels of an element adjacent in memory.
 
-    CPU convolutions and poolings work in this order and keep it.
+    CPU convolutions and poolings compute in this order and preserve it.
     """
     if inputs.dim() == 3:
         return inputs.transpose(1, 2).contiguous().transpose(1, 2)
@@ -23,9 +23,9 @@ def channels_last(inputs: Tensor) -> Tensor:
 
 
 def use_channels_last(model: nn.Module, shape: Sequence[int]) -> None:
-    """Let `model` compute with the channels last, unless it uses ``view`` where only the usual order allows it.
+    """Make `model` compute with the channels last, unless it uses ``view`` where only the usual order allows it.
 
-    `shape` is that of an input without the batch. To be called when the weights are loaded: it runs the model once.
+    `shape` is that of an input without the batch. Call it after the weights are loaded: it runs the model once.
     """
     training = model.training
     try:
@@ -45,8 +45,8 @@ def _reorder_input(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 class _ViewCheck(TorchFunctionMode):
     """Raises RuntimeError for views of activations that the channels-last order does not allow.
 
-    The order at this moment proves nothing: where an activation has one channel, both orders look alike, and the
-    operators that follow choose either one, another one in quantization-aware training than before.
+    The strides of an activation do not suffice for the decision: with one channel, both orders have the same strides,
+    and the operators that follow choose either order, possibly another one in quantization-aware training than before.
     """
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class _ViewCheck(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        if func is Tensor.contiguous and len(args) == 1 and not kwargs:  # the model itself asks for the usual order
+        if func is Tensor.contiguous and len(args) == 1 and not kwargs:  # the model itself requests the usual order
             self._ordered.append(args[0].clone(memory_format=torch.contiguous_format))
             return self._ordered[-1]
         if func in (Tensor.view, Tensor.view_as) and not self._is_ordered(args[0]):

@@ -1,4 +1,4 @@
-"""What is computed: layers by name, their inputs, sizes and weights. Nothing about processors, offsets or schedules."""
+"""The computation of a network: layers by name, their inputs, sizes and weights, without processors or offsets."""
 
 from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Parameters
 from ai8x_tool.network.network import Buffer, Network, build_network

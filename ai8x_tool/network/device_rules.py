@@ -1,22 +1,18 @@
-"""What a device demands of a network wherever its layers are placed."""
+"""Rules that a device imposes on a network, wherever its layers are placed."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.device.facts import PROCESSORS
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network
 from ai8x_tool.rule import Finding, require
 
-_KERNEL_BITS = 72
-"""Bits of one word of kernel memory: a 3×3 kernel of 8-bit weights."""
-_QUADRANTS = 4
-
 
 class DeviceNetwork(NamedTuple):
-    """A network, and the device that is to run it."""
+    """A network and the device that executes it."""
 
     network: Network
     device: Device
@@ -28,7 +24,7 @@ class DeviceNetwork(NamedTuple):
 
 
 class DeviceLayer(NamedTuple):
-    """A layer, and the device that is to run it."""
+    """A layer and the device that executes it."""
 
     layer: Layer
     device: Device
@@ -49,8 +45,8 @@ def constraint_depthwise_device(s: DeviceLayer) -> Finding | None:
 def constraint_pooling_dilation_device(s: DeviceLayer) -> Finding | None:
     """Pooling windows must not be dilated further than the device can."""
     dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
-    values = f"pool_dilation = {dilation}, the {s.device.name} has up to {limit}"
-    return Finding(values, "use less") if dilation > limit else None
+    values = f"pool_dilation = {dilation}, the {s.device.name} supports up to {limit}"
+    return Finding(values, f"use a pool_dilation of at most {limit}") if dilation > limit else None
 
 
 def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
@@ -64,14 +60,16 @@ def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
 def constraint_channels_device(s: DeviceLayer) -> Finding | None:
     """Layers must not read or write more channels than the device has."""
     most = max(s.layer.channels_in, s.layer.channels_out)
-    return Finding(f"{most} channels, at most {s.device.channels}") if most > s.device.channels else None
+    values = f"{most} channels, the {s.device.name} supports up to {s.device.channels}"
+    return Finding(values) if most > s.device.channels else None
 
 
 def constraint_dimensions_device(s: DeviceLayer) -> Finding | None:
     """Rows and columns of all data must not exceed what the device can count."""
     most = max(*s.layer.in_size, *s.layer.out_size)
     limit = s.device.dimension
-    return Finding(f"{most}, at most {limit}", "pool or fold the data") if most > limit else None
+    values = f"{most}, the {s.device.name} supports up to {limit}"
+    return Finding(values, "pool or fold the data") if most > limit else None
 
 
 def constraint_layers_device(s: DeviceNetwork) -> Finding | None:
@@ -83,7 +81,7 @@ def constraint_layers_device(s: DeviceNetwork) -> Finding | None:
 def constraint_weights_device(s: DeviceNetwork) -> Finding | None:
     """All weights must fit the kernel memory."""
     bits = sum(_weight_bits(layer) for layer in s.network.layers if layer.has_weights and layer.shares is None)
-    have = sum(s.device.kernel_columns(processor) for processor in range(PROCESSORS)) * _KERNEL_BITS
+    have = sum(s.device.kernel_columns(processor) for processor in range(PROCESSORS)) * COLUMN_BYTES * 8
     if bits <= have:
         return None
     values = f"{bits // 8:,} bytes, the {s.device.name} has {have // 8:,}"
@@ -98,7 +96,7 @@ def _weight_bits(layer: Layer) -> int:
 def constraint_biases_device(s: DeviceNetwork) -> Finding | None:
     """All biases must fit the bias memory."""
     count = sum(layer.channels_out for layer in s.network.layers if layer.has_bias)
-    have = s.device.bias_size * _QUADRANTS
+    have = s.device.bias_size * QUADRANTS
     values = f"{count:,} values, the {s.device.name} holds {have:,}"
     return Finding(values, "build layers without bias") if count > have else None
 
@@ -114,7 +112,7 @@ DEVICE_NETWORK_RULES = (constraint_layers_device, constraint_weights_device, con
 
 
 def require_device(network: Network, device: Device) -> None:
-    """Raise Ai8xError for what `device` cannot execute, or hold, wherever the layers are placed."""
+    """Raise Ai8xError if `device` cannot execute `network`, or hold its weights, wherever the layers are placed."""
     for layer_rule in DEVICE_LAYER_RULES:
         for layer in network.layers:
             require(layer_rule, DeviceLayer(layer, device))

@@ -20,7 +20,7 @@ BINARY = -1
 
 
 class Special(Enum):
-    """Inputs of layers that are not layers: the network's input, and the rolling buffer."""
+    """Sources that are not layers: the network's input and the rolling buffer."""
 
     INPUT = "input"
     BUFFER = "buffer"
@@ -28,7 +28,7 @@ class Special(Enum):
 
 INPUT, BUFFER = Special.INPUT, Special.BUFFER
 Source = str | Special
-"""What a layer reads: another layer, by name, or one of the special inputs."""
+"""A source that a layer reads: another layer, by name, or one of the special sources."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +37,9 @@ class Parameters:
 
     `weights` is (out, in/groups, rows, columns), int64. `bias` is (out,) of 8-bit values, or None. `bits` is 8, 4, 2, 1
     or BINARY. `shift` is the output shift without the implicit 8 − bits. `key` is the name in the checkpoint. Software
-    multiplies the outputs by 2^`final_scale`, which the accelerator does not know; None if the checkpoint does not know
-    it either. `described` names what a description, not the checkpoint, has decided: "bits", "shift".
+    multiplies the outputs by 2^`final_scale` after the accelerator has computed them; None if the checkpoint does not
+    contain it. `described` names the values taken from a description instead of the checkpoint: "bits", "shift".
+
     `threshold` is R of measured activation ranges: the output is divided by 2^R more than the input; None without them.
     """
 
@@ -53,7 +54,7 @@ class Parameters:
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes that the weights take, packed."""
+        """Bytes that the packed weights occupy."""
         return int(self.weights.size * abs(self.bits) // 8)
 
     def __eq__(self, other: object) -> bool:
@@ -73,22 +74,22 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Layer:
-    """An operator with everything that its result depends on; nothing about where it lives or when it runs.
+    """An operator with everything that its result depends on; nothing about its place in memory or when it runs.
 
-    `inputs` are added (or otherwise combined) where `eltwise` says so, and joined along the channels elsewhere; where
-    `in_size` differs from the size of the inputs, pixels are read in another arrangement. Pooling comes before the
-    operator, an element-wise operation before or after pooling (`pool_first`: pool each operand).
+    `inputs` are combined by the operation `eltwise` if it is given, and concatenated along the channels otherwise. If
+    `in_size` differs from the size of the inputs, pixels are read in another arrangement. Pooling precedes the
+    operator; an element-wise operation precedes or follows pooling (`pool_first`: pool each operand).
 
-    Sizes are (rows, columns), (length, 1) for 1D data. What is 0 is derived by
+    Sizes are (rows, columns), (length, 1) for 1D data. A value of 0 is derived by
     :func:`~ai8x_tool.network.network.build_network`: `channels_in` (per operand, before flattening), `channels_out`
     (from the weights; without them it must be given, unless it equals the input), `in_size`, `pooled_size` and
     `out_size`, which is (1, 1) after flattening. `shift` is the total output shift, left if positive; `bits` the weight
-    width, 0 without weights; both are those of the parameters where `bits` is 0. A layer without `parameters` is one
-    whose weights are not known (yet), unless it needs none; `use_bias` says whether it has a bias then. `shares` names
-    the layer whose weights it uses.
+    width, 0 without weights; both are taken from the parameters where `bits` is 0. A layer without `parameters` needs
+    no weights, or its weights are not known (yet); `use_bias` is whether it has a bias in the latter case. `shares`
+    names the layer whose weights it uses.
 
-    `index` is the position in the list that defines the network, by which messages count; a layer without a name of its
-    own is called by it. `source` is the place that messages name: file and line, or module path.
+    `index` is the position in the list that defines the network, used in messages; it also names a layer that has no
+    name of its own. `source` is the place that messages name: file and line, or module path.
     """
 
     name: str
@@ -135,12 +136,12 @@ class Layer:
 
     @property
     def label(self) -> str:
-        """The layer as messages name it."""
+        """The layer's designation in messages: its index and, if it has one, its name."""
         return f"layer {self.index} ({self.name})" if self.is_named else f"layer {self.index}"
 
     @property
     def where(self) -> str:
-        """Where the layer is defined, and which it is, for messages."""
+        """Place of definition and designation of the layer, for messages."""
         return f"{self.source}: {self.label}" if self.source else self.label
 
     @property
@@ -160,7 +161,7 @@ class Layer:
 
     @property
     def depthwise(self) -> bool:
-        """True for grouped convolutions; the accelerator knows only groups = channels."""
+        """True for grouped convolutions; the accelerator supports only groups = channels."""
         return self.groups > 1
 
     @property
@@ -178,12 +179,12 @@ class Layer:
 
     @property
     def final_scale(self) -> int:
-        """F: the network's answers are this layer's outputs times 2^F; 0 for layers without weights."""
+        """F: the network's results are this layer's outputs times 2^F; 0 for layers without weights."""
         return 0 if self.parameters is None else self.parameters.final_scale or 0
 
     @property
     def bias(self) -> IntArray | None:
-        """The layer's bias, None if there is none or all its values are 0."""
+        """The layer's bias; None if it has none or if all its values are 0."""
         bias = None if self.parameters is None else self.parameters.bias
         return None if bias is None or not bias.any() else bias
 

@@ -1,4 +1,4 @@
-"""A network: a graph of layers that knows what is computed, and nothing of where or when."""
+"""A network: a graph of layers that defines what is computed, not where or when."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Buffer:
 class Network:
     """A graph of layers, checked and with all sizes known; made by :func:`build_network`.
 
-    `layers` are listed by ascending `index`, which is contiguous; each reads layers that come before it in some order
-    of evaluation, not necessarily in the list. `input_shape` is (channels, rows, columns) of a sample, with all
-    operands of the first layer among its channels. `has_bias` also counts layers that were left out.
+    `layers` are listed by ascending `index`, which is contiguous. The graph has no cycles, but a layer may read one
+    that is listed after it. `input_shape` is (channels, rows, columns) of a sample, with all operands of the first
+    layer among its channels. `has_bias` also takes layers into account that were left out.
     """
 
     name: str
@@ -77,15 +77,15 @@ class Network:
         return cached
 
     def outputs(self) -> list[Layer]:
-        """Return the output layers, by index."""
+        """Return the output layers, in order of their index."""
         return [layer for layer in self.layers if layer.output]
 
     def readers(self, source: Source) -> list[Layer]:
-        """Return the layers that read `source`, by index."""
+        """Return the layers that read `source`, in order of their index."""
         return [layer for layer in self.layers if source in layer.inputs]
 
     def evaluation_order(self) -> tuple[str, ...]:
-        """Return the names of all layers, each after the layers that it reads, as close to the list as possible."""
+        """Return the names of all layers in topological order, which deviates from the list only where necessary."""
         return tuple(layer.name for layer in _ordered(self.layers, self.buffer))
 
 
@@ -97,10 +97,11 @@ def build_network(
     buffer: Buffer | None = None,
     has_bias: bool | None = None,
 ) -> Network:
-    """Return the network of `layers`, with everything derived that they leave open.
+    """Return the network of `layers`, with channels and sizes derived where the layers do not give them.
 
-    Layers without `index` are counted as listed. Where no layer is marked as `output`, those that nobody reads are.
-    `input_shape` is (channels, rows, columns). Raises Ai8xError for the first rule that is broken, naming the layer.
+    If no layer has an `index`, they are numbered as listed. If no layer is marked as `output`, the layers that no other
+    layer reads become outputs. `input_shape` is (channels, rows, columns). Raises Ai8xError for the first broken rule,
+    naming the layer.
     """
     if any(layer.index for layer in layers):
         listed = sorted(layers, key=lambda layer: layer.index)
@@ -126,7 +127,7 @@ def build_network(
 
 
 def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
-    """Return the layers such that each comes after those it reads; references and names are checked on the way."""
+    """Return the layers such that each follows those that it reads; raise Ai8xError for wrong references or names."""
     names = {layer.name for layer in layers}
     seen: set[str] = set()
     for layer in layers:
@@ -140,7 +141,7 @@ def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
         ready = next((layer for layer in waiting if done.issuperset(layer.inputs)), None)
         if ready is None:
             require(NAME_RULES[2], NamedLayer(_in_cycle(waiting), names, {x for x in done if isinstance(x, str)}))
-            raise AssertionError("a cycle has a layer that waits")
+            raise AssertionError("the layer belongs to a cycle, but all its sources are available")
         waiting.remove(ready)
         ordered.append(ready)
         done.add(ready.name)
@@ -148,7 +149,7 @@ def _ordered(layers: Sequence[Layer], buffer: Buffer | None) -> list[Layer]:
 
 
 def _in_cycle(waiting: list[Layer]) -> Layer:
-    """Return a layer that reads itself through others; each of `waiting` reads another of them."""
+    """Return a layer of a cycle; each of `waiting` reads another one of them."""
     by_name = {layer.name: layer for layer in waiting}
     layer, seen = waiting[0], set[str]()
     while layer.name not in seen:
@@ -158,7 +159,7 @@ def _in_cycle(waiting: list[Layer]) -> Layer:
 
 
 def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: Buffer | None) -> Layer:
-    """Return `layer` with channels and sizes; `done` are the layers that it may read."""
+    """Return `layer` with its channels and sizes; `done` are the layers that it may read."""
     channels, sizes = zip(*(_source(source, done, input_shape, buffer) for source in layer.inputs), strict=True)
     labels = tuple(_label(source, done) for source in layer.inputs)
     sourced = SourcedLayer(layer, channels, sizes, labels)
@@ -188,7 +189,7 @@ def _derived(layer: Layer, done: dict[str, Layer], input_shape: Shape, buffer: B
 
 
 def _source(source: Source, done: dict[str, Layer], input_shape: Shape, buffer: Buffer | None) -> tuple[int, Pair]:
-    """Return channels and size of an input of a layer."""
+    """Return the channels and the size of a source."""
     if source is INPUT:
         return input_shape[0], (input_shape[1], input_shape[2])
     if source is BUFFER:
@@ -205,7 +206,7 @@ def _label(source: Source, done: dict[str, Layer]) -> str:
 
 
 def _offered(sourced: SourcedLayer, size: Pair) -> int:
-    """Return how many channels of `size` the inputs give the layer, per operand."""
+    """Return the number of channels of `size` that the inputs provide per operand."""
     if BUFFER in sourced.layer.inputs:
         return sourced.channels[0]
     return sourced.values // (size[0] * size[1] * sourced.layer.operands)

@@ -1,4 +1,4 @@
-"""Rules about what a network computes, whatever the device and wherever its data live."""
+"""Rules about the computation of a network, whatever the device and the placement of the data."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class NumberedLayers(NamedTuple):
 
     @property
     def where(self) -> str:
-        """The network."""
+        """The network's name."""
         return self.name
 
 
 class SourcedLayer(NamedTuple):
-    """A layer with the channels and size of each of its inputs."""
+    """A layer with the channels, the size and the name in messages of each of its inputs."""
 
     layer: Layer
     channels: tuple[int, ...]
@@ -53,17 +53,14 @@ class SourcedLayer(NamedTuple):
 
     @property
     def values(self) -> int:
-        """Values of all inputs, without rows that are cut off."""
+        """Number of values of all inputs, without cropped rows."""
         cut = sum(self.layer.in_crop)
         parts = zip(self.channels, self.sizes, strict=True)
         return sum(count * max(0, rows - cut) * columns for count, (rows, columns) in parts)
 
 
 class WeightedLayer(NamedTuple):
-    """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the inputs' channels.
-
-    `shared_kernel` is the kernel size of the layer whose weights it shares.
-    """
+    """A layer with weights: `inputs` per output (pixels included) and `outputs`; `offered` are the inputs' channels."""
 
     layer: Layer
     inputs: int
@@ -79,12 +76,12 @@ class WeightedLayer(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """Pixels per channel that the weights include."""
+        """Pixels per channel that the weights cover."""
         return self.pooled[0] * self.pooled[1] if self.layer.flatten else 1
 
 
 def size_text(size: Pair) -> str:
-    """Return rows×columns."""
+    """Return the text `rows×columns`."""
     return f"{size[0]}×{size[1]}"
 
 
@@ -145,7 +142,7 @@ def constraint_sources_exist(s: NamedLayer) -> Finding | None:
     missing = [source for source in s.layer.inputs if not _known(source, s)]
     if not missing:
         return None
-    return Finding("there is no rolling buffer" if missing[0] is BUFFER else f"there is no layer {missing[0]!r}")
+    return Finding("the network has no rolling buffer" if missing[0] is BUFFER else f"there is no layer {missing[0]!r}")
 
 
 def constraint_unique_name(s: NamedLayer) -> Finding | None:
@@ -153,7 +150,7 @@ def constraint_unique_name(s: NamedLayer) -> Finding | None:
     if not s.layer.name:
         return Finding("the name is empty")
     taken = {name.lower() for name in s.before}
-    return Finding(f"{s.layer.name!r} is used already", "rename it") if s.layer.name.lower() in taken else None
+    return Finding(f"{s.layer.name!r} is already used", "rename it") if s.layer.name.lower() in taken else None
 
 
 def constraint_no_cycle(s: NamedLayer) -> Finding | None:

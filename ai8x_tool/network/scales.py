@@ -1,4 +1,4 @@
-"""By which power of two the outputs of layers differ from the values of the trained network."""
+"""Powers of two by which the outputs of layers differ from the values of the trained network."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ai8x_tool.network.network import Network
 def output_exponents(network: Network) -> dict[str, int | None]:
     """Return T for each layer: the trained network's values are the layer's outputs times 2^T.
 
-    With measured activation ranges each layer with weights divides its output by 2^R more than its input (wide outputs
-    excepted), which adds up on the way from the network's input. T is None where that is not known: without measured
-    ranges, or where inputs of different T meet.
+    With measured activation ranges, each layer with weights divides its output by 2^R more than its input (except for
+    wide outputs); the exponents add up along the path from the network's input. T is None where it is not known:
+    without measured ranges, or where inputs of different T meet.
     """
     exponents: dict[str, int | None] = {}
     for name in network.evaluation_order():

@@ -1,4 +1,4 @@
-"""Sizes through pooling and convolution, and the passes that channels take."""
+"""Sizes after pooling and convolution, and the passes that channels need."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from ai8x_tool.network.layer import Layer, Pair
 
 
 def pooled_size(layer: Layer, size: Pair) -> Pair:
-    """Return (rows, columns) after pooling. A dilated window counts as size + dilation − 1, as the hardware does."""
+    """Return (rows, columns) after pooling. A dilated window counts as size + dilation − 1, as in the hardware."""
     rows = _windows(size[0], layer.pool[0], layer.pool_stride[0], layer.pool_dilation[0])
     if layer.operator == "conv1d" or (layer.operator == "none" and size[1] == 1):
         return rows, 1
@@ -18,7 +18,7 @@ def _windows(size: int, window: int, stride: int, dilation: int) -> int:
 
 
 def output_size(layer: Layer, pooled: Pair) -> Pair:
-    """Return (rows, columns) of the layer's output for pooled input of size `pooled`."""
+    """Return (rows, columns) of the layer's output for pooled data of size `pooled`."""
     if layer.flatten:
         return 1, 1
     rows = _output(layer, pooled, 0)
@@ -34,16 +34,16 @@ def _output(layer: Layer, pooled: Pair, axis: int) -> int:
 
 
 def passes(channels: int) -> int:
-    """Return how many rounds over the 64 processors `channels` need."""
+    """Return the number of passes over the 64 processors that `channels` need."""
     return -(-channels // 64)
 
 
 def processors_per_pass(channels: int) -> int:
-    """Return how many processors each pass uses; several passes use a multiple of four."""
+    """Return the number of processors of each pass; a multiple of four if there are several passes."""
     count = -(-channels // passes(channels))
     return min((count + 3) & ~3, 64) if channels > 64 else count
 
 
-def map_for(channels: int) -> int:
-    """Return the packed processor map for `channels`, from processor 0 on."""
+def processor_map_for(channels: int) -> int:
+    """Return the processor map of `channels` channels packed from processor 0 on."""
     return (1 << processors_per_pass(channels)) - 1

@@ -20,7 +20,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import real
 from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.frontend.yaml.parser import read_description
-from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
+from ai8x_tool.model.batchnorm_folding import BatchNormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.network.layer import BINARY
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 from ai8x_tool.quantization.rules import (
@@ -148,7 +148,7 @@ def quantize_checkpoint(
     trained = clipping is None and calibration is None
     if clipping is not None:
         check_no_ranges(state, where)
-    factor = 1.0 if checkpoint.measured_ranges else NormFacts.factor
+    factor = 1.0 if checkpoint.measured_ranges else BatchNormFacts.factor
     state = _folded(state, described, console, where, trained=trained, factor=factor)
     check_state(state, where)
     widths = _widths(state, described, default_bits, where)
@@ -203,7 +203,7 @@ def _folded(
     keys = [key for key in weight_keys(state) if not key.endswith(".bn.weight")]
     operators = {layer_of(key): entry.operator for key, entry in zip(keys, described, strict=False)}
     transposed = {layer: operator == "convtranspose2d" for layer, operator in operators.items()}
-    return fold_batchnorm(state, layers, console, where, NormFacts(transposed=transposed, factor=factor))
+    return fold_batchnorm(state, layers, console, where, BatchNormFacts(transposed=transposed, factor=factor))
 
 
 def _widths(

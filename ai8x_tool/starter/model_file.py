@@ -1,4 +1,4 @@
-"""The model file of a new project: a copy of a shipped model, as wide as the device allows."""
+"""Model file of a new project: a copy of a shipped model, as wide as the device allows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WIDTHS = {
     "compactautoencoder2d": ((8, 16, 32, 4), (4, 8, 16, 4)),
     "compactautoencoder": ((32, 48, 16), (16, 32, 8)),
 }
-"""Channels of the stages, from the best to those that fit almost always."""
+"""Channels of the stages, from the widest to one that almost always fits."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,10 @@ class SizedModel:
 def write_sized_model(
     template: str, name: str, file: Path, entry: DatasetEntry, device: Device, console: Console
 ) -> SizedModel:
-    """Write the first of the models of `template` that fits `device`, under `name`. Raises Ai8xError if none does."""
+    """Write the widest variant of the model `template` that fits `device` to `file`, under `name`.
+
+    Raises Ai8xError if none fits.
+    """
     problem: Ai8xError | None = None
     parts = _parts(template)
     for part in parts:

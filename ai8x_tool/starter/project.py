@@ -1,4 +1,4 @@
-"""``ai8x new``: a look at a folder of data, and a project that trains on it."""
+"""Creation of a project that trains on a folder of data."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ _COMMANDS = (
 
 @dataclass(frozen=True)
 class NewProject:
-    """A project that was made, and what was found in its data.
+    """A new project, and what was found in its data.
 
-    `counts` are the samples of each class by split; with masks or boxes, `counted` says what they are numbers of.
+    `counts` are the samples of each class by split; with masks or boxes, `counted` names what is counted instead.
     """
 
     folder: Path
@@ -73,7 +73,7 @@ class NewProject:
 
 
 def new_project(name: str, settings: NewSettings, console: Console) -> NewProject:
-    """Make the folder `name` with recipe, model and README for the data in `settings.data`.
+    """Create the folder `name` with recipe, model and README for the data in `settings.data`.
 
     Raises Ai8xError if the folder exists, or the data cannot be used.
     """
@@ -81,7 +81,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     if not _NAME.fullmatch(title := whole(target.name)):
         raise Ai8xError(f"{target.name!r} cannot be the name of a project", fix="use letters, digits and -")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise Ai8xError("exists already", where=str(target), fix="choose another name")
+        raise Ai8xError("already exists", where=str(target), fix="choose another name")
     given = OwnDataSettings(
         path=settings.data, kind=settings.kind, task=settings.task, target=settings.target, group=settings.group
     )
@@ -123,7 +123,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
 
 @contextmanager
 def _complete_or_absent(target: Path) -> Iterator[Path]:
-    """Provide a folder next to `target` that takes its place at the end of the block, unless something fails."""
+    """Provide a temporary folder that becomes `target` at the end of the block, unless something fails."""
     place = real(target)
     place.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(place.parent) as new:
@@ -183,9 +183,9 @@ def _readme(project: NewProject) -> str:
             *map(one_line, project.commands),
             "```",
             "",
-            f"`configs/recipes/{project.name}.yaml` says how the data are read and the network is trained,",
-            f"`models/{project.model.file.name}` is the network. Both are yours to change. `data/` holds the prepared",
-            "data; it can be deleted, and is made again where a file has changed.",
+            f"`configs/recipes/{project.name}.yaml` defines how the data are read and the network is trained;",
+            f"`models/{project.model.file.name}` is the network. You can change both. `data/` holds the prepared",
+            "data; it can be deleted, and is prepared again if a file has changed.",
             "",
         ]
     )

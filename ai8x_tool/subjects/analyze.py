@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ai8x_tool import resources
-from ai8x_tool.analysis.judge import NONE, Clocks, analyze_network, with_remedies
+from ai8x_tool.analysis.device_analysis import NONE, Clocks, analyze_network, with_remedies
 from ai8x_tool.analysis.result import Analysis, DeviceAnalysis, Shape
 from ai8x_tool.console import Console
 from ai8x_tool.device import Device
@@ -35,24 +35,24 @@ class Source(Protocol):
         """Return the network for `device`, its placement, if it has one, and how the input arrives."""
 
 
-def analyze(given: str | Path, settings: AnalyzeSettings, console: Console) -> Analysis:
+def analyze(given: str | Path, settings: AnalyzeSettings, console: Console, *, remedies: bool = True) -> Analysis:
     """Return the analysis of what `given` names on the devices of the settings.
 
-    Raises Ai8xError for what is wrong with the files, and where sizes are not known. A network that does not fit is a
-    result.
+    Where the network fits none of them, what would help is searched for, unless `remedies` is false. A network that
+    does not fit is a result; raises Ai8xError for what is wrong with the files, and where sizes are not known.
     """
     subject = find_subject(given)
     source = _source(subject, settings, console)
-    devices = tuple(_judge(source, device, settings, console) for device in settings.devices)
+    devices = tuple(_analyze_device(source, device, settings, console) for device in settings.devices)
     if all(found.network is None for found in devices) and len({found.problem for found in devices}) == 1:
         raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
-    if not any(found.fits for found in devices):
+    if remedies and not any(found.fits for found in devices):
         pairs = zip(devices, settings.devices, strict=True)
-        devices = tuple(_helped(found, source, device, settings, console) for found, device in pairs)
+        devices = tuple(_with_remedies(found, source, device, settings, console) for found, device in pairs)
     return Analysis(subject.name or source.name, subject.kind, subject.file, source.input_shape, devices)
 
 
-def _judge(source: Source, device: Device, settings: AnalyzeSettings, console: Console) -> DeviceAnalysis:
+def _analyze_device(source: Source, device: Device, settings: AnalyzeSettings, console: Console) -> DeviceAnalysis:
     clocks = Clocks(settings.pipeline, settings.pll, settings.clock_divider)
     try:
         network, placement, options = source.on(device)
@@ -67,7 +67,7 @@ def _judge(source: Source, device: Device, settings: AnalyzeSettings, console: C
         )
 
 
-def _helped(
+def _with_remedies(
     found: DeviceAnalysis, source: Source, device: Device, settings: AnalyzeSettings, console: Console
 ) -> DeviceAnalysis:
     """Return the analysis of a network that does not fit with what would help."""

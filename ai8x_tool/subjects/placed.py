@@ -24,7 +24,7 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.subjects.sample import random_sample
-from ai8x_tool.synthesis.placing import place_automatically
+from ai8x_tool.synthesis.automatic_placement import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ai8x_tool.analysis.result import Shape
 from ai8x_tool.console import Console
+from ai8x_tool.data.middle import is_middle
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import dataset_input
 from ai8x_tool.readers.numpy_file import read_array
@@ -25,9 +26,12 @@ def sample_shape(
 ) -> Shape:
     """Return the shape of a sample: as given, as `described`, that of the dataset, or that of a sample that ships.
 
-    Raises Ai8xError if there is none of them.
+    A network may be described for the middle of the samples of the dataset that was given. Raises Ai8xError if there is
+    no shape.
     """
     given = settings.shape or (dataset_input(settings.dataset, console) if settings.dataset else described)
+    if settings.shape is None and given is not None and described is not None and is_middle(described, given):
+        given = described
     if given is not None:
         return three_sizes(given)
     if dataset is not None:

@@ -18,7 +18,7 @@ from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.plugins.find import find_dataset, find_model
 from ai8x_tool.settings.training import AUTOMATIC, TrainSettings
 from ai8x_tool.subjects.model import chosen_policy
-from ai8x_tool.synthesis.placing import place_automatically
+from ai8x_tool.synthesis.automatic_placement import place_automatically
 from ai8x_tool.training.setup import build_untrained
 from ai8x_tool.training.tasks import TaskContext, choose_task
 

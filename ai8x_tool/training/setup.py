@@ -26,7 +26,7 @@ from ai8x_tool.model.build import (
     build_model,
     check_architecture,
     compute_device,
-    in_qat,
+    is_in_qat,
     load_weights,
     require_trainable,
 )
@@ -138,7 +138,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     synchronize_batchnorm(model, world)
     use_channels_last(model, entry.sample)
     model.to(device)
-    if measured and policy is not None and not in_qat(model):
+    if measured and policy is not None and not is_in_qat(model):
         check_measurable(model, entry.sample, device)
     task.attach(model)
     _check_outputs(task, model, entry, device, files)

@@ -17,7 +17,7 @@ from ai8x_tool.console import Console, json_text
 from ai8x_tool.data.seeding import derived_seed, generator_for, seed_global_generators
 from ai8x_tool.errors import located
 from ai8x_tool.files import write_file
-from ai8x_tool.model.build import in_qat, nonzero_weights
+from ai8x_tool.model.build import count_nonzero_weights, is_in_qat
 from ai8x_tool.nn import fuse_batchnorm, load_state, start_qat
 from ai8x_tool.nn.transform import drop_parameters
 from ai8x_tool.plugins.load import without_exit
@@ -85,7 +85,7 @@ class Trainer:
         self.history: list[EpochRecord] = []
         self.best: Best | None = None
         self.best_weights: Mapping[str, Any] = {}
-        self.qat = in_qat(self.model)
+        self.qat = is_in_qat(self.model)
         self._wrap()
         self.saved: Path | None = None
         self.clipping: list[LayerClipping] = []
@@ -318,7 +318,7 @@ class Trainer:
             self.best = Best(score.loss, score.metrics, epoch)
             self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         assert self.best is not None
-        self.log.info(self.task.best_line(self.best, self.best.epoch, nonzero_weights(self.model)))
+        self.log.info(self.task.best_line(self.best, self.best.epoch, count_nonzero_weights(self.model)))
         self.log.info(f"Saving checkpoint to: {self._file('checkpoint')}")
         data = self._checkpoint(epoch, score)
         self.log.write(data, self._file("checkpoint"))

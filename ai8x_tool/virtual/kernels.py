@@ -34,7 +34,7 @@ def output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
         text = f"{kernels.output_count + 1} outputs times passes, but {count} kernels from {kernels.start:#x}"
         diagnostics.report("warning", text, layer=layer.index, register="OCHAN")
     if count % passes:
-        _report(layer, diagnostics, f"{count} kernels cannot be divided among {passes} passes")
+        _report(layer, diagnostics, f"{count} kernels cannot be divided equally among {passes} passes")
     return count // passes
 
 

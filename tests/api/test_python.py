@@ -97,10 +97,10 @@ def test_the_program_of_the_documentation(own_folder: Path, root: Path, capsys: 
     assert "100 test samples, computed as the accelerator does" in shown
     assert shown.count("values equal to the virtual device's") == 5
     assert (own_folder / "build" / "mnist" / "cnn.c").is_file()
-    proof = values["proof"]
-    assert proof.samples == 10 and all(layer.distance and layer.equality for layer in proof.layers)
+    verification = values["verification"]
+    assert verification.samples == 10 and all(layer.distance and layer.equality for layer in verification.layers)
     with pytest.raises(FrozenInstanceError):
-        proof.samples = 11
+        verification.samples = 11
 
 
 def test_the_network_of_the_documentation(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ def test_in_memory(own_folder: Path) -> None:
     """Without a folder nothing is written, and nothing is printed."""
     given = {"network": "mnist", "checkpoint": Path("ai85net5-q.pth.tar")}
     made = ai8x_tool.synthesize(**given)
-    assert made.folder is None and made.proof is None and made.different is None
+    assert made.folder is None and made.verification is None and made.different is None
     assert made.synthesis.check.equal
     assert "cnn.c" in made.synthesis.files
     assert [path.name for path in own_folder.iterdir()] == ["datasets"]
@@ -151,7 +151,7 @@ def test_none_is_a_value() -> None:
         (lambda: ai8x_tool.quantize("nowhere", "q.pth.tar"), "nowhere"),
         (lambda: ai8x_tool.run("nowhere"), "no such project folder"),
         (lambda: ai8x_tool.verify("tests"), "not a project: it has no ai8x.yaml"),
-        (lambda: ai8x_tool.list_resources("cats"), "nothing of kind 'cats' to list"),
+        (lambda: ai8x_tool.list_resources("cats"), "cannot list 'cats': unknown kind"),
     ],
 )
 def test_what_is_wrong_is_one_line(call, words: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

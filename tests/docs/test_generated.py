@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from ai8x_tool.cli.main import app
 from ai8x_tool.cli.options_page import options_page
 from ai8x_tool.report.api_page import api_page
-from ai8x_tool.report.html.picture import memory_picture
+from ai8x_tool.report.html.memory_map import memory_map_svg
 from ai8x_tool.report.reference import pages
 from ai8x_tool.report.rules_page import with_rules
 
@@ -28,7 +28,7 @@ def test_page_is_fresh(name):
 def test_picture_is_fresh():
     """Search results may depend on the machine only where time ends the search, which it does not here."""
     picture = (ROOT / "docs" / "memory-map.svg").read_text(encoding="utf-8")
-    assert picture == memory_picture(), "run scripts/generate_docs.py"
+    assert picture == memory_map_svg(), "run scripts/generate_docs.py"
 
 
 def readme_commands():

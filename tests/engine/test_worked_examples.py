@@ -189,7 +189,7 @@ def test_dilated_1d_pooling():
 def test_dilated_pooling_with_an_incomplete_window():
     """The formula gives six windows, only five fit."""
     layer = passing(max_pool=[3, 1], pool_stride=1, pool_dilation=2)
-    with pytest.raises(Ai8xError, match=r"layer 0: a pooling window reaches 1 beyond the data"):
+    with pytest.raises(Ai8xError, match=r"layer 0: a pooling window exceeds the rows of the data by 1"):
         outputs([layer], [], np.zeros((1, 9, 3), int), MAX78002)
 
 

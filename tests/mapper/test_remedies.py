@@ -11,7 +11,7 @@ from ai8x_tool.mapper import UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.network import INPUT
-from ai8x_tool.synthesis.placing import place_automatically
+from ai8x_tool.synthesis.automatic_placement import place_automatically
 from tests.mapper.test_small_networks import CHAIN, conv, network
 
 

@@ -358,7 +358,7 @@ CASES = {
         one(conv(calcx4=True), weights=[Weights((4, 3, 3, 3), bits=4)], device=MAX78002, values="passes of 4 bits"),
     ],
     "constraint_write_increment": [
-        one(conv(write_gap=16), values="1 × 17 = 17, the MAX78000 has up to 16"),
+        one(conv(write_gap=16), values="1 × 17 = 17, the MAX78000 supports up to 16"),
         one(passing(write_gap=256), device=MAX78002, values="up to 256"),
     ],
     "constraint_row_distance": [

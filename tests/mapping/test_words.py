@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.device.bits import bits_of
+from ai8x_tool.device.bits import bit_indices
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.words import (
@@ -48,7 +48,7 @@ def placed_layer(given, weights, shape, device, out_offset=0x4000):
 
 def places(words):
     """Return [(instance, word)] of all words, those of one instance after those of another."""
-    return [(i, int(word)) for i in bits_of(words.instances) for word in words.positions()]
+    return [(i, int(word)) for i in bit_indices(words.instances) for word in words.positions()]
 
 
 def all_places(found):
@@ -116,7 +116,7 @@ def test_words_of_the_output(kind):
     assert all_places(output_words(at)) == set().union(*(output_places(at, pixel) for pixel in range(pixels)))
     times = {}
     for words, steps in writing_times(at):
-        for instance in bits_of(words.instances):
+        for instance in bit_indices(words.instances):
             times |= dict(zip([(instance, w) for w in words.positions().tolist()], steps.tolist(), strict=True))
     assert set(times) == all_places(written_words(at))
     expected = writing_steps(at)

@@ -112,10 +112,10 @@ CASES = {
     "constraint_sources_exist": [
         builds(Layer("a", ()), words="no inputs"),
         builds(Layer("a", ("b",)), words="there is no layer 'b'"),
-        builds(Layer("a", (BUFFER,), "none"), words="there is no rolling buffer"),
+        builds(Layer("a", (BUFFER,), "none"), words="the network has no rolling buffer"),
     ],
     "constraint_unique_name": [
-        builds(Layer("a", (INPUT,)), Layer("A", (INPUT,)), words="'A' is used already", where="layer 1"),
+        builds(Layer("a", (INPUT,)), Layer("A", (INPUT,)), words="'A' is already used", where="layer 1"),
         builds(Layer("", (INPUT,)), words="the name is empty"),
     ],
     "constraint_wide_output_activation": [

@@ -12,7 +12,7 @@ from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.model.batchnorm_folding import NormFacts, fold_batchnorm, normalized_layers
+from ai8x_tool.model.batchnorm_folding import BatchNormFacts, fold_batchnorm, normalized_layers
 from ai8x_tool.quantization import quantize
 from ai8x_tool.quantization.rules import Clipping
 
@@ -55,7 +55,7 @@ def inputs_of(name):
 def test_as_the_model_folds_itself(name):
     """Equal to the last bit, so that the integers are, too."""
     model = trained(name)
-    facts = NormFacts(transposed={"layer": True}) if name == "square transposed" else NormFacts()
+    facts = BatchNormFacts(transposed={"layer": True}) if name == "square transposed" else BatchNormFacts()
     state = model.state_dict()
     assert normalized_layers(state) == ["layer"]
     folded = fold_batchnorm(state, ["layer"], QUIET, "file", facts)
@@ -71,7 +71,7 @@ def test_the_function_stays(name):
     model, x = trained(name), inputs_of(name)
     with torch.no_grad():
         before = model(x)
-        facts = NormFacts(transposed={"layer": "transposed" in name})
+        facts = BatchNormFacts(transposed={"layer": "transposed" in name})
         folded = fold_batchnorm(model.state_dict(), ["layer"], QUIET, "file", facts)
         model.layer.bn = None
         nn.load_state(model, folded)
@@ -89,13 +89,13 @@ def test_other_conditions():
     model.layer.op.bias.data.zero_()
     expected = nn.fuse_batchnorm(model) or model.state_dict()
     state["anchors"] = torch.ones(2)
-    folded = fold_batchnorm(state, ["layer"], QUIET, "file", NormFacts({"layer": 1e-3}))
+    folded = fold_batchnorm(state, ["layer"], QUIET, "file", BatchNormFacts({"layer": 1e-3}))
     keys = list(folded)
     assert keys[keys.index("layer.op.weight") + 1] == "layer.op.bias"
     assert torch.equal(folded["layer.op.weight"], expected["layer.op.weight"])
     assert torch.equal(folded["layer.op.bias"], expected["layer.op.bias"])
     assert torch.equal(folded["anchors"], torch.ones(2))
-    whole = fold_batchnorm(state, ["layer"], QUIET, "file", NormFacts({"layer": 1e-3}, factor=1.0))
+    whole = fold_batchnorm(state, ["layer"], QUIET, "file", BatchNormFacts({"layer": 1e-3}, factor=1.0))
     assert torch.equal(whole["layer.op.weight"], 4 * folded["layer.op.weight"])
     assert list(fold_batchnorm(state, [], QUIET, "file")) == list(state)
 
@@ -240,7 +240,7 @@ def test_square_layers_beside_transposed_ones_are_named(tmp_path, console):
     model = torch.nn.Sequential(OrderedDict((f"c{i}", trained(name).layer) for i, name in enumerate(names)))
     quantize(save(tmp_path / "a.pth.tar", model.state_dict()), tmp_path / "q.pth.tar", MAX78000, console)
     assert len(console.warnings) == 1
-    assert "taken as ordinary convolutions: c0; where they are transposed" in console.warnings[0]
+    assert "treated as ordinary convolutions: c0; if they are transposed" in console.warnings[0]
 
 
 def test_negative_variance_is_refused(tmp_path):

@@ -115,16 +115,16 @@ def test_all_there_is_to_see(devices):
 
 def assert_inside(page):
     """Assert that boxes and labels of all drawings lie inside their frames."""
-    for figure in (getattr(page, name) for name in FIGURES):
-        if figure is None:
+    for drawing in (getattr(page, name) for name in FIGURES):
+        if drawing is None:
             continue
-        for box in figure.boxes:
+        for box in drawing.boxes:
             assert box.x >= 0 <= box.y and box.width >= 0 < box.height, box
-            assert box.x + box.width <= figure.width + 0.1 and box.y + box.height <= figure.height + 0.1, box
-        for label in figure.labels:
+            assert box.x + box.width <= drawing.width + 0.1 and box.y + box.height <= drawing.height + 0.1, box
+        for label in drawing.labels:
             shift = {"start": 0, "middle": 0.5, "end": 1}[label.anchor] * text_width(label.text)
-            assert label.x - shift >= 0 and label.x - shift + text_width(label.text) <= figure.width, label
-            assert 0 < label.y <= figure.height
+            assert label.x - shift >= 0 and label.x - shift + text_width(label.text) <= drawing.width, label
+            assert 0 < label.y <= drawing.height
 
 
 def test_drawings_stay_in_their_frames(devices):

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from ai8x_tool.report.html import evaluation_report, training_report
-from ai8x_tool.report.html.charts import Curve, confusion_figure, curve_figure, wave_figure
+from ai8x_tool.report.html.charts import Curve, confusion_drawing, curve_drawing, wave_drawing
 from ai8x_tool.report.html.png import png_bytes
 from ai8x_tool.training.clipping import LayerClipping
 from ai8x_tool.training.evaluation import EvaluateResult
@@ -149,16 +149,18 @@ def test_samples_of_other_tasks():
 def test_ticks_are_whole_epochs():
     for last in (1, 5, 37, 299):
         epochs = range(last + 1)
-        figure = curve_figure(
+        drawing = curve_drawing(
             "loss", "loss", epochs, [Curve("loss", [None, *(1.0 for _ in epochs)][: last + 1], "c0")], 1
         )
-        ticks = [label.text for label in figure.labels if re.fullmatch(r"\d+", label.text) and label.anchor == "middle"]
+        ticks = [
+            label.text for label in drawing.labels if re.fullmatch(r"\d+", label.text) and label.anchor == "middle"
+        ]
         assert 2 <= len(ticks) <= 14 and ticks[0] == "0"
 
 
 def test_shares_of_rows():
-    figure = confusion_figure("confusion", SCORE.confusion, ("cat",))
-    styles = {box.title: box.style for box in figure.boxes if box.title}
+    drawing = confusion_drawing("confusion", SCORE.confusion, ("cat",))
+    styles = {box.title: box.style for box in drawing.boxes if box.title}
     assert styles["cat, predicted as cat: 2 of 3"] == "value right level-6"
     assert styles["cat, predicted as 1: 1 of 3"] == "value wrong level-3"
     assert styles["1, predicted as 1: 1 of 1"] == "value right level-9"
@@ -168,7 +170,7 @@ def test_folded_waveforms_are_unfolded():
     """Value after value lies in the next channel."""
     signal = np.repeat([-100.0, 100.0], 500)
     folded = signal.reshape(-1, 10).T
-    (path,) = wave_figure("wave", folded).paths
+    (path,) = wave_drawing("wave", folded).paths
     heights = [float(y) for y in re.findall(r",([\d.]+)", path.line)]
     assert heights == sorted(heights, reverse=True) and heights[0] > heights[-1]
 

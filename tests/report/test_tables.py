@@ -25,9 +25,9 @@ from ai8x_tool.report.catalogue import catalogue, resources_table
 from ai8x_tool.report.columns import Column, Table
 from ai8x_tool.report.explain import explain_table
 from ai8x_tool.report.firmware import memory_table, phase_table
-from ai8x_tool.report.proof import proof_table
 from ai8x_tool.report.synthesis import checkpoint_table, synthesis_table
-from ai8x_tool.verification.chain import LayerProof, Proof
+from ai8x_tool.report.verification import verification_table
+from ai8x_tool.verification.chain import LayerVerification, Verification
 from ai8x_tool.verification.models import LayerDistance, LayerEquality
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
@@ -73,12 +73,12 @@ def run_result():
     return SimpleNamespace(firmware=firmware, run=FirmwareRun("", 0, "", phases, uses))
 
 
-def proof(synthesis):
+def verification(synthesis):
     layers = [
-        LayerProof(c.index, c.label, LayerDistance(23.456, 0.0123), LayerEquality(c.values, 0, None), c)
+        LayerVerification(c.index, c.label, LayerDistance(23.456, 0.0123), LayerEquality(c.values, 0, None), c)
         for c in synthesis.check.layers
     ]
-    return Proof(1, "the known-answer sample", tuple(layers), ())
+    return Verification(1, "the known-answer sample", tuple(layers), ())
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def tables(synthesis):
         "synthesize": synthesis_table(synthesis.statistics, synthesis.mapping.device),
         "checkpoint": checkpoint_table(synthesis.network),
         "explain": explain_table(synthesis.program, synthesis.network.layers[0]),
-        "verify": proof_table(proof(synthesis)),
+        "verify": verification_table(verification(synthesis)),
         "run-phases": phase_table(run_result()),
         "run-memory": memory_table(run_result()),
         "list-devices": resources_table(catalogue("devices")),

@@ -11,7 +11,7 @@ from math import prod
 
 from ai8x_tool.device import MAX78002
 from ai8x_tool.mapping import MappingOptions
-from ai8x_tool.network.sizes import map_for
+from ai8x_tool.network.sizes import processor_map_for
 from tests.support.networks import build, mapped
 
 
@@ -33,7 +33,7 @@ class Row:
     def keys(self, out_offset=0x8000):
         """Return the keys of a description."""
         convolution = self.op.startswith("Conv")
-        given = {"op": self.op, "processors": map_for(self.inputs), "out_offset": out_offset}
+        given = {"op": self.op, "processors": processor_map_for(self.inputs), "out_offset": out_offset}
         if convolution:
             kernel = self.kernel if len(self.size) == 1 else f"{self.kernel}x{self.kernel}"
             given |= {"kernel_size": kernel, "pad": self.pad, "groups": self.groups}

@@ -23,6 +23,7 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.subjects.model import made_entry
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
+from tests.support.turns import in_turn
 
 SHARED = Path(os.environ.get("AI8X_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 GOLDEN = SHARED / "golden" / "evaluate"
@@ -96,7 +97,7 @@ def test_what_does_not_fit_together(trained: Path, console: Console, tmp_path: P
     cases: list[tuple[EvaluateSettings, str]] = [
         (settings(quantized), "a quantized checkpoint runs in 8-bit mode only .add --8bit"),
         (settings(trained, simulate=True), "not quantized"),
-        (settings(trained, model="ai85net5"), "a checkpoint of 'tiny', not of 'ai85net5'"),
+        (settings(trained, model="ai85net5"), "the checkpoint belongs to model 'tiny', not to 'ai85net5'"),
         (settings(trained, use_bias=True), "1 of the model's .* tensors are missing: conv2.op.bias"),
         (settings(tmp_path / "anonymous.pth.tar", simulate=True), "pass --model"),
         (EvaluateSettings(dataset="MNIST", checkpoint=trained), "fc.op.weight: shape|fc.op.bias: shape"),
@@ -121,7 +122,7 @@ def test_batch_normalization_takes_the_biases_of_the_checkpoint(console: Console
 @pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no reference data at {GOLDEN}")
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", in_turn([0, 1], 2))
 def test_published_accuracy(console: Console, number: int) -> None:
     golden = json.loads((GOLDEN / "mnist.json").read_text())
     case = golden["cases"][number]

@@ -331,7 +331,10 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
     cases: list[tuple[dict[str, Any], str]] = [
         ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs are done"),
         ({"resume_from": Path("nowhere.pth.tar")}, "checkpoint not found"),
-        ({"model": "ai85net5", "resume_from": result.checkpoint}, "a checkpoint of 'tiny', not of 'ai85net5'"),
+        (
+            {"model": "ai85net5", "resume_from": result.checkpoint},
+            "the checkpoint belongs to model 'tiny', not to 'ai85net5'",
+        ),
         ({"exp_load_weights_from": result.checkpoint, "model": "ai85net5", "dataset": "MNIST"}, "tensors are missing"),
         ({"model": "ai85net5"}, r"ai85net5\.py:\d+: ValueError: ai85net5 needs images of 28×28"),
         ({"compress": "bad.yaml"}, "bad.yaml: 'a': .*milestones"),
@@ -392,7 +395,7 @@ def test_quantized_weights_are_not_learned_from(workspace: Path, console: Consol
     trained = run(console, epochs=3).checkpoint
     quantize(trained, Path("q.pth.tar"), find_device("MAX78000"), console)
     more = {"kd_teacher": "tiny"} if option == "kd_resume" else {}
-    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: .*(use the checkpoint it was made from)"):
+    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: .*(use the checkpoint from which it was quantized)"):
         run(console, **{option: Path("q.pth.tar")}, **more)
 
 

@@ -21,7 +21,7 @@ from ai8x_tool.model.build import build_model
 from ai8x_tool.nn import QatPolicy, build_context, start_qat
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.quantization import quantize
-from ai8x_tool.report.proof import compared
+from ai8x_tool.report.verification import compared
 from ai8x_tool.resources import find_config
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.verification import VerifySettings
@@ -58,11 +58,11 @@ def checkpoints(tmp_path_factory):
 
 def test_all_links(checkpoints):
     trained, quantized = checkpoints
-    proof = verify(settings(checkpoint=str(quantized), trained=trained), QUIET)
-    assert proof.complete
-    assert proof.samples == 1
-    assert [layer.index for layer in proof.layers] == [0, 1, 2, 3, 4]
-    for layer in proof.layers:
+    verification = verify(settings(checkpoint=str(quantized), trained=trained), QUIET)
+    assert verification.passed
+    assert verification.samples == 1
+    assert [layer.index for layer in verification.layers] == [0, 1, 2, 3, 4]
+    for layer in verification.layers:
         assert layer.equality.values == layer.check.values > 0
         # An untrained model rounds each layer's values to 1/128.
         assert layer.distance.sqnr > 10
@@ -74,16 +74,16 @@ def test_shipped_network_as_json():
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["schema"] == "ai8x-verify/1"
-    assert document["complete"]
+    assert document["passed"]
     assert {layer["engine_vs_device"]["different"] for layer in document["layers"]} == {0}
     assert all(layer["quantized_vs_engine"]["different"] == 0 for layer in document["layers"])
 
 
 def test_unknown_model_leaves_the_torch_links_out(checkpoints):
     known = settings(checkpoint=str(checkpoints[1]))
-    proof = verify(replace(known, dataset="Nothing", model=None, evaluation_recipe=None), QUIET)
-    assert proof.complete
-    assert all(layer.equality is None for layer in proof.layers)
+    verification = verify(replace(known, dataset="Nothing", model=None, evaluation_recipe=None), QUIET)
+    assert verification.passed
+    assert all(layer.equality is None for layer in verification.layers)
 
 
 def test_a_description_of_something_else_is_named_by_structure(checkpoints, tmp_path):
@@ -91,11 +91,11 @@ def test_a_description_of_something_else_is_named_by_structure(checkpoints, tmp_
     described = find_config("networks", settings().network_file()).read_text()
     wrong = tmp_path / "wrong.yaml"
     wrong.write_text(described.replace("activate: ReLU", "activate: none", 1))
-    proof = verify(settings(checkpoint=str(checkpoints[1]), network=str(wrong), firmware=False), QUIET)
-    assert not proof.complete
-    assert proof.structure[0] == proof.text()
-    assert "conv1 (" in proof.text()
-    assert "activation: ReLU in the model, none in the description" in proof.text()
+    verification = verify(settings(checkpoint=str(checkpoints[1]), network=str(wrong), firmware=False), QUIET)
+    assert not verification.passed
+    assert verification.structure[0] == verification.text()
+    assert "conv1 (" in verification.text()
+    assert "activation: ReLU in the model, none in the description" in verification.text()
 
 
 def test_wrong_register_is_named(monkeypatch):
@@ -133,14 +133,14 @@ def test_difference_between_torch_and_engine_is_located():
     output[0, 3, 5, 7] += 1
     result = compare_with_engine(layer, output, made.tensors)
     assert result.different == 1
-    assert result.first.startswith("sample 0, channel 3, row 5, column 7: torch has ")
+    assert result.first.startswith("sample 0, channel 3, row 5, column 7: torch computes ")
 
 
 def test_outputs_of_different_size():
     made = build_project(settings(), QUIET)
     result = compare_with_engine(made.network[0], torch.zeros(1, 60, 5, 5), made.tensors)
     assert result.different == result.values == 60 * 28 * 28
-    assert result.first == "the model's output is 60×5×5, the engine's 60×28×28"
+    assert result.first == "the model's output is 60×5×5, the engine's is 60×28×28"
 
 
 def test_distance():
@@ -204,6 +204,9 @@ def test_a_missing_model_is_named(checkpoints, monkeypatch, tmp_path):
     sample = Path("sample.npy")
     np.save(sample, np.zeros((1, 28, 28), np.int64))
     given = {"network": "mnist", "checkpoint": str(checkpoints[1]), "sample_input": str(sample)}
-    proof = verify(resolve(VerifySettings, "synthesize", None, None, given), QUIET)
-    assert proof.skipped == ("trained ≈ quantized ≡ engine (no model of this name)", "firmware (no model of this name)")
-    assert "quantized ≡ engine (" not in compared(proof).split(";")[0]
+    verification = verify(resolve(VerifySettings, "synthesize", None, None, given), QUIET)
+    assert verification.skipped == (
+        "trained ≈ quantized ≡ engine (no model of this name)",
+        "firmware (no model of this name)",
+    )
+    assert "quantized ≡ engine (" not in compared(verification).split(";")[0]

@@ -218,7 +218,7 @@ def test_kernels_that_end_before_they_start(good):
 
 def test_kernels_that_cannot_be_divided(good):
     stores = good.fields("LCTL2", layer=1, input_passes=2)
-    expect(good.device, stores, "error", "cannot be divided among 3 passes", only=False, layer=1)
+    expect(good.device, stores, "error", "cannot be divided equally among 3 passes", only=False, layer=1)
 
 
 def test_output_count_that_does_not_fit(new):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.frontend.torch.steps import Step
-from ai8x_tool.network.selection import identity
+from ai8x_tool.network.selection import identity_convolution
 
 
 class Merger:
@@ -67,7 +67,7 @@ class Merger:
             owner.layer = replace(owner.draft, activation=step.draft.activation)
         elif not self._is_positive(source) and (step not in self.outputs or self._reads[step]):
             draft, flat = step.draft, step.shape[2] == 1 and step.shape[1] > 1
-            made = identity(draft.name, (), step.shape[0], flat=flat, source=draft.source)
+            made = identity_convolution(draft.name, (), step.shape[0], flat=flat, source=draft.source)
             step.layer, step.separate = replace(made, activation=draft.activation), False
             return
         self._remove(step, source)

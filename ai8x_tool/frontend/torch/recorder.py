@@ -32,7 +32,7 @@ from ai8x_tool.frontend.torch.tags import (
     without_tags,
 )
 from ai8x_tool.network.layer import Layer
-from ai8x_tool.network.selection import selection
+from ai8x_tool.network.selection import selection_layer
 
 ModuleHandler = Callable[["Recorder", Any, tuple[Any, ...]], Any]
 FunctionHandler = Callable[["Recorder", tuple[Any, ...], dict[str, Any]], Any]
@@ -160,7 +160,7 @@ class Recorder:
         channels, size = sum(source.shape[0] for source in found.sources), found.sources[0].shape[1:]
         name = self.unique_name(f"{self.module_name or 'channels'}_selection")
         flat = size[1] == 1 and size[0] > 1
-        layer = selection(name, (), found.chosen, channels, flat=flat, source=self.calling_source)
+        layer = selection_layer(name, (), found.chosen, channels, flat=flat, source=self.calling_source)
         return self.add(layer, [OperandReading(found.sources)], (len(found.chosen), *size))
 
     def _check_widths(self, reading: OperandReading, reader: str) -> None:

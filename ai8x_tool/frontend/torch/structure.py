@@ -12,7 +12,7 @@ from ai8x_tool.frontend.torch.expressions import Expression, joined, pooled, poo
 from ai8x_tool.frontend.yaml.checkpoint_parameters import weight_module
 from ai8x_tool.network.layer import INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
-from ai8x_tool.network.selection import ZERO, selected
+from ai8x_tool.network.selection import ZERO, selected_channels
 
 _Key = tuple[str, int]
 """A module, and the number of its use from 1 on."""
@@ -75,7 +75,7 @@ def _side(network: Network) -> _Side:
 
 def _only_selects(layer: Layer) -> bool:
     """Return whether a layer gives channels of what it reads, as they are."""
-    return selected(layer) is not None and not pooling_text(layer) and not any(layer.in_crop)
+    return selected_channels(layer) is not None and not pooling_text(layer) and not any(layer.in_crop)
 
 
 def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[_Channel]]) -> list[_Channel]:
@@ -84,7 +84,7 @@ def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[
     for source in layer.inputs:
         count = network[source].channels_out if isinstance(source, str) else network.input_shape[0]
         offered += selections.get(source, [(source, channel) for channel in range(count)])
-    return [None if channel == ZERO else offered[channel] for channel in selected(layer) or ()]
+    return [None if channel == ZERO else offered[channel] for channel in selected_channels(layer) or ()]
 
 
 def _selected_value(network: Network, channels: list[_Channel], values: Mapping[str, Expression]) -> Expression:

@@ -30,7 +30,7 @@ from ai8x_tool.mapping.placement import BufferPlacement, LayerPlacement, Placeme
 from ai8x_tool.network import layer as network_layer
 from ai8x_tool.network.layer import Layer, Parameters, Source
 from ai8x_tool.network.network import Buffer, Network, build_network
-from ai8x_tool.network.sizes import map_for
+from ai8x_tool.network.sizes import processor_map_for
 from ai8x_tool.rule import require, warn_about
 
 
@@ -280,7 +280,7 @@ class _Resolver:
         stopped = given.index == self.options.stop_after and given.index + 1 < len(layers)
         if stopped and given.next_sequence != STOP:
             return layers[given.index + 1 if given.next_sequence is None else given.next_sequence].processors
-        return map_for(channels)
+        return processor_map_for(channels)
 
 
 def _width_and_shift(given: LayerDescription, parameters: Parameters | None) -> tuple[int, int]:

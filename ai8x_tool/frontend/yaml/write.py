@@ -12,7 +12,7 @@ from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placement import LayerPlacement, Placement
 from ai8x_tool.network.layer import BINARY, BUFFER, INPUT, Layer, Pair, Source
 from ai8x_tool.network.network import Network
-from ai8x_tool.network.sizes import map_for, passes, pooled_size
+from ai8x_tool.network.sizes import passes, pooled_size, processor_map_for
 
 _OPERATIONS = {"none": "none", "conv1d": "Conv1d", "conv2d": "Conv2d", "convtranspose2d": "ConvTranspose2d"}
 _ACTIVATIONS = {"none": "None", "relu": "ReLU", "abs": "Abs"}
@@ -35,12 +35,14 @@ def write_description(
     dataset: str = "none",
     title: str | None = None,
     options: MappingOptions | None = None,
+    input_shape: bool = False,
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
     Reading it with the same checkpoint gives an equal network and placement; only that layers which were left out have
     biases is not known then: see the comment. `title` is the first comment; the next one names the options of the
-    generator that the placement needs.
+    generator that the placement needs. With `input_shape` the layers that read the input give its shape, which
+    otherwise is that of the dataset.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -73,7 +75,10 @@ def write_description(
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
-        lines += _layer_lines(network, placement, layer)
+        keys = _layer_keys(network, placement, layer)
+        if input_shape and layer.inputs == (INPUT,):
+            keys |= {"in_channels": layer.channels_in, "in_dim": _dimension(layer.in_size)}
+        lines += _layer_lines(_comment(network, placement, layer), keys)
     return "\n".join(lines) + "\n"
 
 
@@ -90,10 +95,10 @@ def _left_out_biases(network: Network) -> list[str]:
     return ["# Layers that were left out have biases; these have none: the bias memory is not cleared"] * left_out
 
 
-def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
-    yield f"  # {_comment(network, placement, layer)}"
+def _layer_lines(comment: str, keys: Keys) -> Iterator[str]:
+    yield f"  # {comment}"
     bullet = "  - "
-    for key, value in _layer_keys(network, placement, layer).items():
+    for key, value in keys.items():
         yield f"{bullet}{key}: {_text(value)}"
         bullet = "    "
 
@@ -280,7 +285,7 @@ def _place_keys(placement: Placement, layer: Layer, at: LayerPlacement, order: l
         keys["data_format"] = "CHW"
     if at.processors is not None:
         keys["processors"] = _Hex(at.processors)
-    default = map_for(layer.channels_out) if following is None else following.processors
+    default = processor_map_for(layer.channels_out) if following is None else following.processors
     if at.output_processors is not None and at.output_processors != default:
         keys["output_processors"] = _Hex(at.output_processors)
     needed = BUFFER in layer.inputs

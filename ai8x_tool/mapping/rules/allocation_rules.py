@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ai8x_tool.device.bits import highest, lowest, ones, quadrant_bits
+from ai8x_tool.device.bits import highest_bit, lowest_bit, quadrant_bits
 from ai8x_tool.mapping.rules.subject import LayerSubject, source_region
 from ai8x_tool.mapping.words import block_read_ahead, input_words, written_words
 from ai8x_tool.network.layer import BINARY
@@ -34,7 +34,7 @@ def constraint_chw_instances(s: LayerSubject) -> Finding | None:
     """CHW input must use one processor of each group of four, because a channel fills its data memory alone."""
     if not s.at.chw:
         return None
-    shared = [4 * i for i in range(16) if ones(s.at.own_processors >> 4 * i & 15) > 1]
+    shared = [4 * i for i in range(16) if (s.at.own_processors >> 4 * i & 15).bit_count() > 1]
     return Finding(f"processors {shared[0]} … {shared[0] + 3} share one") if shared else None
 
 
@@ -99,7 +99,7 @@ def _example(channels: int) -> str:
 
 def constraint_processors(s: LayerSubject) -> Finding | None:
     """processors must have one bit for each input channel of a pass."""
-    have = ones(s.at.own_processors)
+    have = s.at.own_processors.bit_count()
     if have == s.view.inputs_per_pass:
         return None
     channels = s.layer.channels_in
@@ -110,7 +110,7 @@ def constraint_processors(s: LayerSubject) -> Finding | None:
 
 def constraint_output_processors(s: LayerSubject) -> Finding | None:
     """output_processors (by default the next layer's processors) must have one bit for each output channel per pass."""
-    have = ones(s.at.output_map)
+    have = s.at.output_map.bit_count()
     if have == s.view.outputs_per_pass:
         return None
     channels = s.layer.channels_out
@@ -123,7 +123,7 @@ def constraint_write_increment(s: LayerSubject) -> Finding | None:
     step, limit = passes * (s.at.write_gap + 1), s.device.pointer_increment
     if step <= limit:
         return None
-    values = f"{passes} × {s.at.write_gap + 1} = {step}, the {s.device.name} has up to {limit}"
+    values = f"{passes} × {s.at.write_gap + 1} = {step}, the {s.device.name} supports up to {limit}"
     return Finding(values, "lower write_gap")
 
 
@@ -147,7 +147,7 @@ def constraint_time_slots(s: LayerSubject) -> Finding | None:
     """A depthwise layer with 32-bit output that moves its channels can have up to four of them in each quadrant."""
     if not s.layer.depthwise or s.at.broadcast or s.layer.output_width == 8:
         return None
-    most = max(ones(quadrant_bits(s.at.processors, quadrant)) for quadrant in range(4))
+    most = max(quadrant_bits(s.at.processors, quadrant).bit_count() for quadrant in range(4))
     return Finding(f"{most} processors", "use output_processors equal to processors") if most > 4 else None
 
 
@@ -200,8 +200,8 @@ def constraint_passthrough_map(s: LayerSubject) -> Finding | None:
         return None
     for quadrant in range(4):
         have = quadrant_bits(s.at.output_map, quadrant)
-        count = ones(quadrant_bits(s.at.processors, quadrant))
-        shifted = have >> lowest(have) if have else 0
+        count = quadrant_bits(s.at.processors, quadrant).bit_count()
+        shifted = have >> lowest_bit(have) if have else 0
         if shifted != (1 << count) - 1:
             fix = "use output_processors equal to processors"
             return Finding(f"quadrant {quadrant}: {count} inputs, output map {have:#06x}", fix)
@@ -236,9 +236,9 @@ def constraint_depthwise_alignment(s: LayerSubject) -> Finding | None:
     """Depthwise outputs must start at a multiple of 4; so must inputs that span quadrants."""
     if not s.layer.depthwise:
         return None
-    if lowest(s.at.output_map) % 4:
-        return Finding(f"first output processor {lowest(s.at.output_map)}")
-    first = lowest(s.at.processors)
+    if lowest_bit(s.at.output_map) % 4:
+        return Finding(f"first output processor {lowest_bit(s.at.output_map)}")
+    first = lowest_bit(s.at.processors)
     spans = s.at.processors >> max(first, 0) >= 1 << 16
     return Finding(f"first processor {first}") if first % 4 and spans else None
 
@@ -328,8 +328,8 @@ def caution_source_processors(s: LayerSubject) -> Finding | None:
 def caution_wide_alignment(s: LayerSubject) -> Finding | None:
     """32-bit outputs need output processors that start at a multiple of 4 and have no holes."""
     layer = s.layer
-    holes = ones(s.at.output_map) != highest(s.at.output_map) - lowest(s.at.output_map) + 1
-    if layer.output_width == 8 or not (holes or lowest(s.at.output_map) % 4):
+    holes = s.at.output_map.bit_count() != highest_bit(s.at.output_map) - lowest_bit(s.at.output_map) + 1
+    if layer.output_width == 8 or not (holes or lowest_bit(s.at.output_map) % 4):
         return None
     return Finding(f"output map {s.at.output_map:#018x}")
 

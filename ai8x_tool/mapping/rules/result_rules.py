@@ -6,7 +6,7 @@ and a layer without sums writes from the first lane of four on.
 
 from __future__ import annotations
 
-from ai8x_tool.device.bits import bits_of, highest, lowest, ones, quadrant_bits
+from ai8x_tool.device.bits import bit_indices, highest_bit, lowest_bit, quadrant_bits
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
 from ai8x_tool.mapping.rules.subject import LayerSubject
@@ -18,7 +18,7 @@ _LANES = 4
 
 def _regular(outputs: int) -> bool:
     """Return whether a map starts at a multiple of four and has no holes."""
-    return lowest(outputs) % _LANES == 0 and ones(outputs) == highest(outputs) - lowest(outputs) + 1
+    return lowest_bit(outputs) % _LANES == 0 and outputs.bit_count() == highest_bit(outputs) - lowest_bit(outputs) + 1
 
 
 def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
@@ -59,7 +59,7 @@ def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
     outputs, layer = s.at.output_map, s.layer
     if _regular(outputs) or layer.depthwise or not layer.has_bias:
         return None
-    holes = ones(outputs) != highest(outputs) - lowest(outputs) + 1
+    holes = outputs.bit_count() != highest_bit(outputs) - lowest_bit(outputs) + 1
     quad = s.at.processors != s.at.own_processors
     if not holes and not quad and s.view.output_passes == 1:
         return None
@@ -71,7 +71,7 @@ def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
     if s.layer.is_convolution:
         return None
     maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
-    wrong = [q for q, bits in maps if bits and lowest(bits) % _LANES]
+    wrong = [q for q, bits in maps if bits and lowest_bit(bits) % _LANES]
     values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
     return Finding(values, "use other output_processors") if wrong else None
 
@@ -80,7 +80,7 @@ def constraint_depthwise_lanes(s: LayerSubject) -> Finding | None:
     """A depthwise layer that moves its channels must put those of a quadrant side by side, as does its output map."""
     if not s.layer.depthwise or s.at.broadcast:
         return None
-    sources, targets = bits_of(s.at.processors), bits_of(s.at.output_map)
+    sources, targets = bit_indices(s.at.processors), bit_indices(s.at.output_map)
     quadrant = sources[0] // 16
     for number, (source, target) in enumerate(zip(sources, targets, strict=False)):
         rank = sum(p // 16 == source // 16 for p in sources[:number])

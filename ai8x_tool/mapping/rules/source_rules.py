@@ -6,7 +6,7 @@ import itertools
 from functools import reduce
 from operator import and_
 
-from ai8x_tool.device.bits import highest, lowest
+from ai8x_tool.device.bits import highest_bit, lowest_bit
 from ai8x_tool.mapping.rules.subject import LayerSubject, SourceRegion, source_region
 from ai8x_tool.rule import Finding
 
@@ -90,7 +90,7 @@ def caution_source_order(s: LayerSubject) -> Finding | None:
         return None
     for earlier, later in itertools.pairwise(sources):
         a, b = earlier.processors, later.processors
-        if lowest(b) < lowest(a) or highest(b) < highest(a):
+        if lowest_bit(b) < lowest_bit(a) or highest_bit(b) < highest_bit(a):
             return Finding(f"{later.name} ({b:#018x}) comes after {earlier.name} ({a:#018x})")
     return None
 

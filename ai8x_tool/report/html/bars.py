@@ -5,13 +5,13 @@ from __future__ import annotations
 from ai8x_tool.analysis import DeviceAnalysis
 from ai8x_tool.mapping.cycles import CycleParts
 from ai8x_tool.report.analysis_text import LIMITS, microjoules
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, text_width
 
 PARTS = tuple(CycleParts.__slots__)
 _ROW, _TOP, _CYCLES, _ENERGY, _NUMBER, _DEMAND = 20, 22, 320, 150, 78, 420
 
 
-def cost_figure(name: str, device: DeviceAnalysis) -> Figure:
+def cost_drawing(name: str, device: DeviceAnalysis) -> Drawing:
     """Return bars of all layers: cycles by what they are spent on, and energy."""
     layers = device.layers
     names = [f"{layer.index} {layer.name}".rstrip() for layer in layers]
@@ -38,10 +38,10 @@ def cost_figure(name: str, device: DeviceAnalysis) -> Figure:
         boxes.append(Box(right, y, max(0.5, width), _ROW - 5, "value energy", f"{text}: {microjoules(layer.joules)}"))
         labels.append(Label(right + width + 5, y + 12, microjoules(layer.joules), "start", "small muted"))
     height = _TOP + len(layers) * _ROW + 4
-    return Figure(name, "cycles and energy by layer", right + _ENERGY + _NUMBER, height, boxes, labels)
+    return Drawing(name, "cycles and energy by layer", right + _ENERGY + _NUMBER, height, boxes, labels)
 
 
-def demand_figure(name: str, device: DeviceAnalysis, capacity: int) -> Figure:
+def demand_drawing(name: str, device: DeviceAnalysis, capacity: int) -> Drawing:
     """Return bars of what each layer reads and writes in an instance of data memory, and the `capacity` of one."""
     layers = device.layers
     names = [f"{layer.index} {layer.name}".rstrip() for layer in layers]
@@ -70,4 +70,4 @@ def demand_figure(name: str, device: DeviceAnalysis, capacity: int) -> Figure:
         )
     height = _TOP + len(layers) * _ROW + 4
     line = Path(f"M{left + capacity * scale:.1f},16 V{height:.1f}", "limit", front=True)
-    return Figure(name, "data memory by layer", left + _DEMAND + 130, height, boxes, labels, [line])
+    return Drawing(name, "data memory by layer", left + _DEMAND + 130, height, boxes, labels, [line])

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, text_width
 
 _LEFT, _TOP, _WIDTH, _HEIGHT, _BOTTOM = 58, 12, 470, 190, 34
 _CELL, _LONGEST, _MOST_NAMED = 26, 28, 60
 _ROW, _BAR = 20, 300
 _WAVE_WIDTH, _WAVE_HEIGHT, _WAVE_GAP = 220, 44, 3
 _MOST_CURVES = 8
-"""Channels that are drawn as curves of their own."""
+"""Maximum number of channels that are drawn as separate curves."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the epochs, None where there is none; `style` is that of its line."""
+    """A curve over the epochs; values that do not exist are None. `style` is the style of its line."""
 
     name: str
     values: Sequence[float | None]
@@ -40,10 +40,10 @@ class Bar:
     style: str = "busy"
 
 
-def curve_figure(
+def curve_drawing(
     name: str, description: str, epochs: Sequence[int], curves: Sequence[Curve], start: int | None
-) -> Figure:
-    """Return curves over `epochs`; a line marks the epoch `start` at which QAT starts, if it is given."""
+) -> Drawing:
+    """Return curves over `epochs`; if given, the epoch `start`, at which QAT starts, is marked by a line."""
     known = [value for curve in curves for value in curve.values if value is not None and math.isfinite(value)]
     low, high, step = _range(known)
     wide = max(1, epochs[-1] - epochs[0])
@@ -78,7 +78,7 @@ def curve_figure(
         for epoch, value in known_points:
             x, y = at(epoch, value)
             boxes.append(Box(x - 2, y - 2, 4, 4, f"value {curve.style}", f"{curve.name}, epoch {epoch}: {value:.6g}"))
-    return Figure(name, description, _LEFT + _WIDTH + 16, _TOP + _HEIGHT + _BOTTOM, boxes, labels, paths)
+    return Drawing(name, description, _LEFT + _WIDTH + 16, _TOP + _HEIGHT + _BOTTOM, boxes, labels, paths)
 
 
 def _range(values: Sequence[float]) -> tuple[float, float, float]:
@@ -97,8 +97,8 @@ def _whole_ticks(first: int, last: int) -> range:
     return range(-(-first // step) * step, last + 1, step)
 
 
-def confusion_figure(name: str, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Figure:
-    """Return the confusion matrix, rows being true classes; shades are shares of a row."""
+def confusion_drawing(name: str, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Drawing:
+    """Return the confusion matrix: rows are true classes, shades are shares of a row."""
     names = [*labels, *(str(number) for number in range(len(labels), len(counts)))][: len(counts)]
     shown = [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in names]
     left, top = max(map(text_width, shown), default=0) + 14, 26
@@ -117,11 +117,11 @@ def confusion_figure(name: str, counts: Sequence[Sequence[int]], labels: Sequenc
                 boxes.append(Box(x, y, cell - 1, _CELL - 1, f"value {style} level-{level}", title))
                 texts.append(Label(x + cell / 2, y + 17, str(count), "middle", "small"))
     width = left + max(len(counts) * cell, text_width(texts[0].text)) + 10
-    return Figure(name, "confusion matrix", width, top + len(counts) * _CELL + 6, boxes, texts)
+    return Drawing(name, "confusion matrix", width, top + len(counts) * _CELL + 6, boxes, texts)
 
 
-def bar_figure(name: str, description: str, bars: Sequence[Bar]) -> Figure:
-    """Return one bar below the other."""
+def bar_drawing(name: str, description: str, bars: Sequence[Bar]) -> Drawing:
+    """Return horizontal bars, one below the other."""
     left = max([60.0, *(text_width(bar.name) + 12 for bar in bars)])
     boxes, labels = [], []
     for number, bar in enumerate(bars):
@@ -131,13 +131,13 @@ def bar_figure(name: str, description: str, bars: Sequence[Bar]) -> Figure:
         labels.append(Label(left - 6, y + 12, bar.name, "end", "small"))
         labels.append(Label(left + _BAR + 6, y + 12, bar.text, "start", "small muted"))
     width = left + _BAR + 14 + max((text_width(bar.text) for bar in bars), default=0)
-    return Figure(name, description, width, 4 + len(bars) * _ROW, boxes, labels)
+    return Drawing(name, description, width, 4 + len(bars) * _ROW, boxes, labels)
 
 
-def wave_figure(name: str, values: Array) -> Figure:
-    """Return the curves of a sample (channels, length), each channel below the other.
+def wave_drawing(name: str, values: Array) -> Drawing:
+    """Return the curves of a sample (channels, length), one channel below the other.
 
-    Many channels are one signal, folded: channel after channel holds the next value.
+    More channels than that are one folded signal: successive values are in successive channels.
     """
     rows = values if len(values) <= _MOST_CURVES else values.T.reshape(1, -1)
     height = _WAVE_HEIGHT if len(rows) > 1 else 2 * _WAVE_HEIGHT
@@ -151,11 +151,11 @@ def wave_figure(name: str, values: Array) -> Figure:
         line = " L".join(f"{x:.1f},{where:.1f}" for x, where in points)
         paths.append(Path(f"M{line}", f"curve edge-c{number % 8}", front=True))
     total = len(rows) * (height + _WAVE_GAP) - _WAVE_GAP
-    return Figure(name, f"{len(values)} channels of {values.shape[1]} values", _WAVE_WIDTH, total, boxes, (), paths)
+    return Drawing(name, f"{len(values)} channels of {values.shape[1]} values", _WAVE_WIDTH, total, boxes, (), paths)
 
 
 def _envelope(row: Array) -> list[tuple[float, float]]:
-    """Return points of a curve: all values of a short one, else the extremes of each pixel."""
+    """Return the points of a curve: all values of a short one, otherwise the extremes within each pixel."""
     if len(row) <= 2 * _WAVE_WIDTH:
         step = _WAVE_WIDTH / max(1, len(row) - 1)
         return [(number * step, float(value)) for number, value in enumerate(row)]

@@ -1,25 +1,25 @@
-"""Drawing of a network's layers, from top to bottom, and of what they read."""
+"""Drawing of a network's layers, from top to bottom, and of their inputs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ai8x_tool.analysis import DeviceAnalysis, LayerFigures
+from ai8x_tool.analysis import DeviceAnalysis, LayerMetrics
 from ai8x_tool.analysis.buffers import layer_key
 from ai8x_tool.report.analysis_text import shape_text
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, color_of, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, color_of, text_width
 
 _HEIGHT, _ROW, _SPACE, _EDGE = 44, 70, 24, 12
 _LANE = 10
-"""Pixels between lines that go around boxes."""
+"""Pixels between lines that are routed around boxes."""
 _LEAST = 150
 _BOLD = 1.2
-"""How much wider bold text is."""
+"""Ratio of the widths of bold and normal text."""
 
 
-def network_figure(name: str, device: DeviceAnalysis) -> Figure:
-    """Return the drawing of all layers; inputs are boxes of their own."""
+def network_drawing(name: str, device: DeviceAnalysis) -> Drawing:
+    """Return the drawing of all layers; inputs have boxes of their own."""
     layers = device.layers
     nodes = [*_sources(layers), *[layer_key(layer) for layer in layers]]
     inputs = {layer_key(layer): layer.inputs for layer in layers}
@@ -40,13 +40,13 @@ def network_figure(name: str, device: DeviceAnalysis) -> Figure:
         for rank, row in rows.items()
         for number, node in enumerate(row)
     }
-    figures = {layer_key(layer): layer for layer in layers}
+    by_name = {layer_key(layer): layer for layer in layers}
     boxes = [
-        Box(*places[node], width, _HEIGHT, _style(figures.get(node), device), _title(figures.get(node)))
+        Box(*places[node], width, _HEIGHT, _style(by_name.get(node), device), _title(by_name.get(node)))
         for node in nodes
     ]
     right = total - _EDGE - _LANE * len(around)
-    return Figure(
+    return Drawing(
         name=name,
         description="network graph",
         width=total,
@@ -66,13 +66,13 @@ def network_figure(name: str, device: DeviceAnalysis) -> Figure:
     )
 
 
-def _sources(layers: Sequence[LayerFigures]) -> list[str]:
+def _sources(layers: Sequence[LayerMetrics]) -> list[str]:
     known = {layer_key(layer) for layer in layers}
     return list(dict.fromkeys(source for layer in layers for source in layer.inputs if source not in known))
 
 
 def _ranks(nodes: Sequence[str], inputs: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the row of each node: below everything that it reads."""
+    """Return the row of each node, which is below all nodes that it reads."""
     ranks: dict[str, int] = {}
     waiting = list(nodes)
     while waiting:
@@ -83,7 +83,7 @@ def _ranks(nodes: Sequence[str], inputs: Mapping[str, Sequence[str]]) -> dict[st
 
 
 def _around(ranks: Mapping[str, int], inputs: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
-    """Return the lane of each line that would cross other rows, and so goes around them: the first free one."""
+    """Return the lane of each line that is routed around other rows: the first free lane."""
     long = sorted(
         {(ranks[source], ranks[node], source, node) for node in inputs for source in inputs[node]},
         key=lambda edge: (edge[1] - edge[0], edge[0]),
@@ -114,20 +114,20 @@ def _path(start: tuple[float, float], end: tuple[float, float], width: float, la
     return Path(line, arrow=True)
 
 
-def _texts(layer: LayerFigures) -> tuple[str, str]:
+def _texts(layer: LayerMetrics) -> tuple[str, str]:
     title = f"{layer.index} {layer.name}".rstrip()
     return title, f"{layer.operator} → {shape_text(layer.output_shape)}"
 
 
-def _style(layer: LayerFigures | None, device: DeviceAnalysis) -> str:
+def _style(layer: LayerMetrics | None, device: DeviceAnalysis) -> str:
     if layer is None:
         return "node source"
     return f"node edge-{color_of(layer.index)}" + (" copy" if layer.name in device.copies else "")
 
 
-def _title(layer: LayerFigures | None) -> str:
+def _title(layer: LayerMetrics | None) -> str:
     if layer is None:
-        return "what the host provides"
+        return "provided by the host"
     weights = f", {layer.weight_bytes:,} bytes of weights" if layer.weight_bytes else ""
     where = f" – {layer.source}" if layer.source else ""
     return (

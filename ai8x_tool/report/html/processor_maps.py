@@ -1,4 +1,4 @@
-"""Drawings with one column for each of the 64 processors: kernel memory, and which of them work."""
+"""Drawings with one column for each of the 64 processors: kernel memory, and activity."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from ai8x_tool.analysis import DeviceAnalysis, LayerFigures
+from ai8x_tool.analysis import DeviceAnalysis, LayerMetrics
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, PROCESSORS_PER_QUADRANT
 from ai8x_tool.mapping.kernel_allocation import INSTANCE
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping
-from ai8x_tool.report.html.shapes import Box, Figure, Label, Path, color_of, fitting, text_width
+from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, color_of, fitting, text_width
 
 _CELL, _LEFT, _TOP = 10, 60, 10
 _KERNELS, _ROW, _SHARE = 320, 16, 60
@@ -20,14 +20,14 @@ _ROUND = 64
 
 
 def runs(processors: int) -> Iterator[tuple[int, int]]:
-    """Yield first and number of neighbouring processors of a mask."""
+    """Yield the first processor and the length of each run of processors in a mask."""
     bits = [processors >> i & 1 for i in range(PROCESSORS)]
     edges = [i for i, (a, b) in enumerate(pairwise([0, *bits, 0])) if a != b]
     for first, end in zip(edges[::2], edges[1::2], strict=True):
         yield first, end - first
 
 
-def kernel_figure(name: str, mapping: Mapping) -> Figure:
+def kernel_drawing(name: str, mapping: Mapping) -> Drawing:
     """Return the drawing of kernel memory: 64 processors, words from top to bottom."""
     loaded = mapping.kernel_memory.loaded
     used = int(np.flatnonzero(loaded.any(axis=0)).max(initial=0)) + 1
@@ -36,7 +36,7 @@ def kernel_figure(name: str, mapping: Mapping) -> Figure:
     scale = _KERNELS / words
     boxes = [Box(_LEFT, _TOP, PROCESSORS * _CELL, _KERNELS, "lane")]
     small = mapping.device.kernels_small
-    if words > small:  # only the first processors of the quadrants have the rest
+    if words > small:  # only the first processor of each quadrant has the remaining words
         boxes += [
             Box(
                 _LEFT + first * _CELL,
@@ -60,7 +60,7 @@ def kernel_figure(name: str, mapping: Mapping) -> Figure:
             if text and box.height >= 13:
                 labels.append(Label(box.x + box.width / 2, box.y + box.height / 2 + 4, text, "middle", "on small"))
     height = _TOP + _KERNELS + 30
-    return Figure(
+    return Drawing(
         name, "kernel memory", _LEFT + PROCESSORS * _CELL + 14, height, boxes, labels, _quadrants(height - 30)
     )
 
@@ -77,7 +77,7 @@ def _kernel_boxes(mapped: LayerMapping, loaded: npt.NDArray[np.bool_], scale: fl
     style, first, last = f"value {color_of(mapped.layer.index)}", kernels.offset, kernels.offset + kernels.length
     size, used = COLUMN_BYTES * kernels.length, mapped.processors.bit_count()
     title = f"{mapped.layer.label}: words {first:,} to {last - 1:,}, {size:,} bytes in each of {used} processors"
-    if mapped.calcx4:  # four instances side by side
+    if mapped.calcx4:  # four instances, side by side
         title = f"{mapped.layer.label} (calcx4): {kernels.length:,} words, a quarter in each of four instances"
         quarter = -(-kernels.length // 4)
         spans = [(block * INSTANCE + first // 4, quarter) for block in range(4)]
@@ -96,8 +96,8 @@ def _kernel_boxes(mapped: LayerMapping, loaded: npt.NDArray[np.bool_], scale: fl
                 )
 
 
-def activity_figure(name: str, device: DeviceAnalysis) -> Figure:
-    """Return the drawing of which processors work in which layer, and for which share of all cycles each does."""
+def activity_drawing(name: str, device: DeviceAnalysis) -> Drawing:
+    """Return the drawing of the processors that work in each layer, and of each processor's share of all cycles."""
     layers = device.layers
     total = max(1, sum(layer.cycles for layer in layers))
     names = [f"{layer.index} {layer.name}".rstrip() for layer in layers]
@@ -136,16 +136,16 @@ def activity_figure(name: str, device: DeviceAnalysis) -> Figure:
     labels += _processor_labels(y + _SHARE + 13, left)
     height = y + _SHARE + 30
     paths = _quadrants(height - 30, left)
-    return Figure(name, "processors at work", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
+    return Drawing(name, "processor activity", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
 
 
-def busy_shares(layers: Sequence[LayerFigures]) -> list[float]:
+def busy_shares(layers: Sequence[LayerMetrics]) -> list[float]:
     """Return the share of all cycles in which each processor belongs to the layer that runs."""
     total = max(1, sum(layer.cycles for layer in layers))
     return [sum(layer.cycles for layer in layers if layer.processors >> p & 1) / total for p in range(PROCESSORS)]
 
 
-def _title(layer: LayerFigures, share: float) -> str:
+def _title(layer: LayerMetrics, share: float) -> str:
     used = layer.processors.bit_count()
     return f"{layer.index} {layer.name}: {used} of 64 processors, {layer.cycles:,} cycles, {share:.1f} %"
 

@@ -1,4 +1,4 @@
-"""Pages of training, evaluation and verification: what each shows, and the template that places it."""
+"""HTML pages of training, evaluation and verification: their content, and the rendering of the template."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ai8x_tool.analysis import Analysis
 from ai8x_tool.report.columns import Table
-from ai8x_tool.report.html.charts import Bar, Curve, bar_figure, confusion_figure, curve_figure
+from ai8x_tool.report.html.charts import Bar, Curve, bar_drawing, confusion_drawing, curve_drawing
 from ai8x_tool.report.html.page import device_page, render
-from ai8x_tool.report.html.samples import SampleFigure, map_key, sample_figure, samples_note, samples_title
-from ai8x_tool.report.html.shapes import Figure
+from ai8x_tool.report.html.samples import SampleDrawing, map_key, sample_drawing, samples_note, samples_title
+from ai8x_tool.report.html.shapes import Drawing
 from ai8x_tool.report.model_tables import clipping_table
-from ai8x_tool.report.proof import compared, proof_table
+from ai8x_tool.report.verification import compared, verification_table
 
 if TYPE_CHECKING:
     from ai8x_tool.training.clipping import LayerClipping
@@ -22,35 +22,35 @@ if TYPE_CHECKING:
     from ai8x_tool.training.metrics import Score
     from ai8x_tool.training.results import EpochRecord, TrainResult
     from ai8x_tool.training.tasks.base import MetricFormat
-    from ai8x_tool.verification.chain import LayerProof, Proof
+    from ai8x_tool.verification.chain import LayerVerification, Verification
 
 _TEMPLATE = "report/run.html.j2"
 _BEST_DISTANCE = 60.0
-"""Decibels of a bar of full length."""
+"""Decibels that a bar of full length stands for."""
 _SHOWN_CLASSES = 60
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: text, drawings with their headings, a table, samples.
+    """A section of a page: text, drawings with their headings, a table, samples.
 
-    Drawings that `shrinks` are made smaller on narrow screens, the others can be scrolled. `keys` explains styles,
+    If it `shrinks`, its drawings are reduced on narrow screens; otherwise they can be scrolled. `keys` explains styles,
     `colors` the colors of classes.
     """
 
     title: str
     note: str = ""
-    figures: tuple[tuple[str, Figure], ...] = ()
+    drawings: tuple[tuple[str, Drawing], ...] = ()
     keys: tuple[tuple[str, str], ...] = ()
     colors: tuple[tuple[str, str], ...] = ()
     table: Table | None = None
-    samples: tuple[SampleFigure, ...] = ()
+    samples: tuple[SampleDrawing, ...] = ()
     shrinks: bool = False
 
 
 @dataclass(frozen=True)
 class RunPage:
-    """Everything that a page shows. `verdict` is a word and whether it is a good one."""
+    """Content of a page. `verdict` is a word, and True if the result is good."""
 
     title: str
     subtitle: str
@@ -102,30 +102,34 @@ def evaluation_report(result: EvaluateResult) -> str:
     return _rendered(RunPage(result.model, "evaluation", _given(facts), tuple(sections), verdict))
 
 
-def verification_report(proof: Proof, analysis: Analysis) -> str:
-    """Return the page of a verification, with the memories of the network that was verified."""
+def verification_report(verification: Verification, analysis: Analysis) -> str:
+    """Return the page of a verification, with the memory maps of the network that was verified."""
     facts = [
-        ("Samples", f"{proof.samples:,}: {proof.source}"),
-        ("Compared", compared(proof) if proof.complete else ""),
-        ("Firmware", "not run" if proof.firmware is None else proof.firmware.text()),
-        ("Not compared", "; ".join(proof.skipped)),
+        ("Samples", f"{verification.samples:,}: {verification.source}"),
+        ("Compared", compared(verification) if verification.passed else ""),
+        ("Firmware", "not run" if verification.firmware is None else verification.firmware.text()),
+        ("Not compared", "; ".join(verification.skipped)),
     ]
-    layers = tuple(proof.layers)
+    layers = tuple(verification.layers)
     sections = [
-        Section("Layers", "Values that were compared from link to link of the chain.", table=proof_table(proof))
+        Section(
+            "Layers",
+            "Values that were compared in each link of the chain.",
+            table=verification_table(verification),
+        )
     ]
     sections += _distances(layers)
-    if proof.structure or proof.diagnostics:
-        rows = [*proof.structure, *(f"virtual device: {text}" for text in proof.diagnostics)]
+    if verification.structure or verification.diagnostics:
+        rows = [*verification.structure, *(f"virtual device: {text}" for text in verification.diagnostics)]
         sections.append(Section("Differences and diagnostics", "\n".join(rows)))
-    verdict = ("all equal", True) if proof.complete else ("broken", False)
+    verdict = ("all equal", True) if verification.passed else ("broken", False)
     page = RunPage(
         analysis.name,
         f"verification for {', '.join(device.device for device in analysis.devices)}",
         _given(facts),
         tuple(sections),
         verdict,
-        "" if proof.complete else proof.text(),
+        "" if verification.passed else verification.text(),
     )
     return _rendered(page, analysis)
 
@@ -159,23 +163,23 @@ def _curves(history: Sequence[EpochRecord], shown: MetricFormat) -> Iterator[Sec
         Curve(f"validation {label}", [record.metrics[metric] for record in history], "c1"),
     )
     rates = (Curve("learning rate", [record.learning_rate for record in history], "c4"),)
-    figures = (
-        ("Loss", curve_figure("loss", "loss over the epochs", epochs, losses, start)),
-        (label, curve_figure("metric", f"{label} over the epochs", epochs, metrics, start)),
-        ("Learning rate", curve_figure("rate", "learning rate over the epochs", epochs, rates, start)),
+    drawings = (
+        ("Loss", curve_drawing("loss", "loss over the epochs", epochs, losses, start)),
+        (label, curve_drawing("metric", f"{label} over the epochs", epochs, metrics, start)),
+        ("Learning rate", curve_drawing("rate", "learning rate over the epochs", epochs, rates, start)),
     )
     note = "The dashed line is where quantization-aware training starts." if start is not None else ""
-    yield Section("Curves", note, figures, keys=(("c0", "training"), ("c1", "validation")), shrinks=True)
+    yield Section("Curves", note, drawings, keys=(("c0", "training"), ("c1", "validation")), shrinks=True)
 
 
 def _confusion(score: Score | None, labels: Sequence[str]) -> Iterator[Section]:
     if score is None or not score.confusion:
         return
     if len(score.confusion) > _SHOWN_CLASSES:
-        yield Section("Confusion", f"{len(score.confusion)} classes are too many for a matrix.")
+        yield Section("Confusion", f"The confusion matrix is not shown for {len(score.confusion)} classes.")
         return
-    note = "Rows are the true classes; the darker, the larger the share of the row."
-    yield Section("Confusion", note, (("", confusion_figure("confusion", score.confusion, labels)),))
+    note = "Rows are the true classes; a darker cell is a larger share of its row."
+    yield Section("Confusion", note, (("", confusion_drawing("confusion", score.confusion, labels)),))
 
 
 def _clipping(rows: Sequence[LayerClipping], when: str) -> Iterator[Section]:
@@ -186,38 +190,38 @@ def _clipping(rows: Sequence[LayerClipping], when: str) -> Iterator[Section]:
     ]
     if not rows:
         return
-    figures = (("Outputs at the limits of their range", bar_figure("clipping", "clipped outputs by layer", bars)),)
+    drawings = (("Outputs at the limits of their range", bar_drawing("clipping", "clipped outputs by layer", bars)),)
     note = f"Shares of values {when} that lie at an end of their range, or were cut off to it."
-    yield Section("Clipping", note, figures if bars else (), table=clipping_table(rows, ""))
+    yield Section("Clipping", note, drawings if bars else (), table=clipping_table(rows, ""))
 
 
 def _wrong(result: TrainResult | EvaluateResult) -> Iterator[Section]:
     if result.wrong:
-        colors, figures = map_key(result.wrong, result.labels), tuple(map(sample_figure, result.wrong))
-        yield Section(samples_title(result.task), samples_note(result.task), colors=colors, samples=figures)
+        colors, drawings = map_key(result.wrong, result.labels), tuple(map(sample_drawing, result.wrong))
+        yield Section(samples_title(result.task), samples_note(result.task), colors=colors, samples=drawings)
 
 
-def _distances(layers: Sequence[LayerProof]) -> Iterator[Section]:
-    """Yield how far each layer of the quantized model is from the float and the trained one."""
+def _distances(layers: Sequence[LayerVerification]) -> Iterator[Section]:
+    """Yield the distance of each layer of the quantized model from the float and from the trained model."""
     sides: Mapping[str, str] = {"from_float": "float → integers", "distance": "QAT → integers"}
-    figures = []
+    drawings = []
     for key, title in sides.items():
         known = [(layer.label, getattr(layer, key)) for layer in layers if getattr(layer, key) is not None]
         bars = [Bar(label, _share(found.sqnr), _decibels(found.sqnr)) for label, found in known]
         if bars:
-            figures.append((title, bar_figure(f"distance-{key}", title, bars)))
+            drawings.append((title, bar_drawing(f"distance-{key}", title, bars)))
     clipped = [
         Bar(layer.label, layer.distance.clipped, f"{100 * layer.distance.clipped:.2f} %", "over")
         for layer in layers
         if layer.distance is not None
     ]
     if clipped:
-        figures.append(("Clipped values", bar_figure("clipped", "clipped values by layer", clipped)))
-    if figures:
-        note = "Ratio of signal to noise of the outputs of each layer, in decibels: the higher, the closer."
+        drawings.append(("Clipped values", bar_drawing("clipped", "clipped values by layer", clipped)))
+    if drawings:
+        note = "Signal-to-noise ratio of the outputs of each layer, in decibels: higher values mean closer outputs."
         if any(layer.from_float is not None for layer in layers):
-            note += " The float model was trained further with quantization, so its layers differ more."
-        yield Section("Distance by layer", note, tuple(figures))
+            note += " The float model was then trained with quantization, so its layers differ more."
+        yield Section("Distance by layer", note, tuple(drawings))
 
 
 def _share(sqnr: float) -> float:

@@ -29,7 +29,7 @@ class Teacher:
         checkpoint = read_checkpoint(settings.kd_resume)
         check_architecture(settings.kd_teacher, checkpoint)
         if checkpoint.is_quantized:
-            fix = "use the checkpoint it was made from"
+            fix = "use the checkpoint from which it was quantized"
             raise Ai8xError("the checkpoint of a teacher must not be quantized", where=str(checkpoint.path), fix=fix)
         options: dict[str, Any] = {
             "device": settings.device,

@@ -141,7 +141,9 @@ def test_device_limits():
     wide = [conv(1, 1024), ai8x.Conv2d(1024, 1, 1), conv(1, 1024), ai8x.Conv2d(1024, 1, 1)]
     biased = Model(lambda m, x: m.net(x), net=nn.Sequential(*wide))
     assert "2,050 values, the MAX78000 holds 2,048" in refusal(biased, device=MAX78000)
-    assert "1025, at most 1024" in refusal(Model(lambda m, x: m.a(x), a=conv()), (1, 4, 1025), MAX78000)
+    assert "1025, the MAX78000 supports up to 1024" in refusal(
+        Model(lambda m, x: m.a(x), a=conv()), (1, 4, 1025), MAX78000
+    )
 
 
 def test_the_model_is_left_as_it_was():

@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch import bind, structure_differences, trace
 from ai8x_tool.network.layer import INPUT, Layer, Parameters
 from ai8x_tool.network.network import build_network
-from ai8x_tool.network.selection import identity, selection
+from ai8x_tool.network.selection import identity_convolution, selection_layer
 from ai8x_tool.nn import build_context
 from ai8x_tool.plugins.find import find_model
 from ai8x_tool.synthesis.synthesize import load_network
@@ -121,11 +121,13 @@ def test_copies_and_identities_make_no_difference(network):
 
 
 def test_parts_that_are_put_together_again_make_no_difference(network):
-    parts = [selection(f"part{half}", ("first",), range(4 * half, 4 * half + 4), 8, flat=False) for half in (0, 1)]
+    parts = [
+        selection_layer(f"part{half}", ("first",), range(4 * half, 4 * half + 4), 8, flat=False) for half in (0, 1)
+    ]
     names = [part.name for part in parts]
 
     def through(order):
-        again = identity("joined", order, 8, flat=False)
+        again = identity_convolution("joined", order, 8, flat=False)
         first, *others = (replace(layer, index=0) for layer in network.layers)
         reads = {"second": ("joined",)}
         others = [replace(layer, inputs=reads.get(layer.name, layer.inputs)) for layer in others]

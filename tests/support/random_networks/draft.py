@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ai8x_tool.device import MAX78000
-from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processor_map_for, processors_per_pass
 from tests.support.networks import Weights, random_kernels
 from tests.support.random_networks.choices import Choices
 
@@ -187,7 +187,7 @@ class Draft:
         count = processors_per_pass(channels)
         positions = range((64 - count) // 4 + 1)
         first = 0 if self.plain else self.pick((0, 0, *positions))
-        return map_for(channels) << 4 * first
+        return processor_map_for(channels) << 4 * first
 
     # Layers.
 

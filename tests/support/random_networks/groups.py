@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processor_map_for, processors_per_pass
 from tests.support.random_networks.draft import BUFFER, Draft, Place, Tensor, contiguous
 from tests.support.random_networks.operators import (
     ACTIVATIONS,
@@ -129,7 +129,7 @@ def concatenation(d: Draft, tensor: Tensor):
     if start is None or d.room < count + 1:
         return None
     first = 4 * d.number(0, (64 - count * channels) // 4)
-    maps = [map_for(channels) << first + k * channels for k in range(count)]
+    maps = [processor_map_for(channels) << first + k * channels for k in range(count)]
     places = [Place(processors, start, start, start + size) for processors in maps]
     numbers = parts(d, tensor, [(channels, *tensor.size)] * count, places)
     if numbers is None:

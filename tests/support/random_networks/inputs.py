@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processor_map_for, processors_per_pass
 from tests.support.random_networks.draft import INPUT, Draft, Place, Tensor, lowest
 from tests.support.random_networks.operators import ACTIVATIONS, CHANNELS, finish, pooling, same_quadrants
 
@@ -61,7 +61,7 @@ def fifo_input(d: Draft):
     if d.chw:
         processors = sum(1 << 16 * i for i in range(channels))
     else:
-        processors = sum(map_for(min(4, channels - 4 * q)) << 16 * q for q in range(-(-channels // 4)))
+        processors = sum(processor_map_for(min(4, channels - 4 * q)) << 16 * q for q in range(-(-channels // 4)))
     if rows < 3 or columns < 3:
         rows, columns = 3, 3
     tensor = Tensor((INPUT,), channels, rows, columns, processors, 0, 0, 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.network.sizes import map_for, passes, processors_per_pass
+from ai8x_tool.network.sizes import passes, processor_map_for, processors_per_pass
 from tests.support.random_networks.draft import Draft, Tensor, contiguous, kernel_columns, lowest, reshaped
 
 CHANNELS = (4, 1, 8, 16, 2, 12, 20, 32, 60, 64, 72, 100, 128, 192, 256)
@@ -257,7 +257,7 @@ def _moved(d, processors):
     first, count = lowest(processors), processors.bit_count()
     if first % 4 or not d.rarely():
         return processors
-    return map_for(count) << first // 16 * 16 + 4 * d.number(0, (16 - count) // 4)
+    return processor_map_for(count) << first // 16 * 16 + 4 * d.number(0, (16 - count) // 4)
 
 
 def same_quadrants(d: Draft, tensor: Tensor):

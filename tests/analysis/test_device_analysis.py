@@ -9,7 +9,7 @@ import pytest
 
 from ai8x_tool.analysis import Clocks, analyze_network, require_fit, with_remedies
 from ai8x_tool.analysis.buffers import data_buffers, fullest_instance
-from ai8x_tool.analysis.judge import AS_DESCRIBED, FOUND
+from ai8x_tool.analysis.device_analysis import AS_DESCRIBED, FOUND
 from ai8x_tool.console import Console
 from ai8x_tool.device import MAX78000, MAX78002
 from ai8x_tool.errors import Ai8xError

@@ -1,4 +1,4 @@
-"""Whether a network fits a device: as it is placed, or in places that are found."""
+"""Analysis of a network on one device, with its own or an automatic placement."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ai8x_tool.analysis.buffers import short_label
-from ai8x_tool.analysis.figures import least_figures, placed_figures
+from ai8x_tool.analysis.layer_metrics import minimum_metrics, placed_metrics
 from ai8x_tool.analysis.resources import needed_resources, used_resources
 from ai8x_tool.analysis.result import DeviceAnalysis
 from ai8x_tool.console import Console
@@ -28,7 +28,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Clocks:
-    """How the accelerator is clocked; None is what generated projects do."""
+    """Clock settings of the accelerator; None means the default of generated projects."""
 
     pipeline: bool | None = None
     pll: bool | None = None
@@ -49,10 +49,10 @@ def analyze_network(
     seconds: float = 20.0,
     progress: Progress = lambda text: None,
 ) -> DeviceAnalysis:
-    """Return what there is to say about `network` on `device`, remedies excepted: see :func:`with_remedies`.
+    """Return the analysis of `network` on `device`, without remedies (see :func:`with_remedies`).
 
-    With a `placement` that is complete, the network is analyzed as it is placed; otherwise what is open is searched
-    for, at most `seconds`; `progress` is called with what is tried. A network that does not fit is a result, too.
+    A complete `placement` is analyzed as it is; otherwise, what is missing is searched for during at most `seconds`,
+    and `progress` is called with the name of each attempt. A network that does not fit is a result, not an exception.
     """
     options = options or MappingOptions()
     clock_mhz, pipeline = (clocks or Clocks()).of(device)
@@ -66,28 +66,28 @@ def analyze_network(
             blank,
             problem=str(error) if shortage is None else f"no placement was found: {shortage}",
             shortage=shortage,
-            layers=least_figures(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
+            layers=minimum_metrics(network, device, clock_mhz=clock_mhz, pipeline=pipeline),
             resources=needed_resources(network, device),
         )
     assert mapped.mapping is not None
-    return with_figures(mapped, mapped.mapping)
+    return with_metrics(mapped, mapped.mapping)
 
 
 def analyze_mapping(mapping: Mapping, *, clock_mhz: float, pipeline: bool) -> DeviceAnalysis:
-    """Return what there is to say about a mapped network."""
+    """Return the analysis of a mapped network; `clock_mhz` is the accelerator's clock."""
     device = mapping.device.name
-    return with_figures(DeviceAnalysis(device, clock_mhz, pipeline, GIVEN, path=input_path(mapping)), mapping)
+    return with_metrics(DeviceAnalysis(device, clock_mhz, pipeline, GIVEN, path=input_path(mapping)), mapping)
 
 
-def with_figures(found: DeviceAnalysis, mapping: Mapping) -> DeviceAnalysis:
-    """Return an analysis with the figures of a mapping."""
+def with_metrics(found: DeviceAnalysis, mapping: Mapping) -> DeviceAnalysis:
+    """Return the analysis `found` with the metrics of a mapping."""
     clock_mhz, pipeline = found.clock_mhz, found.pipeline
     return replace(
         found,
         network=mapping.network,
         mapping=mapping,
         estimate=estimate(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
-        layers=placed_figures(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
+        layers=placed_metrics(mapping, clock_mhz=clock_mhz, pipeline=pipeline),
         resources=used_resources(mapping),
     )
 
@@ -95,15 +95,15 @@ def with_figures(found: DeviceAnalysis, mapping: Mapping) -> DeviceAnalysis:
 def require_fit(network: Network, device: Device, console: Console, *, fix: str, seconds: float = 20.0) -> None:
     """Raise Ai8xError, with the cheapest remedy and `fix`, if `network` cannot fit `device`.
 
-    The search for places, and that for remedies, end after `seconds` each. Where no places were found although no
-    memory is known to be too small, that is a warning.
+    The searches for a placement and for remedies end after `seconds` each. If no placement was found although no
+    memory is known to be too small, a warning is shown instead.
     """
     try:
         require_device(network, device)
         map_automatically(network, device, moves=True, first=True, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
-            console.warn(f"it is not known whether the model fits: {error}")
+            console.warn(f"could not determine whether the model fits: {error}")
             return
         shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
         found = remedies(network, device, shortage=shortage, seconds=seconds)
@@ -121,12 +121,12 @@ def _mapped(
     seconds: float,
     progress: Progress,
 ) -> DeviceAnalysis:
-    """Return the analysis with a mapping. Raises Ai8xError for what stands in the way of one."""
+    """Return the analysis with a mapping. Raises Ai8xError with the reason if there is none."""
     if placement is not None and not placement.missing():
         mapping = map_network(network, placement, device, options)
         return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
     if placement is not None and (placement.snoop is not None or placement.simulated is not None):
-        raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
+        raise Ai8xError("networks with conditional execution cannot be placed automatically", where=network.name)
     moves = placement is None  # a description's checkpoint has no weights for further layers
     found = map_automatically(
         network, device, options, given=placement, moves=moves, seconds=seconds, progress=progress
@@ -141,9 +141,9 @@ def _mapped(
 def with_remedies(
     found: DeviceAnalysis, placement: Placement | None, device: Device, options: MappingOptions, seconds: float
 ) -> DeviceAnalysis:
-    """Return the analysis of a network that does not fit with what would help, the cheapest first.
+    """Return the analysis of a network that does not fit with the changes that would help, the cheapest first.
 
-    Only other places are offered where those that are given are the problem. The search ends after `seconds`.
+    If the given placement is the problem, only changes of the placement are listed. The search ends after `seconds`.
     """
     network = found.network
     conditional = placement is not None and (placement.snoop is not None or placement.simulated is not None)
@@ -156,7 +156,7 @@ def with_remedies(
 
 
 def input_path(mapping: Mapping) -> str:
-    """Return how the input arrives."""
+    """Return a text that names the layout of the input and how it reaches the accelerator."""
     layout = "CHW" if mapping.placement.chw else "HWC"
     streams = sum(layer.streaming for layer in mapping.layers)
     options = mapping.options

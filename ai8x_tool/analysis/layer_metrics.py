@@ -1,10 +1,10 @@
-"""Figures of the layers of a network, with and without places."""
+"""Metrics of the layers of a network, with and without a placement."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.analysis.result import LayerFigures
+from ai8x_tool.analysis.result import LayerMetrics
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.errors import Ai8xError
@@ -18,21 +18,21 @@ from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
 _PARALLEL = 4
-"""Outputs that a layer with calcx4 computes at a time."""
+"""Outputs that a layer with calcx4 computes at once."""
 
 
-def placed_figures(mapping: Mapping, *, clock_mhz: float, pipeline: bool) -> tuple[LayerFigures, ...]:
-    """Return the figures of all layers of a mapped network, in the order of execution."""
+def placed_metrics(mapping: Mapping, *, clock_mhz: float, pipeline: bool) -> tuple[LayerMetrics, ...]:
+    """Return the metrics of all layers of a mapped network, in the order of execution."""
     return tuple(
         _placed(mapping, mapping[name], clock_mhz=clock_mhz, pipeline=pipeline) for name in mapping.placement.order
     )
 
 
-def _placed(mapping: Mapping, mapped: LayerMapping, *, clock_mhz: float, pipeline: bool) -> LayerFigures:
+def _placed(mapping: Mapping, mapped: LayerMapping, *, clock_mhz: float, pipeline: bool) -> LayerMetrics:
     parts, reads = estimated_parts(mapped, pipeline=pipeline), kernel_reads(mapped)
     at_a_time = _PARALLEL if mapped.calcx4 else 1
     written = output_bytes(mapped)
-    base = layer_figures(mapped.layer, parts)
+    base = layer_metrics(mapped.layer, parts)
     return replace(
         base,
         passes=mapped.view.input_passes,
@@ -45,34 +45,34 @@ def _placed(mapping: Mapping, mapped: LayerMapping, *, clock_mhz: float, pipelin
     )
 
 
-def least_figures(network: Network, device: Device, *, clock_mhz: float, pipeline: bool) -> tuple[LayerFigures, ...]:
-    """Return the figures of all layers wherever they are placed: cycles and energy are the least that is possible.
+def minimum_metrics(network: Network, device: Device, *, clock_mhz: float, pipeline: bool) -> tuple[LayerMetrics, ...]:
+    """Return the metrics of all layers without a placement: cycles and energy are the minimum over all placements.
 
     Layers that the device cannot execute at all have 0 cycles.
     """
     return tuple(_least(layer, device, clock_mhz=clock_mhz, pipeline=pipeline) for layer in network.layers)
 
 
-def _least(layer: Layer, device: Device, *, clock_mhz: float, pipeline: bool) -> LayerFigures:
+def _least(layer: Layer, device: Device, *, clock_mhz: float, pipeline: bool) -> LayerMetrics:
     try:
         view = hardware_view(layer, device)
     except Ai8xError:
-        return layer_figures(layer, CycleParts(0, 0, 0, 0, 0))
+        return layer_metrics(layer, CycleParts(0, 0, 0, 0, 0))
     parts = minimum_parts(layer, view, pipeline=pipeline)
     reads = fewest_kernel_reads(layer, view)
     return replace(
-        layer_figures(layer, parts),
+        layer_metrics(layer, parts),
         utilization=reads / (PROCESSORS * max(1, parts.total)) if reads else None,
         joules=inference_joules(parts.total, reads, clock_mhz),
     )
 
 
-def layer_figures(layer: Layer, parts: CycleParts) -> LayerFigures:
-    """Return what is known of a layer without a place, and its cycles."""
+def layer_metrics(layer: Layer, parts: CycleParts) -> LayerMetrics:
+    """Return the metrics of a layer that do not depend on its placement, with the cycles in `parts`."""
     outputs, inputs, rows, columns = layer.weight_shape
     own = layer.has_weights and layer.shares is None
     pixels, results = layer.in_size[0] * layer.in_size[1], layer.out_size[0] * layer.out_size[1]
-    return LayerFigures(
+    return LayerMetrics(
         index=layer.index,
         name=layer.name if layer.is_named else "",
         operator=operator_text(layer),
@@ -94,5 +94,5 @@ def layer_figures(layer: Layer, parts: CycleParts) -> LayerFigures:
 
 
 def source_name(source: Source) -> str:
-    """Return what a layer reads, by name."""
+    """Return the name of a source that a layer reads."""
     return {INPUT: "input", BUFFER: "buffer"}.get(source, str(source)) if not isinstance(source, str) else source
