@@ -1,4 +1,4 @@
-"""The whole proof chain of one network: trained ≈ quantized ≡ engine ≡ virtual device ≡ firmware."""
+"""Verification of one network in all links: trained ≈ quantized ≡ engine ≡ virtual device ≡ firmware."""
 
 from __future__ import annotations
 
@@ -37,9 +37,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LayerVerification:
-    """What is known of one layer; None where a link was not checked.
+    """Result for one layer; links that were not checked are None.
 
-    `distance` is that of the quantized model from the trained one, `from_float` from the one before QAT.
+    `distance` is that of the quantized model from the trained one, `from_float` that from the model before QAT.
+    `equality` compares the quantized model with the engine, `check` the engine with the virtual device.
     """
 
     index: int
@@ -51,11 +52,11 @@ class LayerVerification:
 
     @property
     def equal(self) -> bool:
-        """True if all links that were checked hold."""
+        """True if all values that were compared are equal."""
         return not self.check.different and (self.equality is None or not self.equality.different)
 
     def text(self) -> str:
-        """Return the first link that does not hold, as a line."""
+        """Return the first broken link as a line."""
         if self.equality is not None and self.equality.different:
             count = f"{self.equality.different:,} of {self.equality.values:,} values differ"
             return f"{self.label}: the quantized model and the engine: {count}; first {self.equality.first}"
@@ -64,11 +65,11 @@ class LayerVerification:
 
 @dataclass(frozen=True)
 class Verification:
-    """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
+    """Result of the verification with `samples` samples from `source`.
 
-    `structure` names what the description computes differently from the model, a line for each difference. `firmware`
-    is None if the program was not compiled and run. `skipped` names every link that was not checked, and why.
-    `synthesis` is what was verified.
+    `diagnostics` are those of the virtual device. `structure` has a line for each difference of structure between
+    description and model. `firmware` is None if the program was not compiled and run. `skipped` names every link that
+    was not checked, and the reason. `synthesis` is the project that was verified.
     """
 
     samples: int
@@ -82,19 +83,19 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """True if no link that was checked is broken."""
+        """True if none of the links that were checked is broken."""
         values = all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
         return values and not self.structure
 
     def text(self) -> str:
-        """Return the first broken link as a line; only for incomplete verified."""
+        """Return the first broken link as a line; valid only if the verification did not pass."""
         broken = [*self.structure, *(layer.text() for layer in self.layers if not layer.equal)]
         if self.firmware is not None and not self.firmware.equal:
             broken.append(self.firmware.text())
         return broken[0]
 
     def document(self) -> dict[str, Any]:
-        """Return the verification for JSON."""
+        """Return the result for JSON."""
         return {
             "samples": self.samples,
             "source": self.source,
@@ -119,22 +120,22 @@ class Verification:
 
 @dataclass(frozen=True)
 class Samples:
-    """Integer samples (N, channels, rows, columns), −128 … 127, and where they are from."""
+    """Integer samples (N, channels, rows, columns), −128 … 127, and a text that names their source."""
 
     values: Array
     source: str
 
 
 def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split, as a network for `shape` sees them.
+    """Return the first `count` samples of the dataset's test split for a network with inputs of `shape`.
 
-    These are the first channels, and the middle of images that are larger.
+    Of samples with more channels the first ones are used, and of larger images the middle.
     """
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
-        raise Ai8xError(message, fix="choose fewer")
+        raise Ai8xError(message, fix="reduce --samples")
     values = test.batch(torch.arange(count))[0][:, : shape[0]].numpy()
     values = middle(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), shape)
     note = f" ({entry.note})" if entry.note else ""
@@ -151,8 +152,8 @@ def verify_samples(
 ) -> Verification:
     """Check every link for every sample.
 
-    `models` may hold settings for a "float", a "trained" and a "quantized" checkpoint; without the last the first links
-    are left out. Without `firmware`, the last one is.
+    `models` may have settings for a "float", a "trained" and a "quantized" checkpoint. Without the quantized one, the
+    links between models and engine are skipped; without `firmware`, the last link is.
     """
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
@@ -228,14 +229,15 @@ def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
     shape = (min(entry.input[0], samples.values.shape[1]), *entry.input[1:])
     if int(np.prod(shape)) != samples.values[0].size:
         have, want = ("×".join(map(str, sizes)) for sizes in (samples.values.shape[1:], entry.input))
-        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="pass the model's dataset with --dataset")
+        message = f"the sample is {have}, but samples of {entry.name} are {want}"
+        raise Ai8xError(message, fix="name the model's dataset with --dataset")
     return shape
 
 
 def model_settings(
     settings: EvaluateSettings, checkpoint: Path, trained: Path | None, before: Path | None = None
 ) -> dict[str, EvaluateSettings]:
-    """Return what :func:`verify_samples` takes as `models`; `before` is the checkpoint from before QAT."""
+    """Return the argument `models` of :func:`verify_samples`; `before` is the checkpoint from before QAT."""
     models = {"quantized": replace(settings, checkpoint=checkpoint, simulate=True)}
     for name, path in (("trained", trained), ("float", before)):
         if path is not None:
