@@ -54,7 +54,7 @@ def convolve(layer: HardwareLayer, x: Array, weights: Array) -> Array:
 
 
 def convolve_each(layer: HardwareLayer, x: Array, weights: Array) -> Array:
-    """Return depth-wise sums (passes, processors, rows, columns); `weights` is (passes, processors, taps)."""
+    """Return depthwise sums (passes, processors, rows, columns); `weights` is (passes, processors, taps)."""
     x, rows, columns = _padded(layer, x)
     total = np.zeros((*x.shape[:2], rows, columns), np.int32)
     for tap in range(weights.shape[2]):
@@ -97,7 +97,7 @@ def output_bias(
 
 
 def processor_bias(layer: HardwareLayer, memory: BiasMemory, used: Array, diagnostics: Diagnostics) -> Array:
-    """Return 128 times the bias (passes, processors) of a depth-wise layer.
+    """Return 128 times the bias (passes, processors) of a depthwise layer.
 
     `used`, of the same shape, is False for processors without a channel in that pass.
     """

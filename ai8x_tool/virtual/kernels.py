@@ -48,7 +48,7 @@ def fetch_kernels(
 ) -> tuple[Array, Array]:
     """Return (weights, loaded): weights (outputs, passes, processors, taps) of int8, loaded (outputs,) of bool.
 
-    Depth-wise layers have one output, that of their own processor. `loaded` is False for outputs none of whose kernels
+    Depthwise layers have one output, that of their own processor. `loaded` is False for outputs none of whose kernels
     were ever stored: unused lanes.
     """
     kernels, count = layer.kernels, len(layer.processors)
@@ -133,7 +133,7 @@ def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnos
 
 
 def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Diagnostics) -> Array:
-    """Return the kernels of a depth-wise layer (passes, processors, taps)."""
+    """Return the kernels of a depthwise layer (passes, processors, taps)."""
     assert layer.kind is Kind.DEPTHWISE
     taps = layer.kernels.size[0] * layer.kernels.size[1]
     if layer.kernels.bypass:

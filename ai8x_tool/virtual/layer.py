@@ -21,7 +21,7 @@ class Kind(Enum):
 
     CONVOLUTION = "convolution"
     TRANSPOSED = "transposed convolution"
-    DEPTHWISE = "depth-wise convolution"
+    DEPTHWISE = "depthwise convolution"
     PASSTHROUGH = "passthrough"
 
 

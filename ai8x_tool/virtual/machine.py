@@ -48,7 +48,7 @@ Array = npt.NDArray[Any]
 class Work:
     """What a layer computed with: `input` (passes, processors, rows, columns) of int8, after pooling and operators.
 
-    `weights` is (outputs, passes, processors, taps) of int8, without outputs for depth-wise layers, and `sums`
+    `weights` is (outputs, passes, processors, taps) of int8, without outputs for depthwise layers, and `sums`
     (outputs, rows, columns), or (passes, processors, rows, columns), the accumulators with bias (int64); both are None
     for passthrough layers.
     """

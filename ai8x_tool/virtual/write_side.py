@@ -73,7 +73,7 @@ def place_copies(layer: HardwareLayer, device: Device, values: Array) -> Written
 
 
 def place_depthwise(layer: HardwareLayer, device: Device, values: Array, master: int) -> Written:
-    """Place depth-wise outputs (passes, processors, rows, columns)."""
+    """Place depthwise outputs (passes, processors, rows, columns)."""
     write = layer.write
     if write.broadcast:
         first, word = _pointer(device, write.pointers[master])
