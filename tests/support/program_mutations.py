@@ -27,7 +27,7 @@ CATEGORIES = {
     "input": (AddressBlock.DATA, AddressBlock.FIFO_DATA, AddressBlock.FAST_FIFO_DATA),
 }
 
-TIME = "speed, not results: time is not modelled"
+TIME = "speed, not results: time is not modeled"
 UNUSED = {
     ("CTL", "wait_states"): (TIME, lambda p: True),
     ("CTL", "no_pipeline"): (TIME, lambda p: len(p.running) == 1),
