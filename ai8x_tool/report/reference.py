@@ -105,7 +105,7 @@ def _limits() -> list[tuple[str, str, str]]:
         ("pooling dilation", "pool_dilation", ""),
     )
     features = (
-        ("depth-wise convolution", "depthwise"),
+        ("depthwise convolution", "depthwise"),
         ("binary weights", "binary_weights"),
         ("execution order other than list order", "next_layer"),
         ("bias in streaming layers", "streaming_bias"),
