@@ -97,7 +97,7 @@ CASES = {
             TWO,
             (3, 16, 16),
             fifo=True,
-            words="leaves data memory (0x8000)",
+            words="exceeds data memory (0x8000)",
         )
     ],
     "constraint_buffers_apart": [
@@ -138,7 +138,7 @@ CASES = {
         )
     ],
     "constraint_output_memory": [
-        makes([passing(out_offset=0x7F80, write_gap=3)], shape=(3, 4, 4), words="lies beyond data memory (0x8000)")
+        makes([passing(out_offset=0x7F80, write_gap=3)], shape=(3, 4, 4), words="exceeds data memory (0x8000)")
     ],
     "constraint_overwriting": [
         makes(
