@@ -10,8 +10,11 @@ from ai8x_tool.mapping.occupancy import (
     ALWAYS,
     RollingBuffer,
     StoredValue,
+    execution_steps,
     input_storage,
     is_unloaded,
+    rolling_buffers,
+    stored_values,
 )
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.reads import wrong_read
