@@ -19,7 +19,7 @@ from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.quantization.added import with_layers
+from ai8x_tool.quantization.added import added_layers, for_network
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -75,14 +75,14 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
 
 
 def _completed(network: Network, checkpoint: Checkpoint, console: Console) -> bytes | None:
-    """Return the checkpoint with the weights of layers that the model does not have; None if there are none."""
-    added = [layer for layer in network.layers if layer.parameters and layer.parameters.key not in checkpoint.state]
-    added = [layer for layer in added if layer.shares is None]
-    if not added:
-        return None
-    names = ", ".join(layer.name for layer in added)
-    console.info(f"layers that move data or activate it, which the model does not have: {names}")
-    return with_layers(checkpoint, added)
+    """Return the checkpoint that belongs to the description; None if it is the one that was given."""
+    names = ", ".join(layer.name for layer in added_layers(checkpoint, network))
+    if names:
+        console.info(f"layers that move data or activate it, which the model does not have: {names}")
+    completed = for_network(checkpoint, network)
+    if completed is not None and not names:
+        console.info("the project contains the checkpoint with its weights in the order in which layers run")
+    return completed
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:

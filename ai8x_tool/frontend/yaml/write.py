@@ -148,13 +148,15 @@ def _layer_keys(network: Network, placement: Placement, layer: Layer) -> Keys:
     order = [network[name] for name in placement.order] or list(network.layers)
     position = next(number for number, other in enumerate(order) if other.name == layer.name)
     previous = order[position - 1] if position else None
+    places = _place_keys(placement, layer, at, order, position)
+    elsewhere = previous is not None and "in_offset" in places
     return {
         **({"name": layer.name} if layer.is_named else {}),
-        **_source_keys(network, layer, previous),
+        **_source_keys(network, layer, previous, elsewhere=elsewhere),
         **_operation_keys(layer),
         **_number_keys(layer),
         **_sequence_keys(network, placement, layer, order, position),
-        **_place_keys(placement, layer, at, order, position),
+        **places,
     }
 
 
@@ -167,10 +169,11 @@ def _reference(network: Network, source: Source) -> Any:
     return layer.name if layer.is_named else layer.index - network.first
 
 
-def _source_keys(network: Network, layer: Layer, previous: Layer | None) -> Keys:
+def _source_keys(network: Network, layer: Layer, previous: Layer | None, *, elsewhere: bool) -> Keys:
+    """Return what a layer reads; also where that is the layer before, but `elsewhere` than this one writes."""
     keys: Keys = {}
     default: tuple[Source, ...] = (INPUT if previous is None else previous.name,)
-    if layer.inputs != default:
+    if elsewhere or layer.inputs != default:
         names = [_reference(network, source) for source in layer.inputs]
         keys["in_sequences"] = names if len(names) > 1 else names[0]
     sizes = [_source_shape(network, source) for source in layer.inputs]
@@ -229,8 +232,8 @@ def _pool_keys(layer: Layer) -> Keys:
     strides = pooled_size(layer, layer.in_size) != layer.in_size or layer.pool_stride != (1, 1)
     if layer.has_pool:
         keys["avg_pool" if layer.pool_average else "max_pool"] = layer.pool[0] if one else list(layer.pool)
-    if layer.has_pool or strides:
-        keys["pool_stride"] = layer.pool_stride[0] if one else list(layer.pool_stride)
+    if layer.has_pool or strides:  # of 1D data only the first counts, and the format wants two equal ones
+        keys["pool_stride"] = layer.pool_stride[0] if one or layer.in_size[1] == 1 else list(layer.pool_stride)
     if layer.pool_dilation != (1, 1):
         keys["pool_dilation"] = layer.pool_dilation[0] if one else list(layer.pool_dilation)
     return keys if layer.pool_first else keys | {"pool_first": False}
