@@ -66,7 +66,7 @@ class ProgramSettings(Settings):
     )
     define: str | None = option(
         None,
-        "More preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
+        "Additional preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
         metavar="NAMES",
         blank=True,
     )
