@@ -29,9 +29,9 @@ INTRODUCTION = """# The zoo
 
 The zoo is the collection of networks that ship with `ai8x`: the models, datasets and recipes of the demos. The commands
 for each of them (`ai8x train RECIPE`, `ai8x quantize`, `ai8x evaluate -8` and `ai8x synthesize`) are also available as
-scripts: `scripts/train_RECIPE.sh`, `quantize_RECIPE.sh`, `evaluate_RECIPE.sh` and `gen_RECIPE.sh`. With `--data
-synthetic`, each recipe runs without its dataset; `scripts/zoo.py` uses this to test recipes from training to the virtual
-device and the firmware.
+scripts: `scripts/train_RECIPE.sh`, `quantize_RECIPE.sh`, `evaluate_RECIPE.sh` and `gen_RECIPE.sh`. With
+`--data synthetic`, each recipe runs without its dataset; `scripts/zoo.py` uses this to test recipes from training to
+the virtual device and the firmware.
 
 Times and energies are [estimates](estimates.md) for an inference, without loading weights and input, at the default
 clocks (50 MHz on the MAX78000, 200 MHz with pipeline on the MAX78002). Figures marked “measured” were published by the
@@ -39,8 +39,8 @@ vendor for real devices; the networks have the same layers, but were placed by h
 results that the vendor reports for quantized networks on the test split of the dataset; they were not reproduced for
 this page.
 
-Weights for `mnist` and for keyword spotting ship with `ai8x` (`ai8x list weights`). The vendor's checkpoints do not, because no
-permanent address and no checksum of them is known; if you have them, pass them with `--checkpoint FILE`.
+Weights for `mnist` and for keyword spotting ship with `ai8x` (`ai8x list weights`). The vendor's checkpoints do not,
+because no permanent address and no checksum of them is known; if you have them, pass them with `--checkpoint FILE`.
 """
 
 
@@ -89,7 +89,7 @@ PUBLISHED = {
 
 MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
 """Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
-MIDDLE_TEXT = """The program uses only the middle 192×192 pixels of an image, folded by 4, of the 352×352 pixels with which the model is
+MIDDLE_TEXT = """The program uses only the middle 192×192 pixels, folded by 4, of the images of 352×352 pixels with which the model is
 trained: a complete sample (371,712 bytes) and the weights together exceed the 524,288 bytes of flash of the MAX78000.
 The network itself fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
 

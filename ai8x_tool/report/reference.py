@@ -32,7 +32,7 @@ def registers_page() -> str:
     lines = ["# Control registers", "", _GENERATED, ""]
     lines += [
         "Addresses are those of quadrant 0, layer 0. “Computed in” names the module and the function in",
-        "`ai8x_tool/lowering` that compute a register; `ai8x synthesize … --explain LAYER` shows the values for a network.",
+        "`ai8x_tool/lowering` that compute a register; `ai8x synthesize … --explain LAYER` shows a network's values.",
         "",
     ]
     for device in (MAX78000, MAX78002):

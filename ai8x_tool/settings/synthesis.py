@@ -81,8 +81,8 @@ class InputSettings(Settings):
     map_seconds: float = search_option()
     parallel_outputs: bool = option(
         False,
-        "Where possible, let automatically placed layers compute four outputs at a time (`calcx4`). This roughly halves "
-        "the estimated time; no measurement on hardware is known.",
+        "Where possible, let automatically placed layers compute four outputs at a time (`calcx4`). This roughly "
+        "halves the estimated time; no measurement on hardware is known.",
         needs="next_layer",
     )
     write_network: Path | None = option(
