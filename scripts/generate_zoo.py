@@ -89,7 +89,8 @@ PUBLISHED = {
 
 MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
 """Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
-MIDDLE_TEXT = """The program uses only the middle 192×192 pixels, folded by 4, of the images of 352×352 pixels with which the model is
+MIDDLE_TEXT = """\
+The program uses only the middle 192×192 pixels, folded by 4, of the images of 352×352 pixels with which the model is
 trained: a complete sample (371,712 bytes) and the weights together exceed the 524,288 bytes of flash of the MAX78000.
 The network itself fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
 
