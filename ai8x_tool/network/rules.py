@@ -159,7 +159,7 @@ def constraint_no_cycle(s: NamedLayer) -> Finding | None:
     return Finding(f"it waits for {', '.join(waiting)}") if waiting else None
 
 
-def _labelled(s: SourcedLayer, values: Collection[str]) -> str:
+def _labeled(s: SourcedLayer, values: Collection[str]) -> str:
     return ", ".join(f"{name} {value}" for name, value in zip(s.labels, values, strict=True))
 
 
@@ -170,7 +170,7 @@ def constraint_source_channels(s: SourcedLayer) -> Finding | None:
     counts = {c for source, c in zip(s.layer.inputs, s.channels, strict=True) if source is not BUFFER}
     if len(counts) <= 1:
         return None
-    values = _labelled(s, [f"has {c}" for c in s.channels])
+    values = _labeled(s, [f"has {c}" for c in s.channels])
     return Finding(f"different channel counts: {values}", "check in_sequences")
 
 
@@ -187,7 +187,7 @@ def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
     """All sources of a layer must have the same rows and columns, unless in_dim specifies how to read them."""
     if s.layer.in_size != (0, 0) or len(set(s.sizes)) <= 1:
         return None
-    return Finding(f"different sizes: {_labelled(s, [f'is {size_text(size)}' for size in s.sizes])}", "set in_dim")
+    return Finding(f"different sizes: {_labeled(s, [f'is {size_text(size)}' for size in s.sizes])}", "set in_dim")
 
 
 def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
@@ -199,7 +199,7 @@ def constraint_source_pixels(s: SourcedLayer) -> Finding | None:
     wanted = (layer.in_size[0] + sum(layer.in_crop)) * layer.in_size[1]
     if wanted == total:
         return None
-    sizes = _labelled(s, [f"is {size_text(size)}" for size in s.sizes])
+    sizes = _labeled(s, [f"is {size_text(size)}" for size in s.sizes])
     return Finding(f"in_dim needs {wanted} pixels per channel, the sources have {total} ({sizes})")
 
 

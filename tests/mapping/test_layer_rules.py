@@ -317,7 +317,7 @@ CASES = {
         one(
             {**passing(ALL), "op": "add", "operands": 3},
             (384, 600, 1),
-            values="600 rows × 2 passes = 1200, at most 1024",
+            values="600 rows × 2 passes = 1200, the limit is 1024",
         )
     ],
     "constraint_eltwise_bias": [

@@ -1,4 +1,4 @@
-"""Rules about where a layer's data and processors are."""
+"""Rules about the places of a layer's data and about its processors."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _capacity(s: LayerSubject, offset: int, needed: int, how: str, fix: str) -> 
     if offset + needed <= size:
         return None
     return Finding(
-        f"{how} = {needed:,} bytes from offset {offset:#x}, {max(0, size - offset):,} of {size:,} are left", fix
+        f"{how} = {needed:,} bytes from offset {offset:#x} on, {max(0, size - offset):,} of {size:,} are left", fix
     )
 
 
@@ -70,7 +70,7 @@ def constraint_input_size(s: LayerSubject) -> Finding | None:
     how = (
         f"{view.in_size[0]}×{view.in_size[1]} pixels × {view.input_passes} passes × {layer.operands} operands × {unit}"
     )
-    fix = "use smaller input, CHW format, streaming with a FIFO, or fold the input into more channels"
+    fix = "use a smaller input, CHW format, streaming with a FIFO, or fold the input into more channels"
     return _capacity(s, s.at.input_offset, needed, how, fix)
 
 
@@ -247,7 +247,7 @@ def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
     """flatten must belong to a 1×1 convolution or linear layer without pooling or streaming."""
     layer = s.layer
     wrong = not layer.is_convolution or layer.has_pool or s.at.streaming or layer.kernel != (1, 1)
-    fix = "pool in a layer before this one"
+    fix = "move pooling to a preceding layer"
     return Finding(f"operation = {layer.operator}", fix) if layer.flatten and wrong else None
 
 
@@ -266,7 +266,7 @@ def constraint_eltwise_rows(s: LayerSubject) -> Finding | None:
     if not s.view.emulated or rows <= limit:
         return None
     return Finding(
-        f"{s.view.in_size[0]} rows × {s.view.input_passes} passes = {rows}, at most {limit}", "use fewer rows"
+        f"{s.view.in_size[0]} rows × {s.view.input_passes} passes = {rows}, the limit is {limit}", "use fewer rows"
     )
 
 

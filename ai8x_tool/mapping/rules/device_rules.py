@@ -1,4 +1,4 @@
-"""Rules about what one part offers, and about FIFOs and streaming."""
+"""Rules about the features of a device, and about FIFOs and streaming."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rules about dilated convolutions, which the hardware executes in another shape."""
+"""Rules about dilated convolutions, which the hardware executes with another kernel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
 
 STRETCHED_REACH = 9
-"""Kernels that reach over fewer samples are stretched with zeros, the others folded into a 2D convolution."""
+"""Kernels with a smaller reach, in samples, are stretched with zeros; the others are folded into a 2D convolution."""
 FOLDED_KERNEL = 3
 
 
 class DilatedLayer(NamedTuple):
-    """A layer and the part that is to execute it."""
+    """A layer and the device that executes it."""
 
     layer: Layer
     device: Device
@@ -26,14 +26,14 @@ class DilatedLayer(NamedTuple):
 
     @property
     def folded(self) -> bool:
-        """True if the kernel is too long to be stretched."""
+        """True if the kernel is folded because it is too long to be stretched."""
         return (self.layer.kernel[0] - 1) * self.layer.dilation[0] >= STRETCHED_REACH
 
     @property
     def reach(self) -> str:
-        """The kernel's length, for messages."""
+        """The kernel's span, as text for messages."""
         length, dilation = self.layer.kernel[0], self.layer.dilation[0]
-        return f"{length} taps with dilation {dilation} reach over {(length - 1) * dilation + 1} samples"
+        return f"{length} taps with dilation {dilation} span {(length - 1) * dilation + 1} samples"
 
 
 def constraint_dilation(s: DilatedLayer) -> Finding | None:

@@ -20,7 +20,7 @@ def constraint_output_offset(s: LayerSubject) -> Finding | None:
     offset, limit = s.at.out_offset, s.device.data_offset_limit
     if 0 <= offset < limit:
         return None
-    return Finding(f"out_offset = {offset:#x}, the {s.device.name} has 0 … {limit - 4:#x}")
+    return Finding(f"out_offset = {offset:#x}, the {s.device.name} supports 0 … {limit - 4:#x}")
 
 
 def constraint_aligned_offsets(s: LayerSubject) -> Finding | None:
@@ -61,7 +61,7 @@ def constraint_streaming_prefix(s: LayerSubject) -> Finding | None:
     """Only layers at the beginning of the network can stream."""
     if not s.at.streaming or s.previous is None or s.previous.streaming:
         return None
-    return Finding(f"{s.previous.layer.label} before it does not stream")
+    return Finding(f"the preceding {s.previous.layer.label} does not stream")
 
 
 def constraint_streaming_source(s: LayerSubject) -> Finding | None:
@@ -98,7 +98,7 @@ def constraint_dimensions(s: LayerSubject) -> Finding | None:
     limit = s.device.dimension
     for what, size in (("input", s.layer.in_size), ("output", s.layer.out_size)):
         if max(size) > limit:
-            fix = "use smaller input, or fold it into more channels"
+            fix = "use a smaller input, or fold it into more channels"
             return Finding(f"the {what} is {size_text(size)}, the {s.device.name} supports up to {limit}×{limit}", fix)
     return None
 

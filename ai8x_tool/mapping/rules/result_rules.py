@@ -1,7 +1,7 @@
-"""Rules about layers whose results would lie, or be computed from, elsewhere than the network says.
+"""Rules about layers whose results would be wrong, or at other places than the network specifies.
 
-The device knows maps of processors only as counters: it takes outputs one lane after the other, unused ones included,
-and a layer without sums writes from the first lane of four on.
+The device implements processor maps as counters: it processes outputs lane by lane, including unused lanes, and a layer
+that does not sum writes from the first of four lanes on.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def constraint_incomplete_pass(s: LayerSubject) -> Finding | None:
     layer, view = s.layer, s.view
     narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
     capacity = view.input_passes * view.inputs_per_pass
-    # A single output has zeros there, or what is read is 0: the host stores zeros for unused processors.
+    # For a single output, zeros are stored there; or the data are 0: the host stores zeros for unused processors.
     zeros = layer.bits != BINARY or (layer.inputs == (INPUT,) and not s.options.fifo)
     single = layer.channels_out == 1 and zeros
     if not narrow or single or view.input_passes == 1 or layer.channels_in == capacity:
@@ -112,7 +112,7 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
     if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
         return None
     size = "×".join(map(str, s.view.kernel))
-    return Finding(f"the device runs the kernel as {size}", "use 1 or 2 bits")
+    return Finding(f"the device executes the kernel as {size}", "use 1 or 2 bits")
 
 
 def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:

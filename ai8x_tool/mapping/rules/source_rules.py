@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 def _several(s: LayerSubject) -> list[SourceRegion]:
-    """Return where the layer's sources lie, if it has several."""
+    """Return the regions of the layer's sources if it has several; otherwise an empty list."""
     if len(s.layer.inputs) < 2:
         return []
     regions = [source_region(s.placed, source) for source in s.layer.inputs]
@@ -78,7 +78,7 @@ def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
         interleaved = s.at.input_offset + 4 * number == source.offset + 4 * s.layer.in_crop[0]
         stacked = s.at.input_offset + 4 * before == source.offset
         if not interleaved and not stacked:
-            return Finding(f"in_offset = {s.at.input_offset:#x}, but {source.name} at {source.offset:#x}")
+            return Finding(f"in_offset = {s.at.input_offset:#x}, but {source.name} is at {source.offset:#x}")
         before += source.pixels
     return None
 
@@ -91,7 +91,7 @@ def caution_source_order(s: LayerSubject) -> Finding | None:
     for earlier, later in itertools.pairwise(sources):
         a, b = earlier.processors, later.processors
         if lowest_bit(b) < lowest_bit(a) or highest_bit(b) < highest_bit(a):
-            return Finding(f"{later.name} ({b:#018x}) comes after {earlier.name} ({a:#018x})")
+            return Finding(f"{later.name} ({b:#018x}) is listed after {earlier.name} ({a:#018x})")
     return None
 
 

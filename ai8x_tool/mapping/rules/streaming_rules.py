@@ -1,4 +1,4 @@
-"""Rules about what streaming layers need of registers and of the compute cache."""
+"""Rules about the registers and the compute cache that streaming layers need."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def constraint_stream_step(s: LayerSubject) -> Finding | None:
     if not s.at.streaming and not s.is_start:
         return None
     limit, step = s.device.delta2_limit, stream_values(s.at, s.placed).delta2
-    step += int(s.device.pipeline and s.is_start and step > 0)  # the pipeline needs a word more
+    step += int(s.device.pipeline and s.is_start and step > 0)  # the pipeline needs one more word
     if step < limit:
         return None
     values = f"streaming needs a row step of {step} words, the {s.device.name} supports less than {limit}"
@@ -58,7 +58,7 @@ def constraint_tram(s: LayerSubject) -> Finding | None:
         return None
     values = (
         f"TRAM exhausted: the preceding streaming layers need {entries} entries (padded row − kernel + 1, times "
-        f"passes), {limit} exist"
+        f"passes), the {s.device.name} has {limit}"
     )
     return Finding(values, "stream fewer layers, or narrower data")
 
