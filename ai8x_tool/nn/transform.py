@@ -202,7 +202,7 @@ def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
             raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or dataset?")
         _check_number(name, value)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise Ai8xError(f"{name} holds infinite or undefined values", fix="use a checkpoint from before")
+            raise Ai8xError(f"{name} must not hold infinite or undefined values", fix="use a checkpoint from before")
 
 
 def _check_number(name: str, value: Tensor) -> None:

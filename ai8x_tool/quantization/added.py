@@ -1,4 +1,4 @@
-"""Checkpoints with the weights of layers that their model does not have."""
+"""Insertion of known weights into checkpoints, for layers that the model does not contain."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.quantization.files import other_content
 
 
 def with_layers(checkpoint: Checkpoint, layers: Sequence[Layer]) -> bytes:
-    """Return the file of a quantized `checkpoint` with entries for 1×1 convolutions, whose parameters are known."""
+    """Return the bytes of a quantized checkpoint file with added entries for `layers`, 1×1 convolutions."""
     state = OrderedDict((key, torch.from_numpy(np.array(value))) for key, value in checkpoint.state.items())
     for layer in layers:
         state |= _entries(layer)
@@ -26,7 +26,7 @@ def with_layers(checkpoint: Checkpoint, layers: Sequence[Layer]) -> bytes:
 
 
 def _entries(layer: Layer) -> dict[str, Tensor]:
-    """Return the entries of a state dict for one layer."""
+    """Return the state-dict entries of one layer."""
     assert layer.parameters is not None
     weights = torch.from_numpy(layer.parameters.weights.astype(np.float32))
     numbers = {"output_shift": layer.parameters.shift, "weight_bits": layer.parameters.bits, "bias_bits": 8}

@@ -244,9 +244,9 @@ def test_loading_names_what_is_missing_or_has_another_shape() -> None:
         ("weight_bits", [math.nan], "weight_bits = nan is not 1, 2, 4 or 8"),
         ("bias_bits", [-4], "bias_bits = -4 is not 1, 2, 4 or 8"),
         ("weight_bits", [8, 8], "shape"),
-        ("output_shift", [math.nan], "output_shift holds infinite or undefined values"),
+        ("output_shift", [math.nan], "output_shift must not hold infinite or undefined values"),
         ("output_shift", [1e30], "output_shift = 1e\\+30 is not within ±126"),
-        ("op.weight", [math.inf], "op.weight holds infinite or undefined values"),
+        ("op.weight", [math.inf], "op.weight must not hold infinite or undefined values"),
     ],
 )
 def test_loading_refuses_what_no_layer_has(key: str, value: Any, words: str) -> None:
