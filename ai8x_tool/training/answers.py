@@ -1,4 +1,4 @@
-"""What the outputs of a project mean, where they are no scores of classes: pixels, boxes, or numbers in their units."""
+"""Interpretation of outputs that are not class scores: pixel classes, boxes, or numbers in their units."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ai8x_tool.training.tasks.regression import Regression
 from ai8x_tool.training.tasks.segmentation import Segmentation
 
 Outputs = Sequence[NDArray[Any]]
-"""The outputs for a sample, each (channels, rows, columns), as the accelerator gives them."""
+"""The outputs for a sample, each (channels, rows, columns), as computed by the accelerator."""
 _SHOWN_SCORE = 0.5
 _DIGITS = 6
 
 
 @dataclass(frozen=True)
 class View:
-    """Where the image of a file lies in the input, whose rows and columns are `size`, and how large it is itself."""
+    """Placement of a file's image of `rows` × `columns` pixels in the input, whose rows and columns are `size`."""
 
     size: tuple[int, int]
     fit: Fit
@@ -39,7 +39,7 @@ class View:
     columns: int
 
     def pixels(self, corners: Sequence[float]) -> list[int]:
-        """Return corners that are shares of the input in pixels of the file's image."""
+        """Return corners, given as shares (0…1) of the input, in pixels of the file's image."""
         scale = (self.columns / self.fit.columns, self.rows / self.fit.rows)
         start, extent, most = (self.fit.left, self.fit.above), self.size[::-1], (self.columns, self.rows)
         places = [(corner * extent[n % 2] - start[n % 2]) * scale[n % 2] for n, corner in enumerate(corners)]
@@ -47,7 +47,7 @@ class View:
 
 
 def view_of(path: Path, preprocessing: Any) -> View | None:
-    """Return where the image of a file lies in the input; None for other files."""
+    """Return the placement of a file's image in the input; None if the file is not an image."""
     reading = preprocessing.get("reading") if isinstance(preprocessing, Mapping) else None
     if path.suffix.lower() not in KINDS["images"] or not isinstance(reading, Mapping) or "size" not in reading:
         return None
@@ -57,17 +57,17 @@ def view_of(path: Path, preprocessing: Any) -> View | None:
 
 
 class Answers(ABC):
-    """What the outputs mean; :meth:`document` makes the plain values of which :func:`read_answers` makes it again."""
+    """Interpretation of outputs, stored as :meth:`document` returns it and restored by :func:`read_answers`."""
 
     kind: str
 
     def document(self) -> dict[str, Any]:
-        """Return plain values for the project."""
+        """Return plain values to store in the generated project."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     @abstractmethod
     def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the answer for the samples of a file in words."""
+        """Return the result for the samples of a file as text."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PixelAnswers(Answers):
     kind = "segmentation"
 
     def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the shares of the classes."""
+        """Return the percentages of the classes."""
         found = Counter(np.stack([each[0].argmax(axis=0) for each in outputs]).ravel().tolist())
         total = sum(found.values())
         shares = (f"{self.classes[number]} {count / total:.1%}" for number, count in found.most_common())
@@ -87,7 +87,7 @@ class PixelAnswers(Answers):
 
 @dataclass(frozen=True)
 class NumberAnswers(Answers):
-    """Numbers: output · `factor` + `offset` each, in the units of the table."""
+    """Numbers in the units of the dataset: each is its output · `factor` + `offset`."""
 
     names: tuple[str, ...]
     factor: tuple[float, ...]
@@ -95,7 +95,7 @@ class NumberAnswers(Answers):
     kind = "regression"
 
     def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the numbers; of several windows, their means."""
+        """Return the numbers, averaged if the file has several windows."""
         values = np.stack([each[0].ravel() * np.array(self.factor) + self.offset for each in outputs])
         shown = ", ".join(f"{name} {value:.5g}" for name, value in zip(self.names, values.mean(axis=0), strict=True))
         return shown + (f" (mean of {len(values)} windows)" if len(values) > 1 else "")
@@ -103,9 +103,9 @@ class NumberAnswers(Answers):
 
 @dataclass(frozen=True)
 class BoxAnswers(Answers):
-    """Objects: the first half of the outputs are locations, the others scores, each in the order of its `priors`.
+    """Detected objects: the first half of the outputs are locations, the others scores, each in the order of `priors`.
 
-    The scales turn outputs into real numbers.
+    `location_scale` and `score_scale` convert outputs to real numbers.
     """
 
     classes: tuple[str, ...]
@@ -117,7 +117,7 @@ class BoxAnswers(Answers):
     kind = "detection"
 
     def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return class, score and box of the objects: left, top, right, bottom, in pixels where they are known."""
+        """Return class, score and box (left, top, right, bottom) of the objects, in pixels if the size is known."""
         return ", ".join(text for each in outputs for text in self._objects(each, view)) or "no object"
 
     def _objects(self, outputs: Outputs, view: View | None) -> list[str]:
@@ -146,7 +146,7 @@ def _place(box: Sequence[float], view: View | None) -> str:
 
 
 def answers_of(task: Task, preprocessing: Mapping[str, Any] | None) -> Answers | None:
-    """Return what the outputs of a task's 8-bit model mean; None for scores of classes, and where it is not known."""
+    """Return the interpretation of a task's 8-bit outputs; None for class scores, and if it is unknown."""
     known, labels = preprocessing or {}, tuple(map(str, task.context.entry.labels))
     if isinstance(task, Segmentation) and "pixels" in known:
         return PixelAnswers(labels)
@@ -170,7 +170,7 @@ def _tuple(value: Any) -> Any:
 
 
 def read_answers(document: Any, where: str) -> Answers:
-    """Return what :meth:`Answers.document` was made of. Raises Ai8xError for anything else."""
+    """Return the interpretation that :meth:`Answers.document` stored. Raises Ai8xError for anything else."""
     try:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
@@ -180,5 +180,5 @@ def read_answers(document: Any, where: str) -> Answers:
             raise ValueError("priors")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         fix = "generate the project again with --overwrite"
-        raise Ai8xError(f"unknown form of the meaning of outputs ({error})", where=where, fix=fix) from None
+        raise Ai8xError(f"unknown format of the interpretation of outputs ({error})", where=where, fix=fix) from None
     return found

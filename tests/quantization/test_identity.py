@@ -164,7 +164,9 @@ def test_what_cannot_be_inserted(inserted, tmp_path, options, text):
 def test_only_into_quantized_files(inserted):
     state = quantized_state()
     state["one.op.weight"] = state["one.op.weight"] / 100
-    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: an identity layer can be inserted into quantized checkpoints only"):
+    with pytest.raises(
+        Ai8xError, match=r"q\.pth\.tar: an identity layer can be inserted into quantized checkpoints only"
+    ):
         inserted(state)
 
 
