@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ai8x_tool.training.setup import TrainingSetup
 
 
-def chosen_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
+def uses_measured_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
     """Return whether to measure activation ranges: as requested, else as in the checkpoint, else True.
 
     Raises Ai8xError if the checkpoint cannot be continued with the requested ranges.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ai8x_tool.data.dataset import Split
 from ai8x_tool.plugins.reference_data import TorchSplit
-from ai8x_tool.training.residence import transfer_to
+from ai8x_tool.training.sample_placement import transfer_to
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]

@@ -17,7 +17,7 @@ from ai8x_tool.training.optimizers import optimizer_class, optimizer_names
 if TYPE_CHECKING:
     from ai8x_tool.data.dataset import DatasetEntry
     from ai8x_tool.training.metrics import Measured
-    from ai8x_tool.training.results import Best
+    from ai8x_tool.training.results import BestEpoch
     from ai8x_tool.training.tasks import Task
 
 MEASURED = "measured"
@@ -41,7 +41,7 @@ def checkpoint_content(
     }
 
 
-def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict[str, Any]:
+def result_extras(task: Task, score: Measured | None, best: BestEpoch | None) -> dict[str, Any]:
     """Return the results so far for a checkpoint's ``extras``. The first keys are those of the reference tools."""
     key = task.main_metric.key
     reference = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
@@ -93,10 +93,10 @@ def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.O
         optimizer = make(model.parameters(), lr=1.0)
     except Exception:  # some accept only parameters of certain shapes
         return None
-    return optimizer if restored(optimizer, stored) else None
+    return optimizer if restore_state(optimizer, stored) else None
 
 
-def restored(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
+def restore_state(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
     """Load the state of a checkpoint into `optimizer`; return False if it does not belong to its parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     copies = [torch.zeros_like(each).requires_grad_(each.requires_grad) for each in parameters]

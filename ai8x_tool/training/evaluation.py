@@ -41,7 +41,7 @@ from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
 from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.tasks.several import SeveralOutputs
+from ai8x_tool.training.tasks.multiple_outputs import MultipleOutputs
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def _compare_with_engine(
     network, rounding = described.network, settings.avg_pool_rounding
     if isinstance(outputs, Tensor) and not any(isinstance(each, SoftwareLinear) for each in ready.model.modules()):
         return compare_outputs(network, test, outputs, console, average_rounding=rounding)
-    names = tuple(ready.task.losses) if isinstance(ready.task, SeveralOutputs) else ()
+    names = tuple(ready.task.losses) if isinstance(ready.task, MultipleOutputs) else ()
     return compare_layers(network, test, ready.model, console, names=names, average_rounding=rounding)
 
 

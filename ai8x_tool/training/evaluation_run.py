@@ -13,7 +13,7 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.files import save
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.plots import short
+from ai8x_tool.training.plots import shortened_name
 
 
 def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> EvaluateResult:
@@ -47,5 +47,5 @@ def _draw(result: EvaluateResult, folder: Path) -> None:
     """Draw the task's plots if matplotlib is installed."""
     if result.learned is None or importlib.util.find_spec("matplotlib") is None:
         return
-    title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
+    title = " – ".join(shortened_name(part) for part in (result.model, result.dataset, result.note) if part)
     result.learned.draw(result.score, folder, f"{title}{', 8 bit' if result.simulate else ''}")

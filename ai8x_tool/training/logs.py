@@ -138,10 +138,10 @@ def _link(link: Path, target: Path) -> None:
 
 def open_run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
     """Return the log of a run: a file in the first process, nothing in the others."""
-    with world.first_alone():
+    with world.first_process_first():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
     if log is not None:
         for text in console.warnings:  # from the preparation
             log.record(f"warning: {text}")
-    folder = world.agree(log.folder if log else Path())
+    folder = world.broadcast(log.folder if log else Path())
     return log or SilentLog(folder, console)

@@ -25,7 +25,7 @@ _MOST_COUNTED, _MOST_NAMED = 40, 100
 
 def draw_training(result: TrainResult, task: Task) -> None:
     """Draw the curves of a run, and the task's plots of the test, into the folder of the run."""
-    title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
+    title = " – ".join(shortened_name(part) for part in (result.model, result.dataset, result.note) if part)
     metric = result.metric
     label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
     plot_history(result.history, result.folder / "training.png", title, metric.key, label)
@@ -47,7 +47,7 @@ def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric:
     accuracy.plot(epochs, [record.metrics[metric] for record in history], color="tab:orange", label="validation")
     accuracy.set_ylabel(label)
     accuracy.set_xlabel("epoch")
-    accuracy.xaxis.set_major_locator(whole_numbers())
+    accuracy.xaxis.set_major_locator(integer_ticks())
     quantized = [record.epoch for record in history if record.phase == "qat"]
     for axes in (losses, accuracy):
         if quantized and quantized[0] > epochs[0]:
@@ -64,7 +64,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
 
 def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
     """Return a figure of the confusion matrix; with many classes only some are named, and counts are shades only."""
-    side, names = min(max(len(labels) // 2, 5), 20), [short(label) for label in labels]
+    side, names = min(max(len(labels) // 2, 5), 20), [shortened_name(label) for label in labels]
     figure, (axes,) = new_figure(side, side, rows=1)
     axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
@@ -81,7 +81,7 @@ def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], tit
     return figure
 
 
-def whole_numbers() -> Any:
+def integer_ticks() -> Any:
     """Return a locator that places the ticks of an axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (optional)
 
@@ -119,7 +119,7 @@ def png(figure: Any) -> bytes:
     return image.getvalue()
 
 
-def short(name: str) -> str:
+def shortened_name(name: str) -> str:
     """Return a user-defined name for a plot: on one line, shortened to the width of the plot."""
     text = one_line(name)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"

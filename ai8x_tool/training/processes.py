@@ -30,7 +30,7 @@ from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import DistributionSettings, TrainSettings
 from ai8x_tool.training.plan import LARGEST_BATCH
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
-from ai8x_tool.training.world import ALONE, OtherFailedError, World
+from ai8x_tool.training.world import ALONE, OtherProcessFailedError, World
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _FAILURES = "ai8x/failures"
@@ -43,22 +43,22 @@ _PATIENCE = 20.0
 Job = Callable[[TrainSettings, Console, World], TrainResult]
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> bool:
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether a launcher has started this process."""
     return all(name in environment for name in _VARIABLES)
 
 
 def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether this process reports results: the only process, or the first of a launcher."""
-    return not launched(environment) or environment["RANK"] == "0"
+    return not is_launched(environment) or environment["RANK"] == "0"
 
 
 @contextmanager
-def joined_world(
+def join_world(
     settings: ComputerSettings, batch_size: int, environment: Mapping[str, str] = os.environ
 ) -> Iterator[World]:
     """Join the processes of a launcher such as ``torchrun``; without a launcher, the world has one process."""
-    if not launched(environment) or environment["WORLD_SIZE"] == "1":
+    if not is_launched(environment) or environment["WORLD_SIZE"] == "1":
         yield ALONE
         return
     from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  (not in all builds of PyTorch)
@@ -69,16 +69,16 @@ def joined_world(
     try:
         with _stopped_by_signal(), _group(World(rank, size, local), settings, batch_size, store) as world:
             yield world
-    except OtherFailedError:
+    except OtherProcessFailedError:
         raise
     except KeyboardInterrupt:
         if _has_failed(store):  # launchers then end the others
-            raise OtherFailedError("another training process has failed") from None
+            raise OtherProcessFailedError("another training process has failed") from None
         raise
     except Exception as error:
         fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
         if store.add(_FAILURES, 1) > 1 and fault is not None:  # often all of them fail for the same reason
-            raise OtherFailedError(str(fault)) from None
+            raise OtherProcessFailedError(str(fault)) from None
         if fault is None:
             raise
         raise fault from None
@@ -212,7 +212,7 @@ def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupte
     """Return the first process's result, or raise the most informative of the errors."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
-        if not isinstance(error, OtherFailedError) and not (interrupted and isinstance(error, RuntimeError)):
+        if not isinstance(error, OtherProcessFailedError) and not (interrupted and isinstance(error, RuntimeError)):
             raise error
     if isinstance(outcomes[0], TrainResult):
         return outcomes[0]

@@ -14,7 +14,7 @@ from ai8x_tool.training.tasks.base import MetricFormat
 
 
 @dataclass(frozen=True)
-class Best(Measured):
+class BestEpoch(Measured):
     """The best epoch so far: its number and validation result."""
 
     epoch: int
@@ -65,7 +65,7 @@ class TrainResult:
     folder: Path
     checkpoint: Path
     best_checkpoint: Path
-    best: Best
+    best: BestEpoch
     best_headline: str
     history: tuple[EpochRecord, ...]
     test: Score | None

@@ -45,7 +45,7 @@ from ai8x_tool.settings.training import (
     TrainSettings,
 )
 from ai8x_tool.text import counted
-from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
+from ai8x_tool.training.activation_ranges import check_measurable, uses_measured_ranges, with_measured_ranges
 from ai8x_tool.training.checkpoints import measured_before, restore_optimizer
 from ai8x_tool.training.optimizers import check_optimizer, new_optimizer
 from ai8x_tool.training.passes import Selection, whole
@@ -57,8 +57,8 @@ from ai8x_tool.training.plan import (
     chooses_optimizer,
     is_automatic,
 )
-from ai8x_tool.training.residence import device_facts, placed_splits
-from ai8x_tool.training.results import Best
+from ai8x_tool.training.results import BestEpoch
+from ai8x_tool.training.sample_placement import device_facts, placed_splits
 from ai8x_tool.training.schedule import LearningRatePolicy, named_schedule, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
@@ -96,7 +96,7 @@ class TrainingSetup:
     validation: Selection
     test: Selection
     config_files: list[Path]
-    resumed_best: tuple[Best, Path] | None
+    resumed_best: tuple[BestEpoch, Path] | None
     measured: list[Mapping[str, float] | None]
     plan: Plan
     preprocessing: Mapping[str, Any] | None
@@ -122,14 +122,14 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = _resumed(settings, checkpoint, console)
     first_epoch = _first_epoch(settings, settings.epochs, resumed)
-    seed = world.agree(_seed(settings, resumed))
+    seed = world.broadcast(_seed(settings, resumed))
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
     schedule += named_schedule(settings, settings.epochs, ["loss", *task.meter().metrics()])
     torch.default_generator.manual_seed(derived_seed(seed, INITIAL, "weights"))
-    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
+    measured = uses_measured_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, found, entry, task, checkpoint, console, measured=measured)
     if settings.check:
@@ -145,7 +145,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
     measured_so_far = _measured(continued, first_epoch, schedule, console)
-    with world.first_alone():
+    with world.first_process_first():
         data = entry.load(settings.data, console)
         samples = _samples(settings, settings, data, seed)
     return TrainingSetup(
@@ -223,7 +223,7 @@ def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, tas
     """Return the initial model of a run, on the CPU."""
     torch.default_generator.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
-    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
+    measured = uses_measured_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
 
 
@@ -300,7 +300,7 @@ def _starting_checkpoint(settings: StartSettings, arch: str) -> Checkpoint | Non
 def _resumed(settings: StartSettings, checkpoint: Checkpoint | None, console: Console) -> Checkpoint | None:
     """Return the checkpoint if its run is to be resumed, else None."""
     if settings.resume_from is None and settings.reset_optimizer:
-        console.warn("--reset-optimizer has no effect without --resume-from")
+        console.warn("without effect: --reset-optimizer (it requires --resume-from)")
     return checkpoint if settings.resume_from else None
 
 
@@ -380,14 +380,14 @@ def _placed(samples: _Samples, device: torch.device) -> _Samples:
     return training, validation, test
 
 
-def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
+def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[BestEpoch, Path] | None:
     """Return the best epoch of the resumed run, if its file is still next to the checkpoint."""
     # without links: `latest` will soon point to another run
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar")).resolve()
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None
-    best = Best(loss, metrics, epoch)
+    best = BestEpoch(loss, metrics, epoch)
     try:
         _ = task.rank(best), task.best_line(best, epoch, 0), task.main_metric.text(best)
         return (best, path) if path.is_file() and read_checkpoint(path).epoch == epoch else None

@@ -98,7 +98,7 @@ def test_frequency_and_lists(tmp_path: Path) -> None:
         ),
         ("policies: [{lr_scheduler: {instance_name: [b]}, epochs: [1]}]", "undefined scheduler"),
         ("a: [", ":2: YAML syntax error"),
-        ("3", "a schedule is a mapping"),
+        ("3", "a schedule must be a mapping"),
     ],
 )
 def test_faults(tmp_path: Path, text: str, words: str) -> None:

@@ -363,7 +363,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_debris(
 
 def test_warnings_about_missing_choices(workspace: Path, console: Console) -> None:
     run(console, epochs=1, optimizer=None)
-    assert any("no --optimizer or no --lr" in text for text in console.warnings)
+    assert any("--optimizer or --lr is missing" in text for text in console.warnings)
 
 
 def test_plots_are_drawn(workspace: Path, console: Console, plots: None) -> None:
@@ -433,5 +433,5 @@ def test_several_outputs_are_refused_before_data_are_loaded(workspace: Path, con
     data.write_text(data.read_text().replace("def load(folder, console):", "def load(folder, console):\n    0 / 0"))
     text = file.read_text()
     file.write_text(text.replace("        return self.fc(", "        return x, self.fc("))
-    with pytest.raises(Ai8xError, match=r"tiny\.py.*returns a tuple, for classification it must be one tensor"):
+    with pytest.raises(Ai8xError, match=r"tiny\.py.*for classification, the model must return one tensor, not a tuple"):
         run(console)

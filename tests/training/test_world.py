@@ -24,10 +24,10 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training import processes
-from ai8x_tool.training.processes import is_reporting_process, joined_world
+from ai8x_tool.training.processes import is_reporting_process, join_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
-from ai8x_tool.training.world import OtherFailedError, World
+from ai8x_tool.training.world import OtherProcessFailedError, World
 
 # Dropout and augmentation draw other numbers in every process: without them two processes must do what one does. The
 # last batch of an epoch, 33 samples, is divided unevenly.
@@ -104,8 +104,8 @@ def test_errors_of_processes_are_one_line(steady: Path, warm: None, console: Con
 
 def test_a_world_of_one_changes_nothing() -> None:
     world, batch = World(), torch.arange(5)
-    assert torch.equal(world.share(batch), batch) and world.gather(batch, 5) is batch and world.agree(3) == 3
-    with joined_world(ComputerSettings(), 256, {}) as joined:
+    assert torch.equal(world.share(batch), batch) and world.gather(batch, 5) is batch and world.broadcast(3) == 3
+    with join_world(ComputerSettings(), 256, {}) as joined:
         assert joined == world
     variables = {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
     assert is_reporting_process({}) and is_reporting_process({**variables, "RANK": "0"})
@@ -113,7 +113,7 @@ def test_a_world_of_one_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "raised"), [(0, KeyboardInterrupt), (1, OtherFailedError), (None, OtherFailedError)]
+    ("failures", "raised"), [(0, KeyboardInterrupt), (1, OtherProcessFailedError), (None, OtherProcessFailedError)]
 )
 def test_who_is_ended_because_another_failed_says_nothing_else(
     failures: int | None, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
@@ -132,7 +132,7 @@ def test_who_is_ended_because_another_failed_says_nothing_else(
     monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda _: iter([(store, 1, 2)]))
     monkeypatch.setattr(processes, "_group", group)
     variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
-    with pytest.raises(raised), joined_world(ComputerSettings(), 256, variables) as world:
+    with pytest.raises(raised), join_world(ComputerSettings(), 256, variables) as world:
         assert world.rank == 1
         if failures:
             store.add("ai8x/failures", failures)

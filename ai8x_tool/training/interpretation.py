@@ -30,7 +30,7 @@ _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class View:
+class ImagePlacement:
     """Placement of a file's image of `rows` × `columns` pixels in the input, whose rows and columns are `size`."""
 
     size: tuple[int, int]
@@ -46,18 +46,18 @@ class View:
         return [round(min(max(0.0, place), most[n % 2])) for n, place in enumerate(places)]
 
 
-def view_of(path: Path, preprocessing: Any) -> View | None:
+def image_placement(path: Path, preprocessing: Any) -> ImagePlacement | None:
     """Return the placement of a file's image in the input; None if the file is not an image."""
     reading = preprocessing.get("reading") if isinstance(preprocessing, Mapping) else None
     if path.suffix.lower() not in KINDS["images"] or not isinstance(reading, Mapping) or "size" not in reading:
         return None
     rows, columns = map(int, reading["size"])
     _, (height, width) = read_image_and_size(path.read_bytes(), 3, (rows, columns))
-    return View((rows, columns), fit_of(height, width, (rows, columns)), height, width)
+    return ImagePlacement((rows, columns), fit_of(height, width, (rows, columns)), height, width)
 
 
-class Answers(ABC):
-    """Interpretation of outputs, stored as :meth:`document` returns it and restored by :func:`read_answers`."""
+class OutputInterpretation(ABC):
+    """Interpretation of outputs, stored as :meth:`document` returns it and restored by :func:`read_interpretation`."""
 
     kind: str
 
@@ -66,18 +66,18 @@ class Answers(ABC):
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     @abstractmethod
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
         """Return the result for the samples of a file as text."""
 
 
 @dataclass(frozen=True)
-class PixelAnswers(Answers):
+class PixelInterpretation(OutputInterpretation):
     """A class for each pixel."""
 
     classes: tuple[str, ...]
     kind = "segmentation"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
         """Return the percentages of the classes."""
         found = Counter(np.stack([each[0].argmax(axis=0) for each in outputs]).ravel().tolist())
         total = sum(found.values())
@@ -86,7 +86,7 @@ class PixelAnswers(Answers):
 
 
 @dataclass(frozen=True)
-class NumberAnswers(Answers):
+class NumberInterpretation(OutputInterpretation):
     """Numbers in the units of the dataset: each is its output · `factor` + `offset`."""
 
     names: tuple[str, ...]
@@ -94,7 +94,7 @@ class NumberAnswers(Answers):
     offset: tuple[float, ...]
     kind = "regression"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
         """Return the numbers, averaged if the file has several windows."""
         values = np.stack([each[0].ravel() * np.array(self.factor) + self.offset for each in outputs])
         shown = ", ".join(f"{name} {value:.5g}" for name, value in zip(self.names, values.mean(axis=0), strict=True))
@@ -102,7 +102,7 @@ class NumberAnswers(Answers):
 
 
 @dataclass(frozen=True)
-class BoxAnswers(Answers):
+class BoxInterpretation(OutputInterpretation):
     """Detected objects: the first half of the outputs are locations, the others scores, each in the order of `priors`.
 
     `location_scale` and `score_scale` convert outputs to real numbers.
@@ -116,11 +116,11 @@ class BoxAnswers(Answers):
     priors: tuple[tuple[float, ...], ...]
     kind = "detection"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
         """Return class, score and box (left, top, right, bottom) of the objects, in pixels if the size is known."""
         return ", ".join(text for each in outputs for text in self._objects(each, view)) or "no object"
 
-    def _objects(self, outputs: Outputs, view: View | None) -> list[str]:
+    def _objects(self, outputs: Outputs, view: ImagePlacement | None) -> list[str]:
         half = len(outputs) // 2
         locations = self._by_prior(outputs[:half], 4) * self.location_scale
         scores = self._by_prior(outputs[half:], len(self.classes) + 1) * self.score_scale
@@ -140,28 +140,28 @@ class BoxAnswers(Answers):
         return torch.from_numpy(np.concatenate(parts).astype(np.float32))[None]
 
 
-def _place(box: Sequence[float], view: View | None) -> str:
+def _place(box: Sequence[float], view: ImagePlacement | None) -> str:
     numbers = [f"{corner:.3f}" for corner in box] if view is None else list(map(str, view.pixels(box)))
     return f"({', '.join(numbers)})"
 
 
-def answers_of(task: Task, preprocessing: Mapping[str, Any] | None) -> Answers | None:
+def interpretation_of(task: Task, preprocessing: Mapping[str, Any] | None) -> OutputInterpretation | None:
     """Return the interpretation of a task's 8-bit outputs; None for class scores, and if it is unknown."""
     known, labels = preprocessing or {}, tuple(map(str, task.context.entry.labels))
     if isinstance(task, Segmentation) and "pixels" in known:
-        return PixelAnswers(labels)
+        return PixelInterpretation(labels)
     if isinstance(task, Detection):
         priors = [tuple(round(number, _DIGITS) for number in prior) for prior in task.priors.cpu().tolist()]
         options = task.parameters
-        return BoxAnswers(labels, *task.scales, options.max_overlap, options.top_k, tuple(priors))
+        return BoxInterpretation(labels, *task.scales, options.max_overlap, options.top_k, tuple(priors))
     if type(task) is Regression and "target" in known:
         scales, offsets = (tuple(map(float, known["target"][key])) for key in ("scale", "offset"))
-        return NumberAnswers(labels, tuple(scale * task.scale for scale in scales), offsets)
+        return NumberInterpretation(labels, tuple(scale * task.scale for scale in scales), offsets)
     return None
 
 
-_KINDS: dict[str, type[PixelAnswers | NumberAnswers | BoxAnswers]] = {
-    each.kind: each for each in (PixelAnswers, NumberAnswers, BoxAnswers)
+_KINDS: dict[str, type[PixelInterpretation | NumberInterpretation | BoxInterpretation]] = {
+    each.kind: each for each in (PixelInterpretation, NumberInterpretation, BoxInterpretation)
 }
 
 
@@ -169,14 +169,14 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def read_answers(document: Any, where: str) -> Answers:
-    """Return the interpretation that :meth:`Answers.document` stored. Raises Ai8xError for anything else."""
+def read_interpretation(document: Any, where: str) -> OutputInterpretation:
+    """Return the interpretation that :meth:`OutputInterpretation.document` stored. Raises Ai8xError otherwise."""
     try:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
         found = _KINDS[str(values.pop("kind"))](**values)
-        if isinstance(found, BoxAnswers) and np.array(found.priors, np.float32).shape[1:] != (4,):
+        if isinstance(found, BoxInterpretation) and np.array(found.priors, np.float32).shape[1:] != (4,):
             raise ValueError("priors")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         fix = "generate the project again with --overwrite"
