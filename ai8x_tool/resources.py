@@ -30,6 +30,8 @@ _REFERENCE_NETWORKS = {
     "ai85-facedet-tinierssd": "facedet_tinierssd",
     "ai87-facedet-tinierssd": "facedet_tinierssd",
     "svhn-tinierssd": "svhn_tinierssd",
+    "camvid-unet-large-fakept": "camvid_unet",
+    "aisegment-unet-large-fakept": "aisegment_unet",
     "ai85-tinierssd-kpts-qr": "qr_tinierssd",
 }
 """Names of network descriptions in the reference, by which those of the same networks are found."""

@@ -33,8 +33,8 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions
 from ai8x_tool.lowering import LoweringOptions, lower, lower_sample
-from ai8x_tool.mapper import Found, map_automatically
-from ai8x_tool.mapper.bound import fewest_cycles
+from ai8x_tool.mapper import MappingResult, map_automatically
+from ai8x_tool.mapper.lower_bound import cycle_lower_bound
 from ai8x_tool.mapper.paths import InputPath, fifo_pattern
 from ai8x_tool.mapper.unplaced import without_copies
 from ai8x_tool.mapping import Mapping, MappingOptions, violations
@@ -113,7 +113,7 @@ def path_of(mapping: Mapping) -> InputPath:
     return InputPath(chw=chw, fifo=fifo, streams=streams, pattern=pattern)
 
 
-def differences(case: Case, found: Found, names: dict[str, str]) -> Iterator[str]:
+def differences(case: Case, found: MappingResult, names: dict[str, str]) -> Iterator[str]:
     """Yield what is wrong with a placement."""
     network, placement = case.described
     for violation in violations(found.network, found.placement, case.device, found.options):
@@ -156,7 +156,7 @@ def measure(case: Case, *, verify: bool) -> tuple[str, list[str], tuple[float, f
         columns.append(f"{figures} {found.seconds:5.2f}")
         ratios.append(figures.cycles / given.cycles)
         seconds.append(found.seconds)
-    bounds = [fewest_cycles(stripped, case.device, streams) for streams in (0, found.path.streams)]
+    bounds = [cycle_lower_bound(stripped, case.device, streams) for streams in (0, found.path.streams)]
     line = f"{case.name:44} {given}   {columns[0]}   {columns[1]} {bounds[0]:>12,} {bounds[1]:>12,}"
     return line, problems, (ratios[0], ratios[1], seconds[0], seconds[1])
 

@@ -41,6 +41,8 @@ DESCRIPTIONS = {
     "cifar100_qat8_effnet2": ("Photographs of 100 classes", LARGE),
     "cifar100_qat8_mobilenet_v2_0.5": ("Photographs of 100 classes", LARGE),
     "cifar100_qat8_mobilenet_v2_0.75": ("Photographs of 100 classes", LARGE),
+    "camvid_unet": ("Street scenes, the middle 192×192 pixels folded by 4", BOTH),
+    "aisegment_unet": ("Portraits, the middle 192×192 pixels folded by 4", BOTH),
     "svhn_tinierssd": ("Digits to be detected", BOTH),
     "facedet_tinierssd": ("Faces to be detected", BOTH),
     "faceid_112": ("Embeddings of faces", SMALL),
@@ -50,12 +52,15 @@ DESCRIPTIONS = {
     "qr_tinierssd": ("QR codes to be detected", SMALL),
 }
 """Title and devices of the description of each recipe. The first device is the one that places are found for."""
+PARTS = dict.fromkeys(("camvid_unet", "aisegment_unet"), "48x48x48")
+"""The input of networks that see a part of the samples: with all of it, sample and weights exceed a device's flash."""
 
 
 def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
     """Return the description of a recipe's model. Raises Ai8xError if it has no placement that fits all devices."""
     console, file = Console(verbosity=-1, muted=True), find_config("recipes", recipe)
-    source = AnalyzedModel(Subject(RECIPE, recipe, file), read_recipe(str(file)), AnalyzeSettings(), console)
+    settings = AnalyzeSettings(input=PARTS.get(recipe))
+    source = AnalyzedModel(Subject(RECIPE, recipe, file), read_recipe(str(file)), settings, console)
     network, _, options = source.on(devices[0])
     found = map_automatically(network, devices[0], options)
     for device in devices:
@@ -64,7 +69,8 @@ def description(recipe: str, title: str, devices: tuple[Device, ...]) -> str:
     where = " and ".join(device.name for device in devices)
     heading = f"{title} ({source.name}), for the {where}; placed by the mapper (scripts/generate_networks.py)"
     placed = (found.network, found.placement, devices[0])
-    return write_description(*placed, dataset=source.entry.name, title=heading, options=found.options)
+    part = recipe in PARTS
+    return write_description(*placed, dataset=source.entry.name, title=heading, options=found.options, input_shape=part)
 
 
 def main() -> None:

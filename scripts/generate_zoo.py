@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ai8x_tool.analysis.result import DeviceAnalysis
@@ -45,16 +45,12 @@ given with `--checkpoint FILE`.
 
 @dataclass(frozen=True)
 class Published:
-    """Measured time in µs on either device, energy in µJ on the MAX78002, and the reported result.
-
-    `shape` is that of the input that was measured on the MAX78002, where it is not the recipe's.
-    """
+    """Measured time in µs on either device, energy in µJ on the MAX78002, and the reported result."""
 
     slow: float | None = None
     fast: float | None = None
     energy: float | None = None
     result: str = ""
-    shape: str | None = None
 
 
 PUBLISHED = {
@@ -75,8 +71,8 @@ PUBLISHED = {
     "cifar100_qat8_mobilenet_v2_0.5": Published(result="63.97 %"),
     "cifar100_qat8_mobilenet_v2_0.75": Published(fast=14120, energy=1357, result="66.45 %"),
     "catsdogs": Published(fast=3900, energy=751, result="94.62 %"),
-    "camvid_unet": Published(fast=8600, energy=2722, result="90.83 % of the pixels", shape="48x48x48"),
-    "aisegment_unet": Published(fast=8200, energy=2604, result="98.45 % of the pixels (validation)", shape="48x48x48"),
+    "camvid_unet": Published(fast=8600, energy=2722, result="90.83 % of the pixels"),
+    "aisegment_unet": Published(fast=8200, energy=2604, result="98.45 % of the pixels (validation)"),
     "svhn_tinierssd": Published(fast=4400, energy=1009, result="mAP 0.773"),
     "facedet_tinierssd": Published(result="mAP 0.847 (validation)"),
     "qr_tinierssd": Published(result="mAP 0.876"),
@@ -90,6 +86,13 @@ PUBLISHED = {
 }
 
 
+MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
+"""Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
+MIDDLE_TEXT = """The program sees the middle 192×192 pixels, folded by 4, of the 352×352 that the model is trained with.
+All of a sample, 371,712 bytes, and the weights are more than the 524,288 bytes of flash of the MAX78000. The network
+alone fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
+
+
 @dataclass(frozen=True)
 class Analyzed:
     """A recipe, its network on both devices, or why nothing is known of it."""
@@ -97,8 +100,6 @@ class Analyzed:
     recipe: Recipe
     devices: tuple[DeviceAnalysis, ...]
     problem: str = ""
-    measured: DeviceAnalysis | None = None
-    """With the input that was measured, where it is not the recipe's."""
 
     @property
     def shown(self) -> DeviceAnalysis | None:
@@ -112,11 +113,11 @@ def analyzed(recipe: Recipe) -> Analyzed:
     """Return what is known of a recipe's network."""
     quiet = Console(verbosity=-1, muted=True)
     try:
-        found = analyze(recipe.name, AnalyzeSettings(map_seconds=SECONDS), quiet)
-        shape = PUBLISHED.get(recipe.name, Published()).shape
-        if shape is not None:
-            settings = AnalyzeSettings(map_seconds=SECONDS, input=shape, device=MAX78002.name)
-            return Analyzed(recipe, found.devices, measured=analyze(recipe.name, settings, quiet).devices[0])
+        name, settings = recipe.name, AnalyzeSettings(map_seconds=SECONDS)
+        if name in MIDDLE:
+            settings = replace(settings, input="48x48x48", classes=MIDDLE[name], use_bias=True)
+            name = str(recipe.common["model"])
+        found = analyze(name, settings, quiet, remedies=False)
     except Ai8xError as error:
         return Analyzed(recipe, (), str(error).replace("\n", " "))
     return Analyzed(recipe, found.devices)
@@ -145,11 +146,7 @@ def overview(entries: Sequence[Analyzed]) -> Iterator[str]:
         common, known = entry.recipe.common, PUBLISHED.get(entry.recipe.name, Published())
         found = {one.device: one for one in entry.devices}
         slow = _figures(found.get(MAX78000.name), known.slow, None)
-        if known.shape is None:
-            fast = _figures(found.get(MAX78002.name), known.fast, known.energy)
-        else:
-            fast = f"{_figures(found.get(MAX78002.name), None, None)}; {known.shape.replace('x', '×')} input: "
-            fast += _figures(entry.measured, known.fast, known.energy)
+        fast = _figures(found.get(MAX78002.name), known.fast, known.energy)
         name = entry.recipe.name
         link = f"[{name}](#{name.replace('.', '')})"
         yield f"| {link} | {common['dataset']} | {common['model']} | {slow} | {fast} | {known.result or '–'} |"
@@ -159,6 +156,8 @@ def section(entry: Analyzed) -> Iterator[str]:
     """Yield the lines about one recipe."""
     recipe, found = entry.recipe, entry.shown
     yield from ("", f"## {recipe.name}", "", f"{recipe.description}.", "", f"    ai8x train {recipe.name}", "")
+    if recipe.name in MIDDLE:
+        yield from (MIDDLE_TEXT.format(classes=MIDDLE[recipe.name]), "")
     for one in entry.devices:
         if not one.fits:
             yield from (f"On the {one.device}: {_plain(one.problem or 'does not fit')}.", "")

@@ -25,12 +25,14 @@ settings.load_profile("ai8x")
 
 
 def pytest_addoption(parser):
-    parser.addoption("--all-golden", action="store_true", help="compare every golden program, not only a selection")
+    parser.addoption("--all-golden", action="store_true", help="try every case, not only the selection of the day")
 
 
-def pytest_configure():
-    """Choose the day whose recipes are tried: once for all processes, also at midnight."""
+def pytest_configure(config):
+    """Choose the day whose cases are tried: once for all processes, also at midnight."""
     os.environ.setdefault("AI8X_ZOO_SEED", str(int(time.time()) // 86400))
+    if config.getoption("--all-golden"):
+        os.environ["AI8X_EVERY_CASE"] = "1"
 
 
 @pytest.hookimpl(trylast=True)  # when others have left out what is not to run

@@ -103,7 +103,7 @@ def require_fit(network: Network, device: Device, console: Console, *, fix: str,
         map_automatically(network, device, moves=True, first=True, seconds=seconds)
     except Ai8xError as error:
         if isinstance(error, UnmappableError) and error.shortage.excess <= 1:
-            console.warn(f"it is not known whether the model fits: {error}")
+            console.warn(f"could not determine whether the model fits: {error}")
             return
         shortage = error.shortage if isinstance(error, UnmappableError) else Shortage("structure", str(error))
         found = remedies(network, device, shortage=shortage, seconds=seconds)
@@ -126,7 +126,7 @@ def _mapped(
         mapping = map_network(network, placement, device, options)
         return replace(blank, mapping=mapping, placement=AS_DESCRIBED, path=input_path(mapping))
     if placement is not None and (placement.snoop is not None or placement.simulated is not None):
-        raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
+        raise Ai8xError("networks with conditional execution cannot be placed automatically", where=network.name)
     moves = placement is None  # a description's checkpoint has no weights for further layers
     found = map_automatically(
         network, device, options, given=placement, moves=moves, seconds=seconds, progress=progress

@@ -1,4 +1,4 @@
-"""Rules about the sample, and about values of the program."""
+"""Rules about the sample and about outputs of the program."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LANES = 4
 class SampleInput(NamedTuple):
     """A sample of `shape` (channels, rows, columns) for the layer executed first.
 
-    `words` are the words of a synthesized input, None for an ordinary one.
+    `words` is the number of words of a synthesized input, None for an ordinary one.
     """
 
     at: PlacedLayer
@@ -29,12 +29,12 @@ class SampleInput(NamedTuple):
 
     @property
     def pixels(self) -> int:
-        """Pixels of one channel."""
+        """Number of pixels of one channel."""
         return self.shape[1] * self.shape[2]
 
 
 class FinalOutput(NamedTuple):
-    """An output of the network, and what the program makes of it. `collectable`: the byte collector can copy it."""
+    """An output of the network and its use in the program. `collectable`: the byte collector can copy it."""
 
     layer: Layer
     softmax: bool = False

@@ -15,7 +15,7 @@ START_UP_CYCLES = 1
 """Cycles before the first layer."""
 PIPELINE_CYCLES = 11
 """Length of the pipeline. It runs empty after every pixel of every pass, except between the independent channels of
-depth-wise layers."""
+depthwise layers."""
 FIFO_WORD_CYCLES = 5
 """Cycles that a streaming network spends on taking one word of input out of the FIFO."""
 _PARALLEL = 4

@@ -51,7 +51,7 @@ class PlacedLayer:
 
     @property
     def broadcast(self) -> bool:
-        """True for a depth-wise layer whose channels stay at their processors."""
+        """True for a depthwise layer whose channels stay at their processors."""
         return self.layer.depthwise and self.processors == self.output_map
 
 

@@ -80,17 +80,12 @@ def constraint_layers_device(s: DeviceNetwork) -> Finding | None:
 
 def constraint_weights_device(s: DeviceNetwork) -> Finding | None:
     """All weights must fit the kernel memory."""
-    bits = sum(_weight_bits(layer) for layer in s.network.layers if layer.has_weights and layer.shares is None)
+    bits = sum(layer.weight_size for layer in s.network.layers if layer.has_weights and layer.shares is None)
     have = sum(s.device.kernel_columns(processor) for processor in range(PROCESSORS)) * COLUMN_BYTES * 8
     if bits <= have:
         return None
     values = f"{bits // 8:,} bytes, the {s.device.name} has {have // 8:,}"
     return Finding(values, "use fewer channels, or fewer weight bits in the QAT policy")
-
-
-def _weight_bits(layer: Layer) -> int:
-    outputs, inputs, rows, columns = layer.weight_shape
-    return outputs * inputs * rows * columns * abs(layer.bits)
 
 
 def constraint_biases_device(s: DeviceNetwork) -> Finding | None:

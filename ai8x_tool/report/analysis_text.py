@@ -1,4 +1,4 @@
-"""The text that ``ai8x analyze`` prints."""
+"""Text output of ``ai8x analyze``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LEGEND = (
 
 @dataclass(frozen=True)
 class AnalysisText:
-    """An analysis as the console shows it."""
+    """An analysis as text for the console."""
 
     analysis: Analysis
 
@@ -39,7 +39,7 @@ class AnalysisText:
 
 
 def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
-    """Yield the lines of an analysis, at most `width` wide where names and numbers allow that."""
+    """Yield the lines of an analysis, at most `width` characters wide unless names and numbers need more."""
     yield f"{one_line(analysis.name)} ({analysis.kind}), input {shape_text(analysis.input_shape)}"
     yield ""
     yield from side_by_side(_summary(analysis.devices), width)
@@ -58,9 +58,9 @@ def analysis_lines(analysis: Analysis, width: int) -> Iterator[str]:
 
 
 def _remedy_lines(device: DeviceAnalysis, width: int) -> Iterator[str]:
-    """Yield what was found to help, the cheapest first."""
+    """Yield the changes that were found to help, the cheapest first."""
     if device.remedies:
-        yield "What would help, as tried:"
+        yield "Changes that would help, each of them tested:"
     for remedy in device.remedies:
         text = one_line(str(remedy)) + (" (train again)" if remedy.retraining else "")
         yield from wrap(
@@ -94,7 +94,7 @@ def _summary(devices: Sequence[DeviceAnalysis]) -> list[tuple[str, list[str]]]:
 
 
 def resource_text(resource: Resource) -> str:
-    """Return how much of a resource is used."""
+    """Return the use of a resource as text."""
     return f"{resource.used:,} of {resource.total:,} ({100 * resource.share:.0f} %)"
 
 
@@ -106,12 +106,12 @@ def _tightest(device: DeviceAnalysis) -> str:
 
 
 def clock_text(device: DeviceAnalysis) -> str:
-    """Return the clock of the accelerator."""
+    """Return the clock of the accelerator as text."""
     return f"{device.clock_mhz:g} MHz{', pipeline' if device.pipeline else ''}"
 
 
 def cycles_text(device: DeviceAnalysis) -> str:
-    """Return the cycles of an inference."""
+    """Return the cycles of an inference as text."""
     if not device.layers:
         return ""
     return f"{device.cycles:,}" if device.fits else f"at least {device.cycles:,}"
@@ -122,25 +122,25 @@ def _phase(device: DeviceAnalysis, name: str) -> str:
 
 
 def phase_text(phase: EnergyPhase) -> str:
-    """Return time and energy; nothing for what takes no time of its own."""
+    """Return time and energy as text; empty for a phase that takes no time of its own."""
     return f"{milliseconds(phase.seconds)}, {microjoules(phase.joules)}" if phase.seconds else ""
 
 
 def milliseconds(seconds: float) -> str:
-    """Return a time in milliseconds with three significant digits."""
+    """Return a time, given in seconds, as text in milliseconds with three significant digits."""
     value = 1000 * seconds
     digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3
     return f"{value:,.{digits}f} ms"
 
 
 def microjoules(joules: float) -> str:
-    """Return an energy in microjoules."""
+    """Return an energy, given in joules, as text in microjoules."""
     value = 1e6 * joules
     return f"{value:,.0f} µJ" if value >= 10 else f"{value:.1f} µJ"
 
 
 def rate_text(device: DeviceAnalysis) -> str:
-    """Return how fast a streaming network takes its input; nothing for others."""
+    """Return the input rate of a streaming network as text; empty for other networks."""
     estimate = device.estimate
     if estimate is None or estimate.input_rate is None:
         return ""
@@ -148,7 +148,7 @@ def rate_text(device: DeviceAnalysis) -> str:
 
 
 def _layer_table(device: DeviceAnalysis, width: int) -> Iterator[str]:
-    bound = "" if device.fits else ": least cycles, wherever the layers are placed"
+    bound = "" if device.fits else ": minimum cycles, with any placement"
     yield f"{device.device}, {clock_text(device)}{bound}"
     layers = device.layers
     names = tuple(f"{layer.index} {layer.name}".rstrip() for layer in layers)
@@ -174,12 +174,12 @@ def _figures(layers: Sequence[LayerMetrics]) -> list[Column]:
 
 
 def busy_text(layer: LayerMetrics) -> str:
-    """Return the share of the processors that multiply."""
+    """Return the share of the processors that multiply as text."""
     return "–" if layer.utilization is None else f"{100 * layer.utilization:.0f} %"
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """Return channels×rows×columns, without columns for 1D data."""
+    """Return a shape as channels×rows×columns, without columns for 1D data."""
     trimmed = list(shape)
     while len(trimmed) > 1 and trimmed[-1] == 1:
         trimmed.pop()

@@ -1,4 +1,4 @@
-"""What the tool has to offer, for ``ai8x list``."""
+"""Resources that ``ai8x list`` lists."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 OPERATORS = {
-    "Conv1d": "kernel 1 … 9, pad 0 … 2, dilation; max or average pooling in front",
-    "Conv2d": "kernel 1×1 or 3×3, pad 0 … 2; max or average pooling in front",
+    "Conv1d": "kernel 1 … 9, pad 0 … 2, dilation, optionally after max or average pooling",
+    "Conv2d": "kernel 1×1 or 3×3, pad 0 … 2, optionally after max or average pooling",
     "ConvTranspose2d": "kernel 3×3, stride 2",
-    "Linear": "with flatten in front",
-    "Passthrough": "pooling, or copying",
-    "Add, Sub, Or, Xor": "2 … 16 operands, before or after pooling, alone or in front of Conv2d",
+    "Linear": "optionally after flatten",
+    "Passthrough": "pooling or copying",
+    "Add, Sub, Or, Xor": "2 … 16 operands, before or after pooling, alone or before Conv2d",
     "ReLU, Abs": "activations",
 }
-"""Operators of the accelerator."""
+"""Operators of the accelerator, with a description."""
 
 KINDS = ("models", "datasets", "recipes", "networks", "weights", "devices", "operators")
-"""What can be listed."""
+"""Kinds of resources that can be listed."""
 
 
 @dataclass(frozen=True)
 class Resource:
-    """Something that the tool offers: its name, what it is, and its file, where it has one."""
+    """A resource: its name, its description, and its file, None if it has none."""
 
     name: str
     description: str
     file: Path | None = None
 
     def document(self) -> dict[str, str]:
-        """Return it for JSON."""
+        """Return the resource for JSON."""
         named = {"name": self.name, "description": self.description}
         return named if self.file is None else {**named, "file": str(self.file)}
 
 
 def catalogue(kind: str, console: Console | None = None) -> list[Resource]:
-    """Return everything of one kind; files that are skipped are reported on `console`."""
+    """Return all resources of one kind; files that are skipped are reported on `console`. Raises Ai8xError."""
     from ai8x_tool import resources  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.plugins import find as plugins  # noqa: PLC0415  (each only where needed)
     from ai8x_tool.settings.files import list_recipes  # noqa: PLC0415  (each only where needed)
@@ -63,11 +63,11 @@ def catalogue(kind: str, console: Console | None = None) -> list[Resource]:
         return [Resource(device.name, _device_text(device)) for device in DEVICES]
     if kind == "operators":
         return [Resource(name, text) for name, text in OPERATORS.items()]
-    raise Ai8xError(f"nothing of kind {kind!r} to list", fix=f"choose one of {', '.join(KINDS)}")
+    raise Ai8xError(f"cannot list {kind!r}: unknown kind", fix=f"choose one of {', '.join(KINDS)}")
 
 
 def resources_table(resources: Sequence[Resource]) -> Table:
-    """Return names, files (below the current folder: relative to it) and descriptions."""
+    """Return a table of names, files (relative to the current folder if below it) and descriptions."""
     here = Path.cwd()
     names, texts = ([getattr(resource, field) for resource in resources] for field in ("name", "description"))
     files = [resource.file for resource in resources]

@@ -1,4 +1,4 @@
-"""Tables for every width: names and numbers are never cut; where room is short, columns are shortened or left out."""
+"""Tables of any width: columns that do not fit are shortened or left out; names and numbers are never truncated."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ai8x_tool.text import ASCII, one_line
 
 _SPACE = 2
 _LEAST_TEXT = 20
-"""Cells that running text is given at least, before other columns are left out for it."""
+"""Minimum width of running text, in cells; other columns are left out for it."""
 
 
 @dataclass(frozen=True)
 class Column:
     """A heading and one text for each row; numbers are aligned to the right.
 
-    `short` and `short_heading` are texts that say less. Where room is short, columns with the highest `rank` are left
-    out first, those of rank 0 never. Running text (`wrapped`) is continued on further lines; it is the last column.
+    `short` and `short_heading` are abbreviated texts. If space is short, columns with the highest `rank` are left out
+    first, those of rank 0 never. Running text (`wrapped`) is continued on further lines; it is the last column.
     """
 
     heading: str
@@ -34,17 +34,17 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Cells of a terminal that the column takes."""
+        """Width of the column in terminal cells."""
         return max(cell_len(text) for text in (self.heading, *self.cells))
 
     def text(self, row: int) -> str:
-        """Return the text of a row, the heading for −1, filled with spaces."""
+        """Return the text of a row, or the heading for −1, padded with spaces."""
         text = self.heading if row < 0 else self.cells[row]
         space = " " * (self.width - cell_len(text))
         return space + text if self.right else text + space
 
     def plain(self) -> Column:
-        """Return the column in plain ASCII signs where it uses others of the tool's own, and each text on one line."""
+        """Return the column with the tool's own non-ASCII characters replaced by ASCII."""
         return self._each(lambda text: text.translate(ASCII))
 
     def one_line(self) -> Column:
@@ -80,9 +80,9 @@ class Table:
     keep: bool = False
 
     def lines(self, width: int | None = None, *, plain: bool = False) -> Iterator[Line]:
-        """Yield the lines for a terminal of `width` cells; None: there is no limit, as in files and pipes.
+        """Yield the lines for a terminal of `width` cells; None means no limit, as in files and pipes.
 
-        With `plain`, signs of the tool's own texts are ASCII. What had to be left out is named at the end.
+        With `plain`, the tool's own texts are ASCII. Columns that are left out are named at the end.
         """
         columns = [column.one_line() for column in self.columns]
         columns = [column.plain() for column in columns] if plain else columns
@@ -100,7 +100,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Layout:
-    """The columns that are shown. If `stacked`, the first and the running text have lines of their own."""
+    """The columns that are shown. If `stacked`, the first column and the running text have lines of their own."""
 
     columns: tuple[Column, ...]
     space: int = _SPACE
@@ -108,7 +108,7 @@ class Layout:
 
     @property
     def headings(self) -> tuple[str, ...]:
-        """The headings of what is shown."""
+        """The headings of the columns that are shown."""
         return tuple(column.heading for column in self.columns)
 
     def lines(self, width: int | None) -> Iterator[Line]:
@@ -132,7 +132,7 @@ class Layout:
         return (" " * self.space).join(column.text(row) for column in columns).rstrip()
 
     def _lines(self, row: int, width: int | None) -> list[str]:
-        """Return the row, continued below its last column where that is running text."""
+        """Return the lines of a row; running text in its last column is continued below."""
         *others, last = self.columns
         if width is None or not last.wrapped:
             return [self._row(self.columns, row)]
@@ -143,7 +143,7 @@ class Layout:
 
 
 def fit(columns: Sequence[Column], width: int | None, *, keep: bool = False) -> Layout:
-    """Return the layout of `columns` that says most in `width`; see :class:`Table`."""
+    """Return the layout that shows as much of `columns` as fits in `width`; see :class:`Table`."""
     shown = tuple(columns)
     if width is None:
         return Layout(shown)
@@ -162,7 +162,7 @@ def fit(columns: Sequence[Column], width: int | None, *, keep: bool = False) -> 
 
 
 def _stacked(columns: Sequence[Column], width: int) -> Layout:
-    """Return the layout with names above numbers, and as many of those as there is room for."""
+    """Return the layout with names above numbers, and as many number columns as fit."""
     shown = tuple(column for column in columns if column.right or not column.rank)
     for rank in sorted({column.rank for column in shown if column.rank}, reverse=True):
         if _SPACE + table_width([column for column in shown[1:] if column.right]) <= width:
@@ -172,7 +172,7 @@ def _stacked(columns: Sequence[Column], width: int) -> Layout:
 
 
 def _needed(columns: Sequence[Column], space: int) -> int:
-    """Return the width that columns take at least."""
+    """Return the minimum width of the columns."""
     widths = [min(column.width, _least(column)) if column.wrapped else column.width for column in columns]
     return sum(widths) + space * (len(widths) - 1)
 
@@ -189,7 +189,7 @@ def table_width(columns: Sequence[Column], space: int = _SPACE) -> int:
 
 
 def _wrapped(text: str, width: int | None, indent: str, further: str | None = None) -> list[str]:
-    """Return `text` on lines of at most `width`, words kept whole, after `indent`; continued ones after `further`."""
+    """Return `text` wrapped at words to `width`: the first line after `indent`, the others after `further`."""
     if width is None:
         return [indent + text]
     further = indent if further is None else further
@@ -212,9 +212,9 @@ def table_of(
     wrapped: bool = False,
     ranks: Mapping[str, int] | None = None,
 ) -> Table:
-    """Return a table of `rows`, whose first `texts` columns are texts; with `wrapped` also the last, running text.
+    """Return a table of `rows`. Its first `texts` columns are texts; with `wrapped`, the last is running text.
 
-    `ranks` are those of columns that may be left out, by heading.
+    `ranks` are the ranks of columns that may be left out, by heading.
     """
     columns = [
         Column(
@@ -230,7 +230,7 @@ def table_of(
 
 
 def side_by_side(rows: Sequence[tuple[str, Sequence[str]]], width: int) -> Iterator[str]:
-    """Yield labels and one text for each of several things; long texts are continued on the next line."""
+    """Yield rows of a label and one text for each item that is compared; long texts continue on the next line."""
     label = max(cell_len(text) for text, _ in rows) + _SPACE
     count = max(len(texts) for _, texts in rows)
     room = max(16, (width - label) // max(1, count) - _SPACE)
@@ -245,7 +245,7 @@ def side_by_side(rows: Sequence[tuple[str, Sequence[str]]], width: int) -> Itera
 
 
 def short_operator(text: str) -> str:
-    """Return what a layer does without activation and kind of pooling."""
+    """Return an operator text without the activation and the kind of pooling."""
     parts = ["pool" if "pool" in part else part for part in text.split(" + ")]
     kept = [part for part in parts if part not in ("ReLU", "Abs", "flatten")] or parts
     return " + ".join(kept)

@@ -1,4 +1,4 @@
-"""The table of classes that ``ai8x new`` shows."""
+"""Table of classes that ``ai8x new`` shows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _IMAGES_WITH = "images with it"
 
 
 def data_table(classes: Sequence[str], counts: Mapping[str, Sequence[int]], counted: str = "samples") -> Table:
-    """Return how many there are of each class by split; `counted` says what is counted."""
+    """Return a table of the number of each class by split; `counted` names what is counted."""
     rows = [
         (name, *(f"{counts[split][number]:,}" for split in _SPLITS)) for number, name in enumerate(classes[:_MOST_ROWS])
     ]
     if len(classes) > _MOST_ROWS:
         rows.append((f"… {len(classes) - _MOST_ROWS} more", "", "", ""))
-    if counted != _IMAGES_WITH:  # an image has several
+    if counted != _IMAGES_WITH:  # an image may contain several classes
         rows.append(("all", *(f"{sum(counts[split]):,}" for split in _SPLITS)))
     name = "class" if counted == "samples" else f"class ({counted})"
     return table_of((name, "training", "validation", "test"), rows)

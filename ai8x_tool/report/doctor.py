@@ -1,4 +1,4 @@
-"""The table of ``ai8x doctor``."""
+"""Table of ``ai8x doctor``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def doctor_table(diagnosis: Diagnosis) -> Table:
-    """Return what was found, and what to do where something is missing or wrong."""
+    """Return a table of the findings, with a suggestion where something is missing or wrong."""
     rows = []
     for found in diagnosis.findings:
         text = f"{found.text} – {found.fix}" if found.fix else found.text

@@ -1,4 +1,4 @@
-"""Every register of a layer with its fields, and where each value comes from."""
+"""Table of a layer's registers with their fields and the function that computes each value."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai8x_tool.text import whole
 
 
 def find_layer(program: Program, name: str) -> Layer:
-    """Return the layer with this number or name."""
+    """Return the layer with this number or name. Raises Ai8xError if there is none."""
     layers, name = program.mapping.network.layers, whole(name)
     for layer in layers:
         if name == str(layer.index) or (layer.name or "").lower() == name.lower():
@@ -26,7 +26,7 @@ def find_layer(program: Program, name: str) -> Layer:
 
 
 def explain_rows(program: Program, layer: Layer) -> list[dict[str, Any]]:
-    """Return one row per register and distinct value: quadrants, address, value, fields with their meaning."""
+    """Return one row per register and distinct value: quadrants, address, value, and fields with their meanings."""
     context, mapped = program.context, program.mapping[layer.index]
     table = registers(program.mapping.device)
     functions = dict(LAYER_REGISTERS)
@@ -65,7 +65,7 @@ def explain_table(program: Program, layer: Layer) -> Table:
 
 
 def _table_rows(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Yield a register, and each of its fields that is not zero below it."""
+    """Yield a row for a register, followed by one for each of its fields that is not zero."""
     value = f"{row['value']:08x}" if row["written"] else "not written"
     quadrants = ", ".join(map(str, row["quadrants"]))
     function = row["source"].rpartition(" ")[2]

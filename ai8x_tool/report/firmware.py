@@ -1,4 +1,4 @@
-"""The tables that ``ai8x run`` ends with."""
+"""Tables at the end of ``ai8x run``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MEMORY = ("code", "constants", "data", "zeroed", "stack", "flash", "SRAM")
 
 
 def phase_table(result: ProjectRun) -> Table:
-    """Return instructions and accelerator accesses by phase."""
+    """Return a table of instructions and accelerator accesses by phase."""
     phases = result.run.phases
     rows = [(phase.name, f"{phase.instructions:,}", f"{phase.stores:,}", f"{phase.loads:,}") for phase in phases]
     stores, loads = (sum(getattr(phase, name) for phase in phases) for name in ("stores", "loads"))
@@ -26,7 +26,7 @@ def phase_table(result: ProjectRun) -> Table:
 
 
 def memory_table(result: ProjectRun) -> Table:
-    """Return what the program takes of flash and SRAM, one column for each core."""
+    """Return a table of the flash and SRAM that the program uses, with one column for each core."""
     uses = result.run.memory
     columns = [Column("bytes", _MEMORY, right=False), *map(_memory_column, uses)]
     return Table(tuple(columns), f"{result.firmware.device.name} memory")
@@ -45,7 +45,7 @@ def _memory_column(use: MemoryUse) -> Column:
 
 
 def output_lines(result: ProjectRun) -> list[str]:
-    """Return one line for each file: its class or, where names are not known, the shapes of its outputs."""
+    """Return one line for each input file: its class or, if there are no class names, the shapes of its outputs."""
     lines: list[str] = []
     for path, numbers in groupby(range(len(result.inputs)), key=lambda number: result.inputs[number]):
         lines += _file_lines(result, str(path), list(numbers))
@@ -53,7 +53,7 @@ def output_lines(result: ProjectRun) -> list[str]:
 
 
 def _file_lines(result: ProjectRun, path: str, numbers: list[int]) -> Iterator[str]:
-    """Yield the line of a file, of which each of some samples may have been a window."""
+    """Yield the line of a file, whose samples `numbers` may be windows of it."""
     answer = result.answers.get(result.inputs[numbers[0]])
     if answer is not None:
         yield f"{path}: {answer}"

@@ -1,4 +1,4 @@
-"""Plot of a graph of operators; it needs matplotlib, which is optional."""
+"""Plot of a graph of operators. Requires matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw_graph(nodes: Sequence[GraphNode], title: str) -> bytes:
 
 
 def _rows(nodes: Sequence[GraphNode]) -> list[int]:
-    """Return the row of each node: one below the lowest of its sources; what has none is above its first user."""
+    """Return the row of each node: below the lowest of its sources or, without any, above its first user."""
     made: dict[str, int] = {}
     rows = []
     for node in nodes:
@@ -56,7 +56,7 @@ def _rows(nodes: Sequence[GraphNode]) -> list[int]:
 
 
 def _places(nodes: Sequence[GraphNode], rows: Sequence[int]) -> list[tuple[float, float]]:
-    """Return the middle of each box: the operators of a row around the middle, what has no inputs to their right."""
+    """Return the center of each box: a row's operators are centered, nodes without inputs are to their right."""
     operators, others = Counter[int](), Counter[int]()
     for node, row in zip(nodes, rows, strict=True):
         operators[row] += bool(node.inputs) or row == 0

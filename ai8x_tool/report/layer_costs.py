@@ -1,4 +1,4 @@
-"""What each kind of layer costs on each device: the table of the tutorial on models, computed by the tool itself."""
+"""Table of the costs of each kind of layer on each device, for the tutorial on models."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BITS = 8
 
 @dataclass(frozen=True)
 class Example:
-    """A layer, the shape of its input, and how it is made."""
+    """A layer: its description, the shape of its input, and the function that creates it."""
 
     text: str
     shape: tuple[int, ...]
@@ -69,7 +69,7 @@ def _examples() -> tuple[Example, ...]:
 
 
 def _analyzed(example: Example, device: Device) -> DeviceAnalysis | None:
-    """Return the analysis; None where the device has no such layer."""
+    """Return the analysis; None if the device does not support the layer."""
     try:
         with ai8x.build_context(device):
             model = example.make()
@@ -104,7 +104,7 @@ def costs_table() -> str:
 
 
 def with_costs(page: str) -> str:
-    """Return the page with the table between its marks."""
+    """Return `page` with the table between its marks."""
     before, _, rest = page.partition(START)
     _, _, after = rest.partition(END)
     return f"{before}{START}\n\n{costs_table()}\n{END}{after}"

@@ -1,4 +1,4 @@
-"""Tables of a model's layers, weights and number ranges."""
+"""Tables of a model's layers, weights and value ranges."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def work_table(rows: Sequence[LayerWork], title: str) -> Table:
-    """Return shapes, parameters and multiply-accumulate operations of every layer, and their sums."""
+    """Return a table of shapes, parameters and multiply-accumulate operations of every layer, and their sums."""
     headings = ("layer", "type", "input", "output", "weights", "biases", "MACs")
     sums = (sum(getattr(row, key) for row in rows) for key in ("weights", "biases", "macs"))
     cells = [
@@ -26,12 +26,12 @@ def work_table(rows: Sequence[LayerWork], title: str) -> Table:
 
 
 def modules_table(rows: Sequence[tuple[str, str]], title: str) -> Table:
-    """Return names and types of modules."""
+    """Return a table of the names and types of modules."""
     return table_of(("module", "type"), rows, title=title, texts=2)
 
 
 def sparsity_table(rows: Sequence[WeightTensor], title: str) -> Table:
-    """Return the weight tensors, their share of zeros and the distribution of their values."""
+    """Return a table of the weight tensors, their share of zeros and the distribution of their values."""
     headings = ("weights", "shape", "elements", "zeros", "std", "mean", "mean |w|")
     cells = []
     for row in rows:
@@ -44,7 +44,7 @@ def sparsity_table(rows: Sequence[WeightTensor], title: str) -> Table:
 
 
 def clipping_table(rows: Sequence[LayerClipping], title: str) -> Table:
-    """Return the shares of clipped weights and of values at the ends of their range."""
+    """Return a table of the shares of clipped weights and of values at the ends of their range."""
     headings = ("layer", "bits", "weights clipped", "weights at limits", "outputs at limits")
     cells = []
     for row in rows:
@@ -55,7 +55,7 @@ def clipping_table(rows: Sequence[LayerClipping], title: str) -> Table:
 
 
 def quantization_table(rows: Sequence[LayerReport]) -> Table:
-    """Return bits, shift, largest weight and share of clipped weights of every layer."""
+    """Return a table of bits, shift, largest weight and share of clipped weights of every layer."""
     cells = []
     for row in rows:
         shift = "–" if row.output_shift is None else f"{row.output_shift:.0f}"

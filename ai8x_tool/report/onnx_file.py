@@ -23,12 +23,12 @@ from ai8x_tool.nn.plain import plain_model
 Array = npt.NDArray[Any]
 
 OPSET = 18
-"""The first with bitwise operators."""
+"""The first operator set with bitwise operators."""
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime", "onnxslim")
 
 
 def require_packages() -> None:
-    """Raise Ai8xError if the packages that write ONNX files are missing."""
+    """Raise Ai8xError if packages that are needed to write ONNX files are missing."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         fix = "pip install 'ai8x-tool[onnx]'"
@@ -38,10 +38,10 @@ def require_packages() -> None:
 def export_onnx(
     model: nn.Module, sample: Tensor, *, simplified: bool = False, notes: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return `model` as the bytes of an ONNX file; `sample` (B, …) are inputs as the model takes them, B at least 2.
+    """Return `model` as the bytes of an ONNX file; `sample` (B, …) are inputs of the model, with B of at least 2.
 
-    The file takes batches of any size, or single samples where the model does not allow that. `notes` become metadata.
-    Raises Ai8xError where packages are missing, and for models that depend on their data.
+    The file accepts batches of any size, or single samples if the model does not support batches of any size. `notes`
+    become metadata. Raises Ai8xError if packages are missing, and for models whose operations depend on their data.
     """
     require_packages()
     plain = plain_model(model, simplified=simplified)
@@ -50,7 +50,7 @@ def export_onnx(
     count = 1 if isinstance(outputs, Tensor) else len(outputs)
     names = ["output"] if count == 1 else [f"output_{number}" for number in range(count)]
     content = None
-    with contextlib.suppress(Exception):  # the exporter raises whatever its parts raise
+    with contextlib.suppress(Exception):  # the exporter can raise any exception
         content = _program(plain, sample, names, any_batch=True)
     if content is None or not content.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
         try:
@@ -62,7 +62,7 @@ def export_onnx(
 
 
 def _program(plain: nn.Module, sample: Tensor, names: list[str], *, any_batch: bool) -> Any:
-    """Return the ONNX model as the exporter leaves it."""
+    """Return the ONNX model as the exporter creates it."""
     with _silence():
         program = torch.onnx.export(
             plain,
@@ -85,7 +85,7 @@ def _finished(content: Any, simplified: bool, notes: Mapping[str, str]) -> bytes
     if simplified:
         with _silence():
             content = onnxslim.slim(content)
-    for node in content.graph.node:  # paths of the exporting machine, and most of the file
+    for node in content.graph.node:  # they contain paths of this computer, and take up most of the file
         del node.metadata_props[:]
         node.doc_string = ""
     for value in (*content.graph.value_info, *content.graph.input, *content.graph.output, *content.graph.initializer):
@@ -123,13 +123,13 @@ def largest_difference(model: nn.Module, content: bytes, inputs: Tensor) -> floa
 
 
 def write_onnx(content: bytes, path: Path) -> None:
-    """Write the file, or leave nothing."""
+    """Write the file completely or not at all."""
     write_file(content, path)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the exporter's advice to its developers from the user."""
+    """Suppress messages of the exporter that are meant for developers."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Operators of an ONNX file as boxes of a plot; it needs the package onnx."""
+"""Operators of an ONNX file as nodes of a plot. Requires the package onnx."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai8x_tool.report.graph_plot import GraphNode
 
 
 def graph_nodes(content: bytes, *, parameters: bool = False) -> list[GraphNode]:
-    """Return inputs, operators and outputs in the order of computation; weights and biases only with `parameters`."""
+    """Return inputs, operators and outputs in the order of computation; with `parameters` also weights and biases."""
     graph = onnx.load_from_string(content).graph
     constants = {entry.name: tuple(entry.dims) for entry in graph.initializer}
     nodes = [GraphNode(f"{e.name} {_shape(e)}", (), (e.name,), plain=True) for e in graph.input]

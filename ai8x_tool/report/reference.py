@@ -1,4 +1,4 @@
-"""The generated pages of the documentation: registers, and what the parts support."""
+"""Generator of the documentation pages about registers and supported operators."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _KINDS = {"constraint": "Errors", "caution": "Warnings", "hint": "Remarks (with 
 
 
 def pages() -> dict[str, str]:
-    """Return the generated pages by path below ``docs``."""
+    """Return the generated pages by their path below ``docs``."""
     return {"registers.md": registers_page(), "supported-operators.md": operators_page()}
 
 
 def _sources() -> dict[str, str]:
-    """Return which function computes which layer register."""
+    """Return the function that computes each layer register."""
     return {name: f"{Path(f.__code__.co_filename).stem}.{f.__name__}" for name, f in LAYER_REGISTERS}
 
 
 def registers_page() -> str:
-    """Return the page about control registers of both parts."""
+    """Return the page about the control registers of both devices."""
     lines = ["# Control registers", "", _GENERATED, ""]
     lines += [
         "Addresses are those of quadrant 0, layer 0. The column *computed in* names the module and function below",
@@ -76,7 +76,7 @@ def operators_page() -> str:
     lines += [f"| {name} | {text} |" for name, text in OPERATORS.items()]
     lines += ["", "## Limits", "", "| | MAX78000 | MAX78002 |", "|---|---|---|"]
     lines += [f"| {title} | {a} | {b} |" for title, a, b in _limits()]
-    lines += ["", "## Rules", "", "Checked in this order; the first broken rule is the one that is reported.", ""]
+    lines += ["", "## Rules", "", "The rules are checked in this order; the first one that is broken is reported.", ""]
     for phase in CATALOGUE:
         lines += [f"### {phase.title}", "", phase.summary, ""]
         for kind, title in _KINDS.items():
@@ -87,7 +87,7 @@ def operators_page() -> str:
 
 
 def _link(rule: Rule[Any]) -> str:
-    """Return the rule's code, as a link to what helps."""
+    """Return the rule's code as a link to its entry on the troubleshooting page."""
     code = rule_code(rule)
     return f"[`{code}`](troubleshooting.md#{code})"
 
@@ -105,7 +105,7 @@ def _limits() -> list[tuple[str, str, str]]:
         ("pooling dilation", "pool_dilation", ""),
     )
     features = (
-        ("depth-wise convolution", "depthwise"),
+        ("depthwise convolution", "depthwise"),
         ("binary weights", "binary_weights"),
         ("execution order other than list order", "next_layer"),
         ("bias in streaming layers", "streaming_bias"),

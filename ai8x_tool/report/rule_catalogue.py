@@ -1,4 +1,4 @@
-"""All rules, by phase, in the order in which they are checked."""
+"""List of all rules by phase, in the order in which they are checked."""
 
 from __future__ import annotations
 
@@ -17,19 +17,23 @@ from ai8x_tool.network.rules import NETWORK_RULES
 
 CATALOGUE = (
     RulePhase("Layers and references", "The list of layers, `data_buffer` and `unload`.", DESCRIPTION_RULES),
-    RulePhase("Keys of a layer", "Each layer as described, one after the other.", LAYER_KEY_RULES),
-    RulePhase("Weights and biases", "The checkpoint, or the arrays of a hand-made network.", PARAMETER_RULES),
+    RulePhase("Keys of a layer", "The layers in the order of the description.", LAYER_KEY_RULES),
+    RulePhase("Weights and biases", "The checkpoint, or the arrays of a network without one.", PARAMETER_RULES),
     RulePhase("Order and references", "The layers in the order of execution.", RESOLVE_RULES),
-    RulePhase("Network", "What is computed, layer by layer, each after those that it reads.", NETWORK_RULES),
-    RulePhase("Network on a device", "A model, before it is trained.", (*DEVICE_LAYER_RULES, *DEVICE_NETWORK_RULES)),
+    RulePhase("Network", "The network, layer by layer, each layer after those that it reads.", NETWORK_RULES),
+    RulePhase(
+        "Network on a device",
+        "A model before training.",
+        (*DEVICE_LAYER_RULES, *DEVICE_NETWORK_RULES),
+    ),
     RulePhase("Dilation", "Each dilated layer.", DILATION_RULES),
     *LAYER_PHASES,
     RulePhase("Sample", "The sample for the known-answer test.", SAMPLE_RULES),
-    RulePhase("Kernel and bias memory", "While layers are placed one after the other.", MEMORY_RULES),
+    RulePhase("Kernel and bias memory", "While the layers are placed, one after another.", MEMORY_RULES),
     RulePhase("Results", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", RESULT_RULES),
     RulePhase(
         "Data memory", "In the order of execution; warnings with `--no-error-stop` or `--no-verify`.", DATA_RULES
     ),
-    RulePhase("Program", "What is computed from the placed network.", PROGRAM_RULES),
+    RulePhase("Program", "The program of the placed network.", PROGRAM_RULES),
 )
-"""The first broken constraint of the first phase is the one that is reported."""
+"""The first constraint that is broken, in this order, is the one that is reported."""

@@ -1,4 +1,4 @@
-"""The generated part of the troubleshooting page: every rule by its code, with what usually helps."""
+"""Generator of the rules on the troubleshooting page: every rule by its code, with the fixes that messages suggest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CALLS = ("Finding", "_finding")
 
 
 def with_rules(page: str) -> str:
-    """Return the troubleshooting page with its generated part as it is now."""
+    """Return the troubleshooting page with its generated part up to date."""
     return page.partition(MARKER)[0].rstrip() + f"\n\n{MARKER}\n\n" + _section()
 
 
@@ -25,8 +25,8 @@ def _section() -> str:
     lines = [
         "## Messages by code",
         "",
-        "A message that ends with a code in brackets is about a rule of the accelerator or of network descriptions.",
-        "The rules are listed in the order in which they are checked; the first broken one is reported. In the advice,",
+        "A message that ends with a code in brackets reports a rule of the accelerator or of network descriptions.",
+        "The rules are listed in the order in which they are checked; the first broken one is reported. In the fixes,",
         "`…` stands for names and numbers of the network.",
         "",
     ]
@@ -38,14 +38,14 @@ def _section() -> str:
 
 
 def _entry(rule: Rule[Any]) -> str:
-    """Return what a rule says, how it is reported, and what its messages advise."""
+    """Return the entry of a rule: its sentence, how it is reported, and the fixes that its messages suggest."""
     fixes = list(dict.fromkeys(_fixes(rule)))
     advice = f" To fix it: {'; or '.join(fixes)}." if fixes else ""
     return f"{_KINDS[rule_kind(rule)]}: {rule_text(rule)}.{advice}"
 
 
 def _fixes(rule: Rule[Any]) -> Iterator[str]:
-    """Yield the advice in a rule's findings, as it is written in its source."""
+    """Yield the fixes in a rule's findings, as they are written in its source."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(rule)))
     assigned = {
         target.id: node.value
@@ -64,7 +64,7 @@ def _fixes(rule: Rule[Any]) -> Iterator[str]:
 
 
 def _texts(value: ast.expr) -> Iterator[str]:
-    """Yield the texts that an expression can be; names and numbers of the network become an ellipsis."""
+    """Yield the possible texts of an expression; names and numbers of the network become an ellipsis."""
     if isinstance(value, ast.Constant) and isinstance(value.value, str):
         yield value.value
     elif isinstance(value, ast.JoinedStr):

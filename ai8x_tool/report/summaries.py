@@ -1,4 +1,4 @@
-"""Summaries of a model, which ``--summary`` shows or writes instead of training or evaluating."""
+"""Summaries of a model that ``--summary`` shows or writes instead of training or evaluating."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ai8x_tool.training.tasks import TaskContext, choose_task
 from ai8x_tool.version import __version__
 
 _CHECKED = 8
-"""Random samples on which an ONNX file is compared with its model."""
+"""Number of random samples for which an ONNX file is compared with its model."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """A summary: plain values for JSON, something to show, and the file that was written."""
+    """A summary: plain values for JSON, the table or text to show, and the file that was written, if any."""
 
     document: dict[str, Any]
     view: Any
@@ -41,7 +41,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class SummarizedModel:
-    """A model in evaluation mode on the CPU, inputs for it, and notes about it."""
+    """A model in evaluation mode on the CPU, with inputs for it and notes about it."""
 
     name: str
     model: nn.Module
@@ -56,9 +56,9 @@ class SummarizedModel:
 
 
 def summarize(settings: TrainSettings | EvaluateSettings, kind: str, filename: str, console: Console) -> Summary:
-    """Do what ``--summary kind`` asks for; `filename` has no extension. The dataset is not loaded.
+    """Return the summary of the given kind; `filename` has no extension. The dataset is not loaded.
 
-    Raises Ai8xError for unknown kinds and where a package is missing.
+    Raises Ai8xError for an unknown kind, and if a package is missing.
     """
     if kind not in KINDS:
         known = ", ".join(KINDS)

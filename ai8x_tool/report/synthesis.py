@@ -1,4 +1,4 @@
-"""The summary that ``ai8x synthesize`` ends with."""
+"""Summary at the end of ``ai8x synthesize``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = "ai8x-synthesize/1"
 
 
 def synthesis_table(figures: Statistics, device: Device) -> Table:
-    """Return the table of layers with operators, shapes, MACs, cycles and memory."""
+    """Return a table of the layers with operators, shapes, MACs, cycles and memory."""
     layers = figures.layers
 
     def column(heading: str, text: Callable[[LayerStatistics], str], rank: int = 0) -> Column:
@@ -40,7 +40,7 @@ def synthesis_table(figures: Statistics, device: Device) -> Table:
 
 
 def synthesis_totals(figures: Statistics, device: Device) -> Iterator[str]:
-    """Yield the sums below the table."""
+    """Yield the lines with the totals below the table."""
     share = 100 * figures.weight_bytes / figures.weight_total
     yield f"operations: {figures.operations.total:,} ({figures.operations.macc:,} MACs)"
     yield f"kernel memory: {figures.weight_bytes:,} of {figures.weight_total:,} bytes ({share:.1f} %)"
@@ -55,7 +55,7 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def checkpoint_table(network: Network) -> Table:
-    """Return the parameters of every layer."""
+    """Return a table of the parameters of every layer."""
     rows = []
     for layer in network.layers:
         parameters = layer.parameters

@@ -1,4 +1,4 @@
-"""The table of the proof chain."""
+"""Table of the verification chain."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_CHECKED = "–"
 
 
 def verification_table(verification: Verification) -> Table:
-    """Return one row for each layer and one column for each link that was checked for any layer."""
+    """Return a table with one row for each layer and one column for each link that was checked for any layer."""
     compared = any(layer.distance is not None for layer in verification.layers)
     further = any(layer.from_float is not None for layer in verification.layers)
     modelled = any(layer.equality is not None for layer in verification.layers)
@@ -38,7 +38,7 @@ def verification_table(verification: Verification) -> Table:
 
 
 def show_verification(verification: Verification, console: Console) -> None:
-    """Show the table, what the firmware said, and what the virtual device noticed."""
+    """Show the table, the result of the firmware, and the diagnostics of the virtual device."""
     for difference in verification.structure:
         console.warn(difference)
     console.show(verification_table(verification))
@@ -51,7 +51,7 @@ def show_verification(verification: Verification, console: Console) -> None:
 
 
 def compared(verification: Verification) -> str:
-    """Return a line that names what was found equal, and what was not compared."""
+    """Return a line that names the links that were found equal, and those that were not compared."""
     layers = verification.layers
     equalities = [layer.equality for layer in layers if layer.equality is not None]
     links = [_link("quantized ≡ engine", [e.values for e in equalities], len(layers))] if equalities else []
@@ -62,7 +62,7 @@ def compared(verification: Verification) -> str:
 
 
 def _link(name: str, values: list[int], layers: int) -> str:
-    """Return a link with the number of values; layers without weights have no module to compare with."""
+    """Return a link with the number of values that were compared; layers without weights have no module for this."""
     count = counted(layers, "layer") if len(values) == layers else f"{len(values)} of {counted(layers, 'layer')}"
     return f"{name} ({count}, {sum(values):,} values)"
 

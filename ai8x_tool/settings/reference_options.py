@@ -1,12 +1,12 @@
-"""Options of the reference tools that have no counterpart here: accepted without effect, or refused with what to do."""
+"""Options of the reference tools without a counterpart: accepted without effect, or refused with a replacement."""
 
 from __future__ import annotations
 
 from ai8x_tool.settings.option import Legacy, refused
 
-_SEARCH = "train the architecture that a search has found as a model of its own"
-_TEST = "leave it out: it is for tests of the vendor's hardware"
-_COMPUTED = "leave it out: the value is computed"
+_SEARCH = "train the architecture that the search found as a model of its own"
+_TEST = "leave it out: it is only for the vendor's own hardware tests"
+_COMPUTED = "leave it out: the value is computed automatically"
 _SIMULATION = "leave it out: `ai8x run` runs the project without hardware"
 
 ARCHITECTURE_SEARCH = (
@@ -50,11 +50,11 @@ SYNTHESIZE = (
     Legacy(("--log-pooling",)),
     Legacy(("--kernel-format",), str),
     refused("--riscv-cache", "--no-riscv-cache", fix="use --riscv; the cache is always on"),
-    refused("--old-kernel-loader", fix="leave it out: the other loader is always used"),
-    refused("--fixed-input", fix="use --synthesize-input PATTERN, whose known answers are right"),
-    refused("--reshape-inputs", fix="use a sample with the channels of the network"),
+    refused("--old-kernel-loader", fix="leave it out: the new loader is always used"),
+    refused("--fixed-input", fix="use --synthesize-input VALUE, which computes the known answers for the same input"),
+    refused("--reshape-inputs", fix="use a sample with as many channels as the network's input"),
     refused("--input-split", fix=_SIMULATION, kind=int),
-    refused("--read-ahead", fix="set `read_ahead: true` in the layers"),
+    refused("--read-ahead", fix="set `readahead: true` in the layers"),
     refused("--calcx4", fix="set `calcx4: true` in the layers"),
     refused("--streaming-layers", fix="set `streaming: true` in the layers", kind=str),
     refused("--allow-streaming", fix="use --fifo with streaming layers"),
@@ -64,7 +64,7 @@ SYNTHESIZE = (
     *(refused(f"--increase-{name}", fix=_COMPUTED, kind=int) for name in ("start", "delta1", "delta2")),
     refused("--max-proc", fix="set `processors` in the layers", kind=int),
     refused("--clock-trim", fix="change the trim values in the program", kind=str),
-    refused("--apb-base", fix="leave it out: the base address is the device's", kind=str),
+    refused("--apb-base", fix="leave it out: the device determines the base address", kind=str),
     *(refused(name, fix=_TEST, kind=int) for name in ("--ready-sel", "--ready-sel-fifo", "--ready-sel-aon")),
     refused("--repeat-layers", fix=_TEST, kind=int),
     *(

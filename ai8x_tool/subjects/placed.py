@@ -1,4 +1,4 @@
-"""The description and the sample of a project whose recipe or model comes without a network description."""
+"""Description and sample of a project for a model without a network description."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai8x_tool.mapping.placement import nothing_placed
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.network.network import Network
 from ai8x_tool.plugins.find import find_dataset
-from ai8x_tool.quantization.added import with_layers
+from ai8x_tool.quantization.added import added_layers, for_network
 from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.resolve import resolve
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -35,14 +35,14 @@ from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
 Described = TypeVar("Described", bound=SynthesizeSettings)
 _MARGIN = 1.3
-"""Factor of the limit of anomalies: other machines differ a little from those whose data are known."""
+"""Margin of the anomaly threshold: machines in use differ slightly from those in the data."""
 
 
 def placed_model(settings: Described, console: Console) -> tuple[Described, ProjectInputs]:
     """Return the settings and the inputs of a project for the model that the settings name.
 
-    The model is traced and placed automatically; the sample is the given one, the first of the dataset's test split or,
-    where that cannot be loaded, random. Raises Ai8xError if model, dataset or checkpoint are not known, and where the
+    The model is traced and placed automatically. The sample is the given one, the first of the dataset's test split or,
+    if the dataset cannot be loaded, random. Raises Ai8xError if model, dataset or checkpoint are not known, and if the
     model cannot run on the device.
     """
     evaluation = _evaluation(settings)
@@ -75,14 +75,14 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
 
 
 def _completed(network: Network, checkpoint: Checkpoint, console: Console) -> bytes | None:
-    """Return the checkpoint with the weights of layers that the model does not have; None if there are none."""
-    added = [layer for layer in network.layers if layer.parameters and layer.parameters.key not in checkpoint.state]
-    added = [layer for layer in added if layer.shares is None]
-    if not added:
-        return None
-    names = ", ".join(layer.name for layer in added)
-    console.info(f"layers that move data or activate it, which the model does not have: {names}")
-    return with_layers(checkpoint, added)
+    """Return the checkpoint that the description needs; None if it is the one that was given."""
+    names = ", ".join(layer.name for layer in added_layers(checkpoint, network))
+    if names:
+        console.info(f"layers added to move data or to apply an activation: {names}")
+    completed = for_network(checkpoint, network)
+    if completed is not None and not names:
+        console.info("the project contains a copy of the checkpoint with its weights in the order of the layers")
+    return completed
 
 
 def _evaluation(settings: SynthesizeSettings) -> EvaluateSettings:
@@ -102,7 +102,7 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
     try:
         return entry.load(evaluation.data, console)
     except Ai8xError as error:
-        console.detail(f"the dataset is not there: {error}")
+        console.detail(f"the dataset cannot be loaded: {error}")
         return None
 
 
@@ -114,7 +114,7 @@ def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> n
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:
-    """Return the error from which on a sample is an anomaly, None where that is not what the model is for."""
+    """Return the error above which a sample is an anomaly, None if the model does not detect anomalies."""
     if not isinstance(ready.task, Reconstruction):
         return None
     quiet = Evaluator(ready.model, ready.task, ready.device, evaluation.batch_size, console, line=console.detail)

@@ -1,4 +1,4 @@
-"""The shape of a network's input before anything is loaded."""
+"""Shape of a network's input before anything is loaded."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ai8x_tool.analysis.result import Shape
 from ai8x_tool.console import Console
+from ai8x_tool.data.middle import is_middle
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import dataset_input
 from ai8x_tool.readers.numpy_file import read_array
@@ -15,7 +16,7 @@ from ai8x_tool.settings.synthesis import CHECKPOINTS
 
 
 def three_sizes(shape: Sequence[int]) -> Shape:
-    """Return (channels, rows, columns) of a shape without the last one or two."""
+    """Return (channels, rows, columns) for a shape of one to three sizes."""
     channels, rows, columns = (*shape, 1, 1)[:3]
     return channels, rows, columns
 
@@ -23,11 +24,14 @@ def three_sizes(shape: Sequence[int]) -> Shape:
 def sample_shape(
     settings: AnalyzeSettings, dataset: str | None, described: Shape | None, where: str, console: Console
 ) -> Shape:
-    """Return the shape of a sample: as given, as `described`, that of the dataset, or that of a sample that ships.
+    """Return the shape of a sample: the given one, the `described` one, the dataset's, or that of a bundled sample.
 
-    Raises Ai8xError if there is none of them.
+    A network may be described for the middle of the samples of the dataset that was given. Raises Ai8xError if there is
+    no shape.
     """
     given = settings.shape or (dataset_input(settings.dataset, console) if settings.dataset else described)
+    if settings.shape is None and given is not None and described is not None and is_middle(described, given):
+        given = described
     if given is not None:
         return three_sizes(given)
     if dataset is not None:

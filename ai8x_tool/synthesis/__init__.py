@@ -1,1 +1,1 @@
-"""From a network to a C project."""
+"""Synthesis of C projects from networks."""

@@ -1,4 +1,4 @@
-"""Finding the places that a network lacks, and saying what was found."""
+"""Automatic placement of networks without one, or with an incomplete one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
-from ai8x_tool.mapper import Found, UnmappableError, map_automatically, remedies
+from ai8x_tool.mapper import MappingResult, UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping import MappingOptions
 
 _WAYS = 18
-"""At most so many ways of the input are tried."""
+"""Most input paths that are tried."""
 
 
 def place_automatically(
@@ -25,13 +25,13 @@ def place_automatically(
 ) -> tuple[PlacedDescription, MappingOptions]:
     """Return the network with a placement that keeps what is given, and the options that belong to it.
 
-    With `parallel`, layers compute four outputs at a time where they can. With `moves`, layers with weights of their
-    own may be inserted to move data; what is given does not count then. Raises UnmappableError naming the resource that
-    is too small, and the cheapest change that was found to help.
+    With `parallel`, layers compute four outputs at once where they can. With `moves`, layers with weights of their own
+    may be inserted to move data; a given placement is ignored then. Raises UnmappableError, which names the resource
+    that is too small and the cheapest change that was found to help.
     """
     network, given = described.network, described.placement
     if given.snoop is not None or given.simulated is not None:
-        raise Ai8xError("conditional execution needs a placement of its own", where=network.name)
+        raise Ai8xError("networks with conditional execution cannot be placed automatically", where=network.name)
     try:
         with console.progress("finding a placement", _WAYS) as bar:
             found = map_automatically(
@@ -45,12 +45,12 @@ def place_automatically(
                 progress=lambda text: bar.advance(1, text),
             )
     except UnmappableError as error:
-        console.info("no placement was found; looking for what would help")
+        console.info("no placement was found; searching for changes that would help")
         helping = remedies(
             network, device, options, given=None if moves else given, shortage=error.shortage, seconds=seconds
         )
         for remedy in helping[1:]:
-            console.info(f"would help, too: {remedy}")
+            console.info(f"this would also help: {remedy}")
         if not helping:
             raise
         message = f"no placement was found on the {device.name}: {error.shortage}"
@@ -59,12 +59,12 @@ def place_automatically(
     return PlacedDescription(found.network, found.placement), found.options
 
 
-def _report(found: Found, device: Device, console: Console) -> None:
+def _report(found: MappingResult, device: Device, console: Console) -> None:
     copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
     least = " (the least possible)" if found.peak == found.peak_bound else ""
     size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"
     console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
     if found.parallel:
-        console.info(f"calcx4, of which no measurement is known: {', '.join(found.parallel)}")
+        console.info(f"layers with calcx4, for which no measurements are available: {', '.join(found.parallel)}")
     for where in found.trailing:
         console.info(f"{where}: the output overwrites input of the layer that has already been read (--overlap-data)")

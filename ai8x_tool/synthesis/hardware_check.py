@@ -1,7 +1,7 @@
-"""What the integer engine computes against what the virtual device computes from the program's stores, layer by layer.
+"""Comparison of the virtual device, which executes the program's stores, with the integer engine, layer by layer.
 
-Every layer is compared as it was written; outputs, and what a data buffer keeps for the next inference, also as data
-memory holds them at the end. Needs neither torch nor a compiler.
+Every layer is compared as it was written; outputs, and data that a data buffer keeps for the next inference, are also
+compared as they are in data memory at the end. Needs neither torch nor a compiler.
 """
 
 from __future__ import annotations
@@ -42,19 +42,19 @@ class Difference:
     lost: bool = False
 
     def text(self) -> str:
-        """Return it as part of a line."""
+        """Return the difference as part of a line."""
         place = f"channel {self.channel}, row {self.row}, column {self.column}"
         actual = "never wrote it" if self.actual is None else f"has {self.actual}"
         if self.lost:
-            actual = f"wrote it, but memory holds {self.actual} at the end"
+            actual = f"wrote this value, but memory holds {self.actual} at the end"
         return f"{place}: the engine has {self.expected}, the device {actual}"
 
 
 @dataclass(frozen=True)
 class LayerCheck:
-    """Comparison of one layer: how many values, how many differ, the first of them, and the layer's registers.
+    """Comparison of one layer: number of values, number of differences, the first difference, and its registers.
 
-    Values of outputs that memory no longer holds at the end differ, too.
+    Output values that memory no longer holds at the end count as different.
     """
 
     index: int
@@ -73,19 +73,19 @@ class LayerCheck:
 
 @dataclass(frozen=True)
 class HardwareCheck:
-    """Engine ≡ virtual device for one sample: layers as executed, and what the device noticed."""
+    """Engine ≡ virtual device for one sample: layers in order of execution, and the device's diagnostics."""
 
     layers: tuple[LayerCheck, ...]
     diagnostics: tuple[Diagnostic, ...]
 
     @property
     def equal(self) -> bool:
-        """True if every value of every layer is equal, and every output is still there at the end."""
+        """True if every value of every layer is equal, and memory still holds every output at the end."""
         return not any(layer.different for layer in self.layers)
 
     @property
     def problems(self) -> list[Diagnostic]:
-        """What the device noticed that is no mere note."""
+        """The device's diagnostics other than mere notes."""
         return [d for d in self.diagnostics if d.severity != "note"]
 
     def text(self) -> str:
@@ -109,10 +109,10 @@ class HardwareCheck:
 
 
 class ProgramCheck:
-    """A program on a virtual device, which runs one sample after the other.
+    """A program on a virtual device, which runs one sample after another.
 
-    With `strict`, what the device notices raises Ai8xError. A network with a rolling buffer starts afresh for each
-    sample, since its answers depend on the samples before.
+    With `strict`, diagnostics of the device raise Ai8xError. A network with a rolling buffer is restarted for each
+    sample, since its outputs depend on the samples before.
     """
 
     def __init__(self, program: Program, *, strict: bool = False) -> None:
@@ -124,7 +124,7 @@ class ProgramCheck:
         return VirtualDevice(self.program.mapping.device, strict=self.strict).load(self.program.setup_stores())
 
     def check(self, sample: ProgramSample, tensors: LayerTensors) -> HardwareCheck:
-        """Run `sample`, and compare every layer with the engine's `tensors`."""
+        """Run `sample` and compare every layer with the engine's `tensors`."""
         program, device = self.program, self._device
         device.load(program.run_stores(sample))
         for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
@@ -144,7 +144,7 @@ def check_program(
 
 
 def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
-    """Compare what a device computed, and holds now, with the engine's `tensors`."""
+    """Compare what a device computed, and what its memory holds now, with the engine's `tensors`."""
     kept = _kept_words(program, tensors)
     layers = [program.mapping.network[index] for index in tensors.order]
     results = [_check_layer(program, layer, tensors, device, kept) for layer in layers]
@@ -155,8 +155,8 @@ def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) 
 def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
     """Return the layers whose data must be in memory at the end.
 
-    These are outputs and what is unloaded (None), and layers that fill the rolling buffer: of the latter,
-    (instances, words) tells which words no later one replaces.
+    These are outputs and what is unloaded (None), and layers that fill the rolling buffer: for the latter,
+    (instances, words) marks the words that no later layer replaces.
     """
     network = program.mapping.network
     layers = [network[index] for index in tensors.order]
@@ -176,7 +176,7 @@ def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | No
 def _check_layer(
     program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice, kept: dict[int, Array | None]
 ) -> tuple[LayerCheck, Diagnostic | None]:
-    """Return the comparison, and a warning if kept values were replaced by the same ones."""
+    """Return the comparison, and a warning if values to be kept were overwritten with equal ones."""
     expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
     hardware = program.mapping[layer.index].hardware_index
     run = device.layers.get(hardware)
@@ -201,16 +201,16 @@ def _check_layer(
     shown = _registers(program, layer) if first is not None else ""
     check = LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
     same = int((replaced & ~lost).sum())
-    text = f"another layer replaced {same:,} values that must be there at the end, by chance with the same values"
+    text = f"another layer overwrote {same:,} values that must be in memory at the end, by chance with equal values"
     return check, Diagnostic("warning", text, layer=hardware) if same else None
 
 
 def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> tuple[Array, Array]:
-    """Return what data memory holds of an output slot, and which hardware layers wrote it: (channels, pixels)."""
+    """Return the contents of an output slot, and the hardware layers that wrote them: (channels, pixels) each."""
     base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
     wide = layer.output_width == 32
     offsets = slot.offsets + 4 * np.array(slot.lanes)[:, None] if wide else slot.offsets
-    # What lies beyond the memory was never written, whatever is said of it here.
+    # Addresses beyond the memory count as never written.
     addresses = base + np.where(offsets < device.device.instance_size, offsets, 0)
     words, writers = np.ascontiguousarray(device.words(addresses), "<u4"), device.writers(addresses)
     if wide:
@@ -228,7 +228,7 @@ def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: 
 
 
 def _registers(program: Program, layer: Layer) -> str:
-    """Return the layer's registers in the master quadrant, those that are 0 left out."""
+    """Return the layer's registers in the master quadrant, except those that are 0."""
     mapped, master = program.mapping[layer.index], program.mapping.quadrants[0]
     known = registers(program.mapping.device)
     writes = [w for w in layer_writes(mapped, program.context, master) if w.register in known and w.value]

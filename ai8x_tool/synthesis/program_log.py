@@ -11,7 +11,7 @@ from ai8x_tool.text import one_line
 
 
 def program_log(program: Program, figures: Statistics) -> str:
-    """Return the log's text; it depends on nothing but the program."""
+    """Return the text of the log, which depends on the program alone."""
     return "\n".join([*_statistics(program, figures), "", *_registers(program), ""])
 
 

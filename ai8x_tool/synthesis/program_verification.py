@@ -1,4 +1,4 @@
-"""Running a synthesized program on the virtual device before anything is written."""
+"""Execution of a synthesized program on the virtual device before anything is written."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from ai8x_tool.synthesis.hardware_check import HardwareCheck, ProgramCheck
 from ai8x_tool.synthesis.synthesize import Sample, Synthesis
 
 _SEED = 78000
-"""Seed of the random sample: the same project is verified in the same way each time."""
-_FIX = "--no-verify writes the project all the same"
+"""Seed of the random sample: a project is verified with the same sample each time."""
+_FIX = "add --no-verify to write the project anyway"
 
 
 def verify_program(result: Synthesis, console: Console) -> Synthesis:
-    """Return `result` with the comparison of engine and virtual device.
+    """Return `result` with the comparison of the engine and the virtual device.
 
-    The sample of the known-answer test is compared, and a random one, since a single sample can hide errors. Raises
+    Compared are the sample of the known-answer test and a random one, since a single sample can hide errors. Raises
     Ai8xError if the program does not compute what the network does.
     """
     device = ProgramCheck(result.program)
@@ -29,7 +29,7 @@ def verify_program(result: Synthesis, console: Console) -> Synthesis:
     for diagnostic in check.problems:
         console.warn(f"virtual device: {diagnostic}")
     _require_equal(check, "the sample")
-    conditional = result.mapping.placement.snoop is not None  # which layers run depends on the sample
+    conditional = result.mapping.placement.snoop is not None  # the sample decides which layers run
     if result.program.options.synthesized_input is None and not conditional:
         _require_equal(_random_check(device, result), "a random sample")
     return replace(result, check=check)
@@ -45,4 +45,4 @@ def _random_check(device: ProgramCheck, result: Synthesis) -> HardwareCheck:
 
 def _require_equal(check: HardwareCheck, which: str) -> None:
     if not check.equal:
-        raise Ai8xError(f"with {which} the program does not compute what the network does: {check.text()}", fix=_FIX)
+        raise Ai8xError(f"for {which}, the program does not compute what the network does: {check.text()}", fix=_FIX)

@@ -1,4 +1,4 @@
-"""From settings to a project: finding the inputs, checking on the virtual device, comparing and saving."""
+"""Generation of a project from settings: finding inputs, checking on the virtual device, comparing and writing."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from ai8x_tool.synthesis.synthesize import Synthesis, load_sample, synthesize
 
 NETWORK_FILE, SAMPLE_FILE, CHECKPOINT_FILE = "network.yaml", "sample.npy", "checkpoint.pth.tar"
 ANOMALY_FILE, OUTPUTS_FILE = "anomaly.json", "outputs.json"
-"""Names what is normal and what is not, and the error of an autoencoder that divides them; what other outputs mean."""
+"""Files with the threshold and the names of anomalies, and with the meaning of outputs that are no class scores."""
 
 
 @dataclass(frozen=True, eq=False)
 class ProjectInputs:
     """A network description and a sample that were made for the project, which therefore contains them.
 
-    `network` is None where the settings name one. `threshold` is the mean squared error of an autoencoder from which on
-    a sample is an anomaly, `names` are those of normal samples and of anomalies; `meaning` says what other outputs are
-    that are no scores of classes. `checkpoint` is a file with weights that the one in the settings lacks.
+    `network` is None if the settings name one. `threshold` is the mean squared error of an autoencoder above which a
+    sample is an anomaly, `names` are the names of normal samples and of anomalies; `meaning` describes outputs that are
+    not class scores. `checkpoint` is the content of a checkpoint with weights that the one in the settings lacks.
     """
 
     network: str | None
@@ -57,8 +57,7 @@ class ProjectInputs:
 def build_project(settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None) -> Synthesis:
     """Generate the project that `settings` describe, in memory, without running it.
 
-    `inputs` take the place of the files that the settings name. Raises Ai8xError for everything that is wrong with the
-    inputs.
+    `inputs` take the place of the files that the settings name. Raises Ai8xError for any error in the inputs.
     """
     if inputs is None:
         return _build(settings, console, {})
@@ -105,7 +104,7 @@ def _build(settings: SynthesizeSettings, console: Console, contained: Mapping[st
 
 
 def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
-    """Return the network's description with its placement, as it is now."""
+    """Return the network description with the placement that is used."""
     if NETWORK_FILE in result.files:
         return result.files[NETWORK_FILE]
     silent = Console(verbosity=-1, muted=True)
@@ -116,15 +115,15 @@ def _description(result: Synthesis, settings: SynthesizeSettings) -> str:
 
 
 def _with_files(settings: SynthesizeSettings) -> tuple[SynthesizeSettings, str]:
-    """Return the settings with the files that were found for names and for what was left out; the dataset's name."""
+    """Return the settings with all files filled in, and the dataset's name."""
     network, silent = settings.network_file(), Console(verbosity=-1, muted=True)
     description = read_description(network, settings.part, silent, skip_layers=settings.skip_yaml_layers)
     weights, biases = settings.weight_input, settings.bias_input
     if description.is_test:
         weights, biases = array_files(description, synthesis_options(settings))
     elif weights or biases:
-        fix = "leave out --weight-input and --bias-input"
-        raise Ai8xError("the parameters come from the checkpoint, not from arrays", where=str(network), fix=fix)
+        message = "the network takes its parameters from the checkpoint, not from arrays"
+        raise Ai8xError(message, where=str(network), fix="leave out --weight-input and --bias-input")
     completed = replace(
         settings,
         network=str(network),
@@ -138,7 +137,7 @@ def _with_files(settings: SynthesizeSettings) -> tuple[SynthesizeSettings, str]:
 
 
 def _settings_text(settings: SynthesizeSettings, contained: Mapping[str, str]) -> str:
-    """Return the project's own settings file, which rebuilds it from any folder."""
+    """Return the text of the project's settings file, from which it can be regenerated in any folder."""
     project = settings.check or settings.folder or Path()
     options = options_of(SynthesizeSettings)
     values = {key: value for key, value in plain_values(settings, project).items() if value is not None}
@@ -150,9 +149,9 @@ def _settings_text(settings: SynthesizeSettings, contained: Mapping[str, str]) -
 def build_verified_project(
     settings: SynthesizeSettings, console: Console, inputs: ProjectInputs | None = None
 ) -> Synthesis:
-    """Generate the project in memory and, unless told not to, run it on the virtual device.
+    """Generate the project in memory and, unless `settings.verify` is False, run it on the virtual device.
 
-    Raises Ai8xError for everything that is wrong with the inputs, and if the folder could not be written.
+    Raises Ai8xError for any error in the inputs, and if the folder cannot be written.
     """
     if settings.folder is not None:
         check_folder(settings.folder, overwrite=settings.overwrite)
@@ -166,7 +165,7 @@ def build_verified_project(
 def write_synthesis(
     result: Synthesis, settings: SynthesizeSettings, reports: Mapping[Path, bytes] | None = None
 ) -> None:
-    """Write the project to its folder, if it has one, and what else was asked for: everything or nothing.
+    """Write the project to its folder, if it has one, and all other requested files: everything or nothing.
 
     `reports` are further files with their contents.
     """
@@ -213,7 +212,7 @@ def _array_bytes(array: npt.NDArray[Any]) -> bytes:
 def differing_files(files: dict[str, str], folder: Path) -> list[str]:
     """Return the generated files that differ from those in `folder`, or are missing there.
 
-    Files of the user's own are not compared. Raises Ai8xError if there is no such folder.
+    The user's own files are not compared. Raises Ai8xError if there is no such folder.
     """
     if not folder.is_dir():
         raise Ai8xError("no such project folder", where=str(folder))

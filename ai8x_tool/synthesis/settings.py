@@ -1,4 +1,4 @@
-"""What the settings of ``ai8x synthesize`` mean for the stages of the synthesis."""
+"""Conversion of the settings of ``ai8x synthesize`` to the options of each stage."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from ai8x_tool.synthesis.synthesize import SynthesisOptions
 
 
 def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
-    """Return the project's name: the given one, that of its folder, or, without a folder, that of the `network` file.
+    """Return the project's name: the given one, or that of its folder, of the `network` file or of the checkpoint.
 
-    Without such a file it is that of the checkpoint.
+    The first of these that exists is used.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
     return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
@@ -81,10 +81,10 @@ def project_options(settings: SynthesizeSettings) -> ProjectOptions:
 
 
 def _board(name: str, device: Device) -> str:
-    """Return the name of a board as the SDK spells it. Raises Ai8xError for one that the SDK does not have."""
+    """Return the name of a board in the SDK's spelling. Raises Ai8xError for an unknown board."""
     found = next((board for board in device.boards if board.lower() == name.lower()), None)
     if found is None:
-        known = f"{device.name} boards: {', '.join(device.boards)}; set BOARD in project.mk for one of your own"
+        known = f"{device.name} boards: {', '.join(device.boards)}; for your own board, set BOARD in project.mk"
         raise Ai8xError(f"--board-name {name!r}: unknown board{nearest(name, list(device.boards))}", fix=known)
     return found
 

@@ -1,4 +1,4 @@
-"""From a network description and a quantized checkpoint to a C project: the steps, in order."""
+"""Synthesis of a C project from a network description and a quantized checkpoint: the steps, in order."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ Sample = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class SynthesisOptions(LoadOptions):
-    """Everything that can be chosen besides the inputs, by stage.
+    """Options of the synthesis, by stage.
 
-    `accept_wrong_data`: outputs that overwrite data, and reads from wrong places, are warnings. `map_seconds` is the
-    time that the search for a placement may take, with `parallel_outputs` layers in it use calcx4.
+    With `accept_wrong_data`, outputs that overwrite data and reads from wrong addresses are warnings. `map_seconds` is
+    the time limit of the search for a placement; with `parallel_outputs`, it uses calcx4 where possible.
     """
 
     mapping: MappingOptions = field(default_factory=MappingOptions)
@@ -65,11 +65,11 @@ class SynthesisOptions(LoadOptions):
 
 @dataclass(frozen=True, eq=False)
 class Synthesis:
-    """The result: the rendered files, and every value on the way to them.
+    """A synthesized project: the rendered files, and all intermediate results.
 
-    `sample` (C, H, W) is what the known answers are for, `tensors` what the engine computes from it. `check` compares
-    the engine with the virtual device, where that was asked for. `arrays` are files that are no text. `found`: places
-    were found automatically.
+    `sample` (C, H, W) is the input of the known-answer test, `tensors` is what the engine computes from it. `check`
+    compares the engine with the virtual device, if that was requested. `arrays` are binary files. `found` is True if
+    the placement was found automatically.
     """
 
     files: dict[str, str]
@@ -86,7 +86,7 @@ class Synthesis:
 
     @property
     def network(self) -> Network:
-        """What is computed."""
+        """The network that the project computes."""
         return self.mapping.network
 
 
@@ -101,8 +101,8 @@ def synthesize(
 ) -> Synthesis:
     """Generate the C project in memory; nothing is written.
 
-    `sample` is (C, H, W) or (C, L) of integers −128…127. Raises Ai8xError for everything that is wrong with the
-    inputs, naming file, line, layer and rule.
+    `sample` is (C, H, W) or (C, L) of integers −128…127. Raises Ai8xError, which names file, line, layer and rule, for
+    any error in the inputs.
     """
     sample = sample if sample.ndim == 3 else sample[..., None]
     shape = (int(sample.shape[0]), int(sample.shape[1]), int(sample.shape[2]))
@@ -165,7 +165,7 @@ def map_checked(
         _raise_or_report(violation, console, accepted=options.accept_wrong_data)
     for conflict in replay(mapping):
         if not options.accept_wrong_data:
-            raise Ai8xError(conflict.text(), where=conflict.where, fix="--no-verify writes the project all the same")
+            raise Ai8xError(conflict.text(), where=conflict.where, fix="add --no-verify to write the project anyway")
         console.warn(f"{conflict.where}: {conflict.text()}")
     return mapping
 
@@ -180,12 +180,12 @@ def _raise_or_report(violation: Violation, console: Console, *, accepted: bool =
 
 
 def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) -> None:
-    """Report what happens to the final scales."""
+    """Report how the final scales are applied."""
     network = mapping.network
     for layer in network.layers:
         if layer.final_scale and not layer.output:
             console.warn(
-                f"{layer.where}: the checkpoint has a final scale, but this is not an output: it is not scaled"
+                f"{layer.where}: the final scale in the checkpoint is ignored, because the layer is not an output"
             )
     if not project.unload:
         return
@@ -197,7 +197,7 @@ def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) 
         if not unscaled and any(
             layer.parameters and layer.parameters.final_scale is not None for layer in network.layers
         ):
-            console.info("all final scales are 0: outputs are unloaded as they are")
+            console.info("all final scales are 0: outputs are unloaded unscaled")
         return
     if not project.scale_output:
         shown = ", ".join(f"layer {index}: {scale}" for index, scale in scales.items())
@@ -206,13 +206,13 @@ def _report_scales(mapping: Mapping, project: ProjectOptions, console: Console) 
         console.info(text)
     for item, scale in zip(mapping.placement.unload, listed_scales(mapping), strict=True):
         if scale is None:
-            console.info(f"unload: the item at offset {item.offset:#x} is not an output layer's: it is not scaled")
+            console.info(f"unload: the item at offset {item.offset:#x} is not scaled: its layer is not an output layer")
 
 
 def unscaled_outputs(network: Network) -> list[str]:
-    """Return a line for each output whose scale the checkpoint does not name, but the ranges on the way to it do.
+    """Return a line for each output without a final scale whose values are scaled by the ranges of earlier layers.
 
-    That is the case where a description ends in the middle of a model.
+    This happens if a description ends in the middle of a model.
     """
     exponents = output_exponents(network)
     lines = []
@@ -242,10 +242,10 @@ def load_sample(path: Path) -> Sample:
         raise Ai8xError("sample file not found", where=where, fix="write one with `ai8x evaluate -8 --save-sample N`")
     sample = read_array(path)
     if sample.dtype not in (np.int64, np.int8):
-        raise Ai8xError(f"samples are int64, this file holds {sample.dtype}", where=where)
+        raise Ai8xError(f"samples must be int64 or int8, this file holds {sample.dtype}", where=where)
     if sample.ndim not in (1, 2, 3):
-        raise Ai8xError(f"samples have 1 to 3 dimensions, not {sample.ndim}", where=where)
+        raise Ai8xError(f"samples must have 1 to 3 dimensions, this one has {sample.ndim}", where=where)
     if sample.size == 0 or sample.min() < -128 or sample.max() > 127:
         low, high = (sample.min(), sample.max()) if sample.size else (0, 0)
-        raise Ai8xError(f"sample values must be −128 … 127, these are {low} … {high}", where=where)
+        raise Ai8xError(f"samples must be in −128 … 127, this one has values {low} … {high}", where=where)
     return sample[:, None] if sample.ndim == 1 else sample

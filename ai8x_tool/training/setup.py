@@ -212,10 +212,10 @@ def _with_batch_size(settings: TrainSettings, samples: int, console: Console) ->
     size = settings.batch_size
     if size is not None and size > samples:
         text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"
-        console.warn(f"{text} (lower --batch-size)")
+        console.warn(f"{text} (reduce --batch-size)")
     if settings.warmup_epochs >= settings.epochs:
         text = f"--warmup-epochs {settings.warmup_epochs}: {counted(settings.epochs, 'epoch')} of training"
-        console.warn(f"{text} never reach the full learning rate (lower it, or raise --epochs)")
+        console.warn(f"{text} never reach the full learning rate (reduce it, or raise --epochs)")
     return settings if size else replace(settings, batch_size=automatic_batch(samples))
 
 

@@ -1,1 +1,1 @@
-"""The proof chain: trained model ≈ quantized model ≡ integer engine ≡ virtual device ≡ firmware."""
+"""The verification chain: trained model ≈ quantized model ≡ integer engine ≡ virtual device ≡ firmware."""

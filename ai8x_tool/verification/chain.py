@@ -1,4 +1,4 @@
-"""The whole proof chain of one network: trained ≈ quantized ≡ engine ≡ virtual device ≡ firmware."""
+"""Verification of one network in all links: trained ≈ quantized ≡ engine ≡ virtual device ≡ firmware."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
+from ai8x_tool.data.middle import middle, seen
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower_sample
@@ -36,9 +37,10 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class LayerVerification:
-    """What is known of one layer; None where a link was not checked.
+    """Result for one layer; links that were not checked are None.
 
-    `distance` is that of the quantized model from the trained one, `from_float` from the one before QAT.
+    `distance` is that of the quantized model from the trained one, `from_float` that from the model before QAT.
+    `equality` compares the quantized model with the engine, `check` the engine with the virtual device.
     """
 
     index: int
@@ -50,11 +52,11 @@ class LayerVerification:
 
     @property
     def equal(self) -> bool:
-        """True if all links that were checked hold."""
+        """True if all values that were compared are equal."""
         return not self.check.different and (self.equality is None or not self.equality.different)
 
     def text(self) -> str:
-        """Return the first link that does not hold, as a line."""
+        """Return the first broken link as a line."""
         if self.equality is not None and self.equality.different:
             count = f"{self.equality.different:,} of {self.equality.values:,} values differ"
             return f"{self.label}: the quantized model and the engine: {count}; first {self.equality.first}"
@@ -63,11 +65,11 @@ class LayerVerification:
 
 @dataclass(frozen=True)
 class Verification:
-    """The chain for `samples` samples of `source`. `diagnostics` are those of the virtual device.
+    """Result of the verification with `samples` samples from `source`.
 
-    `structure` names what the description computes differently from the model, a line for each difference. `firmware`
-    is None if the program was not compiled and run. `skipped` names every link that was not checked, and why.
-    `synthesis` is what was verified.
+    `diagnostics` are those of the virtual device. `structure` has a line for each difference of structure between
+    description and model. `firmware` is None if the program was not compiled and run. `skipped` names every link that
+    was not checked, and the reason. `synthesis` is the project that was verified.
     """
 
     samples: int
@@ -81,19 +83,19 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """True if no link that was checked is broken."""
+        """True if none of the links that were checked is broken."""
         values = all(layer.equal for layer in self.layers) and (self.firmware is None or self.firmware.equal)
         return values and not self.structure
 
     def text(self) -> str:
-        """Return the first broken link as a line; only for incomplete verified."""
+        """Return the first broken link as a line; valid only if the verification did not pass."""
         broken = [*self.structure, *(layer.text() for layer in self.layers if not layer.equal)]
         if self.firmware is not None and not self.firmware.equal:
             broken.append(self.firmware.text())
         return broken[0]
 
     def document(self) -> dict[str, Any]:
-        """Return the verification for JSON."""
+        """Return the result for JSON."""
         return {
             "samples": self.samples,
             "source": self.source,
@@ -118,21 +120,24 @@ class Verification:
 
 @dataclass(frozen=True)
 class Samples:
-    """Integer samples (N, channels, rows, columns), −128 … 127, and where they are from."""
+    """Integer samples (N, channels, rows, columns), −128 … 127, and a text that names their source."""
 
     values: Array
     source: str
 
 
-def data_samples(settings: EvaluateSettings, count: int, channels: int, console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split, of which the network sees the first `channels`."""
+def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], console: Console) -> Samples:
+    """Return the first `count` samples of the dataset's test split for a network with inputs of `shape`.
+
+    Of samples with more channels the first ones are used, and of larger images the middle.
+    """
     entry = find_dataset(settings.dataset, settings, console)
     test = entry.load(settings.data, console).test
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
-        raise Ai8xError(message, fix="choose fewer")
-    values = test.batch(torch.arange(count))[0][:, :channels].numpy()
-    values = values.reshape(*values.shape, *(1,) * (4 - values.ndim))
+        raise Ai8xError(message, fix="reduce --samples")
+    values = test.batch(torch.arange(count))[0][:, : shape[0]].numpy()
+    values = middle(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), shape)
     note = f" ({entry.note})" if entry.note else ""
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
 
@@ -147,14 +152,15 @@ def verify_samples(
 ) -> Verification:
     """Check every link for every sample.
 
-    `models` may hold settings for a "float", a "trained" and a "quantized" checkpoint; without the last the first links
-    are left out. Without `firmware`, the last one is.
+    `models` may have settings for a "float", a "trained" and a "quantized" checkpoint. Without the quantized one, the
+    links between models and engine are skipped; without `firmware`, the last link is.
     """
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
     tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
-    ready = {name: prepare_model(settings, _entry(settings, console), console) for name, settings in models.items()}
+    entries = {name: _entry(settings, synthesis, console) for name, settings in models.items()}
+    ready = {name: prepare_model(settings, entries[name], console) for name, settings in models.items()}
     different = _structure(ready, models, synthesis, console)
     outputs = {name: _model_outputs(ready[name], models[name], samples, synthesis, console) for name in models}
     quantized, trained, before = (outputs.get(name, {}) for name in ("quantized", "trained", "float"))
@@ -175,8 +181,8 @@ def verify_samples(
     return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 
-def _entry(settings: EvaluateSettings, console: Console) -> DatasetEntry:
-    return find_dataset(settings.dataset, settings, console)
+def _entry(settings: EvaluateSettings, synthesis: Synthesis, console: Console) -> DatasetEntry:
+    return seen(find_dataset(settings.dataset, settings, console), synthesis.network.input_shape)
 
 
 def _structure(
@@ -185,7 +191,7 @@ def _structure(
     if "quantized" not in ready:
         return ()
     settings = models["quantized"]
-    shape = tuple(_entry(settings, console).input)
+    shape = tuple(_entry(settings, synthesis, console).input)
     return compare_structure(ready["quantized"].model, shape, settings.checkpoint, synthesis, console)
 
 
@@ -213,7 +219,7 @@ def _summed(checks: Sequence[LayerCheck]) -> LayerCheck:
 def _model_outputs(
     ready: PreparedModel, settings: EvaluateSettings, samples: Samples, synthesis: Synthesis, console: Console
 ) -> dict[int, torch.Tensor]:
-    entry = _entry(settings, console)
+    entry = _entry(settings, synthesis, console)
     inputs = torch.from_numpy(samples.values.astype(np.float32)).reshape(-1, *_shape(entry, samples))
     scaled = inputs if settings.simulate else inputs / 128
     return layer_outputs(ready.model, synthesis.network, scaled.to(ready.device))
@@ -223,14 +229,15 @@ def _shape(entry: DatasetEntry, samples: Samples) -> tuple[int, ...]:
     shape = (min(entry.input[0], samples.values.shape[1]), *entry.input[1:])
     if int(np.prod(shape)) != samples.values[0].size:
         have, want = ("×".join(map(str, sizes)) for sizes in (samples.values.shape[1:], entry.input))
-        raise Ai8xError(f"the sample is {have}, {entry.name} has {want}", fix="pass the model's dataset with --dataset")
+        message = f"the sample is {have}, but samples of {entry.name} are {want}"
+        raise Ai8xError(message, fix="name the model's dataset with --dataset")
     return shape
 
 
 def model_settings(
     settings: EvaluateSettings, checkpoint: Path, trained: Path | None, before: Path | None = None
 ) -> dict[str, EvaluateSettings]:
-    """Return what :func:`verify_samples` takes as `models`; `before` is the checkpoint from before QAT."""
+    """Return the argument `models` of :func:`verify_samples`; `before` is the checkpoint from before QAT."""
     models = {"quantized": replace(settings, checkpoint=checkpoint, simulate=True)}
     for name, path in (("trained", trained), ("float", before)):
         if path is not None:

@@ -1,4 +1,4 @@
-"""The compiled program itself: its own check, and its outputs for other samples against the engine's."""
+"""Check of the compiled program: its own known-answer test, and its outputs for other samples."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class FirmwareCheck:
-    """What the firmware said: whether its own check passed, its console output, why it stopped if it did not end.
+    """Result of the firmware: whether its own check passed, its console output, and the fault if it did not end.
 
-    `samples` further samples were run; in `different` of them the output was not the engine's, `first` tells where.
+    `samples` further samples were run; for `different` of them the output differs from the engine's, first at `first`.
     """
 
     passed: bool
@@ -41,7 +41,7 @@ class FirmwareCheck:
 
     @property
     def equal(self) -> bool:
-        """True if the program passed its own check and gave the engine's outputs for all samples."""
+        """True if the program passed its own check and its outputs equal the engine's for all samples."""
         return self.passed and not self.different
 
     def text(self) -> str:
@@ -64,8 +64,8 @@ def check_firmware(
 ) -> FirmwareCheck:
     """Compile the generated project and run it on a virtual device, then with each of `samples` (N, C, H, W).
 
-    `tensors` is what the engine computes from the samples. A program that does not unload its outputs has only its own
-    check, of what is left in the accelerator's memory. Raises Ai8xError if there is no compiler or emulator.
+    `tensors` is what the engine computes from the samples. For a program that does not unload its outputs, only its
+    own check of the accelerator's memory is run. Raises Ai8xError if there is no compiler or emulator.
     """
     with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch:
         project = Path(scratch) / "project"
@@ -85,7 +85,7 @@ def check_firmware(
 def _compare(
     session: Session, synthesis: Synthesis, samples: Array, tensors: LayerTensors, console: Console
 ) -> tuple[int, str | None]:
-    """Return how many samples differ, and where the first one does."""
+    """Return the number of samples that differ, and the first difference."""
     layers = synthesis.network.outputs()
     placed = placements(synthesis.program.unload, scale_output=synthesis.project.scale_output)
     different, first = 0, None
@@ -103,7 +103,7 @@ def _compare(
 
 
 def _scaled(values: Array, scale: int) -> Array:
-    """Return values times 2^scale, rounded down and saturated to 32 bits."""
+    """Return values · 2^scale, rounded down and saturated to 32 bits."""
     wide = values.astype(np.int64)
     return np.clip(wide << scale if scale >= 0 else wide >> -scale, -(1 << 31), (1 << 31) - 1)
 

@@ -1,4 +1,4 @@
-"""Trained model ≈ quantized model ≡ integer engine, layer by layer, in torch."""
+"""Comparison of trained model, quantized model and integer engine, layer by layer, in torch."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ai8x_tool.network.layer import Layer
 Array = npt.NDArray[Any]
 
 _UNIT = 128
-"""Integers of 8-bit data are 1/128 of a real number's unit."""
+"""An 8-bit integer of 1 stands for the real number 1/128."""
 
 
 @dataclass(frozen=True)
 class LayerDistance:
-    """How far the quantized model is from the trained one: signal to quantization noise in dB, share of clipped values.
+    """Distance of the quantized model from the trained one: signal-to-quantization-noise ratio, and clipped values.
 
-    `sqnr` is infinite where both are equal.
+    `sqnr` is in dB, infinite if both are equal; `clipped` is the fraction of clipped values.
     """
 
     sqnr: float
@@ -32,7 +32,7 @@ class LayerDistance:
 
 @dataclass(frozen=True)
 class LayerEquality:
-    """Quantized model in torch against the engine: `first` says where the first of `different` values is."""
+    """Comparison of the quantized model in torch with the engine; `first` describes the first of `different` values."""
 
     values: int
     different: int
@@ -46,7 +46,7 @@ def compare_with_engine(
     expected = tensors.outputs[layer.index][:, :, :: stride[0], :: stride[1]]
     if output.numel() != expected.size:
         have, want = ("×".join(map(str, shape[1:])) for shape in (output.shape, expected.shape))
-        return LayerEquality(expected.size, expected.size, f"the model's output is {have}, the engine's {want}")
+        return LayerEquality(expected.size, expected.size, f"the model's output is {have}, the engine's is {want}")
     actual = output.double().cpu().numpy().reshape(len(expected), layer.channels_out, -1)
     wanted = expected.reshape(actual.shape)
     wrong = actual != wanted
@@ -55,15 +55,15 @@ def compare_with_engine(
     sample, channel, pixel = np.argwhere(wrong)[0].tolist()
     row, column = divmod(pixel, expected.shape[3])
     place = f"sample {sample}, channel {channel}, row {row}, column {column}"
-    values = f"torch has {actual[sample, channel, pixel]:.0f}, the engine {wanted[sample, channel, pixel]}"
+    values = f"torch computes {actual[sample, channel, pixel]:.0f}, the engine {wanted[sample, channel, pixel]}"
     return LayerEquality(actual.size, int(wrong.sum()), f"{place}: {values}")
 
 
 def distance(layer: Layer, trained: Tensor, quantized: Tensor, *, fitted: bool = False) -> LayerDistance:
     """Compare real outputs of the trained model with the integers of the quantized one.
 
-    `fitted`: the integers are scaled to fit best, because ranges of layers that are not trained with quantization are
-    in other units.
+    With `fitted`, the integers are scaled to fit best, because layers that were not trained with quantization use other
+    units.
     """
     wide = layer.output_width != 8
     unit = _UNIT * (1 << abs(layer.bits) - 1 if wide else 1)

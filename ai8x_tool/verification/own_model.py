@@ -1,8 +1,9 @@
-"""Comparison of a description's structure with the user's own model, as part of every synthesis."""
+"""Comparison of a description's structure with the user's own model during synthesis."""
 
 from __future__ import annotations
 
 from ai8x_tool.console import Console
+from ai8x_tool.data.middle import seen
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.synthesis import SynthesizeSettings
@@ -12,14 +13,14 @@ from ai8x_tool.training.evaluation import prepare_model
 from ai8x_tool.verification.run import evaluation_settings
 from ai8x_tool.verification.structure import compare_structure
 
-_FIX = "correct the description; --no-verify writes the project all the same"
+_FIX = "correct the description, or add --no-verify to write the project anyway"
 
 
 def require_structure(settings: SynthesizeSettings, synthesis: Synthesis, console: Console) -> None:
-    """Compare the structure of what was synthesized with that of the model that the checkpoint names.
+    """Compare the structure of the synthesized network with that of the model that the checkpoint names.
 
-    Raises Ai8xError for the first difference. A model or dataset that cannot be loaded is no error: the program needs
-    neither, and what was not compared is reported.
+    Raises Ai8xError for the first difference. A model or dataset that cannot be loaded is not an error, since the
+    program needs neither; that nothing was compared is reported.
     """
     evaluation, skipped = evaluation_settings(settings, ChainSettings())
     if evaluation is None:
@@ -27,10 +28,10 @@ def require_structure(settings: SynthesizeSettings, synthesis: Synthesis, consol
         return
     silent = Console(verbosity=-1, muted=True)
     try:
-        entry = find_dataset(evaluation.dataset, evaluation, silent)
+        entry = seen(find_dataset(evaluation.dataset, evaluation, silent), synthesis.network.input_shape)
         ready = prepare_model(evaluation, entry, silent)
     except Ai8xError as error:
-        console.info(f"the structure of the model is not compared with the description's: {error}")
+        console.info(f"the structures of model and description were not compared: {error}")
         return
     differences = compare_structure(ready.model, tuple(entry.input), evaluation.checkpoint, synthesis, console)
     if not differences:

@@ -1,4 +1,4 @@
-"""``ai8x verify``: find the inputs, synthesize in memory, check every link of the chain."""
+"""Verification of a recipe or project: finding inputs, synthesis in memory, and the check of every link."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.verification.chain import Samples, Verification, data_samples, model_settings, verify_samples
 
 _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
-"""Settings of synthesis that mean the same in evaluation."""
+"""Settings of the synthesis that have the same meaning in evaluation."""
 
 
 def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | None = None) -> Verification:
-    """Check the whole chain for what is synthesized with `settings`; nothing is written.
+    """Check the whole chain for the project that `settings` describe; nothing is written.
 
-    Raises Ai8xError for everything that is wrong with the inputs, and if the project in `settings.check` is another
-    one; broken links are part of the result.
+    Raises Ai8xError for any error in the inputs, and if the project in `settings.check` differs from what is generated;
+    broken links are part of the result.
     """
     synthesis = build_project(settings, console, inputs)
     if settings.check is not None:
@@ -38,21 +38,21 @@ def verify(settings: VerifySettings, console: Console, inputs: ProjectInputs | N
         if different:
             names = ", ".join(different)
             fix = f"generate it again, or verify --settings {settings.check / SETTINGS_FILE} alone"
-            raise Ai8xError(f"not what its settings generate: {names}", where=str(settings.check), fix=fix)
+            raise Ai8xError(f"differs from what its settings generate: {names}", where=str(settings.check), fix=fix)
     return verify_synthesis(settings, synthesis, settings, console)
 
 
 def verify_synthesis(
     settings: SynthesizeSettings, synthesis: Synthesis, chain: ChainSettings, console: Console
 ) -> Verification:
-    """Check the whole chain for what was synthesized with `settings`."""
+    """Check the whole chain for `synthesis`, which was generated with `settings`."""
     evaluation, skipped = evaluation_settings(settings, chain)
     if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
     elif evaluation is not None:
-        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape[0], console)
+        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape, console)
     else:
-        raise Ai8xError("no dataset to take samples from", fix="name a recipe, or pass --dataset and --model")
+        raise Ai8xError("no dataset is known to take samples from", fix="name a recipe, or pass --dataset and --model")
     models = (
         {}
         if evaluation is None
@@ -67,7 +67,7 @@ def verify_synthesis(
 
 
 def _missing_for_firmware(settings: SynthesizeSettings, chain: ChainSettings) -> str:
-    """Return why the program is not compiled and run; empty if it is."""
+    """Return the reason why the program is not compiled and run; empty if it is."""
     if chain.firmware is not None:
         return "" if chain.firmware else "--no-firmware"
     if importlib.util.find_spec("unicorn") is None:
@@ -83,14 +83,14 @@ def _missing_for_firmware(settings: SynthesizeSettings, chain: ChainSettings) ->
 def evaluation_settings(
     settings: SynthesizeSettings, chain: ChainSettings
 ) -> tuple[EvaluateSettings | None, list[str]]:
-    """Return how to run the models in torch; None, and what is skipped, where model or dataset are not known."""
+    """Return the settings for running the models in torch; None, and the skipped links, if the model is not known."""
     checkpoint = settings.checkpoint_file()
     if checkpoint is None:
         return None, ["trained ≈ quantized ≡ engine (no checkpoint)"]
     shared = {key: getattr(settings, key) for key in _SHARED}
     given = {key: value for key, value in shared.items() if value is not None}
     given |= {"checkpoint": checkpoint, "simulate": True}
-    given |= {} if chain.data == ChainSettings().data else {"data": chain.data}  # it may be a folder of one's own
+    given |= {} if chain.data == ChainSettings().data else {"data": chain.data}  # it may be the user's own folder
     if settings.evaluation_recipe is None and settings.dataset is None:
         muted = Console(verbosity=-1, muted=True)
         given["dataset"] = read_description(settings.network_file(), settings.part, muted).dataset

@@ -1,4 +1,4 @@
-"""What a description computes differently from the model: named by structure, before any values are compared."""
+"""Comparison of the structures of description and model, before any values are compared."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def compare_structure(
 ) -> tuple[str, ...]:
     """Return a line for each difference between `model`, for samples of `shape`, and what was synthesized.
 
-    Says so where the model cannot be followed; its values are compared all the same.
+    If the model cannot be traced, this is reported and no line is returned; its values are compared nevertheless.
     """
     device = synthesis.mapping.device
     try:
         traced = bind(trace(model, shape, "model", device=device), read_checkpoint(checkpoint), device)
     except Ai8xError as error:
-        console.info(f"the structure of the model is not compared with the description's: {error}")
+        console.info(f"the structures of model and description were not compared: {error}")
         return ()
     return tuple(structure_differences(traced, synthesis.network))

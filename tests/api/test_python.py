@@ -151,7 +151,7 @@ def test_none_is_a_value() -> None:
         (lambda: ai8x_tool.quantize("nowhere", "q.pth.tar"), "nowhere"),
         (lambda: ai8x_tool.run("nowhere"), "no such project folder"),
         (lambda: ai8x_tool.verify("tests"), "not a project: it has no ai8x.yaml"),
-        (lambda: ai8x_tool.list_resources("cats"), "nothing of kind 'cats' to list"),
+        (lambda: ai8x_tool.list_resources("cats"), "cannot list 'cats': unknown kind"),
     ],
 )
 def test_what_is_wrong_is_one_line(call, words: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from ai8x_tool.mapper import Shortage
 from ai8x_tool.report.analysis_text import analysis_lines
 from ai8x_tool.settings.files import list_recipes
 from ai8x_tool.text import from_here
+from tests.support.turns import in_turn
 
 FITS = {
     "ai87_kws20_v3": ["MAX78000", "MAX78002"],
@@ -39,11 +39,11 @@ PHASES = ("load_weights", "load_input", "inference")
 
 
 SLOW = {
-    *("camvid_unet", "aisegment_unet", "pascalvoc_fpndetector", "imagenet_effnet2", "mobilefacenet_112"),
+    *("pascalvoc_fpndetector", "imagenet_effnet2", "mobilefacenet_112"),
     *("qr_tinierssd", "facedet_tinierssd", "faceid_112", "cifar10_squeezenet", "kws20_nas_msnoise_mixed"),
     *("kws12_nas_benchmark", "kws20_v3_msnoise_mixed", "cifar100", "bayer2rgb"),
 }
-TIGHT = {("camvid_unet", "MAX78000"), ("aisegment_unet", "MAX78000"), ("qr_tinierssd", "MAX78002")}
+TIGHT = {("qr_tinierssd", "MAX78002")}
 """Where a layer overwrites its own input."""
 NOWHERE = {"cifar10_1x1": "486,948 bytes, the MAX78000 has 442,368", "kinetics": "the samples of a batch are mixed"}
 """Recipes whose models no device can run, and what is said about them on the MAX78000."""
@@ -67,17 +67,17 @@ def test_descriptions_that_ship():
             assert device.placement == ("as described" if device.fits else "none")
 
 
-def pytest_generate_tests(metafunc):
-    """Every recipe with --all-golden; otherwise the quick ones, overlaps, and each day a third of the rest."""
-    if metafunc.function.__name__ == "test_every_recipe_that_ships":
-        rare = sorted(SLOW - {recipe for recipe, _ in TIGHT})
-        today = int(os.environ["AI8X_ZOO_SEED"]) % 3
-        left_out = set() if metafunc.config.getoption("--all-golden") else set(rare) - set(rare[today::3])
-        names = [recipe.name for recipe in list_recipes() if recipe.name not in left_out | set(NOWHERE)]
-        marks = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in names]
-        metafunc.parametrize("recipe", marks)
+RECIPES = sorted({recipe.name for recipe in list_recipes()} - set(NOWHERE) - {name for name, _ in TIGHT})
+OVERLAPPING = sorted({name for name, _ in TIGHT})
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())
+        for name in (*in_turn(OVERLAPPING, 3), *in_turn(RECIPES, 3))
+    ],
+)
 def test_every_recipe_that_ships(recipe):
     result = ai8x_tool.analyze(recipe, device="both")
     assert result.fits and result.kind == "recipe"

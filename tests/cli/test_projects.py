@@ -131,7 +131,8 @@ def test_a_project_that_was_changed_is_not_verified(project, ai8x, name):
     path.write_text(path.read_text() + "\n")
     result = ai8x("verify", project, "--no-firmware")
     assert result.exit_code == 1
-    assert result.stderr.startswith(f"error: build/own: not what its settings generate: {name} (generate it again")
+    problem = f"build/own: differs from what its settings generate: {name} (generate it again"
+    assert result.stderr.startswith(f"error: {problem}")
     assert ai8x("verify", "--settings", project / "ai8x.yaml", "--no-firmware").exit_code == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from ai8x_tool.device import MAX78000, MAX78002
@@ -9,31 +11,30 @@ from tests.support.compilers import COMPILERS, complaints, device_of, sources, w
 from tests.support.networks import program
 from tests.support.project_variants import UNLOADED, project, two_outputs, variant_files, variants
 from tests.support.small_projects import DEFAULT, rendered
-
-FEW = (
-    *("default", "FIFO", "fast FIFO", "RISC-V debugging", "RISC-V without sleep", "verify kernels", "softmax, bytes"),
-    *("energy", "energy, RISC-V", "forever", "byte collector"),
-)
+from tests.support.turns import in_turn
 
 
-def projects(every):
-    """Yield (name, files) of projects with all kinds of options; with `every` of all, else of a few."""
+def projects():
+    """Yield (name, files) of projects with all kinds of options."""
     for name, device, options in variants():
-        if every or name in FEW:
-            yield f"{device.name} {name}", variant_files(device, options)
+        yield f"{device.name} {name}", partial(variant_files, device, options)
     for device in (MAX78000, MAX78002):
-        yield f"{device.name} two outputs", project(two_outputs(device))
-        for name, make in UNLOADED.items() if every else ():
-            yield f"{device.name} {name}", rendered(program(make(device), DEFAULT))
+        yield f"{device.name} two outputs", partial(project, two_outputs(device))
+        for name, make in UNLOADED.items():
+            yield f"{device.name} {name}", partial(unloaded, make, device)
+
+
+def unloaded(make, device):
+    return rendered(program(make(device), DEFAULT))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)
-def test_no_warnings(compiler, tmp_path, request):
+def test_no_warnings(compiler, tmp_path):
     if not compiler.installed:
         pytest.skip(f"{compiler.command[0]} is not installed")
-    every = request.config.getoption("--all-golden")
-    assert list(complaints(compiler, projects(every), tmp_path)) == []
+    chosen = ((name, make()) for name, make in in_turn(projects(), 11))
+    assert list(complaints(compiler, chosen, tmp_path)) == []
 
 
 def test_warnings_are_errors_there(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from ai8x_tool.codegen import ProjectOptions, render_project
 from tests.support.compilers import COMPILERS, complaints, write
 from tests.support.golden_cases import entries, golden_folder, read_case
+from tests.support.turns import in_turn
 
 pytestmark = [
     pytest.mark.golden,
@@ -40,12 +41,12 @@ def project(entry, core="arm"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compiler", COMPILERS, ids=lambda compiler: compiler.name)
-def test_no_warnings(compiler, tmp_path, request):
-    """The demo programs, and a few others; all with --all-golden."""
+def test_no_warnings(compiler, tmp_path):
+    """A few programs, demos among them; all with --all-golden."""
     if not compiler.installed:
         pytest.skip(f"{compiler.command[0]} is not installed")
-    every = request.config.getoption("--all-golden")
-    cases = [e for i, e in enumerate(entries("accept")) if every or i % 130 == 0 or e.endswith(tuple(LARGEST))]
+    demos = [name for name in entries("accept") if name.endswith(tuple(LARGEST))]
+    cases = sorted({*in_turn(demos, 2), *in_turn(entries("accept"), 130)})
     assert list(complaints(compiler, ((e, project(e, compiler.core)) for e in cases), tmp_path)) == []
 
 

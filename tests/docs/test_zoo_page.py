@@ -1,4 +1,4 @@
-"""The page of the zoo is that of its script; of all recipes, which take minutes, one is made again."""
+"""The page of the zoo is that of its script, which CI compares whole; one recipe of it is made again here."""
 
 from __future__ import annotations
 

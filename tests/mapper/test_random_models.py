@@ -19,9 +19,10 @@ from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.mapper import map_automatically
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.nn import BuildContext
-from ai8x_tool.quantization.added import with_layers
+from ai8x_tool.quantization.added import for_network
 from tests.mapper.test_small_networks import verified
 from tests.support.confirmed_refusals import confirmed
+from tests.support.described_alike import misread
 from tests.support.random_models import RandomModel
 from tests.support.random_plain_models import RandomPlainModel
 from tests.support.traced_models import agree, randomize, simulated, traced
@@ -45,9 +46,10 @@ def read_back(found, model, device, folder):
     file, description = folder / "q.pth.tar", folder / "network.yaml"
     torch.save({"epoch": 0, "state_dict": model.state_dict()}, file)
     stored = read_checkpoint(file)
-    layers = [layer for layer in found.network.layers if layer.parameters and layer.shares is None]
-    file.write_bytes(with_layers(stored, [layer for layer in layers if layer.parameters.key not in stored.state]))
+    if (completed := for_network(stored, found.network)) is not None:
+        file.write_bytes(completed)
     description.write_text(write_description(found.network, found.placement, device, options=found.options))
+    assert misread(description.read_text(), file.read_bytes(), found.network, found.placement, device) == []
     return load_network(description, file, found.network.input_shape, device, Console(-1, muted=True))
 
 

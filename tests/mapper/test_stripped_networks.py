@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from ai8x_tool.engine import run
+from ai8x_tool.frontend.yaml.write import write_description
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapper import map_automatically
 from ai8x_tool.mapper.unplaced import without_copies
 from ai8x_tool.mapping import map_network
 from ai8x_tool.mapping.statistics import statistics
 from ai8x_tool.synthesis.hardware_check import check_program
+from tests.support.described_alike import misread
 from tests.support.golden_cases import entries, golden_folder, read_case
 
 pytestmark = pytest.mark.golden
@@ -35,6 +37,9 @@ def test_as_good_as_by_hand(entry):
     mapping = map_network(found.network, found.placement, case.device, found.options)
     assert statistics(mapping).cycles <= statistics(given).cycles
     assert len(found.copies) <= len(network.layers) - len(stripped.layers)
+    description = write_description(found.network, found.placement, case.device, options=found.options)
+    checkpoint = case.checkpoint.read_bytes()
+    assert misread(description, checkpoint, found.network, found.placement, case.device) == []
     by_hand = run(network, case.sample[None], network.placement.order)
     tensors = run(found.network, case.sample[None])
     for old, new in names.items():

@@ -241,7 +241,7 @@ def test_placement(drawn):
 def test_depthwise_layers_stay_in_one_instance(filled, rounds):
     """1024 columns are an instance; one of them is nearly full."""
     full = layer_of(0xF, (1 << processors_per_pass(filled)) - 1, 4, filled)
-    # On all 64 processors the depth-wise layer would be placed first.
+    # On all 64 processors the depthwise layer would be placed first.
     channels = 60 * rounds
     depthwise = layer_of((1 << 60) - 1, (1 << 60) - 1, channels, channels, groups=channels)
     compare_placement(MAX78002, [full, depthwise])

@@ -12,6 +12,7 @@ from ai8x_tool.device import MAX78000
 from ai8x_tool.nn import QatPolicy, build_context, fuse_batchnorm, start_qat
 from ai8x_tool.plugins.find import find_model
 from ai8x_tool.report.onnx_file import export_onnx, run_onnx
+from tests.support.turns import in_turn
 
 pytestmark = [
     pytest.mark.usefixtures("onnx_operators"),
@@ -25,11 +26,16 @@ pytestmark = [
 @pytest.mark.parametrize(
     ("name", "shape"),
     [
-        ("ai85autoencoder", (256, 3)),
-        ("bayer2rgbnet", (4, 64, 64)),
-        ("ai85unetsmall", (3, 80, 80)),
         pytest.param("ai85tinierssd", (3, 74, 74), marks=pytest.mark.slow),
-        ("ai85kws20netv3", (128, 128)),
+        *in_turn(
+            [
+                ("ai85autoencoder", (256, 3)),
+                ("bayer2rgbnet", (4, 64, 64)),
+                ("ai85unetsmall", (3, 80, 80)),
+                ("ai85kws20netv3", (128, 128)),
+            ],
+            4,
+        ),
     ],
 )
 def test_quantization_aware_models(name: str, shape: tuple[int, ...]) -> None:

@@ -16,6 +16,7 @@ from ai8x_tool.device import MAX78002
 from ai8x_tool.nn.fused import FusedModule, FusedOperator
 from ai8x_tool.nn.layers import Linear
 from tests.support.reference_modules import FLOAT, QAT, SIMULATE, Parameters, PlainModule, StraightThrough
+from tests.support.turns import in_turn
 
 MODULES = sorted(
     {
@@ -181,7 +182,7 @@ def inputs_of(case: Case) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("mode", [FLOAT, QAT, SIMULATE])
-@pytest.mark.parametrize("kind", MODULES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", in_turn(MODULES, 2), ids=lambda kind: kind.__name__)
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_outputs(kind: type, mode: str, data: Any) -> None:
@@ -232,7 +233,7 @@ def before_activation(plain: PlainModule, x: np.ndarray, parameters: Parameters 
 
 
 @pytest.mark.parametrize("mode", [FLOAT, QAT])
-@pytest.mark.parametrize("kind", MODULES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", in_turn(MODULES, 2), ids=lambda kind: kind.__name__)
 @settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_gradients(kind: type, mode: str, data: Any) -> None:

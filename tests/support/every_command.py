@@ -15,7 +15,7 @@ from tests.cli.conftest import run
 from tests.support.hostile_plugins import GOOD_DATASET, GOOD_MODEL
 
 QUICK = ("synthesize", "quantize", "insert-identity", "list", "flash", "monitor")
-SLOWEST = ("demo", "new", "run")
+SLOWEST = ("demo", "new", "run", "train", "verify")
 IDENTITY = ("--layer-name", "x", "--layer-depth", "8", "--insert-before", "last")
 SMALL = ("--epochs", "1", "--batch-size", "16", "--cpu", "-j", "0", "--qat-policy", "none", "--optimizer", "Adam")
 RECIPE = """\

@@ -213,6 +213,6 @@ def test_memory_that_ends_is_one_line(workspace: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(trainer.Trainer, "_train_batch", fail)
     done = invoke(*TRAIN, "--json")
-    assert done.exit_code == 1 and "error: there is not enough memory (lower --batch-size" in done.stderr
+    assert done.exit_code == 1 and "error: there is not enough memory (reduce --batch-size" in done.stderr
     assert json.loads(done.stdout)["schema"] == "ai8x-error/1"
     assert "Traceback" not in done.output

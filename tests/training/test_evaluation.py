@@ -23,6 +23,7 @@ from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.subjects.model import made_entry
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
+from tests.support.turns import in_turn
 
 SHARED = Path(os.environ.get("AI8X_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 GOLDEN = SHARED / "golden" / "evaluate"
@@ -121,7 +122,7 @@ def test_batch_normalization_takes_the_biases_of_the_checkpoint(console: Console
 @pytest.mark.slow
 @pytest.mark.golden
 @pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no reference data at {GOLDEN}")
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", in_turn([0, 1], 2))
 def test_published_accuracy(console: Console, number: int) -> None:
     golden = json.loads((GOLDEN / "mnist.json").read_text())
     case = golden["cases"][number]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -16,7 +17,7 @@ import pytest
 from ai8x_tool.checkpoint import read_checkpoint
 from tests.support.warm_processes import start_training
 
-KILLS = 10
+KILLS = int(os.environ.get("AI8X_KILLS", "4"))
 OUTPUT = Path("output.txt")
 OPTIONS: dict[str, Any] = {
     "model": "tiny",
@@ -68,7 +69,7 @@ def kill_at_some_moment(process: BaseProcess, moment: random.Random, epoch: floa
 
 
 @pytest.mark.slow
-def test_killed_ten_times(workspace: Path) -> None:
+def test_killed_again_and_again(workspace: Path) -> None:
     assert_success(run(out_dir="first", epochs=1, qat_policy=None))
     started = time.monotonic()
     assert_success(run(out_dir="whole"))

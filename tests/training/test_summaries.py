@@ -26,6 +26,7 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.evaluation import evaluate
 from ai8x_tool.training.trainer import train
+from tests.support.turns import in_turn
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "onnxslim")
 needs_onnx = pytest.mark.skipif(
@@ -67,7 +68,7 @@ def classes(checkpoint: Path, console: Console, *, simulate: bool) -> tuple[np.n
 
 @pytest.mark.slow
 @needs_onnx
-@pytest.mark.parametrize("phase", ["never", "second", "8bit"])
+@pytest.mark.parametrize("phase", in_turn(["never", "second", "8bit"], 3))
 def test_onnx_runtime_finds_the_same_classes(workspace: Path, console: Console, phase: str) -> None:
     checkpoint = trained(console, None if phase == "never" else "second")
     if phase == "8bit":

@@ -133,14 +133,14 @@ def test_difference_between_torch_and_engine_is_located():
     output[0, 3, 5, 7] += 1
     result = compare_with_engine(layer, output, made.tensors)
     assert result.different == 1
-    assert result.first.startswith("sample 0, channel 3, row 5, column 7: torch has ")
+    assert result.first.startswith("sample 0, channel 3, row 5, column 7: torch computes ")
 
 
 def test_outputs_of_different_size():
     made = build_project(settings(), QUIET)
     result = compare_with_engine(made.network[0], torch.zeros(1, 60, 5, 5), made.tensors)
     assert result.different == result.values == 60 * 28 * 28
-    assert result.first == "the model's output is 60×5×5, the engine's 60×28×28"
+    assert result.first == "the model's output is 60×5×5, the engine's is 60×28×28"
 
 
 def test_distance():

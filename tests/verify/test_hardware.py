@@ -182,7 +182,7 @@ def test_output_that_a_later_layer_overwrites(device):
     assert [layer.different for layer in check.layers] == [32, 0, 0]
     first = check.layers[0].first
     assert (first.channel, first.row, first.column, first.lost) == (0, 2, 0, True)
-    assert "wrote it, but memory holds" in check.text()
+    assert "wrote this value, but memory holds" in check.text()
     assert check.document()["layers"][0]["first"]["lost"]
 
 
@@ -194,7 +194,7 @@ def test_output_that_is_overwritten_by_the_same_values(device):
     assert check.equal
     (found,) = (d for d in check.problems if "at the end" in d.message)
     assert (found.severity, found.layer) == ("warning", 0)
-    assert "64 values that must be there at the end, by chance with the same values" in found.message
+    assert "64 values that must be in memory at the end, by chance with equal values" in found.message
 
 
 @DEVICES

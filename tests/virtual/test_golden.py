@@ -14,6 +14,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.virtual import VirtualDevice
 from tests.support.golden_cases import entries, golden_folder
 from tests.support.program_stores import golden_stores, mismatches
+from tests.support.turns import in_turn
 
 pytestmark = pytest.mark.golden
 
@@ -47,7 +48,7 @@ def outcome(entry):
     return Outcome(name, mismatches(virtual, arrays), raised, virtual.diagnostics, virtual.completed)
 
 
-@pytest.mark.parametrize("device", [device.name for device in DEVICES])
+@pytest.mark.parametrize("device", in_turn([device.name for device in DEVICES], 2))
 def test_golden_programs(golden, device):
     """Execute every accepted golden program of a device, strictly."""
     results = [outcome(entry) for entry in entries("accept") if f"/{device.lower()}/" in entry]

@@ -35,12 +35,14 @@ def write_description(
     dataset: str = "none",
     title: str | None = None,
     options: MappingOptions | None = None,
+    input_shape: bool = False,
 ) -> str:
     """Return the description of `network` and `placement`; what is not placed is left out.
 
     Reading it with the same checkpoint gives an equal network and placement; only that layers which were left out have
     biases is not known then: see the comment. `title` is the first comment; the next one names the options of the
-    generator that the placement needs.
+    generator that the placement needs. With `input_shape` the layers that read the input give its shape, which
+    otherwise is that of the dataset.
     """
     top: Keys = {"arch": network.name, "dataset": dataset}
     if placement.snoop is not None:
@@ -73,7 +75,10 @@ def write_description(
     lines += [f"{key}: {_text(value)}" for key, value in top.items()]
     lines += ["", "layers:"]
     for layer in network.layers:
-        lines += _layer_lines(network, placement, layer)
+        keys = _layer_keys(network, placement, layer)
+        if input_shape and layer.inputs == (INPUT,):
+            keys |= {"in_channels": layer.channels_in, "in_dim": _dimension(layer.in_size)}
+        lines += _layer_lines(_comment(network, placement, layer), keys)
     return "\n".join(lines) + "\n"
 
 
@@ -90,10 +95,10 @@ def _left_out_biases(network: Network) -> list[str]:
     return ["# Layers that were left out have biases; these have none: the bias memory is not cleared"] * left_out
 
 
-def _layer_lines(network: Network, placement: Placement, layer: Layer) -> Iterator[str]:
-    yield f"  # {_comment(network, placement, layer)}"
+def _layer_lines(comment: str, keys: Keys) -> Iterator[str]:
+    yield f"  # {comment}"
     bullet = "  - "
-    for key, value in _layer_keys(network, placement, layer).items():
+    for key, value in keys.items():
         yield f"{bullet}{key}: {_text(value)}"
         bullet = "    "
 
@@ -143,13 +148,15 @@ def _layer_keys(network: Network, placement: Placement, layer: Layer) -> Keys:
     order = [network[name] for name in placement.order] or list(network.layers)
     position = next(number for number, other in enumerate(order) if other.name == layer.name)
     previous = order[position - 1] if position else None
+    places = _place_keys(placement, layer, at, order, position)
+    elsewhere = previous is not None and "in_offset" in places
     return {
         **({"name": layer.name} if layer.is_named else {}),
-        **_source_keys(network, layer, previous),
+        **_source_keys(network, layer, previous, elsewhere=elsewhere),
         **_operation_keys(layer),
         **_number_keys(layer),
         **_sequence_keys(network, placement, layer, order, position),
-        **_place_keys(placement, layer, at, order, position),
+        **places,
     }
 
 
@@ -162,10 +169,11 @@ def _reference(network: Network, source: Source) -> Any:
     return layer.name if layer.is_named else layer.index - network.first
 
 
-def _source_keys(network: Network, layer: Layer, previous: Layer | None) -> Keys:
+def _source_keys(network: Network, layer: Layer, previous: Layer | None, *, elsewhere: bool) -> Keys:
+    """Return what a layer reads; also where that is the layer before, but `elsewhere` than this one writes."""
     keys: Keys = {}
     default: tuple[Source, ...] = (INPUT if previous is None else previous.name,)
-    if layer.inputs != default:
+    if elsewhere or layer.inputs != default:
         names = [_reference(network, source) for source in layer.inputs]
         keys["in_sequences"] = names if len(names) > 1 else names[0]
     sizes = [_source_shape(network, source) for source in layer.inputs]
@@ -224,8 +232,8 @@ def _pool_keys(layer: Layer) -> Keys:
     strides = pooled_size(layer, layer.in_size) != layer.in_size or layer.pool_stride != (1, 1)
     if layer.has_pool:
         keys["avg_pool" if layer.pool_average else "max_pool"] = layer.pool[0] if one else list(layer.pool)
-    if layer.has_pool or strides:
-        keys["pool_stride"] = layer.pool_stride[0] if one else list(layer.pool_stride)
+    if layer.has_pool or strides:  # of 1D data only the first counts, and the format wants two equal ones
+        keys["pool_stride"] = layer.pool_stride[0] if one or layer.in_size[1] == 1 else list(layer.pool_stride)
     if layer.pool_dilation != (1, 1):
         keys["pool_dilation"] = layer.pool_dilation[0] if one else list(layer.pool_dilation)
     return keys if layer.pool_first else keys | {"pool_first": False}

@@ -304,7 +304,7 @@ def _depthwise(at: LayerMapping, size: int) -> Writing:
 
 
 def depthwise_instance(at: LayerMapping, quadrant: int) -> int:
-    """Return the first instance that a depth-wise layer which moves its channels writes to for a quadrant."""
+    """Return the first instance that a depthwise layer which moves its channels writes to for a quadrant."""
     source, target = int(members(at.processors)[0]), int(members(at.output_map)[0])
     first = source // 16
     if quadrant < first:

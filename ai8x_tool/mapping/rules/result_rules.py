@@ -41,7 +41,7 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
     if not s.at.calcx4 or not layer.has_weights:
         return None
     if layer.depthwise or layer.flatten or view.kernel_area != COLUMN_BYTES:
-        return Finding(f"kernels of {view.kernel_area} weights{', depth-wise' * layer.depthwise}", "remove calcx4")
+        return Finding(f"kernels of {view.kernel_area} weights{', depthwise' * layer.depthwise}", "remove calcx4")
     kernels = layer.channels_out * view.input_passes
     if s.at.processors != s.at.own_processors:
         return Finding("the first layer in quad mode", "remove calcx4")

@@ -1,4 +1,4 @@
-"""Reports, each one HTML file: drawings are computed here, the templates only place them."""
+"""HTML reports of one file each. Drawings are computed here; the templates only place them."""
 
 from ai8x_tool.report.html.page import html_report
 from ai8x_tool.report.html.run_page import evaluation_report, training_report, verification_report

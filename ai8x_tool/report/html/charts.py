@@ -16,14 +16,14 @@ _CELL, _LONGEST, _MOST_NAMED = 26, 28, 60
 _ROW, _BAR = 20, 300
 _WAVE_WIDTH, _WAVE_HEIGHT, _WAVE_GAP = 220, 44, 3
 _MOST_CURVES = 8
-"""Channels that are drawn as curves of their own."""
+"""Maximum number of channels that are drawn as separate curves."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Values over the epochs, None where there is none; `style` is that of its line."""
+    """A curve over the epochs; values that do not exist are None. `style` is the style of its line."""
 
     name: str
     values: Sequence[float | None]
@@ -43,7 +43,7 @@ class Bar:
 def curve_drawing(
     name: str, description: str, epochs: Sequence[int], curves: Sequence[Curve], start: int | None
 ) -> Drawing:
-    """Return curves over `epochs`; a line marks the epoch `start` at which QAT starts, if it is given."""
+    """Return curves over `epochs`; if given, the epoch `start`, at which QAT starts, is marked by a line."""
     known = [value for curve in curves for value in curve.values if value is not None and math.isfinite(value)]
     low, high, step = _range(known)
     wide = max(1, epochs[-1] - epochs[0])
@@ -98,7 +98,7 @@ def _whole_ticks(first: int, last: int) -> range:
 
 
 def confusion_drawing(name: str, counts: Sequence[Sequence[int]], labels: Sequence[str]) -> Drawing:
-    """Return the confusion matrix, rows being true classes; shades are shares of a row."""
+    """Return the confusion matrix: rows are true classes, shades are shares of a row."""
     names = [*labels, *(str(number) for number in range(len(labels), len(counts)))][: len(counts)]
     shown = [text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…" for text in names]
     left, top = max(map(text_width, shown), default=0) + 14, 26
@@ -121,7 +121,7 @@ def confusion_drawing(name: str, counts: Sequence[Sequence[int]], labels: Sequen
 
 
 def bar_drawing(name: str, description: str, bars: Sequence[Bar]) -> Drawing:
-    """Return one bar below the other."""
+    """Return horizontal bars, one below the other."""
     left = max([60.0, *(text_width(bar.name) + 12 for bar in bars)])
     boxes, labels = [], []
     for number, bar in enumerate(bars):
@@ -135,9 +135,9 @@ def bar_drawing(name: str, description: str, bars: Sequence[Bar]) -> Drawing:
 
 
 def wave_drawing(name: str, values: Array) -> Drawing:
-    """Return the curves of a sample (channels, length), each channel below the other.
+    """Return the curves of a sample (channels, length), one channel below the other.
 
-    Many channels are one signal, folded: channel after channel holds the next value.
+    More channels than that are one folded signal: successive values are in successive channels.
     """
     rows = values if len(values) <= _MOST_CURVES else values.T.reshape(1, -1)
     height = _WAVE_HEIGHT if len(rows) > 1 else 2 * _WAVE_HEIGHT
@@ -155,7 +155,7 @@ def wave_drawing(name: str, values: Array) -> Drawing:
 
 
 def _envelope(row: Array) -> list[tuple[float, float]]:
-    """Return points of a curve: all values of a short one, else the extremes of each pixel."""
+    """Return the points of a curve: all values of a short one, otherwise the extremes within each pixel."""
     if len(row) <= 2 * _WAVE_WIDTH:
         step = _WAVE_WIDTH / max(1, len(row) - 1)
         return [(number * step, float(value)) for number, value in enumerate(row)]

@@ -14,10 +14,10 @@ from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, Stripes, col
 _LEFT, _TOP, _LANE, _SPACE, _BOTTOM = 118, 10, 116, 16, 34
 _WIDTH, _NARROWEST, _WIDEST = 880, 26, 96
 _GAP, _LEAST = 9, 14
-"""Pixels of a range of addresses that nothing uses, and the fewest of one that something uses."""
+"""Pixels of an unused range of addresses, and minimum pixels of a used one."""
 _STRIPE = 3.0
 _LINE = 13
-"""Pixels that a line of text takes."""
+"""Height of a line of text in pixels."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class DataRow:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Words of an instance on the vertical axis of a lane: ranges in use, from the bottom up; what is between is short.
+    """Vertical axis of a lane: the words of an instance that are in use, from the bottom up, with short gaps between.
 
     Each range is (first word, word after the last, pixels from the bottom, pixels).
     """
@@ -50,7 +50,7 @@ class _Scale:
 
 
 def data_drawing(name: str, mapping: Mapping) -> Drawing:
-    """Return the drawing; addresses that no buffer uses are left out."""
+    """Return the drawing of data memory; addresses that no buffer uses are left out."""
     buffers = data_buffers(mapping)
     lanes, scale = _lanes(buffers), _scale(buffers)
     columns = len(mapping.placement.order) + 2
@@ -75,7 +75,7 @@ def data_drawing(name: str, mapping: Mapping) -> Drawing:
 
 
 def data_rows(mapping: Mapping) -> list[DataRow]:
-    """Return everything that lies in data memory, for the table below the drawing."""
+    """Return all buffers in data memory, for the table below the drawing."""
     rows = []
     for buffer in data_buffers(mapping):
         instances = 0
@@ -100,7 +100,7 @@ def data_rows(mapping: Mapping) -> list[DataRow]:
 
 
 def _lanes(buffers: Sequence[DataBuffer]) -> list[tuple[list[int], list[tuple[DataBuffer, Words]]]]:
-    """Return the instances that hold anything, neighbours with the same buffers together, with what they hold most."""
+    """Return groups of adjacent instances with the same buffers, each with these buffers; empty ones are left out."""
     content = [tuple(n for n, buffer in enumerate(buffers) if buffer.instance_words(i)) for i in range(INSTANCES)]
     lanes = []
     for held, group in groupby(range(INSTANCES), key=content.__getitem__):
@@ -118,7 +118,7 @@ def _lanes(buffers: Sequence[DataBuffer]) -> list[tuple[list[int], list[tuple[Da
 
 
 def _scale(buffers: Sequence[DataBuffer]) -> _Scale:
-    """Return the axis: ranges in use share what the others leave, in proportion to their size."""
+    """Return the axis; the ranges in use have heights in proportion to their sizes."""
     ranges: list[list[int]] = []
     for first, end in sorted((words.first, words.last + 1) for buffer in buffers for words in buffer.words):
         if ranges and first <= ranges[-1][1]:
@@ -139,7 +139,7 @@ def _scale(buffers: Sequence[DataBuffer]) -> _Scale:
 
 
 def _buffer_labels(boxes: Sequence[Box], buffers: Sequence[DataBuffer]) -> Iterator[Label]:
-    """Yield names, or else numbers, of a lane's buffers, once each, where they fit and do not cover another one."""
+    """Yield a label, a name or else a number, for each buffer of a lane where it fits and covers no other label."""
     taken: list[tuple[float, float, float, float]] = []
     seen: set[str] = set()
     for box, buffer in zip(boxes, buffers, strict=True):
@@ -158,7 +158,7 @@ def _buffer_labels(boxes: Sequence[Box], buffers: Sequence[DataBuffer]) -> Itera
 
 
 def _label_places(box: Box, width: float) -> Iterator[tuple[float, float]]:
-    """Yield places of a label in a box, the best first; what is striped shares its place from some step on."""
+    """Yield positions of a label in a box, the best first; striped boxes share their area from some step on."""
     middle, left = box.x + (box.width - width) / 2, box.x + 4
     lines = (box.y + box.height / 2 + 4, box.y + _LINE - 2, box.y + box.height - 3)
     for x in (left, middle) if box.stripes else (middle, left):
@@ -204,7 +204,7 @@ def _style(buffer: DataBuffer) -> str:
 
 
 def _time(mapping: Mapping, buffer: DataBuffer) -> str:
-    """Return when the values live."""
+    """Return the lifetime of the values as text."""
     order = mapping.placement.order
     first = "start" if buffer.born < 0 else f"layer {mapping.network[order[buffer.born]].index}"
     last = "end" if buffer.dies >= len(order) else f"layer {mapping.network[order[buffer.dies]].index}"

@@ -1,4 +1,4 @@
-"""Drawing of a network's layers, from top to bottom, and of what they read."""
+"""Drawing of a network's layers, from top to bottom, and of their inputs."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ai8x_tool.report.html.shapes import Box, Drawing, Label, Path, color_of, te
 
 _HEIGHT, _ROW, _SPACE, _EDGE = 44, 70, 24, 12
 _LANE = 10
-"""Pixels between lines that go around boxes."""
+"""Pixels between lines that are routed around boxes."""
 _LEAST = 150
 _BOLD = 1.2
-"""How much wider bold text is."""
+"""Ratio of the widths of bold and normal text."""
 
 
 def network_drawing(name: str, device: DeviceAnalysis) -> Drawing:
-    """Return the drawing of all layers; inputs are boxes of their own."""
+    """Return the drawing of all layers; inputs have boxes of their own."""
     layers = device.layers
     nodes = [*_sources(layers), *[layer_key(layer) for layer in layers]]
     inputs = {layer_key(layer): layer.inputs for layer in layers}
@@ -72,7 +72,7 @@ def _sources(layers: Sequence[LayerMetrics]) -> list[str]:
 
 
 def _ranks(nodes: Sequence[str], inputs: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the row of each node: below everything that it reads."""
+    """Return the row of each node, which is below all nodes that it reads."""
     ranks: dict[str, int] = {}
     waiting = list(nodes)
     while waiting:
@@ -83,7 +83,7 @@ def _ranks(nodes: Sequence[str], inputs: Mapping[str, Sequence[str]]) -> dict[st
 
 
 def _around(ranks: Mapping[str, int], inputs: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], int]:
-    """Return the lane of each line that would cross other rows, and so goes around them: the first free one."""
+    """Return the lane of each line that is routed around other rows: the first free lane."""
     long = sorted(
         {(ranks[source], ranks[node], source, node) for node in inputs for source in inputs[node]},
         key=lambda edge: (edge[1] - edge[0], edge[0]),
@@ -127,7 +127,7 @@ def _style(layer: LayerMetrics | None, device: DeviceAnalysis) -> str:
 
 def _title(layer: LayerMetrics | None) -> str:
     if layer is None:
-        return "what the host provides"
+        return "provided by the host"
     weights = f", {layer.weight_bytes:,} bytes of weights" if layer.weight_bytes else ""
     where = f" – {layer.source}" if layer.source else ""
     return (

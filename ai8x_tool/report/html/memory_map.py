@@ -1,4 +1,4 @@
-"""The picture of the documentation's front page: data memory of the keyword-spotting network over its layers."""
+"""Image on the home page of the documentation: data memory of the keyword-spotting network over its layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLE = 24
 
 
 def memory_map_svg() -> str:
-    """Return the drawing of data memory as an SVG file, readable on light and on dark pages."""
+    """Return the drawing of data memory as an SVG file for light and dark pages."""
     (device,) = analyze(_SUBJECT, AnalyzeSettings(device="MAX78000"), Console(verbosity=-1, muted=True)).devices
     assert device.mapping is not None
     drawing = data_drawing("memory", device.mapping)

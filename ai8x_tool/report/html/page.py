@@ -1,4 +1,4 @@
-"""The page: what it shows of each device, and the template that places it."""
+"""HTML page of an analysis: its content for each device, and the rendering of its template."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEMPLATE = "report/analysis.html.j2"
 
 @dataclass(frozen=True)
 class DevicePage:
-    """Everything that the page shows of one device. Figures are None where they need a placement that there is not."""
+    """Content of the page for one device. Drawings that need a placement are None if there is none."""
 
     device: DeviceAnalysis
     facts: tuple[tuple[str, str], ...]
@@ -50,13 +50,13 @@ class DevicePage:
 
 
 def html_report(analysis: Analysis) -> str:
-    """Return the report: one file that refers to no other, readable in light, dark and on paper."""
+    """Return the report as a self-contained HTML file with styles for light and dark screens and for paper."""
     devices = [device_page(device) for device in analysis.devices]
     return render(_TEMPLATE, analysis=analysis, shape=shape_text(analysis.input_shape), devices=devices)
 
 
 def render(template: str, **values: object) -> str:
-    """Return a page; `values` are added to what all of them use."""
+    """Return a page from its template, with `values` in addition to those that all pages use."""
     common = {
         "colors": [color_of(index) for index in range(COLORS)],
         "parts": [(part, LIMITS[part]) for part in PARTS],
@@ -66,7 +66,7 @@ def render(template: str, **values: object) -> str:
 
 
 def device_page(device: DeviceAnalysis) -> DevicePage:
-    """Return what the page shows of a device."""
+    """Return the content of the page for a device."""
     name, mapping = device.device.lower(), device.mapping
     return DevicePage(
         device=device,
@@ -84,7 +84,7 @@ def device_page(device: DeviceAnalysis) -> DevicePage:
 
 
 def _demand(device: DeviceAnalysis) -> Drawing | None:
-    """Return what the layers of a network that does not fit need of data memory."""
+    """Return the drawing of the data memory that the layers of a network that does not fit need."""
     if device.fits or not device.layers:
         return None
     return demand_drawing(f"{device.device.lower()}-demand", device, find_device(device.device).instance_size)
@@ -114,12 +114,12 @@ def _activity_text(layers: tuple[LayerMetrics, ...]) -> str:
     shares = busy_shares(layers)
     idle = sum(share == 0 for share in shares)
     average = 64 * sum(shares) / len(shares)
-    never = f"; {idle} never work" if idle else "; all of them work at some time"
+    never = f"; {idle} are never used" if idle else "; all of them are used at some time"
     return f"On average {average:.0f} of 64 processors belong to the layer that runs{never}."
 
 
 def _printed(value: object) -> object:
-    """Return a text with what does not print, and marks that turn the direction of writing, as Python writes it."""
+    """Return a text with unprintable characters, among them marks of writing direction, escaped as in Python."""
     return value if isinstance(value, int | float | Markup) else one_line(str(value))
 
 

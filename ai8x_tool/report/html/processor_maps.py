@@ -1,4 +1,4 @@
-"""Drawings with one column for each of the 64 processors: kernel memory, and which of them work."""
+"""Drawings with one column for each of the 64 processors: kernel memory, and activity."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ROUND = 64
 
 
 def runs(processors: int) -> Iterator[tuple[int, int]]:
-    """Yield first and number of neighbouring processors of a mask."""
+    """Yield the first processor and the length of each run of processors in a mask."""
     bits = [processors >> i & 1 for i in range(PROCESSORS)]
     edges = [i for i, (a, b) in enumerate(pairwise([0, *bits, 0])) if a != b]
     for first, end in zip(edges[::2], edges[1::2], strict=True):
@@ -36,7 +36,7 @@ def kernel_drawing(name: str, mapping: Mapping) -> Drawing:
     scale = _KERNELS / words
     boxes = [Box(_LEFT, _TOP, PROCESSORS * _CELL, _KERNELS, "lane")]
     small = mapping.device.kernels_small
-    if words > small:  # only the first processors of the quadrants have the rest
+    if words > small:  # only the first processor of each quadrant has the remaining words
         boxes += [
             Box(
                 _LEFT + first * _CELL,
@@ -77,7 +77,7 @@ def _kernel_boxes(mapped: LayerMapping, loaded: npt.NDArray[np.bool_], scale: fl
     style, first, last = f"value {color_of(mapped.layer.index)}", kernels.offset, kernels.offset + kernels.length
     size, used = COLUMN_BYTES * kernels.length, mapped.processors.bit_count()
     title = f"{mapped.layer.label}: words {first:,} to {last - 1:,}, {size:,} bytes in each of {used} processors"
-    if mapped.calcx4:  # four instances side by side
+    if mapped.calcx4:  # four instances, side by side
         title = f"{mapped.layer.label} (calcx4): {kernels.length:,} words, a quarter in each of four instances"
         quarter = -(-kernels.length // 4)
         spans = [(block * INSTANCE + first // 4, quarter) for block in range(4)]
@@ -97,7 +97,7 @@ def _kernel_boxes(mapped: LayerMapping, loaded: npt.NDArray[np.bool_], scale: fl
 
 
 def activity_drawing(name: str, device: DeviceAnalysis) -> Drawing:
-    """Return the drawing of which processors work in which layer, and for which share of all cycles each does."""
+    """Return the drawing of the processors that work in each layer, and of each processor's share of all cycles."""
     layers = device.layers
     total = max(1, sum(layer.cycles for layer in layers))
     names = [f"{layer.index} {layer.name}".rstrip() for layer in layers]
@@ -136,7 +136,7 @@ def activity_drawing(name: str, device: DeviceAnalysis) -> Drawing:
     labels += _processor_labels(y + _SHARE + 13, left)
     height = y + _SHARE + 30
     paths = _quadrants(height - 30, left)
-    return Drawing(name, "processors at work", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
+    return Drawing(name, "processor activity", left + PROCESSORS * _CELL + 56, height, boxes, labels, paths)
 
 
 def busy_shares(layers: Sequence[LayerMetrics]) -> list[float]:

@@ -1,4 +1,4 @@
-"""Pages of training, evaluation and verification: what each shows, and the template that places it."""
+"""HTML pages of training, evaluation and verification: their content, and the rendering of the template."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 _TEMPLATE = "report/run.html.j2"
 _BEST_DISTANCE = 60.0
-"""Decibels of a bar of full length."""
+"""Decibels that a bar of full length stands for."""
 _SHOWN_CLASSES = 60
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of a page: text, drawings with their headings, a table, samples.
+    """A section of a page: text, drawings with their headings, a table, samples.
 
-    Drawings that `shrinks` are made smaller on narrow screens, the others can be scrolled. `keys` explains styles,
+    If it `shrinks`, its drawings are reduced on narrow screens; otherwise they can be scrolled. `keys` explains styles,
     `colors` the colors of classes.
     """
 
@@ -50,7 +50,7 @@ class Section:
 
 @dataclass(frozen=True)
 class RunPage:
-    """Everything that a page shows. `verdict` is a word and whether it is a good one."""
+    """Content of a page. `verdict` is a word, and True if the result is good."""
 
     title: str
     subtitle: str
@@ -103,7 +103,7 @@ def evaluation_report(result: EvaluateResult) -> str:
 
 
 def verification_report(verification: Verification, analysis: Analysis) -> str:
-    """Return the page of a verification, with the memories of the network that was verified."""
+    """Return the page of a verification, with the memory maps of the network that was verified."""
     facts = [
         ("Samples", f"{verification.samples:,}: {verification.source}"),
         ("Compared", compared(verification) if verification.passed else ""),
@@ -176,9 +176,9 @@ def _confusion(score: Score | None, labels: Sequence[str]) -> Iterator[Section]:
     if score is None or not score.confusion:
         return
     if len(score.confusion) > _SHOWN_CLASSES:
-        yield Section("Confusion", f"{len(score.confusion)} classes are too many for a matrix.")
+        yield Section("Confusion", f"The confusion matrix is not shown for {len(score.confusion)} classes.")
         return
-    note = "Rows are the true classes; the darker, the larger the share of the row."
+    note = "Rows are the true classes; a darker cell is a larger share of its row."
     yield Section("Confusion", note, (("", confusion_drawing("confusion", score.confusion, labels)),))
 
 
@@ -202,7 +202,7 @@ def _wrong(result: TrainResult | EvaluateResult) -> Iterator[Section]:
 
 
 def _distances(layers: Sequence[LayerVerification]) -> Iterator[Section]:
-    """Yield how far each layer of the quantized model is from the float and the trained one."""
+    """Yield the distance of each layer of the quantized model from the float and from the trained model."""
     sides: Mapping[str, str] = {"from_float": "float → integers", "distance": "QAT → integers"}
     drawings = []
     for key, title in sides.items():
@@ -218,9 +218,9 @@ def _distances(layers: Sequence[LayerVerification]) -> Iterator[Section]:
     if clipped:
         drawings.append(("Clipped values", bar_drawing("clipped", "clipped values by layer", clipped)))
     if drawings:
-        note = "Ratio of signal to noise of the outputs of each layer, in decibels: the higher, the closer."
+        note = "Signal-to-noise ratio of the outputs of each layer, in decibels: higher values mean closer outputs."
         if any(layer.from_float is not None for layer in layers):
-            note += " The float model was trained further with quantization, so its layers differ more."
+            note += " The float model was then trained with quantization, so its layers differ more."
         yield Section("Distance by layer", note, tuple(drawings))
 
 

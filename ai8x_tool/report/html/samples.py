@@ -1,4 +1,4 @@
-"""Samples of a report: images, maps of classes, boxes and waveforms."""
+"""Samples in a report: images, class maps, boxes and waveforms."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _COLORS = (
 )
 _NOTES = {
     "segmentation": "The test samples with the most wrong pixels: the input, the given mask, and the model's mask.",
-    "detection": "The test images in which most objects were missed or found wrongly. "
+    "detection": "The test images with the most objects that were missed or found wrongly. "
     "Green boxes are given, dashed red ones were found with a score of at least 50 %.",
-    "reconstruction": "The test samples that were reconstructed worst: the input and the output of the model.",
+    "reconstruction": "The test samples with the largest reconstruction errors: the input and the output of the model.",
 }
-_NOTE = "The test samples that are most wrong: what they are, and what the model took them for."
+_NOTE = "The test samples with the largest errors: the expected result, and the model's."
 
 
 @dataclass(frozen=True)
 class Outline:
-    """A box on an image: place and size in percent of it, its label, and whether the model found it."""
+    """A box on an image: position and size in percent of the image, its label, and whether the model found it."""
 
     x: float
     y: float
@@ -44,7 +44,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class View:
-    """An image, perhaps with boxes, or a drawing."""
+    """An image, optionally with boxes, or a drawing."""
 
     title: str
     image: str = ""
@@ -54,7 +54,7 @@ class View:
 
 @dataclass(frozen=True)
 class SampleDrawing:
-    """A sample: what it looks like, what it is and was taken for."""
+    """A sample: its views, the expected result and the model's."""
 
     number: int
     expected: str
@@ -63,7 +63,7 @@ class SampleDrawing:
 
 
 def samples_note(task: str) -> str:
-    """Return what the samples of a task show."""
+    """Return the text that explains the samples of a task."""
     return _NOTES.get(task, _NOTE)
 
 
@@ -73,7 +73,7 @@ def samples_title(task: str) -> str:
 
 
 def sample_drawing(sample: ShownSample) -> SampleDrawing:
-    """Return what a page shows of a sample."""
+    """Return the content of a page for a sample."""
     several = sample.maps or sample.output is not None
     views = [_view("input" if several else "", f"sample-{sample.number}", sample.values, sample.boxes)]
     views += [View(title, map_data(classes, _rgb(int(classes.max(initial=0)) + 1))) for title, classes in sample.maps]
@@ -83,7 +83,7 @@ def sample_drawing(sample: ShownSample) -> SampleDrawing:
 
 
 def map_key(samples: Sequence[ShownSample], labels: Sequence[Any]) -> tuple[tuple[str, str], ...]:
-    """Return color and name of each class that occurs in the maps of `samples`."""
+    """Return the color and the name of each class that occurs in the maps of `samples`."""
     present = sorted({int(number) for sample in samples for _, classes in sample.maps for number in np.unique(classes)})
     return tuple((_color(n), str(labels[n]) if 0 <= n < len(labels) else str(n)) for n in present)
 
@@ -95,7 +95,7 @@ def _view(title: str, name: str, values: npt.NDArray[Any], boxes: Sequence[Shown
 
 
 def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Return an image of 1 or 3 channels: 3·r² channels are colors folded by r, of others the first is shown."""
+    """Return an image of 1 or 3 channels: 3·r² channels are unfolded by r, otherwise the first channel is used."""
     channels, height, width = values.shape
     ratio = math.isqrt(channels // 3)
     if channels != 3 * ratio**2:

@@ -1,4 +1,4 @@
-"""What drawings consist of. Places and sizes are in pixels, from the upper left corner."""
+"""Elements of drawings. Positions and sizes are in pixels, from the upper left corner."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 CHARACTER = 6.4
-"""Pixels that a character of a label takes, at most, on average."""
+"""Upper bound of the average width of a label's characters, in pixels."""
 COLORS = 8
 
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle; `title` is shown while the pointer is on it. `stripes` is the pattern that fills it, if any."""
+    """A rectangle. `title` is its tooltip, `stripes` the name of the pattern that fills it, if any."""
 
     x: float
     y: float
@@ -38,7 +38,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Path:
-    """A line, as SVG describes it, behind the boxes or, with `front` or an arrow, in front of them."""
+    """A line in SVG path syntax, behind the boxes or, with `front` or an arrow, in front of them."""
 
     line: str
     style: str = "line"
@@ -59,7 +59,7 @@ class Stripes:
 
 @dataclass(frozen=True)
 class Drawing:
-    """A drawing. `name` is unique in the file, `description` is for those who cannot see it."""
+    """A drawing. `name` is unique in the file, `description` is the text for screen readers."""
 
     name: str
     description: str
@@ -72,7 +72,7 @@ class Drawing:
 
 
 def text_width(text: str) -> float:
-    """Return the pixels that a label takes."""
+    """Return the estimated width of a label in pixels."""
     return CHARACTER * cell_len(text)
 
 
@@ -82,5 +82,5 @@ def color_of(index: int) -> str:
 
 
 def fitting(texts: Sequence[str], width: float) -> str:
-    """Return the first text that fits `width`, nothing if none does: texts are not cut."""
+    """Return the first text that fits `width`, an empty string if none does: texts are not truncated."""
     return next((text for text in texts if text_width(text) + 4 <= width), "")
