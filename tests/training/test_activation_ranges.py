@@ -197,7 +197,7 @@ def test_what_cannot_be_measured_is_known_before_the_first_epoch(workspace: Path
     text = Path("models/tiny.py").read_text()
     assert "return self.fc(" in text
     Path("models/tiny.py").write_text(text.replace("return self.fc(", "return float(x.max()) * self.fc("))
-    with pytest.raises(Ai8xError, match=r"decides by the values of activations.*--activation-ranges fixed"):
+    with pytest.raises(Ai8xError, match=r"uses values of activations in Python code.*--activation-ranges fixed"):
         run(console, activation_ranges="measured")
     assert not Path("logs").exists()
     run(console, activation_ranges="measured", qat_policy=None, epochs=1)
