@@ -33,7 +33,7 @@ def expand(path: str | Path) -> Path:
         raise Ai8xError("there is no such user's home directory", where=str(path)) from None
 
 
-def real(path: Path) -> Path:
+def resolved_path(path: Path) -> Path:
     """Return `path` absolute and without symbolic links, as far as that goes: loops of links stay as they are."""
     return Path(os.path.realpath(path))
 
@@ -62,7 +62,7 @@ def staged_file(data: bytes | memoryview, path: Path) -> Iterator[None]:
     """
     with _as_unwritable(path):
         before = _existing(path)
-        target = real(path)
+        target = resolved_path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary, descriptor = _create(target.parent, _create_file)
     try:
@@ -91,7 +91,7 @@ def check_file(path: Path) -> None:
     """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing stays changed."""
     with _as_unwritable(path):
         _existing(path)
-        folder = next(parent for parent in real(path).parents if os.path.lexists(parent))
+        folder = next(parent for parent in resolved_path(path).parents if os.path.lexists(parent))
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         temporary, descriptor = _create(folder, _create_file)  # some folders do not say that they take none

@@ -15,9 +15,9 @@ from ai8x_tool.files import (
     exchange,
     is_temporary,
     locked,
-    real,
     remove_leftovers,
     remove_tree,
+    resolved_path,
     temporary_folder,
     unwritable,
 )
@@ -63,7 +63,7 @@ def write_folder(content: FolderContent, folder: Path) -> None:
     changed then.
     """
     try:
-        target = real(folder)
+        target = resolved_path(folder)
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             with temporary_folder(target.parent) as new:

@@ -28,7 +28,7 @@ def is_unicode(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def whole(text: str) -> str:
+def decode_surrogates(text: str) -> str:
     """Return `text` with UTF-8 characters in the place of their bytes, which a system with another encoding gives."""
     return text if text.isascii() else utf8(text).decode("utf-8", "surrogateescape")
 
@@ -41,7 +41,7 @@ def one_line(text: str) -> str:
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in whole(text))
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in decode_surrogates(text))
 
 
 def printable(text: str) -> str:

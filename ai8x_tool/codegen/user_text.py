@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ai8x_tool.text import decode_surrogates, one_line, utf8
 from ai8x_tool.text import markdown as plain_markdown
-from ai8x_tool.text import one_line, utf8, whole
 
 _LAST_ASCII = 0x7E
 
@@ -19,7 +19,7 @@ class UserText:
     """Text that must not be inserted into a generated file without escaping."""
 
     def __init__(self, raw: str) -> None:
-        self._raw = whole(raw)  # sandboxed templates cannot read attributes that begin with an underscore
+        self._raw = decode_surrogates(raw)  # sandboxed templates cannot read attributes that begin with an underscore
 
     def __str__(self) -> str:
         raise TypeError(f"text from the user needs one of the filters {', '.join(LANGUAGES)}")

@@ -30,7 +30,7 @@ from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
 from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
 from ai8x_tool.mapper.starts import assignments, class_demands
 from ai8x_tool.mapping.check import examine, violations
-from ai8x_tool.mapping.mapping import Mapping, fill
+from ai8x_tool.mapping.mapping import Mapping, build_mapping
 from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
@@ -215,7 +215,7 @@ def _replayed(result: MappingResult | Shortage, task: _Task) -> MappingResult | 
     """Return the placement if the replay of all reads and writes finds no conflict, otherwise the conflict."""
     if isinstance(result, Shortage):
         return result
-    mapping = fill(place(result.network, result.placement, task.device, result.options))
+    mapping = build_mapping(place(result.network, result.placement, task.device, result.options))
     conflict = next(iter(replay(mapping)), None)
     return result if conflict is None else Shortage("structure", conflict.text(), where=conflict.where)
 
@@ -261,7 +261,7 @@ def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bo
     problems = violations(network, placement, device, options)
     if problems:
         return memory_shortage(tried, device, problems[0])
-    mapping = fill(place(network, placement, device, options))
+    mapping = build_mapping(place(network, placement, device, options))
     return _found(tried, mapping, packed, task)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 
 _MOST_CHANNELS = max(device.channels for device in DEVICES)
@@ -58,8 +58,13 @@ def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
     weights, or does not contain the layer `before`.
     """
     checkpoint = read_checkpoint(source)
+<<<<<<< HEAD
     if target.exists() and real(target) == real(source):
         raise Ai8xError("the output file must not be the input file", where=str(target), fix="choose another name")
+=======
+    if target.exists() and resolved_path(target) == resolved_path(source):
+        raise Ai8xError("the output file is the input file", where=str(target), fix="choose another name")
+>>>>>>> main
     content = other_content(checkpoint)
     save_checkpoint({**content, "state_dict": state_with_identity(checkpoint, layer)}, target)
 

@@ -262,5 +262,5 @@ def test_exhausted_memory_says_how_much_is_needed():
     assert message.startswith("layer 4: The kernels of all layers must fit")
     assert "kernel memory exhausted" in message
     assert "1024 columns of 9 bytes in each of its 64 processors (1024 kernels × 9 weights × 8 bits)" in message
-    assert "768 of 768 are free in the fullest one, 768 in a row in all" in message
+    assert "768 of 768 are free in the fullest one, 768 consecutive ones in all of them" in message
     assert "4-bit weights would fit" in message
