@@ -58,13 +58,8 @@ def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
     weights, or does not contain the layer `before`.
     """
     checkpoint = read_checkpoint(source)
-<<<<<<< HEAD
-    if target.exists() and real(target) == real(source):
-        raise Ai8xError("the output file must not be the input file", where=str(target), fix="choose another name")
-=======
     if target.exists() and resolved_path(target) == resolved_path(source):
-        raise Ai8xError("the output file is the input file", where=str(target), fix="choose another name")
->>>>>>> main
+        raise Ai8xError("the output file must not be the input file", where=str(target), fix="choose another name")
     content = other_content(checkpoint)
     save_checkpoint({**content, "state_dict": state_with_identity(checkpoint, layer)}, target)
 

@@ -103,13 +103,8 @@ def quantize(
     if default_bits is not None and default_bits not in WEIGHT_BITS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
     checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
-<<<<<<< HEAD
-    if target.exists() and (not overwrite or real(target) == real(source)):
-        raise Ai8xError("the output file already exists", where=str(target), fix="choose another name")
-=======
     if target.exists() and (not overwrite or resolved_path(target) == resolved_path(source)):
-        raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
->>>>>>> main
+        raise Ai8xError("the output file already exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
     result = quantize_checkpoint(
         checkpoint,

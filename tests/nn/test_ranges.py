@@ -375,7 +375,7 @@ def test_policy_keys(tmp_path: Any) -> None:
         "outlier_removal_z_score: .nan": "must be above 0",
         "outlier_removal_z_score: x": "must be a number",
         "overrides: {a: {shift_quantile: 2}}": "a: shift_quantile must be above 0 and at most 1, not 2.0",
-        "overrides: {a: {weight_bits: 5}}": "a: 5 weight_bits",
+        "overrides: {a: {weight_bits: 5}}": "a: weight_bits must be 1, 2, 4 or 8, not 5",
         "overrides: {a: {weight_bit: 8}}": "did you mean 'weight_bits'",
         "overrides: {a: 8}": "the override of 'a' must be a mapping, not 8",
     }.items():
