@@ -107,10 +107,12 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
 
 
 def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> np.ndarray[Any, Any]:
-    """Return the first sample of the test split, or random values; int64."""
+    """Return the first sample of the test split, the first input of it if it is a sequence, or random values; int64."""
     if data is None:
         return random_sample(shape, console)
-    return data.test.batch(torch.tensor([0]))[0][0, : shape[0]].numpy().astype(np.int64)
+    first = data.test.batch(torch.tensor([0]))[0][0]
+    first = first[0] if first.dim() > len(shape) else first
+    return first[: shape[0]].numpy().astype(np.int64)
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:
