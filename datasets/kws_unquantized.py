@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,25 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ai8x_tool.data.cache import ArrayWriter, cached_arrays
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
-from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES, SIDE, class_numbers, shift, shift_limits
-from ai8x_tool.data.speech_commands import (
-    BENCHMARK,
-    LIBRISPEECH,
-    SILENCE,
-    RecordingFolders,
-    can_read_flac,
-    find_commands,
-    find_optional,
-    list_words,
-    recordings,
-)
+from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES, SIDE, shift, shift_limits
+from ai8x_tool.data.speech_commands import Recording
+from ai8x_tool.data.speech_store import SpeechStore, chosen, signals
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
-VERSION = 1
+VERSION = 2
 LABELS = (*COMMAND_WORDS, "unknown")
 LOWEST, RANGE = -5, 25
 """Signal-to-noise ratios of the added noise, in dB."""
@@ -37,40 +28,22 @@ LOWEST, RANGE = -5, 25
 def load(data_dir: Path, console: Console) -> Dataset:
     """Return the set from `data_dir`/KWS. Raises Ai8xError where the recordings are neither found nor downloaded."""
     folder = Path(data_dir) / "KWS"
-    librispeech = folder / LIBRISPEECH
-    known = librispeech if librispeech.is_dir() and can_read_flac() else None
-
-    def build(target: Path) -> None:
-        raw = find_commands(folder, console)
-        sources = RecordingFolders(raw, find_optional(folder, "raw_test", BENCHMARK, console), known)
-        for name, words in list_words(sources).items():
-            _write(target, name, words, sources)
-
-    key = {"version": VERSION, "librispeech": known is not None}
-    arrays = cached_arrays(folder / "processed", "unquantized", key, build)
+    arrays = STORE.arrays(folder, console)
 
     def split(name: str) -> Split:
-        speech = Speech(arrays[f"{name}-limits"])
-        targets = arrays[f"{name}-targets"].long()
-        return Split(arrays[f"{name}-samples"], targets, prepare, speech.augment if name == "train" else None)
+        samples, targets, limits = chosen(arrays, name, LABELS, folder)
+        return Split(samples, targets, prepare, Speech(limits).augment if name == "train" else None)
 
     return Dataset(split("train"), split("validation"), split("test"))
 
 
-def _write(target: Path, name: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> None:
-    with (
-        ArrayWriter(target / f"{name}-samples.npy", (SAMPLES,), np.float32) as samples,
-        ArrayWriter(target / f"{name}-targets.npy", (), np.int64) as targets,
-        ArrayWriter(target / f"{name}-limits.npy", (2,), np.int16) as limits,
-    ):
-        for recording in recordings(name, words, sources):
-            if recording.word == SILENCE:
-                continue
-            sound = np.zeros((1, SAMPLES), np.float32)
-            sound[0, : len(recording.samples)] = recording.samples[:SAMPLES]
-            samples.append(sound)
-            targets.append(class_numbers([recording.word], LABELS))
-            limits.append(np.array([shift_limits(len(recording.samples))], np.int16))
+def unchanged(batch: list[Recording], _split: str, _generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield recordings as they are, cut at their end, and their shift limits."""
+    limits = [shift_limits(len(item.samples)) for item in batch]
+    yield signals(batch)[:, :SAMPLES], torch.tensor(limits, dtype=torch.int16)
+
+
+STORE = SpeechStore("unquantized", {"version": VERSION}, np.float32, unchanged)
 
 
 def prepare(raw: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,8 @@ from ai8x_tool.plugins.find import find_dataset
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
+
+Prepare = Callable[[Tensor], Tensor]
 
 VERSION = 1
 TYPES = (
@@ -148,21 +151,69 @@ def mixed(speech: Tensor, noise: Tensor, loudness: Tensor, ratio: Tensor) -> Ten
     return torch.where(loud > 0, quantize_audio(together), speech)
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Mixes noise into most recordings."""
+
+    noise: Noise
+
+    def augment(self, raw: Tensor, generator: torch.Generator) -> Tensor:
+        """Return recordings (B, 16384), unsigned 8 bit."""
+        pieces, loudness = self.noise.pieces(self.noise.types(len(raw), generator), generator)
+        ratio = torch.randint(*RATIOS, (len(raw), 1), generator=generator).float()
+        chosen = torch.rand(len(raw), 1, generator=generator) < MIXED_SHARE
+        return torch.where(chosen, mixed(raw, pieces, loudness, ratio), raw)
+
+
+@dataclass(frozen=True)
+class Speech:
+    """The recordings of KWS_20 that are not for the test, in a row; rows (position,) stand for them.
+
+    The last of them are those for validation, which were stored with a shift and with white noise.
+    """
+
+    parts: tuple[Split, ...]
+
+    def split(self, prepare: Prepare = fold_audio, mixture: Mixture | None = None) -> Split:
+        """Return them as one split; without augmentation, validation samples are taken from it as they are."""
+        targets = torch.cat([part.targets for part in self.parts])
+        positions = torch.arange(len(targets))[:, None]
+        augment = partial(self.augment, mixture=mixture)
+        return Split(positions, targets, lambda raw: prepare(self.found(raw)), augment)
+
+    def found(self, raw: Tensor) -> Tensor:
+        """Return the recordings (B, 16384), unsigned 8 bit, for rows that stand for them; others as they are."""
+        if raw.shape[1] != 1:
+            return raw
+        result = torch.empty(len(raw), SAMPLES, dtype=torch.uint8)
+        first, positions = 0, raw[:, 0]
+        for part in self.parts:
+            chosen = (positions >= first) & (positions < first + len(part))
+            result[chosen] = part.raw.index_select(0, positions[chosen] - first)
+            first += len(part)
+        return result
+
+    def augment(self, raw: Tensor, _indices: Tensor, generator: torch.Generator, *, mixture: Mixture | None) -> Tensor:
+        """Return recordings (B, 16384) shifted, with white noise and, by the mixture, with noise of some type."""
+        result, positions, training = self.found(raw), raw[:, 0], self.parts[0]
+        chosen = positions < len(training)
+        if training.augment is not None and chosen.any():
+            result[chosen] = training.augment(result[chosen], positions[chosen], generator)
+        return result if mixture is None else mixture.augment(result, generator)
+
+
 def load_mixed(data_dir: Path, console: Console, *, in_test: bool) -> Dataset:
     """Return KWS_20 with noise: in training, or everywhere at 10 dB.
 
-    Validation samples are those of KWS_20, whose speakers are not in training; only at 10 dB are they mixed too.
+    Unlike in KWS_20, a random share of all recordings but those of the test is for validation.
     """
-    speech = find_dataset("KWS_20").load(data_dir, console)
+    found = find_dataset("KWS_20").load(data_dir, console)
+    speech = Speech((found.train, *(() if found.validation is None else (found.validation,))))
     train, test = (recordings(data_dir, name, console) for name in LENGTHS)
     if in_test:
         fixed = partial(_noisy_inputs, noise=test)
-        return Dataset(
-            replace(speech.train, prepare=partial(_noisy_inputs, noise=train)),
-            None if speech.validation is None else replace(speech.validation, prepare=fixed),
-            replace(speech.test, prepare=fixed),
-        )
-    return replace(speech, train=replace(speech.train, augment=Mixture(speech.train, train).augment))
+        return Dataset(speech.split(partial(_noisy_inputs, noise=train)), None, replace(found.test, prepare=fixed))
+    return Dataset(speech.split(mixture=Mixture(train)), None, found.test)
 
 
 def _noisy_inputs(raw: Tensor, noise: Noise) -> Tensor:
@@ -173,23 +224,6 @@ def _noisy_inputs(raw: Tensor, noise: Noise) -> Tensor:
         parts.append((*noise.pieces(noise.types(1, random), random), row[None]))
     pieces, loudness, speech = (torch.cat(column) for column in zip(*parts, strict=True))
     return fold_audio(mixed(speech, pieces, loudness, torch.full((len(raw), 1), TEST_RATIO)))
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Mixes noise into most of the augmented recordings of a split."""
-
-    speech: Split
-    noise: Noise
-
-    def augment(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return recordings (B, 16384), unsigned 8 bit."""
-        if self.speech.augment is not None:
-            raw = self.speech.augment(raw, indices, generator)
-        pieces, loudness = self.noise.pieces(self.noise.types(len(raw), generator), generator)
-        ratio = torch.randint(*RATIOS, (len(raw), 1), generator=generator).float()
-        chosen = torch.rand(len(raw), 1, generator=generator) < MIXED_SHARE
-        return torch.where(chosen, mixed(raw, pieces, loudness, ratio), raw)
 
 
 def _noise_entry(name: str, quantized: bool) -> DatasetEntry:

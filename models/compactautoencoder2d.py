@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from ai8x_tool import nn as ai8x
 
+from .levels import require_whole_levels
+
 WIDTHS = (8, 16, 32, 4)
 """Channels of the three levels and of the bottleneck, whose maps have an eighth of the rows and columns."""
-MULTIPLE = 8
 
 
 class Compactautoencoder2d(nn.Module):
@@ -26,8 +27,7 @@ class Compactautoencoder2d(nn.Module):
     ) -> None:
         super().__init__()
         del bias  # batch normalization is folded into biases
-        if any(size % MULTIPLE for size in dimensions):
-            raise ValueError(f"compactautoencoder2d needs rows and columns that are multiples of {MULTIPLE}")
+        require_whole_levels("compactautoencoder2d", dimensions)
         first, second, third, bottom = WIDTHS
         options: dict[str, Any] = {"padding": 1, "bias": True, **kwargs}
         self.encoder = nn.Sequential(

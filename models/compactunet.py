@@ -8,12 +8,11 @@ from torch import Tensor
 
 from ai8x_tool import nn as ai8x
 
+from .levels import require_whole_levels
 from .unet import UNet
 
 WIDTHS = (8, 16, 32, 64)
 """Channels of the three levels and of the bottleneck; on the way up they are the same."""
-MULTIPLE = 8
-"""Rows and columns are halved three times."""
 
 
 class Compactunet(UNet):
@@ -29,8 +28,7 @@ class Compactunet(UNet):
     ) -> None:
         super().__init__()
         del bias  # batch normalization is folded into biases
-        if any(size % MULTIPLE for size in dimensions):
-            raise ValueError(f"compactunet needs rows and columns that are multiples of {MULTIPLE}")
+        require_whole_levels("compactunet", dimensions)
         first, second, third, bottom = WIDTHS
         self.add_levels(num_channels, (first, second, third, bottom), (third, second, first), True, kwargs)
         self.conv = ai8x.FusedConv2dBN(first, num_classes, 1, bias=True, batchnorm="NoAffine", **kwargs)

@@ -33,13 +33,13 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.load import LoadOptions, load_network
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions
 from ai8x_tool.lowering import LoweringOptions, lower, lower_sample
-from ai8x_tool.mapper import Found, map_automatically
-from ai8x_tool.mapper.bound import fewest_cycles
+from ai8x_tool.mapper import MappingResult, map_automatically
+from ai8x_tool.mapper.lower_bound import cycle_lower_bound
 from ai8x_tool.mapper.paths import InputPath, fifo_pattern
 from ai8x_tool.mapper.unplaced import without_copies
 from ai8x_tool.mapping import Mapping, MappingOptions, violations
-from ai8x_tool.mapping.mapping import fill
-from ai8x_tool.mapping.occupancy import rings, values
+from ai8x_tool.mapping.mapping import build_mapping
+from ai8x_tool.mapping.occupancy import rolling_buffers, stored_values
 from ai8x_tool.mapping.placed import PlacedNetwork, place
 from ai8x_tool.mapping.replay import replay
 from ai8x_tool.mapping.statistics import statistics
@@ -97,8 +97,8 @@ def read_case(folder: Path) -> Case | None:
 
 def peak_of(placed: PlacedNetwork) -> int:
     """Return the bytes up to the end of the fullest data-memory instance."""
-    ends = [words.last for value in values(placed) for words in value.words]
-    ends += [ring.words.last for ring in rings(placed)]
+    ends = [words.last for value in stored_values(placed) for words in value.words]
+    ends += [ring.words.last for ring in rolling_buffers(placed)]
     ends += [words.last for at in placed.layers if not at.streaming for words in written_words(at)]
     return 4 * (max(ends) + 1)
 
@@ -113,12 +113,12 @@ def path_of(mapping: Mapping) -> InputPath:
     return InputPath(chw=chw, fifo=fifo, streams=streams, pattern=pattern)
 
 
-def differences(case: Case, found: Found, names: dict[str, str]) -> Iterator[str]:
+def differences(case: Case, found: MappingResult, names: dict[str, str]) -> Iterator[str]:
     """Yield what is wrong with a placement."""
     network, placement = case.described
     for violation in violations(found.network, found.placement, case.device, found.options):
         yield f"rule: {violation}"
-    mapping = fill(place(found.network, found.placement, case.device, found.options))
+    mapping = build_mapping(place(found.network, found.placement, case.device, found.options))
     for conflict in replay(mapping):
         yield f"replay: {conflict.text()}"
     by_hand, tensors = run(network, case.sample[None], placement.order), run(found.network, case.sample[None])
@@ -140,7 +140,7 @@ def worse(given: Figures, found: Figures) -> list[str]:
 def measure(case: Case, *, verify: bool) -> tuple[str, list[str], tuple[float, float, float, float]]:
     """Return the line of a network, what is worse or wrong, and ratios and seconds with the same input and with any."""
     network, placement = case.described
-    mapping = fill(place(network, placement, case.device, case.options))
+    mapping = build_mapping(place(network, placement, case.device, case.options))
     stripped, names = without_copies(network)
     given = Figures(statistics(mapping).cycles, peak_of(mapping.placed), len(network.layers) - len(stripped.layers))
     problems: list[str] = []
@@ -156,7 +156,7 @@ def measure(case: Case, *, verify: bool) -> tuple[str, list[str], tuple[float, f
         columns.append(f"{figures} {found.seconds:5.2f}")
         ratios.append(figures.cycles / given.cycles)
         seconds.append(found.seconds)
-    bounds = [fewest_cycles(stripped, case.device, streams) for streams in (0, found.path.streams)]
+    bounds = [cycle_lower_bound(stripped, case.device, streams) for streams in (0, found.path.streams)]
     line = f"{case.name:44} {given}   {columns[0]}   {columns[1]} {bounds[0]:>12,} {bounds[1]:>12,}"
     return line, problems, (ratios[0], ratios[1], seconds[0], seconds[1])
 

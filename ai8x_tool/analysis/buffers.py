@@ -11,7 +11,7 @@ from ai8x_tool.analysis.layer_metrics import source_name
 from ai8x_tool.analysis.result import LayerMetrics
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
 from ai8x_tool.mapping.mapping import Mapping
-from ai8x_tool.mapping.occupancy import rings, steps, values
+from ai8x_tool.mapping.occupancy import execution_steps, rolling_buffers, stored_values
 from ai8x_tool.mapping.streaming import ends_stream
 from ai8x_tool.mapping.words import Words
 from ai8x_tool.network.layer import INPUT, Layer, Source
@@ -53,7 +53,7 @@ def layer_key(layer: LayerMetrics) -> str:
 
 def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
     """Return all buffers in data memory, ordered by the step in which they are written."""
-    placed, when = mapping.placed, steps(mapping.placed)
+    placed, when = mapping.placed, execution_steps(mapping.placed)
     end = len(when)
     found = [
         DataBuffer(
@@ -65,10 +65,10 @@ def data_buffers(mapping: Mapping) -> tuple[DataBuffer, ...]:
             _readers(mapping, value.source),
             None if value.layer is None else value.layer.index,
         )
-        for value in values(placed)
+        for value in stored_values(placed)
     ]
     last = max((when[at.layer.name] for at in placed.layers if at.streaming and ends_stream(at, placed)), default=0)
-    for ring in rings(placed):
+    for ring in rolling_buffers(placed):
         source, reader = ring.at.layer.inputs[0], ring.at.layer
         name = f"rolling buffer: {_value_name(mapping, source)}"
         writer = None if source is INPUT else mapping.network[str(source)]

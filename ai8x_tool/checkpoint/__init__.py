@@ -1,4 +1,4 @@
-"""Checkpoints (`.pth.tar` files), read without importing torch and without executing anything in them."""
+"""Reader of checkpoints (`.pth.tar` files) that neither imports torch nor executes code in them."""
 
 from ai8x_tool.checkpoint.reader import (
     CLASS_NAMES,

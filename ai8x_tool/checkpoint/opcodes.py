@@ -1,7 +1,6 @@
-"""A look through a pickle before it is unpickled: what would exhaust memory or the machine's stack is refused.
+"""Scan of a pickle before it is loaded, which rejects content that would exhaust memory or the call stack.
 
-The unpickler makes as large a table as the largest number of a remembered object asks for, and hashing nested tuples
-(as keys) recurses without limit.
+The unpickler allocates a table for the largest memo index, and hashing nested tuples (as keys) recurses without limit.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from typing import IO, Any, NamedTuple
 
 _NESTING_LIMIT = 64
 _MOST_OPCODES = 2_000_000
-"""A tensor takes some forty: the largest training leaves a tenth of that."""
+"""A tensor takes about forty opcodes; checkpoints of the largest models have a tenth of this limit."""
 _PUTS = ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE")
 _GETS = ("GET", "BINGET", "LONG_BINGET")
 _MUTABLE = (pickletools.pylist, pickletools.pydict, pickletools.pyset)
 
 
 class _Effect(NamedTuple):
-    """What an opcode takes from the stack and puts there: `below` the top or, `from_mark`, below the last mark."""
+    """Effect of an opcode on the stack: objects it takes, `below` the top or `from_mark`, and objects it puts there."""
 
     below: int
     from_mark: bool
@@ -39,21 +38,21 @@ _EFFECTS = {opcode.name: _effect(opcode) for opcode in pickletools.opcodes}
 
 
 def check_pickle(file: IO[bytes]) -> None:
-    """Check the pickle that begins at the position of `file`, and return there.
+    """Check the pickle at the current position of `file`, and restore the position.
 
-    Raises ValueError for what no checkpoint contains, or if the pickle breaks off.
+    Raises ValueError for content that no checkpoint has, or if the pickle is truncated.
     """
     start = file.tell()
     stack, memo = _Depths(), dict[int, int]()
     for count, (opcode, given, _) in enumerate(pickletools.genops(file)):
         if count > _MOST_OPCODES:
-            raise ValueError(f"more than {_MOST_OPCODES:,} values besides tensors")
+            raise ValueError(f"more than {_MOST_OPCODES:,} values in addition to tensors")
         argument: Any = given
         name = opcode.name
         if name in _PUTS:
             number = len(memo) if name == "MEMOIZE" else argument
-            if number > count:  # every object takes an opcode, and remembering it one more
-                raise ValueError("an object is remembered under a number that is too large")
+            if number > count:  # every object takes an opcode, and storing it in the memo another one
+                raise ValueError("a memo index is too large")
             memo[number] = stack.objects[-1]
         elif name == "POP" and stack.marks and stack.marks[-1] == len(stack.objects):
             stack.marks.pop()
@@ -65,7 +64,7 @@ def check_pickle(file: IO[bytes]) -> None:
 
 
 class _Depths:
-    """How deep the tuples are nested that lie on the unpickler's stack: one number for every object.
+    """Nesting depths of the tuples on the unpickler's stack, one number for every object.
 
     `marks` are the numbers of objects below each mark.
     """
@@ -75,7 +74,7 @@ class _Depths:
         self.marks: list[int] = []
 
     def apply(self, effect: _Effect) -> None:
-        """Do to the depths what an opcode does to the objects."""
+        """Apply the effect of an opcode on the objects to their depths."""
         if effect.marks:
             self.marks.append(len(self.objects))
             return

@@ -1,4 +1,4 @@
-"""Reading checkpoint files: torch.save's zip archives and its older sequential format."""
+"""Reader of checkpoint files: torch.save's zip archives and its older sequential format."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ai8x_tool.errors import Ai8xError
 __all__ = ["Checkpoint", "ClassReference", "read_checkpoint"]
 
 CLASS_NAMES, PREPROCESSING, DATA_NOTE = "class_names", "preprocessing", "data_note"
-"""Keys of `extras` that ``ai8x train`` stores: names of the outputs, how files become inputs, what the data are."""
+"""Keys of `extras` that ``ai8x train`` stores: class names, preprocessing of files, and a note about the data."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _MEASURED_KEYS = ("activation_threshold", "final_scale", "clamp_activation")
 _NESTING_LIMIT = 64
@@ -38,7 +38,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 
 
 _MOST_DIGITS = 18
-"""Digits of a number that is written as text."""
+"""Maximum digits of a number that is stored as text."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Checkpoint:
     def measured_ranges(self) -> bool:
         """Whether the model was trained with measured activation ranges.
 
-        A trainer that measures ranges may have completed an older file: then all the new keys are at the end, and 0.
+        A trainer that measures ranges may have added the keys to an older file: then they are at the end, and 0.
         """
         added = [key.rpartition(".")[2] in _MEASURED_KEYS for key in self.state]
         if not any(key.rpartition(".")[2] == _MEASURED_KEYS[0] for key in self.state):
@@ -71,26 +71,26 @@ class Checkpoint:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the outputs in their order; none if the checkpoint does not know them."""
+        """The names of the outputs in order; empty if the checkpoint does not contain them."""
         names = self.extras.get(CLASS_NAMES)
         known = isinstance(names, list) and all(isinstance(name, str) for name in names)
         return tuple(names) if known and names else ()
 
     @property
     def data_note(self) -> str | None:
-        """What must be said about the data of the training, for example that they were synthetic."""
+        """Note about the training data, for example that they were synthetic; None without one."""
         note = self.extras.get(DATA_NOTE)
         return " ".join(note.split())[:200] if isinstance(note, str) and note.strip() else None
 
     def weights(self) -> Iterator[tuple[str, Array]]:
-        """Yield the tensors of weights, those of batch normalization left out."""
+        """Yield the weight tensors, except those of batch normalization."""
         for key, value in self.state.items():
             if key.endswith(".weight") and value.ndim > 1 and value.size:
                 yield key, value
 
     @property
     def is_quantized(self) -> bool:
-        """Whether all weights are integers that 8 bits hold, as ``ai8x quantize`` writes them."""
+        """Whether all weights are integers that fit 8 bits, as ``ai8x quantize`` writes them."""
         values = [value for _, value in self.weights()]
         return bool(values) and all(_fits_8_bits(value) for value in values)
 
@@ -98,8 +98,8 @@ class Checkpoint:
 def read_checkpoint(path: Path | str) -> Checkpoint:
     """Read the checkpoint at `path` safely.
 
-    Raises Ai8xError if there is no such file, it is damaged, it holds anything but numbers, text and tensors (naming
-    the offending global), or it has no ``state_dict``.
+    Raises Ai8xError if the file does not exist, is damaged, contains anything but numbers, text and tensors (the
+    offending global is named), or has no ``state_dict``.
     """
     path = Path(path)
     where = str(path)
@@ -117,7 +117,7 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         raise Ai8xError(f"cannot be read: {error.strerror or error}", where=where) from None
     except Exception as error:  # a hostile or damaged pickle can fail in any way
         reason = str(error).partition("\n")[0][:120]
-        detail = f": {reason}" if " " in reason else ""  # keys and numbers alone say nothing
+        detail = f": {reason}" if " " in reason else ""  # an error of keys or numbers alone explains nothing
         raise Ai8xError(f"not a checkpoint, or damaged{detail}", where=where, fix="copy or save it again") from None
     return _checkpoint(path, content)
 
@@ -141,13 +141,13 @@ def _checkpoint(path: Path, content: Any) -> Checkpoint:
 
 
 def _fits_8_bits(values: Array) -> bool:
-    """Return whether all are integers, or near enough to be a quantized layer's (128 is refused by name)."""
+    """Return whether all values are integers in the range of a quantized layer (128 has an error of its own)."""
     whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and np.array_equal(values, np.rint(values)))
     return whole and bool(values.min() >= -128 and values.max() <= 128)
 
 
 def _whole(value: Any) -> int | None:
-    """Return a single finite number, which may be written as text, as int; None for anything else."""
+    """Return a single finite number, which may be stored as text, as int; None for anything else."""
     if isinstance(value, str):
         return int(value) if value.isdecimal() and len(value) <= _MOST_DIGITS else None
     if isinstance(value, np.ndarray) and value.size == 1:
@@ -158,7 +158,7 @@ def _whole(value: Any) -> int | None:
 
 
 def _is_archive(path: Path) -> bool:
-    """Return whether the file is a complete zip archive; ValueError if it begins as one and then breaks off."""
+    """Return whether the file is a complete zip archive. Raises ValueError for a truncated archive."""
     if zipfile.is_zipfile(path):
         return True
     with path.open("rb") as file:
@@ -169,7 +169,7 @@ def _is_archive(path: Path) -> bool:
 
 @dataclass
 class _Allowance:
-    """What the content of a file may take; a few bytes could ask for any amount."""
+    """Limits of memory and values for a file's content, since a few bytes could request any amount."""
 
     memory: int
     values: int = _MOST_VALUES
@@ -177,12 +177,12 @@ class _Allowance:
     def take_memory(self, count: int) -> None:
         self.memory -= count
         if self.memory < 0:
-            raise ValueError("its tensors take far more memory than the file")
+            raise ValueError("its tensors need far more memory than the size of the file")
 
     def take_value(self) -> None:
         self.values -= 1
         if self.values < 0:
-            raise ValueError(f"more than {_MOST_VALUES} values besides tensors")
+            raise ValueError(f"more than {_MOST_VALUES:,} values in addition to tensors")
 
 
 def _load(file: IO[bytes], load_storage: Callable[[StorageType, str, int], Storage]) -> Any:
@@ -253,7 +253,7 @@ def _elements(data: bytes, kind: StorageType, numel: int, *, big: bool) -> Array
 
 
 def _resolve(value: Any, allowance: _Allowance, depth: int = 0) -> Any:
-    """Replace every tensor in nested containers by its array."""
+    """Return nested containers with every tensor replaced by its array."""
     if depth > _NESTING_LIMIT:
         raise ValueError("nested too deeply")
     allowance.take_value()

@@ -1,4 +1,4 @@
-"""Normalization of checkpoints from all tool versions: names, pruning masks, remains of batch normalization.
+"""Normalization of checkpoints from all tool versions: names, pruning masks, leftovers of batch normalization.
 
 Each repair is reported once. docs/post-training-quantization.md lists them.
 """
@@ -26,7 +26,7 @@ BOOKKEEPING = (
     "adjust_output_shift",
     "shift_quantile",
 )
-"""The one-element tensors of a layer, in their usual order."""
+"""Single-element tensors of a layer, in their usual order."""
 _COMPILER, _PARALLEL = "_orig_mod", "module"
 _OLD_OPERATORS = ("conv2d", "conv1d")
 
@@ -34,11 +34,11 @@ _OLD_OPERATORS = ("conv2d", "conv1d")
 def repair_checkpoint(
     checkpoint: Checkpoint, console: Console, *, known: Collection[str] = (), names: bool = True
 ) -> Checkpoint:
-    """Return the checkpoint as the present tools would have written it, and say in one line each what was changed.
+    """Return the checkpoint as current tools would have written it, and report each change in one line.
 
-    `known` are names that a model really has, which stay as they are. Without `names` those that other tools read stay,
-    too: the prefix ``module.`` and old operators; so do counters. Nothing is invented here: missing tensors are
-    :func:`missing_bookkeeping`'s matter.
+    `known` are names of the model, which are kept. Without `names`, names that other tools read are kept as well (the
+    prefix ``module.`` and old operators), and so are counters. No missing tensors are added: see
+    :func:`missing_bookkeeping`.
     """
     said: list[str] = []
     state = _without_wrappers(checkpoint.state, known, names, said)
@@ -51,14 +51,14 @@ def repair_checkpoint(
 
 
 def missing_bookkeeping(state: Mapping[str, Any], layers: Iterable[str]) -> dict[str, int]:
-    """Return which one-element tensors `layers` lack, with the number of layers that lack them."""
+    """Return the single-element tensors that `layers` lack, with the number of layers that lack each."""
     names = list(layers)
     counts = {parameter: sum(f"{layer}.{parameter}" not in state for layer in names) for parameter in BOOKKEEPING}
     return {parameter: count for parameter, count in counts.items() if count}
 
 
 def _without_wrappers(state: State, known: Collection[str], parallel: bool, said: list[str]) -> State:
-    """Drop ``_orig_mod`` wherever it stands and leading ``module``; of two tensors of one name, take the later one."""
+    """Remove all ``_orig_mod`` and leading ``module``; of two tensors with the same name, keep the later one."""
     result: State = {}
     renamed = dict.fromkeys((_PARALLEL, _COMPILER), 0)
     doubled = 0
@@ -82,9 +82,9 @@ def _without_wrappers(state: State, known: Collection[str], parallel: bool, said
 
 
 def _with_present_operators(state: State, known: Collection[str], every: bool, said: list[str]) -> State:
-    """Call the operator ``op`` where a layer of the oldest files calls it ``conv2d`` or ``conv1d``.
+    """Rename the operators ``conv2d`` and ``conv1d`` of the oldest files to ``op``.
 
-    Without `every`, only where batch normalization is to be folded into it.
+    Without `every`, this applies only to operators into which batch normalization is to be folded.
     """
     names = {}
     for key in state:
@@ -101,7 +101,7 @@ def _with_present_operators(state: State, known: Collection[str], every: bool, s
 
 
 def _with_complete_norms(state: State, said: list[str]) -> State:
-    """Add the batch counters that the oldest files lack, and drop those that folding by other tools left behind."""
+    """Add batch counters that the oldest files lack, and remove those that folding by other tools left."""
     result: State = {}
     added = dropped = 0
     for key, value in state.items():
@@ -116,7 +116,7 @@ def _with_complete_norms(state: State, said: list[str]) -> State:
             result[counter] = np.zeros((), np.int64)
             added += 1
     if dropped:
-        said.append(f"{counted(dropped, 'counter')} of batch normalization that is folded already removed")
+        said.append(f"{counted(dropped, 'counter')} of already folded batch normalization removed")
     if added:
         said.append(f"{counted(added, 'counter')} of batch normalization added")
     return result
@@ -127,7 +127,7 @@ def _has_norm(state: State, owner: str) -> bool:
 
 
 def _masks(checkpoint: Checkpoint) -> dict[str, Array]:
-    """Return the pruning masks of a compression schedule, by name of the weights; most files have only None."""
+    """Return the pruning masks of a compression schedule by name of the weights; in most files, all are None."""
     schedule = checkpoint.content.get("compression_sched")
     masks = schedule.get("masks_dict") if isinstance(schedule, dict) else None
     entries = masks.items() if isinstance(masks, dict) else ()
@@ -135,7 +135,7 @@ def _masks(checkpoint: Checkpoint) -> dict[str, Array]:
 
 
 def _masked(state: State, masks: Mapping[str, Array], said: list[str]) -> State:
-    """Set weights to zero where a pruning mask says so: training does after every step, but may have been stopped."""
+    """Apply pruning masks to the weights, as training does after every step unless it is interrupted."""
     result = dict(state)
     applied = unused = 0
     for key, mask in masks.items():

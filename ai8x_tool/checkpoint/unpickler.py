@@ -1,4 +1,4 @@
-"""An unpickler that knows the handful of globals a checkpoint needs and refuses every other by name."""
+"""Unpickler that accepts only the globals that checkpoints need, and rejects any other by name."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STORAGE_DTYPES = {
 
 
 class ForbiddenGlobalError(Exception):
-    """The pickle asks for something a checkpoint has no use for."""
+    """The pickle refers to a global that checkpoints do not need."""
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,25 @@ class ClassReference:
     module: str
     name: str
 
-    def __hash__(self) -> int:  # a pickle can put anything into the fields, also what is too deep to be hashed
+    def __hash__(self) -> int:  # a pickle can set the fields to values that are too deep to be hashed
         return hash(ClassReference)
 
 
 @dataclass(frozen=True, eq=False)
 class StorageType:
-    """A torch storage class, reduced to its element type."""
+    """A storage class of torch, reduced to its element type."""
 
     name: str
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Element type in the file; bfloat16 appears as its 16-bit pattern."""
+        """Element type in the file; bfloat16 is read as its 16-bit pattern."""
         return np.dtype(STORAGE_DTYPES[self.name])
 
 
 @dataclass(frozen=True, eq=False)
 class Storage:
-    """The flat elements of one storage. `key` and `numel` are what the pickle says about it."""
+    """The flat elements of one storage. `key` and `numel` are its key and its number of elements in the pickle."""
 
     kind: StorageType
     key: str
@@ -68,7 +68,7 @@ class Storage:
 
 @dataclass
 class LazyTensor:
-    """A tensor whose storage may not have been read yet (the old format stores data after the pickle)."""
+    """A tensor whose storage may not have been read yet (in the old format, data follow the pickle)."""
 
     storage: Storage
     offset: int
@@ -78,7 +78,7 @@ class LazyTensor:
     def array(self, allow: Callable[[int], None]) -> Array:
         """Return the tensor as a contiguous array; ValueError if it reaches beyond its storage.
 
-        `allow` is called with the bytes it takes, before it takes them.
+        `allow` is called with the size in bytes before memory is allocated.
         """
         flat = self.storage.fetch()
         if any(n < 0 for n in (*self.shape, *self.stride, self.offset)) or len(self.shape) != len(self.stride):
@@ -98,7 +98,7 @@ class LazyTensor:
 
 
 class _DType:
-    """Stands for numpy.dtype; only plain numbers are accepted, and nothing of its state is used."""
+    """Substitute for numpy.dtype, which accepts only plain numbers and ignores its state."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         self.dtype = np.dtype(str(name))
@@ -149,17 +149,17 @@ _GLOBALS: dict[str, Any] = {
 
 
 class CheckpointUnpickler(pickle.Unpickler):
-    """Unpickles one object; storages come from `load_storage(type, key, numel)`."""
+    """Unpickler of one object; storages come from `load_storage(type, key, numel)`."""
 
     def __init__(self, file: IO[bytes], load_storage: Callable[[StorageType, str, int], Storage]) -> None:
         super().__init__(file, encoding="latin1")
         self._load_storage = load_storage
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the harmless stand-in for a global, or raise ForbiddenGlobalError naming it."""
+        """Return the harmless substitute for a global. Raises ForbiddenGlobalError, which names it, for any other."""
         full = f"{module}.{name}"
         if full in _GLOBALS:
-            known = _GLOBALS[full]  # a pickle can give attributes to what it gets, which must not outlive it
+            known = _GLOBALS[full]  # a pickle can set attributes of the object it gets, which must not outlive it
             return known if known is OrderedDict else partial(known)
         if module in {"torch", "torch.storage"} and name in STORAGE_DTYPES:
             return StorageType(name)
@@ -168,7 +168,7 @@ class CheckpointUnpickler(pickle.Unpickler):
         raise ForbiddenGlobalError(full)
 
     def persistent_load(self, pid: Any) -> Storage:
-        """Resolve a reference to a tensor's storage."""
+        """Return the storage for a persistent reference."""
         if not (isinstance(pid, tuple) and len(pid) >= 5 and pid[0] == "storage" and isinstance(pid[1], StorageType)):
             raise ValueError("unknown kind of reference")
         if len(pid) > 5 and pid[5] is not None:

@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 def _insert_identity(given: GivenOptions, console: Console) -> None:
     from ai8x_tool.quantization.identity import IdentityLayer, insert_identity
-    from ai8x_tool.text import whole
+    from ai8x_tool.text import decode_surrogates
 
     settings, target = given.settings(IdentitySettings), Path(given.get("target"))
     layer = IdentityLayer(
-        whole(settings.layer_name), settings.layer_depth, whole(settings.insert_before), settings.low_memory
+        decode_surrogates(settings.layer_name),
+        settings.layer_depth,
+        decode_surrogates(settings.insert_before),
+        settings.low_memory,
     )
     insert_identity(Path(given.get("source")), target, layer)
     console.show(f"layer {layer.name!r} with {layer.channels} channels inserted before {layer.before!r}: {target}")

@@ -1,4 +1,4 @@
-"""From a program to the files of a C project. Templates hold no arithmetic; everything they show is computed here."""
+"""Generation of a C project from a program. Templates do no arithmetic; all their values are computed here."""
 
 from ai8x_tool.codegen.options import ProjectOptions
 from ai8x_tool.codegen.project import render_project

@@ -1,4 +1,4 @@
-"""The templates: those that ship with the tool, and in front of them those of a folder that the user names."""
+"""Environment of the templates: those of the user's folder, if any, override those of the tool."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ai8x_tool.text import ASCII
 
 _SUFFIX = ".j2"
 _REPORTS = "report"
-"""Folder of templates that are no part of a project."""
+"""Folder of templates that are not part of a project."""
 
 
 def render(template: str, values: Mapping[str, Any], folder: Path | None = None) -> str:
-    """Return the text of a template with `values`; of the one in `folder` where that has one of this name.
+    """Return the text of a template with `values`; if `folder` has a template of this name, that one is used.
 
-    Templates run in Jinja's sandbox. The tool's own words are plain ASCII: not every compiler and terminal is set to
-    UTF-8. Raises Ai8xError for what is wrong with a template in `folder`.
+    Templates run in Jinja's sandbox. The tool's own texts are plain ASCII, because not every compiler and terminal is
+    set to UTF-8. Raises Ai8xError for an error in a template of `folder`.
     """
     try:
         return _environment(folder).get_template(template).render(values).translate(ASCII)
@@ -56,11 +56,11 @@ def _environment(folder: Path | None) -> jinja2.Environment:
 
 
 def _checked(folder: Path) -> Path:
-    """Return `folder`. Raises Ai8xError if there is none, or no template in it that the tool knows."""
+    """Return `folder`. Raises Ai8xError if it does not exist or contains no known template."""
     if not folder.is_dir():
-        raise Ai8xError("no such folder of templates", where=str(folder))
+        raise Ai8xError("template folder not found", where=str(folder))
     every = (path.relative_to(shipped("templates")) for path in shipped("templates").rglob(f"*{_SUFFIX}"))
     known = sorted(path.as_posix() for path in every if path.parts[0] != _REPORTS)
     if not any((folder / name).is_file() for name in known):
-        raise Ai8xError(f"holds none of the templates {', '.join(known)}", where=str(folder))
+        raise Ai8xError(f"contains none of the templates {', '.join(known)}", where=str(folder))
     return folder

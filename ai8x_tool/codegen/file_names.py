@@ -1,4 +1,4 @@
-"""Names of generated files that can be chosen."""
+"""Names of generated files that the user can choose."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _SYSTEM_HEADERS = frozenset(
         *("mxc", "gcfr_regs", "fcr_regs", "sema_regs", "led", "board"),
     )
 )
-"""Headers that programs include: a file of that name in the project would be found in their place."""
+"""Headers that programs include: a file with such a name in the project would be included instead."""
 
 
 def is_plain_name(name: str) -> bool:
-    """Whether `name` is a word of letters, digits and ``_ - + .`` that compilers, make and the shell take as it is."""
+    """Return whether `name` consists of letters, digits and ``_ - + .``, as compilers, make and the shell require."""
     return _PLAIN_NAME.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
 class FileNames:
-    """Names of the generated files that can be chosen; `main` without ending.
+    """Names of the generated files that the user can choose; `main` has no extension.
 
     Raises Ai8xError for names that the project cannot be built with.
     """
@@ -51,13 +51,13 @@ class FileNames:
             _check_name(name, _ENDINGS[key])
         if self.log.endswith((".c", ".h")):
             raise Ai8xError(
-                f"{self.log!r} cannot be the name of the log", fix="choose a name that is not one of C files"
+                f"{self.log!r} cannot be the name of the log", fix="choose a name that is not that of a C file"
             )
         names = [name if key != "main" else f"{name}.c" for key, name in vars(self).items()]
-        taken = [name.casefold() for name in (*names, *_OTHERS)]  # some systems do not tell upper case from lower case
+        taken = [name.casefold() for name in (*names, *_OTHERS)]  # some systems do not distinguish upper and lower case
         twice = next((name for name in names if taken.count(name.casefold()) > 1), None)
         if twice is not None:
-            raise Ai8xError(f"{twice!r} is the name of two generated files", fix="choose different names")
+            raise Ai8xError(f"{twice!r} would be the name of two generated files", fix="choose different names")
 
 
 def _check_name(name: str, ending: str) -> None:
@@ -65,6 +65,6 @@ def _check_name(name: str, ending: str) -> None:
     if not is_plain_name(name) or name.lower() == "none":
         raise Ai8xError(what, fix="use a plain name; merging files is not supported")
     if not name.endswith(ending):
-        raise Ai8xError(what, fix=f"let it end in {ending}")
+        raise Ai8xError(what, fix=f"choose a name that ends in {ending}")
     if name.casefold() in _SYSTEM_HEADERS or name.removesuffix(".c").endswith("_riscv"):
         raise Ai8xError(f"{what}: the compiler or the SDK uses it", fix="choose another name")

@@ -1,4 +1,4 @@
-"""Files for VS Code and Eclipse, as the SDK's example projects have them."""
+"""Files for VS Code and Eclipse, the same as in the SDK's example projects."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import PurePosixPath
 _VSCODE = ("settings.json", "c_cpp_properties.json", "tasks.json", "launch.json", "flash.gdb")
 _LAUNCH = ".launch"
 DIGESTS = "generated"
-"""Key of ``interface.json`` for digests of the files that are kept when they were changed."""
+"""Key of ``interface.json`` for digests of the files that are kept if the user changes them."""
 _ECLIPSE = {".project": "project", ".cproject": "cproject", ".settings/org.eclipse.cdt.core.prefs": "cdt.prefs"}
 
 
 def ide_files(name: str, show: Callable[[str], str]) -> dict[str, str]:
-    """Return the files by name; `name` is the project's, `show` renders a template.
+    """Return the files by name; `name` is the project's name, `show` renders a template.
 
-    Names of files are ASCII, which every system can write: not all of them are set to UTF-8.
+    Names of files are ASCII, because not every system is set to UTF-8.
     """
     files = {f".vscode/{file}": show(f"vscode/{file}.j2") for file in _VSCODE}
     files |= {file: show(f"eclipse/{template}.j2") for file, template in _ECLIPSE.items()}
@@ -25,16 +25,16 @@ def ide_files(name: str, show: Callable[[str], str]) -> dict[str, str]:
 
 
 def is_kept(name: str) -> bool:
-    """Whether a generated file is the user's own once it is changed: settings, and what is for an editor."""
+    """Return whether a generated file belongs to the user once it is changed: settings and files for editors."""
     path = PurePosixPath(name)
     return name == "project.mk" or path.parts[0] == ".vscode" or name in _ECLIPSE or path.suffix == _LAUNCH
 
 
 def kept_digests(files: Mapping[str, str]) -> dict[str, str]:
-    """Return, by name, digests of the generated files that :func:`is_kept` names."""
+    """Return, by name, digests of the generated files for which :func:`is_kept` is true."""
     return {name: digest(text.encode()) for name, text in files.items() if is_kept(name)}
 
 
 def digest(content: bytes) -> str:
-    """Return a number that another content does not have; ends of lines do not count."""
+    """Return a digest of `content` that ignores the kind of line endings."""
     return hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()[:16]

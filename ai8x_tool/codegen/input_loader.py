@@ -1,4 +1,7 @@
-"""What ``cnn_load_input()`` and its variants for camera frames store, and where: docs/accelerator/memory-layout.md."""
+"""Values and addresses of ``cnn_load_input()`` and its variants for camera frames.
+
+The layout is described in docs/accelerator/memory-layout.md.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +20,15 @@ from ai8x_tool.lowering.steps import InputBlock, Words
 
 _LANES = 4
 _DIGIT = 100
-"""Channel numbers are written into samples in digits that fit a signed byte."""
+"""Channel numbers are written into samples as digits of this base, which fit a signed byte."""
 _MOST_STATEMENTS = 4
-"""Up to so many words of a pixel are stored by a statement each, more of them by a table."""
-_COLOURS = 3
+"""Maximum words of a pixel that are stored by one statement each; more words are stored by a table."""
+_COLORS = 3
 _SHADES = 256
 
 
 def loader_values(program: Program, sample: ProgramSample, options: ProjectOptions) -> dict[str, Any]:
-    """Return the template's values: layout of the input, and how camera frames become inputs, if it is an image."""
+    """Return the template's values: layout of the input, and for images the conversion of camera frames."""
     mapping = program.mapping
     start = mapping.start.layer
     shape = (start.channels_in * start.operands, *start.in_size)
@@ -38,7 +41,7 @@ def loader_values(program: Program, sample: ProgramSample, options: ProjectOptio
         for block, words in zip(sample.inputs, channel_places(program.context, shape[0]), strict=True)
     ]
     words = max((len(array["channels"]) for array in arrays), default=1)
-    colours = shades(options) if has_camera(program, options) else None
+    colors = shades(options) if has_camera(program, options) else None
     return {
         "shape_text": shape_text(shape),
         "channels": shape[0],
@@ -47,20 +50,20 @@ def loader_values(program: Program, sample: ProgramSample, options: ProjectOptio
         "arrays": arrays,
         "words": words,
         "table": len(arrays) * words > _MOST_STATEMENTS,
-        "camera": colours is not None,
-        "tables": [] if colours is None else _distinct(colours),
+        "camera": colors is not None,
+        "tables": [] if colors is None else _distinct(colors),
     }
 
 
 def has_camera(program: Program, options: ProjectOptions) -> bool:
-    """Whether the input is an image in colour, the values of which are known for each pixel by itself."""
+    """Return whether the input is a color image whose values can be computed for each pixel separately."""
     start = program.mapping.start.layer
-    colours = start.channels_in * start.operands == _COLOURS and min(start.in_size) > 1
-    return colours and shades(options) is not None
+    colors = start.channels_in * start.operands == _COLORS and min(start.in_size) > 1
+    return colors and shades(options) is not None
 
 
 def input_address(program: Program, block: InputBlock) -> int:
-    """Return where the words of a block are stored: the first of them in data memory, all of them in a FIFO."""
+    """Return the address of a block: that of its first word in data memory, or that of the FIFO."""
     options, device = program.mapping.options, program.mapping.device
     if options.fast_fifo:
         return tables.FAST_FIFO_DATA
@@ -68,9 +71,9 @@ def input_address(program: Program, block: InputBlock) -> int:
 
 
 def channel_places(context: Context, channels: int) -> list[list[list[int | None]]]:
-    """Return for every input array which channel each byte of the words of one pixel holds.
+    """Return for every input array the channel in each byte of the words of one pixel.
 
-    Lays out samples of one pixel that number their channels, and reads where each channel went.
+    Samples of one pixel that number their channels are laid out, and the position of each channel is read back.
     """
     numbers = np.arange(channels)
 
@@ -87,21 +90,21 @@ def channel_places(context: Context, channels: int) -> list[list[list[int | None
 
 
 def shades(options: ProjectOptions) -> npt.NDArray[np.int8] | None:
-    """Return the input (colours, 256) for each value of a colour; None where it depends on more than that."""
+    """Return the input (colors, 256) for each value of a color; None if it depends on other values."""
     known = options.preprocessing
     values = np.arange(_SHADES, dtype=np.float32)
     if known is None:
-        return np.tile((values - _SHADES // 2).astype(np.int8), (_COLOURS, 1))
-    if known.get("kind") != "images" or known["per_sample"] or len(known["offset"]) not in (1, _COLOURS):
+        return np.tile((values - _SHADES // 2).astype(np.int8), (_COLORS, 1))
+    if known.get("kind") != "images" or known["per_sample"] or len(known["offset"]) not in (1, _COLORS):
         return None
     offset, gain = (np.array(known[key], np.float32).reshape(-1, 1) for key in ("offset", "gain"))
     inputs = np.clip(np.rint((values - offset) * gain), -128, 127)  # in single precision, as in training
-    return np.broadcast_to(inputs, (_COLOURS, _SHADES)).astype(np.int8)
+    return np.broadcast_to(inputs, (_COLORS, _SHADES)).astype(np.int8)
 
 
-def _distinct(colours: npt.NDArray[np.int8]) -> list[list[int]]:
-    """Return a table for each colour, one if they are equal, none if it is the usual step from 0 … 255."""
-    if not (colours == colours[0]).all():
-        return [table.tolist() for table in colours]
+def _distinct(colors: npt.NDArray[np.int8]) -> list[list[int]]:
+    """Return a table for each color, one if they are equal, none if they subtract 128 as usual."""
+    if not (colors == colors[0]).all():
+        return [table.tolist() for table in colors]
     usual = np.arange(_SHADES) - _SHADES // 2
-    return [] if (colours[0] == usual).all() else [colours[0].tolist()]
+    return [] if (colors[0] == usual).all() else [colors[0].tolist()]

@@ -1,6 +1,6 @@
-"""What a project needs to know to run samples other than its own: ``interface.json``.
+"""The file ``interface.json``, which describes input and outputs of a project, for running samples other than its own.
 
-Nothing in it depends on weights: it does not change when the network is retrained.
+It does not depend on weights, and so does not change when the network is retrained.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _LANES = 4
 def interface_text(
     program: Program, sample: ProgramSample, options: ProjectOptions, microseconds: float, digests: Mapping[str, str]
 ) -> str:
-    """Return the file's text: the input's shape and how its channels fill words, and the outputs in unloading order.
+    """Return the file's text: the input's shape and its channels by word, and the outputs in the order of unloading.
 
-    `digests` are those of generated files that become the user's own when they are changed.
+    `digests` are those of generated files that belong to the user once they are changed.
     """
     network, mapping = program.mapping.network, program.mapping.options
     arrays = None if program.options.synthesized_input else _arrays(program, sample)
@@ -48,27 +48,27 @@ def interface_text(
 
 
 def class_names(program: Program, options: ProjectOptions) -> tuple[str, ...]:
-    """Return the names of the outputs of the last layer; none where they are not known for each."""
+    """Return the names of the outputs of the last layer; empty unless there is a name for each."""
     final = program.mapping.final.layer
     single = len(program.mapping.network.outputs()) == 1 and final.out_size == (1, 1)
     return options.class_names if single and len(options.class_names) == final.channels_out else ()
 
 
 def _lines(value: Any) -> str:
-    """Return JSON with one line for each object of a list."""
+    """Return JSON text with one line for each object of a list."""
     if isinstance(value, list) and value and isinstance(value[0], dict):
         return "[\n" + ",\n".join(f"  {json.dumps(entry)}" for entry in value) + "\n ]"
     return json.dumps(value)
 
 
 def _output(placement: UnloadedRegion) -> dict[str, Any]:
-    """Return shape and width of the elements of an output, and where its first byte is in the buffer."""
+    """Return shape and width of the elements of an output, and the position of its first byte in the buffer."""
     region = placement.region
     return {"shape": [region.channels, *region.size], "bits": placement.width, "start": placement.start}
 
 
 def _arrays(program: Program, sample: ProgramSample) -> list[dict[str, Any]]:
-    """Return for every input array where it goes, and which channel each byte of the words of one pixel holds."""
+    """Return for every input array its address, and the channel in each byte of the words of one pixel."""
     context, start = program.context, program.mapping.start
     places = channel_places(context, start.layer.channels_in * start.layer.operands)
     return [

@@ -14,20 +14,19 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.text import utf8
 
 _LONGEST_NAME = 200
-"""Bytes of a project's name: what is built is called like it, with an ending."""
+"""Maximum bytes of a project's name, which is the name of the built file without its extension."""
 
 _DEFINE = re.compile(r"""[A-Za-z_]\w*(=([\w.,:+/@=-]|\\")*)?""", re.ASCII)
-"""What compiler, shell and make take as it is: a name, and a value in which quotes are escaped for the shell."""
+"""Definition that compiler, shell and make accept: a name, and a value in which quotes are escaped for the shell."""
 
 
 @dataclass(frozen=True)
 class ProjectOptions:
     """Options of the C project. `boost` is (port, pin); `divider` None means automatic; `debug_wait` is in seconds.
 
-    `class_names` are the names of the outputs, `preprocessing` says how files become inputs, where they are known;
-    `data_note` is what must be said about the data of the training.
-    `templates` is a folder of templates that replace those of the tool. Raises Ai8xError for text that compilers, make
-    or the shell would not take as it is meant, and for pins that no device has.
+    `class_names` are the names of the outputs and `preprocessing` describes how files become inputs, if known;
+    `data_note` is a note about the training data. `templates` is a folder of templates that replace those of the tool.
+    Raises Ai8xError for text that compilers, make or the shell would misinterpret, and for pins that no device has.
     """
 
     name: str
@@ -74,21 +73,23 @@ class ProjectOptions:
         for text in (*self.defines, *self.arm_defines, *self.riscv_defines):
             if not _DEFINE.fullmatch(text):
                 fix = "set PROJ_CFLAGS in project.mk for other values"
-                raise Ai8xError(f"--define {text!r}: must be NAME or NAME=VALUE without spaces and marks", fix=fix)
+                raise Ai8xError(
+                    f"--define {text!r}: must be NAME or NAME=VALUE, without spaces or special characters", fix=fix
+                )
         if self.boost is not None:
             _require_range("--boost PORT.PIN: port", self.boost[0], 3)
             _require_range("--boost PORT.PIN: pin", self.boost[1], 31)
 
 
 def _require_range(name: str, value: int, largest: int) -> None:
-    """Raise Ai8xError for a number that does not fit what it becomes in the program."""
+    """Raise Ai8xError for a number that is out of the range of its type in the program."""
     if not 0 <= value <= largest:
         raise Ai8xError(f"{name} {value}: must be 0 … {largest}")
 
 
 @dataclass(frozen=True)
 class Clock:
-    """How the accelerator is clocked."""
+    """Clock configuration of the accelerator."""
 
     pll: bool
     enable_divider: int
@@ -97,7 +98,7 @@ class Clock:
 
 
 def clock(device: Device, options: ProjectOptions, *, pipeline: bool) -> Clock:
-    """Return clock source and dividers."""
+    """Return the clock configuration for the project's options; `pipeline` is True if the pipeline is used."""
     pll = options.pll and device.pll_mhz is not None
     divider = options.divider or device.default_divider(pipeline=pipeline, pll=pll)
     balanced = pll and options.balance_speed
@@ -105,6 +106,6 @@ def clock(device: Device, options: ProjectOptions, *, pipeline: bool) -> Clock:
 
 
 def accelerator_mhz(device: Device, chosen: Clock) -> float:
-    """Return the accelerator's clock during inference."""
+    """Return the accelerator's clock during inference in MHz."""
     source = device.pll_mhz if chosen.pll and device.pll_mhz else device.bus_mhz
     return source / chosen.divider

@@ -40,9 +40,9 @@ from ai8x_tool.version import __version__
 def render_project(
     program: Program, sample: ProgramSample, options: ProjectOptions
 ) -> tuple[dict[str, str], Statistics]:
-    """Return the project's files by name, and the network's figures.
+    """Return the project's files by name, and the network's statistics.
 
-    The text depends on nothing but the program, its sample and the options: no dates, no paths.
+    The files depend only on the program, its sample and the options; they contain no dates or paths.
     """
     chosen = clock(program.mapping.device, options, pipeline=program.context.pipeline)
     clock_mhz = accelerator_mhz(program.mapping.device, chosen)
@@ -133,7 +133,7 @@ def _values(program: Program, sample: ProgramSample, options: ProjectOptions, fi
 
 @dataclass(frozen=True)
 class _Project:
-    """What templates may ask about the project."""
+    """Properties of the project for templates."""
 
     name: UserText
     device: str
@@ -228,7 +228,7 @@ def _step(program: Program, step: Step) -> dict[str, Any]:
 
 
 def _configure_groups(program: Program) -> list[dict[str, Any]]:
-    """Return register writes grouped by layer and quadrant, for reading."""
+    """Return register writes grouped by layer and quadrant, for readability."""
     return [
         {"title": UserText(title), "writes": [_write(program, write) for write in writes]}
         for title, writes in groupby(program.configure, partial(_group_title, program))
@@ -249,7 +249,7 @@ def _final_scales(program: Program) -> str:
 
 
 def _softmax(program: Program, options: ProjectOptions, placed: list[UnloadedRegion]) -> dict[str, Any]:
-    """Return what softmax of the final layer's outputs needs."""
+    """Return the template's values for softmax of the final layer's outputs."""
     final = program.mapping.final.layer
     own = next((p for p in placed if p.region == layer_region(program.mapping.final)), placed[0])
     if options.softmax and not options.unload:

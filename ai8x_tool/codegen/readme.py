@@ -1,4 +1,4 @@
-"""What the project's README.md says of the preprocessing and of the outputs."""
+"""Values for the project's README.md: preprocessing and outputs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MOST_CHANNELS = 16
 
 
 def readme_values(program: Program, options: ProjectOptions, placed: Sequence[UnloadedRegion]) -> dict[str, Any]:
-    """Return the template's values; they depend on nothing but the program and its options."""
+    """Return the template's values, which depend only on the program and its options."""
     known = options.preprocessing
     told = known is not None and known.get("kind") in _STEPS
     rows, columns = program.mapping.start.layer.in_size
@@ -49,7 +49,7 @@ def readme_values(program: Program, options: ProjectOptions, placed: Sequence[Un
 
 
 def _output(program: Program, placement: UnloadedRegion) -> dict[str, Any]:
-    """Return a row of the table of outputs. `one` is what 1.0 is in fixed point."""
+    """Return a row of the table of outputs. `one` is the fixed-point value of 1.0."""
     region = placement.region
     same = replace(region, final_scale=0)
     layers = (mapped.layer for mapped in program.mapping.layers if replace(layer_region(mapped), final_scale=0) == same)

@@ -1,4 +1,4 @@
-"""Arrays as C macros, and comments."""
+"""Arrays as C macros, and comments in generated files."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ def answer_words(sample: ProgramSample) -> list[int]:
 
 
 def register_comment(write: Write, titles: dict[str, str]) -> str:
-    """Return what a register write is about."""
+    """Return the comment for a register write."""
     title = titles.get(write.register, write.register)
     return f"{title} ({write.note})" if write.note else title
 
 
 def layer_lines(statistics: Statistics) -> list[str]:
-    """Return one line per layer."""
+    """Return one line of statistics per layer."""
     lines = []
     for layer in statistics.layers:
         name = f" ({layer.name})" if layer.name else ""
@@ -60,7 +60,7 @@ def layer_lines(statistics: Statistics) -> list[str]:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """Return channels×rows×columns."""
+    """Return a shape as channels×rows×columns."""
     return "×".join(map(str, shape))
 
 
@@ -73,7 +73,7 @@ def _operations(operations: Operations) -> str:
 
 
 def statistics_lines(statistics: Statistics) -> list[str]:
-    """Return the summary that the generated files carry."""
+    """Return the lines of the summary in generated files."""
     s = statistics
     lines = ["SUMMARY OF OPS", f"Hardware: {_operations(s.operations)}"]
     for layer in s.layers:

@@ -1,4 +1,4 @@
-"""What ``cnn_unload()`` copies, as entries for the template; the layout: docs/accelerator/memory-layout.md."""
+"""Entries of ``cnn_unload()`` for the template. The layout is described in docs/accelerator/memory-layout.md."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from ai8x_tool.mapping.regions import OutputRegion, OutputSlot, output_slots
 from ai8x_tool.network.sizes import passes
 
 _MOST_CALLS = 16
-"""Up to so many blocks of output, calls take less flash than a table."""
+"""Up to this number of output blocks, calls take less flash than a table."""
 
 _LEAST_BLOCKS_OF_RUN = 2
-"""If runs of blocks have at least so many on average, calls for runs take less flash than a table of blocks."""
+"""From this average number of blocks per run, calls for runs take less flash than a table of blocks."""
 
 _ALL_LANES = 0xF
 _INSTANCES_PER_QUADRANT = 4
 _PIXELS_PER_WORD = 4
 _MOST_SCALE_OF_16_BITS = 8
 _MOST_SCALE = 31
-"""Beyond it, every 32-bit result but 0 is saturated, or without value."""
+"""With larger scales, every 32-bit result except 0 would be saturated, or 0 for negative scales."""
 
 
 @dataclass(frozen=True)
 class UnloadedRegion:
-    """Where the data of a region go: first byte and width of an element in the output buffer, and the scale applied."""
+    """Position of a region in the output buffer: its first byte, the width of an element in bits, and the scale."""
 
     region: OutputRegion
     start: int
@@ -40,14 +40,14 @@ class UnloadedRegion:
 
     @property
     def collectable(self) -> bool:
-        """Whether the byte collector can deliver the region: four pixels of a channel at a time, as they are."""
+        """Whether the byte collector can deliver the region, which it does in unscaled words of four pixels."""
         region = self.region
         whole = region.pixels % _PIXELS_PER_WORD == 0 or region.channels == 1
         return self.width == region.width == 8 and region.pixels >= _PIXELS_PER_WORD and whole
 
 
 def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list[UnloadedRegion]:
-    """Return where everything goes. Without final scales, outputs follow each other without padding."""
+    """Return the position of every region. Without final scales, outputs follow each other without padding."""
     aligned = any(region.final_scale for region in regions)
     result, start = [], 0
     for region in regions:
@@ -62,7 +62,7 @@ def placements(regions: tuple[OutputRegion, ...], *, scale_output: bool) -> list
 
 
 def unloaded_words(placed: list[UnloadedRegion]) -> int:
-    """Return the size of the output buffer."""
+    """Return the size of the output buffer in words."""
     return max((_whole_words(p.start + p.elements * p.width // 8) for p in placed), default=0)
 
 
@@ -100,7 +100,7 @@ def unload_values(device: Device, placed: list[UnloadedRegion], *, mlator: bool)
 
 
 def output_values(placed: list[UnloadedRegion]) -> list[dict[str, int]]:
-    """Return what a program must know of every output to use it; nothing for networks without final scales."""
+    """Return the position and scale of every output for programs that use them; empty without final scales."""
     if not any(p.region.final_scale for p in placed):
         return []
     return [
@@ -109,7 +109,7 @@ def output_values(placed: list[UnloadedRegion]) -> list[dict[str, int]]:
 
 
 def _step(region: OutputRegion) -> int:
-    """Return the words from one pixel to the next."""
+    """Return the number of words from one pixel to the next."""
     return passes(region.channels) * region.width // 8 * (region.gap + 1)
 
 
@@ -129,9 +129,9 @@ def _block(device: Device, placement: UnloadedRegion, slot: OutputSlot, *, as_by
 
 
 def _runs(blocks: list[dict[str, int]], stride: int, wide: int) -> list[dict[str, int]]:
-    """Return blocks that follow one another in memories and buffer as one, with their `count`.
+    """Return runs of blocks that are consecutive in memories and buffer, with their `count`.
 
-    `wide` is how many units of the buffer four 32-bit values take.
+    `wide` is the number of units of the buffer that four 32-bit values take.
     """
     runs: list[dict[str, int]] = []
     for block in blocks:

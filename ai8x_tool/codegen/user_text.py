@@ -1,7 +1,7 @@
-"""Text of users in generated files: for each language one function that makes it harmless there.
+"""Escaping of users' text in generated files, with one function for each language.
 
-Names of layers, networks, checkpoints and projects may hold anything. Templates get them as :class:`UserText`, which is
-no string: rendering fails unless a template says, by a filter, what language the text enters.
+Names of layers, networks, checkpoints and projects may contain anything. Templates get them as :class:`UserText`, which
+is not a string: rendering fails unless the template applies the filter of the language that the text is inserted into.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from ai8x_tool.text import decode_surrogates, one_line, utf8
 from ai8x_tool.text import markdown as plain_markdown
-from ai8x_tool.text import one_line, utf8, whole
 
 _LAST_ASCII = 0x7E
 
 
 class UserText:
-    """Text that must not enter a generated file as it is."""
+    """Text that must not be inserted into a generated file without escaping."""
 
     def __init__(self, raw: str) -> None:
-        self._raw = whole(raw)  # templates are sandboxed: they see no attribute that begins with an underscore
+        self._raw = decode_surrogates(raw)  # sandboxed templates cannot read attributes that begin with an underscore
 
     def __str__(self) -> str:
-        raise TypeError(f"text of the user needs one of the filters {', '.join(LANGUAGES)}")
+        raise TypeError(f"text from the user needs one of the filters {', '.join(LANGUAGES)}")
 
 
 def c_comment(text: UserText) -> str:
-    """Return `text` for a block comment in C, or a comment in a makefile: one line that neither ends nor begins any."""
+    """Return `text` for a block comment in C or a comment in a makefile: one line that does not end the comment."""
     ended = re.sub(r"\*(?=/)", "* ", one_line(text._raw))
     return re.sub(r"/(?=\*)", "/ ", ended)
 
 
 def c_string(text: UserText) -> str:
-    """Return `text` for a string literal in C, without the quotes; the program gets the bytes of its UTF-8 form."""
+    """Return `text` for a string literal in C, without the quotes; the program gets its UTF-8 bytes."""
     literal = "".join(map(_c_character, utf8(text._raw)))
     return re.sub(r"(?<=\?)\?", r"\\?", literal)  # two question marks may begin a trigraph
 
@@ -44,7 +44,7 @@ def _c_character(code: int) -> str:
 
 
 def printf_format(text: UserText) -> str:
-    """Return `text` for a literal that is a format of ``printf()``, without the quotes: it prints as itself."""
+    """Return `text` for a format string of ``printf()``, without the quotes, so that it is printed unchanged."""
     return c_string(UserText(text._raw.replace("%", "%%")))
 
 
@@ -54,7 +54,7 @@ def file_word(text: UserText) -> str:
 
 
 def markdown(text: UserText) -> str:
-    """Return `text` on one line, without what Markdown or HTML would take for its own."""
+    """Return `text` on one line, with the special characters of Markdown and HTML escaped."""
     return plain_markdown(text._raw)
 
 
@@ -65,5 +65,5 @@ LANGUAGES: dict[str, Callable[[UserText], str]] = {
 
 
 def refuse_user_text(value: object) -> object:
-    """Return what a template shows. Raises TypeError for user text that no filter has made fit for its language."""
+    """Return a value that a template inserts. Raises TypeError for user text that no filter has escaped."""
     return str(value) if isinstance(value, UserText) else value

@@ -1,4 +1,4 @@
-"""Writing a project: all files or none."""
+"""Writing of a project: all files or none."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _FORMER_FILES = ("main_riscv.c", "Makefile.ARM", "Makefile.RISCV", "Makefile.com
 def write_project(
     files: dict[str, str], folder: Path, *, overwrite: bool, more: Mapping[str, bytes] = MappingProxyType({})
 ) -> None:
-    """Write `files`, and `more` that are no texts, into `folder`, which appears complete or not at all.
+    """Write `files`, and `more` binary ones, to `folder`, which appears complete or not at all.
 
-    An existing folder is an error without `overwrite`; with it, generated files are replaced, the user's files stay:
-    all others, and those for the user to change that were changed, or may have been.
+    An existing folder is an error without `overwrite`; with it, generated files are replaced and the user's files are
+    kept: all others, and generated files meant for the user to change if they were, or may have been, changed.
     """
     check_folder(folder, overwrite=overwrite)
     unchanged = _unchanged(folder)
@@ -39,9 +39,9 @@ def write_project(
 
 
 def _unchanged(folder: Path) -> set[str]:
-    """Return the files that :func:`is_kept` names and that are there as they were generated; older projects have none.
+    """Return the files to which :func:`is_kept` applies and that are unchanged since they were generated.
 
-    A project without the list, or with a damaged one, is taken for changed.
+    If a project has no list of digests, or a damaged one, its files are considered changed.
     """
     try:
         document = read_json(folder / INTERFACE)
@@ -52,7 +52,7 @@ def _unchanged(folder: Path) -> set[str]:
 
 
 def check_folder(folder: Path, *, overwrite: bool) -> None:
-    """Raise Ai8xError if `folder` cannot become the project's folder; complete what a killed process began there."""
+    """Raise Ai8xError if `folder` cannot become the project's folder; complete an interrupted write in it."""
     try:
         mode = folder.stat().st_mode
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""The module that model and dataset files import as ``ai8x``.
+"""Module that model and dataset files import as ``ai8x``.
 
-All modules of :mod:`ai8x_tool.nn`, and the functions around them under the names of the reference. There is no state
-here: what :func:`set_device` chooses is the context of the surrounding build, and ``ai8x.dev`` is a view of it.
+It has all modules of :mod:`ai8x_tool.nn`, and helper functions under the names of the reference, but no state:
+:func:`set_device` sets the context of the surrounding build, and ``ai8x.dev`` is a view of this context.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ __all__ += _fused.__all__
 
 
 def set_device(device: int | str, simulate: bool, round_avg: bool, verbose: bool = True) -> None:
-    """Build what follows for `device` (85 or 87, or a name), to the end of the surrounding build."""
+    """Set the `device` (85 or 87, or a name) for the rest of the surrounding build."""
     change_context(BuildContext(find_device(str(device)), bool(simulate), bool(round_avg)))
 
 
 def _dev() -> SimpleNamespace | None:
-    """Return device and mode of the surrounding build, with the constants that the reference has there."""
+    """Return device and mode of the surrounding build, with the constants of the reference; None outside a build."""
     context = current_context()
     if context is None:
         return None
@@ -95,7 +95,7 @@ def _dev() -> SimpleNamespace | None:
 
 
 def __getattr__(name: str) -> Any:
-    """``dev`` follows the build."""
+    """Return ``dev`` for the surrounding build."""
     if name == "dev":
         return _dev()
     raise AttributeError(f"module 'ai8x' has no attribute {name!r}")
@@ -125,7 +125,7 @@ class fold:  # noqa: N801
 
 
 class unfold:  # noqa: N801
-    """Transform that undoes :class:`fold` for one image (K, h, w)."""
+    """Transform that reverses :class:`fold` for one image (K, h, w)."""
 
     def __init__(self, fold_ratio: int) -> None:
         self.fold_ratio = fold_ratio
@@ -136,12 +136,12 @@ class unfold:  # noqa: N801
 
 
 def unfold_batch(img_batch: Tensor, fold_ratio: int) -> Tensor:
-    """Undo folding for a batch (B, K, h, w)."""
+    """Reverse folding for a batch (B, K, h, w)."""
     return folding.unfold(img_batch, fold_ratio)
 
 
 def fuse_bn_layers(m: nn.Module) -> None:
-    """Fold batch normalization into weights and biases."""
+    """Fold batch normalization into weights and biases of the model `m`."""
     fuse_batchnorm(m)
 
 
@@ -156,6 +156,6 @@ def initiate_qat(m: nn.Module, qat_policy: QatPolicy | Mapping[str, Any]) -> Non
 
 
 def update_optimizer(m: nn.Module, optimizer: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """Make the optimizer forget parameters that the model no longer has, and return it."""
+    """Remove parameters that the model no longer has from the optimizer, and return it."""
     drop_parameters(optimizer, m)
     return optimizer

@@ -1,4 +1,4 @@
-"""Base classes that model files derive their own layers from."""
+"""Base classes of the layers that model files define themselves."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class QuantizationAwareModule(FusedModule, metaclass=ABCMeta):
-    """Fused module put together from torch modules: pooling, operator and batch normalization.
+    """Fused module composed of torch modules: pooling, operator and batch normalization.
 
-    `pooling` is 'Max', 'Avg' or None, `pool` the torch module that does it; `op` is a Conv1d, Conv2d, ConvTranspose2d
-    or Linear of torch, `func` its function (``F.conv2d``), which is looked up if not given. All fused modules count as
-    instances.
+    `pooling` is 'Max', 'Avg' or None, and `pool` the torch module that computes it; `op` is a Conv1d, Conv2d,
+    ConvTranspose2d or Linear of torch, `func` its function (``F.conv2d``), which is looked up if not given. All fused
+    modules are instances of this class.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class QuantizationAwareModule(FusedModule, metaclass=ABCMeta):
         return weight.shape[1] * self.op.groups if isinstance(self.op, nn.ConvTranspose2d) else weight.shape[0]
 
     def channel_sums(self, magnitudes: Tensor) -> Tensor:
-        """Sum magnitudes by output channel, whichever axis that is."""
+        """Return the sums of magnitudes by output channel, whichever axis that is."""
         transposed = isinstance(self.op, nn.ConvTranspose2d)
         return super().channel_sums(magnitudes.transpose(0, 1) if transposed else magnitudes)
 
@@ -87,7 +87,7 @@ for _family in (FusedOperator, layers.MaxPool1d, layers.MaxPool2d, layers.AvgPoo
 
 
 def _pooling(kind: str | None, pool: nn.Module, owner: str, context: BuildContext) -> Pooling | None:
-    """Return what the torch module `pool` does; it must be an unpadded pooling of torch."""
+    """Return the pooling of the torch module `pool`, None without one. Raises for padded or other pooling modules."""
     require(isinstance(pool, _POOLS), owner, f"{type(pool).__name__} is not a pooling of the accelerator")
     assert isinstance(pool, _POOLS)
     found = "Max" if isinstance(pool, nn.MaxPool1d | nn.MaxPool2d) else "Avg"
@@ -106,9 +106,9 @@ def _pooling(kind: str | None, pool: nn.Module, owner: str, context: BuildContex
 
 
 class SoftwareLinear(nn.Module):
-    """Linear layer that the deployed program computes on its processor core: neither quantized nor clamped.
+    """Linear layer that the deployed program computes on its CPU core: neither quantized nor clamped.
 
-    `unit` is what 1 of its weights stands for: quantized checkpoints hold integers here, too.
+    `unit` is the real value of a weight of 1, since quantized checkpoints contain integers for this layer as well.
     """
 
     relu = False
@@ -127,12 +127,12 @@ class SoftwareLinear(nn.Module):
         self.op = nn.Linear(in_features, out_features, bias is True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out_features)."""
+        """Return the outputs (B, out_features)."""
         y: Tensor = self.op(x)
         return y.relu() if self.relu else y
 
 
 class FusedSoftwareLinearReLU(SoftwareLinear):
-    """Software linear layer, ReLU."""
+    """Software linear layer with ReLU."""
 
     relu = True

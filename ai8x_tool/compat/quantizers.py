@@ -1,6 +1,6 @@
-"""Quantizers and clamps as single modules, for layers that users put together themselves.
+"""Quantizers and clamps as separate modules, for layers that users compose themselves.
 
-All have straight-through gradients.
+All of them have straight-through gradients.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ACTIVATION_BITS, _WIDE_BITS = 8, 15
 
 
 class _StraightThrough(torch.autograd.Function):
-    """A function of steps whose gradient is 1."""
+    """Base of step functions whose gradient is taken as 1."""
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
@@ -31,7 +31,7 @@ class QuantizationFunction(_StraightThrough):
 
     @staticmethod
     def forward(_ctx: Any, x: Tensor, bits: int = 8, extra_bit_shift: int = 0) -> Tensor:
-        """Return `x` in steps of 2^(1 − bits)."""
+        """Return `x` rounded to multiples of 2^(1 − bits)."""
         return x.mul(2.0 ** (bits - extra_bit_shift - 1)).add_(0.5).floor_().div_(2.0 ** (bits - 1))
 
 
@@ -39,7 +39,7 @@ QuantizeFunction = QuantizationFunction
 
 
 class FloorFunction(_StraightThrough):
-    """Largest integer that is not above x."""
+    """Largest integer not above x."""
 
     @staticmethod
     def forward(_ctx: Any, x: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ class RoundFunction(_StraightThrough):
 
 
 class AvgPoolFloorFunction(_StraightThrough):
-    """Integer next to x in the direction of zero, as average pooling rounds."""
+    """x rounded towards zero, as average pooling rounds."""
 
     @staticmethod
     def forward(_ctx: Any, x: Tensor) -> Tensor:
@@ -167,7 +167,7 @@ def quantize_clamp_pool(pooling: str | None, quantize_activation: bool = False) 
 
 
 def quantize_clamp_parameters(bits: int | None) -> tuple[nn.Module, nn.Module]:
-    """Return the quantizer and the clamp of weights of `bits`; both do nothing with None or 0."""
+    """Return the quantizer and the clamp of weights of `bits`; both are identities for None or 0."""
     if resolve_context(None, "quantize_clamp_parameters").simulate:
         return _HalfUpSteps(2.0 ** (8 - (bits or 8))), nn.Identity()
     if not bits:
@@ -176,7 +176,7 @@ def quantize_clamp_parameters(bits: int | None) -> tuple[nn.Module, nn.Module]:
 
 
 def get_activation(activation: str | None = None) -> nn.Module:
-    """Return the module of an activation: 'ReLU', 'Abs' or None."""
+    """Return the module of an activation ('ReLU', 'Abs' or None)."""
     choice(activation, (None, "ReLU", "Abs"), "activation", "get_activation")
     return {None: nn.Identity, "ReLU": nn.ReLU, "Abs": _Abs}[activation]()
 

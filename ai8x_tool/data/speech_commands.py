@@ -98,6 +98,23 @@ def find_optional(folder: Path, name: str, download: Download, console: Console)
     return folder / name
 
 
+def find_librispeech(folder: Path, console: Console, *, download: bool) -> Path | None:
+    """Return the folder of LibriSpeech, whose sentences are further unknown words, or None with a warning."""
+    pieces = folder / "raw" / LIBRISPEECH
+    if pieces.is_dir():
+        return pieces
+    without = "going on without LibriSpeech as unknown words"
+    if not can_read_flac():
+        console.warn(f"{without}: reading FLAC needs 'pip install soundfile'")
+        return None
+    if download:
+        return find_optional(folder, LIBRISPEECH, LIBRISPEECH_DEV, console)
+    if not (folder / LIBRISPEECH).is_dir():
+        console.warn(f"{without}: there is no {folder / LIBRISPEECH}")
+        return None
+    return folder / LIBRISPEECH
+
+
 def can_read_flac() -> bool:
     """Return whether a FLAC decoder is installed."""
     return importlib.util.find_spec("soundfile") is not None

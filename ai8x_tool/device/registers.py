@@ -160,7 +160,7 @@ def _layer_control_rows(device: Device) -> list[LayerRow]:
                 *kernel_size,
                 *(
                     [
-                        ("broadcast", 29, 1, "depth-wise: outputs stay in their processors"),
+                        ("broadcast", 29, 1, "depthwise: outputs stay in their processors"),
                         ("bypass", 30, 1, "1: all weights are 1"),
                     ]
                     if new
@@ -246,7 +246,7 @@ def _post_rows() -> list[LayerRow]:
                 ("flatten", 27, 1, "1: flatten product of 16 or more"),
                 ("transposed", 28, 1, "1: transposed convolution"),
                 ("calcx4", 29, 1, "1: four kernels at once"),
-                ("depthwise", 30, 1, "1: depth-wise convolution"),
+                ("depthwise", 30, 1, "1: depthwise convolution"),
                 ("tcalc", 31, 1, "1: read-ahead pass calculation"),
             ],
         ),

@@ -1,4 +1,4 @@
-"""Generated projects, compiled unchanged and run: in emulation of their part's cores, or by this machine.
+"""Execution of generated projects, which are compiled unchanged, on emulated cores of the device or on this computer.
 
 >>> from pathlib import Path
 >>> from ai8x_tool.firmware import build, open_session
@@ -24,7 +24,7 @@ __all__ = ["Bus", "Firmware", "FirmwareRun", "Session", "build", "open_session",
 
 
 def open_session(firmware: Firmware, bus: Bus, *, console_out: Callable[[str], None] | None = None) -> Session:
-    """Return a session: `firmware` at `bus`. `console_out` receives the lines that the program prints."""
+    """Return a session of `firmware` at `bus`. `console_out` receives the lines that the program prints."""
     kind = Host if firmware.host else Emulator
     return kind(firmware, bus, console_out=console_out)
 

@@ -22,21 +22,21 @@ from ai8x_tool.firmware.toolchain import Toolchain, find_toolchain
 SHIM = Path(__file__).with_name("shim")
 SRAM_START = 0x2000_0000
 _RISCV_SRAM = 64 * 1024
-"""The RISC-V core's part of the SRAM, at its end; a quarter of it is kept for code."""
+"""SRAM of the RISC-V core, at the end of the SRAM; a quarter of it is reserved for code."""
 _MARKS = ("overflowed", "undefined", "error:")
-"""What the line that names an error contains, best first."""
+"""Texts that mark the line which names an error, the most specific first."""
 _PACKAGES = ("unicorn", "elftools")
 _PHASE = b"load_input"
-"""Files with this function are compiled without inlining, so that it stays a phase of its own."""
+"""Files with this function are compiled without inlining, so that it is a separate phase."""
 _BOUNDARY = 0x400
-"""The RISC-V core's program begins at a multiple of this."""
+"""Alignment of the RISC-V core's program in bytes."""
 
 
 @dataclass(frozen=True)
 class Firmware:
-    """A compiled project. `images`: that of the core that uses the accelerator first, then the Arm core's wrapper.
+    """A compiled project. `images`: that of the core that uses the accelerator, then the Arm core's wrapper, if any.
 
-    With `--host` there are no images but the program `host`.
+    With `--host`, there are no images; the program is `host`.
     """
 
     project: Project
@@ -46,11 +46,11 @@ class Firmware:
 
     @property
     def device(self) -> Device:
-        """The part."""
+        """The device that the project is for."""
         return self.project.device
 
     def sram(self, image: Image) -> tuple[int, int]:
-        """Return start and size of the SRAM that the program of `image` has for itself."""
+        """Return start and size in bytes of the SRAM that belongs to the program of `image`."""
         return _sram(self.device, image.core, alone=len(self.images) == 1)
 
 
@@ -61,11 +61,11 @@ def _sram(device: Device, core: str, *, alone: bool) -> tuple[int, int]:
 
 
 def build(folder: Path, *, host: bool = False) -> Firmware:
-    """Compile the project in `folder` for its part, or with `host` for this machine.
+    """Compile the project in `folder` for its device or, with `host`, for this computer.
 
-    Nothing is written to the folder, but what a killed `ai8x synthesize` had begun there is completed. Raises Ai8xError
-    if there is no compiler, or it reports errors: one line that names the first one, and the file with everything the
-    compiler said.
+    Nothing is written to the folder, except that an interrupted `ai8x synthesize` is completed. Raises Ai8xError if
+    there is no compiler, and for compilation errors: the message names the first error, and the file with all messages
+    of the compiler.
     """
     project = read_project(folder)
     if host:
@@ -84,7 +84,7 @@ def build(folder: Path, *, host: bool = False) -> Firmware:
 
 
 def _build_for_host(project: Project) -> Firmware:
-    """Compile `project` for this machine; the program's file is there as long as the result is."""
+    """Compile `project` for this computer; the program's file exists as long as the result."""
     compiler = find_toolchain("host")
     with contextlib.ExitStack() as files:
         scratch = files.enter_context(temporary_folder(Path(tempfile.gettempdir())))
@@ -115,7 +115,7 @@ class _Builder:
         return read_image(program, core)
 
     def host(self, compiler: Toolchain) -> Path:
-        """Compile and link for this machine."""
+        """Compile and link the program for this computer."""
         redirect = ("-fsanitize=thread", "-Dmain=app_main", "-Dinterrupt(x)=used", "-w")
         objects = self._compile("host", compiler, self.project.sources, redirect, self._include("libc", "sdk"))
         objects += self._compile(

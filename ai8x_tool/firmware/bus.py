@@ -6,7 +6,7 @@ from typing import Protocol
 
 
 class Bus(Protocol):
-    """What a program sees of the accelerator: 0x5000_0000 and up, and the fast FIFO's registers at 0x400C_0400."""
+    """The accelerator as a program sees it: from 0x5000_0000, and the fast FIFO's registers from 0x400C_0400."""
 
     def read(self, address: int, size: int) -> int:
         """Return `size` bytes (1, 2 or 4) at `address`."""

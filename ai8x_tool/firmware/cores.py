@@ -1,4 +1,4 @@
-"""The two cores: Cortex-M4 and RV32IMC."""
+"""Models of the two cores: Cortex-M4 and RV32IMC."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _EXCEPTIONS = 16
 
 
 class ArmMachine(Machine):
-    """The Cortex-M4: exceptions as its architecture has them, with main stack and without priorities."""
+    """The Cortex-M4 core: exceptions of the architecture, with the main stack only and without priorities."""
 
     endless = (b"\xfe\xe7", b"\xff\xf7\xfe\xbf")
     _SYSTEM, _SYSTEM_SIZE = 0xE000_0000, 0x10_0000
@@ -83,7 +83,7 @@ class ArmMachine(Machine):
         return count
 
     def register(self, name: str, value: int | None = None) -> int:
-        """Return a register by name; with `value` set it first."""
+        """Return a register by name; if `value` is given, set it first."""
         number = self._registers[name]
         if value is not None:
             self._uc.reg_write(number, value)
@@ -93,12 +93,12 @@ class ArmMachine(Machine):
         return address | 1
 
     def start_address(self) -> tuple[int, int]:
-        """Return what the vector table begins with."""
+        """Return the start address and the stack pointer from the vector table."""
         stack, start = struct.unpack("<2I", self.shared.flash[:8].tobytes())
         return start & ~1, stack
 
     def pending(self) -> int | None:
-        """Return the accelerator's or the RISC-V core's interrupt."""
+        """Return the number of the accelerator's or the RISC-V core's interrupt if it is pending, otherwise None."""
         if _CNN_IRQ_ARM in self._enabled and self.bus.interrupt:
             return _CNN_IRQ_ARM
         return _RISCV_IRQ_ARM if _RISCV_IRQ_ARM in self._enabled and self._peripherals.wakes_arm else None
@@ -108,7 +108,7 @@ class ArmMachine(Machine):
         return bool(self.register("primask"))
 
     def enter_interrupt(self, number: int) -> None:
-        """Push the exception frame and go to the handler in the vector table."""
+        """Push the exception frame and jump to the handler in the vector table."""
         frame = [self.register(name) for name in self._FRAME]
         stack = self.register("sp") - 4 * len(frame)
         self._uc.mem_write(stack, struct.pack("<8I", *frame))
@@ -127,7 +127,7 @@ class ArmMachine(Machine):
 
 
 class RiscvMachine(Machine):
-    """The RISC-V core: machine mode, one vector for each interrupt."""
+    """The RISC-V core, in machine mode with one vector for each interrupt."""
 
     endless = (b"\x01\xa0", b"\x6f\x00\x00\x00")
     _CONTROLLER, _CONTROLLER_SIZE = 0xE507_0000, 0x1000
@@ -181,26 +181,26 @@ class RiscvMachine(Machine):
         return count
 
     def register(self, name: str, value: int | None = None) -> int:
-        """Return a register by name; with `value` set it first."""
+        """Return a register by name; if `value` is given, set it first."""
         if value is not None:
             self._uc.reg_write(self._registers[name], value)
         return self._uc.reg_read(self._registers[name])
 
     def start_address(self) -> tuple[int, int]:
-        """Return where the Arm core lets this one begin; the program sets its stack up itself."""
+        """Return the boot address that the Arm core has set; the program initializes its stack pointer itself."""
         return self.shared.peripherals.boot_address, 0
 
     def pending(self) -> int | None:
-        """Return the accelerator's interrupt."""
+        """Return the number of the accelerator's interrupt if it is pending, otherwise None."""
         enabled = self._controller.get(self._ENABLED + _CNN_IRQ_RISCV // 32 * 4, 0) >> _CNN_IRQ_RISCV % 32 & 1
         return _CNN_IRQ_RISCV if enabled and self.bus.interrupt else None
 
     def masked(self) -> bool:
-        """Whether machine interrupts are off."""
+        """Whether machine interrupts are disabled."""
         return not self.register("status") & self._INTERRUPTS_ON
 
     def enter_interrupt(self, number: int) -> None:
-        """Do what the core does, and go to the interrupt's vector."""
+        """Save the state as the core does, and jump to the interrupt's vector."""
         status = self.register("status")
         self.register("status", status & ~self._INTERRUPTS_ON | self._WERE_ON | self._MACHINE_MODE)
         self.register("cause", self._IS_INTERRUPT | number)
@@ -208,7 +208,7 @@ class RiscvMachine(Machine):
         self.register("pc", (self.register("vectors") & ~3) + 4 * number)
 
     def _return_from_interrupt(self, address: int) -> None:
-        """Notice where the program goes on; the core itself has done everything else."""
+        """Record the address at which the program continues; the emulated core has done everything else."""
         self._marks.pop(address)
         if address in self._entries:
             self._marks[address] = self._enter_phase

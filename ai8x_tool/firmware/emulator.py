@@ -1,4 +1,4 @@
-"""Running a compiled project in emulation."""
+"""Execution of a compiled project in emulation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ai8x_tool.firmware.system import Terminal
 
 _OUTPUTS = ("ml_data", "ml_data32")
 _WRAPPER_PATIENCE = 100_000
-"""Instructions that the Arm core may go on for without sleeping, once it has started the RISC-V core."""
+"""Instructions that the Arm core may execute without sleeping once it has started the RISC-V core."""
 
 
 class Emulator(Session):
@@ -51,13 +51,13 @@ class Emulator(Session):
         )
 
     def _run_to_end(self, machine: Machine) -> str:
-        """Run from reset; return why it did not come to its end, or an empty string."""
+        """Run from reset; return the fault if the program did not end, otherwise an empty string."""
         machine.reset()
         machine.resume()
         return machine.sleep_fault() if machine.stopped == "sleep" else machine.fault
 
     def _run_with_wrapper(self) -> str:
-        """Let the Arm core start the RISC-V core, and be woken by it."""
+        """Run the Arm core until it starts the RISC-V core, then the RISC-V core, which wakes the Arm core."""
         arm = ArmMachine(self._shared, self.firmware.images[1], _WRAPPER_PATIENCE)
         fault = self._run_to_end(arm)
         if not self._shared.peripherals.riscv_started:

@@ -1,6 +1,6 @@
-"""Execution of a project that was compiled for this machine.
+"""Execution of a project that was compiled for this computer.
 
-The program is a process of its own; its accesses to the accelerator come through a pipe, loads wait for the answer.
+The program is a separate process; its accesses to the accelerator arrive through a pipe, and loads wait for the reply.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _FUNCTIONS = (
     *("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias", "cnn_configure", "cnn_start"),
     *("shim_wait", "cnn_continue", "cnn_unload", "cnn_load_input", "cnn_load_input_rgb888"),
 )
-"""In the order of the list in host.c."""
+"""Functions in the order of the list in host.c."""
 _STORES = (1, 2, 4)
 _LOAD, _INTERRUPT, _SLEEP, _ENDED, _RETURNED, _OUTPUT, _CONSOLE = 0x10, 0x20, 0x21, 0x30, 0x31, 0x40, 0x41
 _RECORD = 12
 _NO_MEMORY = 2
-"""Exit status of a program that cannot map the part's addresses."""
+"""Exit status of a program that cannot map the device's addresses."""
 _CHUNK = 1 << 16
 _PATIENCE_SECONDS = 10
 _MOST_POLLS = 200_000
 
 
 class Host(Session):
-    """A project that this machine executes. Its functions are called in the process that has run the program."""
+    """A project that this computer executes. Its functions are called in the process that has run the program."""
 
     def __init__(self, firmware: Firmware, bus: Bus, *, console_out: Callable[[str], None] | None = None) -> None:
         super().__init__(firmware, bus)
@@ -96,12 +96,12 @@ class Host(Session):
     def _send(self, data: bytes) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # the end of its records tells more
+        with contextlib.suppress(BrokenPipeError):  # the reason follows from the end of its records
             self._process.stdin.write(data)
             self._process.stdin.flush()
 
     def _serve(self, bus: Bus, until: int) -> tuple[int, str]:
-        """Serve the program until record `until`; return its value, and why it did not come, if so."""
+        """Serve the program until record `until`; return its value, and the fault if it did not arrive."""
         self._polls = 0
         while True:
             records, fault = self._receive()
@@ -118,7 +118,7 @@ class Host(Session):
                 else:
                     fault = self._reply(bus, address, operation)
             if self._terminal.endless and fault is None:
-                fault = self._stop("the program prints without end")
+                fault = self._stop("the program prints endlessly")
             if until == _ENDED and (self._terminal.failed or self._runs_forever):
                 return int(self._terminal.failed), self._stop("")  # an endless loop follows
             if fault is not None:
@@ -126,7 +126,7 @@ class Host(Session):
                 return (0, "") if forever else (1, fault)
 
     def _reply(self, bus: Bus, address: int, operation: int) -> str | None:
-        """Answer a question; return why there will be no end, if so."""
+        """Answer a request of the program; return the fault if the program will not end."""
         if operation in (_INTERRUPT, _SLEEP):
             pending = bus.interrupt
             self._runs_forever = pending and self._terminal.passed
@@ -145,7 +145,7 @@ class Host(Session):
         return None
 
     def _receive(self) -> tuple[list[tuple[int, int, int]], str | None]:
-        """Return records as they come, and why there are no more, if so."""
+        """Return the next records, and the fault if there are no more."""
         ready, _, _ = select.select([self._records], [], [], _PATIENCE_SECONDS)
         if not ready:
             return [], self._stop(f"no access to the accelerator for {_PATIENCE_SECONDS} seconds")
@@ -164,9 +164,9 @@ class Host(Session):
         return fault
 
     def _ending(self) -> str:
-        """Return why the process ended."""
+        """Return the reason why the process ended."""
         assert self._process is not None
         status = self._process.wait()
         if status == _NO_MEMORY:
-            return "this machine cannot map memory at the part's addresses"
+            return "this computer cannot map memory at the device's addresses"
         return f"the program ended with status {status}"

@@ -1,4 +1,4 @@
-"""A linked program: what goes into memory, where its functions are, how large it is."""
+"""Linked programs: memory contents, symbols and sizes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CODE, _THUMB = "STT_FUNC", 1
 
 @dataclass(frozen=True)
 class Sizes:
-    """Bytes of a program: `code`, `constants` and `data` lie in flash, `data` and `zero` in SRAM."""
+    """Sizes of a program in bytes: `code`, `constants` and `data` are in flash, `data` and `zero` in SRAM."""
 
     code: int
     constants: int
@@ -26,13 +26,13 @@ class Sizes:
 
     @property
     def static(self) -> int:
-        """Bytes of SRAM besides the stack."""
+        """Bytes of SRAM, excluding the stack."""
         return self.data + self.zero
 
 
 @dataclass(frozen=True)
 class Image:
-    """A program for one core. `flash` are (address, bytes); `symbols` have no Thumb bit, `extents` are in bytes."""
+    """A program for one core. `flash` has (address, bytes); `symbols` have no Thumb bit, `extents` are in bytes."""
 
     core: str
     path: Path
@@ -43,7 +43,7 @@ class Image:
     sizes: Sizes
 
     def function(self, address: int) -> str:
-        """Return the name of the function that `address` lies in."""
+        """Return the name of the function that contains `address`."""
         names = [name for start, name in self.functions if start <= address]
         return names[-1] if names else "unknown code"
 

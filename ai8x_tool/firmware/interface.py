@@ -1,4 +1,4 @@
-"""Samples as bytes for a program, unloaded words as outputs: what ``interface.json`` of a project describes."""
+"""Conversion of samples to bytes and of unloaded words to outputs, as ``interface.json`` of a project describes."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _SCHEMA = "ai8x-interface/1"
 _WIDTHS = (8, 16, 32)
 _MOST_EXTENT, _MOST_LAYERS, _MOST_MICROSECONDS = 1 << 20, 1 << 10, 1e9
 _LAST_ADDRESS = 0xFFFF_FFFF
-"""Bounds of what can be meant: the file may come from elsewhere."""
+"""Limits of plausible values, since the file is not trusted."""
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Output:
-    """An output in the buffer: (channels, rows, columns) elements of `bits` bits from byte `start` on."""
+    """An output in the buffer: (channels, rows, columns) elements of `bits` bits, beginning at byte `start`."""
 
     shape: tuple[int, int, int]
     bits: int
@@ -33,9 +33,10 @@ class Output:
 
 @dataclass(frozen=True)
 class Interface:
-    """Input and outputs of a project. `outputs` is None where the project does not unload any.
+    """Input and outputs of a project. `outputs` is None if the project does not unload outputs.
 
-    `continues` is how often the network is continued after it was started; `estimated_us` the time of an inference.
+    `continues` is the number of times that the network is continued after its start, `estimated_us` the estimated time
+    of an inference in µs.
     """
 
     shape: tuple[int, int, int]
@@ -45,7 +46,7 @@ class Interface:
     estimated_us: float
 
     def sample_bytes(self, sample: Array, where: str) -> bytes:
-        """Return what ``cnn_load_input()`` takes: channel after channel, a signed byte for each pixel.
+        """Return the argument of ``cnn_load_input()``: channel after channel, a signed byte for each pixel.
 
         `sample` is (channels, rows, columns) or (channels, length).
         """
@@ -56,7 +57,7 @@ class Interface:
         return np.ascontiguousarray(shaped.astype(np.int8)).tobytes()
 
     def split_output(self, unloaded: bytes) -> list[Array]:
-        """Return the outputs, each (channels, rows, columns) of int64, from what ``cnn_unload()`` wrote."""
+        """Return the outputs, each (channels, rows, columns) of int64, from the bytes that ``cnn_unload()`` wrote."""
         result = []
         for output in self.outputs or ():
             count, size = math.prod(output.shape), output.bits // 8
@@ -69,7 +70,7 @@ class Interface:
 
 
 def read_interface(folder: Path) -> Interface | None:
-    """Read the project's interface; None where there is no such file. Raises Ai8xError if it makes no sense."""
+    """Return the project's interface, None if there is no such file. Raises Ai8xError if the file is invalid."""
     path = folder / FILE
     if not path.exists():
         return None
@@ -78,7 +79,7 @@ def read_interface(folder: Path) -> Interface | None:
         return _parse(document)
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         fix = "generate the project again with --overwrite"
-        raise Ai8xError("not an interface file of this version", where=str(path), fix=fix) from None
+        raise Ai8xError("invalid, or written by another version", where=str(path), fix=fix) from None
 
 
 def _parse(document: Any) -> Interface:

@@ -1,4 +1,4 @@
-"""One core, executing a program on its bus. What differs between the cores is in :mod:`ai8x_tool.firmware.cores`."""
+"""A core that executes a program on its bus. The differences of the cores are in :mod:`ai8x_tool.firmware.cores`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ACCELERATOR, ACCELERATOR_SIZE = 0x5000_0000, 0x800_0000
 _PERIPHERALS, _PERIPHERALS_SIZE = 0x4000_0000, 0x10_0000
 _FAST_FIFO = range(0xC_0400, 0xC_1000)
 _INPUT, _PAGE = 0x6000_0000, 0x1000
-"""Where inputs lie: in memory that the parts do not have, since not every input fits into theirs."""
+"""Address and page size of inputs, in memory that the devices do not have: not every input fits into theirs."""
 FILL = 0xA5
-"""What unused SRAM holds, so that the depth of the stack shows."""
+"""Value of unused SRAM, which reveals the depth of the stack."""
 
 _POLL = 20_000
-"""Instructions without a store to the accelerator after which the interrupt is looked at again."""
+"""Instructions without a store to the accelerator after which the interrupt is checked again."""
 _FAILED = 2_000
-"""Instructions that a program which has printed FAIL may go on for."""
+"""Instructions that a program may execute after it has printed FAIL."""
 _MOST_POLLS = 100_000
 """Loads from one address of the accelerator, without a store between them, that count as a hang."""
 _MOST_SETTINGS = 200_000
@@ -39,7 +39,7 @@ DEFAULT_LIMIT = 10_000_000
 
 @dataclass
 class SharedSystem:
-    """What the cores share."""
+    """Memory, peripherals and bus, which the cores share."""
 
     firmware: Firmware
     bus: Bus
@@ -60,7 +60,7 @@ class SharedSystem:
 
     @property
     def inference_us(self) -> float:
-        """How long the network takes: the synthesizer's estimate, since only instructions take time here."""
+        """Time of an inference in µs: the synthesizer's estimate, since only instructions take time here."""
         interface = self.firmware.project.interface
         return max(1.0, interface.estimated_us if interface else 0.0)
 
@@ -68,8 +68,8 @@ class SharedSystem:
 class Machine(ABC):
     """A core with its program. `limit` is the number of instructions without progress that count as a hang.
 
-    It runs until something stops it; `stopped` then says what: "exit", "passed" or "failed" (it said so, and goes on
-    forever), "sleep" or "fault".
+    It runs until it stops; `stopped` is then the reason: "exit", "passed" or "failed" (it has printed its result, and
+    runs forever), "sleep" or "fault".
     """
 
     endless: tuple[bytes, ...] = ()
@@ -96,7 +96,7 @@ class Machine(ABC):
         self._map()
         shared.machines.append(self)
 
-    # -- What the cores differ in ----------------------------------------------------------------------------------
+    # -- Differences of the cores ----------------------------------------------------------------------------------
 
     @abstractmethod
     def _make(self) -> Any:
@@ -112,7 +112,7 @@ class Machine(ABC):
 
     @abstractmethod
     def register(self, name: str, value: int | None = None) -> int:
-        """Return a register (pc, sp, lr, result); with `value` set it first."""
+        """Return a register (pc, sp, lr, result); if `value` is given, set it first."""
 
     @abstractmethod
     def pending(self) -> int | None:
@@ -120,7 +120,7 @@ class Machine(ABC):
 
     @abstractmethod
     def masked(self) -> bool:
-        """Whether interrupts are held back."""
+        """Whether interrupts are masked."""
 
     @abstractmethod
     def enter_interrupt(self, number: int) -> None:
@@ -128,18 +128,18 @@ class Machine(ABC):
 
     @abstractmethod
     def start_address(self) -> tuple[int, int]:
-        """Return the program's first instruction and stack pointer."""
+        """Return the address of the program's first instruction, and its stack pointer."""
 
     # -- Running ---------------------------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Prepare for running the program from its start."""
+        """Prepare to run the program from its start."""
         address, stack = self.start_address()
         self.register("sp", stack)
         self.register("pc", address)
 
     def call(self, function: str, *arguments: int) -> int:
-        """Call `function` of the program and return its result; `stopped` says whether it returned."""
+        """Call `function` of the program and return its result; `stopped` is "exit" if it returned."""
         self._called, self._handling = True, False
         self.register("sp", self.image.symbols["__stack_top"])
         self.register("lr", self._code_address(self._exit))
@@ -151,7 +151,7 @@ class Machine(ABC):
         return self.register("result")
 
     def place(self, data: bytes) -> int:
-        """Put an input of the program into memory of its own, and return its address."""
+        """Store an input of the program in separate memory, and return its address."""
         size = -(-len(data) // _PAGE) * _PAGE
         if size > self._input_size:
             self._uc.mem_map(_INPUT + self._input_size, size - self._input_size, self._unicorn.UC_PROT_READ)
@@ -160,14 +160,14 @@ class Machine(ABC):
         return _INPUT
 
     def resume(self) -> None:
-        """Go on until the program ends, sleeps without an interrupt to come, or fails."""
+        """Continue until the program ends, sleeps without a pending interrupt, or fails."""
         self.stopped = ""
         self._progress()
         while not self.stopped:
             self._execute()
 
     def _execute(self) -> None:
-        """Let the core run until it sleeps, is interrupted, or something stops it."""
+        """Run the core until it sleeps, is interrupted or stops."""
         try:
             self._uc.emu_start(self._code_address(self.register("pc")), self._exit)
         except self._unicorn.UcError as error:
@@ -183,7 +183,7 @@ class Machine(ABC):
         return address
 
     def _after_stop(self) -> bool:
-        """Enter an interrupt that is pending. False if the core sleeps and there is none."""
+        """Enter a pending interrupt. Return False if the core sleeps and there is none."""
         asked, self._interrupts = self._interrupts, False
         number = self.pending()
         if number is not None and not self.masked() and not self._handling:
@@ -197,7 +197,7 @@ class Machine(ABC):
         return asked or number is not None
 
     def _end_interrupt(self) -> None:
-        """What happens when a handler has returned."""
+        """Restore the state after a handler has returned."""
         self._handling = False
         self.phases.done()
         self._interrupts = self._ended = True
@@ -250,7 +250,7 @@ class Machine(ABC):
                 self._uc.emu_stop()
 
     def _progress(self, limit: int = _POLL) -> None:
-        """Begin to count anew; after `limit` instructions it is looked whether there is an end in sight."""
+        """Restart counting; after `limit` instructions, it is checked whether the program makes progress."""
         self._idle, self._idle_limit, self._settings = 0, limit, 0
 
     def _on_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
@@ -278,7 +278,7 @@ class Machine(ABC):
             self._polls += 1
             if self._polls > _MOST_POLLS:
                 self._hang(
-                    f"{_MOST_POLLS:,} loads from 0x{address:08x} in a row, which does not change ({self._place()})"
+                    f"{_MOST_POLLS:,} consecutive loads from 0x{address:08x}, which does not change ({self._place()})"
                 )
         return self.bus.read(address, size)
 
@@ -303,7 +303,7 @@ class Machine(ABC):
         if self.shared.terminal.endless and self.shared.terminal.failed:
             self._stop("failed")
         elif self.shared.terminal.endless:
-            self._hang(f"the program prints without end ({self._place()})")
+            self._hang(f"the program prints endlessly ({self._place()})")
 
     # -- Ends ------------------------------------------------------------------------------------------------------
 
@@ -323,7 +323,7 @@ class Machine(ABC):
 
     @property
     def passed(self) -> bool:
-        """Whether the program has said PASS: if it goes on forever then, it has shown what it can."""
+        """Whether the program has printed PASS, after which it may run forever."""
         return self.shared.terminal.passed and not self._called
 
     def _no_power(self, address: int) -> None:
@@ -339,5 +339,5 @@ class Machine(ABC):
         return "; the accelerator's interrupt is pending" + (", but not enabled" if self.pending() is None else "")
 
     def sleep_fault(self) -> str:
-        """Return why a sleeping core does not wake."""
+        """Return the reason why a sleeping core does not wake."""
         return f"the program sleeps and nothing wakes it ({self._place()}){self._pending_note()}"

@@ -1,4 +1,4 @@
-"""Which part of a program instructions belong to."""
+"""Phases of a program, and counts of their instructions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PHASES = {
     "softmax_q17p14_q15": "softmax",
     "softmax_shift_q17p14_q15": "softmax",
 }
-"""Phases by the function that begins them; functions called by it belong to it."""
+"""Phase that each function begins; functions called by it belong to the phase."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Phase:
 
 
 class Phases:
-    """Counts by phase. `current` is the one that instructions belong to, `returns` where its function returns to."""
+    """Counts by phase. `current` is the phase that is running, `returns` the return address of its function."""
 
     def __init__(self) -> None:
         self._counts = {name: Phase(name) for name in (*PHASES.values(), WAIT, MAIN)}
@@ -50,18 +50,18 @@ class Phases:
         return sum(phase.instructions for phase in self._counts.values())
 
     def used(self) -> tuple[Phase, ...]:
-        """Return the phases that ran, as they are now."""
+        """Return the current counts of the phases that have run."""
         order = [*dict.fromkeys(PHASES.values())]
         order.insert(order.index("start") + 1, WAIT)
         return tuple(replace(self._counts[name]) for name in (*order, MAIN) if self._counts[name].instructions)
 
     @property
     def waiting(self) -> bool:
-        """Whether the network was started and is not done."""
+        """Whether the network is running."""
         return self._base.name == WAIT
 
     def enter(self, function: str, return_address: int) -> None:
-        """Begin the phase of `function`, which will return to `return_address`."""
+        """Begin the phase of `function`, which returns to `return_address`."""
         phase = self._counts[PHASES[function]]
         if phase.name == "start":
             self._base = self._counts[WAIT]
@@ -69,7 +69,7 @@ class Phases:
         self._update()
 
     def leave(self) -> None:
-        """Go back to the phase before."""
+        """Return to the previous phase."""
         self._calls.pop()
         self._update()
 
@@ -79,7 +79,7 @@ class Phases:
         self._update()
 
     def done(self) -> None:
-        """The network is done: instructions outside of phases belong to the main program again."""
+        """Record that the network is done: instructions outside phases belong to the main program again."""
         self._base = self._counts[MAIN]
         self._update()
 

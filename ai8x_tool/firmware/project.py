@@ -1,4 +1,4 @@
-"""Facts that a generated project's folder states about itself."""
+"""Properties of a generated project, read from its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai8x_tool.folders import finish
 
 _TARGET = re.compile(r"^\s*(?:override\s+)?TARGET(?:_UC)?\s*[:?]?=\s*(\S+)", re.MULTILINE)
 _DEFINES = re.compile(r"""-D(\w+(?:=(?:\\.|"[^"]*"|'[^']*'|[^\s\\"'])*)?)""")
-"""A name and its value, quoted for the shell."""
+"""Definition of a name and its value, quoted for the shell."""
 
 _LOADER = b"int cnn_load_input(const int8_t *"
 _FRAME_LOADER = b"int cnn_load_input_rgb888(const uint8_t *"
@@ -23,10 +23,10 @@ _MAKEFILES = ("Makefile", "Makefile.common", "Makefile.ARM", "Makefile.RISCV", "
 
 @dataclass(frozen=True)
 class Project:
-    """A generated project. `interface` is None where its file is missing.
+    """A generated project. `interface` is None if its file is missing.
 
-    `loads_inputs` is whether it has ``cnn_load_input()``, `loads_frames` whether ``cnn_load_input_rgb888()``;
-    `sources` are those of the program that uses the accelerator, `wrapper` starts the RISC-V core where there is one.
+    `loads_inputs` is True if it has ``cnn_load_input()``, `loads_frames` if it has ``cnn_load_input_rgb888()``.
+    `sources` are those of the program that uses the accelerator; `wrapper` starts the RISC-V core, None without one.
     """
 
     folder: Path
@@ -40,7 +40,7 @@ class Project:
 
 
 def read_project(folder: Path) -> Project:
-    """Read the project in `folder`. Raises Ai8xError if it is none."""
+    """Return the project in `folder`. Raises Ai8xError if the folder is not a generated project."""
     if not folder.is_dir():
         raise Ai8xError("no such project folder", where=str(folder), fix="generate one with `ai8x synthesize`")
     finish(folder)
@@ -76,7 +76,7 @@ def _device(folder: Path) -> Device:
 
 
 def _defines(folder: Path) -> tuple[str, ...]:
-    """Return the preprocessor names of the makefiles, comments left out, in order."""
+    """Return the preprocessor definitions in the makefiles in order, except those in comments."""
     names: dict[str, None] = {}
     for name in _MAKEFILES:
         path = folder / name

@@ -1,4 +1,4 @@
-"""What a run of a program shows."""
+"""Results of a program's run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ai8x_tool.firmware.phases import Phase
 
 @dataclass(frozen=True)
 class MemoryUse:
-    """What one core's program takes of its memories, in bytes; `stack` is the most that was in use."""
+    """Memory use of one core's program in bytes; `stack` is the largest depth during the run."""
 
     core: str
     sizes: Sizes
@@ -22,9 +22,9 @@ class MemoryUse:
 
 @dataclass(frozen=True)
 class FirmwareRun:
-    """The console's text, the exit status, and why the program did not come to its end, if so.
+    """Result of a run: the console's text, the exit status, and the fault if the program did not end.
 
-    `phases` and `memory` are empty for programs that this machine executed itself.
+    `phases` and `memory` are empty for programs that were executed on this computer.
     """
 
     text: str
@@ -35,7 +35,7 @@ class FirmwareRun:
 
     @property
     def passed(self) -> bool:
-        """Whether the program ended well."""
+        """Whether the program ended with status 0 and without a fault."""
         return self.exit_code == 0 and not self.fault
 
     @property

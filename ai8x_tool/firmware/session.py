@@ -1,4 +1,4 @@
-"""Inference with samples other than the project's own, by the functions of its ``cnn.h``; the same for all sessions."""
+"""Inference with any sample through the functions of a project's ``cnn.h``; common to all kinds of sessions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PREPARE = ("cnn_enable", "cnn_init", "cnn_load_weights", "cnn_load_bias")
 
 
 class Session(ABC):
-    """A program at its bus."""
+    """A program on its bus."""
 
     def __init__(self, firmware: Firmware, bus: Bus) -> None:
         self.firmware = firmware
@@ -36,7 +36,7 @@ class Session(ABC):
 
     @abstractmethod
     def _load(self, function: str, data: bytes) -> None:
-        """Call ``cnn_load_input()``, or the one for frames, with `data`."""
+        """Call `function`, which is ``cnn_load_input()`` or its variant for frames, with `data`."""
 
     @abstractmethod
     def _unload(self) -> bytes:
@@ -47,8 +47,12 @@ class Session(ABC):
         self._finished = self._run()
         return self._finished
 
+    def forget(self) -> None:
+        """Power up again before the next inference, so that programs that clear memories forget the one before."""
+        self._prepared = False
+
     def close(self) -> None:  # noqa: B027  (most sessions hold nothing)
-        """Release what the session holds."""
+        """Release the resources of the session."""
 
     def __enter__(self) -> Session:
         return self
@@ -59,10 +63,9 @@ class Session(ABC):
     def infer(self, sample: Array, where: str = "sample", frame: bytes | None = None) -> list[Array]:
         """Run the network with `sample`, (channels, rows, columns) or (channels, length) of −128…127.
 
-        `frame` is the image that `sample` comes from, red, green and blue of each pixel: projects that take frames of
-        cameras are given it instead.
-        Returns its outputs, each (channels, rows, columns) of int64. The program itself has run before, or is run.
-        Raises Ai8xError if the sample does not fit the project, or the project cannot take any.
+        `frame` is the image of `sample`, with red, green and blue of each pixel; it is passed to projects that load
+        frames of cameras. Returns the outputs, each (channels, rows, columns) of int64. The program is run first if it
+        has not run yet. Raises Ai8xError if the sample does not fit the project, or the project cannot load samples.
         """
         interface = self._interface()
         function, data = "cnn_load_input", interface.sample_bytes(sample, where)
@@ -95,7 +98,7 @@ class Session(ABC):
         return project.interface
 
     def _prepare(self) -> None:
-        """Power the accelerator up again, and load everything: the program has switched it off at its end."""
+        """Power the accelerator up and load everything again, since the program has switched it off at its end."""
         finished = self._finished or self.run()
         if finished.fault:
             raise Ai8xError(finished.fault, where=str(self.firmware.project.folder))

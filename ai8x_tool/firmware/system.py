@@ -1,7 +1,6 @@
 """Peripherals other than the accelerator: console, time, and the device's other registers.
 
-Only what programs wait for, and the state of power and clocks, is modelled; all other registers keep what is written to
-them.
+Only registers that programs wait for, and those of power and clocks, are modeled; all others keep their written values.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _SEMAPHORE_INTERRUPT = 0x4003_E040
 _UART_FIFO = 0x4004_2020
 _TIMERS = (0x4001_0000, 0x4001_1000, 0x4001_2000, 0x4001_3000, 0x4008_0C00, 0x4008_1000)
 _DELAY = 0x400F_F000
-"""Not a register of the part: the shim stores microseconds there that pass at once."""
+"""Not a register of the device: the shim stores a number of microseconds there, which pass at once."""
 
 _CLOCK_READY = 1 << 13 | 1 << 27
 _PLL_READY = 1 << 1
@@ -31,16 +30,16 @@ _CYCLES_PER_TICK = 2
 
 _LINE_FEED = 0x0A
 _MOST_TEXT, _MOST_AFTER_VERDICT = 1 << 20, 1 << 18
-"""Bytes that a program may print, and after it has said how it ends; a line counts as at least so many bytes:"""
+"""Bytes that a program may print in all and after its result, and the minimum bytes that a line counts for."""
 _SHORTEST_LINE = 20
 PASS, FAIL = "*** PASS ***", "*** FAIL ***"
 
 
 @dataclass
 class Terminal:
-    """The console: all text so far, UTF-8, and whether the program has said how it ends. `out` receives whole lines.
+    """The console: its text in UTF-8, and the result that the program has printed. `out` receives complete lines.
 
-    `endless` is True once more has been printed than programs do that come to an end.
+    `endless` is True once the program has printed more than any program that ends.
     """
 
     out: Callable[[str], None] | None = None
@@ -52,7 +51,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """Everything that was printed."""
+        """All text that was printed."""
         return "".join(self.lines) + self._decoded()
 
     @property
@@ -68,7 +67,7 @@ class Terminal:
             self._end_line()
 
     def close(self) -> None:
-        """Hand out what was printed of a last line."""
+        """Pass on an incomplete last line."""
         if self._line:
             self._end_line()
 
@@ -89,7 +88,7 @@ class Terminal:
 
 
 class Peripherals:
-    """The registers at 0x4000_0000 and up, common to both cores."""
+    """The registers from 0x4000_0000, common to both cores."""
 
     def __init__(self, device: Device, terminal: Terminal, instructions: Callable[[], int]) -> None:
         self._terminal = terminal
@@ -101,12 +100,12 @@ class Peripherals:
 
     @property
     def riscv_started(self) -> bool:
-        """Whether the Arm core has given the RISC-V core its clock."""
+        """Whether the Arm core has enabled the clock of the RISC-V core."""
         return not self._words[_CLOCKS_OFF_1] & _RISCV_CLOCK
 
     @property
     def boot_address(self) -> int:
-        """Where the RISC-V core begins."""
+        """Boot address of the RISC-V core."""
         return self._words.get(_BOOT_ADDRESS, 0)
 
     @property
@@ -137,7 +136,7 @@ class Peripherals:
         return word
 
     def write(self, address: int, value: int) -> bool:
-        """Store a word; return whether that has printed something."""
+        """Store a word; return whether this has printed something."""
         if address == _UART_FIFO:
             self._terminal.put(value)
             return True

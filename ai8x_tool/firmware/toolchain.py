@@ -1,4 +1,4 @@
-"""The C compilers: the cross-compiler that installs with pip, or one that is installed."""
+"""C compilers: the cross-compiler that pip installs, or one installed on the system."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GCC = {
     "riscv": ("-march=rv32imc_zicsr", "-mabi=ilp32"),
 }
 _ALONE = ("-ffreestanding", "-fbuiltin")
-"""A gcc may come without the headers of a C library; its own are enough."""
+"""A gcc may lack the headers of a C library; its own headers suffice."""
 _INSTALL = "pip install 'ai8x-tool[virtual]'"
 
 
@@ -41,7 +41,7 @@ class Toolchain:
     flags: tuple[str, ...]
 
     def run(self, arguments: list[str], log: list[str], folder: Path) -> bool:
-        """Run the compiler in `folder`, its caches there too; append what it says to `log`. Return success."""
+        """Run the compiler in `folder` and append its messages to `log`; return whether it succeeded."""
         caches = {name: str(folder / "cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
         command = [*self.command, *self.flags, *arguments]
         result = subprocess.run(
@@ -52,7 +52,7 @@ class Toolchain:
 
 
 def find_toolchain(core: str) -> Toolchain:
-    """Return the compiler for `core`: that of the package ziglang, else an installed gcc. Raises Ai8xError."""
+    """Return the compiler for `core`: that of the package ziglang, or gcc. Raises Ai8xError without one."""
     if core == "host":
         return _host()
     if importlib.util.find_spec("ziglang") is not None:
@@ -66,7 +66,7 @@ def find_toolchain(core: str) -> Toolchain:
 
 
 def _gcc_flags(core: str, path: str) -> tuple[str, ...]:
-    """Return the options for `core`; compilers before version 12 do not know the name of the extension Zicsr."""
+    """Return the options for `core`; compilers before version 12 do not accept the extension name Zicsr."""
     flags = _GCC[core]
     check = [path, *flags, "-fsyntax-only", "-x", "c", os.devnull]
     known = subprocess.run(check, capture_output=True, cwd=tempfile.gettempdir(), check=False).returncode == 0
@@ -74,10 +74,10 @@ def _gcc_flags(core: str, path: str) -> tuple[str, ...]:
 
 
 def _host() -> Toolchain:
-    """Return this machine's compiler, which reports memory accesses through the thread sanitizer's interface."""
+    """Return this computer's compiler, which reports memory accesses through the thread sanitizer's interface."""
     path = shutil.which(os.environ.get("CC", "cc"))
     if path is None:
-        raise Ai8xError("there is no C compiler on this machine", fix="install gcc or clang, or leave out --host")
+        raise Ai8xError("there is no C compiler on this computer", fix="install gcc or clang, or leave out --host")
     version = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     clang = "clang" in version
     flags = ("-mllvm", "-tsan-distinguish-volatile=1") if clang else ("--param", "tsan-distinguish-volatile=1")

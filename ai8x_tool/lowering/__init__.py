@@ -1,6 +1,6 @@
-"""From a mapping to the accelerator's register writes and memory images.
+"""Lowering of a mapping to the accelerator's register writes and memory images.
 
-One small module per topic; `configure.py` lists which function computes which register.
+There is one small module per topic; `configure.py` lists the function that computes each register.
 """
 
 from ai8x_tool.lowering.options import LoweringOptions

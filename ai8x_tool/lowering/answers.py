@@ -1,4 +1,4 @@
-"""The known-answer table: what data memory holds after the run."""
+"""The known-answer table: the expected contents of data memory after the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ai8x_tool.mapping.regions import LANES, Indices, OutputRegion, OutputSlot, 
 
 
 def _slot_answers(device: Device, region: OutputRegion, slot: OutputSlot, tensor: Words) -> Indices:
-    """Return rows of (mask, address, value) for one slot; `tensor` is (channels, pixels)."""
+    """Return the rows (mask, address, value) of one slot; `tensor` is (channels, pixels)."""
     base = device.instance(slot.instance * LANES)
     addresses = base + slot_words(region, slot)
     if region.width == 8:
@@ -39,7 +39,7 @@ def answer_blocks(
 ) -> list[AnswerBlock]:
     """Return the known-answer table for `regions` with their tensors (channels, rows, columns).
 
-    `limit` words (and one more, as the reference does) are kept.
+    Of these, the first `limit` + 1 words are kept (one more than the option says, for compatibility); None keeps all.
     """
     rows = np.concatenate(
         [

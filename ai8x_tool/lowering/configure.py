@@ -1,4 +1,4 @@
-"""Which function computes which register, and in which order they are written."""
+"""The functions that compute the layer registers, in the order in which the registers are written."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ai8x_tool.lowering import (
     tram,
     write_side,
 )
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.lowering.steps import Write
 from ai8x_tool.mapping import LayerMapping
 
-RegisterFunction = Callable[[LayerMapping, Context, int], "dict[str, int] | None"]
+RegisterFunction = Callable[[LayerMapping, Context, int], "Fields | None"]
 
 LAYER_REGISTERS: tuple[tuple[str, RegisterFunction], ...] = (
     ("NEXT", sequence.next_layer),
@@ -50,11 +50,11 @@ LAYER_REGISTERS: tuple[tuple[str, RegisterFunction], ...] = (
     ("FMAX", streaming.rolling_buffer),
     ("IFRM", streaming.input_frame),
 )
-"""Registers of one layer in the order in which they are written; each part has a subset of them."""
+"""Registers of one layer in the order in which they are written; each device has a subset of them."""
 
 
 def layer_writes(mapped: LayerMapping, context: Context, quadrant: int) -> list[Write]:
-    """Return the writes that configure one layer in one quadrant, zero values included."""
+    """Return the writes that configure one layer in one quadrant, including those of zero."""
     table = tables.registers(context.device)
     hidden = mapped.resets_accumulator and quadrant == context.master
     writes: list[Write] = []
@@ -77,7 +77,7 @@ def layer_writes(mapped: LayerMapping, context: Context, quadrant: int) -> list[
 
 
 def configure(context: Context) -> list[Write]:
-    """Return all layer registers in program order; zero values only where the options ask for them."""
+    """Return the writes of all layer registers in program order; zeros are included only if the options request it."""
     keep_zeros = context.options.write_zero_registers
     writes = []
     for mapped in context.mapping.layers:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 
 def _effective_size(mapped: LayerMapping) -> tuple[int, int]:
-    """Return rows and columns that the hardware walks over."""
+    """Return the rows and columns over which the hardware iterates."""
     layer, view = mapped.layer, mapped.view
     rows, columns = view.in_size
     if layer.flatten:
@@ -26,7 +24,7 @@ def _words_per_pixel(mapped: LayerMapping) -> int:
 
 
 def _last_window(mapped: LayerMapping, axis: int) -> int:
-    """Return the position at which the last pooling window starts, rounded as the hardware counts."""
+    """Return the position at which the last pooling window starts, rounded down to a multiple of the stride."""
     layer, size = mapped.layer, _effective_size(mapped)[axis]
     stride = layer.pool_stride[axis]
     return (size - layer.pool[axis] - layer.pool_dilation[axis] + 1) // stride * stride

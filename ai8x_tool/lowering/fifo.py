@@ -1,4 +1,4 @@
-"""FIFO control, and which quadrants a FIFO feeds."""
+"""FIFO control, and the quadrants that a FIFO feeds."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ _FAST_CONTROL = 0xA0
 _COMPLETE = 1 << 11
 
 
-def feeds(context: Context, quadrant: int) -> bool:
-    """True if the input uses one of the first four processors of `quadrant`."""
+def is_fed(context: Context, quadrant: int) -> bool:
+    """Return whether the input uses one of the first four processors of `quadrant`."""
     return bool(context.mapping.start.own_processors >> 16 * quadrant & 0xF)
 
 
 def is_group(context: Context) -> bool:
-    """True if the fast FIFO feeds a group of processors."""
+    """Return whether the fast FIFO feeds a group of processors."""
     processors = context.mapping.start.own_processors
     return context.mapping.options.fast_fifo and not (processors != 1 and processors & 0xE == 0)
 
 
 def control_writes(context: Context) -> list[Write]:
-    """Return the writes that configure the FIFO in use."""
+    """Return the writes that configure the FIFO in use, which end ``cnn_configure()``; none without a FIFO."""
     if not context.fifo:
         return []
     if context.mapping.options.fast_fifo:

@@ -1,4 +1,4 @@
-"""The sample as words for data memory or FIFOs."""
+"""Conversion of a sample to words for data memory or FIFOs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LANES = 4
 
 
 def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
-    """Return the input words; `sample` is (channels, rows, columns) of −128…127, operands one after the other."""
+    """Return the input words; `sample` is (channels, rows, columns) of −128…127, with the operands concatenated."""
     mapped = context.mapping.start
     data = sample.reshape(mapped.layer.operands, -1, sample.shape[1] * sample.shape[2]).astype(np.int8).view(np.uint8)
     if context.fifo:
@@ -29,8 +29,8 @@ def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
 def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: PlacedLayer) -> Words:
     """Return the sample that the program synthesizes from the first words of `sample` (channels, rows, columns).
 
-    `start` is the network's first layer. Raises Ai8xError for more than four channels, or a number of pixels that is no
-    multiple of the words.
+    `start` is the network's first layer. Raises Ai8xError for more than four channels, or if the number of pixels is
+    not a multiple of the number of words.
     """
     channels, pixels = sample.shape[0], sample.shape[1] * sample.shape[2]
     subject = SampleInput(start, (channels, *sample.shape[1:]), words=pattern.words)
@@ -50,12 +50,12 @@ def repeat_pattern(words: Words, pattern: SynthesizedInput, start: Layer) -> Wor
 
 
 def _words(lanes: Words) -> Words:
-    """Join the last axis of four bytes, first in the lowest bits."""
+    """Return uint32 words made of the four bytes of the last axis, the first one in the lowest bits."""
     return np.ascontiguousarray(lanes).view("<u4")[..., 0].astype(np.uint32)
 
 
 def _hwc(context: Context, data: Words) -> list[InputBlock]:
-    """One word per pixel, pass and operand for each data instance; byte lane = processor."""
+    """Return one word per pixel, pass and operand for each data instance; the byte lane is that of the processor."""
     mapped = context.mapping.start
     passes, per_pass = mapped.view.input_passes, mapped.view.inputs_per_pass
     operands, channels, pixels = data.shape
@@ -83,7 +83,7 @@ def _four_pixels(channel: Words) -> Words:
 
 
 def _chw(context: Context, data: Words) -> list[InputBlock]:
-    """Four pixels per word, one channel per processor."""
+    """Return words of four pixels each, one block per channel and processor."""
     mapped = context.mapping.start
     offset = mapped.input_offset
     return [

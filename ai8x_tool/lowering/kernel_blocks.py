@@ -1,4 +1,4 @@
-"""Kernel memory as the blocks that ``cnn_load_weights()`` loads."""
+"""Contents of kernel memory as the blocks that ``cnn_load_weights()`` loads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COLUMN_ADDRESS_BYTES = 16
 def kernel_blocks(context: Context) -> list[KernelBlock]:
     """Return one block per run of loaded columns, by processor and column.
 
-    With the memory test that clears kernel memory, columns of zeros are left out.
+    Columns of zeros are omitted if kernel memory is cleared by its built-in test.
     """
     memory = context.mapping.kernel_memory
     loaded = memory.loaded
@@ -34,7 +34,7 @@ def kernel_blocks(context: Context) -> list[KernelBlock]:
 
 
 def _packed(columns: Words) -> Words:
-    """Return the bytes as big-endian words, the last one filled with zeros."""
+    """Return the bytes as big-endian words, the last one padded with zeros."""
     stream = columns.reshape(-1)
     padded = np.zeros((len(stream) + 3) // 4 * 4, np.uint8)
     padded[: len(stream)] = stream
@@ -42,7 +42,7 @@ def _packed(columns: Words) -> Words:
 
 
 def _four_words(columns: Words) -> Words:
-    """Return byte 0, bytes 1 to 4, bytes 5 to 8 and a zero word for every column."""
+    """Return four words for each column: byte 0, bytes 1 to 4, bytes 5 to 8, and zero."""
     spread = np.zeros((len(columns), _COLUMN_ADDRESS_BYTES), np.uint8)
     spread[:, 3 : 3 + COLUMN_BYTES] = columns
     return spread.reshape(-1).view(">u4").astype(np.uint32)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.lowering.layer_control import weight_bits
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 
 def start_and_remainder(mapped: LayerMapping) -> tuple[int, int]:
-    """Return the index of the layer's first kernel, and the bytes by which its first column begins earlier."""
+    """Return the index of the layer's first kernel, and the offset in bytes of the first column from that kernel."""
     if mapped.view.operator == "none":
         return 0, 0
     kernel, remainder = divmod(COLUMN_BYTES * mapped.kernels.offset, mapped.view.kernel_area)
@@ -19,7 +17,7 @@ def start_and_remainder(mapped: LayerMapping) -> tuple[int, int]:
 
 
 def _x4_index(kernel: int) -> int:
-    """Return where kernel memory that is read four-fold holds `kernel`."""
+    """Return the index at which `kernel` is stored in kernel memory that is read four kernels at a time."""
     if kernel < 4096:
         return kernel % 4 * 1024 + kernel // 4
     extra = kernel - 4096
@@ -45,7 +43,7 @@ def kernel_count(mapped: LayerMapping, context: Context, quadrant: int) -> Field
 
 
 def kernel_end(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """MCNT1 of the MAX78002; a layer without convolution does not write it."""
+    """MCNT1 of the MAX78002; it is not written for layers without convolution."""
     if mapped.view.operator == "none":
         return None
     return {"end": 8 * start_and_remainder(mapped)[0] + _length(mapped, context)}

@@ -1,21 +1,19 @@
-"""LCTL, LCTL2: what the layer does, and which quadrants take part."""
+"""LCTL, LCTL2: operation of the layer and participating quadrants."""
 
 from __future__ import annotations
 
 from ai8x_tool.device.bits import highest_bit, lowest_bit
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 
 def weight_bits(mapped: LayerMapping) -> int:
-    """Return the bits per weight that counts of kernels are multiplied with."""
+    """Return the bits per weight by which counts of kernels are multiplied."""
     return 8 if mapped.layer.bypass else abs(mapped.layer.bits)
 
 
 def _sources(mapped: LayerMapping, context: Context, quadrant: int) -> int:
-    """Return the other quadrants whose sums, or bias, the master quadrant adds."""
+    """Return the mask of the other quadrants whose sums or bias the master quadrant adds."""
     layer = mapped.layer
     if quadrant != context.master or not layer.is_convolution or layer.depthwise or context.quad_first(mapped):
         return 0

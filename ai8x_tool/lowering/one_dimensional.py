@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from ai8x_tool.lowering.kernel_range import start_and_remainder
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 _FUNCTIONS = {"sub": 0, "add": 1, "or": 2, "xor": 3}
 

@@ -1,4 +1,4 @@
-"""Options that change registers or memory images, and the context every register function sees."""
+"""Options that affect registers or memory images, and the context passed to every register function."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from ai8x_tool.device import Device
 from ai8x_tool.mapping import LayerMapping, Mapping
 
+Fields = dict[str, int]
+"""Values of the fields of a register, by name."""
+
 
 @dataclass(frozen=True)
 class SynthesizedInput:
-    """Input made of `words` words that repeat, grown by `increment` each time."""
+    """Input made of `words` words that are repeated, with `increment` added at each repetition."""
 
     increment: int
     words: int = 8
@@ -18,7 +21,7 @@ class SynthesizedInput:
 
 @dataclass(frozen=True)
 class LoweringOptions:
-    """Options of the program. Defaults are those of the command line."""
+    """Options of the program; the defaults are those of the command line."""
 
     express: bool = True
     pipeline: bool = True
@@ -37,19 +40,19 @@ class LoweringOptions:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """What register functions may look at besides their own layer."""
+    """Data that register functions use besides their own layer: the whole mapping and the options."""
 
     mapping: Mapping
     options: LoweringOptions
 
     @property
     def device(self) -> Device:
-        """The part that is programmed."""
+        """The target device."""
         return self.mapping.device
 
     @property
     def fifo(self) -> bool:
-        """True if the input comes through a FIFO of either kind."""
+        """True if the input passes through a FIFO of either kind."""
         return self.mapping.options.fifo
 
     @property
@@ -59,7 +62,7 @@ class Context:
 
     @property
     def pipeline(self) -> bool:
-        """True if the part has a pipeline and it is on."""
+        """True if the device has a pipeline and it is enabled."""
         return self.device.pipeline and self.options.pipeline
 
     @property
@@ -68,13 +71,13 @@ class Context:
         return any(m.streaming for m in self.mapping.layers)
 
     def is_start(self, mapped: LayerMapping) -> bool:
-        """True for the layer that is executed first."""
+        """Return whether `mapped` is the layer executed first."""
         return mapped is self.mapping.start
 
     def previous(self, mapped: LayerMapping) -> LayerMapping | None:
-        """Return the layer executed before, None for the first."""
+        """Return the layer executed before `mapped`; None for the first one."""
         return None if mapped.previous is None else self.mapping[mapped.previous]
 
     def quad_first(self, mapped: LayerMapping) -> bool:
-        """True for the first layer in fast-FIFO quad mode."""
+        """Return whether `mapped` is the first layer in the fast FIFO's quad mode."""
         return self.mapping.options.quad and self.is_start(mapped)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 _WEIGHT_CODES = {1: 1, 2: 2, 4: 3}
 _LONG_FLATTEN = 16

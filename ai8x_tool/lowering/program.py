@@ -1,4 +1,4 @@
-"""The program: every store the generated code makes, in order; and a sample, with the answers that belong to it."""
+"""The program: all stores of the generated code, in order; and a sample with its known answers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from ai8x_tool.device.stores import Stores
 from ai8x_tool.engine import LayerTensors
 from ai8x_tool.lowering.answers import answer_blocks
 from ai8x_tool.lowering.configure import configure
+from ai8x_tool.lowering.fifo import control_writes
 from ai8x_tool.lowering.input_data import input_blocks, repeat_pattern
 from ai8x_tool.lowering.kernel_blocks import kernel_blocks
 from ai8x_tool.lowering.options import Context, LoweringOptions
 from ai8x_tool.lowering.program_stores import bias_stores, input_stores, kernel_stores, step_stores
-from ai8x_tool.lowering.start import fifo_writes, initialise, interrupt_mask, start
+from ai8x_tool.lowering.start import initialize, interrupt_mask, start
 from ai8x_tool.lowering.steps import AnswerBlock, InputBlock, KernelBlock, Step, Wait, Words, Write
 from ai8x_tool.mapping import Mapping
 from ai8x_tool.mapping.regions import OutputRegion, layer_region
@@ -23,9 +24,10 @@ __all__ = ["Program", "ProgramSample", "Wait", "Write", "lower", "lower_sample"]
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """Everything the C project is rendered from but the sample. `bias` maps a quadrant to its bytes.
+    """Everything from which the C project is rendered, except the sample. `bias` maps a quadrant to its bytes.
 
-    `start` precedes the timer, `go` starts the master quadrant. `unload` are the regions that ``cnn_unload()`` copies.
+    `start` precedes the start of the timer, `go` starts the master quadrant. `unload` are the regions that
+    ``cnn_unload()`` copies.
     """
 
     mapping: Mapping
@@ -40,7 +42,7 @@ class Program:
     interrupt_mask: int
 
     def setup_stores(self) -> Stores:
-        """Return the stores that come before any input: initialisation, kernels, biases, layer registers."""
+        """Return the stores that precede all input: initialization, kernels, biases, layer registers."""
         return Stores.join(
             [
                 step_stores(self.init),
@@ -51,7 +53,7 @@ class Program:
         )
 
     def run_stores(self, sample: ProgramSample) -> Stores:
-        """Return the stores of one inference: the input and the start, in the order in which the C code makes them."""
+        """Return the stores of one inference: the input and the start, in the order of the C code."""
         options, device = self.mapping.options, self.mapping.device
         pattern, blocks = self.options.synthesized_input, sample.inputs
         if pattern is not None:
@@ -62,25 +64,25 @@ class Program:
         return Stores.join([begin, inputs] if options.fifo else [inputs, begin])
 
     def stores(self, sample: ProgramSample) -> Stores:
-        """Return every store to the accelerator, in the order in which the generated C code makes them."""
+        """Return all stores to the accelerator, in the order of the generated C code."""
         return Stores.join([self.setup_stores(), self.run_stores(sample)])
 
     @property
     def context(self) -> Context:
-        """What register functions see."""
+        """The context passed to register functions."""
         return Context(self.mapping, self.options)
 
 
 @dataclass(frozen=True, eq=False)
 class ProgramSample:
-    """A sample as words for the accelerator, and the words that data memory holds after the run."""
+    """A sample as words for the accelerator, and the expected contents of data memory after the run."""
 
     inputs: tuple[InputBlock, ...]
     answers: tuple[AnswerBlock, ...]
 
 
 def checked_layers(mapping: Mapping, tensors: LayerTensors) -> list[Layer]:
-    """Return the layers whose output is verified: executed output layers and the one executed last."""
+    """Return the layers whose output is verified: executed output layers and the layer executed last."""
     last = tensors.order[-1]
     network = mapping.network
     return [network[i] for i in tensors.order if network[i].output or i == last]
@@ -97,7 +99,7 @@ def _unload_regions(mapping: Mapping) -> tuple[OutputRegion, ...]:
 
 
 def listed_scales(mapping: Mapping) -> list[int | None]:
-    """Return the final scale of every item of the `unload` list: its output layer's, None if it is of none."""
+    """Return the final scale of each item of the `unload` list: that of its output layer, None if it has none."""
     places = {}
     for layer in mapping.network.outputs():
         mapped = mapping[layer.index]
@@ -113,11 +115,11 @@ def lower(mapping: Mapping, options: LoweringOptions | None = None) -> Program:
     return Program(
         mapping=mapping,
         options=chosen,
-        init=tuple(initialise(context)),
+        init=tuple(initialize(context)),
         kernels=tuple(kernel_blocks(context)),
-        # Depth-wise layers have zeros, which nothing adds, in quadrants below their own, whose clocks may be off.
+        # Depthwise layers have unused zeros in quadrants below their own, whose clocks may be off.
         bias={quadrant: values for quadrant, values in mapping.bias_bytes.items() if quadrant in mapping.quadrants},
-        configure=tuple(configure(context) + fifo_writes(context)),
+        configure=tuple(configure(context) + control_writes(context)),
         start=tuple(before),
         go=tuple(go),
         unload=_unload_regions(mapping),
@@ -126,7 +128,10 @@ def lower(mapping: Mapping, options: LoweringOptions | None = None) -> Program:
 
 
 def lower_sample(program: Program, sample: Words, tensors: LayerTensors) -> ProgramSample:
-    """Return `sample` (channels, rows, columns) for `program`, with what the engine computes from it (`tensors`)."""
+    """Return `sample` (channels, rows, columns) converted for `program`, with known answers from `tensors`.
+
+    `tensors` are the outputs that the engine computed for the sample.
+    """
     answers: list[AnswerBlock] = []
     mapping, options = program.mapping, program.options
     if options.known_answers:

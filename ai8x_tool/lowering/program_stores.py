@@ -1,4 +1,4 @@
-"""A program as plain stores, as its C code makes them."""
+"""Conversion of a program to the stores that its C code performs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def step_stores(steps: Sequence[Step]) -> Stores:
-    """Return register writes and cleared memory; waiting stores nothing."""
+    """Return the stores of register writes and of cleared memory; waits store nothing."""
     addresses: list[int] = []
     values: list[int] = []
     for step in steps:
@@ -31,7 +31,7 @@ def step_stores(steps: Sequence[Step]) -> Stores:
 
 
 def kernel_stores(blocks: Sequence[KernelBlock], *, express: bool) -> Stores:
-    """Return what loads the kernels: words, in express mode after a byte that selects the column."""
+    """Return the stores that load the kernels; in express mode a byte that selects the column precedes each block."""
     parts = []
     for block in blocks:
         if express:
@@ -41,13 +41,13 @@ def kernel_stores(blocks: Sequence[KernelBlock], *, express: bool) -> Stores:
 
 
 def bias_stores(device: Device, bias: dict[int, list[int]]) -> Stores:
-    """Return what loads the biases, quadrant by quadrant."""
+    """Return the stores that load the biases, quadrant by quadrant."""
     base = device.addresses.bias
     return Stores.join([_block(device.quadrant(base, q), np.array(values)) for q, values in sorted(bias.items())])
 
 
 def input_stores(device: Device, blocks: Sequence[InputBlock], *, fifo: bool, fast: bool) -> Stores:
-    """Return what loads the input: instance by instance, or into FIFOs in turns."""
+    """Return the stores that load the input: instance by instance, or alternating between the FIFOs."""
     if not fifo:
         return Stores.join([_block(block.address, block.words) for block in blocks])
     if fast:

@@ -1,12 +1,10 @@
-"""RPTR, ENA: where input is read, and by which processors."""
+"""RPTR, ENA: address of the input, and the processors that read it."""
 
 from __future__ import annotations
 
 from ai8x_tool.device.bits import quadrant_bits
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 
 def read_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 RESET_LAYER: dict[str, int | None] = {
     "RCNT": 0x1_0000,
@@ -19,7 +17,7 @@ RESET_LAYER: dict[str, int | None] = {
     "POST": 0x0300_0000,
     "ENA": 1,
 }
-"""Registers of the hidden layer that clears the pooling accumulator; None: the value of the layer after it."""
+"""Registers of the hidden layer that clears the pooling accumulator; None: the value of the following layer."""
 
 
 def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:

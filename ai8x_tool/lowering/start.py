@@ -1,16 +1,14 @@
-"""Register writes that initialise and start the accelerator."""
+"""Register writes that initialize and start the accelerator."""
 
 from __future__ import annotations
 
 from ai8x_tool.device import registers as tables
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
-from ai8x_tool.lowering.fifo import control_writes, feeds, is_group
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.fifo import is_fed, is_group
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.lowering.sequence import layer_count
 from ai8x_tool.lowering.steps import ClearTram, Step, Wait, Write
 from ai8x_tool.network.layer import BINARY
-
-_MEMORY_CONTROL = 0x40E
 
 
 def _write(context: Context, name: str, quadrant: int, value: int) -> Write:
@@ -22,7 +20,7 @@ def _aon(context: Context, value: int) -> Write:
     return Write(context.device.base + tables.AON_CONTROL, value, "AON")
 
 
-def initialise(context: Context) -> list[Step]:
+def initialize(context: Context) -> list[Step]:
     """Return the steps of ``cnn_init()``."""
     quadrants = context.mapping.quadrants
     steps: list[Step] = []
@@ -40,13 +38,13 @@ def initialise(context: Context) -> list[Step]:
             _clear_tram(context, quadrant) if context.options.init_tram else []
         )  # needs the clock that CTL turns on
         if context.device.clear_registers is None:
-            steps.append(_write(context, "SRAM", quadrant, _MEMORY_CONTROL))
+            steps.append(_write(context, "SRAM", quadrant, tables.MEMORY_CONTROL))
         if count:
             steps.append(_write(context, "LCNT", quadrant, count))
     return steps + (_clear_memories(context) if context.options.zero_memory else [])
 
 
-def _control(context: Context, fields: dict[str, int]) -> int:
+def _control(context: Context, fields: Fields) -> int:
     fields = {"clock": 1, **fields}
     if context.device.pipeline:
         fields["no_pipeline"] = int(not context.pipeline)
@@ -57,7 +55,7 @@ def _clear_registers(context: Context, code: int) -> list[Step]:
     quadrants, has_bias = context.mapping.quadrants, context.mapping.network.has_bias
     test = tables.registers(context.device)["TEST"]
     return [
-        *(_write(context, "SRAM", q, _MEMORY_CONTROL) for q in quadrants),
+        *(_write(context, "SRAM", q, tables.MEMORY_CONTROL) for q in quadrants),
         *(_write(context, "TEST", q, code | (tables.CLEAR_BIAS if has_bias else 0)) for q in quadrants),
         *(Wait(test.address(context.device, q), tables.REGISTERS_CLEARED) for q in quadrants),
         *(_write(context, "TEST", q, 0) for q in quadrants),
@@ -81,12 +79,7 @@ def _clear_memories(context: Context) -> list[Step]:
     return steps
 
 
-def fifo_writes(context: Context) -> list[Write]:
-    """Return the FIFO control writes that end ``cnn_configure()``."""
-    return control_writes(context)
-
-
-def _start_fields(context: Context) -> dict[str, int]:
+def _start_fields(context: Context) -> Fields:
     options, mapping = context.options, context.mapping
     start = mapping.start
     fields = {
@@ -108,10 +101,10 @@ def _start_fields(context: Context) -> dict[str, int]:
     return fields
 
 
-def _fifo_fields(context: Context, quadrant: int) -> dict[str, int]:
+def _fifo_fields(context: Context, quadrant: int) -> Fields:
     if not context.fifo:
         return {}
-    fed = feeds(context, quadrant)
+    fed = is_fed(context, quadrant)
     return {
         "fifo": 1,
         "fast_fifo": int(fed and context.mapping.options.fast_fifo),
@@ -136,7 +129,7 @@ def start(context: Context) -> tuple[list[Write], list[Write]]:
         unused = sum(1 << (12 + q) for q in range(QUADRANTS) if q not in context.mapping.quadrants)
         if unused:
             before.append(_aon(context, unused))
-    fifo = _fifo_fields(context, master) if feeds(context, master) else {}
+    fifo = _fifo_fields(context, master) if is_fed(context, master) else {}
     final = {**base, "run": 1, "sync": int(context.fifo), **fifo}
     return before, [_write(context, "CTL", master, encode(final))]
 

@@ -1,4 +1,4 @@
-"""The steps a program consists of."""
+"""The steps of a program, and the blocks of data that it loads or compares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Words = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Write:
-    """A 32-bit store to a register. `layer` is the network's layer, None for registers of a whole quadrant."""
+    """A 32-bit store to a register. `layer` is the layer of the network, None for registers of a whole quadrant."""
 
     address: int
     value: int
@@ -26,7 +26,7 @@ class Write:
 
 @dataclass(frozen=True)
 class Wait:
-    """Wait until a bit of `mask` is set at `address`; fail if a bit of `error` is."""
+    """Wait until a bit of `mask` is set at `address`; fail if a bit of `error` is set."""
 
     address: int
     mask: int
@@ -46,7 +46,7 @@ Step = Write | Wait | ClearTram
 
 @dataclass(frozen=True, eq=False)
 class KernelBlock:
-    """A run of kernel columns of one processor, as loaded: destination address and data words."""
+    """Consecutive kernel columns of one processor, as loaded: destination address and data words."""
 
     address: int
     words: Words
@@ -63,7 +63,7 @@ class InputBlock:
 
 @dataclass(frozen=True, eq=False)
 class AnswerBlock:
-    """Consecutive words that data memory holds after the run, compared under `mask`."""
+    """Expected values of consecutive words of data memory after the run, compared under `mask`."""
 
     address: int
     mask: int

@@ -1,19 +1,17 @@
-"""STR1, STR2, FMAX, IFRM: when streaming layers start and how long their buffers are."""
+"""STR1, STR2, FMAX, IFRM: start of streaming layers, and lengths of their buffers."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from ai8x_tool.device.bits import ceil4, ceil_div
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
 from ai8x_tool.mapping.streaming import Stream, rollover, stream_values
 
-Fields = dict[str, int]
-
 
 def _stream(mapped: LayerMapping, context: Context) -> Stream:
-    """Return the streaming values; with the pipeline, the first layer's step between rows is one word longer."""
+    """Return the streaming values; with the pipeline, the row step of the first layer is one word longer."""
     stream = stream_values(mapped, context.mapping.placed)
     longer = context.pipeline and context.is_start(mapped) and stream.delta2 > 0
     return replace(stream, delta2=stream.delta2 + 1) if longer else stream
@@ -38,14 +36,14 @@ def stream_deltas(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
 
 
 def rolling_buffer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """FMAX; written for streaming layers when a FIFO is used."""
+    """FMAX; written for streaming layers if a FIFO is used."""
     if not (mapped.streaming and context.fifo):
         return None
     return {"words": rollover(mapped, context.mapping.placed)}
 
 
 def input_frame(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """IFRM; written for the first layer when a FIFO is used."""
+    """IFRM; written for the first layer if a FIFO is used."""
     if not (context.fifo and context.is_start(mapped)):
         return None
     pixels = mapped.view.in_size[0] * mapped.view.in_size[1]

@@ -1,11 +1,9 @@
-"""TPTR: the range in the compute cache (TRAM)."""
+"""TPTR: the layer's range in the compute cache (TRAM)."""
 
 from __future__ import annotations
 
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 _LONG_FLATTEN = 16
 

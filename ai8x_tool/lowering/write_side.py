@@ -1,12 +1,10 @@
-"""WPTR, WTOFF, WMOFF, WCOFF: where results are written."""
+"""WPTR, WTOFF, WMOFF, WCOFF: addresses of the results."""
 
 from __future__ import annotations
 
 from ai8x_tool.device.bits import lowest_bit
-from ai8x_tool.lowering.options import Context
+from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
-
-Fields = dict[str, int]
 
 
 def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
@@ -46,7 +44,7 @@ def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> F
 
 
 def kernel_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """WMOFF; a layer without convolution does not write it."""
+    """WMOFF; it is not written for layers without convolution."""
     if mapped.view.operator == "none":
         return None
     return {"offset": 1 << context.device.write_instance_shift}

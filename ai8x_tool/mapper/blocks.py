@@ -1,10 +1,10 @@
-"""What has to lie in data memory, for how long, and at which distances from each other."""
+"""Blocks of data memory: their sizes, their live ranges, and the fixed distances between them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ai8x_tool.mapper.classes import Related, joining
+from ai8x_tool.mapper.classes import WeightedUnionFind, input_layout
 from ai8x_tool.mapper.interleave import Interleaved
 from ai8x_tool.mapper.offsets import Block, Group
 from ai8x_tool.mapper.paths import InputPath
@@ -15,13 +15,14 @@ from ai8x_tool.network.layer import BUFFER, INPUT, Source
 from ai8x_tool.network.network import Network
 
 _END = 1 << 20
+"""A step after the last layer: blocks that live until the end of the inference."""
 _MARGIN = 2
-"""Words between a rolling buffer and its neighbours."""
+"""Words between a rolling buffer and its neighbors."""
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Groups of blocks, and for each value its group and its first word from the group's place."""
+    """Groups of blocks, and for each value its group and the distance of its first word from the group's place."""
 
     groups: tuple[Group, ...]
     values: dict[Source, tuple[str, int]]
@@ -33,7 +34,7 @@ class Memory:
 
 
 def memory_blocks(placed: PlacedNetwork, interleaved: Interleaved, path: InputPath) -> Memory:
-    """Return what lies in data memory. Offsets in `placed` are not read, maps are."""
+    """Return the blocks that data memory must hold. Of `placed`, processor maps are used, but not offsets."""
     network = placed.network
     related = _related(network)
     blocks: dict[Source, list[Block]] = {}
@@ -55,10 +56,10 @@ def memory_blocks(placed: PlacedNetwork, interleaved: Interleaved, path: InputPa
     return _grouped(related, blocks)
 
 
-def _related(network: Network) -> Related:
-    related = Related()
+def _related(network: Network) -> WeightedUnionFind:
+    related = WeightedUnionFind()
     for layer in network.layers:
-        words = joining(network, layer).words
+        words = input_layout(network, layer).words
         for source, distance in zip(layer.inputs, words, strict=True):
             related.join(layer.inputs[0], source, distance - words[0])
         related.find(layer.name)
@@ -71,7 +72,7 @@ def _related(network: Network) -> Related:
     return related
 
 
-def _grouped(related: Related, blocks: dict[Source, list[Block]]) -> Memory:
+def _grouped(related: WeightedUnionFind, blocks: dict[Source, list[Block]]) -> Memory:
     groups, values = [], {}
     for number, members in enumerate(related.members().values()):
         name = f"group{number}"

@@ -1,4 +1,4 @@
-"""What is decided before processors and offsets, and the placement that both make of it."""
+"""Mapping candidates: the decisions made before processors and offsets are chosen, and the resulting placement."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.classes import ProcessorClass, processor_classes, value_width
-from ai8x_tool.mapper.given import Given
+from ai8x_tool.mapper.given import GivenPlacement
 from ai8x_tool.mapper.interleave import Interleaved
 from ai8x_tool.mapper.paths import InputPath
-from ai8x_tool.mapper.starts import Stay
+from ai8x_tool.mapper.starts import LiveRange
 from ai8x_tool.mapping.placement import BufferPlacement, LayerPlacement, Placement
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
@@ -19,12 +19,12 @@ from ai8x_tool.network.network import Network
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network with its copies, the classes of its values, the way of its input, and what is given."""
+    """A network with its copies, the processor classes of its values, the input path, and the given placement."""
 
     interleaved: Interleaved
     classes: tuple[ProcessorClass, ...]
     path: InputPath
-    given: Given
+    given: GivenPlacement
 
     @property
     def network(self) -> Network:
@@ -32,11 +32,11 @@ class Candidate:
         return self.interleaved.network
 
     def class_of(self, source: Source) -> int:
-        """Return the number of the class that a value belongs to."""
+        """Return the number of the class to which a value belongs."""
         return next(i for i, each in enumerate(self.classes) if source in each.offsets)
 
     def fixed_starts(self) -> dict[int, int]:
-        """Return the first processors of the classes that are not free. Raises Ai8xError for contradictions."""
+        """Return the first processors of the classes for which they are given. Raises Ai8xError for contradictions."""
         fixed: dict[int, int] = {}
         if self.path.fifo:
             fixed[self.class_of(INPUT)] = 0
@@ -45,11 +45,8 @@ class Candidate:
             start = (processors & -processors).bit_length() - 1 - self.classes[number].first_of(source)
             fits = start >= 0 and (joined or self.classes[number].map_of(self.network, source, start) == processors)
             if not fits or fixed.setdefault(number, start) != start:
-                raise Ai8xError(
-                    f"processors {processors:#018x} are given, but other values are tied to them",
-                    where=where,
-                    fix="remove them from this layer, or from those that share its data",
-                )
+                message = f"processors {processors:#018x} contradict those given for other layers that share the data"
+                raise Ai8xError(message, where=where, fix="remove them here or from the layers that share the data")
         return fixed
 
     def placement(self, starts: Sequence[int], addresses: Mapping[Source, int]) -> Placement:
@@ -73,17 +70,17 @@ class Candidate:
         return Placement(layers, tuple(layer.name for layer in network.layers), chw=path.chw, buffer=buffer)
 
     def skipped(self, layer: Layer) -> int:
-        """Return the words by which a layer begins to read after the start of its first input."""
+        """Return the number of words of its first input that a layer skips before it begins to read."""
         gap = self.interleaved.gaps.get(layer.inputs[0], 0) + 1
         if layer.buffer_shift and self.network.buffer is not None:
             return layer.buffer_shift * self.network.buffer.size[1]
         rounds = -(-layer.channels_in // 64)
         return layer.in_crop[0] * layer.in_size[1] * rounds * gap
 
-    def stays(self, memory: Memory) -> dict[Source, list[Stay]]:
-        """Return what values take of data memory, by value. Steps count from 0, which is before the first layer."""
+    def live_ranges(self, memory: Memory) -> dict[Source, list[LiveRange]]:
+        """Return the live ranges of all values in data memory. Step 0 is before the first layer."""
         last = len(self.network.layers) + 1
-        found: dict[Source, list[Stay]] = {}
+        found: dict[Source, list[LiveRange]] = {}
         for group in memory.groups:
             for block in group.blocks:
                 source: Source = block.owner  # type: ignore[assignment]
@@ -91,8 +88,8 @@ class Candidate:
                 first, width = each.first_of(source), value_width(self.network, source)
                 positions = each.pattern or tuple(range(first, first + width))
                 words = (block.last - block.first + 1) // (self.interleaved.gaps.get(source, 0) + 1)
-                stay = Stay(positions, words, block.born + 1, min(block.dies + 2, last))
-                found.setdefault(source, []).append(stay)
+                live_range = LiveRange(positions, words, block.born + 1, min(block.dies + 2, last))
+                found.setdefault(source, []).append(live_range)
         return found
 
     def _map(self, starts: Sequence[int], source: Source) -> int:
@@ -105,8 +102,8 @@ class Candidate:
         return sum(1 << starts[number] + position for position in positions)
 
 
-def candidate(interleaved: Interleaved, path: InputPath, given: Given) -> Candidate:
-    """Return the candidate of a network. Raises Ai8xError where values would have to be in two places at once."""
+def build_candidate(interleaved: Interleaved, path: InputPath, given: GivenPlacement) -> Candidate:
+    """Return the candidate of a network. Raises Ai8xError if a value would have to be in two places at once."""
     network = interleaved.network
     classes = processor_classes(network)
     if path.pattern:
@@ -121,5 +118,6 @@ def _patterned(network: Network, each: ProcessorClass, path: InputPath) -> Proce
         offset == 0 and value_width(network, source) == len(path.pattern) for source, offset in each.offsets.items()
     )
     if not alike:
-        raise Ai8xError(f"{path.text}: other values must lie at the processors of the input", where=network.name)
+        message = f"{path.text}: other values would have to share the processors of the input"
+        raise Ai8xError(message, where=network.name)
     return replace(each, extent=path.pattern[-1] + 1, pattern=path.pattern)

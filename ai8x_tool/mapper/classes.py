@@ -1,39 +1,39 @@
-"""Values that must lie at processors in a fixed relation: what one reads together, and what stays where it is."""
+"""Processor classes: values whose processors are in a fixed relation, because a layer reads or keeps them together."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
-_PROCESSORS = 64
 _LANES = 4
 
 
-class JoiningError(Ai8xError):
-    """The inputs of a layer cannot be read together as they are."""
+class UnjoinableInputsError(Ai8xError):
+    """The inputs of a layer cannot be read together without being moved."""
 
 
-class TornError(Ai8xError):
-    """The input `position` of the layer called `reader` would have to lie at two places at once."""
+class ConflictingPlacesError(Ai8xError):
+    """The input `position` of the layer named `reader` would have to be in two places at once."""
 
     def __init__(self, layer: Layer, position: int) -> None:
-        super().__init__("its inputs would have to lie at two places at once", where=layer.where)
+        super().__init__("an input of the layer would have to be in two places at once", where=layer.where)
         self.reader, self.position = layer.name, position
 
 
-class Related:
-    """Union-find with distances: each member lies at its class's start plus a fixed offset."""
+class WeightedUnionFind:
+    """Weighted union-find: each member has a fixed distance from the representative of its class."""
 
     def __init__(self) -> None:
         self._parent: dict[Hashable, tuple[Hashable, int]] = {}
 
     def find(self, member: Hashable) -> tuple[Hashable, int]:
-        """Return the class's representative, and the distance from it."""
+        """Return the representative of the member's class and the member's distance from it."""
         parent, distance = self._parent.setdefault(member, (member, 0))
         if parent == member:
             return member, 0
@@ -42,16 +42,16 @@ class Related:
         return root, distance + further
 
     def join(self, one: Hashable, other: Hashable, distance: int) -> bool:
-        """Let `other` lie `distance` after `one`; False if that contradicts what is known."""
-        first, before = self.find(one)
-        second, behind = self.find(other)
+        """Place `other` at `distance` after `one`; return False if that contradicts earlier distances."""
+        first, first_distance = self.find(one)
+        second, second_distance = self.find(other)
         if first == second:
-            return behind - before == distance
-        self._parent[second] = (first, before + distance - behind)
+            return second_distance - first_distance == distance
+        self._parent[second] = (first, first_distance + distance - second_distance)
         return True
 
     def members(self) -> dict[Hashable, dict[Hashable, int]]:
-        """Return all classes: by representative, each member's offset from the smallest one."""
+        """Return all classes by representative, with each member's distance from the first member."""
         found: dict[Hashable, dict[Hashable, int]] = {}
         for member in list(self._parent):
             root, distance = self.find(member)
@@ -60,7 +60,7 @@ class Related:
 
 
 def value_channels(network: Network, source: Source) -> int:
-    """Return the channels of a value, per operand for the network's input."""
+    """Return the number of channels of a value, per operand for the network's input."""
     if source is INPUT:
         start = next(layer for layer in network.layers if INPUT in layer.inputs)
         return network.input_shape[0] // (start.operands if start.inputs == (INPUT,) else 1)
@@ -70,15 +70,17 @@ def value_channels(network: Network, source: Source) -> int:
 
 
 def value_width(network: Network, source: Source) -> int:
-    """Return how many processors hold a value."""
+    """Return the number of processors that hold a value."""
     return processors_per_pass(value_channels(network, source))
 
 
 @dataclass(frozen=True)
 class ProcessorClass:
-    """Values whose processor maps are tied together: by value, the distance from the class's first processor.
+    """Values whose processor maps are in a fixed relation.
 
-    `pattern` are the positions of an input's channels that do not lie side by side; empty for other classes.
+    `offsets` are the distances of their first processors from the first processor of the class.
+    `extent` is the number of processors from the first to the last one. `pattern` are the positions of an input's
+    channels that are not adjacent; it is empty for other classes.
     """
 
     offsets: dict[Source, int]
@@ -104,33 +106,36 @@ class ProcessorClass:
 
 
 @dataclass(frozen=True)
-class Joining:
-    """How a layer's inputs lie beside each other: by input, processors and words from the first one's place.
+class InputLayout:
+    """Layout of a layer's inputs relative to each other: for each input, its distance in processors and in words.
 
-    `gap` are the words left free after each word of an input for the others.
+    `gap` is the number of words left free after each word of an input for the others.
     """
 
     processors: tuple[int, ...] = (0,)
     words: tuple[int, ...] = (0,)
     gap: int = 0
-    interleaved: bool = field(default=False)
+    interleaved: bool = False
 
 
-def joining(network: Network, layer: Layer) -> Joining:
-    """Return how the inputs of `layer` must lie. Raises Ai8xError if the accelerator cannot read them together."""
+def input_layout(network: Network, layer: Layer) -> InputLayout:
+    """Return the layout that `layer` requires of its inputs.
+
+    Raises Ai8xError if the accelerator cannot read them together.
+    """
     count = len(layer.inputs)
     if count == 1:
-        return Joining()
+        return InputLayout()
     if layer.eltwise and count == layer.operands:
-        return Joining((0,) * count, tuple(range(count)), count - 1, interleaved=True)
+        return InputLayout((0,) * count, tuple(range(count)), count - 1, interleaved=True)
     channels = [value_channels(network, source) for source in layer.inputs]
     sizes = [_size(network, source) for source in layer.inputs]
     if len(set(sizes)) > 1:
         before = [sum(h * w for h, w in sizes[:i]) * passes(channels[0]) for i in range(count)]
-        return Joining((0,) * count, tuple(before))
+        return InputLayout((0,) * count, tuple(before))
     if layer.eltwise:
-        raise Ai8xError("operands that are joined of several values cannot be placed", where=layer.where)
-    return _side_by_side(layer, channels) if sum(channels) <= _PROCESSORS else _by_passes(layer, channels)
+        raise Ai8xError("operands that are concatenated from several values cannot be placed", where=layer.where)
+    return _side_by_side(layer, channels) if sum(channels) <= PROCESSORS else _by_passes(layer, channels)
 
 
 def _size(network: Network, source: Source) -> tuple[int, int]:
@@ -142,17 +147,18 @@ def _size(network: Network, source: Source) -> tuple[int, int]:
     return network[str(source)].out_size
 
 
-def _side_by_side(layer: Layer, channels: list[int]) -> Joining:
+def _side_by_side(layer: Layer, channels: list[int]) -> InputLayout:
     if any(count % _LANES for count in channels[:-1]):
-        raise JoiningError(
-            f"values that are joined side by side must have a multiple of 4 channels, not {channels}", where=layer.where
+        raise UnjoinableInputsError(
+            f"all but the last of several joined values must have a multiple of 4 channels, not {channels}",
+            where=layer.where,
         )
     before = tuple(sum(channels[:i]) for i in range(len(channels)))
-    return Joining(before, (0,) * len(channels))
+    return InputLayout(before, (0,) * len(channels))
 
 
-def _by_passes(layer: Layer, channels: list[int]) -> Joining:
-    """Values of more than 64 channels together are passes, or equal parts of a pass."""
+def _by_passes(layer: Layer, channels: list[int]) -> InputLayout:
+    """Return the layout of values with more than 64 channels in total: each is a pass, or an equal part of a pass."""
     total, rounds = sum(channels), passes(sum(channels))
     width = processors_per_pass(total)
     first = 0
@@ -160,43 +166,45 @@ def _by_passes(layer: Layer, channels: list[int]) -> Joining:
     for count in channels:
         slot, lane = divmod(first, width)
         if lane + count > width or lane % _LANES or passes(count) > 1:
-            raise JoiningError(
+            raise UnjoinableInputsError(
                 f"{' + '.join(map(str, channels))} channels cannot be joined: {rounds} passes of {width} processors "
-                f"would divide a value",
+                f"would split a value",
                 where=layer.where,
                 fix="use channel counts that fill whole passes",
             )
         places.append(lane)
         words.append(slot)
         first += count
-    return Joining(tuple(places), tuple(words), rounds - 1, interleaved=True)
+    return InputLayout(tuple(places), tuple(words), rounds - 1, interleaved=True)
 
 
 def processor_classes(network: Network) -> list[ProcessorClass]:
-    """Return the classes of all values. Raises Ai8xError where values would have to be in two places at once."""
-    related = Related()
+    """Return the classes of all values. Raises Ai8xError if a value would have to be in two places at once."""
+    related = WeightedUnionFind()
     related.find(INPUT)
     for layer in network.layers:
-        places = joining(network, layer).processors
+        places = input_layout(network, layer).processors
         first = layer.inputs[0]
         for position, (source, distance) in enumerate(zip(layer.inputs, places, strict=True)):
             if not related.join(first, source, distance - places[0]):
-                raise TornError(layer, position)
+                raise ConflictingPlacesError(layer, position)
         related.find(layer.name)
         if layer.buffer_insert and not related.join(BUFFER, layer.name, 0):
-            raise Ai8xError("the layer cannot write into the rolling buffer", where=layer.where)
-        if stays(layer) and not related.join(first, layer.name, -places[0]):
-            raise TornError(layer, 0)
+            message = "the layer cannot write to the rolling buffer: its output would have to be in two places at once"
+            raise Ai8xError(message, where=layer.where)
+        if keeps_processors(layer) and not related.join(first, layer.name, -places[0]):
+            raise ConflictingPlacesError(layer, 0)
     classes = []
     for group in related.members().values():
         offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}
         extent = max(offset + value_width(network, source) for source, offset in offsets.items())
-        if extent > _PROCESSORS:
-            raise Ai8xError(f"{network.name}: values that are tied together need {extent} processors, 64 exist")
+        if extent > PROCESSORS:
+            message = f"values that are read together need {extent} processors, there are {PROCESSORS}"
+            raise Ai8xError(message, where=network.name)
         classes.append(ProcessorClass(offsets, extent))
     return classes
 
 
-def stays(layer: Layer) -> bool:
-    """Return whether a layer's output stays at the processors of its input."""
+def keeps_processors(layer: Layer) -> bool:
+    """Return whether the processors of a layer's output are those of its input."""
     return not layer.is_convolution or layer.depthwise

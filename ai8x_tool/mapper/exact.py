@@ -1,8 +1,8 @@
-"""Places in data memory by exhaustive search: what first fit misses, and proofs that there is nothing better.
+"""Exact packing of data memory by branch and bound: finds packings that first-fit misses, or proves that none exists.
 
-Every packing can be pushed together until each group lies on the ground or on another one. Groups are therefore placed
-in the order of their places, each as low as those before it allow. A branch ends as soon as what is left cannot fit
-above the lowest place that is still open.
+Every packing can be compacted until each group rests on the ground or on another group. Groups are therefore placed in
+the order of their places, each as low as its predecessors allow. A branch is cut off as soon as the remaining groups
+cannot fit above the lowest place that is still open.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ _FAR = 1 << 40
 
 
 @dataclass(frozen=True)
-class Exhaustive:
-    """The packing that was found, if any. `complete`: the search has seen everything, so that None is a proof."""
+class ExactResult:
+    """The packing, or None if none was found; with `complete` the search was exhaustive: None proves infeasibility."""
 
     packing: Packing | None
     complete: bool
@@ -25,7 +25,7 @@ class Exhaustive:
 
 @dataclass(frozen=True)
 class _Shape:
-    """A group over the columns (an instance at a step) that it covers: first word and end in each."""
+    """A group and the columns that it covers (a column is an instance at a step): its first word and end in each."""
 
     index: int
     columns: tuple[int, ...]
@@ -35,7 +35,7 @@ class _Shape:
 
     @property
     def size(self) -> int:
-        """Words over all columns."""
+        """Sum of the words of all columns."""
         return sum(self.ends) - sum(self.firsts)
 
 
@@ -45,15 +45,15 @@ def pack_exactly(
     *,
     nodes: int = 10_000,
     stop: Callable[[], bool] = lambda: False,
-) -> Exhaustive:
-    """Return places of all groups within `capacity` words, after at most `nodes` steps of the search.
+) -> ExactResult:
+    """Return the places of all groups within `capacity` words, after at most `nodes` nodes of each search tree.
 
-    Groups with a given place are not supported: the search is not complete then.
+    Groups with a given place are not supported: the result is then not complete.
     """
     if any(group.fixed is not None for group in groups):
-        return Exhaustive(None, complete=False)
+        return ExactResult(None, complete=False)
     shapes = _shapes(groups)
-    # Which group is tried first decides how long a search takes: several short ones, then long ones.
+    # The time of a search depends on which group is tried first: hence several short searches, then long ones.
     for limit in (nodes // 10, nodes):
         for order in _ORDERS:
             search = _Search(sorted(shapes, key=order), capacity, limit, stop)
@@ -61,16 +61,16 @@ def pack_exactly(
             if found is not None:
                 places = {groups[index].name: place for index, place in found.items()}
                 peak = max(place + groups[index].height for index, place in found.items())
-                return Exhaustive(Packing(places, peak), complete=True)
+                return ExactResult(Packing(places, peak), complete=True)
             if search.complete:
-                return Exhaustive(None, complete=True)
+                return ExactResult(None, complete=True)
             if stop():
-                return Exhaustive(None, complete=False)
-    return Exhaustive(None, complete=False)
+                return ExactResult(None, complete=False)
+    return ExactResult(None, complete=False)
 
 
 class _Search:
-    """Depth first, with the words that are still to come in each column."""
+    """Depth-first search that keeps the height and the words still to be placed of each column."""
 
     def __init__(self, shapes: Sequence[_Shape], capacity: int, nodes: int, stop: Callable[[], bool]) -> None:
         self.capacity = capacity
@@ -87,11 +87,11 @@ class _Search:
         self.places: dict[int, int] = {}
 
     def run(self) -> dict[int, int] | None:
-        """Return the place of every group, None if nothing was found."""
+        """Return the place of every group; None if no packing was found."""
         return dict(self.places) if self._extend(frozenset(range(len(self.shapes))), 0, -1) else None
 
     def _extend(self, open_: frozenset[int], floor: int, last: int) -> bool:
-        """Place the groups that are left, none of them below `floor`; at the floor itself in the order of the list."""
+        """Place the remaining groups, none of them below `floor`; those at the floor in the order of the list."""
         if not open_:
             return True
         self.nodes -= 1
@@ -107,16 +107,16 @@ class _Search:
                 break
             shape = self.shapes[number]
             before = [self.heights[column] for column in shape.columns]
-            self._put(shape, place)
+            self._place(shape, place)
             if self._extend(open_ - {number}, place, number):
                 return True
-            self._take(shape, before)
+            self._remove(shape, before)
             if not self.complete:
                 return False
         return False
 
     def _candidates(self, open_: frozenset[int], floor: int, last: int) -> list[tuple[int, int]]:
-        """Return (place, group) of all groups that can come next, the lowest place first, then the largest group."""
+        """Return (place, group) of all groups that can be placed next: lowest place first, then in the list's order."""
         found = []
         for number in open_:
             shape, heights = self.shapes[number], self.heights
@@ -127,13 +127,13 @@ class _Search:
                 found.append((place, number))
         return sorted(found)
 
-    def _put(self, shape: _Shape, place: int) -> None:
+    def _place(self, shape: _Shape, place: int) -> None:
         for column, first, end in zip(shape.columns, shape.firsts, shape.ends, strict=True):
             self.heights[column] = place + end
             self.left[column] -= end - first
         self.places[shape.index] = place
 
-    def _take(self, shape: _Shape, before: Sequence[int]) -> None:
+    def _remove(self, shape: _Shape, before: Sequence[int]) -> None:
         for column, first, end, height in zip(shape.columns, shape.firsts, shape.ends, before, strict=True):
             self.heights[column] = height
             self.left[column] += end - first
@@ -149,7 +149,7 @@ _ORDERS: tuple[Callable[[_Shape], tuple[int, int]], ...] = (
 
 
 def _shapes(groups: Sequence[Group]) -> list[_Shape]:
-    """Return the groups over the columns in which they meet others."""
+    """Return the groups as shapes over the distinct columns of instances and steps."""
     births = sorted({block.born for group in groups for block in group.blocks})
     masks = sorted({block.instances for group in groups for block in group.blocks})
     instances = {tuple(mask >> i & 1 for mask in masks): i for i in range(64)}

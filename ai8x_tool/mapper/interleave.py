@@ -1,4 +1,4 @@
-"""Which values are written between each other, and which copies that takes."""
+"""Interleaving of joined values in data memory, and the copies that it requires."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.classes import joining
+from ai8x_tool.mapper.classes import input_layout
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network, build_network
 from ai8x_tool.network.sizes import passes
@@ -15,10 +15,10 @@ from ai8x_tool.network.sizes import passes
 
 @dataclass(frozen=True)
 class Interleaved:
-    """A network in which every joined value has one place: copies are inserted where it would need two.
+    """A network in which every joined value has a single place: copies are inserted where it would need two.
 
-    `gaps` are the words left free after each word of a value, by value; values without entry have none. `names` are the
-    new names of layers whose names have changed because of the copies.
+    `gaps` is the number of words left free after each word of a value, by value; values without an entry have none.
+    `names` maps the original names of layers to new ones if copies were inserted.
     """
 
     network: Network
@@ -28,25 +28,26 @@ class Interleaved:
 
     def read_gap(self, layer: Layer) -> int:
         """Return the gap with which `layer` must read its input."""
-        return 0 if joining(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
+        return 0 if input_layout(self.network, layer).interleaved else self.gaps.get(layer.inputs[0], 0)
 
 
 def interleave(
     network: Network, device: Device, streamed: frozenset[str] = frozenset(), *, early: bool = False
 ) -> Interleaved:
-    """Return `network` with as few copies as its joined values need, each as late as possible.
+    """Return `network` with the few copies that its joined values require, each as late as possible.
 
-    `streamed` are layers whose output, if another layer streams after them, is not in data memory. With `early`, copies
-    run as soon as nobody else reads the value, so that it need not lie beside the joined values, which it may overlap.
+    `streamed` are the layers whose output streams into the next layer and is not kept in data memory. With `early`,
+    copies run as soon as no other layer reads the value: its live range then ends before that of the joined values
+    begins, and both may use the same memory.
     """
     users = {source: network.readers(source) for source in _sources(network)}
     chosen: dict[Source, tuple[Source, ...]] = {}
     for source, readers in users.items():
-        groups = [reader.inputs for reader in readers if joining(network, reader).interleaved]
-        plain = [reader for reader in readers if not joining(network, reader).interleaved]
+        groups = [reader.inputs for reader in readers if input_layout(network, reader).interleaved]
+        plain = [reader for reader in readers if not input_layout(network, reader).interleaved]
         if not groups or not isinstance(source, str) or source in streamed:
             continue
-        # A copy for another group, or another place in this one, reads the gaps, too.
+        # A copy for another group, or for another position in this one, also reads the value with its gaps.
         copied = len(set(groups)) > 1 or any(group.count(source) > 1 for group in groups)
         if copied and not (device.read_gap and passes(network[source].channels_out) == 1):
             continue
@@ -54,7 +55,7 @@ def interleave(
             chosen[source] = Counter(groups).most_common(1)[0][0]
     copies: list[_Copy] = []
     for layer in network.layers:
-        if not joining(network, layer).interleaved:
+        if not input_layout(network, layer).interleaved:
             continue
         seen: set[Source] = set()
         for position, source in enumerate(layer.inputs):
@@ -65,7 +66,7 @@ def interleave(
     inserted = insert_copies(network, copies)
     gaps: dict[Source, int] = {}
     for layer in inserted.layers:
-        joined = joining(inserted, layer)
+        joined = input_layout(inserted, layer)
         if joined.interleaved:
             gaps |= dict.fromkeys(layer.inputs, joined.gap)
     fresh = tuple(layer.name for layer in inserted.layers if layer.name not in distinct_names(network).values())
@@ -77,12 +78,12 @@ def _sources(network: Network) -> list[Source]:
 
 
 def _reads_gaps(device: Device, reader: Layer) -> bool:
-    """Return whether a layer can read a value with gaps: alone, in one pass."""
+    """Return whether a layer can read a value with gaps: as its only input, in one pass."""
     return device.read_gap and len(reader.inputs) == 1 and reader.operands == 1 and passes(reader.channels_in) == 1
 
 
 class _Copy(NamedTuple):
-    """A copy of an input of the layer `reader`, its name, the position among the inputs, and before which layer."""
+    """A copy named `name` of the input at `position` of the layer `reader`, inserted before the layer `before`."""
 
     reader: str
     name: str
@@ -91,7 +92,10 @@ class _Copy(NamedTuple):
 
 
 def _first_operand(network: Network, reader: Layer, source: Source, chosen: dict[Source, tuple[Source, ...]]) -> str:
-    """Return the first layer that writes beside the copy of `source`, if all others have read the value by then."""
+    """Return the first layer that writes a value joined with `source` after all other readers of `source`.
+
+    Without such a layer, `reader` itself.
+    """
     others = [other.index for other in network.readers(source) if other is not reader]
     after = max([*others, network[source].index if isinstance(source, str) else -1])
     writers = [
@@ -103,7 +107,7 @@ def _first_operand(network: Network, reader: Layer, source: Source, chosen: dict
 
 
 def insert_copies(network: Network, copies: list[_Copy]) -> Network:
-    """Return `network` with copies of inputs of layers."""
+    """Return `network` with `copies` inserted."""
     if not copies:
         return network
     names = distinct_names(network)
@@ -123,11 +127,11 @@ def insert_copies(network: Network, copies: list[_Copy]) -> Network:
         ]
         shares = None if layer.shares is None else names[layer.shares]
         layers.append(replace(layer, name=names[layer.name], inputs=tuple(inputs), shares=shares))
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
-def renamed(network: Network, names: dict[str, str]) -> Network:
-    """Return the network with other names of its layers."""
+def with_names(network: Network, names: dict[str, str]) -> Network:
+    """Return the network with its layers renamed; `names` has an entry for every layer."""
     layers = [
         replace(
             layer,
@@ -137,7 +141,7 @@ def renamed(network: Network, names: dict[str, str]) -> Network:
         )
         for layer in network.layers
     ]
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
 def _renamed(source: Source, names: dict[str, str]) -> Source:
@@ -145,7 +149,7 @@ def _renamed(source: Source, names: dict[str, str]) -> Source:
 
 
 def distinct_names(network: Network) -> dict[str, str]:
-    """Return a name for each layer that does not depend on its number."""
+    """Return for each layer a name that does not depend on its index."""
     taken = {layer.name.lower() for layer in network.layers if layer.is_named}
     names = {}
     for layer in network.layers:
@@ -160,7 +164,7 @@ def _unused(name: str, taken: dict[str, str] | set[str]) -> str:
     return name
 
 
-def listed(network: Network, layers: list[Layer]) -> Network:
-    """Return a network of `layers` in this order; everything else is that of `network`."""
+def with_layers(network: Network, layers: list[Layer]) -> Network:
+    """Return a network of `layers` in this order; all other properties are those of `network`."""
     numbered = [replace(layer, index=index) for index, layer in enumerate(layers)]
     return build_network(network.name, network.input_shape, numbered, buffer=network.buffer, has_bias=network.has_bias)

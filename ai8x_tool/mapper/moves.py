@@ -1,4 +1,4 @@
-"""What no layer can read where it lies is moved by 1×1 convolutions, which write to any processors."""
+"""Insertion of 1×1 convolutions that move data to processors from which layers can read it."""
 
 from __future__ import annotations
 
@@ -7,27 +7,34 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.classes import JoiningError, TornError, joining, processor_classes, value_channels
-from ai8x_tool.mapper.interleave import distinct_names, interleave, listed, renamed
+from ai8x_tool.device.facts import PROCESSORS
+from ai8x_tool.mapper.classes import (
+    ConflictingPlacesError,
+    UnjoinableInputsError,
+    input_layout,
+    processor_classes,
+    value_channels,
+)
+from ai8x_tool.mapper.interleave import distinct_names, interleave, with_layers, with_names
 from ai8x_tool.network.layer import BINARY, BUFFER, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import ZERO, identity_convolution, selection_layer
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
-_PROCESSORS, _LANES, _FULL_BITS = 64, 4, 8
+_LANES, _FULL_BITS = 4, 8
 
 
 def with_moves(network: Network, device: Device) -> Network:
-    """Return a network that computes the same, and in which every layer can read its inputs together.
+    """Return an equivalent network in which every layer can read its inputs together.
 
-    It is `network` itself where that is so already. Raises Ai8xError for what no move helps.
+    `network` itself is returned if this already holds. Raises Ai8xError if no move helps.
     """
-    start = network if all(layer.is_named for layer in network.layers) else renamed(network, distinct_names(network))
+    start = network if all(layer.is_named for layer in network.layers) else with_names(network, distinct_names(network))
     changed = _with_pooling(_with_joined(_with_wide_weights(start)), device)
     for _ in range(device.layers):
         try:
             processor_classes(interleave(changed, device).network)
-        except TornError as error:
+        except ConflictingPlacesError as error:
             changed = _moved(changed, error)
         else:
             break
@@ -35,14 +42,14 @@ def with_moves(network: Network, device: Device) -> Network:
 
 
 class _Inserter:
-    """Lists layers, with selections of channels under new names in front of some of them."""
+    """Collects layers, with selections of channels under new names inserted before some of them."""
 
     def __init__(self, network: Network) -> None:
         self.network, self.layers = network, list[Layer]()
         self._names = {layer.name.lower() for layer in network.layers}
 
     def select(self, wanted: str, inputs: Sequence[Source], chosen: Sequence[int], channels: int, reader: Layer) -> str:
-        """List a layer that selects some of `channels` channels for `reader`, and return its name."""
+        """Append a layer that selects some of `channels` channels for `reader`; return its name."""
         name, number = wanted, 1
         while name.lower() in self._names:
             number += 1
@@ -55,19 +62,19 @@ class _Inserter:
         return name
 
     def result(self) -> Network:
-        """Return the network of the listed layers."""
-        return listed(self.network, self.layers)
+        """Return the network of the collected layers."""
+        return with_layers(self.network, self.layers)
 
 
 def _is_flat(network: Network, reader: Layer) -> bool:
-    """Return whether what `reader` reads is 1D."""
+    """Return whether the data that `reader` reads are 1D."""
     source = reader.inputs[0]
     rows, columns = network[source].out_size if isinstance(source, str) else network.input_shape[1:]
     return columns == 1 and rows > 1
 
 
-def _moved(network: Network, error: TornError) -> Network:
-    """Return the network with a move in front of the input that would have to lie at two places."""
+def _moved(network: Network, error: ConflictingPlacesError) -> Network:
+    """Return the network with the input moved that would have to be in two places at once."""
     if error.reader not in network:
         raise error
     inserter = _Inserter(network)
@@ -87,7 +94,7 @@ def _moved(network: Network, error: TornError) -> Network:
 
 
 class _Part(NamedTuple):
-    """Channels of one input, from `first` on: `used` of them, filled up with zeros to `width`."""
+    """`used` channels of one input from `first` on, padded with zeros to `width`."""
 
     source: Source
     first: int
@@ -96,7 +103,7 @@ class _Part(NamedTuple):
 
 
 def _with_joined(network: Network) -> Network:
-    """Return the network with inputs that cannot be joined filled up with zeros, which are left out again."""
+    """Return the network with inputs that cannot be joined padded by channels of zeros, which are dropped again."""
     wrong = [layer for layer in network.layers if not _can_join(network, layer)]
     if not wrong:
         return network
@@ -107,17 +114,17 @@ def _with_joined(network: Network) -> Network:
 
 
 def _can_join(network: Network, layer: Layer) -> bool:
-    """Return whether a layer can read its inputs together, and descriptions can say so: all have as many channels."""
+    """Return whether a layer can read its inputs together and a description can express it (equal channel counts)."""
     try:
-        joining(network, layer)
-    except JoiningError:
+        input_layout(network, layer)
+    except UnjoinableInputsError:
         return False
     counts = {value_channels(network, source) for source in layer.inputs if source is not BUFFER}
-    return len(counts) == 1
+    return len(counts) <= 1  # none: it reads the rolling buffer alone
 
 
 def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
-    """Return `layer` reading one value, into which its inputs are put together."""
+    """Return `layer` reading a single value, into which its inputs are joined."""
     inputs: list[Source] = []
     kept: list[int] = []
     before = 0
@@ -135,25 +142,25 @@ def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
 
 
 def _parts(values: Sequence[tuple[Source, int]]) -> list[_Part]:
-    """Divide `values`, with their channels, into equal parts: side by side, or a pass each."""
+    """Divide `values`, given with their channels, into equal parts: side by side in one pass, or a pass each."""
     width = -(-max(count for _, count in values) // _LANES) * _LANES
-    if width * len(values) > _PROCESSORS:
-        width = _PROCESSORS
+    if width * len(values) > PROCESSORS:
+        width = PROCESSORS
     return [_Part(source, first, count, width) for source, first, count in _pieces(values)]
 
 
 def _pieces(values: Sequence[tuple[Source, int]]) -> Iterator[tuple[Source, int, int]]:
-    """Yield source, first channel and channels of pieces that one pass holds."""
+    """Yield source, first channel and number of channels of pieces that fit one pass."""
     for source, count in values:
-        for first in range(0, count, _PROCESSORS):
-            yield source, first, min(_PROCESSORS, count - first)
+        for first in range(0, count, PROCESSORS):
+            yield source, first, min(PROCESSORS, count - first)
 
 
-# -- layers that the hardware does otherwise ------------------------------------------------------------------------
+# -- layers replaced by equivalents that the hardware supports ------------------------------------------------------
 
 
 def _with_wide_weights(network: Network) -> Network:
-    """Return the network with weights in more bits than they need, where so few cannot be stored or mixed."""
+    """Return the network with weights of more bits where their own width cannot be stored, or mixed with others."""
     binary = any(layer.bits == BINARY for layer in network.layers)
     mixed = binary and any(layer.bits == 1 for layer in network.layers)
     wider: dict[str, int] = {}
@@ -165,11 +172,11 @@ def _with_wide_weights(network: Network) -> Network:
             wider[owner] = _FULL_BITS
     if not wider:
         return network
-    return listed(network, [_with_bits(layer, wider.get(layer.shares or layer.name)) for layer in network.layers])
+    return with_layers(network, [_with_bits(layer, wider.get(layer.shares or layer.name)) for layer in network.layers])
 
 
 def _is_incomplete(layer: Layer) -> bool:
-    """Return whether the last pass leaves processors without kernels, which only weights of 8 bits can."""
+    """Return whether the last pass leaves processors without kernels, which is possible for 8-bit weights only."""
     if not layer.has_weights or abs(layer.bits) == _FULL_BITS or layer.depthwise or layer.flatten:
         return False
     rounds = passes(layer.channels_in)
@@ -178,7 +185,7 @@ def _is_incomplete(layer: Layer) -> bool:
 
 
 def _with_bits(layer: Layer, bits: int | None) -> Layer:
-    """Return a layer with the same weights in `bits` bits."""
+    """Return a layer with the same weights stored in `bits` bits."""
     if bits is None or layer.parameters is None:
         return layer if bits is None else replace(layer, bits=bits)
     given = layer.parameters
@@ -188,7 +195,7 @@ def _with_bits(layer: Layer, bits: int | None) -> Layer:
 
 
 def _with_pooling(network: Network, device: Device) -> Network:
-    """Return the network with convolutions in place of pooling alone of more passes than the device can."""
+    """Return the network with convolutions instead of pooling layers that need more passes than the device allows."""
 
     def is_wrong(layer: Layer) -> bool:
         alone = not layer.is_convolution and layer.has_pool and layer.eltwise is None
@@ -199,11 +206,11 @@ def _with_pooling(network: Network, device: Device) -> Network:
     layers = []
     for layer in network.layers:
         layers.append(_computed(layer) if is_wrong(layer) else layer)
-    return listed(network, layers)
+    return with_layers(network, layers)
 
 
 def _computed(layer: Layer) -> Layer:
-    """Return a layer without convolution as one with the weights of an identity."""
+    """Return a layer without convolution as a convolution with identity weights."""
     made = identity_convolution(layer.name, layer.inputs, layer.channels_in, flat=layer.in_size[1] == 1)
     parameters = made.parameters
     return replace(layer, operator=made.operator, parameters=parameters, bits=0, shift=0, channels_out=0)

@@ -1,4 +1,4 @@
-"""Places in data memory for values that live at the same time: the lowest ones that are free."""
+"""First-fit packing of data memory: values that live at the same time get the lowest free places."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 Overlaps = Mapping[tuple[Hashable, Hashable], int]
-"""By (output, input) of a layer: the greatest distance of the output's first word from the input's with which the layer
-overwrites only what it has read."""
+"""By (output, input) of a layer: the greatest distance of the output's first word from the input's first word at which
+the layer overwrites only what it has already read."""
 _INSTANCES = 16
 NO_OVERLAPS: Overlaps = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Block:
-    """Words `first` … `last` (from the place of its group) in `instances` (a mask) from step `born` to step `dies`.
+    """Words `first` … `last`, relative to the place of the group, in `instances` (a mask).
 
-    They belong to the value `owner`, which begins at word `origin` of the group.
+    The live range is from step `born` to step `dies`, inclusive. The block belongs to the value `owner`, which begins
+    at word `origin` of the group.
     """
 
     instances: int
@@ -31,16 +32,13 @@ class Block:
     origin: int = 0
 
     def meets(self, other: Block) -> bool:
-        """True if both live in an instance in common at the same time."""
+        """Return whether both blocks live in a common instance at the same time."""
         return bool(self.instances & other.instances) and self.born <= other.dies and other.born <= self.dies
 
 
 @dataclass(frozen=True)
 class Group:
-    """Blocks at fixed distances, which are placed together, `fixed` if their place is given.
-
-    `lowest` is the smallest place, so that every block lies in memory.
-    """
+    """Blocks at fixed distances from each other, which are placed together; `fixed` is their place if it is given."""
 
     name: str
     blocks: tuple[Block, ...]
@@ -59,14 +57,14 @@ class Group:
 
 @dataclass(frozen=True)
 class Packing:
-    """Places by group, and the words that the fullest instance uses."""
+    """Places by group, and the number of words used in the fullest instance."""
 
     places: dict[str, int]
     peak: int
 
 
 class Demand(NamedTuple):
-    """Words that some instance needs, the step at which it needs them (None: one group alone), and the groups."""
+    """Words needed in some instance, the step at which they are needed (None: by one group alone), and the groups."""
 
     words: int
     step: int | None
@@ -74,7 +72,7 @@ class Demand(NamedTuple):
 
 
 def lower_bound(groups: Sequence[Group], overlaps: Overlaps = NO_OVERLAPS) -> int:
-    """Return the words that some instance needs at some time, wherever the groups lie."""
+    """Return a lower bound of the words of the fullest instance, whatever the places of the groups."""
     return greatest_demand(groups, overlaps).words
 
 
@@ -92,7 +90,7 @@ def _births(groups: Sequence[Group]) -> list[int]:
 
 
 def demand_at(groups: Sequence[Group], time: int, overlaps: Overlaps = NO_OVERLAPS) -> Demand:
-    """Return the greatest demand of any instance at one time."""
+    """Return the greatest demand of any instance at step `time`."""
     best = Demand(0, time, ())
     alive = [(group.name, [b for b in group.blocks if b.born <= time <= b.dies]) for group in groups]
     alive = [(name, blocks) for name, blocks in alive if blocks]
@@ -111,7 +109,10 @@ def demand_at(groups: Sequence[Group], time: int, overlaps: Overlaps = NO_OVERLA
 
 
 def is_unavoidable(groups: Sequence[Group], demand: Demand, overlaps: Overlaps = NO_OVERLAPS) -> bool:
-    """Return whether values need as much wherever their processors are: it is one, or any two meet somewhere."""
+    """Return whether the demand is the same whatever the processors of its values are.
+
+    That is so if it comes from a single value, or if all its values are so wide that they always share an instance.
+    """
     time = demand.step
     if time is None:
         return True
@@ -119,18 +120,18 @@ def is_unavoidable(groups: Sequence[Group], demand: Demand, overlaps: Overlaps =
     owners = {block.owner for block in blocks}
     born = {block.owner for block in blocks if block.born == time}
     if any(distance < 0 and output in born and source in owners for (output, source), distance in overlaps.items()):
-        return False  # more may be overwritten elsewhere
+        return False  # with other processors, more may be overwritten
     return len(owners) == 1 or all(_is_wide(block.instances) for block in blocks)
 
 
 def _is_wide(instances: int) -> bool:
-    """Return whether instances follow each other and are more than half of all: two such runs meet, and so do all."""
+    """Return whether `instances` are consecutive and more than half of all: any such runs have one in common."""
     lowest = instances & -instances
     return instances.bit_count() > _INSTANCES // 2 and (instances + lowest) & instances == 0
 
 
-def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
-    """Return the overlaps of outputs that are born when more than `capacity` words are needed without them."""
+def necessary_overlaps(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Overlaps:
+    """Return the overlaps of outputs born at steps that need more than `capacity` words without overlaps."""
     births = {block.owner: block.born for group in groups for block in group.blocks}
     crowded = {
         time
@@ -141,7 +142,7 @@ def necessary(groups: Sequence[Group], overlaps: Overlaps, capacity: int) -> Ove
 
 
 def _shared(blocks: Sequence[Block], time: int, overlaps: Overlaps) -> int:
-    """Return the most words that outputs born at `time` can have in common with inputs that they overwrite."""
+    """Return the largest number of words that outputs born at `time` can share with the inputs that they overwrite."""
     saved = 0
     for (output, source), distance in overlaps.items():
         new = _length([b for b in blocks if b.owner == output and b.born == time])
@@ -152,7 +153,7 @@ def _shared(blocks: Sequence[Block], time: int, overlaps: Overlaps) -> int:
 
 
 def _length(blocks: list[Block]) -> int:
-    """Return how many words the blocks of a group take together."""
+    """Return the number of words that the blocks of a group occupy together."""
     total, end = 0, None
     for block in sorted(blocks, key=lambda b: b.first):
         begin = block.first if end is None else max(block.first, end)
@@ -170,12 +171,15 @@ def pack(
     overlaps: Overlaps = NO_OVERLAPS,
     stop: Callable[[], bool] = lambda: False,
 ) -> Packing | None:
-    """Return the places of all groups with the smallest peak that was found, None if they do not fit `capacity`."""
+    """Return the packing with the smallest peak that was found; None if the groups do not fit `capacity` words.
+
+    Groups are placed first-fit in several orders, `attempts` of them random, until `stop` returns True.
+    """
     bound = lower_bound(groups, overlaps)
-    neighbours = _neighbours(groups, overlaps)
+    neighbors = _neighbors(groups, overlaps)
     best: Packing | None = None
     for order in _orders(groups, attempts):
-        packing = _first_fit(groups, order, neighbours, capacity)
+        packing = _first_fit(groups, order, neighbors, capacity)
         if packing is not None and (best is None or packing.peak < best.peak):
             best = packing
             if best.peak <= bound:
@@ -186,7 +190,7 @@ def pack(
 
 
 def _orders(groups: Sequence[Group], attempts: int) -> list[list[int]]:
-    """Return the orders in which groups are placed: by size, by birth, and some at random."""
+    """Return the orders in which groups are placed: by size, by birth, and `attempts` random ones."""
     indices = list(range(len(groups)))
     span = {i: max(b.dies for b in groups[i].blocks) - min(b.born for b in groups[i].blocks) for i in indices}
     birth = {i: min(b.born for b in groups[i].blocks) for i in indices}
@@ -205,7 +209,7 @@ def _orders(groups: Sequence[Group], attempts: int) -> list[list[int]]:
     return [sorted(order, key=lambda i: groups[i].fixed is None) for order in orders]
 
 
-def _neighbours(groups: Sequence[Group], overlaps: Overlaps) -> list[list[tuple[int, int, int]]]:
+def _neighbors(groups: Sequence[Group], overlaps: Overlaps) -> list[list[tuple[int, int, int]]]:
     """Return for each group the forbidden distances to others: (other, lowest, highest) of place − other's place."""
     found: list[list[tuple[int, int, int]]] = [[] for _ in groups]
     for i, one in enumerate(groups):
@@ -231,13 +235,13 @@ def _forbidden(a: Block, b: Block, overlaps: Overlaps) -> tuple[int, int]:
 
 
 def _first_fit(
-    groups: Sequence[Group], order: list[int], neighbours: list[list[tuple[int, int, int]]], capacity: int
+    groups: Sequence[Group], order: list[int], neighbors: list[list[tuple[int, int, int]]], capacity: int
 ) -> Packing | None:
     places: dict[int, int] = {}
     peak = 0
     for index in order:
         group = groups[index]
-        forbidden = sorted((places[j] + low, places[j] + high) for j, low, high in neighbours[index] if j in places)
+        forbidden = sorted((places[j] + low, places[j] + high) for j, low, high in neighbors[index] if j in places)
         place = group.lowest if group.fixed is None else group.fixed
         for low, high in forbidden:
             if low <= place <= high:

@@ -1,22 +1,22 @@
-"""Another order of independent layers, in which fewer values live at a time."""
+"""Reordering of independent layers so that fewer values live at the same time."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from ai8x_tool.mapper.classes import value_channels, value_width
-from ai8x_tool.mapper.interleave import listed
+from ai8x_tool.mapper.interleave import with_layers
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
 _LANES = 4
 _BEAM = 64
-"""Beginnings of orders that are kept at each step."""
+"""Beam width: prefixes of orders kept at each step."""
 
 
-class _Beginning(NamedTuple):
-    """The first layers of an order: the most that lives at a time in it, what lives at its end, and the layers."""
+class _Prefix(NamedTuple):
+    """The first layers of an order: peak of the live words, live words at its end, and the names of the layers."""
 
     peak: int
     alive: int
@@ -24,21 +24,21 @@ class _Beginning(NamedTuple):
 
 
 def with_lower_peak(network: Network) -> Network | None:
-    """Return the network with its layers listed in an order that needs less data memory; None if none was found.
+    """Return the network with its layers in an order that needs less data memory; None if none was found.
 
-    Need is counted in words of all instances. Each layer follows those that it reads; layers that share weights keep
-    their order.
+    The demand is counted in words of all instances. Each layer follows those that it reads; layers that share weights
+    keep their order.
     """
     words = _Words(network)
     given = tuple(layer.name for layer in network.layers)
     found = _best_order(network, words)
     if words.peak(found) >= words.peak(given):
         return None
-    return listed(network, [network[name] for name in found])
+    return with_layers(network, [network[name] for name in found])
 
 
 class _Words:
-    """The words that values take, and when they are no longer needed."""
+    """The words that values occupy, and the layers that still read them."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -49,7 +49,7 @@ class _Words:
         self.needs = {layer.name: self._needed(layer) for layer in network.layers}
 
     def _needed(self, layer: Layer) -> frozenset[str]:
-        """Return the layers that must come before `layer`; those that share weights keep their order."""
+        """Return the layers that must precede `layer`; layers that share weights keep their order."""
         listed_before = self.network.layers[: layer.index - self.network.first]
         sharing = [other.name for other in listed_before if (other.shares or other.name) == layer.shares]
         return frozenset([source for source in layer.inputs if isinstance(source, str)] + sharing)
@@ -58,10 +58,10 @@ class _Words:
         instances = -(-value_width(self.network, source) // _LANES)
         return instances * passes(value_channels(self.network, source)) * size[0] * size[1]
 
-    def after(self, beginning: _Beginning, name: str) -> _Beginning:
-        """Return the beginning with one more layer."""
-        alive = beginning.alive + self.words[name]
-        done = {*beginning.order, name}
+    def after(self, prefix: _Prefix, name: str) -> _Prefix:
+        """Return the prefix with one more layer."""
+        alive = prefix.alive + self.words[name]
+        done = {*prefix.order, name}
         freed = 0
         for source in dict.fromkeys(self.network[name].inputs):
             if source is BUFFER or not self.readers[source] <= done:
@@ -70,38 +70,38 @@ class _Words:
                 freed += self.input
             elif not self.network[source].output:  # type: ignore[index]
                 freed += self.words[str(source)]
-        return _Beginning(max(beginning.peak, alive), alive - freed, (*beginning.order, name))
+        return _Prefix(max(prefix.peak, alive), alive - freed, (*prefix.order, name))
 
     def peak(self, order: tuple[str, ...]) -> int:
-        """Return the most words that live at a time in an order."""
-        beginning = self.start()
+        """Return the largest number of words that live at the same time in an order."""
+        prefix = self.start()
         for name in order:
-            beginning = self.after(beginning, name)
-        return beginning.peak
+            prefix = self.after(prefix, name)
+        return prefix.peak
 
-    def start(self) -> _Beginning:
-        """Return the beginning before the first layer."""
-        return _Beginning(self.input, self.input, ())
+    def start(self) -> _Prefix:
+        """Return the empty prefix."""
+        return _Prefix(self.input, self.input, ())
 
 
 def _best_order(network: Network, words: _Words) -> tuple[str, ...]:
-    """Return the order with the lowest peak among those that a beam search finds."""
+    """Return the order with the lowest peak that a beam search finds."""
     places = {layer.name: number for number, layer in enumerate(network.layers)}
     beam = [words.start()]
     for _ in network.layers:
-        found: dict[frozenset[str], _Beginning] = {}
-        for beginning in beam:
-            done = frozenset(beginning.order)
+        found: dict[frozenset[str], _Prefix] = {}
+        for prefix in beam:
+            done = frozenset(prefix.order)
             for name in places:
                 if name in done or not words.needs[name] <= done:
                     continue
-                longer = words.after(beginning, name)
+                longer = words.after(prefix, name)
                 known = found.get(done | {name})
                 if known is None or _rank(longer, places) < _rank(known, places):
                     found[done | {name}] = longer
-        beam = sorted(found.values(), key=lambda beginning: _rank(beginning, places))[:_BEAM]
+        beam = sorted(found.values(), key=lambda prefix: _rank(prefix, places))[:_BEAM]
     return beam[0].order
 
 
-def _rank(beginning: _Beginning, places: dict[str, int]) -> tuple[int, int, list[int]]:
-    return beginning.peak, beginning.alive, [places[name] for name in beginning.order]
+def _rank(prefix: _Prefix, places: dict[str, int]) -> tuple[int, int, list[int]]:
+    return prefix.peak, prefix.alive, [places[name] for name in prefix.order]

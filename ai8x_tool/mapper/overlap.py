@@ -1,4 +1,4 @@
-"""How far a layer's output may reach into the layer's own input, past what the layer has read."""
+"""Overlap of a layer's output with the part of its own input that it has already read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from ai8x_tool.mapper.classes import joining
+from ai8x_tool.mapper.classes import input_layout
 from ai8x_tool.mapper.offsets import Overlaps
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.words import input_words, reading_times, writing_times
@@ -14,7 +14,10 @@ from ai8x_tool.network.layer import BUFFER, INPUT, Source
 
 
 def trailing_overlaps(placed: PlacedNetwork) -> Overlaps:
-    """Return the overlaps of outputs with inputs that nobody needs any more. Offsets in `placed` may be any."""
+    """Return the overlaps of outputs with inputs whose last reader is the layer itself.
+
+    Offsets in `placed` do not matter.
+    """
     network = placed.network
     found: dict[tuple[Hashable, Hashable], int] = {}
     last = {source: at.layer.name for at in placed.executed() for source in at.layer.inputs}
@@ -25,7 +28,7 @@ def trailing_overlaps(placed: PlacedNetwork) -> Overlaps:
         dying = [source for source in dict.fromkeys(layer.inputs) if last[source] == layer.name]
         dying = [source for source in dying if _is_overwritable(placed, source)]
         if dying:
-            distance, words = _greatest_distance(placed, at), joining(network, layer).words
+            distance, words = _greatest_distance(placed, at), input_layout(network, layer).words
             places = dict(zip(reversed(layer.inputs), reversed(words), strict=True))
             found |= {(layer.name, source): distance - places[source] + words[0] for source in dying}
     return found
@@ -38,11 +41,11 @@ def _is_overwritable(placed: PlacedNetwork, source: Source) -> bool:
 
 
 def _greatest_distance(placed: PlacedNetwork, at: PlacedLayer) -> int:
-    """Return the greatest distance, in words, of the output's place from the input's that harms nothing unread."""
+    """Return the greatest distance, in words, of the output from the input at which no unread word is overwritten."""
     read = input_words(at)
     positions, times = read.positions() - at.input_offset // 4, reading_times(at)
     order = np.argsort(times, kind="stable")
-    # unread[k]: the lowest word that is read last in window k or later
+    # unread[k]: the lowest word whose last read is in window k or later
     unread = np.minimum.accumulate(positions[order][::-1])[::-1]
     ends = times[order]
     distance: int | None = None

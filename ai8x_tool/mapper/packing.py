@@ -1,4 +1,4 @@
-"""The lowest places for all values: first fit, then, where that is not the best possible, an exhaustive search."""
+"""Packing of all values in data memory: first-fit, followed by exact search if the result may not be optimal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai8x_tool.mapper.offsets import (
     Packing,
     demand_at,
     greatest_demand,
-    necessary,
+    necessary_overlaps,
     pack,
 )
 
@@ -23,15 +23,16 @@ _NODES = 2_000
 _ROUNDS = 16
 _FULLEST = 4
 _REACHES = (0, 1, 2, 4, 8)
-"""How many times, and steps around them, are looked at to prove that there is too little memory."""
+"""To prove that memory is too small, the values near each of the `_FULLEST` steps are packed alone: those that live
+within so many steps of it."""
 
 
 @dataclass(frozen=True)
 class Packed:
-    """Places of all values, None if none were found, and the words that are needed in any case.
+    """The packing of all values, None if none was found, and a lower bound of the words of the fullest instance.
 
-    The places are the best possible where their peak is the bound; without places, the bound is greater than memory
-    where that is proven. `demand` is the greatest one of any instance at any time.
+    The packing is optimal if its peak equals the bound. Without a packing, a bound greater than the capacity proves
+    that none exists. `demand` is the greatest demand of any instance at any time.
     """
 
     packing: Packing | None
@@ -47,16 +48,16 @@ def pack_values(
     thorough: bool,
     stop: Callable[[], bool],
 ) -> Packed:
-    """Return places for all groups within `capacity` words.
+    """Return the packing of all groups within `capacity` words.
 
-    Outputs overlap input that has been read only at times at which too much lives without. With `thorough`, places that
-    are not the best possible are searched exhaustively.
+    Outputs overlap input that has been read only at steps at which the live values do not fit otherwise. With
+    `thorough`, a packing that may not be optimal is followed by an exact search, until `stop` returns True.
     """
     demand = greatest_demand(groups, overlaps)
     bound = demand.words
     if bound > capacity:
         return Packed(None, bound, demand)
-    needed = necessary(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
+    needed = necessary_overlaps(groups, overlaps, capacity) if overlaps else NO_OVERLAPS
     packing = pack(groups, capacity, overlaps=needed, stop=stop)
     if packing is None and len(needed) < len(overlaps):
         packing = pack(groups, capacity, overlaps=overlaps, stop=stop)
@@ -66,13 +67,13 @@ def pack_values(
 
 
 def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Callable[[], bool]) -> Packed:
-    """Halve the distance between what was found and what is possible until they meet, or the search takes too long."""
+    """Bisect between the best packing (the incumbent) and the lower bound until they meet or time is up."""
     best, bound = known.packing, known.bound
     for number in range(_ROUNDS):
         highest = capacity if best is None else best.peak - 1
         if bound > highest or stop():
             break
-        # The bound itself is most often possible; where it is not, every step halves what is left.
+        # The bound itself is most often feasible; if not, every step halves the interval.
         limit = bound if number == 0 else (bound + highest) // 2 if best is not None else highest
         if _is_impossible(groups, limit, stop):
             bound = limit + 1
@@ -90,7 +91,7 @@ def _improved(groups: Sequence[Group], capacity: int, known: Packed, stop: Calla
 
 
 def _is_impossible(groups: Sequence[Group], limit: int, stop: Callable[[], bool]) -> bool:
-    """Return whether not even the values around one of the fullest times fit."""
+    """Return whether the values around one of the fullest steps alone do not fit."""
     times = sorted({block.born for group in groups for block in group.blocks})
     demands = {time: demand_at(groups, time).words for time in times}
     fullest = sorted(times, key=lambda time: (-demands[time], time))[:_FULLEST]

@@ -1,7 +1,7 @@
-"""Layers that compute four outputs at a time (calcx4), where the device can and the rules allow it.
+"""Selection of the layers that compute four outputs at a time (calcx4).
 
-Kernels of such layers are spread over four memories; a few ordinary layers among them are in their way. So all layers
-that can are tried together, then fewer and fewer of them.
+Kernels of such layers are spread over four memories, in which kernels of ordinary layers leave too little room.
+Therefore all suitable layers are tried together, then fewer and fewer of them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ai8x_tool.device import Device
-from ai8x_tool.mapper.found import Found
+from ai8x_tool.mapper.result import MappingResult
 from ai8x_tool.mapping.check import violations
 from ai8x_tool.mapping.cycles import estimated_cycles
 from ai8x_tool.mapping.mapping import map_network
@@ -22,10 +22,13 @@ from ai8x_tool.network.layer import Layer
 _OUTPUTS = 4
 
 
-def with_parallel_outputs(found: Found, device: Device, stop: Callable[[], bool] = lambda: False) -> Found:
-    """Return the placement with `calcx4` in the layers that it makes faster by the estimate.
+def with_parallel_outputs(
+    found: MappingResult, device: Device, stop: Callable[[], bool] = lambda: False
+) -> MappingResult:
+    """Return the placement with `calcx4` set for as many layers as rules and replay allow.
 
-    Layers that gain least are left out first if rules or replay object. A device without it gets the same placement.
+    The layers with the fewest estimated cycles are left out first, until the placement is allowed or `stop` returns
+    True. On devices without `calcx4`, the placement is unchanged.
     """
     if not device.next_layer:
         return found

@@ -1,4 +1,4 @@
-"""Ways in which the input can reach the accelerator."""
+"""Input paths: the ways in which the input can reach the accelerator."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
 from ai8x_tool.mapping.options import MappingOptions
 from ai8x_tool.network.layer import INPUT
 from ai8x_tool.network.network import Network
 
 _MOST_CHW = 16
 _FIFO_HWC, _FIFO_CHW = 16, 4
-_LANES, _QUADRANTS, _PER_QUADRANT = 4, 4, 16
+_LANES = 4
 
 
 @dataclass(frozen=True)
 class InputPath:
-    """How the input arrives: pixel by pixel or channel by channel (`chw`), in data memory or through a FIFO.
+    """The way of the input: pixel by pixel (HWC) or channel by channel (`chw`), in data memory or through a FIFO.
 
-    `pattern` are the processors of the input's channels where they do not lie side by side. The first `streams` layers
-    run while the input arrives.
+    `pattern` are the processors of the input's channels if these are not adjacent. The first `streams` layers run while
+    the input arrives.
     """
 
     chw: bool = False
@@ -30,7 +31,7 @@ class InputPath:
 
     @property
     def text(self) -> str:
-        """The path, for messages."""
+        """Description of the path for messages."""
         layout = "CHW" if self.chw else "HWC"
         if not self.fifo:
             return f"{layout} input in data memory"
@@ -45,9 +46,9 @@ def input_paths(
     *,
     chw: bool | None = None,
 ) -> Iterator[InputPath]:
-    """Yield the ways that the network's input can take, those with fewer cycles first.
+    """Yield the possible paths of the network's input, those with fewer cycles first; only `given` if it is given.
 
-    `chw` tells whether the input is stored channel by channel, None if both will do.
+    `chw` is whether the input is in CHW format; None allows both formats.
     """
     if given is not None:
         yield given
@@ -74,12 +75,12 @@ def input_paths(
 def fifo_pattern(channels: int, *, chw: bool) -> tuple[int, ...]:
     """Return the processors that FIFOs feed with `channels` channels."""
     if chw:
-        return tuple(_PER_QUADRANT * c for c in range(channels))
-    return tuple(_PER_QUADRANT * (c // _LANES) + c % _LANES for c in range(channels))
+        return tuple(PROCESSORS_PER_QUADRANT * c for c in range(channels))
+    return tuple(PROCESSORS_PER_QUADRANT * (c // _LANES) + c % _LANES for c in range(channels))
 
 
 def streaming_layers(network: Network, device: Device) -> int:
-    """Return how many layers at the beginning can stream."""
+    """Return the number of layers at the beginning of the network that can stream."""
     count = 0
     for number, layer in enumerate(network.layers[: device.streaming_layers]):
         expected = INPUT if number == 0 else network.layers[number - 1].name

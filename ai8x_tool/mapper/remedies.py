@@ -1,4 +1,4 @@
-"""What would make a network fit: each remedy has been tried with the mapper, and its effect is known."""
+"""Remedies for networks that do not fit: changes that the mapper has tried, with their effects."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Literal
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import DEVICES
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.mapper.found import Found, Shortage, UnmappableError
-from ai8x_tool.mapper.given import layout_of
+from ai8x_tool.mapper.given import given_layout
+from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
 from ai8x_tool.mapper.search import map_automatically
 from ai8x_tool.mapper.variants import with_bits, with_fewer_channels, with_folded_input
 from ai8x_tool.mapping.mapping import map_network
@@ -23,8 +23,8 @@ from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
 Kind = Literal["placement", "input", "weight bits", "folding", "channels", "device"]
-"""What changes: only what the description fixes, how the input arrives, the training, the input's shape, the model, or
-the device."""
+"""What the remedy changes: given places, the input path, the widths of weights, the input's shape, the channels of the
+model, or the device."""
 _FOLDS = (2, 4)
 _NARROWER = (4, 2, 1)
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
@@ -34,11 +34,11 @@ _MANY, _FEW = 8, 2
 
 @dataclass(frozen=True)
 class Remedy:
-    """A change with which the network has a placement, and what it costs.
+    """A change with which the network has a placement, and its costs.
 
-    `cycles` and `microseconds` are those of the inference, `peak` the bytes used of each instance of data memory,
-    `weight_bytes` those of all weights. `layers` are those that change. `retraining`: the weights of the given network
-    cannot be used any more.
+    `cycles` and `microseconds` are estimates of an inference, `peak` is the number of bytes used in the fullest
+    data-memory instance, `weight_bytes` that of all weights. `layers` are the changed layers. `retraining` is whether
+    the model must be trained again.
     """
 
     kind: Kind
@@ -53,7 +53,7 @@ class Remedy:
 
     @property
     def effect(self) -> str:
-        """Latency and memory with the remedy, for messages."""
+        """Latency and memory with the remedy, as text for messages."""
         return (
             f"{self.microseconds / 1000:,.2f} ms on the {self.device}, {self.peak:,} bytes of each data-memory "
             f"instance, {self.weight_bytes:,} bytes of weights"
@@ -66,7 +66,7 @@ class Remedy:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Tries the mapper on one changed network after another, until time is up."""
+    """Runs the mapper on one changed network after another, until the time is up."""
 
     device: Device
     options: MappingOptions
@@ -75,11 +75,18 @@ class _Trial:
 
     @property
     def left(self) -> float:
-        """Seconds that are left."""
+        """Remaining seconds."""
         return self.ends - time.process_time()
 
-    def map(self, network: Network, device: Device | None = None, given: Placement | None = None) -> Found | None:
-        """Return a placement, None if there is none or no time."""
+    @property
+    def other_device(self) -> Device:
+        """The device that is not the target."""
+        return next(device for device in DEVICES if device is not self.device)
+
+    def map(
+        self, network: Network, device: Device | None = None, given: Placement | None = None
+    ) -> MappingResult | None:
+        """Return a placement; None if none was found or no time is left."""
         if self.left <= 0:
             return None
         try:
@@ -99,12 +106,12 @@ def remedies(
     shortage: Shortage | None = None,
     seconds: float = 20.0,
 ) -> tuple[Remedy, ...]:
-    """Return what would make `network` fit, the cheapest remedy first; none if the network fits as it is.
+    """Return the remedies that make `network` fit, the cheapest first; an empty tuple if the network fits as it is.
 
-    Only remedies for which a placement was found within `seconds` are returned. They are ordered by what they ask for:
-    changes of the description, another way of the input, other weights, another shape of the input, fewer channels,
-    another device. `given` and `options` are those of the placement that was not found; where nothing is given, layers
-    that move data may be inserted. `shortage` is what the mapper said, if that is known.
+    Only remedies for which a placement was found within `seconds` are returned. They are ordered by the kind of change:
+    the description, the input path, the widths of weights, the shape of the input, the channels, the device. `given`
+    and `options` are those of the failed mapping; if nothing is given, layers that move data may be inserted.
+    `shortage` is the one that the mapper reported, if it is known.
     """
     ends = time.process_time() + seconds
     asked = options or MappingOptions()
@@ -122,11 +129,17 @@ def remedies(
 
 
 def _remedy(
-    trial: _Trial, kind: Kind, text: str, found: Found | None, *, retraining: bool = False, layers: tuple[str, ...] = ()
+    trial: _Trial,
+    kind: Kind,
+    text: str,
+    found: MappingResult | None,
+    *,
+    retraining: bool = False,
+    layers: tuple[str, ...] = (),
 ) -> Remedy | None:
     if found is None:
         return None
-    device = trial.device if kind != "device" else next(each for each in DEVICES if each is not trial.device)
+    device = trial.other_device if kind == "device" else trial.device
     mapping = map_network(found.network, found.placement, device, found.options)
     clock_mhz, pipeline = device.inference_clock()
     figures = statistics(mapping, clock_mhz=clock_mhz, pipeline=pipeline)
@@ -146,7 +159,7 @@ def _remedy(
 
 
 def _released(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Leave everything open that the description fixes."""
+    """Try the network without the places that the description fixes."""
     layers = {} if given is None else given.layers
     fixed = any(at.processors or at.output_processors or at.out_offset or at.bias_groups for at in layers.values())
     if given is not None and fixed:
@@ -162,23 +175,25 @@ def _without_places(at: LayerPlacement) -> LayerPlacement:
 
 
 def _other_input(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Let the input arrive in another way than the description and the options ask for."""
+    """Try other input paths than the one that the description or the options require."""
     streams = given is not None and any(at.streaming for at in given.layers.values())
-    if not (trial.options.fifo or streams or layout_of(given) is not None):
+    if not (trial.options.fifo or streams or given_layout(given) is not None):
         return
     free = replace(trial, options=replace(trial.options, fifo=False, fast_fifo=False, quad=False))
     found = free.map(network)
     if found is not None:
-        yield _remedy(trial, "input", f"let the input arrive in another way: {found.path.text}", found)
+        yield _remedy(trial, "input", f"use another input path: {found.path.text}", found)
 
 
 def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Train the largest layers, as few as possible, with fewer weight bits."""
+    """Try narrower weights for the largest layers, as few of them as possible."""
     if trial.shortage.resource != "kernel memory":
         return
     owners = [layer for layer in network.layers if layer.has_weights and layer.shares is None and _can_narrow(layer)]
     for bits in _NARROWER:
-        wider = sorted((layer for layer in owners if abs(layer.bits) > bits), key=_weight_bits, reverse=True)
+        wider = sorted(
+            (layer for layer in owners if abs(layer.bits) > bits), key=lambda layer: layer.weight_size, reverse=True
+        )
 
         def narrowed(count: int, bits: int = bits, wider: list[Layer] = wider) -> Network:
             return with_bits(network, {layer.name: bits for layer in wider[:count]})
@@ -192,19 +207,17 @@ def _fewer_bits(trial: _Trial, network: Network, given: Placement | None) -> Ite
 
 
 def _can_narrow(layer: Layer) -> bool:
-    """Return whether the layer can have less than 8 weight bits: its channels fill all passes."""
+    """Return whether the layer's weights can have fewer than 8 bits: its channels fill all passes."""
     whole = passes(layer.channels_in) * processors_per_pass(layer.channels_in) == layer.channels_in
     return whole or layer.depthwise or layer.flatten
 
 
-def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, Found | None]:
-    """Return the smallest number with which a variant has a placement, and that placement."""
+def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tuple[int, MappingResult | None]:
+    """Return the smallest number up to `most` for which the variant has a placement, and that placement."""
     low, high = 1, most
-    best: Found | None = None
-    found = trial.map(variant(most)) if most else None
-    if found is None:
+    best = trial.map(variant(most)) if most else None
+    if best is None:
         return most, None
-    best = found
     while low < high:
         middle = (low + high) // 2
         found = trial.map(variant(middle))
@@ -215,13 +228,8 @@ def _fewest(trial: _Trial, variant: Callable[[int], Network], most: int) -> tupl
     return high, best
 
 
-def _weight_bits(layer: Layer) -> int:
-    outputs, inputs, rows, columns = layer.weight_shape
-    return outputs * inputs * rows * columns * abs(layer.bits)
-
-
 def _folded(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Fold rows and columns of the input into channels."""
+    """Try to fold rows and columns of the input into channels."""
     if trial.shortage.resource not in ("data memory", "structure"):
         return
     for factor in _FOLDS:
@@ -244,7 +252,7 @@ def _sizes(network: Network) -> list[tuple[int, tuple[int, int]]]:
 
 
 def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Give all layers between input and output fewer channels, as many as possible."""
+    """Try fewer channels for all layers before the output: the largest share that has a placement."""
     if _with_share(trial, network, _SHARES[-1]) is None:
         return  # not even the smallest network fits
     for share in _SHARES:
@@ -255,7 +263,7 @@ def _fewer_channels(trial: _Trial, network: Network, given: Placement | None) ->
             return
 
 
-def _with_share(trial: _Trial, network: Network, share: float) -> Found | None:
+def _with_share(trial: _Trial, network: Network, share: float) -> MappingResult | None:
     try:
         variant = with_fewer_channels(network, share)
     except Ai8xError:
@@ -264,8 +272,8 @@ def _with_share(trial: _Trial, network: Network, share: float) -> Found | None:
 
 
 def _other_device(trial: _Trial, network: Network, given: Placement | None) -> Iterator[Remedy | None]:
-    """Take the other device."""
-    other = next(device for device in DEVICES if device is not trial.device)
+    """Try the other device."""
+    other = trial.other_device
     yield _remedy(trial, "device", f"use the {other.name}", trial.map(network, other))
 
 

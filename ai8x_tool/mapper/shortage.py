@@ -1,4 +1,4 @@
-"""Which resource is too small, by how much, and at which layer."""
+"""Diagnosis of a failed mapping: the resource that is too small, by how much, and at which layer."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
-from ai8x_tool.mapper.found import CertainShortage, Shortage
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Demand, Overlaps, is_unavoidable
 from ai8x_tool.mapper.paths import InputPath
-from ai8x_tool.mapper.starts import class_loads, owners
+from ai8x_tool.mapper.result import Shortage
+from ai8x_tool.mapper.starts import class_loads, weight_owners
 from ai8x_tool.mapping.rules.memory_rules import (
     constraint_bias_memory,
     constraint_kernel_conflict,
@@ -44,7 +44,7 @@ def has_larger_value(network: Network, path: InputPath, device: Device) -> bool:
 def data_shortage(
     network: Network, memory: Memory, device: Device, demand: Demand, overlaps: Overlaps = NO_OVERLAPS
 ) -> Shortage:
-    """Return the moment at which data memory is fullest, that of `demand`."""
+    """Return the shortage of data memory at the step of the greatest demand, `demand`."""
     needed, available = 4 * demand.words, device.instance_size
     values = [source for source, (group, _) in memory.values.items() if group in demand.groups]
     what = _listed(network, values)
@@ -52,13 +52,13 @@ def data_shortage(
     if needed > available:
         text = (
             f"data memory: {what} need{'s' * (len(values) == 1)} {needed:,} bytes of an instance at the same time, "
-            f"it holds {available:,}: {needed - available:,} bytes too many"
+            f"which holds {available:,}: {needed - available:,} bytes too many"
         )
-        kind = CertainShortage if is_unavoidable(memory.groups, demand, overlaps) else Shortage
-        return kind("data memory", text, needed, available, where)
+        certain = is_unavoidable(memory.groups, demand, overlaps)
+        return Shortage("data memory", text, needed, available, where, certain)
     text = (
-        f"data memory: no place for all values was found, although no more than {needed:,} of {available:,} bytes of "
-        f"an instance are needed at a time"
+        f"data memory: no packing of all values was found, although at most {needed:,} of {available:,} bytes of "
+        f"an instance are needed at the same time"
     )
     return Shortage("data memory", text, available, available, where)
 
@@ -80,10 +80,10 @@ def _label(network: Network, source: Source) -> str:
 
 
 def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> Shortage:
-    """Return what a rule objects to: kernels or biases that do not fit, or another rule."""
+    """Return the shortage behind a broken rule: kernel memory, bias memory, or the rule itself."""
     if violation.rule in _KERNEL_RULES:
         needed, available = kernel_bytes(tried), _kernel_capacity(device)
-        text = _too_many_kernels(needed, available) if needed > available else violation.message
+        text = _too_many_kernels(needed, available, device) if needed > available else violation.message
         return Shortage("kernel memory", text, max(needed, available), available, violation.where)
     if violation.rule == constraint_bias_memory.__name__:
         needed = sum(layer.channels_out for layer in tried.network.layers if layer.has_bias)
@@ -93,34 +93,34 @@ def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> S
 
 
 def kernel_bytes(tried: Candidate) -> int:
-    """Return the bytes of kernel memory, in whole columns, that all layers need."""
+    """Return the bytes of kernel memory that all layers need, in whole columns."""
     loads = class_loads(tried.network, tried.classes)
     return sum(len(load.positions) * load.columns * COLUMN_BYTES for each in loads for load in each)
 
 
 def layer_shortage(tried: Candidate, device: Device) -> Shortage | None:
-    """Return the shortage of layers, if there are too many."""
+    """Return the shortage of hardware layers; None if the device has enough."""
     network = tried.network
     count = len(network.layers)
     if count <= device.layers:
         return None
     moving = len(tried.interleaved.copies) + sum(selected_channels(layer) is not None for layer in network.layers)
-    of_them = f", {moving} of them only move data" if moving else ""
-    text = f"layers: the network has {count}{of_them}, the {device.name} runs {device.layers}"
+    of_them = f", of which {moving} only move data" if moving else ""
+    text = f"layers: the network has {count}{of_them}, the {device.name} supports {device.layers}"
     return Shortage("layers", text, count, device.layers, network.layers[device.layers].where)
 
 
 def kernel_shortage(tried: Candidate, device: Device) -> Shortage | None:
-    """Return the shortage of kernel memory if the kernels are too many wherever they are; equal ones share a place."""
+    """Return the shortage of kernel memory if no placement has room for all kernels, None if one may have."""
     needed, available = kernel_bytes(tried), _kernel_capacity(device)
     if needed <= available or _has_equal_weights(tried.network):
         return None
-    return Shortage("kernel memory", _too_many_kernels(needed, available), needed, available)
+    return Shortage("kernel memory", _too_many_kernels(needed, available, device), needed, available)
 
 
 def _has_equal_weights(network: Network) -> bool:
     seen: dict[tuple[int, ...], list[IntArray]] = {}
-    for layer in owners(network):
+    for layer in weight_owners(network):
         if layer.parameters is not None:
             alike = seen.setdefault(layer.parameters.weights.shape, [])
             if any(np.array_equal(layer.parameters.weights, other) for other in alike):
@@ -133,12 +133,15 @@ def _kernel_capacity(device: Device) -> int:
     return sum(map(device.kernel_columns, range(PROCESSORS))) * COLUMN_BYTES
 
 
-def _too_many_kernels(needed: int, available: int) -> str:
-    return f"kernel memory: all layers need {needed:,} bytes, {available:,} exist: {needed - available:,} too many"
+def _too_many_kernels(needed: int, available: int, device: Device) -> str:
+    return (
+        f"kernel memory: all layers need {needed:,} bytes, the {device.name} has {available:,}: "
+        f"{needed - available:,} bytes too many"
+    )
 
 
 def structure_shortage(error: Ai8xError) -> Shortage:
-    """Return what makes a placement impossible whatever the amounts are."""
+    """Return an error that makes a placement impossible as a shortage without amounts."""
     if isinstance(error, BrokenRuleError):
         return Shortage("structure", error.violation.message, where=error.violation.where)
     return Shortage("structure", str(error))

@@ -1,4 +1,4 @@
-"""At which processors classes of values start: data memories suffice, kernel memories are filled evenly."""
+"""First processors of classes, chosen such that data memories suffice and kernel memories are filled evenly."""
 
 from __future__ import annotations
 
@@ -9,29 +9,28 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS
 from ai8x_tool.mapper.classes import ProcessorClass
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
-PROCESSORS = 64
 STEP = 4
 _INSTANCES = PROCESSORS // STEP
-_COLUMN_BITS = 72
 _Words = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Load:
-    """Kernel columns that a layer needs in each of its processors, which are counted from its class's start."""
+    """Kernel columns that a layer needs in each of its processors; `positions` count from the start of its class."""
 
     positions: tuple[int, ...]
     columns: int
 
 
 @dataclass(frozen=True)
-class Stay:
-    """Words that a value takes in each of its instances, from step `born` to step `dies`."""
+class LiveRange:
+    """Words that a value occupies in each of its instances, from step `born` to before step `dies`."""
 
     positions: tuple[int, ...]
     words: int
@@ -41,14 +40,14 @@ class Stay:
 
 @dataclass(frozen=True)
 class ClassDemand:
-    """What the values of a class, and the layers that read them, need: kernels and data memory.
+    """Demand of a class's values, and of the layers that read them, for kernel memory and data memory.
 
-    `copied`: some of these layers have no sums; they write one word of the fullest quadrant after the other.
+    `copied`: some of these layers do not convolve; they write the words of the fullest quadrant one after the other.
     """
 
     extent: int
     loads: tuple[Load, ...] = ()
-    stays: tuple[Stay, ...] = ()
+    live_ranges: tuple[LiveRange, ...] = ()
     copied: bool = False
 
     @property
@@ -58,8 +57,8 @@ class ClassDemand:
 
 
 @dataclass
-class Filling:
-    """What the classes that have a start already take: kernel columns by processor, words by instance and step."""
+class Occupancy:
+    """Occupancy by the classes already placed: kernel columns by processor, words by instance and step."""
 
     steps: int
     columns: list[int] = field(default_factory=lambda: [0] * PROCESSORS)
@@ -69,17 +68,17 @@ class Filling:
         self.words = np.zeros((_INSTANCES, self.steps), np.int64)
 
     def add(self, demand: ClassDemand, start: int) -> None:
-        """Let a class start at a processor."""
+        """Place a class at processor `start`."""
         for load in demand.loads:
             for position in load.positions:
                 self.columns[start + position] += load.columns
-        for stay in demand.stays:
-            self.words[_instances(stay, start), stay.born : stay.dies] += stay.words
+        for live_range in demand.live_ranges:
+            self.words[_instances(live_range, start), live_range.born : live_range.dies] += live_range.words
 
     def score(self, demand: ClassDemand, start: int, capacity: int, *, fast: bool) -> tuple[int, int, int, int, int]:
-        """Return how bad a start is: words too many, the fullest processor, time, borders of quadrants, and the start.
+        """Return the cost of a start: excess words, fullest processor, time slots, quadrant crossings, and the start.
 
-        `fast`: time counts more than the fullest processor.
+        With `fast`, time slots precede the fullest processor.
         """
         own = [0] * demand.extent
         for load in demand.loads:
@@ -93,27 +92,27 @@ class Filling:
 
     def _excess(self, demand: ClassDemand, start: int, capacity: int) -> int:
         fullest = 0
-        if demand.stays:
+        if demand.live_ranges:
             words = self.words.copy()
-            for stay in demand.stays:
-                words[_instances(stay, start), stay.born : stay.dies] += stay.words
+            for live_range in demand.live_ranges:
+                words[_instances(live_range, start), live_range.born : live_range.dies] += live_range.words
             fullest = int(words.max())
         return max(0, fullest - capacity)
 
 
 def _slots(start: int, extent: int) -> int:
-    """Return the words that the fullest quadrant has of so many processors."""
+    """Return the words of the fullest quadrant for `extent` processors from `start` on."""
     ends = [min(max(start + extent - 16 * quadrant, 0), 16) for quadrant in range(4)]
     firsts = [min(max(start - 16 * quadrant, 0), 16) for quadrant in range(4)]
     return max(-(-(end - first) // STEP) for end, first in zip(ends, firsts, strict=True))
 
 
-def _instances(stay: Stay, start: int) -> list[int]:
-    return sorted({(start + position) // STEP for position in stay.positions})
+def _instances(live_range: LiveRange, start: int) -> list[int]:
+    return sorted({(start + position) // STEP for position in live_range.positions})
 
 
 def kernel_columns(layer: Layer) -> int:
-    """Return the columns of kernel memory that a layer needs in each of its processors, with aligned output."""
+    """Return the columns of kernel memory that a layer needs in each of its processors if its output is aligned."""
     if not layer.has_weights:
         return 0
     area = layer.kernel[0] * layer.kernel[1]
@@ -123,33 +122,33 @@ def kernel_columns(layer: Layer) -> int:
     else:
         outputs = layer.channels_out
         kernels = outputs * rounds * layer.flat_pixels
-    return -(-kernels * area * abs(layer.bits) // _COLUMN_BITS)
+    return -(-kernels * area * abs(layer.bits) // (8 * COLUMN_BYTES))
 
 
 def class_demands(
-    network: Network, classes: Sequence[ProcessorClass], stays: Mapping[Source, Sequence[Stay]]
+    network: Network, classes: Sequence[ProcessorClass], live_ranges: Mapping[Source, Sequence[LiveRange]]
 ) -> list[ClassDemand]:
-    """Return what each class needs; `stays` is what its values take of data memory, by value."""
+    """Return the demand of each class; `live_ranges` are those of all values in data memory."""
     loads = class_loads(network, classes)
     found = []
     for each, own in zip(classes, loads, strict=True):
-        data = tuple(stay for source in each.offsets for stay in stays.get(source, ()))
+        data = tuple(live_range for source in each.offsets for live_range in live_ranges.get(source, ()))
         copied = any(not layer.is_convolution and layer.inputs[0] in each.offsets for layer in network.layers)
         found.append(ClassDemand(each.extent, tuple(own), data, copied))
     return found
 
 
 def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[list[Load]]:
-    """Return what kernel memories hold for each class."""
+    """Return for each class the kernels of the layers that read its values."""
     loads: list[list[Load]] = [[] for _ in classes]
-    for layer in owners(network):
+    for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
         loads[number].append(Load(classes[number].positions(network, layer), kernel_columns(layer)))
     return loads
 
 
-def owners(network: Network) -> list[Layer]:
-    """Return the layers that store weights, in order: one of those that share them."""
+def weight_owners(network: Network) -> list[Layer]:
+    """Return the layers that store weights, in order; of those that share weights, the first one."""
     seen: set[str] = set()
     found = []
     for layer in network.layers:
@@ -162,12 +161,14 @@ def owners(network: Network) -> list[Layer]:
 def assignments(
     demands: Sequence[ClassDemand], fixed: Mapping[int, int], words: int, attempts: int = 40
 ) -> Iterator[list[int]]:
-    """Yield starts for all classes, the most even ones first.
+    """Yield first processors for all classes, starting with the most balanced ones.
 
-    `fixed` are those that are given, by class; `words` are those of an instance.
+    `fixed` are the given ones, by class; `words` is the number of words of an instance.
     """
     weight = [demand.weight for demand in demands]
-    data = [sum(stay.words * len(stay.positions) for stay in demand.stays) for demand in demands]
+    data = [
+        sum(live_range.words * len(live_range.positions) for live_range in demand.live_ranges) for demand in demands
+    ]
     order = sorted(range(len(demands)), key=lambda i: (i not in fixed, -weight[i], -demands[i].extent))
     seen: set[tuple[int, ...]] = set()
     generator = random.Random(len(demands))
@@ -183,7 +184,7 @@ def assignments(
             yield starts
 
 
-def choices(demand: ClassDemand) -> range:
+def possible_starts(demand: ClassDemand) -> range:
     """Return the processors at which a class can start."""
     return range(0, PROCESSORS - demand.extent + 1, STEP)
 
@@ -195,15 +196,17 @@ def _greedy(
     order: Sequence[int],
     generator: random.Random | None,
 ) -> list[int]:
-    filling = Filling(1 + max((stay.dies for demand in demands for stay in demand.stays), default=0))
+    occupancy = Occupancy(
+        1 + max((live_range.dies for demand in demands for live_range in demand.live_ranges), default=0)
+    )
     starts = [0] * len(demands)
     for index in order:
         demand = demands[index]
-        possible = [fixed[index]] if index in fixed else choices(demand)
-        scored = [filling.score(demand, start, words, fast=generator is None) for start in possible]
+        possible = [fixed[index]] if index in fixed else possible_starts(demand)
+        scored = [occupancy.score(demand, start, words, fast=generator is None) for start in possible]
         best = min(scored)
         if generator is not None:
             best = generator.choice([entry for entry in scored if entry[:2] <= best[:2]])
         starts[index] = best[-1]
-        filling.add(demand, best[-1])
+        occupancy.add(demand, best[-1])
     return starts

@@ -1,16 +1,16 @@
-"""Networks without what the mapper has to find: layers that only copy."""
+"""Removal of layers that only copy data: the mapper inserts its own copies."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from ai8x_tool.mapper.interleave import distinct_names, listed
+from ai8x_tool.mapper.interleave import distinct_names, with_layers
 from ai8x_tool.network.layer import Layer, Source
 from ai8x_tool.network.network import Network
 
 
 def is_copy(network: Network, layer: Layer) -> bool:
-    """Return whether a layer passes another one's output on as it is."""
+    """Return whether a layer only copies the output of another layer."""
     if layer.is_convolution or layer.eltwise or layer.output or len(layer.inputs) != 1:
         return False
     source = layer.inputs[0]
@@ -21,7 +21,7 @@ def is_copy(network: Network, layer: Layer) -> bool:
 
 
 def without_copies(network: Network) -> tuple[Network, dict[str, str]]:
-    """Return the network without copies, and the names of the layers that are left, by their old names."""
+    """Return the network without copies, and the new names of the remaining layers by their old names."""
     stands_for: dict[Source, Source] = {}
     kept: list[Layer] = []
     for name in network.evaluation_order():
@@ -37,4 +37,4 @@ def without_copies(network: Network) -> tuple[Network, dict[str, str]]:
             renamed = tuple(names[source] if isinstance(source, str) else source for source in inputs)
             shares = None if layer.shares is None else names[layer.shares]
             kept.append(replace(layer, name=names[layer.name], inputs=renamed, shares=shares))
-    return listed(network, kept), {old: new for old, new in names.items() if old not in stands_for}
+    return with_layers(network, kept), {old: new for old, new in names.items() if old not in stands_for}

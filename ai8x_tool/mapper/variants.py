@@ -1,4 +1,4 @@
-"""Networks that differ from a given one in what would make it smaller: their weights have to be trained again."""
+"""Smaller variants of a network, whose weights must be trained again."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from ai8x_tool.network.layer import INPUT, Layer
 from ai8x_tool.network.network import Network, build_network
 
 _GRANULE = 4
-"""Channels are counted in data-memory words of four."""
+"""Channels per data-memory word."""
 
 
 def without_weights(layer: Layer) -> Layer:
-    """Return a layer that keeps its form, but not its weights."""
+    """Return the layer without its weights; all other properties are kept."""
     return replace(layer, parameters=None, use_bias=layer.has_bias)
 
 
 def with_bits(network: Network, bits: dict[str, int]) -> Network:
-    """Return the network with other weight widths, by layer; layers that share weights follow."""
+    """Return the network with other weight widths, given by layer; layers that share weights follow."""
     layers = []
     for layer in network.layers:
         width = bits.get(layer.shares or layer.name)
@@ -26,10 +26,10 @@ def with_bits(network: Network, bits: dict[str, int]) -> Network:
 
 
 def with_folded_input(network: Network, factor: int) -> Network | None:
-    """Return the network for an input of 1/`factor` of its rows and columns, with as many more channels.
+    """Return the network for an input whose rows and columns are folded by `factor` into channels.
 
-    None if the sizes cannot be divided, or if a layer reads its input in another arrangement. Raises Ai8xError if the
-    layers do not fit the smaller sizes.
+    Returns None if the sizes are not divisible, or if a layer reads its input in another arrangement. Raises Ai8xError
+    if the layers do not fit the smaller sizes.
     """
     channels, rows, columns = network.input_shape
     wide = columns > 1
@@ -44,9 +44,10 @@ def with_folded_input(network: Network, factor: int) -> Network | None:
 
 
 def with_fewer_channels(network: Network, share: float) -> Network | None:
-    """Return the network with this share of the channels between its layers; inputs and outputs keep theirs.
+    """Return the network with the channels between its layers reduced to `share`; input and outputs keep theirs.
 
-    None if a layer reads its input in another arrangement. Raises Ai8xError if the layers do not fit each other then.
+    Returns None if a layer reads its input in another arrangement. Raises Ai8xError if the resulting layers do not fit
+    each other.
     """
     if network.buffer is not None or any(_rearranges(network, layer) for layer in network.layers):
         return None
@@ -70,13 +71,13 @@ def with_fewer_channels(network: Network, share: float) -> Network | None:
 
 
 def _offered(network: Network, layer: Layer, channels: dict[str, int]) -> int:
-    """Return the channels that a layer without weights of its own passes on."""
+    """Return the number of output channels of a layer whose channels follow from its inputs."""
     given = [network.input_shape[0] if source is INPUT else channels[str(source)] for source in layer.inputs]
     return given[0] if layer.eltwise else sum(given)
 
 
 def _fixed_channels(network: Network) -> set[str]:
-    """Return the layers whose channels are the network's answer, and those that only pass these on."""
+    """Return the layers that determine the channels of the network's outputs."""
     fixed = {layer.name for layer in network.outputs()}
     for layer in reversed(network.layers):
         if layer.name in fixed and (not layer.has_weights or layer.depthwise):
@@ -85,7 +86,7 @@ def _fixed_channels(network: Network) -> set[str]:
 
 
 def _open(layer: Layer, channels_out: int) -> Layer:
-    """Return a layer whose sizes follow from its inputs."""
+    """Return a layer without weights whose sizes are to be derived from its inputs."""
     nothing = (0, 0)
     return replace(
         without_weights(layer),
@@ -98,7 +99,7 @@ def _open(layer: Layer, channels_out: int) -> Layer:
 
 
 def _rearranges(network: Network, layer: Layer) -> bool:
-    """Return whether a layer reads its inputs with other rows and columns than they have."""
+    """Return whether a layer reads its inputs with rows and columns other than their own."""
     sizes = {
         network.input_shape[1:] if source is INPUT else network[str(source)].out_size
         for source in layer.inputs

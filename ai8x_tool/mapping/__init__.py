@@ -1,4 +1,4 @@
-"""Where everything lives: placements, who judges them, and the memory images that follow from them."""
+"""Placements of networks on a device, their verification, and the resulting memory images."""
 
 from ai8x_tool.mapping.check import violations
 from ai8x_tool.mapping.mapping import LayerMapping, Mapping, map_network

@@ -14,7 +14,7 @@ from ai8x_tool.rule import require
 
 @dataclass(frozen=True)
 class BiasPlacement:
-    """Quadrant that holds a layer's bias (None: every quadrant in `offsets`) and the offset there."""
+    """The quadrant that holds a layer's bias (None: all quadrants in `offsets`), and the offsets by quadrant."""
 
     quadrant: int | None
     offsets: dict[int, int]
@@ -22,7 +22,7 @@ class BiasPlacement:
 
 @dataclass(frozen=True, eq=False)
 class BiasRequest:
-    """One layer with a bias; its values are shared with an equal one only if they are `known`."""
+    """The bias of one layer; its storage is shared with an equal bias only if the values are `known`."""
 
     index: int
     where: str
@@ -41,7 +41,7 @@ class BiasRequest:
 
     @property
     def content(self) -> tuple[object, ...]:
-        """What layers have in common that share storage: equal values, which they read from the same places."""
+        """Key of layers that can share storage: they have equal values and read them from the same places."""
         layout: tuple[object, ...] = self.quad, self.calcx4, self.lead, self.spare
         if self.depthwise:
             layout = self.processors, self.output_passes, self.broadcast
@@ -54,24 +54,27 @@ class BiasRequest:
 
     @property
     def lead(self) -> int:
-        """Bytes in front of the values, for outputs that do not start at a multiple of four."""
+        """Bytes before the values, for outputs that do not start at a multiple of four."""
         return lowest_bit(self.output_map) % 4 * self.output_passes
 
     @property
     def length(self) -> int:
-        """Bytes that the layer takes in one quadrant."""
+        """Bytes that the layer occupies in one quadrant."""
         return len(self.values) + self.lead + self.spare
 
 
 class BiasMemory:
-    """The bias memories of all quadrants while layers are placed."""
+    """The bias memories of all quadrants during allocation."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.content: list[list[int | None]] = [[] for _ in range(QUADRANTS)]
 
     def place_all(self, requests: list[BiasRequest]) -> dict[int, BiasPlacement]:
-        """Place all layers: first those bound to their processors, then the others by size."""
+        """Return the placement of each layer, by index; biases bound to processors come first, then others by size.
+
+        Raises Ai8xError if the space does not suffice.
+        """
         placed: dict[int, BiasPlacement] = {}
         originals: list[BiasRequest] = []
         copies: dict[int, int] = {}
@@ -90,7 +93,7 @@ class BiasMemory:
         return placed | {index: replace(placed[source]) for index, source in copies.items()}
 
     def bytes(self) -> dict[int, list[int]]:
-        """Return the bytes (0…255) of every quadrant that holds some."""
+        """Return the bytes (0…255) of each quadrant that is not empty."""
         return {q: [(v or 0) & 0xFF for v in values] for q, values in enumerate(self.content) if values}
 
     def _priority(self, request: BiasRequest) -> int:
@@ -157,7 +160,7 @@ class BiasMemory:
 
 
 def _shift_first_quadrant(processors: int) -> int:
-    """Move the bits of the lowest used quadrant down to that quadrant's first processor."""
+    """Return the map with the bits of the lowest used quadrant moved down to that quadrant's first processor."""
     first = lowest_bit(processors)
     start = first // PROCESSORS_PER_QUADRANT * PROCESSORS_PER_QUADRANT
     mask = 0xFFFF << start
@@ -166,7 +169,7 @@ def _shift_first_quadrant(processors: int) -> int:
 
 
 def _rows(request: BiasRequest, used: int, low: int, high: int) -> list[list[int | None]]:
-    """Cut the bias into one row per pass, with None where a processor in low…high is not used."""
+    """Return the bias as one row per pass, with None for unused processors in low…high."""
     per_row = request.processors.bit_count()
     values: list[int | None] = [int(v) for v in request.values]
     values += [None] * (request.output_passes * per_row - len(values))

@@ -1,4 +1,4 @@
-"""The judge of placements: everything that is wrong with one, without console or lowering."""
+"""Verification of placements: finds all violations, without console output and lowering."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["LAYER_PHASES", "RulePhase", "Violation", "examine", "violations"]
 
 
 class RulePhase(NamedTuple):
-    """Rules that are checked together; `summary` says when, and on what."""
+    """Rules that are checked together; `summary` describes their subjects."""
 
     title: str
     summary: str
@@ -41,7 +41,7 @@ LAYER_PHASES = (
     RulePhase("Streaming", "What streaming layers need of registers and memories.", STREAMING_RULES),
     RulePhase("Several sources", "Layers that read several others.", SOURCE_RULES),
 )
-"""Phases whose rules see layers in their places; each rule is checked on all layers before the next rule."""
+"""Phases of rules about placed layers; each rule is checked on all layers before the next rule."""
 
 _RULES = tuple(rule for phase in LAYER_PHASES for rule in phase.rules)
 _CONSTRAINTS = tuple(rule for rule in _RULES if rule_kind(rule) == "constraint")
@@ -50,10 +50,10 @@ _CONSTRAINTS = tuple(rule for rule in _RULES if rule_kind(rule) == "constraint")
 def violations(
     network: Network, placement: Placement, device: Device, options: MappingOptions | None = None
 ) -> list[Violation]:
-    """Return everything that makes `placement` impossible or wrong; an empty list if nothing does.
+    """Return all violations that make `placement` impossible or wrong; an empty list if it is valid.
 
-    The order is that of the rules: layers, kernel and bias memory, data memory. A placement that leaves something open
-    has one violation that says so.
+    The order is that of the rules: layers, kernel and bias memory, data memory. An incomplete placement has a single
+    violation, which states that.
     """
     return [v for v in examine(network, placement, device, options, errors_only=True) if v.severity == "error"]
 
@@ -66,7 +66,7 @@ def examine(
     *,
     errors_only: bool = False,
 ) -> Iterator[Violation]:
-    """Yield what there is to say about a placement, warnings and remarks included."""
+    """Yield all violations of a placement, including warnings and remarks unless `errors_only` is set."""
     try:
         placed = place(network, placement, device, options or MappingOptions())
     except Ai8xError as error:
@@ -79,18 +79,18 @@ def examine(
 
 
 def _has_maps(at: PlacedLayer) -> bool:
-    """Return whether a layer's maps have a processor for each channel; else nothing can be said of its memories."""
+    """Return whether a layer's maps have a processor for each channel; otherwise its memories cannot be checked."""
     inputs, outputs = at.view.inputs_per_pass, at.view.outputs_per_pass
     return (at.own_processors.bit_count(), at.output_map.bit_count()) == (inputs, outputs)
 
 
 def as_violation(error: Ai8xError) -> Violation:
-    """Return what was raised, as a violation."""
+    """Return an exception as a violation."""
     return error.violation if isinstance(error, BrokenRuleError) else Violation("error", "", str(error))
 
 
 def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Iterator[Violation]:
-    """Yield what the rules about single layers object to."""
+    """Yield the violations of rules about single layers."""
     subjects = [LayerSubject(placed, at) for at in placed.layers]
     for rule in _CONSTRAINTS if errors_only else _RULES:
         for subject in subjects:
@@ -101,7 +101,7 @@ def layer_violations(placed: PlacedNetwork, *, errors_only: bool = False) -> Ite
 
 
 def memory_violations(placed: PlacedNetwork) -> Iterator[Violation]:
-    """Yield the first kernels, and the first bias, for which there is no space."""
+    """Yield violations for the first kernels and for the first bias without space."""
     device = placed.device
     for fill in (
         lambda: fill_kernel_memory(placed, KernelAllocation(device, placed.options.weight_start)),

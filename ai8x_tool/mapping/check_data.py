@@ -1,4 +1,4 @@
-"""Who overwrites whom in data memory: rolling buffers, outputs, and data that are still needed."""
+"""Verification of data memory: rolling buffers and outputs must not overwrite data that are still needed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from ai8x_tool.mapping.occupancy import (
     ALWAYS,
     RollingBuffer,
     StoredValue,
+    execution_steps,
     input_storage,
     is_unloaded,
-    rings,
-    steps,
-    values,
+    rolling_buffers,
+    stored_values,
 )
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.reads import wrong_read
 from ai8x_tool.mapping.rules.data_rules import (
     BufferUse,
     CheckedReading,
+    DeviceExtent,
     Extent,
+    ExtentPair,
     Kept,
-    Neighbours,
     Overwriting,
-    Placed,
     Trailing,
     constraint_buffer_memory,
     constraint_buffer_output,
@@ -57,16 +57,16 @@ from ai8x_tool.rule import Violation, find
 
 
 def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
-    """Yield everything that is wrong with results and data memory: streaming layers first, then as executed."""
+    """Yield all violations concerning results and data memory: streaming layers first, then in execution order."""
     yield from result_violations(placed)
-    found = rings(placed)
-    alive = values(placed)
+    found = rolling_buffers(placed)
+    alive = stored_values(placed)
     if placed.options.fifo:
         yield from _streaming(placed, found)
     yield from _loaded(placed, alive)
     for ring in found:
         yield from _ring(ring, alive)
-    when = steps(placed)
+    when = execution_steps(placed)
     for at in placed.executed():
         yield from _within_memory(placed, at)
         yield from _present(find(constraint_reads_source, CheckedReading(at, wrong_read(placed, at))))
@@ -78,7 +78,7 @@ def data_violations(placed: PlacedNetwork) -> Iterator[Violation]:
 
 
 def result_violations(placed: PlacedNetwork) -> Iterator[Violation]:
-    """Yield layers whose results would be wrong whatever else is in data memory."""
+    """Yield violations for layers whose results would be wrong whatever data memory contains."""
     for at in placed.executed():
         subject = LayerSubject(placed, at)
         yield from _present(*(find(rule, subject) for rule in RESULT_RULES))
@@ -93,7 +93,7 @@ def _written_by(placed: PlacedNetwork, at: PlacedLayer) -> list[Words]:
 
 
 def _extent(at: PlacedLayer, written: list[Words]) -> Extent:
-    """Return the bytes from the first to the last of the words `written`."""
+    """Return the byte range from the first to the last of the words `written`."""
     instances = 0
     for words in written:
         instances |= words.instances
@@ -104,17 +104,17 @@ def _extent(at: PlacedLayer, written: list[Words]) -> Extent:
 def _within_memory(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
     if not at.streaming:
         extent = _extent(at, [input_words(at)])
-        yield from _present(find(constraint_input_memory, Placed(placed.device, extent)))
+        yield from _present(find(constraint_input_memory, DeviceExtent(placed.device, extent)))
     if not at.streaming or ends_stream(at, placed):
         extent = _extent(at, written_words(at))
-        yield from _present(find(constraint_output_memory, Placed(placed.device, extent)))
+        yield from _present(find(constraint_output_memory, DeviceExtent(placed.device, extent)))
 
 
 # -- Before the first layer: the input, rolling buffers ----------------------------------------------------------------
 
 
 def _loaded(placed: PlacedNetwork, alive: list[StoredValue]) -> Iterator[Violation]:
-    """Yield what the input overwrites when it is stored: what the inference before left for this one."""
+    """Yield violations for data left by the previous inference that the input overwrites when it is stored."""
     start = placed.start
     if start.streaming:
         return
@@ -123,7 +123,7 @@ def _loaded(placed: PlacedNetwork, alive: list[StoredValue]) -> Iterator[Violati
 
 
 def _ring(ring: RollingBuffer, alive: list[StoredValue]) -> Iterator[Violation]:
-    """Yield data that a rolling buffer destroys: what lives while layers stream, and is not written by them."""
+    """Yield violations for data that a rolling buffer destroys: they live during streaming, written by other layers."""
     yield from _destroyed(_extent(ring.at, [ring.words]), ring.words, alive, "its rolling buffer")
 
 
@@ -137,30 +137,28 @@ def _destroyed(extent: Extent, words: Words, alive: list[StoredValue], what: str
 
 
 def _streaming(placed: PlacedNetwork, found: list[RollingBuffer]) -> Iterator[Violation]:
-    """Yield what is wrong with rolling buffers; their ranges include one word more than they use, at the end."""
+    """Yield violations concerning rolling buffers; their ranges include one word after the last one used."""
     buffers: list[Extent] = []
     for ring in found:
         at, device = ring.at, placed.device
         buffer = Extent(at, at.input_offset, at.input_offset + 4 * ring.words.length, ring.words.instances)
         if at.processors & at.output_map:
             own = _own_output(at, ring.words.length)
-            yield from _present(find(constraint_buffer_output, Neighbours(device, buffer, own)))
-        yield from _present(find(constraint_buffer_memory, Placed(device, buffer)))
+            yield from _present(find(constraint_buffer_output, ExtentPair(device, buffer, own)))
+        yield from _present(find(constraint_buffer_memory, DeviceExtent(device, buffer)))
         for other in buffers:
-            neighbours = Neighbours(device, buffer, other)
-            yield from _present(
-                find(constraint_buffers_apart, neighbours), find(constraint_buffers_readahead, neighbours)
-            )
+            pair = ExtentPair(device, buffer, other)
+            yield from _present(find(constraint_buffers_apart, pair), find(constraint_buffers_readahead, pair))
         buffers.append(buffer)
         if ends_stream(at, placed):
             written = _extent(at, written_words(at))
             output = written._replace(last=written.last + 1)
             for other in buffers:
-                yield from _present(find(constraint_stream_output, Neighbours(device, output, other)))
+                yield from _present(find(constraint_stream_output, ExtentPair(device, output, other)))
 
 
 def _own_output(at: PlacedLayer, words: int) -> Extent:
-    """Return what a streaming layer writes before its rolling buffer of `words` is used again."""
+    """Return the range that a streaming layer writes before its rolling buffer of `words` is used again."""
     layer, view, size = at.layer, at.view, words
     if at.next is None:
         size = max(size, (layer.out_size[0] * layer.out_size[1] + view.extra_words) * view.output_passes)
@@ -171,7 +169,7 @@ def _own_output(at: PlacedLayer, words: int) -> Extent:
 
 
 def _buffer_use(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
-    """Yield a layer that changes the rolling buffer elsewhere than it should."""
+    """Yield a violation if a layer changes the rolling buffer at a wrong place."""
     buffer, where, layer = placed.network.buffer, placed.placement.buffer, at.layer
     if buffer is None or where is None or not (layer.buffer_shift or layer.buffer_insert):
         return
@@ -184,7 +182,7 @@ def _buffer_use(placed: PlacedNetwork, at: PlacedLayer) -> Iterator[Violation]:
 
 
 def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[StoredValue], step: int) -> Iterator[Violation]:
-    """Yield the data that a layer's output overwrites although they are still needed."""
+    """Yield violations for data that a layer's output overwrites although they are still needed."""
     written = _written_by(placed, at)
     extent = _extent(at, written)
     for value in alive:
@@ -203,7 +201,7 @@ def _written(placed: PlacedNetwork, at: PlacedLayer, alive: list[StoredValue], s
 
 
 def _belongs(at: PlacedLayer, value: StoredValue) -> bool:
-    """Return whether the layer is there to change `value`: it shifts, or inserts into, the rolling buffer."""
+    """Return whether the layer changes `value` on purpose: it shifts the rolling buffer or inserts into it."""
     return value.source is BUFFER and bool(at.layer.buffer_shift or at.layer.buffer_insert)
 
 
@@ -219,7 +217,7 @@ def _own_input(
 ) -> Iterator[Violation]:
     early = _changed_early(placed, at)
     if early is not None:
-        free = _free_offset(placed, extent, alive, steps(placed)[at.layer.name])
+        free = _free_offset(placed, extent, alive, execution_steps(placed)[at.layer.name])
         subject = Overwriting(extent, value.label, "that the layer has yet to read", early[0], 4 * early[1], free)
         yield from _present(find(constraint_overwriting, subject))
         return
@@ -231,7 +229,7 @@ def _own_input(
 
 
 def _changed_early(placed: PlacedNetwork, at: PlacedLayer) -> tuple[int, int] | None:
-    """Return (instance, word) of an input word that the layer changes before it has read it last."""
+    """Return (instance, word) of an input word that the layer changes before its last read; None if there is none."""
     read = input_words(at)
     last = np.full(read.last + 1, -1, np.int64)
     last[read.positions()] = reading_times(at)
@@ -248,7 +246,7 @@ def _changed_early(placed: PlacedNetwork, at: PlacedLayer) -> tuple[int, int] | 
 
 
 def _free_offset(placed: PlacedNetwork, output: Extent, alive: list[StoredValue], step: int) -> int | None:
-    """Return the lowest offset from which `output` would overwrite nothing that is needed in `step`."""
+    """Return the lowest offset at which `output` overwrites no data needed in `step`; None if there is none."""
     busy = [
         (words.first, words.last)
         for value in alive

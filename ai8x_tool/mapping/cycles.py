@@ -1,4 +1,4 @@
-"""How many cycles of the accelerator a layer takes. The model, its constants and its errors: docs/estimates.md."""
+"""Cycle model of the accelerator; docs/estimates.md describes the model, its constants and its errors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ai8x_tool.network.layer import Layer
 START_UP_CYCLES = 1
 """Cycles before the first layer."""
 PIPELINE_CYCLES = 11
-"""Length of the pipeline. It runs empty after every pixel of every pass, except between the independent channels of
-depth-wise layers."""
+"""Length of the pipeline. It is drained after every pixel of every pass, except between the independent channels of
+depthwise layers."""
 FIFO_WORD_CYCLES = 5
-"""Cycles that a streaming network spends on taking one word of input out of the FIFO."""
+"""Cycles that a streaming network needs to read one word of input from the FIFO."""
 _PARALLEL = 4
 """Outputs that a layer with calcx4 computes at a time."""
 _LANES = 4
@@ -28,10 +28,10 @@ _PIPELINE_FACTOR = 1.2
 
 @dataclass(frozen=True, slots=True)
 class PlacedWork:
-    """What a placement contributes to a layer's time.
+    """Properties of a placement on which a layer's time depends.
 
-    `outputs` are computed one after the other for each pixel and input pass; a layer without kernels writes in `slots`
-    time slots instead. `column` is the first kernel column.
+    `outputs` is the number of outputs computed in sequence for each pixel and input pass; a layer without kernels
+    writes in `slots` time slots instead. `column` is the first kernel column.
     """
 
     outputs: int
@@ -41,10 +41,10 @@ class PlacedWork:
 
 @dataclass(frozen=True, slots=True)
 class CycleParts:
-    """What the cycles of a layer are spent on; their sum are the layer's cycles.
+    """Breakdown of a layer's cycles.
 
-    `reading`: walking over pixels and padding, reading them into the window. `computing`: one cycle per output.
-    `writing`: time slots of layers without sums. `pipeline`: it runs empty. `column`: the place of the kernels.
+    `reading`: iterating over pixels and padding, and reading them into the window. `computing`: one cycle per output.
+    `writing`: time slots of layers that do not sum. `pipeline`: draining the pipeline. `column`: place of the kernels.
     """
 
     reading: int
@@ -60,24 +60,24 @@ class CycleParts:
 
     @property
     def largest(self) -> str:
-        """What most of the cycles are spent on."""
+        """Name of the part with the most cycles."""
         return max(self.__slots__, key=lambda name: int(getattr(self, name)))
 
 
 def cycle_factor(device: Device, *, pipeline: bool) -> float:
-    """Return what `layer_cycles` are multiplied with in generated projects; `estimated_cycles` are more exact."""
+    """Return the factor of `layer_cycles` in generated projects; `estimated_cycles` are more exact."""
     return _PIPELINE_FACTOR if device.pipeline and pipeline else 1.0
 
 
 def cycle_basis(device: Device, *, pipeline: bool, streams: bool) -> str:
-    """Return how far the figure in generated projects can be trusted, as a remark."""
+    """Return a remark on the accuracy of the figure in generated projects."""
     if device.pipeline and pipeline:
         return "calibrated estimate, ±25 %"
     return "estimate: streaming layers wait for their input" if streams else "model, ±1 % of measured networks"
 
 
 def layer_cycles(mapped: LayerMapping) -> int:
-    """Return the cycles of one layer on the MAX78000, those of streaming layers times 1.5 for waiting."""
+    """Return the cycles of one layer on the MAX78000; those of streaming layers are multiplied by 1.5 for waiting."""
     layer, view = mapped.layer, mapped.view
     work = PlacedWork(_stored_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
     cycles = _work_cycles(layer, view, work) + _column_cycles(layer, view, work.column)
@@ -85,22 +85,22 @@ def layer_cycles(mapped: LayerMapping) -> int:
 
 
 def estimated_cycles(mapped: LayerMapping, *, pipeline: bool) -> int:
-    """Return the cycles of one layer on the device it is mapped to, without waiting for input.
+    """Return the cycles of one layer on the device to which it is mapped, without waiting for input.
 
-    Read-ahead is not taken into account: no measurement of it is known.
+    Read-ahead is not taken into account because no measurements of it are available.
     """
     work = PlacedWork(_parallel_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
     return _device_cycles(mapped.layer, mapped.view, work, pipeline=pipeline)
 
 
 def estimated_parts(mapped: LayerMapping, *, pipeline: bool) -> CycleParts:
-    """Return what `estimated_cycles` are spent on."""
+    """Return the breakdown of `estimated_cycles`."""
     work = PlacedWork(_parallel_outputs(mapped), mapped.time_slots + 1, mapped.kernels.offset)
     return _parts(mapped.layer, mapped.view, work, pipeline=pipeline)
 
 
 def minimum_parts(layer: Layer, view: HardwareView, *, pipeline: bool) -> CycleParts:
-    """Return what `minimum_cycles` are spent on."""
+    """Return the breakdown of `minimum_cycles`."""
     work = PlacedWork(_fewest_outputs(layer, view, calcx4=False), _fewest_slots(layer, view))
     return _parts(layer, view, work, pipeline=pipeline)
 
@@ -125,7 +125,7 @@ def minimum_cycles(layer: Layer, view: HardwareView, *, pipeline: bool, calcx4: 
 
 
 def kernel_reads(mapped: LayerMapping) -> int:
-    """Return how often a processor reads one kernel of its kernel memory, over all processors."""
+    """Return the number of kernels that all processors together read from their kernel memories."""
     if mapped.view.operator == "none":
         return 0
     return _stored_outputs(mapped) * _pixel_passes(mapped.layer, mapped.view) * mapped.processors.bit_count()
@@ -146,7 +146,7 @@ def _device_cycles(layer: Layer, view: HardwareView, work: PlacedWork, *, pipeli
 
 
 def _stored_outputs(mapped: LayerMapping) -> int:
-    """Outputs of one pixel and pass by the kernels in memory, those of unused processors between used ones included."""
+    """Return the outputs per pixel and pass by the stored kernels, including unused processors between used ones."""
     return mapped.kernels.count // (mapped.view.input_passes * mapped.layer.flat_pixels)
 
 
@@ -168,7 +168,7 @@ def _fewest_outputs(layer: Layer, view: HardwareView, *, calcx4: bool) -> int:
 
 
 def _fewest_slots(layer: Layer, view: HardwareView) -> int:
-    """Time slots of the fullest quadrant if the channels are spread evenly."""
+    """Return the time slots of the fullest quadrant if the channels are spread evenly."""
     channels, width = ceil_div(view.inputs_per_pass, QUADRANTS), layer.output_width // 8
     if layer.depthwise:
         return min(channels, _LANES) * width
@@ -176,7 +176,7 @@ def _fewest_slots(layer: Layer, view: HardwareView) -> int:
 
 
 def _pixel_passes(layer: Layer, view: HardwareView) -> int:
-    """Pixels for which outputs are computed, once for each input pass."""
+    """Return the number of pixels for which outputs are computed, times the input passes."""
     rows, columns = view.pooled_size if layer.flatten else view.out_size
     return rows * columns * view.input_passes
 
@@ -189,7 +189,7 @@ def _rows_and_columns(layer: Layer, view: HardwareView) -> tuple[int, int]:
 
 
 def _work_cycles(layer: Layer, view: HardwareView, work: PlacedWork) -> int:
-    """Cycles of reading pixels into the window, and of computing and writing outputs."""
+    """Return the cycles of reading pixels into the window, and of computing and writing outputs."""
     operands, window = layer.operands, layer.pool[0] * layer.pool[1]
     rows, columns = _rows_and_columns(layer, view)
     passes = view.input_passes
@@ -208,7 +208,7 @@ def _work_cycles(layer: Layer, view: HardwareView, work: PlacedWork) -> int:
 def _convolution_cycles(
     layer: Layer, view: HardwareView, outputs: int, passes: int, step: int, pooled_step: int, repeat: int
 ) -> int:
-    """Cycles of the rows of a convolution: those above the image, those that fill the window, the others, those below.
+    """Return the cycles of all rows of a convolution: above the image, filling the window, the others, and below.
 
     A pixel takes `step` cycles of reading in the padding and `pooled_step` in the image, and one cycle per output.
     """
@@ -234,7 +234,7 @@ def _convolution_cycles(
 
 
 def _column_cycles(layer: Layer, view: HardwareView, column: int) -> int:
-    """Cycles that depend on where the kernels lie: layers of several passes or operands that pool last."""
+    """Return the cycles that depend on the place of the kernels, for several passes or operands and pooling last."""
     if view.operator == "none" or layer.pool_first or (view.input_passes == 1 and layer.operands == 1):
         return 0
     (kernel_rows, kernel_columns), (pad_rows, pad_columns) = view.kernel, view.pad

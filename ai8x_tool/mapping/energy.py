@@ -1,4 +1,4 @@
-"""Time and energy of loading the weights, loading the input, and the inference. The model: docs/estimates.md."""
+"""Time and energy of loading weights and input and of the inference; docs/estimates.md describes the model."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from ai8x_tool.mapping.mapping import LayerMapping, Mapping
 LOADING_WATTS = 42.5e-3
 """Power, above idle, while a core copies words into the accelerator."""
 ENABLED_WATTS = 6.5e-3
-"""Power, above idle, of the accelerator while it is switched on, however slow its clock."""
+"""Power, above idle, of the accelerator while it is switched on, whatever its clock frequency."""
 CYCLE_JOULES = 680e-12
-"""Energy of one cycle of the accelerator, without the kernels: clocks, sequencer, data memory, sums."""
+"""Energy of one cycle of the accelerator without kernel reads: clocks, sequencer, data memory, sums."""
 KERNEL_READ_JOULES = 24e-12
-"""Energy of one processor reading a kernel and multiplying with it."""
+"""Energy of one processor for reading a kernel and multiplying by it."""
 _WORD = 4
 
 
 @dataclass(frozen=True)
 class EnergyPhase:
-    """Time and energy (above that of idling) of one part of the work."""
+    """Time and energy (above idle) of one phase."""
 
     seconds: float
     joules: float
@@ -31,9 +31,9 @@ class EnergyPhase:
 
 @dataclass(frozen=True)
 class Core:
-    """The core that loads weights and input, in its cycles for each word of four bytes.
+    """The core that loads weights and input, with its cycles per word of four bytes.
 
-    `fifo_cycles` contain the test for space. `megahertz` is None for the device's oscillator.
+    `fifo_cycles` include the test for free space. `megahertz` is None for the device's oscillator.
     """
 
     weight_cycles: float
@@ -42,7 +42,7 @@ class Core:
     megahertz: float | None = None
 
     def load(self, words: int, word_cycles: float, device: Device) -> EnergyPhase:
-        """Return what it costs to copy `words` at `word_cycles` each."""
+        """Return time and energy of copying `words` words at `word_cycles` cycles each."""
         seconds = words * word_cycles / (1e6 * (self.megahertz or device.oscillator_mhz))
         return EnergyPhase(seconds, LOADING_WATTS * seconds)
 
@@ -53,13 +53,13 @@ RISC_V = Core(weight_cycles=70.5, input_cycles=61.2, fifo_cycles=80, megahertz=6
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a mapped network costs.
+    """Estimated time and energy of a mapped network.
 
-    `layer_cycles` and `layer_joules` are in execution order, without waiting. `cycles` are all cycles of an inference,
-    `waiting_cycles` those of them in which the accelerator waits for a streamed input. `streams`: the input is loaded
-    during the inference, which contains its time and energy; `load_input` is then empty. `input_words` of four bytes
-    are loaded for each inference; a streaming network takes at most `input_rate` of them in a second (None without
-    streaming). `time_basis` and `energy_basis` say how far the figures can be trusted.
+    `layer_cycles` and `layer_joules` are in the order of the layers, without waiting. `cycles` are all cycles of an
+    inference; `waiting_cycles` are those in which the accelerator waits for streamed input. `streams` is whether the
+    input is loaded during the inference, which then includes its time and energy; `load_input` is 0 in that case.
+    `input_words` words of four bytes are loaded for each inference; a streaming network reads at most `input_rate` of
+    them per second (None without streaming). `time_basis` and `energy_basis` describe the accuracy of the figures.
     """
 
     layer_cycles: tuple[int, ...]
@@ -77,7 +77,7 @@ class Estimate:
 
 
 def estimate(mapping: Mapping, *, clock_mhz: float, pipeline: bool, core: Core = ARM) -> Estimate:
-    """Return what `mapping` costs at an accelerator clock of `clock_mhz`, with or without the pipeline."""
+    """Return time and energy of `mapping` at an accelerator clock of `clock_mhz`, with or without the pipeline."""
     device, words, through_fifo = mapping.device, input_words(mapping), _through_fifo(mapping)
     layers = tuple(estimated_cycles(mapped, pipeline=pipeline) for mapped in mapping.layers)
     energies = tuple(
@@ -107,27 +107,27 @@ def estimate(mapping: Mapping, *, clock_mhz: float, pipeline: bool, core: Core =
 
 
 def inference_joules(cycles: int, reads: int, clock_mhz: float) -> float:
-    """Return the energy, above idle, of `cycles` of the accelerator with `reads` kernels read by all processors."""
+    """Return the energy, above idle, of `cycles` of the accelerator in which all processors read `reads` kernels."""
     return _idle_joules(cycles, clock_mhz) + CYCLE_JOULES * cycles + KERNEL_READ_JOULES * reads
 
 
 def weight_words(mapping: Mapping) -> int:
-    """Return how many words of four bytes are copied into kernel memory (packed: express loading)."""
+    """Return the number of words of four bytes copied to kernel memory (packed: express loading)."""
     return sum(kernel_words(mapped) for mapped in mapping.layers)
 
 
 def kernel_words(mapped: LayerMapping) -> int:
-    """Return how many words of four bytes the kernels of one layer take: whole columns in each of its processors."""
+    """Return the number of words of four bytes of one layer's kernels: whole columns in each of its processors."""
     if mapped.kernels.duplicate_of is not None:
         return 0
     return mapped.processors.bit_count() * ceil_div(COLUMN_BYTES * mapped.kernels.length, _WORD)
 
 
 def input_words(mapping: Mapping) -> int:
-    """Return how many words of four bytes one input takes.
+    """Return the number of words of four bytes of one input.
 
-    A word is four pixels of a channel (CHW), one pixel of the channels that lie in one instance of data memory, or one
-    pixel of four channels wherever they lie (through a FIFO).
+    A word contains four pixels of a channel (CHW), one pixel of the channels in one instance of data memory, or,
+    through a FIFO, one pixel of any four channels.
     """
     layer = mapping.start.layer
     pixels = layer.in_size[0] * layer.in_size[1]
@@ -149,7 +149,7 @@ def _through_fifo(mapping: Mapping) -> bool:
 
 
 def _streaming_cycles(mapping: Mapping, layers: tuple[int, ...], words: int) -> int:
-    """Cycles of the layers that run while the input arrives; 0 if the input is in memory before."""
+    """Return the cycles of the layers that run while the input arrives; 0 if the input is loaded before."""
     pairs = zip(mapping.layers, layers, strict=True)
     streaming = sum(cycles for mapped, cycles in pairs if mapped.streaming)
     return streaming + FIFO_WORD_CYCLES * words if streaming else 0

@@ -1,4 +1,4 @@
-"""The layer as the hardware executes it: kernels that are stretched, padded or folded."""
+"""Layers as the hardware executes them: with stretched, padded or folded kernels."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LAST_CONVERTED_LAYER = 8
 
 @dataclass(frozen=True, eq=False)
 class HardwareView:
-    """Operator and sizes that registers and kernel memory are computed from.
+    """Operator and sizes from which registers and kernel memory are computed.
 
     `kernels` is (out, in/groups, rows, columns) after all transformations, None without weights. `extra_words` are
-    written after the useful output, `skipped_bytes` before it (dilated Conv1d run as a 2D convolution).
+    written after the useful output, `skipped_bytes` before it (dilated Conv1d executed as a 2D convolution).
     """
 
     operator: Operator
@@ -48,9 +48,10 @@ class HardwareView:
 def hardware_view(
     layer: Layer, device: Device, *, streaming: bool = False, follows_streaming: bool = False
 ) -> HardwareView:
-    """Return `layer` as the hardware executes it, while its input arrives (`streaming`) or after such a layer.
+    """Return `layer` as the hardware executes it.
 
-    Raises Ai8xError for dilations that the device cannot execute.
+    `streaming` is whether it runs while its input arrives, `follows_streaming` whether the preceding layer does. Raises
+    Ai8xError for dilations that the device cannot execute.
     """
     kernels = None if layer.parameters is None else layer.parameters.weights
     view = HardwareView(
@@ -76,9 +77,9 @@ def hardware_view(
 
 
 def _widen_streaming(layer: Layer, view: HardwareView) -> HardwareView:
-    """Run 1×1 kernels of a streaming chain as 3×3 kernels with the weight in the centre.
+    """Return the view with a 1×1 kernel of a streaming chain widened to a 3×3 kernel with the weight in the center.
 
-    A flattening layer has no neighbouring pixels to add: it stays as it is, like a linear layer.
+    A flattening layer has no neighboring pixels: it is not changed, and neither is a linear layer.
     """
     applies = layer.operator in ("conv2d", "convtranspose2d") and layer.kernel == (1, 1) and not layer.flatten
     if not applies or layer.index > _LAST_CONVERTED_LAYER:
@@ -112,14 +113,14 @@ def _dilate(layer: Layer, view: HardwareView, device: Device) -> HardwareView:
         out_size=size,
         pad=(1, 1),
         kernel=(3, 3),
-        kernels=_centre_column(view.kernels),
+        kernels=_center_column(view.kernels),
         extra_words=size[0] * size[1] - layer.out_size[0],
         skipped_bytes=4 * dilation * view.output_passes if length == FOLDED_KERNEL else 0,
     )
 
 
-def _centre_column(kernels: IntArray | None) -> IntArray | None:
-    """Put the taps into the centre column of a 3×3 kernel, at its lower end."""
+def _center_column(kernels: IntArray | None) -> IntArray | None:
+    """Return 3×3 kernels with the taps in the center column, at its lower end."""
     if kernels is None:
         return None
     square = np.zeros((*kernels.shape[:2], 3, 3), np.int64)

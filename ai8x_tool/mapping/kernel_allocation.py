@@ -1,6 +1,6 @@
-"""Where the kernels of each layer go: columns of the processors' kernel memories, one layer after the other.
+"""Allocation of kernel memory: first-fit search for columns of the processors' memories, layer by layer.
 
-Columns are bits of integers here. Only shapes count, so that a placement can be judged without its weights.
+Columns are represented as bits of integers. Only shapes matter, so that a placement can be verified without weights.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ EXTENSION = 4096
 """First column of the extra instances that only large kernel memories have."""
 INSTANCE = 1024
 PARALLEL = 4
-"""Columns of an ordinary instance of kernel memory, and how many of them calcx4 reads side by side."""
+"""Columns of an ordinary instance of kernel memory, and the number of instances that calcx4 reads in parallel."""
 
 
 @dataclass(frozen=True)
 class KernelPlacement:
-    """Where a layer's kernels start, and the counts that go into registers.
+    """Place of a layer's kernels, and the counts for registers.
 
-    `offset` is the first column (the same in all processors), `length` the reserved columns. `duplicate_of` is the
-    layer whose storage is shared.
+    `offset` is the first column (the same in all processors), `length` the number of reserved columns. `duplicate_of`
+    is the layer whose storage is shared.
     """
 
     offset: int
@@ -49,9 +49,9 @@ class KernelPlacement:
 
 @dataclass(frozen=True, eq=False)
 class KernelRequest:
-    """One layer that needs kernel memory. `quad`: kernels are spread over four quadrants.
+    """The kernels of one layer. `quad`: they are spread over four quadrants.
 
-    `weights` is None if they are not known; `shares` is the layer whose weights are used then.
+    `weights` is None if the values are not known; `shares` is then the layer whose weights it uses.
     """
 
     index: int
@@ -66,25 +66,25 @@ class KernelRequest:
 
     @property
     def active(self) -> list[int]:
-        """The processors whose kernels are stored; in quad mode they are spread over the other quadrants."""
+        """The processors whose kernels are stored; in quad mode, their kernels are spread over the other quadrants."""
         return bit_indices(self.processors & 0xFFFF if self.quad else self.processors)
 
     @property
     def kind(self) -> tuple[object, ...]:
-        """What layers have in common that can share storage: order and distances of their kernels, and the first."""
+        """Key of layers that may share storage: order and distances of their kernels, and the first kernel."""
         shape = self.shape.in_first_instance() if self.shape.output_map else self.shape
         first = b"" if self.weights is None else self.weights[:1].tobytes()
         return self.processors, self.quad, self.calcx4, shape, self.weights is None, first
 
-    def same_kernels(self, other: KernelRequest) -> bool:
-        """True if both layers, which are of one kind, have equal kernels."""
+    def has_same_kernels(self, other: KernelRequest) -> bool:
+        """Return whether both layers, which have the same `kind`, have equal kernels."""
         if self.weights is None or other.weights is None:
             return self.shares is not None and self.shares in (other.index, other.shares)
         return self.weights.shape == other.weights.shape and np.array_equal(self.weights, other.weights)
 
 
 def reserve(request: KernelRequest) -> KernelPlacement:
-    """Return length and counts of a layer, without a place."""
+    """Return the length and the counts of a layer's kernels; the offset is 0."""
     shape = request.shape
     bits, per_byte = abs(shape.bits), shape.per_byte
     passes = 1 if shape.flatten else shape.input_passes
@@ -110,9 +110,9 @@ def reserve(request: KernelRequest) -> KernelPlacement:
 
 
 class KernelAllocation:
-    """The columns in use while layers are placed: those that the search sees (`reserved`), and those that hold data.
+    """The columns in use during allocation: those that the search takes into account (`reserved`), and `stored` ones.
 
-    Both differ where kernels are read side by side (calcx4): the search does not see where they really are.
+    Both differ for kernels that are read in parallel (calcx4): the search does not use their actual columns.
     """
 
     def __init__(self, device: Device, start: int = 0) -> None:
@@ -125,7 +125,10 @@ class KernelAllocation:
         self._owners: list[tuple[int, dict[int, int]]] = []
 
     def place_all(self, requests: list[KernelRequest], *, deduplicate: bool) -> dict[int, KernelPlacement]:
-        """Place all layers: those on all 64 processors first, then the others, in index order."""
+        """Return the placement of each layer, by index; layers on all 64 processors are placed first.
+
+        With `deduplicate`, equal kernels are stored once. Raises Ai8xError if the space does not suffice.
+        """
         originals, copies = _originals(requests) if deduplicate else (requests, {})
         ordered = sorted(originals, key=lambda request: request.processors != _ALL)
         placed = {request.index: self._place(request) for request in ordered}
@@ -134,10 +137,10 @@ class KernelAllocation:
         return placed
 
     def _place(self, request: KernelRequest) -> KernelPlacement:
-        """Place a layer; where what it stores is longer than what is searched for, search for all of it."""
+        """Return the placement of a layer; if it stores more than the search looks for, search for all of it."""
         placement, active = reserve(request), request.active
         if not active:
-            return placement  # other rules object to the map
+            return placement  # other rules report the map
         stored = stored_columns(request.shape, placement.length, len(active), quad=request.quad)
         offset = self._search(request, active, placement.length)
         ordinary, longest = not (request.quad or request.calcx4), max(map(int.bit_length, stored))
@@ -196,7 +199,7 @@ class KernelAllocation:
     # -- Search --------------------------------------------------------------------------------------------------------
 
     def _search(self, request: KernelRequest, active: list[int], length: int) -> int | None:
-        """Return the first column of a place for the layer in all `active` processors, None if there is none."""
+        """Return the first column of a place for the layer in all `active` processors; None if there is none."""
         depthwise = request.shape.depthwise
         large = self.device.large_kernel_memories and all(p % PROCESSORS_PER_QUADRANT == 0 for p in active)
         if large and not request.mixed_x4 and (not depthwise or length <= 256):
@@ -223,7 +226,7 @@ class KernelAllocation:
         return None
 
     def _forward_depthwise(self, active: list[int], length: int) -> int | None:
-        """Find the first place inside one memory instance; the test is one column low, as in the reference."""
+        """Return the first place in one memory instance; as in the vendor's tool, the test is one column too low."""
         offset = ceil4(self.start)
         while self.reserved[active[0]] >> offset & 1:
             offset += 4
@@ -249,7 +252,7 @@ class KernelAllocation:
         return offset
 
     def _backward(self, active: list[int], length: int, *, depthwise: bool) -> int | None:
-        """Search from the end of the large memories downwards; None if there is no place."""
+        """Return the last place, searching from the end of the large memories downwards; None if there is none."""
         offset = self.device.kernels_large - 1
         while self.reserved[active[0]] >> offset & 1:
             offset -= 4
@@ -279,13 +282,13 @@ def _instance_mask(column: int) -> int:
 
 
 def _originals(requests: list[KernelRequest]) -> tuple[list[KernelRequest], dict[int, int]]:
-    """Return the layers that are stored, and for each other one the layer whose kernels it shares."""
+    """Return the layers whose kernels are stored, and for each other layer the one whose kernels it shares."""
     originals: list[KernelRequest] = []
     kinds: dict[tuple[object, ...], list[KernelRequest]] = {}
     copies: dict[int, int] = {}
     for request in requests:
         alike = kinds.setdefault(request.kind, [])
-        original = next((other for other in alike if request.same_kernels(other)), None)
+        original = next((other for other in alike if request.has_same_kernels(other)), None)
         if original is not None:
             copies[request.index] = original.index
             continue
@@ -295,7 +298,7 @@ def _originals(requests: list[KernelRequest]) -> tuple[list[KernelRequest], dict
 
 
 def _physical(request: KernelRequest, offset: int, stored: dict[int, int]) -> dict[int, int]:
-    """Return where the columns of a layer that starts at `offset` really are, in quad mode or with calcx4."""
+    """Return the actual columns, by processor, of a layer at `offset` in quad mode or with calcx4."""
     taken: dict[int, int] = {}
     for processor, columns in stored.items():
         if request.calcx4:
@@ -309,7 +312,7 @@ def _physical(request: KernelRequest, offset: int, stored: dict[int, int]) -> di
 
 
 def parallel_quarter(shape: StreamShape) -> int:
-    """Return how many columns of a layer with calcx4 lie in each of the instances that are read side by side."""
+    """Return the number of columns of a layer with calcx4 in each of the instances that are read in parallel."""
     count = shape.input_passes * shape.outputs * 9 * abs(shape.bits) // (shape.area * 8)
     return ceil_div(count, PARALLEL)
 

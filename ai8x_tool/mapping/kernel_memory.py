@@ -1,4 +1,4 @@
-"""The content of the processors' kernel memories."""
+"""The contents of the processors' kernel memories."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = ["KernelMemory", "KernelPlacement", "KernelRequest"]
 
 
 class KernelMemory:
-    """The kernel memories of all processors: `data` is (processor, column, 9), `loaded` tells which columns hold some.
+    """The kernel memories of all processors: `data` is (processor, column, 9), `loaded` marks the columns in use.
 
-    Kernels that are not known are zeros.
+    Kernels whose values are not known are zeros.
     """
 
     def __init__(self, device: Device, start: int = 0) -> None:
@@ -33,7 +33,10 @@ class KernelMemory:
         self.data: Bytes = np.zeros((*shape, COLUMN_BYTES), np.uint8)
 
     def place_all(self, requests: list[KernelRequest], *, deduplicate: bool) -> dict[int, KernelPlacement]:
-        """Place and store the kernels of all layers. Raises Ai8xError if there is no space."""
+        """Store the kernels of all layers and return their placements, by index.
+
+        Raises Ai8xError if the space does not suffice.
+        """
         placed = self.allocation.place_all(requests, deduplicate=deduplicate)
         for request in requests:
             if placed[request.index].duplicate_of is None:
@@ -65,7 +68,7 @@ class KernelMemory:
         processors: npt.NDArray[np.int64],
         relative: npt.NDArray[np.int64],
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return processors and columns of columns that are counted from the layer's first, in all `processors`."""
+        """Return the processors and columns of the `relative` columns of a layer in all `processors`."""
         if request.quad:
             return processors + PROCESSORS_PER_QUADRANT * (relative % QUADRANTS), offset + relative // QUADRANTS
         if request.calcx4:
@@ -75,7 +78,7 @@ class KernelMemory:
 
 
 def _numbers(columns: int) -> npt.NDArray[np.int64]:
-    """Return the numbers of the 1 bits."""
+    """Return the indices of the 1 bits."""
     size = columns.bit_length() + 7 >> 3
     bits = np.unpackbits(np.frombuffer(columns.to_bytes(size, "little"), np.uint8), bitorder="little")
     return np.flatnonzero(bits)

@@ -19,9 +19,10 @@ Bytes = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class StreamShape:
-    """What the order of a layer's kernels depends on.
+    """Properties on which the order of a layer's kernels depends.
 
-    `inputs`/`outputs` are channels (inputs before flattening), `pixels` those of a flattened layer's input (else 1).
+    `inputs` and `outputs` are channels (inputs before flattening); `pixels` is the number of pixels that a flattening
+    layer turns into channels, 1 for other layers.
     """
 
     output_map: int
@@ -48,12 +49,12 @@ class StreamShape:
         return lowest_bit(self.output_map) % 4
 
     def in_first_instance(self) -> StreamShape:
-        """Return the shape with its output map moved to the first processors: what its stream really depends on."""
+        """Return the shape with its output map moved to the first processors, which does not change the stream."""
         return replace(self, output_map=self.output_map >> (lowest_bit(self.output_map) & ~3))
 
 
 def stream_shape(at: PlacedLayer) -> StreamShape:
-    """Return what the order of a layer's kernels depends on."""
+    """Return the properties on which the order of a layer's kernels depends."""
     layer, view = at.layer, at.view
     return StreamShape(
         output_map=at.output_map,
@@ -73,14 +74,14 @@ def stream_shape(at: PlacedLayer) -> StreamShape:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """A run of columns: `data` is (processors, columns, 9) with byte 0 first; `start` counts from the layer's first."""
+    """Consecutive columns: `data` is (processors, columns, 9), byte 0 first; `start` counts from the layer's first."""
 
     start: int
     data: Bytes
 
 
 class ByteRun(NamedTuple):
-    """Bytes that are put without a gap, from column `start` on: `lead` zeros, then groups `first` up to `end`."""
+    """Consecutive bytes from column `start` on: `lead` zeros, then the groups from `first` to before `end`."""
 
     start: int
     lead: int
@@ -90,12 +91,12 @@ class ByteRun(NamedTuple):
 
     @property
     def columns(self) -> int:
-        """Columns that the bytes take."""
+        """Columns that the bytes occupy."""
         return ceil_div(self.size, COLUMN_BYTES)
 
 
 def _gaps(shape: StreamShape) -> list[int]:
-    """Return, for each group of outputs in stream order, how many columns are skipped before it."""
+    """Return for each group of outputs, in stream order, the number of columns skipped before it."""
     step = shape.per_byte
     rounds = 1 if shape.depthwise else ceil_div(shape.outputs_per_pass, 1 if shape.flatten else step)
     turns = 1 if shape.depthwise else shape.output_passes
@@ -116,9 +117,9 @@ def _gaps(shape: StreamShape) -> list[int]:
 
 
 def _sizes(shape: StreamShape, groups: int, *, whole: bool) -> list[int]:
-    """Return how many bytes each group of outputs takes; `whole`: for processors with a channel in every pass.
+    """Return the number of bytes of each group of outputs; `whole`: for processors with a channel in every pass.
 
-    Where there is no channel, or no output, a kernel takes area/per_byte zero bytes.
+    Without a channel or an output, a kernel occupies area/per_byte zero bytes.
     """
     step, passes = shape.per_byte, shape.input_passes
     if shape.flatten:
@@ -133,7 +134,7 @@ def _sizes(shape: StreamShape, groups: int, *, whole: bool) -> list[int]:
 
 
 def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[ByteRun], int]:
-    """Return where the groups are put, and the first column after them; the lead-in for unaligned outputs counts."""
+    """Return the runs of groups, and the first column after them; both include the lead-in for unaligned outputs."""
     column, surplus = divmod(shape.lead * shape.area * (1 if shape.flatten else shape.input_passes), COLUMN_BYTES)
     lead = surplus // shape.per_byte
     starts = [0, *(number for number, gap in enumerate(gaps) if gap and number), len(gaps)]
@@ -149,16 +150,16 @@ def _runs(shape: StreamShape, gaps: list[int], sizes: list[int]) -> tuple[list[B
 
 
 def _whole_ranks(shape: StreamShape) -> int:
-    """Return how many processors have a channel in every pass; of narrow weights, others store less."""
+    """Return the number of processors with a channel in every pass; others store less if weights are narrow."""
     if shape.per_byte == 1 or shape.flatten:
         return shape.inputs_per_pass
     return min(shape.inputs_per_pass, shape.inputs - (shape.input_passes - 1) * shape.inputs_per_pass)
 
 
 def stored_columns(shape: StreamShape, length: int, processors: int, *, quad: bool = False) -> list[int]:
-    """Return which columns each processor stores, as 1 bits, counted from the layer's first column.
+    """Return the columns that each processor stores, as 1 bits, relative to the layer's first column.
 
-    Behind the kernels, zeros fill what is left of `length` reserved columns, except in quad mode.
+    After the kernels, zeros fill the rest of the `length` reserved columns, except in quad mode.
     """
     gaps, split = _gaps(shape), _whole_ranks(shape)
     known: dict[bool, tuple[int, int]] = {}
@@ -177,17 +178,17 @@ def stored_columns(shape: StreamShape, length: int, processors: int, *, quad: bo
             columns |= ((1 << tail) - 1) << end
             end += tail
         if shape.flatten:
-            length = end  # as the reference does: with a lead-in, each processor stores more than the one before
+            length = end  # as the vendor's tool does: with a lead-in, each processor stores more than the preceding one
         result.append(columns)
     return result
 
 
 def displaced_output(shape: StreamShape) -> int | None:
-    """Return the first output processor whose kernels are not stored where the part reads them, None if all are.
+    """Return the first output processor whose kernels are not stored where the device reads them; None if all are.
 
-    The part knows no map: its counter passes over unused lanes as over all others, each as long as an output's kernels.
-    In the stream, unused lanes take a column for as many of them as share a byte, and only where that many follow each
-    other. Both agree if an output takes one column, which is a 3×3 or length-9 kernel and a single pass.
+    The device does not use the map: its counter includes unused lanes, each as long as the kernels of an output. In the
+    stream, unused lanes occupy one column for as many of them as share a byte, and only if that many are consecutive.
+    Both agree if an output occupies one column, which is a 3×3 or length-9 kernel and a single pass.
     """
     if shape.depthwise:
         return None
@@ -211,13 +212,13 @@ def displaced_output(shape: StreamShape) -> int | None:
 
 
 def _stored(weights: IntArray, bits: int) -> IntArray:
-    """Return weights as stored: binary +1 becomes 0, then modulo 2^bits."""
+    """Return the weights as stored: binary +1 becomes 0, then modulo 2^bits."""
     values = np.where(weights > 0, 0, weights) if bits == BINARY else weights
     return values & ((1 << abs(bits)) - 1)
 
 
 def _merge(values: IntArray, bits: int) -> Bytes:
-    """Merge the last axis (weights of one byte, first in the lowest bits)."""
+    """Return bytes merged from the last axis (the weights of one byte, the first one in the lowest bits)."""
     shifts = np.arange(values.shape[-1], dtype=np.int64) * abs(bits)
     return (values << shifts).sum(axis=-1).astype(np.uint8)
 
@@ -247,7 +248,7 @@ def _flat_bytes(stored: IntArray, shape: StreamShape, ranks: npt.NDArray[np.int6
 
 
 def _group_bytes(stored: IntArray, shape: StreamShape, ranks: npt.NDArray[np.int64], sizes: list[int]) -> Bytes:
-    """Return the bytes (rank, all groups), as many as `sizes` say; where there is no kernel, zeros."""
+    """Return the bytes (rank, all groups), `sizes` of each group; zeros where there is no kernel."""
     total = np.zeros((len(ranks), sum(sizes)), np.uint8)
     if shape.flatten:
         data = _flat_bytes(stored, shape, ranks)
@@ -266,7 +267,7 @@ def _group_bytes(stored: IntArray, shape: StreamShape, ranks: npt.NDArray[np.int
 def layer_streams(
     weights: IntArray, shape: StreamShape, processors: int
 ) -> list[tuple[npt.NDArray[np.int64], list[Columns]]]:
-    """Return the columns of all processor ranks, those together that store equally much.
+    """Return the columns of all processor ranks, grouped by ranks that store the same amount.
 
     `weights` is (out, in/groups, rows, columns). The lead-in for unaligned outputs is included, the padding at the end
     is not.
@@ -286,7 +287,7 @@ def layer_streams(
 
 
 def _columns(run: ByteRun, data: Bytes) -> Columns:
-    """Put the bytes of a run into columns, each filled from byte 8 towards byte 0."""
+    """Return the bytes of a run as columns, each filled from byte 8 to byte 0."""
     stream = np.zeros((len(data), run.columns * COLUMN_BYTES), np.uint8)
     stream[:, run.lead : run.size] = data
     return Columns(run.start, stream.reshape(len(data), run.columns, COLUMN_BYTES)[:, :, ::-1])

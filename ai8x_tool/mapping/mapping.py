@@ -1,4 +1,4 @@
-"""The mapping of a network onto the accelerator: everything has a place that no rule objects to."""
+"""The mapping of a network onto the accelerator: a complete placement that breaks no rule, with memory images."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from ai8x_tool.rule import BrokenRuleError, Violation
 
 @dataclass(frozen=True, eq=False)
 class LayerMapping(PlacedLayer):
-    """Where one layer lives. `hardware_index` counts the hidden accumulator-reset layers before it, too.
+    """A mapped layer. `hardware_index` also counts the hidden accumulator-reset layers before it.
 
-    `local_sources`: the output processors are unevenly spaced. `time_slots` (minus 1) are the steps in which a layer
-    without sums writes its outputs; `flat_product` the words of a flattened layer's input, minus 1; `tram` the entries
-    of the compute cache; `tcalc` goes with read-ahead.
+    `local_sources`: the output processors are unevenly spaced. `time_slots` is the number of steps, minus 1, in which a
+    layer that does not sum writes its outputs; `flat_product` the number of words of a flattening layer's input, minus
+    1; `tram` the number of entries of the compute cache; `tcalc` is used with read-ahead.
     """
 
     hardware_index: int
@@ -42,15 +42,15 @@ class LayerMapping(PlacedLayer):
 
     @property
     def quadrants(self) -> list[int]:
-        """Quadrants with processors of this layer."""
+        """Quadrants that contain processors of this layer."""
         return [q for q in range(QUADRANTS) if quadrant_bits(self.processors, q)]
 
 
 @dataclass(frozen=True, eq=False)
 class Mapping:
-    """A network with a place for everything. `quadrants` are those in use; the first is the master.
+    """A mapped network. `quadrants` are those in use; the first one is the master.
 
-    `kernel_memory` and `bias_bytes` hold the memory images.
+    `kernel_memory` and `bias_bytes` are the memory images.
     """
 
     placed: PlacedNetwork
@@ -61,32 +61,32 @@ class Mapping:
 
     @property
     def network(self) -> Network:
-        """What is computed."""
+        """The network that is mapped."""
         return self.placed.network
 
     @property
     def placement(self) -> Placement:
-        """Where everything was asked to live."""
+        """The placement from which the mapping was made."""
         return self.placed.placement
 
     @property
     def options(self) -> MappingOptions:
-        """How the input arrives, and how memories are filled."""
+        """Options of the mapping: input path and allocation of memories."""
         return self.placed.options
 
     @property
     def device(self) -> Device:
-        """The device that is mapped to."""
+        """The target device."""
         return self.placed.device
 
     @property
     def start(self) -> LayerMapping:
-        """The layer that is executed first."""
+        """The layer executed first."""
         return self[self.placement.start]
 
     @property
     def final(self) -> LayerMapping:
-        """The layer that is executed last."""
+        """The layer executed last."""
         return self[self.placement.final]
 
     @property
@@ -99,7 +99,7 @@ class Mapping:
         return self.layers[index - self.network.first]
 
     def weight_bytes(self, index: int) -> int:
-        """Bytes of kernels that layer `index` stores (0 if it shares another layer's)."""
+        """Return the bytes of kernels that layer `index` stores; 0 if it shares those of another layer."""
         mapped = self[index]
         if not mapped.layer.has_weights or mapped.kernels.duplicate_of is not None:
             return 0
@@ -114,27 +114,26 @@ def map_network(
     device: Device,
     options: MappingOptions | None = None,
 ) -> Mapping:
-    """Return the mapping. Raises Ai8xError for the first violation: no mapping has any.
+    """Return the mapping of `network`. Raises Ai8xError for the first violation of a rule.
 
-
-    Layers whose weights are not known get their place in kernel memory, filled with zeros.
+    Layers whose weights are not known get a place in kernel memory, filled with zeros.
     """
     placed = place(network, placement, device, options or MappingOptions())
     raise_first(layer_violations(placed, errors_only=True))
-    mapping = fill(placed)
+    mapping = build_mapping(placed)
     raise_first(data_violations(placed))
     return mapping
 
 
 def raise_first(found: Iterable[Violation]) -> None:
-    """Raise the first error among what was found."""
+    """Raise the first error among `found` as BrokenRuleError; return if there is none."""
     for violation in found:
         if violation.severity == "error":
             raise BrokenRuleError(violation)
 
 
-def fill(placed: PlacedNetwork) -> Mapping:
-    """Return the mapping of a placed network that has been examined. Raises Ai8xError where a memory is exhausted."""
+def build_mapping(placed: PlacedNetwork) -> Mapping:
+    """Return the mapping of a placed network that has been verified. Raises Ai8xError if a memory is exhausted."""
     quadrants = used_quadrants(placed)
     kernel_memory = KernelMemory(placed.device, placed.options.weight_start)
     kernels = fill_kernel_memory(placed, kernel_memory)

@@ -1,4 +1,4 @@
-"""Kernel memory and bias memory of a placed network: what each layer needs, in the order in which it is placed."""
+"""Requests of the layers of a placed network for kernel memory and bias memory, and their allocation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ _PARALLEL = 4
 
 
 def used_quadrants(placed: PlacedNetwork) -> tuple[int, ...]:
-    """Return the quadrants with any input processor or final output, ascending."""
+    """Return the quadrants that contain input processors or the final output, ascending.
+
+    Raises Ai8xError if quadrant 0 is not among them.
+    """
     union = placed.final.output_map
     for layer in placed.layers:
         union |= layer.processors
@@ -30,19 +33,14 @@ def used_quadrants(placed: PlacedNetwork) -> tuple[int, ...]:
 
 
 def fill_kernel_memory(placed: PlacedNetwork, memory: KernelMemory | KernelAllocation) -> dict[int, KernelPlacement]:
-    """Place the kernels of all layers; return where they are, by layer index. Raises Ai8xError if there is no space."""
+    """Allocate the kernels of all layers; return their placements by layer index. Raises Ai8xError without space."""
     requests = [_kernel_request(placed, layer) for layer in placed.layers if layer.layer.has_weights]
     return memory.place_all(requests, deduplicate=placed.options.deduplicate)
 
 
 def fill_bias_memory(placed: PlacedNetwork, memory: BiasMemory, quadrants: tuple[int, ...]) -> dict[int, BiasPlacement]:
-    """Place the biases of all layers; return where they are, by layer index. Raises Ai8xError if there is no space."""
-    return memory.place_all([_bias_request(placed, layer, quadrants) for layer in placed.layers if _biased(layer)])
-
-
-def _biased(placed: PlacedLayer) -> bool:
-    layer = placed.layer
-    return layer.bias is not None or (layer.parameters is None and layer.use_bias)
+    """Allocate the biases of all layers; return their placements by layer index. Raises Ai8xError without space."""
+    return memory.place_all([_bias_request(placed, at, quadrants) for at in placed.layers if at.layer.has_bias])
 
 
 def _kernel_request(placed: PlacedNetwork, at: PlacedLayer) -> KernelRequest:
@@ -67,15 +65,15 @@ def _kernel_request(placed: PlacedNetwork, at: PlacedLayer) -> KernelRequest:
 
 
 def _weights_of(placed: PlacedNetwork, at: PlacedLayer) -> int | None:
-    """Return the index of the layer whose weights the layer shares, where weights are not known."""
+    """Return the index of the layer whose weights the layer shares; None if it has its own."""
     shares = at.layer.shares
     return None if shares is None or shares not in placed.network else placed.network[shares].index
 
 
 def _kernels(at: PlacedLayer, per_byte: int) -> IntArray | None:
-    """Return the kernels with outputs in the order that calcx4 and quad mode store them; None if they are not known.
+    """Return the kernels, with outputs in the order in which calcx4 and quad mode store them; None if not known.
 
-    `per_byte` weights share a byte in quad mode; 1 otherwise.
+    `per_byte` is the number of weights that share a byte in quad mode, 1 otherwise.
     """
     kernels = at.view.kernels
     if kernels is None:

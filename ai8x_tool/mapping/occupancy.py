@@ -1,4 +1,4 @@
-"""Which values live where in data memory, and for how long."""
+"""Occupancy of data memory: places and live ranges of values."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ai8x_tool.mapping.words import Words, instances_of, output_words, stored_wo
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 
 ALWAYS = 1 << 30
-"""Until the end, and beyond: outputs, and what the next inference reads."""
+"""The end of the live range of outputs, and of data that the next inference reads."""
 
 
 class StoredValue(NamedTuple):
-    """A value in data memory from the step in which it is `born` to the one in which it is read last (`dies`).
+    """A value in data memory; its live range is from step `born` to the step of its last read, `dies`.
 
-    `source` is what layers call it; `layer` the layer that writes it, None for the input and the rolling buffer.
+    `source` identifies it among the inputs of layers; `layer` writes it, None for the input and the rolling buffer.
     """
 
     source: Source
@@ -34,12 +34,12 @@ class RollingBuffer(NamedTuple):
     words: Words
 
 
-def steps(placed: PlacedNetwork) -> dict[str, int]:
-    """Return when each layer runs, by name."""
+def execution_steps(placed: PlacedNetwork) -> dict[str, int]:
+    """Return the execution step of each layer, by name."""
     return {name: step for step, name in enumerate(placed.placement.order)}
 
 
-def rings(placed: PlacedNetwork) -> list[RollingBuffer]:
+def rolling_buffers(placed: PlacedNetwork) -> list[RollingBuffer]:
     """Return the rolling buffers of all streaming layers."""
     found = []
     fed = 0
@@ -53,9 +53,9 @@ def rings(placed: PlacedNetwork) -> list[RollingBuffer]:
     return found
 
 
-def values(placed: PlacedNetwork) -> list[StoredValue]:
-    """Return everything that lies in data memory for some time, by the step in which it is born."""
-    when = steps(placed)
+def stored_values(placed: PlacedNetwork) -> list[StoredValue]:
+    """Return all values that data memory contains at some time, in order of their first step."""
+    when = execution_steps(placed)
     last = {
         source: step for at, step in zip(placed.executed(), when.values(), strict=True) for source in at.layer.inputs
     }
@@ -71,7 +71,7 @@ def values(placed: PlacedNetwork) -> list[StoredValue]:
 
 
 def is_unloaded(placed: PlacedNetwork, at: PlacedLayer) -> bool:
-    """Return whether the host unloads what the layer, as the last one, writes to its place."""
+    """Return whether the host unloads the layer's output, which no later layer replaces."""
     place = (at.out_offset, at.output_map, at.layer.channels_out)
     if not any((item.offset, item.processors, item.channels) == place for item in placed.placement.unload):
         return False

@@ -1,4 +1,4 @@
-"""Options of the mapping that no network description has."""
+"""Options of the mapping that are not part of a network description."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class MappingOptions:
-    """How the input arrives, and how memories are filled.
+    """Input path and allocation of memories.
 
-    `fifo`: through a FIFO, which `fast_fifo` makes the fast one and `quad` spreads over four quadrants. Kernels are
-    placed from column `weight_start` on; equal kernels are stored once where `deduplicate` is set. `overlap_data`
-    allows trailing overlaps of an output with the output of the layer before.
+    `fifo`: the input arrives through a FIFO; `fast_fifo` selects the fast one, `quad` spreads it over four quadrants.
+    Kernels are placed from column `weight_start` on; equal kernels are stored once with `deduplicate`. With
+    `ignore_bias_groups`, groups that name unused quadrants are ignored. `overlap_data` allows trailing overlaps of an
+    output with the output of the preceding layer.
     """
 
     weight_start: int = 0

@@ -1,4 +1,4 @@
-"""A network in its places: what rules, memory maps and registers are computed from."""
+"""Placed networks, the basis of rules, memory images and registers."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _ALL = (1 << 64) - 1
 
 @dataclass(frozen=True, eq=False)
 class PlacedLayer:
-    """A layer, as the hardware executes it (`view`), in its place.
+    """A layer with its placement; `view` is the layer as the hardware executes it.
 
-    `own_processors` are as described; `processors` repeats them over all quadrants in quad mode. `previous` and `next`
-    are the indices of the layers executed before and after, None at the ends. `chw` is True for the layer executed
-    first if its input is stored channel by channel.
+    `own_processors` are those of the description; `processors` repeats them in all quadrants in quad mode. `previous`
+    and `next` are the indices of the layers executed before and after, None at the ends. `chw` is True for the layer
+    executed first if its input is stored channel by channel.
     """
 
     layer: Layer
@@ -46,18 +46,18 @@ class PlacedLayer:
 
     @property
     def where(self) -> str:
-        """Where the layer is defined, and which it is, for messages."""
+        """Place of definition and designation of the layer, for messages."""
         return self.layer.where
 
     @property
     def broadcast(self) -> bool:
-        """True for a depth-wise layer whose channels stay at their processors."""
+        """True for a depthwise layer whose output processors are its input processors."""
         return self.layer.depthwise and self.processors == self.output_map
 
 
 @dataclass(frozen=True, eq=False)
 class PlacedNetwork:
-    """A network, its placement, and the layers in their places, by index."""
+    """A network, its placement, and the placed layers, by index."""
 
     network: Network
     placement: Placement
@@ -80,12 +80,12 @@ class PlacedNetwork:
         return self[self.placement.final]
 
     def executed(self) -> list[PlacedLayer]:
-        """Return the layers as executed."""
+        """Return the layers in the order of execution."""
         return [self[name] for name in self.placement.order]
 
     @cached_property
     def hidden(self) -> tuple[int, ...]:
-        """Number of hidden layers up to each layer, by index."""
+        """Number of hidden layers up to each layer, in the order of the layers."""
         return tuple(accumulate(int(self.resets_accumulator(at)) for at in self.layers))
 
     def resets_accumulator(self, placed: PlacedLayer) -> bool:
@@ -95,17 +95,16 @@ class PlacedNetwork:
 
 
 def place(network: Network, placement: Placement, device: Device, options: MappingOptions) -> PlacedNetwork:
-    """Return `network` in its places.
+    """Return `network` with the places of `placement`.
 
-    Raises Ai8xError for a placement that leaves something open or orders other layers than the network's, and for
-    dilations that the device cannot execute.
+    Raises Ai8xError for an incomplete placement, for an order that does not name every layer once, and for dilations
+    that the device cannot execute.
     """
     _check_order(network, placement)
     missing = placement.missing()
     if missing:
-        layer = network[missing[0]]
-        where = f"{layer.source}: {layer.label}" if layer.source else layer.label
-        raise Ai8xError("the layer is not placed", where=where, fix="set processors and offsets, or leave all out")
+        fix = "set processors and offsets, or leave all out"
+        raise Ai8xError("the layer is not placed", where=network[missing[0]].where, fix=fix)
     indices = [network[name].index for name in placement.order]
     before = dict(zip(indices, [None, *indices[:-1]], strict=True))
     after = dict(zip(indices, [*indices[1:], None], strict=True))
@@ -138,9 +137,9 @@ def _placed(
     given: LayerPlacement,
     placement: Placement,
     options: MappingOptions,
-    neighbours: tuple[int | None, int | None, int | None],
+    linked: tuple[int | None, int | None, int | None],
 ) -> PlacedLayer:
-    previous, following, target = neighbours
+    previous, following, target = linked
     is_start = layer.name == placement.start
     own = given.processors or 0
     repeated = sum(own << 16 * q for q in range(QUADRANTS)) & _ALL if options.quad and is_start else own

@@ -1,4 +1,4 @@
-"""Where everything is to live, and when it is to run: what a description says besides what is computed."""
+"""Placements: memory places and execution order, which a description contains in addition to the network."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ai8x_tool.network.network import Network
 
 @dataclass(frozen=True)
 class LayerPlacement:
-    """Where and how one layer runs. None stands for what is not decided yet.
+    """Placement of one layer. None stands for values that are not decided yet.
 
-    `processors` has a bit for each processor that reads the layer's input channels, `output_processors` for each one
-    whose data memory the output goes to. Offsets are bytes in every data-memory instance, gaps are words: what is left
+    `processors` has a bit for each processor that reads the layer's input channels, `output_processors` for each one to
+    whose data memory the output is written. Offsets are bytes in every data-memory instance; gaps are the words left
     free after each word. `bias_groups` are the quadrants whose bias memory may be used (None: all in use).
 
-    `streaming` layers run while their input arrives. `readahead` and `calcx4` are faster ways to compute on devices
-    that have them; `tcalc` belongs to `readahead` (None: as the device needs it). `snoop_target` is the layer that runs
-    next where conditional execution says so.
+    `streaming` layers run while their input arrives. `readahead` and `calcx4` are faster modes of computation on
+    devices that have them; `tcalc` belongs to `readahead` (None: as the device needs it). `snoop_target` is the layer
+    executed next if the condition of conditional execution holds.
     """
 
     processors: int | None = None
@@ -37,13 +37,13 @@ class LayerPlacement:
 
     @property
     def is_complete(self) -> bool:
-        """True if nothing is left to decide."""
+        """True if processors and offsets are decided."""
         return None not in (self.processors, self.output_processors, self.in_offset, self.out_offset)
 
 
 @dataclass(frozen=True)
 class UnloadItem:
-    """Data that ``cnn_unload()`` copies, where the description lists them. `size` is (rows, columns)."""
+    """Data that ``cnn_unload()`` copies, if the description lists them. `size` is (rows, columns)."""
 
     processors: int
     channels: int
@@ -55,7 +55,7 @@ class UnloadItem:
 
 @dataclass(frozen=True)
 class BufferPlacement:
-    """Where the rolling buffer lives: processors and byte offset."""
+    """Place of the rolling buffer: processors and byte offset."""
 
     processors: int
     offset: int
@@ -63,12 +63,12 @@ class BufferPlacement:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where every layer of a network lives, and the order in which they run.
+    """Placements of all layers of a network, and the order of execution.
 
-    `order` holds the names of the layers as executed. `chw`: the input is stored channel by channel, four pixels to a
-    word, instead of pixel by pixel; `layout_given`: that is decided. `simulated` are the layers that run for the sample
-    of the known-answer test, where conditional execution skips some; `snoop` holds the registers of conditional
-    execution.
+    `order` contains the names of the layers in the order of execution. `chw`: the input is stored channel by channel,
+    four pixels per word, instead of pixel by pixel; `layout_given` is whether this is decided. `simulated` are the
+    layers that run for the sample of the known-answer test if conditional execution skips some; `snoop` are the
+    registers of conditional execution.
     """
 
     layers: Mapping[str, LayerPlacement]
@@ -76,7 +76,7 @@ class Placement:
     chw: bool = False
     unload: tuple[UnloadItem, ...] = ()
     buffer: BufferPlacement | None = None
-    snoop: tuple[int, ...] | None = field(default=None)
+    snoop: tuple[int, ...] | None = None
     simulated: tuple[str, ...] | None = None
     layout_given: bool = field(default=False, compare=False)
 
@@ -91,11 +91,11 @@ class Placement:
         return self.order[-1]
 
     def missing(self) -> list[str]:
-        """Return the layers that are not completely placed, in order."""
+        """Return the names of the layers that are not completely placed, in execution order."""
         return [name for name in self.order if name not in self.layers or not self.layers[name].is_complete]
 
 
 def nothing_placed(network: Network) -> Placement:
-    """Return a placement that leaves everything open."""
+    """Return a placement of `network` in which nothing is decided."""
     names = tuple(layer.name for layer in network.layers)
     return Placement({name: LayerPlacement() for name in names}, names)

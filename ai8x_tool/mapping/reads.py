@@ -1,4 +1,4 @@
-"""Whether each layer reads its inputs where they were written."""
+"""Check that each layer reads its inputs from where they were written."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def _processors(processors: int) -> Indices:
 
 
 class Plane(NamedTuple):
-    """Where the channels of a value lie: for each its processor and the word of its first pixel, then `step` words on.
+    """Places of a value's channels: processor and word of each channel's first pixel; pixels are `step` words apart.
 
-    `columns` are those of the value's rows. `why` is the reason why it is not there for others to read, empty if it is.
+    `columns` is the length of the value's rows. `why` is the reason why layers cannot read it, empty if they can.
     """
 
     processors: Indices
@@ -37,12 +37,12 @@ class Plane(NamedTuple):
     why: str = ""
 
     def without(self, before: int, after: int) -> Plane:
-        """Return the plane without some pixels at both ends."""
+        """Return the plane without `before` pixels at the start and `after` pixels at the end."""
         return self._replace(words=self.words + before * self.step, pixels=self.pixels - before - after)
 
 
 class WrongRead(NamedTuple):
-    """A channel that a layer reads from where it does not lie. Words are positions in data-memory instances."""
+    """A channel that a layer reads from a wrong place: `reads` instead of `lies`, as texts for messages."""
 
     label: str
     channel: int
@@ -51,7 +51,7 @@ class WrongRead(NamedTuple):
 
 
 def wrong_read(placed: PlacedNetwork, at: PlacedLayer) -> WrongRead | None:
-    """Return the first channel that the layer reads from somewhere else than where it was written."""
+    """Return the first channel that the layer does not read from where it was written; None if there is none."""
     layer = at.layer
     if at.chw and layer.inputs == (INPUT,) and not placed.options.fifo:
         return None
@@ -72,7 +72,7 @@ def wrong_read(placed: PlacedNetwork, at: PlacedLayer) -> WrongRead | None:
 
 
 def _plane(processors: int, channels: int, first: int, unit: int, size: tuple[int, int], label: str) -> Plane | None:
-    """Return the plane of a value whose passes follow each other `unit` words apart, None if the map is too small."""
+    """Return the plane of a value whose passes are `unit` words apart; None if the map is too small."""
     rounds, per_pass = passes(channels), processors_per_pass(channels)
     used = _processors(processors)
     if len(used) < per_pass:
@@ -82,7 +82,7 @@ def _plane(processors: int, channels: int, first: int, unit: int, size: tuple[in
 
 
 def _source_plane(placed: PlacedNetwork, source: Source, reader: PlacedLayer) -> Plane | None:
-    """Return where a source lies; None if it has no place, which other rules object to."""
+    """Return the plane of a source; None if it has no place, which other rules report."""
     if source is BUFFER:
         return _buffer_plane(placed, reader)
     if source is INPUT:
@@ -101,7 +101,7 @@ def _source_plane(placed: PlacedNetwork, source: Source, reader: PlacedLayer) ->
 
 
 def _stored_plane(placed: PlacedNetwork) -> Plane | None:
-    """Return where the host stores the input: for each pixel its passes, and for each of them its operands."""
+    """Return the plane in which the host stores the input: for each pixel its passes, for each pass its operands."""
     at = placed.start
     layer, unit = at.layer, at.layer.operands
     size = placed.network.input_shape[1:]
@@ -115,7 +115,10 @@ def _stored_plane(placed: PlacedNetwork) -> Plane | None:
 
 
 def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
-    """Return where FIFOs put the input: each feeds the first processors of its quadrant, four channels or (CHW) one."""
+    """Return the plane to which FIFOs write the input.
+
+    Each FIFO feeds the first processors of its quadrant: four channels, or one in CHW format.
+    """
     at = placed.start
     lanes = 1 if at.chw else _LANES
     channel = np.arange(placed.network.input_shape[0])
@@ -147,17 +150,17 @@ def _buffer_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane | None:
     if reader.layer.buffer_shift:
         return plane.without(reader.layer.buffer_shift * plane.columns, 0)
     if reader.layer.operator != "conv1d":
-        return plane._replace(why="only a Conv1d reads it, or a layer that shifts it")
-    return plane if buffer.size[1] == 1 else plane._replace(why="a Conv1d reads a single column")
+        return plane._replace(why="only a Conv1d or a layer that shifts it can read it")
+    return plane if buffer.size[1] == 1 else plane._replace(why="it has several columns, but a Conv1d reads only one")
 
 
 # -- Where layers read -------------------------------------------------------------------------------------------------
 
 
 def _reading_plane(at: PlacedLayer) -> tuple[Indices, Indices, int]:
-    """Return processors and first words of all channels, operand by operand, and the words from pixel to pixel.
+    """Return the processors and first words of all channels, operand by operand, and the words from pixel to pixel.
 
-    The passes of a pixel follow each other, in each of them its operands; a gap follows all of them.
+    The passes of a pixel are adjacent, as are the operands of each pass; the gap follows all of them.
     """
     layer, view = at.layer, at.view
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)
@@ -190,7 +193,7 @@ def _compare(at: PlacedLayer, sources: list[Plane]) -> WrongRead | None:
 
 
 def _compare_stacked(sources: list[Plane], processors: Indices, words: Indices, step: int) -> WrongRead | None:
-    """Compare sources of different sizes, whose pixels follow each other."""
+    """Compare sources of different sizes, whose pixels are concatenated."""
     before = 0
     for source in sources:
         count = min(len(words), len(source.words))
@@ -204,7 +207,7 @@ def _compare_stacked(sources: list[Plane], processors: Indices, words: Indices, 
 def _compare_reshaped(
     at: PlacedLayer, sources: list[Plane], processors: Indices, words: Indices, step: int
 ) -> WrongRead | None:
-    """Compare element by element: pixels of the sources become channels, or the reverse."""
+    """Compare element by element: pixels of the sources become channels, or vice versa."""
     pixels = at.layer.in_size[0] * at.layer.in_size[1]
     have_words = np.concatenate([(s.words[:, None] + s.step * np.arange(s.pixels)).reshape(-1) for s in sources])
     have_processors = np.concatenate([np.repeat(s.processors, s.pixels) for s in sources])

@@ -1,4 +1,4 @@
-"""Where output elements lie in data memory."""
+"""Regions of data memory that contain outputs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from ai8x_tool.network.layer import Pair
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
 LANES = 4
-"""Bytes of a word: processors that share a data-memory instance."""
+"""Bytes of a word; also the number of processors that share a data-memory instance."""
 Indices = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class OutputRegion:
-    """Data that a layer leaves in data memory. `offset` is in bytes inside each instance, `gap` in words.
+    """Output of a layer in data memory. `offset` is in bytes inside each instance, `gap` in words.
 
-    The network's answers are these data times 2^`final_scale`.
+    The network's results are these data times 2^`final_scale`.
     """
 
     processors: int
@@ -34,20 +34,20 @@ class OutputRegion:
 
     @property
     def pixels(self) -> int:
-        """Pixels of one channel."""
+        """Number of pixels of one channel."""
         return self.size[0] * self.size[1]
 
     @property
     def bytes(self) -> int:
-        """Bytes after unloading."""
+        """Number of bytes after unloading."""
         return self.channels * self.pixels * self.width // 8
 
 
 @dataclass(frozen=True, eq=False)
 class OutputSlot:
-    """One data instance in one output pass: its channels and the byte offsets of its words, one per pixel.
+    """One data instance in one output pass: its channels, and the byte offsets of its words, one per pixel.
 
-    `lanes` and `channels` correspond; 32-bit values of lane k lie k words further.
+    `lanes` and `channels` correspond; 32-bit values of lane k are k words further on.
     """
 
     instance: int
@@ -57,7 +57,7 @@ class OutputSlot:
 
 
 def output_slots(region: OutputRegion) -> list[OutputSlot]:
-    """Return where every channel of the region lies, by output pass and instance."""
+    """Return the slots of all channels of the region, by output pass and instance."""
     rounds, per_pass = passes(region.channels), processors_per_pass(region.channels)
     used = bit_indices(region.processors)
     words = region.width // 8
@@ -75,14 +75,14 @@ def output_slots(region: OutputRegion) -> list[OutputSlot]:
 
 
 def slot_words(region: OutputRegion, slot: OutputSlot) -> Indices:
-    """Return the byte offsets of all words the slot occupies: (pixels, 1) for 8 bit, (pixels, lanes) for 32 bit."""
+    """Return the byte offsets of all words of the slot: (pixels, 1) for 8-bit, (pixels, lanes) for 32-bit values."""
     count = 1 if region.width == 8 else len(slot.lanes)
     offsets: Indices = slot.offsets[:, None] + 4 * np.arange(count)
     return offsets
 
 
 def layer_region(placed: PlacedLayer) -> OutputRegion:
-    """Return where the output of a layer lies."""
+    """Return the region of a layer's output."""
     layer = placed.layer
     return OutputRegion(
         placed.output_map,

@@ -14,7 +14,7 @@ from ai8x_tool.network.layer import Layer
 
 @dataclass(frozen=True)
 class Operations:
-    """Operations of one layer or network."""
+    """Number of operations of a layer or a network, by kind."""
 
     macc: int = 0
     comparisons: int = 0
@@ -50,8 +50,8 @@ class LayerStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """Figures of a mapped network. `cycle_basis` says how far `cycles` and `microseconds` can be trusted; `estimate`
-    holds the more exact ones."""
+    """Figures of a mapped network. `cycle_basis` describes the accuracy of `cycles` and `microseconds`; `estimate`
+    contains more exact figures."""
 
     layers: tuple[LayerStatistics, ...]
     operations: Operations
@@ -104,7 +104,7 @@ def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> 
         output_shape=(layer.channels_out, *layer.out_size),
         operations=layer_operations(mapped),
         weight_bytes=mapping.weight_bytes(layer.index),
-        bias_bytes=layer.channels_out if layer.bias is not None or (layer.parameters is None and layer.use_bias) else 0,
+        bias_bytes=layer.channels_out if layer.has_bias else 0,
         input_bytes=pixels * per_pixel,
         output_bytes=output_bytes(mapped),
         cycles=round(factor * layer_cycles(mapped)),
@@ -112,14 +112,14 @@ def _layer_statistics(mapping: Mapping, mapped: LayerMapping, factor: float) -> 
 
 
 def output_bytes(mapped: LayerMapping) -> int:
-    """Return the bytes that a layer's output takes in each instance of data memory, gaps included."""
+    """Return the bytes that a layer's output occupies in each instance of data memory, including gaps."""
     region = layer_region(mapped)
     words = (region.pixels + mapped.view.extra_words) * mapped.view.output_passes * region.width // 8
     return 4 * words * (region.gap + 1)
 
 
 def operator_text(layer: Layer) -> str:
-    """Return what a layer does: pooling, operation, kernel, activation."""
+    """Return a description of a layer's operations: pooling, operation, kernel, activation."""
     names = {"none": "passthrough", "convtranspose2d": "conv-transpose2d"}
     parts = []
     if layer.has_pool:
@@ -139,7 +139,7 @@ def operator_text(layer: Layer) -> str:
 
 
 def multiplications(layer: Layer) -> int:
-    """Return how many values a layer multiplies with weights."""
+    """Return the number of multiplications by weights in a layer."""
     if not layer.is_convolution:
         return 0
     outputs = layer.channels_out * layer.out_size[0] * layer.out_size[1]

@@ -1,4 +1,4 @@
-"""When streaming layers start, and how long their rolling buffers are."""
+"""Start of streaming layers, and lengths of their rolling buffers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 
 _MARGIN = 2
-"""Words by which a MAX78000 layer that reads another streaming layer starts later than its window needs."""
+"""Words by which a MAX78000 layer that reads another streaming layer starts later than its window requires."""
 _CHW_BUFFER = 12
 """Words of the rolling buffer of CHW data on the MAX78000."""
 
@@ -60,7 +60,7 @@ def _later_by_row(placed: PlacedLayer, network: PlacedNetwork) -> Stream:
 
 
 def _extents(placed: PlacedLayer) -> tuple[int, int, int]:
-    """Return rows and columns that one step needs, and the padded row length."""
+    """Return the rows and columns needed for one step, and the padded row length."""
     layer, view = placed.layer, placed.view
     rows = max(layer.pool[0] * layer.pool_dilation[0], layer.pool_stride[0])
     columns = max(layer.pool[1] * layer.pool_dilation[1], layer.pool_stride[1])
@@ -109,7 +109,7 @@ def _later_by_position(placed: PlacedLayer, network: PlacedNetwork) -> Stream:
 
 
 def ends_stream(placed: PlacedLayer, network: PlacedNetwork) -> bool:
-    """Return whether `placed`, which streams, is the last layer that does."""
+    """Return whether `placed`, a streaming layer, is the last one that streams."""
     return placed.next is None or not network[placed.next].streaming
 
 

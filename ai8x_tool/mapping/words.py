@@ -1,4 +1,4 @@
-"""Words of data memory that a placed network reads and writes, and when."""
+"""Words of data memory that a placed network reads and writes, and the times of these accesses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai8x_tool.mapping.regions import LANES
 
 Times = npt.NDArray[np.int64]
 NEVER = -1
-"""Before the first pooling window."""
+"""The time before the first pooling window."""
 _INSTANCES = PROCESSORS // PROCESSORS_PER_INSTANCE
 
 
@@ -44,7 +44,7 @@ class Words(NamedTuple):
         return (starts[:, None] + np.arange(self.run)).reshape(-1)
 
     def first_common(self, other: Words) -> int | None:
-        """Return the first word that both hold in an instance in common."""
+        """Return the first word that both contain in a common instance; None if there is none."""
         low, high = max(self.first, other.first), min(self.last, other.last)
         if not self.instances & other.instances or low > high:
             return None
@@ -60,13 +60,13 @@ class Words(NamedTuple):
         return self.run >= self.step or self.length == 1
 
     def _next(self, word: int) -> int:
-        """Return the first word from `word` on; beyond the last if there is none."""
+        """Return the first contained word from `word` on; one beyond the last if there is none."""
         number, inside = divmod(word - self.first, self.step)
         return word if inside < self.run else self.first + (number + 1) * self.step
 
 
 def _meeting(one: int, one_step: int, other: int, other_step: int, low: int) -> int | None:
-    """Return the first number from `low` on that lies on both progressions, which have no end."""
+    """Return the first number from `low` on in both infinite arithmetic progressions; None if there is none."""
     common = gcd(one_step, other_step)
     if (other - one) % common:
         return None
@@ -78,7 +78,7 @@ def _meeting(one: int, one_step: int, other: int, other_step: int, low: int) -> 
 
 
 def first_common(one: list[Words], other: list[Words]) -> tuple[int, int] | None:
-    """Return (instance, word) of the first word that both sets hold, None if there is none."""
+    """Return (instance, word) of the first word that both sets contain; None if there is none."""
     for a in one:
         for b in other:
             word = a.first_common(b)
@@ -95,14 +95,14 @@ def _runs(instances: int, first: int, step: int, length: int, run: int = 1) -> W
 
 
 def first_word(at: PlacedLayer) -> int:
-    """Return the word at which a layer begins to write, scratch included."""
+    """Return the word at which a layer begins to write, including scratch."""
     return (at.out_offset - at.view.skipped_bytes) // 4
 
 
 def written_words(at: PlacedLayer, *, resets: bool = False) -> list[Words]:
-    """Return every word that a layer writes: its output, scratch around it, and what unused processors get.
+    """Return all words that a layer writes: its output, scratch around it, and data for unused processors.
 
-    `resets`: a hidden layer before it clears the accumulator for pooling (and writes a word).
+    `resets`: a hidden layer before it clears the accumulator for pooling and writes a word.
     """
     view = at.view
     pixels = at.layer.out_size[0] * at.layer.out_size[1] + view.extra_words
@@ -116,7 +116,7 @@ def written_words(at: PlacedLayer, *, resets: bool = False) -> list[Words]:
 
 
 def computed_outputs(at: PlacedLayer) -> int:
-    """Return how many outputs a layer that sums computes: as many as it has kernels, those of unused lanes included."""
+    """Return the number of outputs that a layer with sums computes: one per kernel, including unused lanes."""
     layer, passes = at.layer, at.view.output_passes
     if layer.bypass:
         return layer.channels_out
@@ -133,7 +133,7 @@ def computed_outputs(at: PlacedLayer) -> int:
 
 
 def _summed(at: PlacedLayer, pixels: int) -> list[Words]:
-    """Return what a layer that sums writes: a counter goes through all lanes of a pass, unused ones included."""
+    """Return the words written by a layer with sums: a counter runs through all lanes of a pass, also unused ones."""
     passes, unit = at.view.output_passes, at.layer.output_width // 8
     step = unit * (at.write_gap + 1)
     first, lanes = lowest_bit(at.output_map) // LANES, highest_bit(at.output_map) - (lowest_bit(at.output_map) & ~3) + 1
@@ -161,7 +161,7 @@ def _successive(first: int, lanes: int) -> int:
 
 
 def _copied_instances(at: PlacedLayer) -> int:
-    """Return the instances that a layer without sums writes: in each quadrant, as many as its processors fill."""
+    """Return the instances that a layer without sums writes: in each quadrant, as many as its processors need."""
     instances = 0
     for quadrant in range(QUADRANTS):
         count = quadrant_bits(at.processors, quadrant).bit_count()
@@ -172,7 +172,7 @@ def _copied_instances(at: PlacedLayer) -> int:
 
 
 def _reset_word(at: PlacedLayer) -> Words:
-    """Return the word that a hidden layer writes in quadrant 0, with the write pointer that its layer has there."""
+    """Return the word that the hidden layer before `at` writes in quadrant 0, with the write pointer of `at` there."""
     inside = quadrant_bits(at.output_map, 0) if at.view.operator == "none" else at.output_map
     if at.layer.depthwise and not at.broadcast and lowest_bit(at.processors) >= PROCESSORS // QUADRANTS:
         return Words(1, 0, 1, 1)
@@ -180,12 +180,12 @@ def _reset_word(at: PlacedLayer) -> Words:
 
 
 def output_words(at: PlacedLayer) -> list[Words]:
-    """Return the words of a layer's output, as others read it."""
+    """Return the words of a layer's output that other layers read."""
     return _output(at, at.out_offset // 4, at.layer.out_size[0] * at.layer.out_size[1])
 
 
 def _output(at: PlacedLayer, first: int, pixels: int, *, whole: bool = False) -> list[Words]:
-    """Return the words in which channels lie; `whole`: as if there were channels for all processors in all passes."""
+    """Return the words that contain channels; `whole`: as if all processors had a channel in all passes."""
     passes, unit, per_pass = at.view.output_passes, at.layer.output_width // 8, at.view.outputs_per_pass
     step = unit * (at.write_gap + 1)
     last = per_pass if whole else at.layer.channels_out - (passes - 1) * per_pass
@@ -239,14 +239,14 @@ def _output_times(at: PlacedLayer) -> Times:
 
 
 def stored_words(start: PlacedLayer, pixels: int, *, fifo: bool) -> Words:
-    """Return the words that the input, of so many pixels, takes where `start`, the first layer, reads it."""
+    """Return the words that an input of `pixels` pixels occupies where `start`, the first layer, reads it."""
     per_pixel = 1 if fifo else start.view.input_passes * start.layer.operands
     length = ceil_div(pixels, LANES) if start.chw else pixels * per_pixel
     return Words(instances_of(start.processors), start.input_offset // 4, 1, length)
 
 
 def input_words(at: PlacedLayer) -> Words:
-    """Return every word that a layer's input takes, where the layer reads it."""
+    """Return all words of a layer's input at the places where the layer reads them."""
     rows, columns = at.layer.in_size
     pixels, first, mask = rows * columns, at.input_offset // 4, instances_of(at.processors)
     if at.chw:
@@ -285,7 +285,7 @@ def _last_windows(at: PlacedLayer, axis: int) -> Times:
 
 
 def block_read_ahead(at: PlacedLayer, block: int) -> int | None:
-    """Return the first block of `block` words that a layer writes while it reads, ahead, the next window there."""
+    """Return the first block of `block` words that a layer writes while it reads the next window from it, or None."""
     layer, (rows, columns) = at.layer, (1, 1) if at.layer.flatten else at.layer.pooled_size
     reach = [(p - 1) * d if layer.has_pool else 0 for p, d in zip(layer.pool, layer.pool_dilation, strict=True)]
     read, run = input_words(at), at.view.input_passes * layer.operands

@@ -78,8 +78,9 @@ def build_model(
 def _report_replacements(table: Sequence[Replacement], console: Console) -> None:
     """Report which plain layers were replaced by which fused ones."""
     for row in table:
+        outcome = f"becomes {row.became}" if row.became else "is left to software, after the network"
         exact = "" if row.exact else ", which computes a different function"
-        console.info(f"{row.where}: {row.was} becomes {row.became}{exact}", once=True)
+        console.info(f"{row.where}: {row.was} {outcome}{exact}", once=True)
 
 
 def build_for_checkpoint(

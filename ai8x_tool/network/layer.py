@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -176,6 +177,11 @@ class Layer:
         if self.depthwise and self.operator == "convtranspose2d":
             return 1, self.channels_out, *self.kernel
         return self.channels_out, inputs, *self.kernel
+
+    @property
+    def weight_size(self) -> int:
+        """Bits that the weights occupy."""
+        return prod(self.weight_shape) * abs(self.bits)
 
     @property
     def final_scale(self) -> int:

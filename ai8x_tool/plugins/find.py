@@ -17,7 +17,7 @@ from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.plugins.listing import Listing, read_listings, static_input
 from ai8x_tool.plugins.load import call_plugin, load_plugin, plugin_error
 from ai8x_tool.settings.model import SYNTHETIC
-from ai8x_tool.text import whole
+from ai8x_tool.text import decode_surrogates
 
 if TYPE_CHECKING:
     from ai8x_tool.console import Console
@@ -75,7 +75,7 @@ def list_datasets(console: Console | None = None) -> list[Listing]:
 
 def find_model(name: str, console: Console | None = None) -> ModelEntry:
     """Return the model called `name` (in any case). Raises Ai8xError naming the closest one, or the faulty file."""
-    name = whole(name)
+    name = decode_surrogates(name)
     return _model_in(_find("models", name, console, ignore_case=True).file, name)
 
 
@@ -137,7 +137,7 @@ def _found_dataset(
     from ai8x_tool.plugins.dataset_checks import checked_entry  # noqa: PLC0415
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
 
-    name = whole(name)
+    name = decode_surrogates(name)
     own = None if settings is None else settings.own_data
     if own is not None:
         return own_entry(name, own)
@@ -155,7 +155,7 @@ def dataset_input(name: str, console: Console | None = None) -> tuple[int, ...]:
 
     Only other files are executed. Raises Ai8xError like :func:`find_dataset`.
     """
-    name = whole(name)
+    name = decode_surrogates(name)
     listing = _find("datasets", name, console, ignore_case=False)
     return static_input(listing.file, name) or tuple(find_dataset(name, None, console).input)
 

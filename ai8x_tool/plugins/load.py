@@ -214,7 +214,7 @@ def _shelf(root: Path) -> str:
 
 
 def _put_away(root: Path) -> dict[str, ModuleType]:
-    """Neighbours that were imported before: they keep existing under a name of their own."""
+    """ExtentPair that were imported before: they keep existing under a name of their own."""
     shelf = _shelf(root)
     return {name.removeprefix(shelf): module for name, module in _modules(shelf)}
 

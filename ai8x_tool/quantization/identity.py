@@ -16,7 +16,7 @@ from torch import Tensor
 from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.device import DEVICES
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.quantization.files import other_content, save_checkpoint
 
 _MOST_CHANNELS = max(device.channels for device in DEVICES)
@@ -58,7 +58,7 @@ def insert_identity(source: Path, target: Path, layer: IdentityLayer) -> None:
     nothing is written.
     """
     checkpoint = read_checkpoint(source)
-    if target.exists() and real(target) == real(source):
+    if target.exists() and resolved_path(target) == resolved_path(source):
         raise Ai8xError("the output file is the input file", where=str(target), fix="choose another name")
     content = other_content(checkpoint)
     save_checkpoint({**content, "state_dict": state_with_identity(checkpoint, layer)}, target)

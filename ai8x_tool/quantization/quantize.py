@@ -17,7 +17,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.device.limits import WEIGHT_BITS
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.frontend.yaml.description import LayerDescription
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.model.batchnorm_folding import BatchNormFacts, fold_batchnorm, normalized_layers
@@ -103,7 +103,7 @@ def quantize(
     if default_bits is not None and default_bits not in WEIGHT_BITS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
     checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
-    if target.exists() and (not overwrite or real(target) == real(source)):
+    if target.exists() and (not overwrite or resolved_path(target) == resolved_path(source)):
         raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
     result = quantize_checkpoint(

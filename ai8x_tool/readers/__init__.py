@@ -1,1 +1,1 @@
-"""Reading files from outside: YAML, JSON and NumPy arrays, within bounds of size, depth and number of values."""
+"""Readers of untrusted YAML, JSON and NumPy files, with limits of size, depth and number of values."""

@@ -1,4 +1,4 @@
-"""JSON files."""
+"""Reader of JSON files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_BYTES = 1 << 22
 
 
 def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
-    """Return the content of a JSON file. Raises Ai8xError, with the line where the syntax is wrong."""
+    """Return the content of a JSON file. Raises Ai8xError, which names the line, for wrong syntax."""
     text = read_text(path, most_bytes)
     try:
         return json.loads(text)
@@ -21,5 +21,5 @@ def read_json(path: Path, most_bytes: int = _MOST_BYTES) -> Any:
         raise Ai8xError(f"JSON syntax error: {error.msg}", where=f"{path}:{error.lineno}") from None
     except RecursionError:
         raise Ai8xError("JSON values are nested too deeply", where=str(path)) from None
-    except ValueError:  # a whole number of thousands of digits
+    except ValueError:  # an integer of thousands of digits
         raise Ai8xError("a number has too many digits", where=str(path)) from None

@@ -1,4 +1,4 @@
-"""NumPy array files: what a header promises must be there before memory is taken for it."""
+"""Reader of NumPy array files, which checks a header against the file's size before memory is allocated."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_BYTES = 1 << 32
 
 
 def read_array(path: Path) -> npt.NDArray[Any]:
-    """Return the array in a ``.npy`` file. Raises Ai8xError if the file holds anything else, more or less."""
+    """Return the array in a ``.npy`` file. Raises Ai8xError if the file does not contain exactly one array."""
     arrays = read_arrays(path)
     if len(arrays) != 1:
         raise Ai8xError(f"holds {len(arrays)} arrays, not one", where=str(path))
@@ -31,7 +31,7 @@ def read_array(path: Path) -> npt.NDArray[Any]:
 
 
 def read_arrays(path: Path) -> list[npt.NDArray[Any]]:
-    """Return the arrays that follow one another in a file. Raises Ai8xError if the file holds anything else."""
+    """Return the consecutive arrays in a file. Raises Ai8xError if the file contains anything else."""
     size = require_regular(path, _MOST_BYTES)
     arrays = []
     with _faults(path), path.open("rb") as file:
@@ -57,7 +57,7 @@ def _read(file: BinaryIO, size: int) -> npt.NDArray[Any]:
         raise ValueError(f"version {version[0]}.{version[1]} is not known")
     try:
         shape, _, kind = _HEADERS[version](file)
-    except Exception:  # it is the text of a Python expression, which can be damaged in every way
+    except Exception:  # it is the text of a Python expression, which can be damaged in any way
         raise ValueError("its header is damaged") from None
     if kind.hasobject:
         raise ValueError("it holds Python objects")

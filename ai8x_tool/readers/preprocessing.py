@@ -1,4 +1,4 @@
-"""How a file becomes an input, as checkpoints and projects say it: plain values, and none is believed unchecked."""
+"""Validation of the preprocessing that checkpoints and projects describe."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MOST_VALUES, _MOST_COLUMNS, _MOST_RATE, _DEEPEST = 1 << 26, 1024, 1_000_000, 8
 
 
 def checked_preprocessing(document: Any, where: str) -> dict[str, Any]:
-    """Return the preprocessing that `where` holds, with numbers in their ranges. Raises Ai8xError for anything else."""
+    """Return the preprocessing `document` from `where`, with all values checked. Raises Ai8xError for invalid ones."""
     try:
         found: dict[str, Any] = _plain(document)
         kind, shape = found["kind"], _whole_numbers(found["input"], _MOST_VALUES)
         offset, gain = (_numbers(found[key]) for key in ("offset", "gain"))
         if len(shape) not in (1, 2, 3) or math.prod(shape) > _MOST_VALUES or len(offset) != len(gain) or not offset:
-            raise ValueError("the shape of the input, or the number of offsets and gains")
+            raise ValueError("invalid shape of the input, or number of offsets or gains")
         reading = {key: check(found["reading"][key]) for key, check in _READING[kind].items()}
         checked = {"kind": kind, "input": shape, "offset": offset, "gain": gain, "reading": reading}
         return {**found, **checked, "per_sample": bool(found["per_sample"])}
@@ -28,7 +28,7 @@ def checked_preprocessing(document: Any, where: str) -> dict[str, Any]:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """Return numbers, texts, and lists and mappings of them."""
+    """Return a value of numbers, texts, lists and mappings. Raises ValueError or TypeError for others."""
     if depth > _DEEPEST:
         raise ValueError("nested too deeply")
     if isinstance(value, Mapping):
@@ -42,13 +42,13 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a text is missing")
+        raise TypeError("a value is not text")
     return value
 
 
 def _number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError("a number is missing")
+        raise TypeError("a value is not a number")
     return float(value)
 
 
@@ -58,14 +58,14 @@ def _numbers(values: Any) -> list[float]:
 
 def _entries(values: Any) -> Sequence[Any]:
     if not isinstance(values, list) or len(values) > _MOST_COLUMNS:
-        raise TypeError("a list is missing")
+        raise TypeError("a value is not a list")
     return values
 
 
 def _whole(most: int) -> Callable[[Any], int]:
     def check(value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-            raise ValueError(f"a whole number from 1 to {most}")
+            raise ValueError(f"a value is not an integer from 1 to {most}")
         return value
 
     return check
@@ -78,7 +78,7 @@ def _whole_numbers(values: Any, most: int) -> list[int]:
 def _size(values: Any) -> list[int]:
     sizes = _whole_numbers(values, 4096)
     if len(sizes) != 2:
-        raise ValueError("rows and columns")
+        raise ValueError("the size must be rows and columns")
     return sizes
 
 
@@ -92,4 +92,4 @@ _READING: dict[str, dict[str, Callable[[Any], Any]]] = {
     "sound windows": {"rate": _whole(_MOST_RATE), "window": _whole(1 << 24)},
     "series": {"window": _whole(1 << 24), "columns": _columns},
 }
-"""What says how the files of each kind are read."""
+"""Checks of the values that describe how files of each kind are read."""

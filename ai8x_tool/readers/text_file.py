@@ -1,4 +1,4 @@
-"""Text files of limited size."""
+"""Reader of text files of limited size."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ai8x_tool.errors import Ai8xError
 
 
 def require_regular(path: Path, most_bytes: int) -> int:
-    """Return the size of a file. Raises Ai8xError if there is none, or it is no regular file or too large."""
+    """Return the size of a file. Raises Ai8xError if it does not exist, is not a regular file or is too large."""
     where = str(path)
     try:
         status = path.stat()
@@ -21,12 +21,12 @@ def require_regular(path: Path, most_bytes: int) -> int:
         what = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
         raise Ai8xError(f"cannot be read: it is {what}", where=where)
     if status.st_size > most_bytes:
-        raise Ai8xError(f"has {status.st_size:,} bytes; at most {most_bytes:,} are read", where=where)
+        raise Ai8xError(f"has {status.st_size:,} bytes; the limit is {most_bytes:,}", where=where)
     return status.st_size
 
 
 def read_text(path: Path, most_bytes: int) -> str:
-    """Return the text of a UTF-8 file. Raises Ai8xError for anything else, and for files of more than `most_bytes`."""
+    """Return the text of a UTF-8 file. Raises Ai8xError for other files, and for more than `most_bytes` bytes."""
     require_regular(path, most_bytes)
     try:
         with path.open("rb") as file:

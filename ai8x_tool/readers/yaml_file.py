@@ -1,4 +1,4 @@
-"""YAML files as plain values that remember their source lines; duplicate keys are refused."""
+"""Reader of YAML files that keeps the source lines of values and rejects duplicate keys."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_BYTES = 1 << 21
 _MOST_VALUES = 200_000
 _DEEPEST = 50
 _SAFE_DEPTH = 1000
-"""Nesting that the parser can certainly follow."""
+"""Depth of nesting that is safe for the parser."""
 _LONGEST_NUMBER = 64
 _MERGE, _INT, _TIMESTAMP = (f"tag:yaml.org,2002:{name}" for name in ("merge", "int", "timestamp"))
 _SAFE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_SAFE):  # type: ignore[misc]
-    """Reads the scalars of YAML 1.1, except that dates are text."""
+    """Reader of the scalars of YAML 1.1, except that dates are text."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's name for it, and its type)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
@@ -34,26 +34,26 @@ class _Loader(_SAFE):  # type: ignore[misc]
 
 
 class _EscapedLoader(yaml.SafeLoader):
-    """The same for texts with bytes of file names that are not UTF-8: written as PyYAML does, libyaml refuses them."""
+    """The same for texts with file names that are not UTF-8, whose bytes PyYAML escapes and libyaml rejects."""
 
     yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
 
 
 _MOST_ESCAPED = 1 << 16
-"""Characters of such texts: their loader is slow."""
+"""Characters of such texts, which need the slow loader."""
 _ESCAPED_BYTE = re.compile(r"\\uDC[89A-F][0-9A-F]")
 _SURROGATE = re.compile(r"\\[uU]0*[dD][89a-fA-F]")
 
 
 def _loader(text: str) -> type[Any]:
-    """Return the loader of a text."""
+    """Return the loader for a text."""
     escaped = len(_ESCAPED_BYTE.findall(text)) if len(text) < _MOST_ESCAPED else 0
     return _EscapedLoader if escaped and escaped == len(_SURROGATE.findall(text)) else _Loader
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A value and the line (from 1) where it stands. Mappings hold entries by key, lists hold entries."""
+    """A value and its line, counted from 1. Mappings contain entries by key, lists contain entries."""
 
     value: Any
     line: int
@@ -90,7 +90,7 @@ class _Converter:
         try:
             return self.loader.construct_object(node)
         except (ValueError, LookupError, AttributeError, TypeError, ArithmeticError):
-            raise self._error(f"{node.value!r} is no value of the type {node.tag.rpartition(':')[2]}", line) from None
+            raise self._error(f"{node.value!r} is not a value of type {node.tag.rpartition(':')[2]}", line) from None
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Entry]:
         mapping: dict[str, Entry] = {}
@@ -109,7 +109,7 @@ class _Converter:
         return {**merged, **mapping} if merged else mapping
 
     def _merged(self, node: yaml.Node, depth: int) -> dict[str, Entry]:
-        """Return the keys that ``<<: *name`` takes over; the first of several mappings wins."""
+        """Return the keys that ``<<: *name`` merges; of several mappings, the first takes precedence."""
         merged: dict[str, Entry] = {}
         for source in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             entry = self.convert(source, depth + 1)
@@ -125,8 +125,8 @@ class _Converter:
 def read_yaml(path: Path) -> Entry:
     """Read the YAML file at `path` (YAML 1.1, but dates are text).
 
-    Raises Ai8xError with file and line for syntax errors, duplicate keys, and more values, levels or digits than any
-    file for people has.
+    Raises Ai8xError, which names file and line, for syntax errors, duplicate keys, and excessive numbers of values,
+    levels or digits.
     """
     text = read_text(path, _MOST_BYTES)
     try:
@@ -148,7 +148,7 @@ def read_plain(path: Path) -> Any:
 
 
 def _check_depth(path: Path, text: str) -> None:
-    """Raise Ai8xError for nesting that the parser, which calls itself for each level, might not survive."""
+    """Raise Ai8xError for nesting that is too deep for the parser, which is recursive."""
     if sum(map(text.count, "[{-?")) + math.isqrt(2 * len(text)) < _SAFE_DEPTH:
         return
     depth = values = 0

@@ -11,12 +11,12 @@ from ai8x_tool.lowering.configure import LAYER_REGISTERS, layer_writes
 from ai8x_tool.lowering.program import Program
 from ai8x_tool.network.network import Layer
 from ai8x_tool.report.columns import Table, table_of
-from ai8x_tool.text import whole
+from ai8x_tool.text import decode_surrogates
 
 
 def find_layer(program: Program, name: str) -> Layer:
     """Return the layer with this number or name. Raises Ai8xError if there is none."""
-    layers, name = program.mapping.network.layers, whole(name)
+    layers, name = program.mapping.network.layers, decode_surrogates(name)
     for layer in layers:
         if name == str(layer.index) or (layer.name or "").lower() == name.lower():
             return layer

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.settings.files import FITTING_MODEL, OWN_DATA, file_values, recipe_values
 from ai8x_tool.settings.model import SYNTHETIC
 from ai8x_tool.settings.option import Settings, options_of
@@ -71,5 +71,5 @@ def _choose_data(values: dict[str, Any], given: Mapping[str, Any]) -> None:
         own = OwnDataSettings(path=folder) if own is None else replace(own, path=folder)
     if own is not None:
         values[OWN_DATA] = own
-        values.setdefault("dataset", real(own.path).name)
+        values.setdefault("dataset", resolved_path(own.path).name)
         values.setdefault("model", FITTING_MODEL)

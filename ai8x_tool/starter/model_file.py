@@ -14,7 +14,7 @@ from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.torch import model_network
-from ai8x_tool.mapper import Found, map_automatically
+from ai8x_tool.mapper import MappingResult, map_automatically
 from ai8x_tool.model.build import build_model
 from ai8x_tool.network.device_rules import require_device
 from ai8x_tool.plugins.find import model_in_file
@@ -40,7 +40,7 @@ class SizedModel:
     file: Path
     name: str
     widths: Sequence[int]
-    found: Found
+    found: MappingResult
 
 
 def write_sized_model(

@@ -18,12 +18,12 @@ from ai8x_tool.console import Console
 from ai8x_tool.data.own import own_entry
 from ai8x_tool.data.own.entry import open_folder
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import real, temporary_folder, unwritable, write_file
+from ai8x_tool.files import resolved_path, temporary_folder, unwritable, write_file
 from ai8x_tool.settings.files import plain_values
 from ai8x_tool.settings.own_data import KEYS, OwnDataSettings
 from ai8x_tool.settings.starter import NewSettings
 from ai8x_tool.starter.model_file import SizedModel, write_sized_model
-from ai8x_tool.text import markdown, one_line, utf8, whole
+from ai8x_tool.text import decode_surrogates, markdown, one_line, utf8
 
 _IMBALANCED = 2.0
 _NAME = re.compile(r"[\w][\w .+-]*")
@@ -78,7 +78,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
     Raises Ai8xError if the folder exists, or the data cannot be used.
     """
     target, device = Path(name), settings.part
-    if not _NAME.fullmatch(title := whole(target.name)):
+    if not _NAME.fullmatch(title := decode_surrogates(target.name)):
         raise Ai8xError(f"{target.name!r} cannot be the name of a project", fix="use letters, digits and -")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise Ai8xError("already exists", where=str(target), fix="choose another name")
@@ -98,7 +98,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
         file = Path("models", f"{function}.py")
         model = write_sized_model(folder.kind.model(own), function, new / file, entry, device, console)
         example = Path(os.path.relpath(own.path / folder.content.files[0].name, target)).as_posix()
-        quoted = {key: shlex.quote(text) for key, text in _names(title, whole(example)).items()}
+        quoted = {key: shlex.quote(text) for key, text in _names(title, decode_surrogates(example)).items()}
         commands = tuple(command.format(**quoted) for command in _COMMANDS)
         remarks = tuple(opened.messages(found, by_file=True))
         made = replace(model, file=target / file)
@@ -124,7 +124,7 @@ def new_project(name: str, settings: NewSettings, console: Console) -> NewProjec
 @contextmanager
 def _complete_or_absent(target: Path) -> Iterator[Path]:
     """Provide a temporary folder that becomes `target` at the end of the block, unless something fails."""
-    place = real(target)
+    place = resolved_path(target)
     place.parent.mkdir(parents=True, exist_ok=True)
     with temporary_folder(place.parent) as new:
         yield new

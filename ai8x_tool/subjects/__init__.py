@@ -1,1 +1,1 @@
-"""What can be analyzed before it is trained: recipes, network descriptions and models."""
+"""Subjects of commands that need no training: recipes, network descriptions and models."""

@@ -1,4 +1,4 @@
-"""From what ``ai8x analyze`` is asked about to an analysis."""
+"""Analysis of the subject of ``ai8x analyze`` on one or both devices."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ai8x_tool.subjects.find import DESCRIPTION, RECIPE, Subject, find_subject
 
 
 class Source(Protocol):
-    """Where a network is from: its name, the shape of its input, and the network as a device would execute it."""
+    """Source of a network: its name, the shape of its input, and the network as a device would execute it."""
 
     @property
     def name(self) -> str:
@@ -32,20 +32,20 @@ class Source(Protocol):
         """(channels, rows, columns) of a sample."""
 
     def on(self, device: Device) -> tuple[Network, Placement | None, MappingOptions]:
-        """Return the network for `device`, its placement, if it has one, and how the input arrives."""
+        """Return the network for `device`, its placement, None if it has none, and the options of the input path."""
 
 
 def analyze(given: str | Path, settings: AnalyzeSettings, console: Console, *, remedies: bool = True) -> Analysis:
     """Return the analysis of what `given` names on the devices of the settings.
 
-    Where the network fits none of them, what would help is searched for, unless `remedies` is false. A network that
-    does not fit is a result; raises Ai8xError for what is wrong with the files, and where sizes are not known.
+    If the network fits none of them, changes that would help are searched for, unless `remedies` is False. A network
+    that does not fit is a result, not an exception. Raises Ai8xError for errors in the files, and for unknown sizes.
     """
     subject = find_subject(given)
     source = _source(subject, settings, console)
     devices = tuple(_analyze_device(source, device, settings, console) for device in settings.devices)
     if all(found.network is None for found in devices) and len({found.problem for found in devices}) == 1:
-        raise Ai8xError(str(devices[0].problem))  # nothing that a device is to blame for
+        raise Ai8xError(str(devices[0].problem))  # an error of the file, not of a device
     if remedies and not any(found.fits for found in devices):
         pairs = zip(devices, settings.devices, strict=True)
         devices = tuple(_with_remedies(found, source, device, settings, console) for found, device in pairs)
@@ -58,7 +58,7 @@ def _analyze_device(source: Source, device: Device, settings: AnalyzeSettings, c
         network, placement, options = source.on(device)
     except Ai8xError as error:
         return DeviceAnalysis(device.name, *clocks.of(device), NONE, problem=str(error))
-    with console.progress(f"{device.name}: looking for places", 1) as shown:
+    with console.progress(f"{device.name}: searching for a placement", 1) as shown:
         return analyze_network(
             *(network, placement, device, options),
             clocks=clocks,
@@ -70,11 +70,11 @@ def _analyze_device(source: Source, device: Device, settings: AnalyzeSettings, c
 def _with_remedies(
     found: DeviceAnalysis, source: Source, device: Device, settings: AnalyzeSettings, console: Console
 ) -> DeviceAnalysis:
-    """Return the analysis of a network that does not fit with what would help."""
+    """Return the analysis of a network that does not fit with the changes that would help."""
     if found.network is None:
         return found
     _, placement, options = source.on(device)
-    with console.progress(f"{device.name}: does not fit, looking for what would help", 1):
+    with console.progress(f"{device.name}: does not fit, searching for changes that would help", 1):
         return with_remedies(found, placement, device, options, settings.map_seconds)
 
 

@@ -1,4 +1,4 @@
-"""Networks from descriptions, with or without a checkpoint."""
+"""Networks of descriptions, with or without a checkpoint."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ from ai8x_tool.subjects.shapes import sample_shape
 
 
 class DescribedNetwork:
-    """The network of a description `file`, which a recipe may name. Sizes come from the first that has them.
+    """The network of a description `file`, which may be named by a recipe.
 
-    These are a checkpoint, the description itself (`out_channels`), and the model that the description is of.
+    The numbers of outputs come from the checkpoint, the description itself (`out_channels`), or the model that the
+    description is for, whichever of these is the first to define them.
     """
 
     def __init__(self, file: Path, recipe: Recipe | None, settings: AnalyzeSettings, console: Console) -> None:
@@ -51,7 +52,7 @@ class DescribedNetwork:
 
     @cached_property
     def options(self) -> tuple[LoadOptions, MappingOptions]:
-        """What the recipe says about the synthesis."""
+        """The options of the recipe for the synthesis."""
         if self.chosen is None:
             return LoadOptions(), MappingOptions()
         from ai8x_tool.synthesis.settings import synthesis_options  # noqa: PLC0415  (slow to load)
@@ -69,7 +70,7 @@ class DescribedNetwork:
         )
 
     def on(self, device: Device) -> tuple[Network, Placement | None, MappingOptions]:
-        """Return network and placement as the description gives them, and how the input arrives."""
+        """Return network and placement of the description, and the options of the input path."""
         description = self._read(device, self.console)
         parameters = self._parameters(description, device)
         if not parameters and missing_channels(description):
@@ -99,7 +100,7 @@ class DescribedNetwork:
         )
 
     def _parameters(self, description: NetworkDescription, device: Device) -> dict[int, Parameters]:
-        """Return the parameters of all layers, {} if there is no checkpoint."""
+        """Return the parameters of all layers, an empty dictionary if there is no checkpoint."""
         if description.is_test:
             return self._test_parameters(description)
         given = self.settings.checkpoint
@@ -118,7 +119,7 @@ class DescribedNetwork:
         return load_test_parameters(description, weights, biases) if weights.is_file() else {}
 
     def _model_channels(self, description: NetworkDescription) -> dict[int, int]:
-        """Return the outputs of the layers of the model that the description is of, on any device that can have it."""
+        """Return the outputs of the layers of the description's model, on any device that supports the model."""
         from ai8x_tool.subjects.model import named_network  # noqa: PLC0415  (imports torch)
 
         problems, dataset = [], self._dataset(description)
@@ -129,6 +130,6 @@ class DescribedNetwork:
                 problems.append(str(error))
             else:
                 return channels_of(description, network)
-        message = f"the number of outputs is not known, and the model gives none: {problems[0]}"
+        message = f"the number of outputs is not known, and cannot be taken from the model: {problems[0]}"
         where = description.where(missing_channels(description)[0])
         raise Ai8xError(message, where=where, fix="set out_channels, or pass --checkpoint FILE")

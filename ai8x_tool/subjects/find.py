@@ -1,4 +1,4 @@
-"""Finding what ``ai8x analyze`` is asked about."""
+"""Identification of a subject by its name or file."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FOLDERS = {RECIPE: "recipes", DESCRIPTION: "networks"}
 
 @dataclass(frozen=True)
 class Subject:
-    """What is analyzed: its kind, its name, and the file that defines it.
+    """A subject: its kind, its name, and the file that defines it.
 
-    A model's name is None where the file decides it.
+    A model's name is None if the file defines it.
     """
 
     kind: str
@@ -29,9 +29,9 @@ class Subject:
 
 
 def find_subject(given: str | Path) -> Subject:
-    """Return what `given` is: a file, or the name of a recipe, a network description or a model, in this order.
+    """Return the subject `given`: a file, or the name of a recipe, a network description or a model, in this order.
 
-    Raises Ai8xError, with the closest name, if it is none of them.
+    Raises Ai8xError, which names the closest match, if it is none of these.
     """
     path, name = expand(given), str(given)
     if path.is_file():
@@ -58,13 +58,13 @@ def _file(path: Path) -> Subject:
 
 
 def recipe_of(given: str | Path) -> str | None:
-    """Return the recipe that `given` is, None if it is something else. Raises Ai8xError if it is nothing."""
+    """Return the recipe `given`, None if it is another subject. Raises Ai8xError if it is none."""
     subject = find_subject(given)
     return str(subject.file) if subject.kind == RECIPE else None
 
 
 def options_of_name(given: str | Path) -> dict[str, Any] | None:
-    """Return the options of ``ai8x synthesize`` that a model or a description stands for, None for a recipe."""
+    """Return the options of ``ai8x synthesize`` for the model or description `given`, None for a recipe."""
     subject = find_subject(given)
     if subject.kind == MODEL:
         return {"model": subject.name or subject.file.stem}

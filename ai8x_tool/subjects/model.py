@@ -1,4 +1,4 @@
-"""Networks from models that need not be trained."""
+"""Networks of models, which need not be trained."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BITS, _CLASSES = 8, 10
 
 
 class AnalyzedModel:
-    """The network of a model, as a recipe trains it, or with the sizes that the settings give."""
+    """The network of a model as a recipe trains it, or with the sizes in the settings."""
 
     def __init__(self, subject: Subject, recipe: Recipe | None, settings: AnalyzeSettings, console: Console) -> None:
         self.settings = settings
@@ -51,7 +51,7 @@ class AnalyzedModel:
 
     @cached_property
     def entry(self) -> DatasetEntry:
-        """The dataset, or one of the shape that was given."""
+        """The dataset, or a substitute with the given shape."""
         shape, training = self.settings.shape, self.training
         name = self.settings.dataset or (None if training is None else training.dataset)
         if name is not None:
@@ -72,20 +72,20 @@ class AnalyzedModel:
 
     @cached_property
     def policy(self) -> QatPolicy | None:
-        """What decides the bits of the weights."""
+        """The QAT policy, which determines the bits of the weights; None without one."""
         training = self.training
         return chosen_policy(self.settings.qat_policy or (None if training is None else training.qat_policy))
 
     @cached_property
     def arguments(self) -> dict[str, Any]:
-        """What the recipe's task adds to the model's arguments."""
+        """Arguments of the model that the recipe's task adds."""
         if self.training is None:
             return {}
         context = TaskContext(self.training, self.entry, torch.device("cpu"), self.console)
         return dict(choose_task(context).model_arguments())
 
     def on(self, device: Device) -> tuple[Network, None, MappingOptions]:
-        """Return the network of the model for `device`, without placement."""
+        """Return the network of the model for `device`, None for the placement, and the options of the input path."""
         training, settings = self.training, self.settings
         use_bias = settings.use_bias or (training is not None and training.use_bias)
         built = build_model(
@@ -105,8 +105,8 @@ class AnalyzedModel:
 def named_network(name: str, shape: Shape, dataset: str, device: Device, console: Console) -> Network:
     """Return the network of the model called `name` for inputs of `shape`, (channels, rows, columns).
 
-    It has as many classes as `dataset`, if that is known. Raises Ai8xError if there is no such model, or if it cannot
-    be traced.
+    It has as many classes as `dataset`, if a dataset is given. Raises Ai8xError if there is no such model, or if it
+    cannot be traced.
     """
     model = find_model(name)
     trimmed = shape[:2] if model.dim == 1 else shape
@@ -118,12 +118,12 @@ def named_network(name: str, shape: Shape, dataset: str, device: Device, console
 
 
 def chosen_policy(name: str | None) -> QatPolicy | None:
-    """Return the policy called `name`, None without one."""
+    """Return the QAT policy called `name`; None for None."""
     return None if name in (None, AUTOMATIC) else read_policy(resources.find_config("qat", name, prefix="qat_policy"))
 
 
 def made_entry(model: ModelEntry, shape: tuple[int, ...]) -> DatasetEntry:
-    """Return an entry for inputs of `shape` with as many classes as the model has without being told."""
+    """Return an entry for inputs of `shape`, with the model's default number of classes."""
     function = model.build.args[-1] if isinstance(model.build, partial) else model.build
     parameters = inspect.signature(function).parameters
     default = parameters["num_classes"].default if "num_classes" in parameters else _CLASSES

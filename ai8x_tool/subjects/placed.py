@@ -1,4 +1,4 @@
-"""The description and the sample of a project whose recipe or model comes without a network description."""
+"""Description and sample of a project for a model without a network description."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
 Described = TypeVar("Described", bound=SynthesizeSettings)
 _MARGIN = 1.3
-"""Factor of the limit of anomalies: other machines differ a little from those whose data are known."""
+"""Margin of the anomaly threshold: machines in use differ slightly from those in the data."""
 
 
 def placed_model(settings: Described, console: Console) -> tuple[Described, ProjectInputs]:
     """Return the settings and the inputs of a project for the model that the settings name.
 
-    The model is traced and placed automatically; the sample is the given one, the first of the dataset's test split or,
-    where that cannot be loaded, random. Raises Ai8xError if model, dataset or checkpoint are not known, and where the
+    The model is traced and placed automatically. The sample is the given one, the first of the dataset's test split or,
+    if the dataset cannot be loaded, random. Raises Ai8xError if model, dataset or checkpoint are not known, and if the
     model cannot run on the device.
     """
     evaluation = _evaluation(settings)
@@ -75,13 +75,13 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
 
 
 def _completed(network: Network, checkpoint: Checkpoint, console: Console) -> bytes | None:
-    """Return the checkpoint that belongs to the description; None if it is the one that was given."""
+    """Return the checkpoint that the description needs; None if it is the one that was given."""
     names = ", ".join(layer.name for layer in added_layers(checkpoint, network))
     if names:
-        console.info(f"layers that move data or activate it, which the model does not have: {names}")
+        console.info(f"layers added to move data or to apply an activation: {names}")
     completed = for_network(checkpoint, network)
     if completed is not None and not names:
-        console.info("the project contains the checkpoint with its weights in the order in which layers run")
+        console.info("the project contains a copy of the checkpoint with its weights in the order of the layers")
     return completed
 
 
@@ -102,19 +102,21 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
     try:
         return entry.load(evaluation.data, console)
     except Ai8xError as error:
-        console.detail(f"the dataset is not there: {error}")
+        console.detail(f"the dataset cannot be loaded: {error}")
         return None
 
 
 def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> np.ndarray[Any, Any]:
-    """Return the first sample of the test split, or random values; int64."""
+    """Return the first sample of the test split, the first input of it if it is a sequence, or random values; int64."""
     if data is None:
         return random_sample(shape, console)
-    return data.test.batch(torch.tensor([0]))[0][0, : shape[0]].numpy().astype(np.int64)
+    first = data.test.batch(torch.tensor([0]))[0][0]
+    first = first[0] if first.dim() > len(shape) else first
+    return first[: shape[0]].numpy().astype(np.int64)
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:
-    """Return the error from which on a sample is an anomaly, None where that is not what the model is for."""
+    """Return the error above which a sample is an anomaly, None if the model does not detect anomalies."""
     if not isinstance(ready.task, Reconstruction):
         return None
     quiet = Evaluator(ready.model, ready.task, ready.device, evaluation.batch_size, console, line=console.detail)

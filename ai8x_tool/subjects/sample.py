@@ -1,4 +1,4 @@
-"""A sample where there is none: random values, in the shape of the network's input."""
+"""Random samples for networks without a sample."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _SEED = 0
 
 
 def random_sample(shape: Sequence[int], console: Console, *, answers: bool = True) -> npt.NDArray[np.int64]:
-    """Return random values of `shape`, always the same; if the program has known `answers`, say so."""
+    """Return reproducible random values of `shape`; with `answers`, report that the known answers are for them."""
     text = "×".join(map(str, shape))
     if answers:
-        console.info(f"no sample was found: the known answers are those for random values of {text}")
+        console.info(f"no sample was found: the known-answer test uses a random input of {text}")
     return np.random.default_rng(_SEED).integers(-128, 128, shape)
 
 
 def missing_sample(settings: SynthesizeSettings, console: Console) -> ProjectInputs | None:
-    """Return a random sample for the network that a description has, None if its dataset has one.
+    """Return a random sample for the network of a description, None if its dataset has a sample.
 
-    Where the shape of the input is not known, there is none either, and the synthesis says so.
+    If the shape of the input is not known, None is returned, and the synthesis reports the missing sample.
     """
     silent = Console(verbosity=-1, muted=True)
     description = read_description(settings.network_file(), settings.part, silent)

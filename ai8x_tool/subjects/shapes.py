@@ -1,4 +1,4 @@
-"""The shape of a network's input before anything is loaded."""
+"""Shape of a network's input before anything is loaded."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.settings.synthesis import CHECKPOINTS
 
 
 def three_sizes(shape: Sequence[int]) -> Shape:
-    """Return (channels, rows, columns) of a shape without the last one or two."""
+    """Return (channels, rows, columns) for a shape of one to three sizes."""
     channels, rows, columns = (*shape, 1, 1)[:3]
     return channels, rows, columns
 
@@ -24,7 +24,7 @@ def three_sizes(shape: Sequence[int]) -> Shape:
 def sample_shape(
     settings: AnalyzeSettings, dataset: str | None, described: Shape | None, where: str, console: Console
 ) -> Shape:
-    """Return the shape of a sample: as given, as `described`, that of the dataset, or that of a sample that ships.
+    """Return the shape of a sample: the given one, the `described` one, the dataset's, or that of a bundled sample.
 
     A network may be described for the middle of the samples of the dataset that was given. Raises Ai8xError if there is
     no shape.

@@ -1,4 +1,4 @@
-"""The network description of a model that is yet to be trained."""
+"""Network description of a model that is not trained yet."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _BITS = 8
 
 
 def write_template(settings: TrainSettings, path: Path, console: Console) -> None:
-    """Write the network description of the model that `settings` would train, with places found for it.
+    """Write the network description of the model that `settings` would train, with an automatic placement.
 
-    Raises Ai8xError for what the device cannot do, and for a model that does not fit it.
+    Raises Ai8xError for layers that the device does not support, and for a model that does not fit it.
     """
     device, entry = find_device(settings.device), find_dataset(settings.dataset, settings, console)
     name = find_model(settings.model, console).name
@@ -38,7 +38,7 @@ def write_template(settings: TrainSettings, path: Path, console: Console) -> Non
     network = model_network(model, entry.input, device, policy=policy, name=name, undecided=_BITS)
     added = [layer for layer in network.layers if layer.parameters is not None]
     if added:
-        text = f"{added[0].name!r} becomes a layer of its own, whose weights a checkpoint of the model will not have"
+        text = f"{added[0].name!r} becomes a separate layer, for which a checkpoint of the model will have no weights"
         fix = f"give {name} this layer, or train without --yaml-template: `ai8x synthesize` completes the checkpoint"
         raise Ai8xError(text, where=added[0].source or None, fix=fix)
     opened = PlacedDescription(network, nothing_placed(network))

@@ -6,7 +6,7 @@ from ai8x_tool.console import Console
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
-from ai8x_tool.mapper import Found, UnmappableError, map_automatically, remedies
+from ai8x_tool.mapper import MappingResult, UnmappableError, map_automatically, remedies
 from ai8x_tool.mapping import MappingOptions
 
 _WAYS = 18
@@ -59,7 +59,7 @@ def place_automatically(
     return PlacedDescription(found.network, found.placement), found.options
 
 
-def _report(found: Found, device: Device, console: Console) -> None:
+def _report(found: MappingResult, device: Device, console: Console) -> None:
     copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
     least = " (the least possible)" if found.peak == found.peak_bound else ""
     size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"

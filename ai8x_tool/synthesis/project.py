@@ -20,7 +20,7 @@ from ai8x_tool.codegen.writer import check_folder
 from ai8x_tool.console import Console
 from ai8x_tool.data.stock_inputs import stock_input
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import check_file, real, staged_file
+from ai8x_tool.files import check_file, resolved_path, staged_file
 from ai8x_tool.frontend.yaml.load import array_files
 from ai8x_tool.frontend.yaml.parser import read_description
 from ai8x_tool.frontend.yaml.write import write_description
@@ -169,12 +169,12 @@ def write_synthesis(
 
     `reports` are further files with their contents.
     """
-    folder = None if settings.folder is None else real(settings.folder)
+    folder = None if settings.folder is None else resolved_path(settings.folder)
     inside = dict(result.arrays) | (_intermediate(result) if settings.log_intermediate else {})
     with ExitStack() as files:
         for path, data in (*_further_files(result, settings), *(reports or {}).items()):
-            if folder is not None and real(path).is_relative_to(folder):
-                inside[real(path).relative_to(folder).as_posix()] = data
+            if folder is not None and resolved_path(path).is_relative_to(folder):
+                inside[resolved_path(path).relative_to(folder).as_posix()] = data
             else:
                 files.enter_context(staged_file(data, path))
         if settings.folder is not None:

@@ -10,7 +10,7 @@ from ai8x_tool.codegen import ProjectOptions
 from ai8x_tool.codegen.file_names import FileNames
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError, nearest
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.frontend.yaml.checkpoint_parameters import ParameterOptions
 from ai8x_tool.frontend.yaml.resolve import ResolveOptions
 from ai8x_tool.lowering import LoweringOptions
@@ -27,7 +27,7 @@ def project_name(settings: SynthesizeSettings, network: Path | None) -> str:
     The first of these that exists is used.
     """
     folder, source = settings.check or settings.output, network or settings.checkpoint or Path("network")
-    return settings.prefix or (real(folder).name if folder is not None else source.name.partition(".")[0])
+    return settings.prefix or (resolved_path(folder).name if folder is not None else source.name.partition(".")[0])
 
 
 def project_options(settings: SynthesizeSettings) -> ProjectOptions:

@@ -33,7 +33,7 @@ from ai8x_tool.lowering.program_rules import (
 from ai8x_tool.mapping import Mapping, MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations
-from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.mapping import build_mapping
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.replay import replay
 from ai8x_tool.mapping.rules.data_rules import hint_overlapping_tail
@@ -160,7 +160,7 @@ def map_checked(
     for violation in layer_violations(placed):
         _raise_or_report(violation, console)
     require(constraint_sample_shape, start)
-    mapping = fill(placed)
+    mapping = build_mapping(placed)
     for violation in data_violations(placed):
         _raise_or_report(violation, console, accepted=options.accept_wrong_data)
     for conflict in replay(mapping):

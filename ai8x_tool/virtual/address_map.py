@@ -1,4 +1,4 @@
-"""Which register or memory an address belongs to."""
+"""The address map: registers and memories by address."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORD = 4
 
 
 class AddressBlock(IntEnum):
-    """What lies at an address."""
+    """Kinds of register or memory blocks."""
 
     NOTHING = 0
     REGISTER = 1
@@ -43,7 +43,7 @@ class AddressBlock(IntEnum):
 
 @dataclass(frozen=True)
 class Region:
-    """Addresses from `start` up to, not including, `end`; `quadrant` is −1 for blocks that all quadrants share."""
+    """Addresses from `start` to before `end`; `quadrant` is −1 for blocks shared by all quadrants."""
 
     start: int
     end: int
@@ -53,7 +53,7 @@ class Region:
 
 @cache
 def regions(device: Device) -> tuple[Region, ...]:
-    """Return every address range of `device` that something answers to, ascending and without overlap."""
+    """Return the occupied address ranges of `device`, ascending and without overlap."""
     at = device.addresses
     found = [
         Region(FAST_FIFO_CONTROL, FAST_FIFO_DATA, AddressBlock.COMMON, -1),
@@ -93,7 +93,7 @@ def classify(device: Device, addresses: Array) -> tuple[Array, Array, Array]:
 
 @dataclass(frozen=True)
 class RegisterPlace:
-    """A register's name and, where it has layers, the hardware layer."""
+    """The name of a register and its hardware layer (0 if it does not belong to a layer)."""
 
     name: str
     layer: int
@@ -110,12 +110,15 @@ def _register_offsets(device: Device) -> dict[int, RegisterPlace]:
 
 
 def find_register(device: Device, offset: int) -> RegisterPlace | None:
-    """Return the register at byte `offset` of a quadrant's control block, None where there is none."""
+    """Return the register at byte `offset` of a quadrant's control block; None if there is none."""
     return _register_offsets(device).get(offset)
 
 
 def segments(device: Device, blocks: Array, quadrants: Array, offsets: Array, sizes: Array) -> Iterator[slice]:
-    """Split stores into runs for one block of one quadrant; kernels by processor, each byte store first in its run."""
+    """Yield slices of consecutive stores to one block of one quadrant.
+
+    Stores to kernel memory are also split by processor, and before each byte store.
+    """
     kernel = blocks == AddressBlock.KERNEL
     processor = np.where(kernel, offsets // device.addresses.kernel_stride, 0)
     key = (blocks.astype(np.int64) * QUADRANTS + quadrants) * PROCESSORS_PER_QUADRANT + processor

@@ -1,4 +1,4 @@
-"""Sums, bias, shift, activation."""
+"""Arithmetic of a layer: sums, bias, shift, activation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PARALLEL = 4
 
 
 def _padded(layer: HardwareLayer, x: Array) -> tuple[Array, int, int]:
-    """Return zero-padded input and the rows and columns of the output."""
+    """Return the zero-padded input, and the rows and columns of the output."""
     (rows, columns), (kernel_rows, kernel_columns) = layer.geometry.pad, layer.geometry.kernel
     if rows or columns:
         x = np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
@@ -54,7 +54,7 @@ def convolve(layer: HardwareLayer, x: Array, weights: Array) -> Array:
 
 
 def convolve_each(layer: HardwareLayer, x: Array, weights: Array) -> Array:
-    """Return depth-wise sums (passes, processors, rows, columns); `weights` is (passes, processors, taps)."""
+    """Return depthwise sums (passes, processors, rows, columns); `weights` is (passes, processors, taps)."""
     x, rows, columns = _padded(layer, x)
     total = np.zeros((*x.shape[:2], rows, columns), np.int32)
     for tap in range(weights.shape[2]):
@@ -69,15 +69,16 @@ def output_bias(
 ) -> Array:
     """Return 128 times the bias of each output, summed over quadrants.
 
-    `used` tells the outputs whose kernels were stored, `nonzero` those with any weight but 0 (an unused one may share
-    its last column with a used one). `late` is added to the entry: 1 for the streaming start layer of the MAX78000.
+    `used` marks the outputs whose kernels were stored, `nonzero` those with a weight other than 0 (an unused output may
+    share its last column with a used one). `late` is added to the index of the bias entry: 1 for the streaming start
+    layer of the MAX78000.
     """
     total = np.zeros(len(used), np.int64)
     number = np.arange(len(used))
     lanes = np.flatnonzero(used)
     if layer.bias and len(lanes) and len(lanes) <= lanes[-1] - lanes[0]:
         gap = int(lanes[0]) + int((~used[lanes[0] :]).argmax())
-        text = f"outputs from {gap} have no kernels: it is not known whether bias entries are left out, too"
+        text = f"outputs from {gap} on have no kernels: it is unknown whether their bias entries are skipped, too"
         diagnostics.report("warning", text, layer=layer.index, register="POST")
     for quadrant, offset in layer.bias.items():
         concerned = used & nonzero
@@ -97,7 +98,7 @@ def output_bias(
 
 
 def processor_bias(layer: HardwareLayer, memory: BiasMemory, used: Array, diagnostics: Diagnostics) -> Array:
-    """Return 128 times the bias (passes, processors) of a depth-wise layer.
+    """Return 128 times the bias (passes, processors) of a depthwise layer.
 
     `used`, of the same shape, is False for processors without a channel in that pass.
     """
@@ -138,10 +139,11 @@ def _check(layer: HardwareLayer, quadrant: int, entries: Array, missing: Array, 
 
 
 def finish(layer: HardwareLayer, total: Array, diagnostics: Diagnostics) -> Array:
-    """Return what is written: int8 after shift, rounding, clamping and activation, or the sums as uint32."""
+    """Return the values to be written: int8 after shift, rounding, clamping and activation, or the sums as uint32."""
     low, high = int(total.min(initial=0)), int(total.max(initial=0))
     if low < -(1 << 31) or high >= 1 << 31:
-        diagnostics.report("error", f"sums {low} … {high} leave the accumulator's 32 bits", layer=layer.index)
+        text = f"sums {low} … {high} exceed the 32-bit range of the accumulator"
+        diagnostics.report("error", text, layer=layer.index)
     if layer.write.wide:
         return (total & 0xFFFF_FFFF).astype(np.uint32)
     operation = layer.operation

@@ -1,4 +1,4 @@
-"""Bias memory: signed bytes, one in each word of address space."""
+"""Bias memory: signed bytes, one per word of address space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = npt.NDArray[Any]
 
 
 class BiasMemory:
-    """`values` is (quadrants, entries) of signed bytes; `loaded` tells which were ever stored."""
+    """`values` is (quadrants, entries) of signed bytes; `loaded` marks the entries that were stored."""
 
     def __init__(self, device: Device) -> None:
         self.values = np.zeros((QUADRANTS, device.bias_size), np.int8)
@@ -25,13 +25,13 @@ class BiasMemory:
         self.loaded[quadrant, entries] = True
 
     def fetch(self, quadrant: int, entries: Array) -> tuple[Array, Array]:
-        """Return (values as int64, whether they were stored); entries outside the memory are 0 and not stored."""
+        """Return (values, stored): int64 and bool; entries outside the memory are 0 and count as not stored."""
         inside = (entries >= 0) & (entries < self.values.shape[1])
         index = np.where(inside, entries, 0)
         loaded = inside & self.loaded[quadrant, index]
         return np.where(loaded, self.values[quadrant, index].astype(np.int64), 0), loaded
 
     def clear(self, quadrant: int) -> None:
-        """Set a quadrant's entries to 0, as the memory-clear function does."""
+        """Set the entries of a quadrant to 0, as the memory-clear function does."""
         self.values[quadrant] = 0
         self.loaded[quadrant] = False

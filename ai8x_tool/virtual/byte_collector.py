@@ -1,4 +1,4 @@
-"""The port that collects one byte lane of four pixels."""
+"""The byte collector: a port that returns one byte lane of four pixels as a word."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ _BYTES = 4
 
 
 class ByteCollector:
-    """Positions of the four quadrants' collectors. The first load after switching one on returns nothing useful."""
+    """Positions of the collectors of all quadrants. The first load after enabling a collector returns no data."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self._pixels: dict[int, int] = {}
 
     def control(self, quadrant: int, *, before: int, after: int) -> None:
-        """Note a change of the quadrant's switch."""
+        """Record a change of the quadrant's enable bit."""
         if after and not before:
             self._pixels[quadrant] = -_BYTES
 
     def load(self, quadrant: int, registers: RegisterFile, memory: DataMemory) -> int:
-        """Return the next word of `quadrant`, first pixel in the lowest bits."""
+        """Return the next word of `quadrant`, with the first pixel in the lowest bits."""
         control = registers.fields("CTL", quadrant)
         first = self._pixels.get(quadrant, -_BYTES)
         if not control["mlator"]:

@@ -1,4 +1,4 @@
-"""Register settings that contradict each other."""
+"""Checks for contradictory register settings."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ai8x_tool.virtual.address_map import INSTANCES_PER_QUADRANT
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.layer import HardwareLayer, Kind
 from ai8x_tool.virtual.registers import RegisterFile
-from ai8x_tool.virtual.start_checks import powered_down
+from ai8x_tool.virtual.start_checks import is_powered_down
 from ai8x_tool.virtual.write_side import Written
 
 _PER_QUADRANT = {"WPTR": None, "ENA": None, "POST": ("bias_offset", "bias_enable"), "LCTL": ("sources",)}
-"""Layer registers whose fields may differ between quadrants; None: all of them."""
+"""Layer registers whose fields may differ between quadrants; None: all fields."""
 _LARGEST_INPUT = 1 << 26
-"""The largest frame has 2²² pixels of 16 channels."""
+"""Input values: the largest frame has 2²² pixels of 16 channels."""
 
 
 def check_layer(
     registers: RegisterFile, device: Device, layer: HardwareLayer, master: int, diagnostics: Diagnostics
 ) -> None:
-    """Report what would not work, or not as it looks, on the part."""
+    """Report settings of `layer` that would not work on the device, or that contradict each other."""
     _check_quadrants(registers, layer, master, diagnostics)
     _check_pointers(layer, device, diagnostics)
     _check_enables(registers, layer, master, diagnostics)
@@ -33,7 +33,7 @@ def check_layer(
 
 
 def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """All quadrants in use have the same settings, but for pointers, enables, bias and sources."""
+    """Check that all quadrants in use have the same settings, except for pointers, enables, bias and sources."""
     if layer.resets:
         return
     for name, register in registers.table.items():
@@ -59,7 +59,7 @@ def _check_quadrants(registers: RegisterFile, layer: HardwareLayer, master: int,
 
 
 def _differing(register: Register, bits: int) -> list[str]:
-    """Return the fields that `bits` belong to; where fields overlap, the narrower one."""
+    """Return the fields to which `bits` belong; where fields overlap, the narrower one."""
     found = []
     for field in sorted(register.fields, key=lambda field: field.width):
         if bits & field.mask:
@@ -76,7 +76,7 @@ def _check_pointers(layer: HardwareLayer, device: Device, diagnostics: Diagnosti
 
 
 def _check_enables(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """Each quadrant enables the kernels of its processors; biases and sources are set where they are used."""
+    """Check that quadrants enable the kernels of their processors, and set biases and sources only where used."""
     index = layer.index
     if not len(layer.processors):
         diagnostics.report("warning", "no processor is enabled", layer=index, register="ENA")
@@ -85,7 +85,7 @@ def _check_enables(registers: RegisterFile, layer: HardwareLayer, master: int, d
         enabled, post = registers.fields("ENA", quadrant, index), registers.fields("POST", quadrant, index)
         expected = enabled["processors"] if multiplies else 0
         if enabled["kernels"] != expected:
-            text = f"kernels = {enabled['kernels']:#06x}, but {expected:#06x} follows from processors and kind of layer"
+            text = f"kernels = {enabled['kernels']:#06x}, but {expected:#06x} follows from processors and layer kind"
             diagnostics.report("warning", text, layer=index, quadrant=quadrant, register="ENA")
         if post["bias_offset"] and not post["bias_enable"]:
             text = f"bias_offset = {post['bias_offset']:#x}, but no bias is enabled"
@@ -100,7 +100,7 @@ def _check_enables(registers: RegisterFile, layer: HardwareLayer, master: int, d
 
 
 def has_output(layer: HardwareLayer) -> bool:
-    """Return whether sizes, padding and kernel leave any output pixel."""
+    """Return whether sizes, padding and kernel result in at least one output pixel."""
     geometry = layer.geometry
     empty = min(*geometry.pooled, *geometry.kernel, geometry.columns) < 1
     factor = 2 if layer.transposed else 1
@@ -111,11 +111,11 @@ def has_output(layer: HardwareLayer) -> bool:
 
 
 def exceeds_model(layer: HardwareLayer, diagnostics: Diagnostics) -> bool:
-    """Return, and report, whether the layer would exhaust this computer's memory: only wrong registers ask for that."""
+    """Return whether the layer's input is too large for this model, which only wrong registers cause; report it."""
     rows, columns = layer.geometry.reach if layer.operation.pool else layer.geometry.pooled
     values = rows * columns * layer.passes * layer.operation.operands * len(layer.processors)
     if values > _LARGEST_INPUT:
-        text = f"{values:,} input values are more than this model executes"
+        text = f"{values:,} input values exceed the {_LARGEST_INPUT:,} that this model can execute"
         diagnostics.report("error", text, layer=layer.index, register="RCNT")
     return values > _LARGEST_INPUT
 
@@ -129,18 +129,18 @@ def _check_window(layer: HardwareLayer, diagnostics: Diagnostics) -> None:
 
 
 def _check_pitch(layer: HardwareLayer, device: Device, diagnostics: Diagnostics) -> None:
-    """Pixels are as far apart as they are large, or further by a read gap."""
+    """Check that the distance of pixels is their size, or more because of a read gap."""
     geometry, words = layer.geometry, layer.passes * layer.operation.operands
     pitch = geometry.pitch
     gap = device.read_gap and layer.passes == 1 and pitch > 0 and pitch % words == 0
     several = max(geometry.pooled) > 1 or layer.operation.pool
     if pitch != words and not gap and several:
-        text = f"pixels are {pitch} words apart, but have {words}"
+        text = f"pixels are {pitch} words apart, but consist of {words} words"
         diagnostics.report("warning", text, layer=layer.index, register="STRIDE")
 
 
 def _check_doubtful(registers: RegisterFile, layer: HardwareLayer, master: int, diagnostics: Diagnostics) -> None:
-    """What no known program does, or not with the result that the network wants."""
+    """Warn about settings that no known program uses, or whose result is doubtful."""
 
     def doubt(register: str, text: str) -> None:
         diagnostics.report("warning", text, layer=layer.index, register=register)
@@ -149,20 +149,22 @@ def _check_doubtful(registers: RegisterFile, layer: HardwareLayer, master: int, 
         rows, columns = layer.geometry.kernel
         doubt("POST", f"four kernels at once are known to work for 3×3 kernels only, not for {rows}×{columns}")
     if layer.transposed and layer.operation.pool:
-        doubt("STRIDE", "pooling before a transposed convolution: the part may use another pool stride")
+        doubt("STRIDE", "pooling before a transposed convolution: the device may use another pool stride")
     if layer.passes > 1 << 8 and registers.fields("POST", master, layer.index)["flatten"]:
-        doubt("POST", f"{layer.passes} passes run into the field of the weight bits, read as {layer.kernels.bits}")
+        doubt(
+            "POST", f"{layer.passes} passes overlap the field of the weight bits, which is read as {layer.kernels.bits}"
+        )
     shared = registers.fields("LCTL", master, layer.index)["shared_output"]
     if not shared and layer.kind is not Kind.PASSTHROUGH and len(layer.quadrants) > 1:
-        doubt("LCTL", "local outputs of several quadrants: quadrant 0's write pointer is taken for all")
+        doubt("LCTL", "local outputs of several quadrants: the write pointer of quadrant 0 is used for all")
 
 
 def check_power(
     registers: RegisterFile, device: Device, layer: HardwareLayer, written: Written, diagnostics: Diagnostics
 ) -> None:
-    """Report memories of quadrants outside the run that are used although they are powered down."""
+    """Report memories that the layer uses although their quadrant is powered down."""
     instances = distinct(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
     for quadrant in distinct(instances // INSTANCES_PER_QUADRANT).tolist():
-        if quadrant < QUADRANTS and powered_down(registers, device, quadrant):
+        if quadrant < QUADRANTS and is_powered_down(registers, device, quadrant):
             text = "the layer uses memory that is powered down"
             diagnostics.report("error", text, layer=layer.index, quadrant=quadrant, register="AON")

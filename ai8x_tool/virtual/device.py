@@ -1,4 +1,4 @@
-"""The virtual device: a bus, and what happens behind it."""
+"""The virtual device: the bus interface of the accelerator model."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
 from ai8x_tool.virtual.fifo import FAST, fifo_name, frame_input
 from ai8x_tool.virtual.machine import LayerRun, Machine, Run
-from ai8x_tool.virtual.start_checks import check_start, powered_down
+from ai8x_tool.virtual.start_checks import check_start, is_powered_down
 
 Array = npt.NDArray[Any]
 
@@ -28,14 +28,14 @@ _MEMORIES = (AddressBlock.BIAS, AddressBlock.KERNEL, AddressBlock.DATA, AddressB
 
 
 class HasStores(Protocol):
-    """Anything that can say which stores it makes, such as a Program."""
+    """An object that returns the stores of a program."""
 
     def stores(self) -> Stores:
         """Return the stores in program order."""
 
 
 class VirtualDevice:
-    """A MAX78000 or MAX78002 accelerator behind its bus.
+    """A model of the accelerator of a MAX78000 or MAX78002, accessed by its bus.
 
     >>> from ai8x_tool.virtual import VirtualDevice
     >>> device = VirtualDevice("MAX78000")
@@ -44,8 +44,8 @@ class VirtualDevice:
     >>> hex(device.read(0x5040_0000))
     '0x1020304'
 
-    With `strict`, diagnostics that are no mere notes raise Ai8xError; otherwise they are collected in `diagnostics`.
-    With `trace`, `layers` keeps what every layer multiplied and its sums, not only what it wrote.
+    With `strict`, errors and warnings raise Ai8xError; otherwise they are collected in `diagnostics`, as notes are.
+    With `trace`, `layers` also keeps the inputs, weights and sums of every layer, not only its output.
     """
 
     def __init__(self, device: Device | str, *, strict: bool = False, trace: bool = False) -> None:
@@ -65,13 +65,13 @@ class VirtualDevice:
 
     @property
     def diagnostics(self) -> list[Diagnostic]:
-        """What was noticed so far."""
+        """The diagnostics found so far."""
         self._flush()
         return list(self._diagnostics.found)
 
     @property
     def hooks(self) -> list[Callable[[LayerRun], None]]:
-        """Functions that are called after every executed layer."""
+        """Functions called after every executed layer."""
         return self._machine.hooks
 
     @property
@@ -82,18 +82,18 @@ class VirtualDevice:
 
     @property
     def completed(self) -> int:
-        """How many runs were completed."""
+        """Number of completed runs."""
         self._flush()
         return self._completed
 
     def load(self, program: Stores | HasStores) -> VirtualDevice:
-        """Make the stores of a program, or of a trace; a start among them runs the layers."""
+        """Perform the stores of a program or of a trace, and return the device; a start among them runs the layers."""
         self._flush()
         self._apply(program if isinstance(program, Stores) else program.stores())
         return self
 
     def run(self) -> VirtualDevice:
-        """Report what keeps the program from completing, if anything does."""
+        """Complete the run and return the device; report the reason if the program cannot complete."""
         self._flush()
         if self._waiting and self._run is not None and self._run.frame is not None:
             frame = self._run.frame
@@ -106,18 +106,19 @@ class VirtualDevice:
             if self._run is not None:
                 self._run.close()
             for number, count in self._machine.fifos.waiting().items():
-                text = f"{fifo_name(number)} holds {count} words that no run took"
+                text = f"{fifo_name(number)} holds {count} words that no run has used"
                 self._diagnostics.report("warning", text, register="CTL")
         return self
 
     def words(self, addresses: Array) -> Array:
-        """Return the words (uint32) that data memory holds at byte `addresses`."""
+        """Return the words (uint32) of data memory at byte `addresses`. Raises ValueError for other addresses."""
         return self._machine.data.load_words(*self._data_words(addresses))
 
     def writers(self, addresses: Array) -> Array:
-        """Return who wrote the bytes of data memory at word `addresses`, in a further axis of four.
+        """Return the origins of the four bytes of each word of data memory at byte `addresses`, in a further axis.
 
-        That is the hardware layer that wrote a byte last, a negative number if none of the last run did.
+        The origin is the hardware layer that wrote the byte last, or a negative number if no layer of the last run did.
+        Raises ValueError for addresses outside data memory.
         """
         return self._machine.data.origin[self._data_words(addresses)]
 
@@ -126,13 +127,13 @@ class VirtualDevice:
         blocks, quadrants, offsets = classify(self.device, np.asarray(addresses))
         instance, word = self._data_place(quadrants, offsets)
         if (blocks != AddressBlock.DATA).any() or (word >= self._machine.data.size).any():
-            raise ValueError("only data memory can be read in blocks")
+            raise ValueError("the addresses must lie in data memory")
         return instance, word
 
     # -- Bus -------------------------------------------------------------------------------------------------------
 
     def write(self, address: int, value: int, size: int = 4) -> None:
-        """Store `size` bytes. Stores take effect in order, before the next load at the latest."""
+        """Store `size` bytes of `value`. Stores take effect in order, before the next load at the latest."""
         self._pending.append((address, value, size))
 
     def read(self, address: int, size: int = 4) -> int:
@@ -144,7 +145,7 @@ class VirtualDevice:
 
     @property
     def interrupt(self) -> bool:
-        """True while a quadrant's completion flag is set."""
+        """True while the completion flag of any quadrant is set."""
         self._flush()
         return any(self._machine.registers.fields("CTL", q)["done"] for q in range(QUADRANTS))
 
@@ -187,14 +188,14 @@ class VirtualDevice:
             elif block is AddressBlock.COMMON:
                 self._machine.registers.words[address] = value
             else:
-                self._diagnostics.report("error", "nothing answers a store to this address", address=address)
+                self._diagnostics.report("error", "store to an address without register or memory", address=address)
 
     def _check_access(self, block: AddressBlock, quadrant: int, address: int, access: str = "stored to") -> None:
         name = block.name.lower()
         if not self._machine.registers.fields("CTL", quadrant)["clock"]:
             text = f"{name} memory is {access} while the quadrant's clock is off"
             self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="CTL")
-        if powered_down(self._machine.registers, self.device, quadrant):
+        if is_powered_down(self._machine.registers, self.device, quadrant):
             text = f"{name} memory is {access} while it is powered down"
             self._diagnostics.report("error", text, quadrant=quadrant, address=address, register="AON")
         if self._waiting:
@@ -203,7 +204,7 @@ class VirtualDevice:
 
     def _check_aligned(self, address: int, size: int, access: str) -> None:
         if address % size:
-            text = f"a {8 * size}-bit {access} an address that is no multiple of {size}"
+            text = f"a {8 * size}-bit {access} an address that is not a multiple of {size}"
             self._diagnostics.report("error", text, address=address)
 
     def _data_place(self, quadrants: Any, offsets: Array) -> tuple[Array, Array]:
@@ -215,7 +216,7 @@ class VirtualDevice:
         memory = self._machine.data
         beyond = word >= memory.size
         if beyond.any():
-            text = f"word {int(word[beyond][0]):#x} of an instance is stored, which has {memory.size:#x}"
+            text = f"store to word {int(word[beyond][0]):#x} of an instance, which has {memory.size:#x} words"
             address = self.device.quadrant(self.device.addresses.data, quadrant) + int(offsets[beyond][0])
             self._diagnostics.report("error", text, quadrant=quadrant, address=address)
             instance, word, values, sizes = (x[~beyond] for x in (instance, word, values, sizes))
@@ -279,11 +280,11 @@ class VirtualDevice:
             self._control(quadrant, before, value)
 
     def _test(self, quadrant: int, code: int) -> None:
-        """Clear what a TEST code asks for."""
+        """Clear the memories or registers that a TEST code selects."""
         machine = self._machine
         clears = self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers
         if code and not clears and all(code != test.start for test in self.device.tests):
-            text = f"code {code:#x} starts no known function"
+            text = f"code {code:#x} does not start a known function"
             self._diagnostics.report("warning", text, quadrant=quadrant, register="TEST")
         own = slice(PROCESSORS_PER_QUADRANT * quadrant, PROCESSORS_PER_QUADRANT * (quadrant + 1))
         if clears:
@@ -301,7 +302,7 @@ class VirtualDevice:
                 machine.biases.clear(quadrant)
 
     def _control(self, quadrant: int, before: int, value: int) -> None:
-        """A store to CTL: start, continue, or plain storage."""
+        """Handle a store to CTL, which starts or continues a run or only changes the register."""
         table = self._machine.registers.table["CTL"]
         old, new = table.decode(before), table.decode(value)
         self._byte_collector.control(quadrant, before=old["mlator"], after=new["mlator"])
@@ -324,7 +325,7 @@ class VirtualDevice:
         self._run = Run(self._machine, quadrants, master, frame)
 
     def _proceed(self) -> None:
-        """Execute as much as the input allows: all layers, or one in one-shot mode."""
+        """Execute all layers, or one in one-shot mode, once the input is complete."""
         run = self._run
         if run is None:
             return
@@ -371,7 +372,7 @@ class VirtualDevice:
             if word[0] < machine.data.size:
                 return int(machine.data.load_words(instance, word)[0])
         if block is not AddressBlock.TRAM:
-            self._diagnostics.report("error", "nothing answers a load from this address", address=address)
+            self._diagnostics.report("error", "load from an address without register or memory", address=address)
         return 0
 
     def _load_register(self, quadrant: int, address: int, offset: int) -> int:
@@ -387,7 +388,7 @@ class VirtualDevice:
         return self._machine.registers.words.get(address, 0)
 
     def _test_result(self, code: int) -> int:
-        """Return the bits that tell that the function started by `code` is done, without an error."""
+        """Return the status bits for the successful completion of the function started by `code`."""
         if self.device.clear_registers is not None and code & ~CLEAR_BIAS == self.device.clear_registers:
             return REGISTERS_CLEARED
         return next((test.done for test in self.device.tests if test.start == code), 0)

@@ -1,4 +1,4 @@
-"""What a board cannot tell: accesses that would hang, be lost or read nonsense."""
+"""Diagnostics that a board cannot provide: accesses that would hang, be lost or read undefined data."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Severity = Literal["error", "warning", "note"]
 
 @dataclass(frozen=True)
 class Diagnostic:
-    """One observation. `layer` is the hardware layer; `register` the name of the register involved, if one is.
+    """One finding. `layer` is the hardware layer, `register` the name of the register involved; None if there is none.
 
-    Errors would fail on the part, warnings are suspicious, notes are legal in some programs.
+    Errors would fail on the device, warnings are suspicious, notes are legal in some programs.
     """
 
     severity: Severity
@@ -37,7 +37,7 @@ class Diagnostic:
 
 @dataclass
 class Diagnostics:
-    """Collects diagnostics, each once. With `strict`, errors and warnings raise Ai8xError."""
+    """Collects distinct diagnostics. With `strict`, errors and warnings raise Ai8xError."""
 
     strict: bool = False
     found: dict[Diagnostic, None] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Diagnostics:
         address: int | None = None,
         register: str | None = None,
     ) -> None:
-        """Record one diagnostic."""
+        """Record one diagnostic. Raises Ai8xError for errors and warnings in strict mode."""
         diagnostic = Diagnostic(severity, message, layer, quadrant, address, register)
         self.found.setdefault(diagnostic)
         if self.strict and severity != "note":

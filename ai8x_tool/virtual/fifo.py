@@ -23,27 +23,27 @@ _USED_LSB = 12
 
 
 class Fifos:
-    """Words that were pushed and not yet used, for four standard FIFOs and the fast one."""
+    """Queued words of the four standard FIFOs and the fast FIFO."""
 
     def __init__(self) -> None:
         self._queues: list[list[Array]] = [[] for _ in range(FAST + 1)]
         self._counts = [0] * (FAST + 1)
 
     def push(self, number: int, values: Array) -> None:
-        """Append words (uint32)."""
+        """Append words (uint32) to a FIFO."""
         self._queues[number].append(values)
         self._counts[number] += len(values)
 
     def count(self, number: int) -> int:
-        """Return how many words wait."""
+        """Return the number of words in a FIFO."""
         return self._counts[number]
 
     def waiting(self) -> dict[int, int]:
-        """Return how many words wait in each FIFO that holds any."""
+        """Return the number of words in each FIFO that is not empty."""
         return {number: count for number, count in enumerate(self._counts) if count}
 
     def drop(self, number: int) -> None:
-        """Lose all words of a FIFO."""
+        """Discard all words of a FIFO."""
         self._queues[number], self._counts[number] = [], 0
 
     def take(self, number: int, words: int) -> Array:
@@ -56,18 +56,18 @@ class Fifos:
 
 @dataclass(frozen=True)
 class FrameInput:
-    """Which FIFOs feed a run (`feeds`: number → quadrants that see its words), and how many `words` each must get."""
+    """Input of a run by FIFOs, `words` words each: `feeds` maps their numbers to the quadrants that read them."""
 
     words: int
     feeds: dict[int, tuple[int, ...]]
 
     def missing(self, fifos: Fifos) -> dict[int, int]:
-        """Return how many words each FIFO still lacks, where it lacks any."""
+        """Return the number of missing words of each FIFO that is not complete."""
         lack = {number: self.words - fifos.count(number) for number in self.feeds}
         return {number: count for number, count in lack.items() if count > 0}
 
     def frame(self, fifos: Fifos) -> DataMemory:
-        """Take one frame from the queues, as data memory whose words count from 0."""
+        """Take one frame from the queues and return it as data memory whose words count from 0."""
         memory = DataMemory(max(1, self.words))
         for number, quadrants in self.feeds.items():
             values = fifos.take(number, self.words)
@@ -80,7 +80,7 @@ class FrameInput:
 def frame_input(
     registers: RegisterFile, device: Device, quadrants: tuple[int, ...], master: int, diagnostics: Diagnostics
 ) -> FrameInput | None:
-    """Return what a run waits for; None without FIFO input."""
+    """Return the FIFO input for which a run waits; None without FIFO input."""
     control = {q: registers.fields("CTL", q) for q in quadrants}
     if not any(fields["fifo"] for fields in control.values()):
         return None
@@ -94,7 +94,7 @@ def frame_input(
     if len(fast) > 1 and not any(control[q]["fifo_group"] for q in fast):
         diagnostics.report(
             "error",
-            f"the fast FIFO feeds quadrants {', '.join(map(str, fast))}, but only one without group mode: "
+            f"the fast FIFO is to feed quadrants {', '.join(map(str, fast))}, but feeds only one without group mode: "
             f"{', '.join(map(str, fast[1:]))} starve",
             quadrant=fast[1],
             register="CTL",

@@ -1,4 +1,4 @@
-"""Sizes, windows and pitches of one hardware layer."""
+"""Sizes, windows and pitches of a hardware layer, decoded from its registers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Pair = tuple[int, int]
 class Geometry:
     """Pairs are (rows, columns). `pitch` is the distance of input pixels in words, `columns` that of rows in pixels.
 
-    `pooled` is the size after pooling, before padding; for a transposed convolution before zeros are inserted.
+    `pooled` is the size after pooling and before padding; for a transposed convolution, before zeros are inserted.
     """
 
     passes: int
@@ -29,7 +29,7 @@ class Geometry:
 
     @property
     def reach(self) -> Pair:
-        """Rows and columns of the input that windows reach, if there is pooling."""
+        """Rows and columns of the input that pooling windows cover."""
         rows, columns = (
             (count - 1) * self.stride + (window - 1) * dilation + 1
             for count, window, dilation in zip(self.pooled, self.window, self.dilation, strict=True)
@@ -40,7 +40,7 @@ class Geometry:
 def decode_geometry(
     registers: RegisterFile, device: Device, master: int, index: int, operands: int, *, transposed: bool
 ) -> Geometry:
-    """Decode the sizes of hardware layer `index`. `device.next_layer` tells the newer register layout apart."""
+    """Return the sizes of hardware layer `index`, decoded from the registers of the master quadrant."""
     fields = {
         name: registers.fields(name, master, index)
         for name in ("RCNT", "CCNT", "PRCNT", "PCCNT", "STRIDE", "ONED", "LCTL", "LCTL2", "POST", "TPTR")
@@ -108,7 +108,7 @@ def _kernel(fields: dict[str, dict[str, int]], size: Pair) -> Pair:
 
 
 def _pooled_transposed(fields: dict[str, dict[str, int]], decoded: Geometry, operands: int) -> Geometry:
-    """Recover the pool stride, which the registers of a transposed convolution lack."""
+    """Return the geometry with the pool stride, which the registers of a transposed convolution do not contain."""
     pointer = fields["TPTR"]
     wanted = (pointer["maximum"] - pointer["start"] + 3 - 2 * decoded.pad[1]) // 2
     columns = decoded.columns // 2

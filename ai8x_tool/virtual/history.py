@@ -1,4 +1,4 @@
-"""What the layers of a run read and replaced, and what that says: data that were lost before their last reader."""
+"""History of the reads and writes of a run, and detection of data that were lost before their last reader."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Place = tuple[Array, Array, Array]
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What one layer replaced at `place` (instance, word, lane): whose bytes, and their values."""
+    """Bytes that one layer replaced at `place` (instance, word, lane): their origins and values."""
 
     layer: int
     place: Place
@@ -31,11 +31,11 @@ class Change:
 
 
 class History:
-    """Readings and changes of data memory during one run, numbered as they happen.
+    """Reads and changes of data memory during one run, numbered in the order in which they happen.
 
-    Only the stores are known, not the network; but a network reads all that a layer wrote, or none of it. So these are
-    wrong: a plane (the input of one processor, pass and operand) some of whose bytes another layer replaced; output
-    that is replaced as a whole before anything reads it; and the same for data that the next run finds.
+    Only the stores are known, not the network. A network reads everything that a layer wrote, or nothing; therefore
+    these are suspicious: a plane (the input of one processor, pass and operand) of which another layer replaced some
+    bytes; output that is replaced as a whole before it is read; and the same for data that the next run finds.
     """
 
     def __init__(self, memory: DataMemory, diagnostics: Diagnostics) -> None:
@@ -50,7 +50,7 @@ class History:
         return len(self.readings) + len(self.changes)
 
     def reads(self, reading: Reading) -> None:
-        """Note, and check, what a layer reads."""
+        """Record and check what a layer reads."""
         origin = reading.origin
         low, high = origin.min(axis=(3, 4)), origin.max(axis=(3, 4))
         mixed = bool((low < high).any())
@@ -64,7 +64,7 @@ class History:
         self.readings[self._time] = reading
 
     def writes(self, layer: HardwareLayer, written: Written) -> None:
-        """Note what a layer is about to replace."""
+        """Record the bytes that a layer is about to replace."""
         if not written.values.size:
             return
         place = written.place
@@ -72,7 +72,7 @@ class History:
         for other in [o for o in self._unread if o != layer.index]:
             self._unread[other] -= int(np.count_nonzero(origins == other))
             if not self._unread[other]:
-                text = f"replaces all that layer {other} wrote before anything read it"
+                text = f"replaces all output of layer {other} before any layer has read it"
                 self.diagnostics.report("note", text, layer=layer.index, register="WPTR")
                 del self._unread[other]
         if not layer.resets:
@@ -80,7 +80,7 @@ class History:
         self.changes[self._time] = Change(layer.index, place, origins, values)
 
     def close(self) -> None:
-        """Report what only the end of the run tells: input that nobody ever wrote, and what the next run will find."""
+        """Check the whole run at its end: input that was never written, and state that the next run finds."""
         carried = {}
         for time in self._strange:
             reading = self.readings[time]
@@ -96,7 +96,7 @@ class History:
     # -- Within a run ----------------------------------------------------------------------------------------------
 
     def _check_mixed(self, reading: Reading) -> None:
-        """Report planes in which a layer replaced a part of what another one, or the host, wrote."""
+        """Report planes in which a layer replaced a part of what another layer or the host wrote."""
         origin, needed = reading.origin, reading.needed
         known = needed & (origin >= HOST)
         low = np.where(known, origin, np.iinfo(origin.dtype).max).min(axis=(3, 4))
@@ -124,7 +124,7 @@ class History:
         self._report(differs, text, reading.layer.index, "RPTR", processor)
 
     def _replaced(self, reading: Reading) -> tuple[Array, Array]:
-        """Return whose bytes the present ones replaced where `reading` reads, UNDEFINED for none, and their values."""
+        """Return origins (UNDEFINED for none) and values of the bytes last replaced at the places of `reading`."""
         owner = np.full(self.memory.origin.shape, UNDEFINED, np.int16)
         values = np.zeros(owner.shape, np.int8)
         for change in self.changes.values():
@@ -141,9 +141,9 @@ class History:
     def _check_carried(self, carried: dict[int, Array]) -> None:
         """Report state of which a part was replaced after it was complete.
 
-        State are bytes that a layer reads before this run writes them; the next run finds what this one leaves. It was
-        complete when a layer read bytes of it together. If some of those bytes change afterwards and others do not,
-        the next run reads half of one thing and half of another.
+        State consists of bytes that a layer reads before this run writes them; the next run finds what this one leaves.
+        It was complete when a layer read bytes of it together. If some of those bytes change afterwards and others do
+        not, the next run reads a mixture of old and new state.
         """
         first, last, values = self._write_times()
         for time, reading in self.readings.items():
@@ -166,7 +166,10 @@ class History:
         last: Array,
         values: Array,
     ) -> None:
-        """Look for state of which `parts` of a reading, (processors, rows, columns) that changed or not, belong."""
+        """Report state that contains both `parts` of a reading: those that changed later and those that did not.
+
+        Both are masks (processors, rows, columns).
+        """
         marks = np.zeros(last.shape, np.int8)
         word = np.broadcast_to(reading.word[plane], parts[0].shape)
         instance, lane = (np.broadcast_to(x, parts[0].shape) for x in (reading.instance, reading.lane))
@@ -191,7 +194,7 @@ class History:
             self._report(differs, text, culprit, "WPTR", processor)
 
     def _write_times(self) -> tuple[Array, Array, Array]:
-        """Return for each byte when it was first and last written (-1: never), and what the last one replaced."""
+        """Return the times of the first and last write of each byte (−1: never), and the value replaced last."""
         shape = self.memory.origin.shape
         first, last, values = np.full(shape, -1, np.int32), np.full(shape, -1, np.int32), np.zeros(shape, np.int8)
         for time, change in self.changes.items():
@@ -201,7 +204,7 @@ class History:
 
 
 def check_stream_input(reading: Reading, diagnostics: Diagnostics) -> None:
-    """Report what a streaming layer, or one that reads a FIFO, does not get."""
+    """Report input that a streaming layer, or a layer that reads a FIFO, does not receive."""
     if reading.origin.min() < HOST:
         _check_undefined(reading, np.zeros(reading.origin.shape, bool), diagnostics)
 
@@ -233,7 +236,7 @@ def _check_ring(reading: Reading, diagnostics: Diagnostics) -> None:
 
 
 def _check_undefined(reading: Reading, later: Array, diagnostics: Diagnostics) -> None:
-    """Report bytes that nobody wrote. `later` tells which ones this run writes afterwards: state of the next run."""
+    """Report bytes that were never written. `later` marks those that this run writes afterwards, for the next run."""
     undefined = (reading.origin == UNDEFINED) & reading.matters[..., None, None]
     planes = undefined.any(axis=(0, 3, 4))
     if not planes.any():

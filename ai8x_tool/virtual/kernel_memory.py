@@ -1,4 +1,4 @@
-"""Kernel memory: 72-bit columns, loaded packed or as four words."""
+"""Kernel memory: 72-bit columns, loaded in packed mode or as four words each."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ai8x_tool.virtual.diagnostics import Diagnostics
 Array = npt.NDArray[Any]
 
 _COLUMN_SPACE = 16
-"""Bytes of address space that a column takes outside packed mode."""
+"""Bytes of address space that a column occupies outside packed mode."""
 
 
 class KernelMemory:
-    """One byte stream per processor: columns one after the other, byte 8 (the least significant) of each first.
+    """One byte stream per processor: consecutive columns, each beginning with byte 8 (the least significant).
 
-    `stream` is (64, 9·columns) uint8, `loaded` (64, columns) tells which columns were ever stored.
+    `stream` is (64, 9·columns) of uint8; `loaded`, (64, columns) of bool, marks the columns that were stored.
     """
 
     def __init__(self, device: Device, diagnostics: Diagnostics) -> None:
@@ -33,12 +33,12 @@ class KernelMemory:
         self._parts: list[list[int]] = [[0, 0, 0] for _ in range(PROCESSORS)]
 
     def select(self, processor: int, offset: int) -> None:
-        """Packed mode: a byte store at `offset` inside the processor's window selects the next column."""
+        """Handle a byte store at `offset` of the processor's window in packed mode: it selects the next column."""
         self._next[processor] = (offset & ~3) // 4
         self._surplus[processor] = np.zeros(0, np.uint8)
 
     def append(self, processor: int, values: Array) -> None:
-        """Packed mode: append words, most significant byte first; each nine bytes complete a column."""
+        """Append words in packed mode, most significant byte first; every nine bytes complete a column."""
         data = np.concatenate([self._surplus[processor], values.astype(">u4").view(np.uint8)])
         count = len(data) // COLUMN_BYTES
         self._surplus[processor] = data[count * COLUMN_BYTES :]
@@ -48,7 +48,7 @@ class KernelMemory:
             self._next[processor] += count
 
     def store_parts(self, processor: int, offsets: Array, values: Array) -> None:
-        """Four words a column: byte 0; bytes 1 to 4; bytes 5 to 8; and one that completes the column."""
+        """Store words outside packed mode: byte 0, bytes 1 to 4, bytes 5 to 8, and one that completes the column."""
         parts = self._parts[processor]
         for offset, value in zip(offsets.tolist(), values.tolist(), strict=True):
             column, part = divmod(offset, _COLUMN_SPACE)
@@ -61,11 +61,9 @@ class KernelMemory:
     def _store(self, processor: int, first: int, columns: Array) -> None:
         last = first + len(columns)
         if last > self.columns[processor]:
-            self.diagnostics.report(
-                "error",
-                f"kernel column {last - 1} of processor {processor} is beyond the last, {self.columns[processor] - 1}",
-                address=self.device.kernel_base(processor),
-            )
+            text = f"kernel column {last - 1} of processor {processor} does not exist"
+            text += f": the last is {self.columns[processor] - 1}"
+            self.diagnostics.report("error", text, address=self.device.kernel_base(processor))
             last = max(first, int(self.columns[processor]))
             columns = columns[: last - first]
         target = self.stream[processor, first * COLUMN_BYTES : last * COLUMN_BYTES].reshape(-1, COLUMN_BYTES)
@@ -82,7 +80,7 @@ class KernelMemory:
         self.loaded[processor, first:last] = True
 
     def load_word(self, processor: int, offset: int) -> int:
-        """Return one of a column's four words."""
+        """Return one of the four words of a column; `offset` is in bytes."""
         column, part = divmod(offset, _COLUMN_SPACE)
         if column >= self.columns[processor] or part >= 12:
             return 0
@@ -90,6 +88,6 @@ class KernelMemory:
         return data[0] if part < 4 else int.from_bytes(data[part - 3 : part + 1], "big")
 
     def clear(self, processors: slice) -> None:
-        """Set processors' kernels to 0, as the memory-clear function does."""
+        """Set the kernels of processors to 0, as the memory-clear function does."""
         self.stream[processors] = 0
         self.loaded[processors] = False

@@ -1,4 +1,4 @@
-"""Fetching a layer's kernels from kernel memory."""
+"""Fetching of a layer's kernels from kernel memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Array = npt.NDArray[Any]
 
 _INSTANCE_COLUMNS = 1024
 _PARALLEL = 4
-"""Kernel instances that work in parallel, and their size in columns (MAX78002)."""
+"""Number of kernel-memory instances that work in parallel, and their size in columns (MAX78002)."""
 
 
 def output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
-    """Return how many outputs the layer computes, unused lanes included."""
+    """Return the number of outputs that the layer computes, including unused lanes; report contradictions."""
     kernels, passes = layer.kernels, layer.passes
     if kernels.bypass and kernels.output_count is not None:
         return kernels.output_count + 1
@@ -31,7 +31,7 @@ def output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
     if (kernels.four_instances or kernels.quad) and kernels.output_count is not None:
         count = _PARALLEL * (kernels.output_count + 1)
     elif kernels.output_count is not None and kernels.output_count + 1 != count:
-        text = f"{kernels.output_count + 1} outputs times passes, but {count} kernels from {kernels.start:#x}"
+        text = f"{kernels.output_count + 1} outputs times passes, but {count} kernels from {kernels.start:#x} on"
         diagnostics.report("warning", text, layer=layer.index, register="OCHAN")
     if count % passes:
         _report(layer, diagnostics, f"{count} kernels cannot be divided equally among {passes} passes")
@@ -48,8 +48,7 @@ def fetch_kernels(
 ) -> tuple[Array, Array]:
     """Return (weights, loaded): weights (outputs, passes, processors, taps) of int8, loaded (outputs,) of bool.
 
-    Depth-wise layers have one output, that of their own processor. `loaded` is False for outputs none of whose kernels
-    were ever stored: unused lanes.
+    `loaded` is False for outputs none of whose kernels were stored: unused lanes.
     """
     kernels, count = layer.kernels, len(layer.processors)
     taps = kernels.size[0] * kernels.size[1]
@@ -69,7 +68,7 @@ def fetch_kernels(
 
 
 def _kernel_numbers(layer: HardwareLayer, outputs: int) -> tuple[Array, Array]:
-    """Return (kernel, first column of its instance) for each output and pass."""
+    """Return the kernel numbers and the first columns of their instances, for each output and pass."""
     output, steps = np.arange(outputs)[:, None], np.arange(layer.passes)
     if not (layer.kernels.four_instances or layer.kernels.quad):
         return output * layer.passes + steps, np.zeros_like(output)
@@ -88,7 +87,9 @@ def _unpack(
     short = memory.columns[layer.processors] <= last
     if short.any():
         processor = int(layer.processors[int(short.argmax())])
-        text = f"kernel column {last} of processor {processor} is beyond the last, {memory.columns[processor] - 1}"
+        text = (
+            f"kernel column {last} of processor {processor} does not exist: the last is {memory.columns[processor] - 1}"
+        )
         _report(layer, diagnostics, text)
         place = np.minimum(place, size - 1)
     data = memory.stream[layer.processors][:, place]
@@ -108,7 +109,7 @@ def _extend(data: Array, kernels: KernelRange) -> Array:
 
 
 def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnostics: Diagnostics) -> None:
-    """Report outputs for which only some processors' kernels were stored.
+    """Report outputs for which the kernels of some processors only were stored.
 
     `loaded` is (outputs, passes, processors), `concerned` (outputs, processors).
     """
@@ -133,7 +134,7 @@ def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnos
 
 
 def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Diagnostics) -> Array:
-    """Return the kernels of a depth-wise layer (passes, processors, taps)."""
+    """Return the kernels of a depthwise layer (passes, processors, taps)."""
     assert layer.kind is Kind.DEPTHWISE
     taps = layer.kernels.size[0] * layer.kernels.size[1]
     if layer.kernels.bypass:

@@ -1,4 +1,4 @@
-"""What one hardware layer does, decoded from its registers."""
+"""A hardware layer, decoded from its registers."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Kind(Enum):
 
     CONVOLUTION = "convolution"
     TRANSPOSED = "transposed convolution"
-    DEPTHWISE = "depth-wise convolution"
+    DEPTHWISE = "depthwise convolution"
     PASSTHROUGH = "passthrough"
 
 
 @dataclass(frozen=True)
 class KernelRange:
-    """Which kernels a layer uses.
+    """The kernels of a layer.
 
-    `start` and `end` are unit addresses of the first and last kernel, `offset` is a byte offset into the stream,
-    `output_count` the OCHAN register (MAX78000: None).
+    `start` and `end` are the addresses of the first and last kernel in units of 1/8 kernel, `offset` is a byte offset
+    into the stream, `output_count` is the OCHAN register (None on the MAX78000).
     """
 
     size: tuple[int, int]
@@ -47,7 +47,7 @@ class KernelRange:
 
 @dataclass(frozen=True)
 class WritePlaces:
-    """Where a layer writes. `pointers` is the write pointer of each quadrant in use."""
+    """Destination of a layer's output. `pointers` is the write pointer of each quadrant in use."""
 
     pointers: dict[int, int]
     span: int
@@ -61,7 +61,7 @@ class WritePlaces:
 
 @dataclass(frozen=True)
 class Operation:
-    """How values are combined and reduced."""
+    """Operation of a layer: combination of operands, pooling, shift and activation."""
 
     operands: int
     function: str
@@ -76,7 +76,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class HardwareLayer:
-    """Everything the registers say about layer `index`. `processors` are the active ones, ascending (int array)."""
+    """All properties of layer `index` in its registers. `processors` are the active ones, ascending (int array)."""
 
     index: int
     kind: Kind
@@ -97,16 +97,16 @@ class HardwareLayer:
 
     @property
     def resets(self) -> bool:
-        """Whether this is the one-pixel copy that empties the accumulators before an average pooling (MAX78002).
+        """Whether this is the one-pixel copy that clears the accumulators before an average pooling (MAX78002).
 
-        Its registers are written in the master quadrant only, and it copies a word that nobody uses.
+        Its registers are written in the master quadrant only, and the word that it copies is not used.
         """
         single = self.kind is Kind.PASSTHROUGH and len(self.processors) == 1 and self.kernels.output_count == 0
         return single and self.geometry.pooled == (1, 1) and not self.operation.pool and not self.write.increment - 1
 
     @property
     def passes(self) -> int:
-        """Input passes."""
+        """Number of input passes."""
         return self.geometry.passes
 
 
@@ -117,7 +117,7 @@ _WEIGHT_BITS = (8, 1, 2, 4)
 def decode_layer(
     registers: RegisterFile, device: Device, index: int, quadrants: tuple[int, ...], master: int, start: int
 ) -> HardwareLayer:
-    """Decode hardware layer `index`; fields that are not per quadrant come from the master quadrant."""
+    """Return hardware layer `index`; fields that are not specific to a quadrant are those of the master quadrant."""
     read = {
         name: registers.fields(name, master, index)
         for name in ("ONED", "LCTL", "LCTL2", "POST", "MCNT", "MCNT1", "MCNT2", "OCHAN", "ENA", "WTOFF", "WMOFF")
@@ -213,8 +213,9 @@ def _kernels(read: dict[str, dict[str, int]], control: dict[str, int], geometry:
 def _weight_bits(field: int, passes: int, start: int, end: int, span: int) -> int:
     """Return the weight width.
 
-    The pass count of flattened layers with more than 256 words runs into its field, which then holds the code or the
-    count's high bits: taken is the largest width whose code fits and that divides the ranges of kernels and lanes.
+    The pass count of flattened layers with more than 256 words overlaps its field, which then holds both the code and
+    the count's high bits. The result is the largest width whose code fits and that divides the ranges of kernels and
+    lanes.
     """
     high = (passes - 1) >> 8
     if not high:

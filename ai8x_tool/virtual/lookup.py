@@ -1,4 +1,4 @@
-"""Finding again what a layer wrote."""
+"""Lookup of the values that a layer wrote."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class WrittenImage:
             self._present[place] = True
 
     def find(self, instance: int, words: Array, lane: int) -> tuple[Array, Array]:
-        """Return (values, written) at `words` of one instance; a lane of wide data is that many words further."""
+        """Return (values, written) at `words` of one instance; in wide data, lane n is n words further on."""
         index = words + lane if self.wide else words
         inside = (index >= 0) & (index < self._values.shape[1])
         where = np.where(inside, index, 0)

@@ -46,9 +46,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What a layer computed with: `input` (passes, processors, rows, columns) of int8, after pooling and operators.
+    """Intermediate values of a layer: `input` (passes, processors, rows, columns) of int8, after pooling and operators.
 
-    `weights` is (outputs, passes, processors, taps) of int8, without outputs for depth-wise layers, and `sums`
+    `weights` is (outputs, passes, processors, taps) of int8, without outputs for depthwise layers, and `sums`
     (outputs, rows, columns), or (passes, processors, rows, columns), the accumulators with bias (int64); both are None
     for passthrough layers.
     """
@@ -60,9 +60,9 @@ class Work:
 
 @dataclass(frozen=True, eq=False)
 class LayerRun:
-    """One executed layer: what its registers said and what it wrote.
+    """One executed layer: its decoded registers and its output.
 
-    `work` is None unless a hook asks while the layer runs, or the device keeps a trace.
+    `work` holds intermediate values; it is None except in hooks and on devices that keep a trace.
     """
 
     layer: HardwareLayer
@@ -71,14 +71,14 @@ class LayerRun:
 
     @property
     def tensor(self) -> npt.NDArray[Any]:
-        """What the layer wrote: (outputs, pixels), pixels row by row; unused lanes are outputs, too."""
+        """The layer's output: (outputs, pixels), pixels row by row; unused lanes count as outputs."""
         values = self.written.values
         return values.reshape(-1, values.shape[-1]) if values.size else values.reshape(0, 0)
 
 
 @dataclass(eq=False)
 class Machine:
-    """Registers and memories; `hooks` are called after every layer."""
+    """State of the accelerator: registers and memories; `hooks` are called after every layer."""
 
     device: Device
     registers: RegisterFile
@@ -126,22 +126,22 @@ class Run:
 
     @property
     def untouched(self) -> bool:
-        """True until the first layer is executed."""
+        """True until the first layer has been executed."""
         return self._executed == 0
 
     @property
     def finished(self) -> bool:
-        """True when no layer is left."""
+        """True if no layer remains to be executed."""
         return self.position is None
 
     def step(self) -> None:
-        """Execute the layer at the current position and move on."""
+        """Execute the layer at the current position and move to the next one."""
         if self.position is None:
             return
         index = self.position
         self._executed += 1
         if index >= self.machine.device.layers:
-            text = f"there are only {self.machine.device.layers} layers"
+            text = f"layer {index} does not exist: the device has {self.machine.device.layers} layers"
             self.machine.diagnostics.report("error", text, layer=index, register="LCNT")
             self.position = None
             return
@@ -157,14 +157,14 @@ class Run:
             self._check_end()
 
     def close(self) -> None:
-        """Report what can be said only when no layer follows."""
+        """Perform the checks that are possible only at the end of the run."""
         self._history.close()
 
     def _streams(self, index: int) -> bool:
         return self.streaming and (index == self.first or self.machine.registers.read("STR1", self.master, index) != 0)
 
     def _successor(self, index: int) -> int | None:
-        """Return the layer that follows if no jump is conditional."""
+        """Return the next layer, disregarding conditional jumps; None at the end of the sequence."""
         link = self.machine.registers.fields("NEXT", self.master, index)
         if link and link["stop"]:
             return None
@@ -173,7 +173,7 @@ class Run:
         return None if index == self.last else index + 1
 
     def _check_link(self, index: int) -> None:
-        """The stop bit and the last layer of LCNT agree."""
+        """Check that the NEXT register agrees with the last layer of LCNT."""
         link = self.machine.registers.fields("NEXT", self.master, index)
         if not link:
             return
@@ -181,7 +181,7 @@ class Run:
         if link["target"] and not link["link"]:
             found.append(f"names layer {link['target']}, but does not continue there")
         if link["link"] and link["stop"]:
-            found.append("both stops and continues elsewhere")
+            found.append("sets both stop and link")
         if link["stop"] and index != self.last:
             found.append(f"stops, but the last layer is {self.last}")
         if link["link"] and not link["stop"] and index == self.last:
@@ -230,9 +230,9 @@ class Run:
         return written, target
 
     def _target(self, layer: HardwareLayer, written: Written) -> DataMemory:
-        """Return the memory that a layer writes: data memory, or one as large as needed between streaming layers.
+        """Return the memory that a layer writes: data memory or, between streaming layers, one as large as needed.
 
-        The part has a rolling buffer there, which destroys what was in data memory.
+        The device has a rolling buffer there, which destroys the previous contents of data memory.
         """
         machine, index = self.machine, layer.index
         streams = self._streams(index)
@@ -249,7 +249,7 @@ class Run:
         return machine.data
 
     def _check_reading(self, reading: Reading, written: Written, source: DataMemory) -> None:
-        """Check where a layer's input came from, and what becomes of it while it is read."""
+        """Check the origin of a layer's input, and whether it is overwritten while it is read."""
         if source is not self.machine.data:
             check_stream_input(reading, self.machine.diagnostics)
             return
@@ -258,7 +258,7 @@ class Run:
         check_read_ahead(reading, written, self.machine.device, self.machine.diagnostics)
 
     def _check_place(self, layer: HardwareLayer) -> None:
-        """Check what depends on the layers before, and count this one."""
+        """Check fields that depend on earlier layers, and add this layer to the counts."""
         machine, index = self.machine, layer.index
         first, streams = index == self.first, self._streams(index)
         place = Place(streams, first, self._tram)
@@ -267,7 +267,7 @@ class Run:
         if streams and self._producer is not None:
             check_stream(layer, stream, self._producer, machine.data.size, machine.diagnostics)
         elif streams and not first:
-            text = "streams, but the layer before does not"
+            text = "streams, but the preceding layer does not"
             machine.diagnostics.report("error", text, layer=index, register="STR1")
         if not streams:
             check_unused_stream(layer, stream, first and self.frame is not None, machine.diagnostics)
@@ -288,11 +288,11 @@ class Run:
             self._check_group(layer)
         marked = machine.registers.fields("CTL", self.master).get("stream_chw")
         if marked is not None and bool(marked) != (streams and layer.chw):
-            text = f"stream_chw = {marked}, but layer {layer.index} says otherwise"
+            text = f"stream_chw = {marked}, which contradicts layer {layer.index}"
             machine.diagnostics.report("warning", text, quadrant=self.master, register="CTL")
 
     def _check_group(self, layer: HardwareLayer) -> None:
-        """The fast FIFO feeds a group unless each quadrant has its first processor only."""
+        """Check that the fast FIFO feeds a group unless only the first processor of each quadrant is in use."""
         control = {q: self.machine.registers.fields("CTL", q) for q in self.quadrants}
         processors = layer.processors.tolist()
         expected = processors == [0] or any(p in processors for p in (1, 2, 3))
@@ -303,7 +303,7 @@ class Run:
                 self.machine.diagnostics.report("warning", text, quadrant=quadrant, register="CTL")
 
     def _source(self, layer: HardwareLayer) -> tuple[DataMemory, int]:
-        """Return the memory that a layer reads, and its first word.
+        """Return the memory that a layer reads, and the first word read.
 
         Without streaming, FIFOs fill data memory from the first layer's read pointer on.
         """
@@ -316,7 +316,7 @@ class Run:
                 return frame, 0
             words = np.arange(layer.read_pointer, min(layer.read_pointer + frame.size, machine.data.size))
             if len(words) < frame.size:
-                text = f"the frame of {frame.size:#x} words from {layer.read_pointer:#x} leaves data memory"
+                text = f"the frame of {frame.size:#x} words from {layer.read_pointer:#x} on exceeds data memory"
                 machine.diagnostics.report("error", text, layer=layer.index, register="RPTR")
             for instance in fed:
                 values = frame.load_words(instance, words - layer.read_pointer)
@@ -327,7 +327,7 @@ class Run:
         return machine.data, layer.read_pointer
 
     def _add_ring(self, layer: HardwareLayer) -> None:
-        """Note the rolling buffer that a streaming layer reads."""
+        """Record the rolling buffer that a streaming layer reads."""
         length = self.machine.registers.read("FMAX", self.master, layer.index)
         if length == 0:
             return
@@ -337,7 +337,7 @@ class Run:
         self.machine.data.destroy(instances, slice(first, end))
 
     def _compute(self, layer: HardwareLayer, source: DataMemory, pointer: int) -> tuple[Written, Work, Reading | None]:
-        """Return what a layer writes, what it computed with, and what it read, if it read anything."""
+        """Return the output of a layer, its intermediate values, and its input (None if it reads nothing)."""
         machine, diagnostics = self.machine, self.machine.diagnostics
         if not len(layer.processors) or not has_output(layer) or exceeds_model(layer, diagnostics):
             return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8)), None

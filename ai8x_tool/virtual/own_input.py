@@ -1,4 +1,4 @@
-"""Layers that overwrite their own input: which words change before they were read for the last time."""
+"""Check of layers that overwrite their own input: words must not change before their last read."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class _Overlap:
-    """Stores into words that the layer reads, one a row: where, for which output pixel, and what.
+    """Stores to words that the layer reads, one per row: place, output pixel, and changed bytes.
 
-    `needed` (stores, 4) is the last window that holds each byte, `time` the one that was read when the store is made.
+    `needed` (stores, 4) is the last window that contains each byte, `time` the window last read when the store happens.
     """
 
     instance: Array
@@ -36,15 +36,15 @@ class _Overlap:
 
     @property
     def early(self) -> Array:
-        """Which stores change a word that is still needed."""
+        """Mask of the stores that change a word that is still needed."""
         return np.asarray((self.needed > self.time[:, None]).any(axis=1))
 
 
 def check_own_input(reading: Reading, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> None:
-    """Report words of a layer's input that its output overwrites; call it before the output is stored.
+    """Report words of a layer's input that its output overwrites; to be called before the output is stored.
 
-    A word that changes before it was read for the last time is an error, or a warning if its bytes happen to keep their
-    values. What is overwritten after that is a note.
+    A word that changes before its last read is an error, or a warning if its bytes happen to keep their values. Words
+    that are overwritten after their last read are a note.
     """
     overlap = _overlap(reading, written, memory)
     if overlap is None:
@@ -61,12 +61,12 @@ def check_own_input(reading: Reading, written: Written, memory: DataMemory, diag
     text = f"{_count(overlap, early)} words of its own input are overwritten before their last use, the first is "
     text += _first(overlap, layer)
     if not changed:
-        text += "; what is needed happens to keep its value"
+        text += "; the bytes that are needed happen to keep their values"
     diagnostics.report("error" if changed else "warning", text, layer=layer.index, register="WPTR")
 
 
 def _overlap(reading: Reading, written: Written, memory: DataMemory) -> _Overlap | None:
-    """Return the stores into the range of words that the layer reads, None if there are none."""
+    """Return the stores to the range of words that the layer reads; None if there are none."""
     if not written.values.size:
         return None
     first, last = reading.words
@@ -94,7 +94,7 @@ def _overlap(reading: Reading, written: Written, memory: DataMemory) -> _Overlap
 
 
 def _last_reads(reading: Reading, first: int, last: int) -> Array:
-    """Return the last window that holds each byte from word `first` to `last`, (instances, words, 4)."""
+    """Return the last window that contains each byte from word `first` to `last`, (instances, words, 4)."""
     latest = np.full((INSTANCES, last - first + 1, LANES), NEVER)
     times, needed = last_reads(reading.layer), reading.needed
     lanes = np.broadcast_to(reading.lane, (needed.shape[2], *reading.lane.shape[1:]))
@@ -108,12 +108,12 @@ def _last_reads(reading: Reading, first: int, last: int) -> Array:
 
 
 def _count(overlap: _Overlap, chosen: Array) -> int:
-    """Return how many different words the chosen stores change."""
+    """Return the number of distinct words that the chosen stores change."""
     return len(distinct(overlap.instance[chosen] << 32 | overlap.word[chosen]))
 
 
 def _first(overlap: _Overlap, layer: HardwareLayer) -> str:
-    """Return the first of the stores that come too early, as part of a line."""
+    """Return a text about the first of the stores that come too early."""
     early = np.flatnonzero(overlap.early)
     store = early[int(np.argmin(overlap.pixel[early]))]
     columns = layer.geometry.pooled[1]

@@ -1,4 +1,4 @@
-"""Layers that read ahead: a block of data memory is not read and written at the same time."""
+"""Check of layers that read ahead: a block of data memory must not be read and written at the same time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 
 def check_read_ahead(reading: Reading, written: Written, device: Device, diagnostics: Diagnostics) -> None:
-    """Report output that goes to the block of an instance from which the next window is read at that time."""
+    """Report output to a block of an instance from which the next window is read at the same time."""
     layer = reading.layer
     if not layer.read_ahead or not written.values.size:
         return

@@ -1,4 +1,4 @@
-"""From data memory to what the multipliers see: fetch, pooling, element-wise operators."""
+"""Input of the multipliers: fetch from data memory, pooling, element-wise operators."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _FUNCTIONS = {"sub": np.subtract, "add": np.add, "or": np.bitwise_or, "xor": np.
 class Reading:
     """The input bytes of a layer: index arrays that broadcast to (operands, passes, processors, rows, columns).
 
-    `word` ascends along every axis. `weights` are the layer's, None for layers that look at everything; `origin` tells
-    who wrote the bytes that were read, in the full shape.
+    `word` ascends along every axis. `weights` are those of the layer, None for layers that use all input; `origin` are
+    the origins of the bytes that were read, in the full shape.
     """
 
     layer: HardwareLayer
@@ -44,12 +44,12 @@ class Reading:
 
     @property
     def words(self) -> tuple[int, int]:
-        """First and last word."""
+        """First and last word that is read."""
         return int(self.word.flat[0]), int(self.word.flat[-1])
 
     @cached_property
     def matters(self) -> Array:
-        """(passes, processors) of bool: False where no kernel looks at the data."""
+        """(passes, processors) of bool: False where no kernel uses the data."""
         if self.weights is None:
             return np.ones(self.origin.shape[1:3], bool)
         axes = (0, 3) if self.layer.kind is not Kind.DEPTHWISE else (2,)
@@ -57,16 +57,16 @@ class Reading:
 
     @cached_property
     def needed(self) -> Array:
-        """Which bytes any window holds and any kernel looks at, in the full shape."""
+        """Mask of the bytes that are part of a window and used by a kernel, in the full shape."""
         held = self.matters[:, :, None, None] & (last_reads(self.layer) > NEVER)
         return np.broadcast_to(held, self.origin.shape) & ~self._beyond
 
     @property
     def _beyond(self) -> Array:
-        """Which bytes lie behind the data of a widely dilated 1D convolution.
+        """Mask of the bytes that follow the data of a widely dilated 1D convolution.
 
-        It arrives as a 3×3 convolution of which only the middle column is used, on data that are folded into rows of
-        one dilation each. The last row is as long as the others, whatever memory holds there.
+        It is programmed as a 3×3 convolution of which only the middle column is used, on data folded into rows of one
+        dilation each. The last row is as long as the others, whatever memory contains there.
         """
         beyond = np.zeros(self.origin.shape, bool)
         folded = self.layer.geometry.kernel == (3, 3) and self.weights is not None
@@ -79,9 +79,9 @@ class Reading:
 def read_input(
     layer: HardwareLayer, memory: DataMemory, pointer: int, weights: Array | None, diagnostics: Diagnostics
 ) -> tuple[Array, Reading]:
-    """Return the layer's input (passes, processors, rows, columns) as int8, pooled, combined, zeros inserted.
+    """Return the layer's input, pooled, combined and with zeros inserted, and the reading.
 
-    `pointer` is the first word.
+    The input is (passes, processors, rows, columns) of int8. `pointer` is the first word.
     """
     values, reading = _fetch(layer, memory, pointer, weights, diagnostics)
     operation = layer.operation
@@ -93,7 +93,7 @@ def read_input(
 
 
 def _positions(layer: HardwareLayer, axis: int) -> Array:
-    """Return the input rows or columns that are read: all that a window reaches, or one for each output."""
+    """Return the input rows or columns that are read: all that windows cover, or one for each output."""
     geometry = layer.geometry
     if layer.operation.pool:
         return np.arange(geometry.reach[axis])
@@ -103,14 +103,13 @@ def _positions(layer: HardwareLayer, axis: int) -> Array:
 def _places(layer: HardwareLayer, pointer: int) -> tuple[Array, Array, Array]:
     """Return (instance, word, lane) of the raw input.
 
-    Operands lie next to each other, then passes, then columns, then rows, a word each; or four pixels of a channel in
-    each word (chw).
+    The words are ordered by row, column, pass and operand; or each word contains four pixels of a channel (CHW).
     """
     geometry, operands = layer.geometry, layer.operation.operands
     pixels = _positions(layer, 0)[:, None] * geometry.columns + _positions(layer, 1)
     instance = (layer.processors // PROCESSORS_PER_INSTANCE)[:, None, None]
     if layer.chw:
-        # With this format there is one pass and one operand; others, by mistake, see the same.
+        # This format has one pass and one operand; additional ones, set by mistake, read the same data.
         shape = (operands, geometry.passes, 1, *pixels.shape)
         place = LANES * pointer + pixels
         return instance, np.broadcast_to(place // LANES, shape), place[None] % LANES
@@ -122,14 +121,14 @@ def _places(layer: HardwareLayer, pointer: int) -> tuple[Array, Array, Array]:
 def _fetch(
     layer: HardwareLayer, memory: DataMemory, pointer: int, weights: Array | None, diagnostics: Diagnostics
 ) -> tuple[Array, Reading]:
-    """Return raw input as (operands, passes, processors, rows, columns) of int8, and where it came from."""
+    """Return the raw input as (operands, passes, processors, rows, columns) of int8, and the reading."""
     instance, word, lane = _places(layer, pointer)
     beyond = None
     if int(word.flat[-1]) >= memory.size:
         beyond = word >= memory.size
         diagnostics.report(
             "error",
-            f"input is read up to word {int(word.max()):#x} of an instance, which has {memory.size:#x}",
+            f"input is read up to word {int(word.max()):#x} of an instance, which has {memory.size:#x} words",
             layer=layer.index,
             register="RPTR",
         )
@@ -141,7 +140,7 @@ def _fetch(
 
 
 def _pool(layer: HardwareLayer, x: Array) -> Array:
-    """Pool the two last axes."""
+    """Return `x` pooled along the last two axes."""
     operation, geometry = layer.operation, layer.geometry
     if not operation.pool:
         return x
@@ -167,7 +166,7 @@ def _strided(x: Array, axis: int, start: int, stride: int, count: int) -> Array:
 
 
 def _combine(layer: HardwareLayer, x: Array) -> Array:
-    """Combine operands (first axis) from left to right, clamp once."""
+    """Return the operands (first axis) combined from left to right and clamped once."""
     if layer.operation.operands == 1:
         return x[0]
     combine = _FUNCTIONS[layer.operation.function]
@@ -175,7 +174,7 @@ def _combine(layer: HardwareLayer, x: Array) -> Array:
 
 
 def _insert_zeros(x: Array) -> Array:
-    """Double rows and columns; elements go to even places."""
+    """Return `x` with rows and columns doubled: its elements at even positions, zeros elsewhere."""
     y = np.zeros((*x.shape[:2], 2 * x.shape[2], 2 * x.shape[3]), np.int8)
     y[:, :, ::2, ::2] = x
     return y

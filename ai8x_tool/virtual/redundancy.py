@@ -1,7 +1,7 @@
-"""Register fields that follow from others, or have no effect here: what they should be.
+"""Check of register fields whose values follow from others, or that have no effect in a layer.
 
-The model does not need these fields, the part does. A program in which they differ from what follows from the rest was
-not written on purpose.
+The model does not need these fields, but the device does. A value that differs from the expected one indicates a
+mistake in the program.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ai8x_tool.virtual.registers import RegisterFile
 
 Fields = dict[str, dict[str, int]]
 Rule = tuple[str, str, int, str]
-"""Register, field, the value that follows from the others, and why."""
+"""Register, field, the value that follows from other fields, and the reason."""
 
 _NAMES = (
     *("ONED", "RCNT", "CCNT", "PRCNT", "PCCNT", "STRIDE", "LCTL", "LCTL2", "MCNT", "MCNT1", "MCNT2", "OCHAN"),
@@ -28,7 +28,7 @@ _NAMES = (
 
 @dataclass(frozen=True)
 class Place:
-    """What is known of a layer's place in the sequence: does it stream, and how much TRAM did earlier ones take."""
+    """Place of a layer in the sequence: whether it streams, whether it is the first, and the TRAM of earlier layers."""
 
     streams: bool = False
     first: bool = True
@@ -37,7 +37,7 @@ class Place:
 
 @dataclass(frozen=True)
 class View:
-    """One layer: decoded, and field by field."""
+    """One layer, decoded and as register fields."""
 
     layer: HardwareLayer
     device: Device
@@ -47,28 +47,28 @@ class View:
 
     @property
     def kernels_used(self) -> bool:
-        """Whether the layer multiplies at all."""
+        """Whether the layer multiplies."""
         return self.layer.kind is not Kind.PASSTHROUGH
 
     @property
     def plain(self) -> bool:
-        """A convolution that sums over its processors."""
+        """Whether the layer is a convolution that sums over its processors."""
         return self.layer.kind in (Kind.CONVOLUTION, Kind.TRANSPOSED)
 
     @property
     def width(self) -> int:
-        """Words of an output value's group of four channels: 1, or 4 for 32-bit outputs."""
+        """Words for four channels of an output pixel: 1, or 4 for 32-bit outputs."""
         return 4 if self.layer.write.wide else 1
 
     def counts(self) -> list[int]:
-        """Return the active processors of every quadrant."""
+        """Return the number of active processors of each quadrant."""
         return np.bincount(self.layer.processors // PROCESSORS_PER_QUADRANT, minlength=QUADRANTS).tolist()
 
 
 def check_redundant(
     registers: RegisterFile, device: Device, layer: HardwareLayer, master: int, place: Place, diagnostics: Diagnostics
 ) -> None:
-    """Compare each redundant field of the master quadrant's registers with what follows from the others."""
+    """Compare each redundant field of the master quadrant's registers with the value that follows from the others."""
     fields = {name: registers.fields(name, master, layer.index) for name in _NAMES}
     view = View(layer, device, master, fields, place)
     for rules in _RULES:
@@ -91,7 +91,7 @@ def time_slots(view: View) -> int:
 
 
 def tram_entries(layer: HardwareLayer) -> int:
-    """Return how many TRAM entries a layer takes for each pass."""
+    """Return the number of TRAM entries that a layer needs for each pass."""
     if layer.kind is Kind.PASSTHROUGH:
         return 1
     columns = layer.geometry.pooled[1] * (2 if layer.transposed else 1)
@@ -144,7 +144,7 @@ def _scan(view: View) -> Iterator[Rule]:
 
 
 def _window_distance(view: View, stride: int) -> Iterator[Rule]:
-    """The last window's distance to the end of the row: its reach, and less than a stride more."""
+    """Yield the rule for the last window's distance to the end of the row: its reach plus less than a stride."""
     geometry, distance = view.layer.geometry, view.fields["CCNT"]["next"]
     least = geometry.window[1] + geometry.dilation[1] - 1
     yield "CCNT", "next", min(max(distance, least), least + stride - 1), "the pooling window and stride"
@@ -178,7 +178,7 @@ def _pass_offset(view: View) -> int:
 
 
 def _outputs(view: View) -> int:
-    """Return outputs, unused lanes included."""
+    """Return the number of outputs, including unused lanes."""
     kernels = view.layer.kernels
     count = (kernels.end - kernels.start) // kernels.bits + 1
     if kernels.output_count is not None:
@@ -211,13 +211,13 @@ def _layer_control(view: View) -> Iterator[Rule]:
         ahead = layer.passes - 1
         if view.fields["POST"]["tcalc"]:
             ahead //= 4
-        # Two of the upper bits are those of broadcast and bypass.
+        # Two of the upper bits are shared with broadcast and bypass.
         high = control["readahead_passes"] & 0b011000
         yield "LCTL", "readahead_passes", high | (ahead & 7 if control["readahead"] else 0), "the input passes"
 
 
 def _sources(view: View) -> int:
-    """Return the quadrants whose sums or bias the master collects."""
+    """Return the mask of the quadrants whose sums or bias the master collects."""
     layer = view.layer
     if not view.plain or layer.kernels.quad:
         return 0
@@ -226,7 +226,7 @@ def _sources(view: View) -> int:
 
 
 def _passes(view: View) -> Iterator[Rule]:
-    """Flattened layers spread their pass count over three registers."""
+    """Yield the rules for the pass count of flattened layers, which is spread over three registers."""
     layer, post = view.layer, view.fields["POST"]
     if post["flatten"]:
         yield "LCTL2", "input_passes", layer.passes - 1 & 15, "the passes in TPTR"
@@ -268,7 +268,7 @@ def _kernel_range(view: View) -> Iterator[Rule]:
 
 
 def _lanes(view: View) -> int:
-    """Return the output lanes of a pass: as the register says, but not more than there are outputs."""
+    """Return the output lanes of a pass: the value of the register, but at most the number of outputs."""
     layer = view.layer
     outputs, span = _outputs(view), layer.write.span
     spare = 3 if layer.kernels.four_instances or layer.kernels.quad else 0
@@ -276,7 +276,10 @@ def _lanes(view: View) -> int:
 
 
 def _parallel_end(view: View) -> int:
-    """Four kernels at once: the end for all kernels, of which the output count tells a quarter, or for a quarter."""
+    """Return the kernel end expected with four kernels at once: that of all kernels, or that of a quarter of them.
+
+    The output count is a quarter of the number of kernels; the value of the register is accepted if it is one of both.
+    """
     kernels = view.layer.kernels
     quarter = kernels.output_count or 0
     counts = range(4 * quarter + 1, 4 * quarter + 5)
@@ -286,7 +289,7 @@ def _parallel_end(view: View) -> int:
 
 
 def _tram(view: View) -> Iterator[Rule]:
-    """The last column of a row that is kept for the kernel, and where earlier layers end."""
+    """Yield the rules for the TRAM range: the columns kept for the kernel, after the entries of earlier layers."""
     layer = view.layer
     if view.fields["POST"]["flatten"] or (layer.transposed and layer.operation.pool):
         return
@@ -312,12 +315,12 @@ def _post(view: View) -> Iterator[Rule]:
     if not view.plain or not view.device.large_kernel_memories:
         yield "POST", "calcx4", 0, "the kind of layer"
     if not view.device.depthwise:
-        yield "POST", "depthwise", 0, "the part"
+        yield "POST", "depthwise", 0, "the device"
     if not view.kernels_used:
         for field in ("bias_enable", "transposed", "depthwise"):
             yield "POST", field, 0, "the kind of layer"
     if layer.write.wide or not view.kernels_used:
-        reason = "the output being what was added up" if view.kernels_used else "the lack of kernels"
+        reason = "the 32-bit output" if view.kernels_used else "the lack of kernels"
         yield "LCTL", "relu", 0, reason
         yield "POST", "absolute", 0, reason
     if not view.kernels_used:

@@ -1,4 +1,4 @@
-"""Register content of all quadrants."""
+"""Register contents of all quadrants."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ai8x_tool.device.registers import registers
 
 
 class RegisterFile:
-    """Plain storage by address; a register that was never written is 0."""
+    """Register values by address; a register that was never written is 0."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -19,13 +19,13 @@ class RegisterFile:
         return self.table[name].address(self.device, quadrant, layer)
 
     def read(self, name: str, quadrant: int, layer: int = 0) -> int:
-        """Return the known bits of a register; 0 for registers that this part or layer does not have."""
+        """Return the known bits of a register; 0 if the device or the layer does not have it."""
         if name not in self.table or layer >= self.table[name].layers:
             return 0
         return self.words.get(self.address(name, quadrant, layer), 0) & self.table[name].known_bits
 
     def fields(self, name: str, quadrant: int, layer: int = 0) -> dict[str, int]:
-        """Return the fields of a register; empty for registers that this part does not have."""
+        """Return the fields of a register by name; empty if the device does not have it."""
         if name not in self.table:
             return {}
         return self.table[name].decode(self.read(name, quadrant, layer))
@@ -35,7 +35,7 @@ class RegisterFile:
         return tuple(q for q in range(QUADRANTS) if self.fields("CTL", q)["run"])
 
     def clear_layers(self, quadrant: int) -> None:
-        """Set all layer, stream and frame registers of a quadrant to 0; control registers stay."""
+        """Set all layer, stream and frame registers of a quadrant to 0; control registers are kept."""
         kept = {self.address(name, quadrant) for name in ("CTL", "SRAM", "LCNT", "TEST")}
         start = self.device.quadrant(self.device.addresses.control, quadrant)
         end = self.device.quadrant(self.device.addresses.bias, quadrant)

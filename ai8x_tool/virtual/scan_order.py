@@ -1,9 +1,9 @@
-"""When a layer reads its input for the last time, and when it writes its output.
+"""Scan order: when a layer reads each part of its input for the last time, and when it writes its output.
 
-No manual states the order; this one makes all known programs right that overwrite input on purpose. A layer reads the
-windows that become its pooled pixels once each, row by row, all passes and operands of a window together; what later
-outputs need again is kept elsewhere. It computes output pixels row by row, all passes of a pixel one after the other,
-and writes each as soon as the last window that it needs was read. Time is counted in windows.
+The order is not documented; this one is consistent with all known programs that overwrite input on purpose. A layer
+reads each window of its pooled pixels once, row by row, with all passes and operands of a window together; data that
+later outputs need again are kept elsewhere. It computes output pixels row by row, with all passes of a pixel in
+sequence, and writes each as soon as the last window that it needs has been read. Time is counted in windows.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from ai8x_tool.virtual.layer import HardwareLayer, Kind
 Array = npt.NDArray[Any]
 
 NEVER = -1
-"""Before the first window: input that no window holds is never needed, output may not need any input."""
+"""The time before the first window: input that no window contains, and output that needs no input."""
 
 
 def last_reads(layer: HardwareLayer) -> Array:
-    """Return the last window that holds each input pixel that is fetched, (rows, columns) of int; NEVER if none."""
+    """Return the last window that contains each fetched input pixel, (rows, columns) of int; NEVER if there is none."""
     return _numbers(layer, _last_places(layer, 0), _last_places(layer, 1))
 
 
 def write_times(layer: HardwareLayer) -> Array:
-    """Return the last window that was read when each output pixel is written, (pixels,) of int."""
+    """Return for each output pixel the last window read when it is written, (pixels,) of int."""
     if layer.kind is Kind.PASSTHROUGH:
         rows, columns = layer.geometry.pooled
         return np.arange(rows * columns)
@@ -42,7 +42,7 @@ def _numbers(layer: HardwareLayer, rows: Array, columns: Array) -> Array:
 
 
 def _last_places(layer: HardwareLayer, axis: int) -> Array:
-    """Return for each row (`axis` 0) or column that is fetched the last row or column of windows that holds it."""
+    """Return for each fetched row (`axis` 0) or column the last row or column of windows that contains it."""
     geometry = layer.geometry
     places = np.arange(geometry.pooled[axis])
     if not layer.operation.pool:
@@ -58,7 +58,7 @@ def _last_needed(layer: HardwareLayer, axis: int) -> Array:
     geometry = layer.geometry
     size, kernel, step = geometry.pooled[axis], geometry.kernel[axis], 2 if layer.transposed else 1
     low = np.arange(step * size + 2 * geometry.pad[axis] - kernel + 1) - geometry.pad[axis]
-    # A transposed convolution finds windows in every second place only.
+    # In a transposed convolution, only every second position is a window.
     first = np.maximum(-(-low // step), 0)
     last = np.minimum((low + kernel - 1) // step, size - 1)
     return np.where(last < first, NEVER, last)

@@ -20,12 +20,12 @@ _ADDRESS = (1 << 21) - 1
 _SET = 1 << 21
 _EXACT, _RANGE = 8, 6
 _COUNTED = 0x62555
-UNITS = (1, 2)
+_UNITS = (1, 2)
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the units decided after a layer: finish the run; take (True), veto (False) or allow (None) the jump."""
+    """Decision of the units after a layer: stop the run; take (True), prevent (False) or allow (None) the jump."""
 
     stop: bool
     jump: bool | None
@@ -40,15 +40,15 @@ def snoop(
     pointer_shift: int,
     diagnostics: Diagnostics,
 ) -> Verdict:
-    """Let both units look at the words that hardware layer `layer` wrote; they update their result registers."""
+    """Return the decision of both units on the words that hardware layer `layer` wrote; update the result registers."""
     stop, jump = False, None
-    for unit in UNITS:
+    for unit in _UNITS:
         control = registers.read(f"SNP{unit}_C1", master)
         if not control & 1:
             continue
         counted = control >> 12 == _COUNTED
         if counted:
-            text = "its count limits X1, X2 are not modelled: it does not stop the run"
+            text = "the count limits X1 and X2 are not modeled: the unit does not stop the run"
             diagnostics.report("note", text, quadrant=master, register=f"SNP{unit}_C1")
         hits = np.zeros((0, 2), np.int64)
         if registers.read(f"SNP{unit}_C2", master) & 0xFF == layer:
@@ -69,7 +69,7 @@ def _hits(
     pointer_shift: int,
     diagnostics: Diagnostics,
 ) -> Array:
-    """Return (address, data) of the words that a unit was looking for, in ascending address order."""
+    """Return (address, data) of the words that match a unit's condition, in ascending order of address."""
     first, last, low, high, mode = (
         registers.read(f"SNP{unit}_{name}", master) for name in ("A1", "A2", "D1", "D2", "C1")
     )
@@ -83,14 +83,14 @@ def _hits(
         values = values >> 24
         hit = (address >= first & _ADDRESS) & (address <= last & _ADDRESS) & (values >= low) & (values <= high)
     else:
-        text = f"mode {mode >> 28} is not modelled"
+        text = f"mode {mode >> 28} is not modeled"
         diagnostics.report("warning", text, quadrant=master, register=f"SNP{unit}_C1")
         return np.zeros((0, 2), np.int64)
     return np.stack([address[hit], values[hit]], axis=1)
 
 
 def _record(registers: RegisterFile, unit: int, master: int, control: int, hits: Array) -> None:
-    """Update ACC, HIT, MAX and AM."""
+    """Update the registers ACC, HIT, MAX and AM of a unit."""
     names = {name: registers.address(f"SNP{unit}_{name}", master) for name in ("ACC", "HIT", "MAX", "AM")}
     words = registers.words
     for address, data in hits.tolist():

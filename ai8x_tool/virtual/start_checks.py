@@ -1,4 +1,4 @@
-"""What can be said of a program when it starts."""
+"""Checks at the start of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POWER_DOWN_LSB = 12
 _IGNORED = {"simple_1bit": "1-bit weights by XOR", "external_ready": "the external ready input"}
 
 
-def powered_down(registers: RegisterFile, device: Device, quadrant: int) -> bool:
+def is_powered_down(registers: RegisterFile, device: Device, quadrant: int) -> bool:
     """Return whether the memories of `quadrant` are switched off."""
     return bool(registers.words.get(device.base + AON_CONTROL, 0) >> _POWER_DOWN_LSB + quadrant & 1)
 
@@ -21,7 +21,7 @@ def powered_down(registers: RegisterFile, device: Device, quadrant: int) -> bool
 def check_start(
     registers: RegisterFile, device: Device, quadrants: tuple[int, ...], master: int, diagnostics: Diagnostics
 ) -> None:
-    """Report quadrants that cannot take part in a run, or not as the master does."""
+    """Report quadrants that cannot take part in a run, or whose settings differ from those of the master."""
     for quadrant in quadrants:
         _check_quadrant(registers, device, quadrant, diagnostics)
         if quadrant != master:
@@ -44,7 +44,7 @@ def _check_master(registers: RegisterFile, device: Device, master: int, fifo: bo
     reference = registers.fields("CTL", master)
     for field, meaning in _IGNORED.items():
         if reference[field]:
-            text = f"{field} = 1, but {meaning} is not modelled"
+            text = f"{field} = 1, but {meaning} is not modeled"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
     for field, expected in (("sync", fifo), ("fifo_stream", fifo and bool(reference["stream"]))):
         if bool(reference[field]) != expected:
@@ -54,18 +54,18 @@ def _check_master(registers: RegisterFile, device: Device, master: int, fifo: bo
         diagnostics.report("note", "snoop = 1, but no unit is enabled", quadrant=master, register="CTL")
     for field in ("binary", "quad"):
         if reference[field] and not device.binary_weights:
-            text = f"{field} = 1, which this part does not have"
+            text = f"{field} = 1, which this device does not support"
             diagnostics.report("warning", text, quadrant=master, register="CTL")
     count = registers.fields("LCNT", master)
     if count["first"] > device.last_start_layer:
-        text = f"the start layer is {count['first']}, the highest possible is {device.last_start_layer}"
+        text = f"the start layer is {count['first']}, the device supports up to {device.last_start_layer}"
         diagnostics.report("error", text, quadrant=master, register="LCNT")
 
 
 def _check_quadrant(registers: RegisterFile, device: Device, quadrant: int, diagnostics: Diagnostics) -> None:
     if not registers.fields("CTL", quadrant)["clock"]:
         diagnostics.report("error", "is started while its clock is off", quadrant=quadrant, register="CTL")
-    if powered_down(registers, device, quadrant):
+    if is_powered_down(registers, device, quadrant):
         diagnostics.report("error", "is started while its memories are powered down", quadrant=quadrant, register="AON")
     control = registers.read("SRAM", quadrant)
     if control != MEMORY_CONTROL:

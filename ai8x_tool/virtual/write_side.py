@@ -1,4 +1,4 @@
-"""Where results go in data memory."""
+"""Placement of results in data memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, eq=False)
 class Written:
-    """Places and values that a layer wrote: index arrays that broadcast to the shape of `values`.
+    """Places and values that a layer writes: index arrays that broadcast to the shape of `values`.
 
-    `lane` is None for whole words (`values` uint32), else bytes (`values` int8).
+    `lane` is None for whole words (`values` is uint32); otherwise bytes are written (`values` is int8).
     """
 
     instance: Array
@@ -37,7 +37,7 @@ class Written:
 
 
 def nothing_written() -> Written:
-    """Return what a layer without outputs writes."""
+    """Return the empty output of a layer."""
     nowhere = np.zeros(0, np.int64)
     return Written(nowhere, nowhere, nowhere, np.zeros(0, np.int8))
 
@@ -48,7 +48,7 @@ def _pointer(device: Device, pointer: int) -> tuple[int, int]:
 
 
 def place_outputs(layer: HardwareLayer, device: Device, values: Array, master: int) -> Written:
-    """Place the outputs (outputs, rows, columns) of a convolution."""
+    """Return the places of the outputs (outputs, rows, columns) of a convolution."""
     write = layer.write
     instance, word = _pointer(device, write.pointers[master])
     output = np.arange(len(values))[:, None]
@@ -63,7 +63,7 @@ def place_outputs(layer: HardwareLayer, device: Device, values: Array, master: i
 
 
 def place_copies(layer: HardwareLayer, device: Device, values: Array) -> Written:
-    """Place what a passthrough layer copies (passes, processors, rows, columns)."""
+    """Return the places of the outputs (passes, processors, rows, columns) of a passthrough layer."""
     instance, lane, base = _ranked(layer, device, layer.write.slot_step)
     passes = values.shape[0]
     flat = values.reshape(passes, len(layer.processors), -1)
@@ -73,7 +73,7 @@ def place_copies(layer: HardwareLayer, device: Device, values: Array) -> Written
 
 
 def place_depthwise(layer: HardwareLayer, device: Device, values: Array, master: int) -> Written:
-    """Place depth-wise outputs (passes, processors, rows, columns)."""
+    """Return the places of the outputs (passes, processors, rows, columns) of a depthwise layer."""
     write = layer.write
     if write.broadcast:
         first, word = _pointer(device, write.pointers[master])
@@ -91,7 +91,7 @@ def place_depthwise(layer: HardwareLayer, device: Device, values: Array, master:
 
 
 def _ranked(layer: HardwareLayer, device: Device, step: int) -> tuple[Array, Array, Array]:
-    """Return (instance, lane, first word) of each processor; holes are closed within quadrants."""
+    """Return (instance, lane, first word) of each processor; the processors of a quadrant are packed."""
     quadrant = layer.processors // PROCESSORS_PER_QUADRANT
     rank = np.arange(len(quadrant)) - np.searchsorted(quadrant, quadrant)
     pointers = np.array([_pointer(device, layer.write.pointers[int(q)]) for q in quadrant]).reshape(-1, 2)
@@ -99,7 +99,7 @@ def _ranked(layer: HardwareLayer, device: Device, step: int) -> tuple[Array, Arr
 
 
 def inside(layer: HardwareLayer, written: Written, memory: DataMemory, diagnostics: Diagnostics) -> Written:
-    """Return what falls into the memory; places outside are reported."""
+    """Return the results that lie inside the memory; report those outside."""
     if written.values.size == 0:
         return written
     low, high = int(written.instance.min()), int(written.instance.max())
@@ -109,7 +109,7 @@ def inside(layer: HardwareLayer, written: Written, memory: DataMemory, diagnosti
 
 
 def store(layer: HardwareLayer, written: Written, memory: DataMemory) -> None:
-    """Store what a layer wrote, all of it inside the memory."""
+    """Store the output of a layer, all of which must lie inside the memory."""
     if written.lane is None:
         values = np.broadcast_to(written.values, np.broadcast_shapes(written.instance.shape, written.word.shape))
         memory.store_words(written.instance, written.word, values, layer.index)
@@ -133,5 +133,5 @@ def _clipped(layer: HardwareLayer, written: Written, memory: DataMemory, diagnos
 
 
 def highest_word(written: Written) -> int:
-    """Return one more than the highest word that is written, 0 if nothing is."""
+    """Return the highest written word plus 1; 0 if nothing is written."""
     return int(written.word.max()) + 1 if written.values.size else 0

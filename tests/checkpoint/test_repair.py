@@ -104,7 +104,7 @@ def test_counters_of_batch_normalization(tmp_path):
     assert said == ["1 counter of batch normalization added"]
     state, said = repaired(tmp_path, {"a.op.weight": ONE, "a.bn.num_batches_tracked": torch.tensor(5)})
     assert list(state) == ["a.op.weight"]
-    assert said == ["1 counter of batch normalization that is folded already removed"]
+    assert said == ["1 counter of already folded batch normalization removed"]
     whole = NORM | {"a.bn.num_batches_tracked": torch.tensor(5)}
     assert repaired(tmp_path, whole)[1] == []
 

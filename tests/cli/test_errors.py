@@ -217,7 +217,7 @@ def test_unknown_network_name(fails):
         (["--no-bias", "99"], "no such layer (the layers are 0 … 1)"),
         (["--prefix", ""], "prefix: ''"),
         (["--output", ""], "output: ''"),
-        (["--templates", "nowhere"], "error: nowhere: no such folder of templates"),
+        (["--templates", "nowhere"], "error: nowhere: template folder not found"),
         (["--weight-input", "nowhere.npy"], "from the checkpoint"),
         (["--switch-delay", "-1"], "milliseconds"),
         (["--define", "A=1 B;x"], "'B;x'"),

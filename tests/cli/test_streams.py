@@ -13,7 +13,7 @@ import pytest
 
 from ai8x_tool.console import Console, PlainText, json_text
 from ai8x_tool.report.columns import table_of
-from ai8x_tool.text import one_line, printable, utf8, whole
+from ai8x_tool.text import decode_surrogates, one_line, printable, utf8
 
 NAMES = ["[/]", "[bold]x", ":100:", "größe", "卷积 → ×", "a\nb", "\x1b[31m", "50 %"]
 PLAIN_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": ""}
@@ -84,7 +84,7 @@ def test_paths_are_relative_to_the_current_folder(tmp_path, monkeypatch):
 def test_text():
     assert one_line("a\n\x1b[31m\udcff\udcc3\udca9 é\u202e") == r"a\n\x1b[31m\udcffé é\u202e"
     assert printable("a\tb\n\x07") == "a\tb\n\\x07"
-    assert whole("\udcc3\udca9\udcff") == "é\udcff"
+    assert decode_surrogates("\udcc3\udca9\udcff") == "é\udcff"
     assert utf8("é\udcff\ud800") == b"\xc3\xa9\xff\xef\xbf\xbd"
 
 

@@ -185,7 +185,10 @@ def test_template_that_does_not_work(tmp_path, text, words):
 
 
 def test_folders_without_templates(tmp_path):
-    for folder, words in ((tmp_path, r"holds none of the templates .*cnn\.c\.j2"), (tmp_path / "x", "no such folder")):
+    for folder, words in (
+        (tmp_path, r"contains none of the templates .*cnn\.c\.j2"),
+        (tmp_path / "x", "folder not found"),
+    ):
         with pytest.raises(Ai8xError, match=words):
             render(lowered("plain"), templates=folder)
 
@@ -207,7 +210,7 @@ def test_folders_without_templates(tmp_path):
         ({"answers": "../x.h"}, "plain name"),
         ({"answers": "-x.h"}, "plain name"),
         ({"answers": "None"}, "plain name"),
-        ({"api": "int"}, r"end in \.c"),
+        ({"api": "int"}, r"ends in \.c"),
         ({"api": "softmax.c"}, "two generated files"),
         ({"api": "main.c"}, "two generated files"),
         ({"main": "cnn"}, "two generated files"),

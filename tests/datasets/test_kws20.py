@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ai8x_tool.console import Console
-from ai8x_tool.data import speech_commands
+from ai8x_tool.data import speech_commands, speech_store
 from ai8x_tool.data.dataset import Dataset
 from ai8x_tool.data.download import Download
 from ai8x_tool.data.speech import COMMAND_WORDS, SAMPLES, shift_limits
@@ -20,6 +20,7 @@ from ai8x_tool.data.speech_commands import read_wav
 from ai8x_tool.data.stock_inputs import KEYWORDS_20, LABELS_20
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
+from tests.support.dataset_layouts import noises
 
 FILES = ("aa_nohash_0.wav", "bb_nohash_0.wav", "bb_nohash_1.wav", "cc_nohash_0.wav")
 FREQUENCY = 500
@@ -56,14 +57,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _few_silences_and_no_network(monkeypatch: pytest.MonkeyPatch, kws20: ModuleType) -> None:
+def _few_silences_and_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_commands, "_SILENCES_PER_FILE", 18)
     nowhere = ["http://127.0.0.1:9/file"]
     for name in ("COMMANDS", "BENCHMARK", "LIBRISPEECH_DEV"):
         offline = Download(getattr(speech_commands, name).name, 1, "md5:0", nowhere)
         monkeypatch.setattr(speech_commands, name, offline)
-        if hasattr(kws20, name):
-            monkeypatch.setattr(kws20, name, offline)
+        if hasattr(speech_store, name):
+            monkeypatch.setattr(speech_store, name, offline)
 
 
 @pytest.fixture
@@ -96,6 +97,23 @@ def test_other_sets_of_words(data: Dataset, tree: Path, kws20: ModuleType, conso
     rounded = data.test.batch(torch.tensor([row]))[0]
     assert torch.allclose(inputs, rounded, atol=0.51) and not torch.equal(inputs, rounded)
     assert exact.train.batch(torch.arange(3), torch.Generator().manual_seed(1))[0].shape == (3, 128, 128)
+
+
+def test_speech_with_noise_has_no_validation_list(data: Dataset, tree: Path, console: Console) -> None:
+    noises(tree)
+    mixed, fixed = (find_dataset(name).load(tree, console) for name in ("KWS_20_msnoise_mixed", "MixedKWS20_10dB"))
+    assert data.validation is not None and mixed.validation is None and fixed.validation is None
+    first, last = len(data.train), len(data.train) + len(data.validation) - 1
+    rows = torch.tensor([0, 7, last])
+    inputs, targets = mixed.held_back.batch(rows)
+    parts = data.train.batch(rows[:2]), data.validation.batch(rows[2:] - first)
+    assert len(mixed.train) == last + 1 and torch.equal(inputs, torch.cat([part[0] for part in parts]))
+    assert targets.tolist() == torch.cat([part[1] for part in parts]).tolist()
+    one, two = (mixed.train.batch(rows, torch.Generator().manual_seed(5))[0] for _ in range(2))
+    assert torch.equal(one, two) and not (one == inputs).all(dim=(1, 2)).any()
+    assert torch.equal(mixed.test.batch(rows[:2])[0], data.test.batch(rows[:2])[0])
+    noisy = fixed.train.batch(rows)[0]
+    assert not (noisy == inputs).all(dim=(1, 2)).any() and torch.equal(noisy, fixed.train.batch(rows)[0])
 
 
 def test_samples_are_the_quantized_files(data: Dataset, tree: Path) -> None:
@@ -161,7 +179,7 @@ def test_cache_needs_no_recordings(data: Dataset, tree: Path, kws20: ModuleType,
 def test_warns_about_what_is_missing(
     tree: Path, kws20: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flac: bool
 ) -> None:
-    monkeypatch.setattr(kws20, "can_read_flac", lambda: flac)
+    monkeypatch.setattr(speech_commands, "can_read_flac", lambda: flac)
     shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
     console = Console(verbosity=-1)
     kws20.datasets[0].load(tmp_path, console)

@@ -25,7 +25,7 @@ def test_exit_status(faulty, number, status):
     ("number", "words"),
     [
         (3, "an endless loop .* in main"),
-        (4, "100,000 loads from 0x50100000 in a row, which does not change .* in main"),
+        (4, "100,000 consecutive loads from 0x50100000, which does not change .* in main"),
         (14, "no progress in 10,000,000 instructions .* in main"),
         (5, "write.*unmapped.* in main"),
         (6, "protected.* in main"),
@@ -51,7 +51,7 @@ def test_passing_forever(faulty, number):
     assert result.text == "hello 42\n*** PASS ***\n"
 
 
-@pytest.mark.parametrize(("number", "fault"), [(17, "the program prints without end"), (18, ""), (19, "")])
+@pytest.mark.parametrize(("number", "fault"), [(17, "the program prints endlessly"), (18, ""), (19, "")])
 def test_printing_forever(faulty, number, fault):
     """Ends, with what the program has said before."""
     result = faulty(number)

@@ -73,7 +73,7 @@ def with_code(case, tmp_path, code):
 @pytest.mark.parametrize(
     ("first", "again", "passed", "fault"),
     [
-        ("", "again\\n", False, "the program prints without end"),
+        ("", "again\\n", False, "the program prints endlessly"),
         ("*** PASS ***\\n", ".", True, ""),
         ("*** FAIL ***\\n", "\\n", False, ""),
     ],

@@ -92,7 +92,7 @@ def test_damaged_files(tmp_path, change):
     interface(program(build(*layer(7, 3), (3, 3, 5))), tmp_path)
     path = tmp_path / "interface.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(Ai8xError, match=r"interface\.json: not an interface file of this version"):
+    with pytest.raises(Ai8xError, match=r"interface\.json: invalid, or written by another version"):
         read_interface(tmp_path)
     path.write_text("[")
     with pytest.raises(Ai8xError):

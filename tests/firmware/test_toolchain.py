@@ -17,7 +17,7 @@ def without_ziglang(monkeypatch):
     monkeypatch.setattr(toolchain.importlib.util, "find_spec", lambda name: None)
 
 
-@pytest.mark.parametrize(("core", "part"), [("arm", "Cortex-M4"), ("riscv", "RISC-V core"), ("host", "this machine")])
+@pytest.mark.parametrize(("core", "part"), [("arm", "Cortex-M4"), ("riscv", "RISC-V core"), ("host", "this computer")])
 def test_no_compiler(monkeypatch, without_ziglang, core, part):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(Ai8xError) as caught:

@@ -1,4 +1,4 @@
-"""Small random networks: chains with pooling, depth-wise and 1D layers, half of them with branches that meet again."""
+"""Small random networks: chains with pooling, depthwise and 1D layers, half of them with branches that meet again."""
 
 from __future__ import annotations
 

@@ -60,11 +60,14 @@ def test_streaming_layers_that_are_given():
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({"b": LayerPlacement(processors=0xFF), "a": LayerPlacement(output_processors=0xFF0)}, "are tied to them"),
-        ({"b": LayerPlacement(in_offset=0), "a": LayerPlacement(out_offset=8)}, "other values are tied to it"),
-        ({"a": LayerPlacement(out_offset=MAX78000.instance_size)}, "no place for all values"),
+        (
+            {"b": LayerPlacement(processors=0xFF), "a": LayerPlacement(output_processors=0xFF0)},
+            "contradict those",
+        ),
+        ({"b": LayerPlacement(in_offset=0), "a": LayerPlacement(out_offset=8)}, "contradicts those"),
+        ({"a": LayerPlacement(out_offset=MAX78000.instance_size)}, "no packing of all values"),
         ({"a": LayerPlacement(write_gap=1)}, "write_gap = 1 is given, but 0 is needed"),
-        ({"b": LayerPlacement(processors=0x5F5)}, "are tied to them"),
+        ({"b": LayerPlacement(processors=0x5F5)}, "contradict those"),
     ],
 )
 def test_contradictions(keys, message):

@@ -82,7 +82,7 @@ def test_random_sample(project, tmp_path, monkeypatch):
     monkeypatch.setattr(console, "info", lambda text, **_: said.append(text))
     sample = api.synthesize(bare, console=console, **MODEL | {"dataset": "MNIST"}).synthesis.sample
     assert sample.shape == (1, 28, 28)
-    assert any("random values of 1×28×28" in text for text in said)
+    assert any("random input of 1×28×28" in text for text in said)
 
 
 def test_what_is_missing():

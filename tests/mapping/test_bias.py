@@ -28,7 +28,7 @@ def placed(layers, weights, channels, device=MAX78002, **top):
 
 
 def test_broadcast_order():
-    """Depth-wise, 64 channels: processors in fours; the second layer follows at 16 in every quadrant."""
+    """Depthwise, 64 channels: processors in fours; the second layer follows at 16 in every quadrant."""
     layers = [conv(ALL, groups=64), conv(ALL, groups=64)]
     first, second = np.arange(64), np.arange(64)[::-1]
     mapping = placed(layers, [depthwise(64, first, 0), depthwise(64, second, 1)], 64)

@@ -109,7 +109,7 @@ def test_a_layer_does_not_overwrite_itself(check):
 
 def test_output_beyond_the_memory(check):
     """The gap counts, too."""
-    refused(check, "lies beyond data memory", [passing(0x7F80, write_gap=3)])
+    refused(check, "exceeds data memory", [passing(0x7F80, write_gap=3)])
     assert not check([passing(0x7F80, write_gap=1)])
 
 
@@ -311,7 +311,7 @@ def test_streaming_buffer_that_reaches_the_layers_output(check):
 
 def test_streaming_buffer_that_leaves_the_memory(check):
     layers = [stream(out=0x7FF0), stream(0xF0, 0x2000, output_processors=0xF00)]
-    refused(check, "leaves data memory", layers, CONVOLUTIONS, (3, 16, 16), FIFO)
+    refused(check, "exceeds data memory", layers, CONVOLUTIONS, (3, 16, 16), FIFO)
 
 
 def test_output_of_the_last_streaming_layer(check):

@@ -262,7 +262,7 @@ def test_bound_is_reached_by_dense_maps_only():
 
 
 def test_outputs_of_layers_that_only_the_max78002_has():
-    """A depth-wise layer writes in time slots, and the pipeline need not run empty; calcx4 computes four at a time."""
+    """A depthwise layer writes in time slots, and the pipeline need not run empty; calcx4 computes four at a time."""
     layer = one_layer(tables.depthwise(64, 8))
     assert estimated_cycles(layer, pipeline=True) == estimated_cycles(layer, pipeline=False)
     assert estimated_cycles(layer, pipeline=False) > layer_cycles(layer)

@@ -241,7 +241,7 @@ def test_placement(drawn):
 def test_depthwise_layers_stay_in_one_instance(filled, rounds):
     """1024 columns are an instance; one of them is nearly full."""
     full = layer_of(0xF, (1 << processors_per_pass(filled)) - 1, 4, filled)
-    # On all 64 processors the depth-wise layer would be placed first.
+    # On all 64 processors the depthwise layer would be placed first.
     channels = 60 * rounds
     depthwise = layer_of((1 << 60) - 1, (1 << 60) - 1, channels, channels, groups=channels)
     compare_placement(MAX78002, [full, depthwise])
@@ -262,5 +262,5 @@ def test_exhausted_memory_says_how_much_is_needed():
     assert message.startswith("layer 4: The kernels of all layers must fit")
     assert "kernel memory exhausted" in message
     assert "1024 columns of 9 bytes in each of its 64 processors (1024 kernels × 9 weights × 8 bits)" in message
-    assert "768 of 768 are free in the fullest one, 768 in a row in all" in message
+    assert "768 of 768 are free in the fullest one, 768 consecutive ones in all of them" in message
     assert "4-bit weights would fit" in message

@@ -13,7 +13,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.check import layer_violations
-from ai8x_tool.mapping.mapping import fill, raise_first
+from ai8x_tool.mapping.mapping import build_mapping, raise_first
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.replay import replay
 from ai8x_tool.network.sizes import processors_per_pass
@@ -80,7 +80,7 @@ def compare(generator, number, draw, device, counts):
         network = build([{**keys, "out_offset": 0x4000, "activate": "None"}], [weights], sample_shape, device)
         placed = place(network, network.placement, device, MappingOptions())
         raise_first(layer_violations(placed, errors_only=True))
-        mapping = fill(placed)
+        mapping = build_mapping(placed)
         lower(mapping, LOWERING)
     except Ai8xError:
         counts["refused otherwise"] += 1

@@ -48,16 +48,14 @@ CASES = {
         maps([conv1(2, dilation=1024)], [(4, 3, 2, 1)], (3, 1030, 1), words="dilation = 1024, the MAX78000")
     ],
     "constraint_dilation_combination": [
-        maps(
-            [conv1(4, dilation=5)], [(4, 3, 4, 1)], (3, 60, 1), words="reach over 16 samples, which needs a kernel of"
-        ),
+        maps([conv1(4, dilation=5)], [(4, 3, 4, 1)], (3, 60, 1), words="span 16 samples, which needs a kernel of"),
         maps([conv1(3, dilation=5, pad=1)], [(4, 3, 3, 1)], (3, 60, 1), words="needs pad 0"),
     ],
     "constraint_quadrant_0": [maps([conv(7 << 16, output_processors=0xF0000)], [TWO[0]], words="quadrants 1 are used")],
     "constraint_even_passes": [
         maps([point((1 << 36) - 1, flatten=True)], [(4, 280, 1, 1)], (70, 2, 2), words="70 channels cannot be divided")
     ],
-    "constraint_calcx4_outputs": [maps([conv(calcx4=True)], [(6, 3, 3, 3)], device=MAX78002, words="not 6")],
+    "constraint_calcx4_outputs": [maps([conv(calcx4=True)], [(6, 3, 3, 3)], device=MAX78002, words="6 output")],
     "constraint_quad_outputs": [
         maps([conv()], [Weights((10, 3, 3, 3), bits=2)], device=MAX78002, quad=True, words="a multiple of 16")
     ],
@@ -97,7 +95,7 @@ CASES = {
             TWO,
             (3, 16, 16),
             fifo=True,
-            words="leaves data memory (0x8000)",
+            words="exceeds data memory (0x8000)",
         )
     ],
     "constraint_buffers_apart": [
@@ -138,7 +136,7 @@ CASES = {
         )
     ],
     "constraint_output_memory": [
-        makes([passing(out_offset=0x7F80, write_gap=3)], shape=(3, 4, 4), words="lies beyond data memory (0x8000)")
+        makes([passing(out_offset=0x7F80, write_gap=3)], shape=(3, 4, 4), words="exceeds data memory (0x8000)")
     ],
     "constraint_overwriting": [
         makes(
@@ -167,7 +165,7 @@ CASES = {
         ),
     ],
     "constraint_input_memory": [
-        makes([point(7, in_offset=0x13F80, read_gap=3)], [(4, 3, 1, 1)], (3, 4, 4), MAX78002, words="lies beyond")
+        makes([point(7, in_offset=0x13F80, read_gap=3)], [(4, 3, 1, 1)], (3, 4, 4), MAX78002, words="exceeds data")
     ],
     "constraint_reads_source": [
         makes([conv(out_offset=0x1000), conv(0xF, in_offset=0x1004)], TWO, words="lies at processor 0, offset 0x1000")

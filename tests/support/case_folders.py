@@ -12,7 +12,7 @@ from ai8x_tool.engine import run
 from ai8x_tool.frontend.yaml.load import load_network
 from ai8x_tool.frontend.yaml.resolve import PlacedDescription
 from ai8x_tool.lowering import lower, lower_sample
-from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.mapping import build_mapping
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.synthesis.settings import synthesis_options
@@ -73,6 +73,6 @@ def judged(folder, options):
 def synthesized(folder, options):
     """Return program, sample and tensors of a folder's network, whatever rules it breaks."""
     network, placement, device, options, sample = described(folder, options, overlap_data=True, error_stop=False)
-    program = lower(fill(place(network, placement, device, options.mapping)), options.lowering)
+    program = lower(build_mapping(place(network, placement, device, options.mapping)), options.lowering)
     tensors = run(network, sample[None], placement.order)
     return SimpleNamespace(program=program, program_sample=lower_sample(program, sample, tensors), tensors=tensors)

@@ -130,7 +130,7 @@ def fused(inputs, outputs, expansion, side):
 
 
 def separable(inputs, outputs, expansion, side, pool=False):
-    """A block of 1×1 expansion, 3×3 depth-wise layer, 1×1 projection, and its addition."""
+    """A block of 1×1 expansion, 3×3 depthwise layer, 1×1 projection, and its addition."""
     wide, after = inputs * expansion, side // 2 if pool else side
     first = [conv(inputs, wide, side, 1)] if expansion > 1 else []
     blocks = [*first, depthwise(wide, side, pool), conv(wide, outputs, after, 1)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ai8x_tool.engine import run
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapping.check import layer_violations
-from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.mapping import build_mapping
 from ai8x_tool.mapping.placed import place
 from tests.support.random_networks.choices import choices
 from tests.support.random_networks.strategies import legal_networks
@@ -87,5 +87,5 @@ def unjudged(net):
         raise violation.error()
     order = network.simulated
     tensors = run(network, net.sample[None], order, average_rounding=chosen.lowering.average_rounding)
-    program = lower(fill(placed), chosen.lowering)
+    program = lower(build_mapping(placed), chosen.lowering)
     return Unjudged(placed, order, program, lower_sample(program, net.sample, tensors), tensors)

@@ -18,7 +18,7 @@ from ai8x_tool.lowering import LoweringOptions, Program, ProgramSample, lower, l
 from ai8x_tool.mapping import MappingOptions
 from ai8x_tool.mapping.check import layer_violations
 from ai8x_tool.mapping.check_data import data_violations, result_violations
-from ai8x_tool.mapping.mapping import fill
+from ai8x_tool.mapping.mapping import build_mapping
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.network.layer import Parameters
@@ -124,7 +124,7 @@ def build(layers, weights, shape, device=MAX78000, options=RESOLVE, console=QUIE
 
 def mapped(network, options=MAPPING):
     """Return the mapping of a built network, which may break rules about layers and data memory."""
-    return fill(place(network, network.placement, network.device, options))
+    return build_mapping(place(network, network.placement, network.device, options))
 
 
 def random_sample(shape, seed=1):

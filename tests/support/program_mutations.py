@@ -27,7 +27,7 @@ CATEGORIES = {
     "input": (AddressBlock.DATA, AddressBlock.FIFO_DATA, AddressBlock.FAST_FIFO_DATA),
 }
 
-TIME = "speed, not results: time is not modelled"
+TIME = "speed, not results: time is not modeled"
 UNUSED = {
     ("CTL", "wait_states"): (TIME, lambda p: True),
     ("CTL", "no_pipeline"): (TIME, lambda p: len(p.running) == 1),
@@ -51,7 +51,7 @@ UNUSED = {
         lambda p: p.run.layer.kind is LayerKind.PASSTHROUGH or len(p.running) == 1,
     ),
     ("LCTL2", "output_span"): (
-        "depth-wise layers that move channels rank their processors",
+        "depthwise layers that move channels rank their processors",
         lambda p: p.run.layer.kind is LayerKind.DEPTHWISE and not p.run.layer.write.broadcast,
     ),
     ("LCTL2", "write_increment"): (

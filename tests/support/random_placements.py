@@ -9,7 +9,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower, lower_sample
 from ai8x_tool.mapping import map_network
 from ai8x_tool.mapping.check import layer_violations
-from ai8x_tool.mapping.mapping import fill, raise_first
+from ai8x_tool.mapping.mapping import build_mapping, raise_first
 from ai8x_tool.mapping.placed import place
 from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.network.layer import INPUT
@@ -46,7 +46,7 @@ class Placed:
         """Return the mapping whatever is wrong with data memory. Raises Ai8xError for everything else."""
         placed = place(*self.judged)
         raise_first(layer_violations(placed, errors_only=True))
-        return fill(placed)
+        return build_mapping(placed)
 
 
 def numbered_placement(number):

@@ -204,7 +204,7 @@ KINDS = {
         [copy(out=0x1000, output=True), copy(out=0x2000, in_offset=0x1000), copy(out=0x1080, in_offset=0x2000)],
         2,
         {"out_offset": 0x4000},
-        found="the output of layer 0 should lie at offset 0x1080",
+        found="the output of layer 0 must be at offset 0x1080",
     ),
     "output, where overlapping is allowed": Kind(
         "end",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ai8x_tool.analysis import judge
+from ai8x_tool.analysis import device_analysis
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper import Shortage, UnmappableError
@@ -45,7 +45,7 @@ def test_a_model_that_fits(workspace: Path, console: Console) -> None:
 
 
 def test_too_many_weights(workspace: Path, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judge, "remedies", lambda *_, **__: ("fewer channels: 1 ms", "another device: 2 ms"))
+    monkeypatch.setattr(device_analysis, "remedies", lambda *_, **__: ("fewer channels: 1 ms", "another device: 2 ms"))
     grow(workspace)
     with pytest.raises(Ai8xError) as caught:
         prepare(TrainSettings(**SETTINGS), console)
@@ -61,7 +61,7 @@ def test_what_is_not_known_is_a_warning(workspace: Path, console: Console, monke
     def in_vain(*_: object, **__: object) -> None:
         raise UnmappableError("no place was found", Shortage("data memory", "no place was found", 100, 100))
 
-    monkeypatch.setattr(judge, "map_automatically", in_vain)
+    monkeypatch.setattr(device_analysis, "map_automatically", in_vain)
     prepare(TrainSettings(**SETTINGS), console)
     (warning,) = console.warnings
     assert "no place was found" in warning

@@ -301,7 +301,7 @@ def test_stores_and_loads_mix(device):
 
 
 def test_block_reads_are_for_data_memory():
-    with pytest.raises(ValueError, match="only data memory"):
+    with pytest.raises(ValueError, match="must lie in data memory"):
         VirtualDevice(MAX78000).words(np.array([MAX78000.kernel_base(0)]))
 
 

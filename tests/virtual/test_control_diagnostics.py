@@ -109,9 +109,9 @@ def test_control_that_differs_between_quadrants(good, field):
 
 
 @pytest.mark.parametrize("field", ["simple_1bit", "external_ready"])
-def test_options_that_are_not_modelled(good, field):
+def test_options_that_are_not_modeled(good, field):
     stores = good.fields("CTL", 0, **{field: 1})
-    message = rf"{field} = 1, but .* is not modelled"
+    message = rf"{field} = 1, but .* is not modeled"
     expect(good.device, stores, "warning", message, only=False, quadrant=0, register="CTL")
 
 
@@ -215,7 +215,9 @@ def test_pitch(new):
         changed = with_stores(good, changed.fields("STRIDE", quadrant, row_words=4))
     found = VirtualDevice(MAX78002).load(changed.stores).run().diagnostics
     mine = [d for d in found if d.register == "STRIDE"]
-    assert [(d.severity, d.layer, d.message) for d in mine] == [("warning", 0, "pixels are 4 words apart, but have 2")]
+    assert [(d.severity, d.layer, d.message) for d in mine] == [
+        ("warning", 0, "pixels are 4 words apart, but consist of 2 words")
+    ]
 
 
 def test_registers_written_while_the_accelerator_runs(stream):
@@ -244,7 +246,7 @@ def test_bits_without_meaning(good):
 
 def test_unknown_test_code(good):
     stores = good.before_start((good.address("TEST"), 0x2))
-    expect(good.device, stores, "warning", "code 0x2 starts no known function", quadrant=0, register="TEST")
+    expect(good.device, stores, "warning", "code 0x2 does not start a known function", quadrant=0, register="TEST")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,7 @@ def test_more_layers_than_there_are(good):
     [
         (0, {"target": 1}, "names layer 1, but does not continue there"),
         (0, {"stop": 1}, "stops, but the last layer is 1"),
-        (1, {"stop": 1, "link": 1}, "both stops and continues"),
+        (1, {"stop": 1, "link": 1}, "sets both stop and link"),
     ],
 )
 def test_links_that_contradict_themselves(new, layer, fields, message):
@@ -335,7 +337,7 @@ def test_fifo_that_receives_too_much(stream):
     port = stream.device.base + FIFO_DATA
     s = stream.stores
     stores = Stores.of(*(np.append(x, y) for x, y in zip(columns(s), (port, 5, 4), strict=True)))
-    expect(stream.device, stores, "warning", "FIFO 0 holds 1 words that no run took", register="CTL")
+    expect(stream.device, stores, "warning", "FIFO 0 holds 1 words that no run has used", register="CTL")
 
 
 def test_frame_of_another_size(stream):
@@ -343,7 +345,7 @@ def test_frame_of_another_size(stream):
     virtual = VirtualDevice(stream.device).load(stores).run()
     found = [d for d in virtual.diagnostics if d.register == "IFRM"]
     assert [(d.severity, d.layer) for d in found] == [("warning", 0)]
-    assert "a frame has 255 words, but 16 × 16 pixels make 256" in found[0].message
+    assert "a frame has 255 words, but 16 × 16 pixels need 256" in found[0].message
 
 
 def test_start_after_more_words_than_arrive(stream):
@@ -360,14 +362,14 @@ def test_later_start_after_more_words_than_arrive(stream):
 
 def test_stream_that_is_read_elsewhere(stream):
     stores = stream.fields("RPTR", layer=1, address=0x401)
-    message = "reads from word 0x401, but the layer before writes to 0x400"
+    message = "reads from word 0x401, but the preceding layer writes to 0x400"
     expect(stream.device, stores, "error", message, only=False, layer=1, register="RPTR")
 
 
 def test_rolling_buffer_that_leaves_memory(stream):
     size = stream.device.instance_size // 4
     stores = stream.fields("FMAX", layer=1, words=size)
-    expect(stream.device, stores, "error", "leaves data memory", only=False, layer=1, register="FMAX")
+    expect(stream.device, stores, "error", "exceeds data memory", only=False, layer=1, register="FMAX")
 
 
 def test_rolling_buffer_that_is_too_small(stream):
@@ -377,7 +379,7 @@ def test_rolling_buffer_that_is_too_small(stream):
 
 def test_pass_offset(stream):
     stores = stream.fields("STR2", layer=1, pass_offset=3)
-    message = "pass_offset = 3, but the layers before have 1 passes"
+    message = "pass_offset = 3, but the preceding layers have 1 passes"
     expect(stream.device, stores, "warning", message, layer=1, register="STR2")
 
 

@@ -207,7 +207,7 @@ def test_layer_that_wants_columns_beyond_the_last(device):
     board.layer(**registers_)
     found = [d for d in board.start().found() if d.severity == "error"]
     assert [(d.layer, d.register) for d in found] == [(0, "MCNT" if device is MAX78000 else "MCNT1")]
-    assert "of processor 1 is beyond the last" in found[0].message
+    assert "of processor 1 does not exist" in found[0].message
 
 
 def test_kernels_that_end_before_they_start(good):
@@ -241,5 +241,5 @@ def test_sums_that_leave_32_bits():
         finish(layer, np.array([[[total]]]), diagnostics)
         assert [(d.severity, d.layer) for d in diagnostics.found] == [("error", 0)] * wrong
         if wrong:
-            with pytest.raises(Ai8xError, match=r"layer 0: sums .* leave the accumulator's 32 bits"):
+            with pytest.raises(Ai8xError, match=r"layer 0: sums .* exceed the 32-bit range of the accumulator"):
                 finish(layer, np.array([[[total]]]), Diagnostics(strict=True))

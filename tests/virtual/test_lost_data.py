@@ -100,7 +100,7 @@ def test_cleared_memory_is_good_state(device):
 def test_output_that_nothing_read(device):
     board = copying(device, (0, 0x100), (0, 0x200), (0x200, 0x100), before=range(4))
     assert lines(board, "error", "warning", "note") == [
-        ("note", 2, "replaces all that layer 0 wrote before anything read it")
+        ("note", 2, "replaces all output of layer 0 before any layer has read it")
     ]
 
 

@@ -84,7 +84,7 @@ def test_text(device):
 def test_values_that_stay_the_same_are_a_warning(device):
     (found,) = shifted(device, [7] * 8, 1).virtual.diagnostics
     assert (found.severity, found.register) == ("warning", "WPTR")
-    assert "happens to keep its value" in found.message
+    assert "happen to keep their values" in found.message
 
 
 @BOTH

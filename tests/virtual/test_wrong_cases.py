@@ -14,7 +14,7 @@ REPORTED = {
     "control-nofifo-inplace": (0, "WPTR", "its own input"),
     "databuffer-overwritten-after-read": (4, "WPTR", "of the state that layer 3 read"),
     "fifo-nostream-inplace": (0, "WPTR", "its own input"),
-    "input-offset-misaligned-1": (None, None, "no multiple of 4"),
+    "input-offset-misaligned-1": (None, None, "not a multiple of 4"),
     "own-input-passthrough": (2, "WPTR", "its own input"),
     "own-input-transposed": (2, "WPTR", "its own input"),
     "readahead-gap-same-block": (1, "LCTL", "reads ahead"),

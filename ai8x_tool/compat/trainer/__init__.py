@@ -1,6 +1,6 @@
 """Helper modules of the reference trainer that model and dataset files import from ``utils``.
 
-They are found under these names while such a file runs, unless there is a module of that name already: the user's own.
+They have these names while such a file runs, unless the user has a module of the same name.
 """
 
 from __future__ import annotations
@@ -12,4 +12,4 @@ MODULES = {
     "utils.model_wrapper": "ai8x_tool.compat.trainer.model_wrapper",
     "utils.object_detection_utils": "ai8x_tool.compat.trainer.object_detection",
 }
-"""The module behind each name."""
+"""Module for each name."""

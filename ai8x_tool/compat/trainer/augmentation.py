@@ -1,4 +1,4 @@
-"""What files import as ``utils.augmentation_utils``: the augmentations of the single-shot detector's paper.
+"""Module that files import as ``utils.augmentation_utils``: the augmentations of the single-shot detector's paper.
 
 Images are float tensors (3, H, W) with values 0 … 1, boxes (n, 4) corner boxes in pixels. Random numbers come from the
 module `random`.
@@ -22,7 +22,7 @@ _OVERLAPS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9, None)
 _TRIES = 50
 _SMALLEST_SIDE = 0.3
 _GRAY = (0.2989, 0.587, 0.114)
-"""How much of each color is in the brightness."""
+"""Contribution of each color to the brightness."""
 
 
 def photometric_distort(image: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def _blend(image: Tensor, other: Tensor, share: float) -> Tensor:
 
 
 def _hue(image: Tensor) -> Tensor:
-    """Turn the color circle by up to ±18/255."""
+    """Return the image with its hue rotated by up to ±18/255 of the color circle."""
     largest, smallest = image.amax(dim=0), image.amin(dim=0)
     spread = largest - smallest
     red, green, blue = image
@@ -74,7 +74,7 @@ def _hue(image: Tensor) -> Tensor:
 
 
 def expand(image: Tensor, boxes: Tensor, filler: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Put the image anywhere on a canvas of the color `filler`, 1 to 4 times as large; return it with its boxes."""
+    """Return the image at a random position on a canvas of color `filler`, 1 to 4 times as large, and its boxes."""
     rows, columns = image.shape[1:]
     scale = random.uniform(1, _MOST_ENLARGED)
     canvas = image.new_tensor(list(filler)).view(3, 1, 1).repeat(1, int(scale * rows), int(scale * columns))
@@ -118,7 +118,7 @@ def _crop(rows: int, columns: int) -> tuple[int, int, int, int] | None:
 
 
 def flip(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
-    """Mirror the image and its boxes left to right."""
+    """Return the image and its boxes mirrored left to right."""
     last = image.shape[2] - 1
     return image.flip(2), torch.stack([last - boxes[:, 2], boxes[:, 1], last - boxes[:, 0], boxes[:, 3]], dim=1)
 
@@ -126,7 +126,10 @@ def flip(image: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 def resize(
     image: Tensor, boxes: Tensor, dims: tuple[int, int] = (300, 300), return_percent_coords: bool = True
 ) -> tuple[Tensor, Tensor]:
-    """Return the image in `dims` (rows, columns), and its boxes as parts of the image or, if not, in its new pixels."""
+    """Return the image resized to `dims` (rows, columns), and its boxes.
+
+    With `return_percent_coords`, the boxes are fractions of the image, otherwise pixels of the resized image.
+    """
     rows, columns = image.shape[1:]
     resized = F.interpolate(image[None], size=tuple(dims), mode="bilinear", align_corners=False, antialias=True)[0]
     shares = boxes / boxes.new_tensor([columns, rows, columns, rows])

@@ -1,4 +1,4 @@
-"""What files import as ``utils.dataloader_utils``."""
+"""Module that files import as ``utils.dataloader_utils``."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from pathlib import Path
 
 
 def makedir_exist_ok(dirpath: str | Path) -> None:
-    """Create a folder, and those above it, unless it exists."""
+    """Create a folder and its parents unless it exists."""
     Path(dirpath).mkdir(parents=True, exist_ok=True)

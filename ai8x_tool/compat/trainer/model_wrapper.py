@@ -1,4 +1,4 @@
-"""What files import as ``utils.model_wrapper``."""
+"""Module that files import as ``utils.model_wrapper``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def unwrap(model: nn.Module) -> nn.Module:
-    """Return the model behind wrappers of parallel execution and of the compiler."""
+    """Return the model without wrappers of parallel execution and of the compiler."""
     while True:
         if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
             model = model.module

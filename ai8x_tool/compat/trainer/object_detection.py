@@ -1,4 +1,4 @@
-"""What files import as ``utils.object_detection_utils``.
+"""Module that files import as ``utils.object_detection_utils``.
 
 Boxes are tensors (n, 4): corner boxes (x0, y0, x1, y1), or center boxes (cx, cy, w, h) where a name has ``cxcy``.
 """
@@ -15,37 +15,37 @@ from ai8x_tool.data import boxes as geometry
 
 
 def collate_fn(batch: Sequence[tuple[Tensor, Any]]) -> tuple[Tensor, list[Any]]:
-    """Return images (B, …) and the list of targets of a batch of items (image, target)."""
+    """Return images (B, …) and the list of targets for a batch of items (image, target)."""
     return torch.stack([image for image, _ in batch]), [target for _, target in batch]
 
 
 def check_target_exists(targets: Sequence[tuple[Tensor, ...]]) -> bool:
-    """Return whether any of the targets (boxes, labels, …) of a batch has a box."""
+    """Return whether any target (boxes, labels, …) of a batch has a box."""
     return any(len(target[0]) > 0 for target in targets)
 
 
 def xy_to_cxcy(xy: Tensor) -> Tensor:
-    """Turn corner boxes into center boxes."""
+    """Return corner boxes as center boxes."""
     return geometry.centers(xy)
 
 
 def cxcy_to_xy(cxcy: Tensor) -> Tensor:
-    """Turn center boxes into corner boxes."""
+    """Return center boxes as corner boxes."""
     return geometry.corners(cxcy)
 
 
 def cxcy_to_gcxgcy(cxcy: Tensor, priors_cxcy: Tensor) -> Tensor:
-    """Return center boxes as a detector outputs them, relative to center priors (n, 4)."""
+    """Return center boxes in the encoding of a detector's outputs, relative to center priors (n, 4)."""
     return geometry.encode_centers(cxcy, priors_cxcy)
 
 
 def gcxgcy_to_cxcy(gcxgcy: Tensor, priors_cxcy: Tensor) -> Tensor:
-    """Return the center boxes of a detector's outputs, relative to center priors (n, 4)."""
+    """Return the center boxes for a detector's outputs, which are relative to center priors (n, 4)."""
     return geometry.decode_centers(gcxgcy, priors_cxcy)
 
 
 def find_intersection(set_1: Tensor, set_2: Tensor) -> Tensor:
-    """Return the common areas (n1, n2) of corner boxes (n1, 4) and (n2, 4)."""
+    """Return the areas (n1, n2) of the intersections of corner boxes (n1, 4) and (n2, 4)."""
     return geometry.intersections(set_1, set_2)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.own_data import OwnDataSettings
-from ai8x_tool.text import is_unicode, whole
+from ai8x_tool.text import decode_surrogates, is_unicode
 
 KINDS = {
     "images": (".png", ".jpg", ".jpeg", ".bmp", ".webp"),
@@ -89,7 +89,7 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
             continue
         split = split_named(folders[0]) if parts and folders else None
         inner = folders[1:] if split else folders
-        found.append(DataFile(name, whole(inner[0]) if inner else None, split))
+        found.append(DataFile(name, decode_surrogates(inner[0]) if inner else None, split))
     labelled = own.target or own.task == "anomaly" or not any(f.label for f in found)
     kept = [f for f in found if (f.label is not None or labelled) and (f.split is not None or not parts)]
     others += [f.name for f in found if f not in kept] if len(kept) != len(found) else []

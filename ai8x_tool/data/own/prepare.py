@@ -21,7 +21,7 @@ from ai8x_tool.data.cache import ArrayWriter, cached_arrays
 from ai8x_tool.data.own.files import SPLITS, DataFile, FolderContent, some
 from ai8x_tool.data.own.splits import Unit, assign, content_hash
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.files import real
+from ai8x_tool.files import resolved_path
 from ai8x_tool.settings.own_data import OwnDataSettings
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def prepared(
         "classes": list(content.classes),
     }
     key = {**parameters, **shared, "files": content.digest(), "version": 1}
-    folder = parent / f"{real(content.root).name}-prepared"
+    folder = parent / f"{resolved_path(content.root).name}-prepared"
     arrays = cached_arrays(folder, content.kind, key, build)
     _remove_older(folder, content.kind, arrays)
     notes = json.loads(bytes(arrays[NOTES].numpy()).decode())

@@ -21,7 +21,7 @@ from ai8x_tool.frontend.torch.conversion import (
     needs_split,
     split_layer,
 )
-from ai8x_tool.frontend.torch.places import calling_line
+from ai8x_tool.frontend.torch.places import SOURCE_LINE, calling_line, lines_of_nodes
 from ai8x_tool.frontend.torch.plain_kinds import (
     APPROXIMATED,
     LAYERS,
@@ -30,18 +30,19 @@ from ai8x_tool.frontend.torch.plain_kinds import (
     elementwise_of,
     function_name,
     may_combine,
+    moves_only,
     pooling_of_node,
 )
 from ai8x_tool.nn import BuildContext, FusedModule
 from ai8x_tool.nn.elementwise import Elementwise
 
-_LINE = "ai8x_line"
-"""Key of a node's file:line, relative to the working folder."""
-
 
 @dataclass(frozen=True)
 class Replacement:
-    """What became what: `was` and `became` for the table, `where` it is called, `exact` if the function is the same."""
+    """What became what: `was` and `became` for the table, `where` it is called, `exact` if the function is the same.
+
+    What is left to software became nothing.
+    """
 
     name: str
     was: str
@@ -56,7 +57,7 @@ class _Tracer(fx.Tracer):
     def create_node(self, *arguments: Any, **options: Any) -> fx.Node:
         """Note where in the user's files an operation is called; torch's own way of it imports a compiler first."""
         node = super().create_node(*arguments, **options)
-        node.meta[_LINE] = calling_line(within=legalize.__code__)
+        node.meta[SOURCE_LINE] = calling_line(within=legalize.__code__)
         return node
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
@@ -110,7 +111,8 @@ def _run_graph(model: nn.Module, module: fx.GraphModule) -> None:
     """Let `model` compute what the graph of `module` says."""
     module.graph.lint()
     module.recompile()
-    model.__class__ = type(type(model).__name__, (type(model),), {"forward": type(module).forward})
+    own = {"forward": type(module).forward, **lines_of_nodes(module)}
+    model.__class__ = type(type(model).__name__, (type(model),), own)
 
 
 def _saturate(model: nn.Module, input_shape: Sequence[int], context: BuildContext) -> list[Replacement]:
@@ -162,12 +164,31 @@ class _Converter:
         for node in list(self.graph.nodes):
             if node in self.graph.nodes:
                 self._convert(node)
+        self._report_software()
 
     def saturate(self) -> None:
         """Convert sums and differences alone."""
         for node in list(self.graph.nodes):
             if elementwise_of(node) is not None:
                 self._elementwise(node)
+
+    def _report_software(self) -> None:
+        """Note what is computed after the network, by software."""
+        waiting = [source for node in self.graph.nodes if node.op == "output" for source in node.all_input_nodes]
+        while waiting:
+            node = waiting.pop()
+            module = self._module(node)
+            parts = () if module is None else module.modules()
+            if node.op in ("placeholder", "get_attr") or any(isinstance(p, FusedModule | Elementwise) for p in parts):
+                continue
+            if not moves_only(node, module) and activation_of(node, module) not in ("ReLU", "Abs"):
+                self._note(node, node.name, self._kind(node), "")
+            waiting += node.all_input_nodes
+
+    def _kind(self, node: fx.Node) -> str:
+        """Return the name of the function or of the module's class that a node calls."""
+        module = self._module(node)
+        return function_name(node) if module is None else type(module).__name__
 
     def _convert(self, node: fx.Node) -> None:
         module = self._module(node)
@@ -269,14 +290,14 @@ class _Converter:
             raise self._placed(node, error) from None
         if found is None:
             return
-        source = node.args[0]
+        source, was = node.args[0], self._kind(node)
         assert isinstance(source, fx.Node)
         pool = self._made(
             node,
             lambda: getattr(fused, found.kind)(found.size, found.stride, found.dilation, context=self.context),
         )
         self._call(node, found.kind.lower(), pool, (source,), flatten=found.flatten)
-        self._note(node, node.name, function_name(node), found.kind, exact=found.exact)
+        self._note(node, node.name, was, f"a fused {found.kind}", exact=found.exact)
 
     # -- the graph --------------------------------------------------------------------------------------------------
 
@@ -334,7 +355,7 @@ class _Converter:
     # -- messages ---------------------------------------------------------------------------------------------------
 
     def _where(self, node: fx.Node) -> str:
-        line = node.meta.get(_LINE, "")
+        line = node.meta.get(SOURCE_LINE, "")
         return ": ".join(part for part in (line, str(node.target) if node.op == "call_module" else "") if part)
 
     def _made(self, node: fx.Node, make: Callable[[], Any]) -> Any:

@@ -7,7 +7,10 @@ from typing import Any
 
 from torch import fx, nn
 
+from ai8x_tool import nn as fused
+from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.frontend.torch.functions import MOVEMENTS, UNCHANGED
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
@@ -22,6 +25,8 @@ _ELTWISE = {"add": "Add", "iadd": "Add", "add_": "Add", "sub": "Sub", "isub": "S
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 _POOL_FUNCTIONS = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
 _POOL_ARGUMENTS = ("kernel_size", "stride", "padding")
+_DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, fused.Dropout)
+_MOVING_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, *_DROPOUTS, fused.Empty, SoftwareLinear)
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,13 @@ def activation_of(node: fx.Node, module: nn.Module | None) -> str | None:
         return next((name for kind, name in _ACTIVATIONS.items() if isinstance(module, kind)), None)
     calls = node.op in ("call_function", "call_method")
     return _ACTIVATION_FUNCTIONS.get(function_name(node)) if calls else None
+
+
+def moves_only(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether a node changes no value in evaluation; it may arrange them in another order."""
+    if module is not None:
+        return isinstance(module, _MOVING_MODULES)
+    return function_name(node) in (MOVEMENTS | UNCHANGED | {"getitem", "getattr", "size"})
 
 
 def may_combine(node: fx.Node) -> bool:

@@ -69,7 +69,7 @@ class Recorder:
     @property
     def calling_source(self) -> str:
         """File and line of the call in the user's file; the module's path where that is unknown."""
-        return calling_line() or self.module_name
+        return calling_line(Recorder.run.__code__) or self.module_name
 
     def readable(self, x: Any) -> bool:
         """Return whether a layer could read `x`; if not, what is done with it is left to software."""
@@ -88,7 +88,7 @@ class Recorder:
     @property
     def where(self) -> str:
         """The running module and the line of the user's file, for messages."""
-        return ": ".join(filter(None, (calling_line(), self.module_name)))
+        return ": ".join(filter(None, (calling_line(Recorder.run.__code__), self.module_name)))
 
     def refuse(self, message: str, fix: str) -> Ai8xError:
         """Return the error that says what cannot run on the accelerator, naming module and line."""

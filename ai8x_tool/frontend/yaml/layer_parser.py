@@ -41,7 +41,7 @@ def parse_layer(
     Raises Ai8xError for values a layer of its kind cannot have, warns about defaults that are rarely meant. Types come
     first, then the rules about values and their combinations.
     """
-    spelled = _labelled(given, index, references.name)
+    spelled = _labeled(given, index, references.name)
     fields = _without_aliases(spelled)
     operation = fields.choice("operation", _OPERATIONS, ("conv2d", None))
     operator: Operator = operation[0]
@@ -71,7 +71,7 @@ def parse_layer(
     return layer
 
 
-def _labelled(fields: Fields, index: int, name: str | None) -> Fields:
+def _labeled(fields: Fields, index: int, name: str | None) -> Fields:
     label = f"layer {index} ({name})" if name else f"layer {index}"
     return Fields(fields.entries, fields.file, label, fields.line)
 

@@ -1,7 +1,7 @@
-"""An independent walk over every read and write of a mapped network's execution.
+"""Replay: an independent simulation of all reads and writes of a mapped network.
 
-It shares no code with the judge of placements or with any allocator: what the network says that a layer reads must be
-what lies there when the layer reads it.
+It shares no code with the rules or the allocators: whenever a layer reads, memory must contain the data that the
+network specifies.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ __all__ = ["Conflict", "replay"]
 
 
 def replay(mapping: Mapping) -> list[Conflict]:
-    """Return everything that goes wrong when the layers run: data, kernels and biases that are not where they are read.
+    """Return all conflicts found when the layers run: data, kernels and biases that are not where they are read.
 
-    Layers run in the order of the placement, and in that of the known-answer test if it is another.
+    Layers run in the order of the placement, and also in that of the known-answer test if it differs.
     """
     placement = mapping.placement
     orders = {placement.order, placement.simulated or placement.order}

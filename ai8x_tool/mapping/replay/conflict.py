@@ -1,4 +1,4 @@
-"""What a replay found: a word that is not what the network says it is."""
+"""Conflicts found by a replay: memory whose contents differ from what the network specifies."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Literal
 from ai8x_tool.device.facts import PROCESSORS_PER_INSTANCE
 
 Kind = Literal["read", "early", "end", "ring", "outside", "read-ahead", "kernel", "bias"]
-"""`read`: something else lies where a layer reads; `early`: a layer overwrites what it has yet to read; `end`: an
-output, or what the next inference reads, is gone at the end; `ring`: a rolling buffer is overwritten while it is in
-use; `outside`: a place that does not exist; `read-ahead`: a block of memory is read and written at the same time;
-`kernel` and `bias`: other values lie where the layer's registers point."""
+"""`read`: a layer reads other data than it should; `early`: a layer overwrites input that it has yet to read; `end`: an
+output, or data that the next inference reads, is lost at the end; `ring`: a rolling buffer is overwritten while in use;
+`outside`: a place that does not exist; `read-ahead`: a block of memory is read and written at the same time; `kernel`
+and `bias`: the layer's registers point to other values."""
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """`layer` does not get, or destroys, `victim`; `found` is what lies there instead.
+    """`layer` does not read, or destroys, the data `victim`; `found` are the data found instead.
 
     `unit` and `position` are instance and word of data memory, processor and column of kernel memory, or quadrant and
     entry of bias memory, of the first of `count` places. `where` is the place that messages name.
@@ -32,7 +32,7 @@ class Conflict:
     where: str = ""
 
     def text(self) -> str:
-        """Return the conflict as a line."""
+        """Return the conflict as a sentence."""
         return _SENTENCES[self.kind].format(c=self, place=self._place(), found=self.found or "nothing")
 
     def _place(self) -> str:
@@ -48,10 +48,10 @@ class Conflict:
 _SENTENCES = {
     "read": "{c.layer} reads {c.victim} at {place}, but finds {found} there ({c.count} values)",
     "early": "{c.layer} overwrites {c.victim}, which it has yet to read, at {place} ({c.count} words)",
-    "end": "{c.victim} should lie at {place} at the end, but {found} does ({c.count} values)",
-    "ring": "{c.layer} writes into {c.victim}, which is in use, at {place} ({c.count} words)",
-    "outside": "{c.layer} leaves memory with {c.victim}: {place} does not exist ({c.count} words)",
-    "read-ahead": "{c.layer} writes its output into the memory block from which it reads ahead, at {place}",
+    "end": "{c.victim} must be at {place} at the end, but {found} is there ({c.count} values)",
+    "ring": "{c.layer} writes to {c.victim}, which is in use, at {place} ({c.count} words)",
+    "outside": "{c.layer} exceeds memory with {c.victim}: {place} does not exist ({c.count} words)",
+    "read-ahead": "{c.layer} writes its output to the memory block from which it reads ahead, at {place}",
     "kernel": "{c.layer} does not find {c.victim} at {place} ({c.count} weights)",
     "bias": "{c.layer} does not find {c.victim} at {place} ({c.count} values)",
 }

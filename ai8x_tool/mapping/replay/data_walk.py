@@ -1,4 +1,4 @@
-"""The walk over every read and write of data memory, in the order in which the accelerator makes them."""
+"""Simulation of all reads and writes of data memory, in the order of the accelerator."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from ai8x_tool.network.layer import BINARY, INPUT, Source
 from ai8x_tool.network.sizes import processors_per_pass
 
 
-class LabelledMemory:
-    """What lies in `size` words of each instance, as labels of bytes."""
+class LabeledMemory:
+    """Contents of `size` words of each instance, as labels of bytes."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -45,20 +45,20 @@ class LabelledMemory:
 
 
 class DataWalk:
-    """One inference: its layers run in `order`, each reads and writes every word it does."""
+    """Simulation of one inference: the layers run in `order` and perform all their reads and writes."""
 
     def __init__(self, mapping: Mapping, order: Sequence[str]) -> None:
         self.mapping = mapping
         self.layers = [mapping[name] for name in order]
         self.register = LabelTable()
         self.tensors = Tensors(mapping.network, self.register)
-        self.memory = LabelledMemory(mapping.device.instance_size // 4)
-        self.side: LabelledMemory | None = None
+        self.memory = LabeledMemory(mapping.device.instance_size // 4)
+        self.side: LabeledMemory | None = None
         self.rings: list[tuple[LayerMapping, Array]] = []
         self.zero: Labels = np.zeros(1, np.int32)
 
     def run(self) -> Iterator[Conflict]:
-        """Yield what goes wrong."""
+        """Yield all conflicts."""
         yield from self._start()
         before: Source = INPUT
         for number, at in enumerate(self.layers):
@@ -70,14 +70,14 @@ class DataWalk:
     # -- Before the first layer ----------------------------------------------------------------------------------------
 
     def _start(self) -> Iterator[Conflict]:
-        """Put what the last inference left, then the input, then the rolling buffers."""
+        """Store the data left by the last inference, then the input, then the rolling buffers."""
         if self.tensors.buffer is not None:
             self._put(self.memory, self._buffer_places(), self.tensors.buffer.transpose(1, 0, 2))
         at = self.layers[0]
         fifo, streams = self.mapping.options.fifo, at.streaming and self.mapping.options.fifo
         pixels = self.tensors[INPUT][0].size
         if streams:
-            self.side = LabelledMemory(pixels)
+            self.side = LabeledMemory(pixels)
         target = self.memory if self.side is None else self.side
         first = 0 if streams else at.input_offset // 4
         words = pixels if fifo else pixels * at.view.input_passes * at.layer.operands
@@ -96,13 +96,13 @@ class DataWalk:
         if streams:
             yield from self._start_rings()
 
-    def _put(self, memory: LabelledMemory, places: Array, labels: Labels) -> None:
+    def _put(self, memory: LabeledMemory, places: Array, labels: Labels) -> None:
         flat = labels.reshape(places.shape)
         known = flat != ANYTHING
         memory.bytes[places[known]] = flat[known]
 
     def _buffer_places(self) -> Array:
-        """Return where the rolling buffer lies: (channels, positions)."""
+        """Return the places of the rolling buffer: (channels, positions)."""
         buffer, where = self.mapping.network.buffer, self.mapping.placement.buffer
         assert buffer is not None and where is not None
         per_pass, pixels = processors_per_pass(buffer.channels), buffer.size[0] * buffer.size[1]
@@ -110,7 +110,7 @@ class DataWalk:
         return region_places(where.processors, buffer.channels, per_pass, pixels, form, self.memory.size)
 
     def _stored(self, at: LayerMapping, first: int) -> Array:
-        """Return where the host stores the input: its operands lie between each other, word by word."""
+        """Return the places in which the host stores the input; operands are interleaved word by word."""
         layer, size, pixels = at.layer, self.memory.size, self.tensors[INPUT][0].size
         if at.chw:
             return byte_places(at.own_processors, layer.channels_in, pixels, first, size)
@@ -118,8 +118,8 @@ class DataWalk:
         one = region_places(at.own_processors, layer.channels_in, at.view.inputs_per_pass, pixels, form, size)
         return np.concatenate([one + LANES * operand for operand in range(layer.operands)])
 
-    def _fed(self, at: LayerMapping, memory: LabelledMemory, first: int) -> Array:
-        """Return where the FIFOs put the input, −1 for channels that they drop.
+    def _fed(self, at: LayerMapping, memory: LabeledMemory, first: int) -> Array:
+        """Return the places to which the FIFOs write the input, −1 for channels that they drop.
 
         FIFO i fills the first instance of quadrant i; the fast FIFO, of which there is one, that of its quadrant.
         """
@@ -139,7 +139,7 @@ class DataWalk:
         return np.where(kept[:, None], (base + channel % LANES)[:, None] + LANES * pixels, -1)
 
     def _start_rings(self) -> Iterator[Conflict]:
-        """Streaming layers run at the same time: all their rolling buffers are in use from the beginning."""
+        """Reserve all rolling buffers from the beginning, because streaming layers run at the same time."""
         for at in self.layers:
             if not at.streaming:
                 return
@@ -163,7 +163,10 @@ class DataWalk:
     # -- Layers --------------------------------------------------------------------------------------------------------
 
     def _execute(self, at: LayerMapping, before: Source, following: LayerMapping | None) -> Iterator[Conflict]:
-        """Read, then write. Streaming layers read the layer before, in a memory that has an end only there."""
+        """Perform the reads, then the writes of a layer.
+
+        Streaming layers read the preceding layer from a memory of its own, as large as necessary.
+        """
         if at.resets_accumulator and first_fits(at, self.memory):
             words = self.memory.words
             words[clearing_word(at, self.memory.size)] = self.register.new(f"the accumulator reset of {at.layer.label}")
@@ -188,7 +191,7 @@ class DataWalk:
         streams_on = at.streaming and following is not None and following.streaming
         target = self.memory
         if streams_on:
-            target = LabelledMemory(written.top + 1)
+            target = LabeledMemory(written.top + 1)
             written = writing(at, target.size)
         self.side = target if streams_on else None
         labels = self.tensors.make(at.layer)
@@ -200,14 +203,14 @@ class DataWalk:
                 yield from self._into_rings(at, distinct(written.words))
             if read is not None:
                 yield from self._own_input(at, read, written)
-        target.words[written.words] = self.register.new(f"what {at.layer.label} writes next to its output")
+        target.words[written.words] = self.register.new(f"scratch data of {at.layer.label}")
         labels, places = labels[written.written], written.places[written.written]
         places = places[:, written.skipped : written.skipped + labels.shape[1]]
         for byte in range(1 if at.layer.output_width == 8 else LANES):
             target.bytes[places + byte] = labels
 
-    def _read(self, at: LayerMapping, read: ReadPlaces, expected: Labels, source: LabelledMemory) -> Iterator[Conflict]:
-        """Yield what a layer finds that is not what it should read."""
+    def _read(self, at: LayerMapping, read: ReadPlaces, expected: Labels, source: LabeledMemory) -> Iterator[Conflict]:
+        """Yield conflicts for data read by a layer that differ from those it should read."""
         if expected.shape != read.places.shape:
             victim, place = self.register.name(int(expected.flat[0])), int(read.places.flat[0])
             yield self._conflict("read", at, victim, place, found="data of another size", count=expected.size)
@@ -220,8 +223,8 @@ class DataWalk:
         if at.layer.bits == BINARY and not at.layer.depthwise:
             yield from self._surplus(at, source)
 
-    def _surplus(self, at: LayerMapping, source: LabelledMemory) -> Iterator[Conflict]:
-        """Yield what processors read in a pass for which they have no channel, but a weight, since none is 0."""
+    def _surplus(self, at: LayerMapping, source: LabeledMemory) -> Iterator[Conflict]:
+        """Yield a conflict for nonzero data of processors without channel in a pass: no binary weight is 0."""
         first, channels = at.input_offset // 4, at.layer.channels_in
         every = replace(at.layer, channels_in=at.view.input_passes * at.view.inputs_per_pass)
         places = reading(replace(at, layer=every), source.size, first).places[:, channels:]
@@ -231,7 +234,7 @@ class DataWalk:
             yield self._conflict("read", at, "zeros for unused processors", int(places[wrong][0]), found=found)
 
     def _own_input(self, at: LayerMapping, read: ReadPlaces, written: Writing) -> Iterator[Conflict]:
-        """Yield words that a layer changes before it has read them last."""
+        """Yield conflicts for input words that a layer changes before their last read."""
         low, high = int(read.places.min()) // LANES, int(read.places.max()) // LANES
         if int(written.words.max()) < low or int(written.words.min()) > high:
             return
@@ -246,7 +249,7 @@ class DataWalk:
             yield from self._read_ahead(at, read, written)
 
     def _read_ahead(self, at: LayerMapping, read: ReadPlaces, written: Writing) -> Iterator[Conflict]:
-        """Yield a block of memory that a layer writes while it reads, ahead, the window after there."""
+        """Yield a conflict for a memory block that a layer writes while it reads the next window from it."""
         block = self.mapping.device.sub_instance_size // 4
         word, following = written.words % self.memory.size, written.windows + 1
         instances = distinct(read.places // LANES // self.memory.size)
@@ -261,7 +264,7 @@ class DataWalk:
     # -- After the last layer ------------------------------------------------------------------------------------------
 
     def _end(self) -> Iterator[Conflict]:
-        """Yield what should still be in memory and is not: outputs, what is unloaded, what the next inference reads."""
+        """Yield conflicts for lost data: outputs, data to be unloaded, and data that the next inference reads."""
         for at in self.layers:
             if at.layer.output or self._is_unloaded(at):
                 labels = self.tensors[at.layer.name]
@@ -283,7 +286,7 @@ class DataWalk:
                 return
 
     def _is_unloaded(self, at: LayerMapping) -> bool:
-        """Return whether an item to unload is what a layer, the last one that writes there, leaves in memory."""
+        """Return whether a layer is the last one that writes an item to be unloaded."""
         return any(self._last_writer(item) is at for item in self.mapping.placement.unload)
 
     def _last_writer(self, item: UnloadItem) -> LayerMapping | None:
@@ -296,7 +299,7 @@ class DataWalk:
     def _different(
         self, kind: Kind, at: LayerMapping, expected: Labels, found: Labels, places: Array
     ) -> Iterator[Conflict]:
-        """Yield a conflict for each tensor of which values are not where they should be."""
+        """Yield one conflict for each tensor with values that are not where they should be."""
         owners = self.register.owners(expected)
         for owner in distinct(owners).tolist():
             chosen = np.flatnonzero(owners == owner)
@@ -317,6 +320,6 @@ class DataWalk:
         return Conflict("outside", at.layer.label, victim, instance, word, "", word - size + 1, at.where)
 
 
-def first_fits(at: LayerMapping, memory: LabelledMemory) -> bool:
-    """Return whether the word that is cleared before a layer exists."""
+def first_fits(at: LayerMapping, memory: LabeledMemory) -> bool:
+    """Return whether the word exists that the hidden layer before a layer writes."""
     return clearing_word(at, memory.size) < len(memory.words)

@@ -1,4 +1,4 @@
-"""Labels: each element of each tensor of a network has a number of its own, by which memory tells what it holds."""
+"""Labels: unique numbers of all elements of all tensors, which identify the contents of memory."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ NOTHING = 0
 ANYTHING = -1
 """The label of elements that may have any value."""
 _ABSENT = -2
-"""The label of elements that are nowhere in memory as the reader needs them: 32-bit values."""
+"""The label of elements that do not exist in the form that the reader needs: 32-bit values."""
 
 
 class LabelTable:
-    """Which labels stand for what."""
+    """The names of labels."""
 
     def __init__(self) -> None:
         self._first = [NOTHING]
@@ -25,7 +25,7 @@ class LabelTable:
         self._next = 1
 
     def new(self, name: str, shape: tuple[int, ...] = (1,)) -> Labels:
-        """Return labels that nothing has yet, of `shape`, for what `name` says."""
+        """Return unused labels of `shape` for elements of a tensor called `name`."""
         count = int(np.prod(shape))
         labels = np.arange(self._next, self._next + count, dtype=np.int32).reshape(shape)
         self._first.append(self._next)
@@ -34,16 +34,16 @@ class LabelTable:
         return labels
 
     def owners(self, labels: Labels) -> npt.NDArray[np.int64]:
-        """Return whose the labels are, as a number for each: equal where :meth:`name` is."""
+        """Return a number of the tensor of each label; labels with the same :meth:`name` have the same number."""
         return np.searchsorted(self._first, labels, side="right") - 1
 
     def name(self, label: int) -> str:
-        """Return what a label stands for."""
+        """Return the name of the tensor to which a label belongs."""
         return self._names[int(self.owners(np.array(label)))] if label >= 0 else "8-bit values"
 
 
 class Tensors:
-    """The tensors of a network as labels, (channels, rows, columns) each, and what layers make of them."""
+    """The tensors of a network as labels, (channels, rows, columns) each, and the effects of layers on them."""
 
     def __init__(self, network: Network, register: LabelTable) -> None:
         self.network, self.register = network, register
@@ -58,7 +58,7 @@ class Tensors:
         return self._made[source]
 
     def expected(self, layer: Layer, before: Source) -> Labels:
-        """Return what a layer, executed after `before`, is to read: (operands, channels, pixels)."""
+        """Return the labels that a layer executed after `before` must read: (operands, channels, pixels)."""
         if layer.buffer_shift:
             assert self.buffer is not None
             parts = [self.buffer[layer.buffer_shift :].transpose(1, 0, 2)]
@@ -88,7 +88,7 @@ class Tensors:
         return self._made[source]
 
     def make(self, layer: Layer) -> Labels:
-        """Return the labels of a layer's output, (channels, pixels); what it does to the rolling buffer is done."""
+        """Return the labels of a layer's output, (channels, pixels), and update the rolling buffer."""
         labels = self.register.new(f"the output of {layer.label}", (layer.channels_out, *layer.out_size))
         self._made[layer.name] = labels
         if self.buffer is not None and layer.buffer_shift:

@@ -1,4 +1,4 @@
-"""The walk over kernel and bias memory: each layer decodes what lies where its registers point."""
+"""Simulation of the reads of kernel and bias memory: each layer decodes the values to which its registers point."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ai8x_tool.network.layer import BINARY
 Bytes = npt.NDArray[np.uint8]
 _PARALLEL = 4
 _INSTANCE_COLUMNS = 1024
-"""Kernel instances that a layer with calcx4 reads side by side, and their columns."""
+"""Number of kernel-memory instances that a layer with calcx4 reads in parallel, and their columns."""
 
 
 def walk_kernels(mapping: Mapping) -> Iterator[Conflict]:
-    """Yield the layers that read other kernels than their own."""
+    """Yield conflicts for layers that read kernels other than their own."""
     image = mapping.kernel_memory.data.reshape(len(mapping.kernel_memory.data), -1)
     owners: dict[int, tuple[LayerMapping, Array]] = {}
     for at in mapping.layers:
@@ -48,7 +48,7 @@ def _processors(at: LayerMapping) -> Array:
 
 
 def _addresses(at: LayerMapping) -> tuple[Array, Array]:
-    """Return the bytes (outputs, passes, taps) of a processor's kernel stream, and the lowest bit (outputs, passes)."""
+    """Return byte addresses (outputs, passes, taps) in a processor's stream, and lowest bits (outputs, passes)."""
     layer, area = at.layer, at.view.kernel_area
     passes = at.view.input_passes * layer.flat_pixels
     kernel, surplus = divmod(COLUMN_BYTES * at.kernels.offset, area)
@@ -83,7 +83,7 @@ def _wrong_kernels(at: LayerMapping, image: Bytes, processors: Array, address: A
 
 
 def _expected(at: LayerMapping) -> Bytes:
-    """Return the bits of a layer's kernels as (processors, outputs, passes, taps); where there is no channel, 0."""
+    """Return the bits of a layer's kernels as (processors, outputs, passes, taps); 0 where there is no channel."""
     assert at.view.kernels is not None
     values = np.where(at.view.kernels > 0, 0, at.view.kernels) if at.layer.bits == BINARY else at.view.kernels
     return _ordered(at, (values & (1 << abs(at.layer.bits)) - 1).astype(np.uint8))
@@ -105,7 +105,7 @@ def _ordered(at: LayerMapping, kernels: Bytes) -> Bytes:
     if layer.channels_in < passes * ranks:
         full = np.zeros((outputs, passes * ranks, pixels, area), np.uint8)
         full[:, : layer.channels_in] = by_channel
-    # outputs, passes, ranks, pixels, taps: a flattened layer goes through the passes of each pixel
+    # outputs, passes, ranks, pixels, taps: a flattening layer iterates over the passes of each pixel
     ordered = full.reshape(outputs, passes, ranks, pixels, area).transpose(2, 0, 3, 1, 4)
     return ordered.reshape(ranks, outputs, pixels * passes, area)
 
@@ -113,7 +113,7 @@ def _ordered(at: LayerMapping, kernels: Bytes) -> Bytes:
 def _unknown_kernels(
     at: LayerMapping, columns: Array, owners: dict[int, tuple[LayerMapping, Array]]
 ) -> Iterator[Conflict]:
-    """Yield columns that two layers use, where values cannot tell: kernels that are not known are stored as zeros."""
+    """Yield conflicts for columns used by two layers if their values, which may be unknown, cannot reveal them."""
     for other, taken in owners.values():
         unknown = at.view.kernels is None or other.view.kernels is None
         common = np.intersect1d(columns, taken) if unknown and at.processors & other.processors else columns[:0]
@@ -130,7 +130,7 @@ def _kernel_conflict(at: LayerMapping, processor: int, column: int, victim: str,
 
 
 def walk_biases(mapping: Mapping) -> Iterator[Conflict]:
-    """Yield the layers that read other biases than their own."""
+    """Yield conflicts for layers that read biases other than their own."""
     size = mapping.device.bias_size
     memory = np.zeros((4, size), np.int64)
     for number, values in mapping.bias_bytes.items():
@@ -153,7 +153,7 @@ def walk_biases(mapping: Mapping) -> Iterator[Conflict]:
 
 
 def _entries(at: LayerMapping, late: int) -> tuple[Array, Array]:
-    """Return quadrant and entry of each output's bias."""
+    """Return the quadrant and the entry of each output's bias."""
     assert at.bias is not None
     counter = counters(at)[0]
     if at.processors != at.own_processors:
@@ -167,7 +167,7 @@ def _entries(at: LayerMapping, late: int) -> tuple[Array, Array]:
 
 
 def _depthwise_entries(at: LayerMapping) -> tuple[Array, Array]:
-    """Return quadrant and entry of each channel's bias, which lies in the quadrant of its processor."""
+    """Return the quadrant and the entry of each channel's bias, which is in the quadrant of its processor."""
     assert at.bias is not None
     processors = members(at.processors)
     number, rank = np.divmod(np.arange(at.layer.channels_out), at.view.inputs_per_pass)

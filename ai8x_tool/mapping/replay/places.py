@@ -1,8 +1,8 @@
-"""Where the accelerator reads and writes data memory, and in which order.
+"""Places and order of the accelerator's reads and writes of data memory.
 
-The formulas are those of its address counters. Places are positions in an array of bytes that holds `size` words of
-each of the 16 instances; the byte inside a word is the processor's lane. Time is counted in pooling windows, which a
-layer reads once each, row by row, with all passes and operands; −1 is before the first.
+The formulas are those of the address counters. Places are positions in an array of bytes that contains `size` words of
+each of the 16 instances; the byte inside a word is the processor's lane. Time is counted in pooling windows, each of
+which a layer reads once, row by row, with all passes and operands; −1 is the time before the first window.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEVER = -1
 
 
 class ReadPlaces(NamedTuple):
-    """What a layer reads: `places` (operands, channels, pixels), and the last window that holds each pixel.
+    """The reads of a layer: `places` (operands, channels, pixels), and the last window that contains each pixel.
 
     `windows` broadcasts to (channels, pixels). `top` is the highest word of an instance.
     """
@@ -34,11 +34,11 @@ class ReadPlaces(NamedTuple):
 
 
 class Writing(NamedTuple):
-    """What a layer writes: for each channel the `places` (channels, pixels) of its values, and all `words`.
+    """The writes of a layer: the `places` (channels, pixels) of its values, and all `words`.
 
-    A channel that is not among `written` is not computed. `windows`, which broadcasts to `words`, is the last window
-    that was read when a word is written. The first `skipped` pixels, and those after the output, are scratch. Values
-    of several bytes take all bytes of the word that begins at their place. `top` is the highest word of an instance.
+    Channels that are not marked in `written` are not computed. `windows`, which broadcasts to `words`, is the last
+    window read when a word is written. The first `skipped` pixels, and those after the output, are scratch. Values of
+    several bytes occupy all bytes of the word that begins at their place. `top` is the highest word of an instance.
     """
 
     places: Array
@@ -50,7 +50,7 @@ class Writing(NamedTuple):
 
 
 class Form(NamedTuple):
-    """How data lie in memory: first word, words left free after each one, and bits of a value."""
+    """Layout of data in memory: first word, words left free after each word, and bits of a value."""
 
     first: int
     gap: int = 0
@@ -66,13 +66,13 @@ def members(processors: int) -> Array:
 
 
 def byte_places(processors: int, channels: int, pixels: int, first: int, size: int) -> Array:
-    """Return places (channels, pixels) of channels that are stored one by one, four pixels to a word."""
+    """Return the places (channels, pixels) of channels stored separately, four pixels per word."""
     at = members(processors)[:channels]
     return LANES * (at // LANES * size + first)[:, None] + np.arange(pixels)
 
 
 def region_places(processors: int, channels: int, per_pass: int, pixels: int, form: Form, size: int) -> Array:
-    """Return where data lie for those who look for them: (channels, pixels). Passes of a pixel follow each other."""
+    """Return the places (channels, pixels) of data whose passes are adjacent for each pixel."""
     unit, passes = form.width // 8, -(-channels // per_pass)
     number, rank = np.divmod(np.arange(channels), per_pass)
     processor = members(processors)[rank]
@@ -84,7 +84,7 @@ def region_places(processors: int, channels: int, per_pass: int, pixels: int, fo
 
 
 def value_places(at: LayerMapping, size: int) -> Array:
-    """Return where the host, and other layers, look for a layer's values: (channels, pixels)."""
+    """Return the places (channels, pixels) at which the host and other layers read a layer's values."""
     layer = at.layer
     form = Form(at.out_offset // 4, at.write_gap, layer.output_width)
     pixels = layer.out_size[0] * layer.out_size[1]
@@ -95,7 +95,7 @@ def value_places(at: LayerMapping, size: int) -> Array:
 
 
 def reading(at: LayerMapping, size: int, first: int) -> ReadPlaces:
-    """Return what a layer reads when its read pointer is word `first`."""
+    """Return the reads of a layer whose read pointer is word `first`."""
     layer, view = at.layer, at.view
     passes, operands = view.input_passes, layer.operands
     rows, columns = layer.in_size
@@ -105,7 +105,7 @@ def reading(at: LayerMapping, size: int, first: int) -> ReadPlaces:
         return ReadPlaces(places[None], _last_windows(at), first + (pixels - 1) // LANES)
     number, rank = np.divmod(np.arange(layer.channels_in), view.inputs_per_pass)
     processor = members(at.own_processors)[rank]
-    # A flattened layer sees one pixel of many passes: its words follow each other.
+    # A flattening layer reads one pixel of many passes: its words are adjacent.
     pitch = operands * passes * (1 if layer.flatten else at.read_gap + 1)
     word = number * operands + np.arange(operands)[:, None]
     base = LANES * (processor // LANES * size + first + word) + processor % LANES
@@ -121,7 +121,7 @@ def reading(at: LayerMapping, size: int, first: int) -> ReadPlaces:
 
 
 def _last_windows(at: LayerMapping) -> Array:
-    """Return for each input pixel the last window that holds it, NEVER if none does."""
+    """Return for each input pixel the last window that contains it, NEVER if none does."""
     rows, columns = (_last_holder(at, axis) for axis in (0, 1))
     number = rows[:, None] * at.layer.pooled_size[1] + columns
     return np.where((rows[:, None] < 0) | (columns < 0), NEVER, number).reshape(-1)
@@ -141,9 +141,9 @@ def _last_holder(at: LayerMapping, axis: int) -> Array:
 
 
 def last_reads(read: ReadPlaces, words: int, *, shared: bool) -> npt.NDArray[np.int32]:
-    """Return for each of all `words` of data memory the last window that reads it.
+    """Return the last window that reads each of all `words` of data memory.
 
-    `shared`: several pixels may lie in a word.
+    `shared`: a word may contain several pixels.
     """
     last = np.full(words, NEVER, np.int32)
     windows = np.broadcast_to(read.windows, read.places.shape[1:]).astype(np.int32)
@@ -177,14 +177,14 @@ def window_blocks(at: LayerMapping, first: int, block: int) -> Array:
 
 
 def writing(at: LayerMapping, size: int) -> Writing:
-    """Return what a layer writes."""
+    """Return the writes of a layer."""
     if at.view.operator == "none":
         return _copying(at, size)
     return _depthwise(at, size) if at.layer.depthwise else _summing(at, size)
 
 
 def output_times(at: LayerMapping) -> Array:
-    """Return for each pixel that a layer writes the last window that was read then."""
+    """Return for each output pixel the last window read when it is written."""
     view = at.view
     if at.layer.flatten:
         return np.zeros(1, np.int64)
@@ -199,7 +199,7 @@ def _last_needed(at: LayerMapping, axis: int) -> Array:
     """Return for each output row (`axis` 0) or column the last row or column of windows that its kernel covers."""
     view = at.view
     size, kernel, pad = view.pooled_size[axis], view.kernel[axis], view.pad[axis]
-    # A transposed convolution sees windows at every second place, zeros between.
+    # In a transposed convolution, only every second position is a window; the others are zeros.
     step = 2 if view.operator == "convtranspose2d" else 1
     low = np.arange(step * size + 2 * pad - kernel + 1) - pad
     first = np.maximum(-(-low // step), 0)
@@ -208,7 +208,7 @@ def _last_needed(at: LayerMapping, axis: int) -> Array:
 
 
 def computed_outputs(at: LayerMapping) -> int:
-    """Return how many outputs a convolution computes, those of unused lanes included."""
+    """Return the number of outputs that a convolution computes, including those of unused lanes."""
     layer = at.layer
     if layer.bypass:
         return layer.channels_out
@@ -221,9 +221,9 @@ def computed_outputs(at: LayerMapping) -> int:
 
 
 def counters(at: LayerMapping) -> tuple[Array, int]:
-    """Return for each output channel the number at which a convolution counts it, and the lanes of a pass.
+    """Return the counter value of each output channel of a convolution, and the lanes of a pass.
 
-    The counter begins at the first lane of the first output's instance and passes over unused processors.
+    The counter begins at the first lane of the first output's instance and includes unused processors.
     """
     outputs = members(at.output_map)
     first = outputs[0] // LANES * LANES
@@ -233,7 +233,7 @@ def counters(at: LayerMapping) -> tuple[Array, int]:
 
 
 def first_word(at: LayerMapping) -> int:
-    """Return the word of an instance at which a layer begins to write, scratch included."""
+    """Return the word of an instance at which a layer begins to write, including scratch."""
     return (at.out_offset - at.view.skipped_bytes) // 4
 
 
@@ -259,14 +259,14 @@ def _summing(at: LayerMapping, size: int) -> Writing:
 
 
 def _ranked(at: LayerMapping, first: list[int]) -> tuple[Array, Array]:
-    """Return (instance, lane) of each processor: by rank in its quadrant, from that one's `first` instance on."""
+    """Return (instance, lane) of each processor: by rank in its quadrant, from the quadrant's `first` instance on."""
     quadrant = members(at.processors) // 16
     rank = np.arange(len(quadrant)) - np.searchsorted(quadrant, quadrant)
     return np.array(first)[quadrant] + rank // LANES, rank % LANES
 
 
 def _copying(at: LayerMapping, size: int) -> Writing:
-    """Return what a layer without sums writes: what each processor reads, quadrant by quadrant."""
+    """Return the writes of a layer that does not sum: it copies the data of each processor, quadrant by quadrant."""
     passes, step = at.view.input_passes, at.write_gap + 1
     instance, lane = _ranked(at, [copy_instance(at, quadrant) for quadrant in range(4)])
     number, rank = np.divmod(np.arange(at.layer.channels_in), at.view.inputs_per_pass)
@@ -281,7 +281,7 @@ def _copying(at: LayerMapping, size: int) -> Writing:
 
 
 def copy_instance(at: LayerMapping, quadrant: int) -> int:
-    """Return the first instance that a layer without sums writes to in a quadrant."""
+    """Return the first instance of a quadrant to which a layer that does not sum writes."""
     inside = members(at.output_map & 0xFFFF << 16 * quadrant)
     return int(inside[0]) // LANES if len(inside) else 0
 
@@ -304,7 +304,7 @@ def _depthwise(at: LayerMapping, size: int) -> Writing:
 
 
 def depthwise_instance(at: LayerMapping, quadrant: int) -> int:
-    """Return the first instance that a depth-wise layer which moves its channels writes to for a quadrant."""
+    """Return the first instance to which a depthwise layer that moves its channels writes those of a quadrant."""
     source, target = int(members(at.processors)[0]), int(members(at.output_map)[0])
     first = source // 16
     if quadrant < first:
@@ -313,9 +313,9 @@ def depthwise_instance(at: LayerMapping, quadrant: int) -> int:
 
 
 def clearing_word(at: LayerMapping, size: int) -> int:
-    """Return the word that the hidden layer which clears the pooling accumulator writes before its layer starts.
+    """Return the word written by the hidden layer that clears the pooling accumulator before `at` starts.
 
-    It runs in quadrant 0, with the write pointer that its layer has there.
+    It runs in quadrant 0, with the write pointer of `at` there.
     """
     if at.layer.depthwise and not at.broadcast:
         elsewhere = bool(members(at.processors)[0] >= 16)

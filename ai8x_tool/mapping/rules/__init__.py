@@ -1,1 +1,1 @@
-"""Rules of the hardware about networks in their places: one small function per rule, its docstring is its text."""
+"""Rules of the hardware about placed networks: one small function per rule, whose docstring is the rule's text."""

@@ -1,4 +1,4 @@
-"""Rules about data that must not overwrite other data, and about reading what was written."""
+"""Rules about data that must not be overwritten, and about reading data from where they were written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 class Extent(NamedTuple):
-    """Bytes `first` … `last` that a layer writes or uses as rolling buffer, in the data memories `instances` (mask)."""
+    """Bytes `first` … `last` in data memories `instances` (a mask) that a layer reads, writes or uses as buffer."""
 
     at: PlacedLayer
     first: int
@@ -24,12 +24,12 @@ class Extent(NamedTuple):
         return f"{self.first:#x} … {self.last:#x}"
 
     def meets(self, other: Extent) -> bool:
-        """True if both share a byte."""
+        """Return whether both ranges share a byte."""
         return bool(self.instances & other.instances) and self.first <= other.last and other.first <= self.last
 
 
-class Neighbours(NamedTuple):
-    """An extent of a layer, and another one that it must keep clear of."""
+class ExtentPair(NamedTuple):
+    """An extent of a layer and another one that it must not overlap."""
 
     device: Device
     one: Extent
@@ -41,8 +41,8 @@ class Neighbours(NamedTuple):
         return self.one.at.where
 
 
-class Placed(NamedTuple):
-    """An extent alone."""
+class DeviceExtent(NamedTuple):
+    """An extent and the device whose memory must contain it."""
 
     device: Device
     one: Extent
@@ -54,10 +54,10 @@ class Placed(NamedTuple):
 
 
 class Overwriting(NamedTuple):
-    """A layer's `output` overwrites a word at `offset` of `instance` that holds `victim` (None: nothing does).
+    """A layer's `output` overwrites a word at `offset` of `instance` that contains `victim` (None: no data).
 
-    `why` says why that matters; `free` is an offset at which the output would overwrite nothing, None if unknown.
-    `what` is what overwrites, where it is not an output.
+    `why` is a clause that states who still needs the data; `free` is an offset at which the output would overwrite no
+    data, None if it is not known. `what` names the data that overwrite if they are not an output.
     """
 
     output: Extent
@@ -87,7 +87,7 @@ class Kept(NamedTuple):
 
 
 class BufferUse(NamedTuple):
-    """A layer that shifts the rolling buffer `name`, or inserts into it, and the byte at which that begins."""
+    """A layer that shifts the rolling buffer `name` or inserts into it, and the place that it must write."""
 
     at: PlacedLayer
     name: str
@@ -102,9 +102,9 @@ class BufferUse(NamedTuple):
 
 
 class Trailing(NamedTuple):
-    """A layer's `output` that follows its own input, `victim`: a word changes only after it has been read last.
+    """A layer's `output` that overwrites its own input, `victim`: each word only after its last read.
 
-    `before`: the layer executed before wrote the input (or the host did). `allowed`: overlapping was asked for.
+    `before`: the input was written by the layer executed before, or by the host. `allowed`: the options allow overlaps.
     """
 
     output: Extent
@@ -119,7 +119,7 @@ class Trailing(NamedTuple):
 
 
 class CheckedReading(NamedTuple):
-    """A layer, and what it reads from a wrong place."""
+    """A layer and the channel that it reads from a wrong place, if there is one."""
 
     at: PlacedLayer
     wrong: WrongRead | None
@@ -130,8 +130,8 @@ class CheckedReading(NamedTuple):
         return self.at.where
 
 
-def constraint_buffer_output(s: Neighbours) -> Finding | None:
-    """A streaming layer's output must keep clear of its own rolling buffer, if both use a processor in common."""
+def constraint_buffer_output(s: ExtentPair) -> Finding | None:
+    """A streaming layer's output must not overlap its own rolling buffer if both use a common processor."""
     buffer, output = s.one, s.other
     if buffer.first < output.first:
         values = f"the rolling buffer {buffer} reaches the output at {output.first:#x}"
@@ -140,15 +140,15 @@ def constraint_buffer_output(s: Neighbours) -> Finding | None:
     return Finding(values, "lower out_offset or raise in_offset") if output.last >= buffer.first else None
 
 
-def constraint_buffer_memory(s: Placed) -> Finding | None:
+def constraint_buffer_memory(s: DeviceExtent) -> Finding | None:
     """A rolling buffer must lie in data memory."""
     size = s.device.instance_size
     if s.one.last < size:
         return None
-    return Finding(f"the rolling buffer {s.one} leaves data memory ({size:#x})", "lower in_offset")
+    return Finding(f"the rolling buffer {s.one} exceeds data memory ({size:#x})", "lower in_offset")
 
 
-def constraint_buffers_apart(s: Neighbours) -> Finding | None:
+def constraint_buffers_apart(s: ExtentPair) -> Finding | None:
     """The rolling buffers of streaming layers must not overlap."""
     if not s.one.meets(s.other):
         return None
@@ -156,7 +156,7 @@ def constraint_buffers_apart(s: Neighbours) -> Finding | None:
     return Finding(values, "move in_offset, or use other processors")
 
 
-def constraint_buffers_readahead(s: Neighbours) -> Finding | None:
+def constraint_buffers_readahead(s: ExtentPair) -> Finding | None:
     """With readahead, the rolling buffers of streaming layers must begin in different memory blocks of 16 KiB."""
     block = s.device.sub_instance_size
     if not s.one.at.readahead or s.one.first // block != s.other.first // block:
@@ -165,28 +165,28 @@ def constraint_buffers_readahead(s: Neighbours) -> Finding | None:
     return Finding(values, "move in_offset")
 
 
-def constraint_stream_output(s: Neighbours) -> Finding | None:
-    """The output of the last streaming layer must keep clear of all rolling buffers."""
+def constraint_stream_output(s: ExtentPair) -> Finding | None:
+    """The output of the last streaming layer must not overlap any rolling buffer."""
     if not s.one.meets(s.other):
         return None
     values = f"the output {s.one} overlaps the rolling buffer {s.other} of {s.other.at.layer.label}"
     return Finding(values, "move out_offset")
 
 
-def constraint_output_memory(s: Placed) -> Finding | None:
+def constraint_output_memory(s: DeviceExtent) -> Finding | None:
     """Every word of an output, including the gaps, must lie in data memory."""
     limit = s.device.instance_size
     if s.one.last < limit:
         return None
-    return Finding(f"the output {s.one} lies beyond data memory ({limit:#x})", "lower out_offset or write_gap")
+    return Finding(f"the output {s.one} exceeds data memory ({limit:#x})", "lower out_offset or write_gap")
 
 
-def constraint_input_memory(s: Placed) -> Finding | None:
+def constraint_input_memory(s: DeviceExtent) -> Finding | None:
     """Every word of an input, including the gaps, must lie in data memory."""
     limit = s.device.instance_size
     if s.one.last < limit:
         return None
-    return Finding(f"the input {s.one} lies beyond data memory ({limit:#x})", "lower in_offset or read_gap")
+    return Finding(f"the input {s.one} exceeds data memory ({limit:#x})", "lower in_offset or read_gap")
 
 
 def constraint_reads_source(s: CheckedReading) -> Finding | None:
@@ -229,15 +229,15 @@ def constraint_buffer_use(s: BufferUse) -> Finding | None:
 
 
 def constraint_trailing_overlap(s: Trailing) -> Finding | None:
-    """A trailing overlap with the output of the layer executed before must be asked for (--overlap-data)."""
+    """A trailing overlap with the output of the previous layer needs --overlap-data."""
     if not s.before or s.allowed:
         return None
     values = f"the output {s.output} overwrites {s.victim} that the layer has already read"
-    return Finding(values, "choose another out_offset, or --overlap-data if this is meant")
+    return Finding(values, "choose another out_offset, or use --overlap-data if this is intended")
 
 
 def hint_overlapping_tail(s: Trailing) -> Finding | None:
-    """A trailing overlap: the output overwrites its own input after it has been read."""
+    """A trailing overlap: the output overwrites input of the same layer that has already been read."""
     return Finding(f"the output {s.output} overwrites {s.victim}")
 
 

@@ -1,4 +1,4 @@
-"""Rules about dilated convolutions, which the hardware executes in another shape."""
+"""Rules about dilated convolutions, which the hardware executes with another kernel."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
 
 STRETCHED_REACH = 9
-"""Kernels that reach over fewer samples are stretched with zeros, the others folded into a 2D convolution."""
+"""Kernels with a smaller reach, in samples, are stretched with zeros; the others are folded into a 2D convolution."""
 FOLDED_KERNEL = 3
 
 
 class DilatedLayer(NamedTuple):
-    """A layer and the part that is to execute it."""
+    """A layer and the device that executes it."""
 
     layer: Layer
     device: Device
@@ -26,18 +26,18 @@ class DilatedLayer(NamedTuple):
 
     @property
     def folded(self) -> bool:
-        """True if the kernel is too long to be stretched."""
+        """True if the kernel is folded because it is too long to be stretched."""
         return (self.layer.kernel[0] - 1) * self.layer.dilation[0] >= STRETCHED_REACH
 
     @property
     def reach(self) -> str:
-        """The kernel's length, for messages."""
+        """The kernel's span, as text for messages."""
         length, dilation = self.layer.kernel[0], self.layer.dilation[0]
-        return f"{length} taps with dilation {dilation} reach over {(length - 1) * dilation + 1} samples"
+        return f"{length} taps with dilation {dilation} span {(length - 1) * dilation + 1} samples"
 
 
 def constraint_dilation(s: DilatedLayer) -> Finding | None:
-    """dilation is for Conv1d kernels of two or more taps."""
+    """Only Conv1d kernels of two or more taps can have dilation."""
     layer = s.layer
     if layer.dilation == (1, 1) or (layer.operator == "conv1d" and layer.kernel[0] > 1):
         return None
@@ -46,7 +46,7 @@ def constraint_dilation(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
-    """The dilation of a Conv1d that spans more than 9 samples is limited."""
+    """The dilation of a Conv1d that spans more than 9 samples must not exceed the limit of the device."""
     limit = s.device.conv1d_dilation
     if not s.folded or s.layer.dilation[0] <= limit:
         return None
@@ -54,7 +54,7 @@ def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_combination(s: DilatedLayer) -> Finding | None:
-    """A dilated Conv1d that spans more than 9 samples must have up to 3 taps and pad 0, and do nothing else."""
+    """A dilated Conv1d that spans more than 9 samples must have at most 3 taps, pad 0 and no other operation."""
     layer = s.layer
     broken = [
         text

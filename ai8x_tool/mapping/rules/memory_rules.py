@@ -1,4 +1,4 @@
-"""Rules about kernel and bias memory, checked while layers are placed."""
+"""Rules about kernel and bias memory, checked during allocation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class UsedQuadrants(NamedTuple):
 
 
 class StoredLayer(NamedTuple):
-    """A layer whose kernels are stored in passes. `block`: outputs that are stored together in quad mode, else 1."""
+    """A layer whose kernels are stored in passes. `block` outputs are stored together in quad mode; 1 otherwise."""
 
     layer: Layer
     passes: int
@@ -38,7 +38,7 @@ class StoredLayer(NamedTuple):
 class KernelSpace(NamedTuple):
     """The `length` columns that a layer needs in each of `processors`, at `offset` (None: no place was found).
 
-    `kernels` of `area` weights make that length. By processor: `reserved` columns, as 1 bits, and `sizes` in columns.
+    They hold `kernels` kernels of `area` weights. By processor: `reserved` columns, as 1 bits, and `sizes` in columns.
     """
 
     where: str
@@ -56,7 +56,7 @@ class KernelSpace(NamedTuple):
         return min((self.sizes[p] - self.reserved[p].bit_count(), self.sizes[p]) for p in self.processors)
 
     def longest_run(self) -> int:
-        """Return how many successive columns are free in all processors."""
+        """Return the number of consecutive columns that are free in all processors."""
         used, size = 0, min(self.sizes[p] for p in self.processors)
         for processor in self.processors:
             used |= self.reserved[processor]
@@ -64,7 +64,7 @@ class KernelSpace(NamedTuple):
 
 
 class KernelColumns(NamedTuple):
-    """A column of one processor that a layer is about to fill, although it holds kernels of the layer `owner`."""
+    """A column of a processor that a layer is about to fill although it contains kernels of layer `owner`."""
 
     where: str
     processor: int
@@ -73,7 +73,7 @@ class KernelColumns(NamedTuple):
 
 
 class ParallelColumns(NamedTuple):
-    """Columns that a layer with calcx4 needs in one processor, and those that are left there."""
+    """Columns that a layer with calcx4 needs in one processor, and those that are available there."""
 
     where: str
     processor: int
@@ -82,7 +82,7 @@ class ParallelColumns(NamedTuple):
 
 
 class BiasSpace(NamedTuple):
-    """Bias values of a layer, `length` bytes with padding, in `quadrant`; `fills` are the bytes used in each one."""
+    """Bias values of a layer: `length` bytes with padding in `quadrant`; `fills` are the bytes used by quadrant."""
 
     where: str
     values: int
@@ -114,7 +114,7 @@ def constraint_calcx4_outputs(s: StoredLayer) -> Finding | None:
     count = s.layer.channels_out
     if not s.calcx4 or count % _PARALLEL == 0:
         return None
-    return Finding(f"a multiple of {_PARALLEL} output channels, not {count}", "remove calcx4")
+    return Finding(f"{count} output channels", "remove calcx4")
 
 
 def constraint_quad_outputs(s: StoredLayer) -> Finding | None:
@@ -133,7 +133,7 @@ def constraint_kernel_memory(s: KernelSpace) -> Finding | None:
     values = (
         f"kernel memory exhausted: the layer needs {s.length} columns of {COLUMN_BYTES} bytes in each of its "
         f"{len(s.processors)} processors ({s.kernels} kernels × {s.area} weights × {s.bits} bits); {free} of {total} "
-        f"are free in the fullest one, {run} in a row in all"
+        f"are free in the fullest one, {run} consecutive ones in all of them"
     )
     narrower = [bits for bits in _NARROWER if bits < s.bits and -(-s.length * bits // s.bits) <= run]
     fix = f"{narrower[0]}-bit weights would fit; or use" if narrower else "use fewer weight bits,"

@@ -1,7 +1,7 @@
-"""Rules about layers whose results would lie, or be computed from, elsewhere than the network says.
+"""Rules about layers whose results would be wrong, or at other places than the network specifies.
 
-The device knows maps of processors only as counters: it takes outputs one lane after the other, unused ones included,
-and a layer without sums writes from the first lane of four on.
+The device implements processor maps as counters: it processes outputs lane by lane, including unused lanes, and a layer
+that does not sum writes from the first of four lanes on.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def _regular(outputs: int) -> bool:
 
 
 def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
-    """Unused output processors, holes or first of four, need kernels of a column each (3×3, or length 9, one pass)."""
+    """Kernels that do not fill a column need output_processors without holes that start at a multiple of 4."""
     outputs = s.at.output_map
     if _regular(outputs) or s.layer.depthwise or not s.layer.is_convolution:
         return None
@@ -41,7 +41,7 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
     if not s.at.calcx4 or not layer.has_weights:
         return None
     if layer.depthwise or layer.flatten or view.kernel_area != COLUMN_BYTES:
-        return Finding(f"kernels of {view.kernel_area} weights{', depth-wise' * layer.depthwise}", "remove calcx4")
+        return Finding(f"kernels of {view.kernel_area} weights{', depthwise' * layer.depthwise}", "remove calcx4")
     kernels = layer.channels_out * view.input_passes
     if s.at.processors != s.at.own_processors:
         return Finding("the first layer in quad mode", "remove calcx4")
@@ -55,7 +55,7 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
 
 
 def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
-    """A bias needs output processors without holes; with more than 64 outputs they start at a multiple of 4."""
+    """A bias needs output processors without holes; with over 64 outputs, they must start at a multiple of 4."""
     outputs, layer = s.at.output_map, s.layer
     if _regular(outputs) or layer.depthwise or not layer.has_bias:
         return None
@@ -67,7 +67,7 @@ def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
-    """A layer without convolution must write from the first of four processors on; outputs start at a multiple of 4."""
+    """In each quadrant, output_processors of a layer without convolution must start at a multiple of 4."""
     if s.layer.is_convolution:
         return None
     maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
@@ -93,11 +93,11 @@ def constraint_depthwise_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_incomplete_pass(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits need input channels that fill the processors of all passes."""
+    """Weights of fewer than 8 bits need input channels that fill the processors of all passes."""
     layer, view = s.layer, s.view
     narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
     capacity = view.input_passes * view.inputs_per_pass
-    # A single output has zeros there, or what is read is 0: the host stores zeros for unused processors.
+    # For a single output, zeros are stored there; or the data are 0: the host stores zeros for unused processors.
     zeros = layer.bits != BINARY or (layer.inputs == (INPUT,) and not s.options.fifo)
     single = layer.channels_out == 1 and zeros
     if not narrow or single or view.input_passes == 1 or layer.channels_in == capacity:
@@ -112,7 +112,7 @@ def constraint_binary_zeros(s: LayerSubject) -> Finding | None:
     if s.layer.bits != BINARY or kernels is None or bool(kernels.all()):
         return None
     size = "×".join(map(str, s.view.kernel))
-    return Finding(f"the part runs the kernel as {size}", "use 1 or 2 bits")
+    return Finding(f"the device executes the kernel as {size}", "use 1 or 2 bits")
 
 
 def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
@@ -126,13 +126,13 @@ def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
 
 
 def constraint_quad_device(s: LayerSubject) -> Finding | None:
-    """The fast FIFO feeds all four quadrants (quad mode) of a MAX78002 only."""
+    """Quad mode, in which the fast FIFO feeds all four quadrants, needs a MAX78002."""
     wrong = s.is_start and s.options.quad and not s.device.next_layer
     return Finding(f"quad mode on the {s.device.name}", "use the fast FIFO alone") if wrong else None
 
 
 def constraint_dilation_gap(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d that writes in front of out_offset cannot have write_gap."""
+    """A widely dilated Conv1d that writes before out_offset cannot have write_gap."""
     wrong = s.view.skipped_bytes and s.at.write_gap
     return Finding(f"write_gap = {s.at.write_gap}", "remove it") if wrong else None
 

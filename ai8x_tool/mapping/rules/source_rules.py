@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 def _several(s: LayerSubject) -> list[SourceRegion]:
-    """Return where the layer's sources lie, if it has several."""
+    """Return the regions of the layer's sources if it has several; otherwise an empty list."""
     if len(s.layer.inputs) < 2:
         return []
     regions = [source_region(s.placed, source) for source in s.layer.inputs]
@@ -24,13 +24,13 @@ def _common(sources: list[SourceRegion]) -> int:
 
 
 def caution_different_gaps(s: LayerSubject) -> Finding | None:
-    """All sources of a layer have the same write_gap."""
+    """All sources of a layer should have the same write_gap."""
     gaps = [source.gap for source in _several(s)]
     return Finding(f"write_gap = {gaps}") if len(set(gaps)) > 1 else None
 
 
 def caution_eltwise_read_gap(s: LayerSubject) -> Finding | None:
-    """An element-wise layer that reads a wider gap than its operands need says so with read_gap."""
+    """The read_gap of an element-wise layer should match the write_gap of its operands."""
     sources = _several(s)
     if not s.layer.eltwise or not sources:
         return None
@@ -39,7 +39,7 @@ def caution_eltwise_read_gap(s: LayerSubject) -> Finding | None:
 
 
 def caution_interleaved_sources(s: LayerSubject) -> Finding | None:
-    """Sources that are joined word by word have write_gap = sources − 1, and the reader the matching read_gap."""
+    """Sources that are joined word by word should have write_gap = sources − 1, and the reader a matching read_gap."""
     sources = _several(s)
     if s.layer.eltwise or not sources or sources[0].gap == 0:
         return None
@@ -51,7 +51,7 @@ def caution_interleaved_sources(s: LayerSubject) -> Finding | None:
 
 
 def caution_overlapping_sources(s: LayerSubject) -> Finding | None:
-    """Sources that are joined use processors of their own, or all the layer's processors."""
+    """Sources that are joined should use separate processors, or all processors of the layer."""
     sources = _several(s)
     common = _common(sources) if sources else 0
     if s.layer.eltwise or common in (0, s.at.own_processors):
@@ -60,7 +60,7 @@ def caution_overlapping_sources(s: LayerSubject) -> Finding | None:
 
 
 def caution_joined_offsets(s: LayerSubject) -> Finding | None:
-    """Sources that are joined side by side are written to where the layer reads."""
+    """Sources that are joined side by side should be written to the in_offset of the layer."""
     sources = _several(s)
     if not sources or _common(sources) == s.at.own_processors:
         return None
@@ -69,7 +69,7 @@ def caution_joined_offsets(s: LayerSubject) -> Finding | None:
 
 
 def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
-    """Sources on the same processors are interleaved word by word, or one follows the other."""
+    """Sources on the same processors should be interleaved word by word, or follow one another."""
     sources = _several(s)
     if not sources or _common(sources) != s.at.own_processors:
         return None
@@ -78,25 +78,25 @@ def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
         interleaved = s.at.input_offset + 4 * number == source.offset + 4 * s.layer.in_crop[0]
         stacked = s.at.input_offset + 4 * before == source.offset
         if not interleaved and not stacked:
-            return Finding(f"in_offset = {s.at.input_offset:#x}, but {source.name} at {source.offset:#x}")
+            return Finding(f"in_offset = {s.at.input_offset:#x}, but {source.name} is at {source.offset:#x}")
         before += source.pixels
     return None
 
 
 def caution_source_order(s: LayerSubject) -> Finding | None:
-    """Sources that are joined side by side are listed by ascending processors."""
+    """Sources that are joined side by side should be listed by ascending processors."""
     sources = _several(s)
     if s.layer.eltwise or s.at.write_gap:
         return None
     for earlier, later in itertools.pairwise(sources):
         a, b = earlier.processors, later.processors
         if lowest_bit(b) < lowest_bit(a) or highest_bit(b) < highest_bit(a):
-            return Finding(f"{later.name} ({b:#018x}) comes after {earlier.name} ({a:#018x})")
+            return Finding(f"{later.name} ({b:#018x}) is listed after {earlier.name} ({a:#018x})")
     return None
 
 
 def caution_one_dimensional_data(s: LayerSubject) -> Finding | None:
-    """A 2D layer after Conv1d usually needs in_dim."""
+    """A 2D layer after Conv1d should usually have in_dim."""
     layer = s.layer
     source = layer.inputs[0]
     if layer.operator not in ("conv2d", "convtranspose2d") or layer.flatten or not isinstance(source, str):
@@ -108,7 +108,7 @@ def caution_one_dimensional_data(s: LayerSubject) -> Finding | None:
 
 
 def hint_mergeable_passthrough(s: LayerSubject) -> Finding | None:
-    """Two layers without convolution in a row may be one."""
+    """Two consecutive layers without convolution can often be merged."""
     layer = s.layer
     if layer.is_convolution or s.next is None or s.next.layer.is_convolution or s.next.layer.eltwise:
         return None

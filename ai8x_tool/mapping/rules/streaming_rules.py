@@ -1,4 +1,4 @@
-"""Rules about what streaming layers need of registers and of the compute cache."""
+"""Rules about the registers and the compute cache that streaming layers need."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _LANES = 4
 
 
 def constraint_stream_step(s: LayerSubject) -> Finding | None:
-    """The step from row to row of a stream is limited by its register."""
+    """The step from row to row of a stream must not exceed the limit of its register."""
     if not s.at.streaming and not s.is_start:
         return None
     limit, step = s.device.delta2_limit, stream_values(s.at, s.placed).delta2
-    step += int(s.device.pipeline and s.is_start and step > 0)  # the pipeline needs a word more
+    step += int(s.device.pipeline and s.is_start and step > 0)  # the pipeline needs one more word
     if step < limit:
         return None
     values = f"streaming needs a row step of {step} words, the {s.device.name} supports less than {limit}"
@@ -26,7 +26,7 @@ def constraint_stream_step(s: LayerSubject) -> Finding | None:
 
 
 def constraint_stream_start(s: LayerSubject) -> Finding | None:
-    """The first streaming layer starts before the whole frame is in its FIFO."""
+    """The first streaming layer must start before the whole frame is in its FIFO."""
     if not (s.options.fifo and s.is_start and s.at.streaming):
         return None
     (rows, columns), start = s.view.in_size, stream_values(s.at, s.placed).start
@@ -37,7 +37,7 @@ def constraint_stream_start(s: LayerSubject) -> Finding | None:
 
 
 def constraint_fifo_rows(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d reads from a FIFO only if its data fill whole rows of the shape that executes it."""
+    """A widely dilated Conv1d that reads from a FIFO must fill whole rows of the shape that executes it."""
     if not (s.options.fifo and s.is_start):
         return None
     (rows, columns), arriving = s.view.in_size, math.prod(s.layer.in_size)
@@ -57,8 +57,8 @@ def constraint_tram(s: LayerSubject) -> Finding | None:
     if entries < limit:
         return None
     values = (
-        f"TRAM exhausted: the streaming layers before need {entries} entries (padded row − kernel + 1, times "
-        f"passes), {limit} exist"
+        f"TRAM exhausted: the preceding streaming layers need {entries} entries (padded row − kernel + 1, times "
+        f"passes), the {s.device.name} has {limit}"
     )
     return Finding(values, "stream fewer layers, or narrower data")
 

@@ -1,4 +1,4 @@
-"""What rules about placed layers look at."""
+"""Subjects of rules about placed layers."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ai8x_tool.network.network import Network
 
 
 class LayerSubject:
-    """One layer in its place (`at`), in its network.
+    """One placed layer (`at`) of a placed network.
 
-    `network` and `layer` are what is computed, `view` is the layer as the hardware executes it, `options` say how the
-    input arrives.
+    `network` and `layer` describe the computation, `view` is the layer as the hardware executes it, `options` contain
+    the input path.
     """
 
     def __init__(self, placed: PlacedNetwork, at: PlacedLayer) -> None:
@@ -54,13 +54,13 @@ class LayerSubject:
 
     @property
     def reads_previous(self) -> bool:
-        """True if the only thing that the layer reads is the output of the layer executed before."""
+        """True if the layer reads only the output of the layer executed before."""
         return self.previous is not None and self.layer.inputs == (self.previous.layer.name,)
 
 
 @dataclass(frozen=True)
 class SourceRegion:
-    """Where one source of a layer lies: processors, byte offset, gap in words, and pixels."""
+    """Place of one source of a layer: processors, byte offset, gap in words, and number of pixels."""
 
     name: str
     processors: int
@@ -70,7 +70,7 @@ class SourceRegion:
 
 
 def source_region(placed: PlacedNetwork, source: Source) -> SourceRegion | None:
-    """Return where `source` lies in data memory."""
+    """Return the place of `source` in data memory; None for a rolling buffer without a place."""
     if source is BUFFER:
         buffer, where = placed.network.buffer, placed.placement.buffer
         if buffer is None or where is None:

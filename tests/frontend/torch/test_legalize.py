@@ -214,7 +214,10 @@ def test_refusals_name_module_and_line(name):
 def test_inexact_remedies_are_listed():
     model = Model(lambda m, x: m.p(F.relu6(m.a(x))), a=nn.Conv2d(1, 2, 3), p=nn.MaxPool2d(3, 2, 1))
     rows = legalize(model, (1, 14, 14), MEASURED, adapt=True)
-    assert [(row.was, row.became) for row in rows if not row.exact] == [("ReLU6", "ReLU"), ("p", "MaxPool2d")]
+    assert [(row.was, row.became) for row in rows if not row.exact] == [
+        ("ReLU6", "ReLU"),
+        ("MaxPool2d", "a fused MaxPool2d"),
+    ]
     check_model(model, (1, 14, 14), MAX78000)
 
 
@@ -228,3 +231,25 @@ def test_large_kernels_become_small_ones_if_accepted(kernel, padding, layers):
     assert [layer.name for layer in network.layers] == [f"a.{number}" for number in range(layers)]
     assert network.layers[-1].out_size == (14 + 2 * padding - kernel + 1,) * 2
     assert {layer.activation for layer in network.layers} == {"relu"}
+
+
+def test_what_is_left_to_software_is_listed():
+    model = Model(lambda m, x: F.log_softmax(m.f(m.a(x)).flatten(1), 1), a=nn.Conv2d(1, 2, 3), f=nn.MaxPool2d(2))
+    rows = legalize(model, (1, 8, 8), MEASURED)
+    assert [(row.was, row.became) for row in rows if not row.became] == [("log_softmax", "")]
+
+
+def test_lines_of_converted_models():
+    """Layers and errors name the line of the user's call, which the converted model no longer makes."""
+    model = Model(lambda m, x: torch.sin(m.a(x)), a=nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 1)))
+    legalize(model, (1, 8, 8), MEASURED)
+    line = test_lines_of_converted_models.__code__.co_firstlineno + 2
+    network = trace(model, (1, 8, 8), "net")
+    assert {layer.source.rpartition("/")[2] for layer in network.layers} == {f"test_legalize.py:{line}"}
+
+
+def test_other_layers_are_refused_at_their_line():
+    model = Model(lambda m, x: m.b(m.a(x).flatten(2))[0], a=nn.Conv2d(1, 2, 3), b=nn.LSTM(36, 4))
+    legalize(model, (1, 8, 8), MEASURED)
+    with pytest.raises(Ai8xError, match=r"test_legalize\.py:\d+: b: 'b' is a plain nn\.LSTM"):
+        trace(model, (1, 8, 8), "net")

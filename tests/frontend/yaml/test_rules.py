@@ -119,7 +119,7 @@ CASES = {
         arrays(np.ones(3, int), "1 dimensions"),
     ],
     "constraint_kernel_match": [
-        loads((4, 3, 1, 1), words="the kernels are 1×1, but kernel_size says 3×3 (set it to 1x1"),
+        loads((4, 3, 1, 1), words="the kernels are 1×1, but kernel_size is 3×3 (set it to 1x1"),
         arrays(np.ones((4, 3, 3), int), "the kernels are 3×1"),
     ],
     "caution_taken_as_binary": [loads(random_kernels((4, 3, 3, 3), -1))],

@@ -23,7 +23,7 @@ FAMILIES = {
     "ai85ressimplenet": "additions with copies",
     "ai85unetsmall": "transposed convolutions and joined values",
     "ai85squeezenet": "parts of joined values, and weights in another order",
-    "ai87netmobilenetv2cifar100_m0_5": "depth-wise convolutions",
+    "ai87netmobilenetv2cifar100_m0_5": "depthwise convolutions",
 }
 
 

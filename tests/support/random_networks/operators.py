@@ -184,7 +184,7 @@ def _folded(d, tensor):
 
 
 def transposed(d: Draft, tensor: Tensor):
-    """ConvTranspose2d, depth-wise now and then."""
+    """ConvTranspose2d, depthwise now and then."""
     keys = {"op": "ConvTranspose2d", "kernel_size": "3x3"}
     rows, columns = pooling(d, keys, tensor.size, plain=True)
     pad = d.number(0, 2)

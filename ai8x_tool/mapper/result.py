@@ -1,4 +1,4 @@
-"""What the search returns: a placement, or the resource that is too small for one."""
+"""Results of the search: a placement, or the resource that is too small for one."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Resource = Literal["data memory", "kernel memory", "bias memory", "layers", "str
 
 
 @dataclass(frozen=True)
-class Found:
-    """A placement that no rule objects to.
+class MappingResult:
+    """A placement that breaks no rule.
 
-    `network` has copies that the given one does not have, `copies` are their names. `peak` are the bytes up to the end
-    of the fullest data-memory instance, `peak_bound` those that some instance must hold in this order with these
-    copies: the peak is proven to be the smallest if both are equal. `trailing` are the layers that overwrite their own
-    input where they have read it, `parallel` those that compute four outputs at a time, which `cycles` do not show.
+    `network` includes the inserted copies, whose names are `copies`. `peak` is the number of bytes up to the end of the
+    fullest data-memory instance; `peak_bound` is a lower bound for this order of layers and these copies: if both are
+    equal, the peak is optimal. `trailing` are the layers whose output overwrites parts of their own input that have
+    been read, `parallel` those that compute four outputs at a time, which `cycles` do not take into account.
     """
 
     network: Network
@@ -39,10 +39,10 @@ class Found:
 
 @dataclass(frozen=True)
 class Shortage:
-    """What stands in the way of a placement: `needed` bytes (or layers), of which `available` exist.
+    """The obstacle to a placement: `needed` bytes (or layers), of which `available` exist.
 
-    `resource` is "structure" where it is not an amount, but a rule; both are 0 then. `where` is the layer at which it
-    shows, `text` the whole sentence.
+    `resource` is "structure" if the obstacle is a rule, not an amount; both are 0 then. `where` is the layer concerned,
+    `text` the whole sentence. `certain` is whether the shortage exists whatever the processors of values are.
     """
 
     resource: Resource
@@ -50,23 +50,20 @@ class Shortage:
     needed: int = 0
     available: int = 0
     where: str = ""
+    certain: bool = False
 
     @property
     def excess(self) -> float:
-        """How many times of what exists is needed; infinite where no amount would help."""
+        """Ratio of needed to available; infinite if no amount would suffice."""
         return self.needed / self.available if self.available else float("inf")
 
     def __str__(self) -> str:
-        """The sentence, with its place."""
+        """The place and the sentence."""
         return f"{self.where}: {self.text}" if self.where else self.text
 
 
-class CertainShortage(Shortage):
-    """What stands in the way wherever the processors of values are."""
-
-
 class UnmappableError(Ai8xError):
-    """No placement was found: `shortage` is the reason that the way with the smallest excess had."""
+    """No placement was found: `shortage` is the obstacle on the input path with the smallest excess."""
 
     def __init__(self, message: str, shortage: Shortage, *, where: str | None = None, fix: str | None = None) -> None:
         super().__init__(message, where=where, fix=fix)

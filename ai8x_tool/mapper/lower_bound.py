@@ -1,4 +1,4 @@
-"""How few cycles any placement of a network can take."""
+"""Lower bound of the cycles of any placement of a network."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from ai8x_tool.mapping.hardware import hardware_view
 from ai8x_tool.network.network import Network
 
 
-def fewest_cycles(network: Network, device: Device, streams: int = 0) -> int:
-    """Return a lower bound of the estimated cycles of `network` over all placements, those with copies included.
+def cycle_lower_bound(network: Network, device: Device, streams: int = 0) -> int:
+    """Return a lower bound of the estimated cycles of `network` over all placements, including those with copies.
 
-    `streams` are the layers that must stream, which takes them half as long again. A layer that streams, or follows one
-    that does, never takes fewer cycles than otherwise, so that 0 is a bound for every way of the input.
+    `streams` is the number of layers that must stream, which takes them half as long again. A layer that streams, or
+    follows one that does, never takes fewer cycles than otherwise; hence 0 gives a bound for every input path.
     """
     cycles = START_UP_CYCLES
     for number, layer in enumerate(network.layers):
