@@ -1,6 +1,6 @@
-"""Fused modules: layers that compute in training what the accelerator will compute.
+"""Fused modules: layers that compute in training what the accelerator computes.
 
-Models are built inside :func:`build_context`; model files find the modules with ``import ai8x``.
+Models are built inside :func:`build_context`; model files import the modules with ``import ai8x``.
 """
 
 from ai8x_tool.nn.blocks import ConvResidualBottleneck, Fire, MBConvBlock, ResidualBottleneck

@@ -28,8 +28,8 @@ from ai8x_tool.synthesis.automatic_placement import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
-from ai8x_tool.training.answers import answers_of
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
+from ai8x_tool.training.interpretation import interpretation_of
 from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
@@ -67,7 +67,7 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     limit = None if data is None else _threshold(ready, data, evaluation, console)
     seen = (network.input_shape[0], *entry.input[1:])  # further channels of the dataset are for a teacher
     values = _values(data, seen, console) if sample is None else load_sample(sample)
-    meaning = answers_of(ready.task, checkpoint.extras.get(PREPROCESSING))
+    meaning = interpretation_of(ready.task, checkpoint.extras.get(PREPROCESSING))
     plain = None if meaning is None else meaning.document()
     return chosen, ProjectInputs(
         text, values, limit, tuple(entry.labels), plain, _completed(network, checkpoint, console)
