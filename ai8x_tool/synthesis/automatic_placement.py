@@ -61,7 +61,7 @@ def place_automatically(
 
 def _report(found: MappingResult, device: Device, console: Console) -> None:
     copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
-    least = " (the least possible)" if found.peak == found.peak_bound else ""
+    least = " (the least possible on these processors)" if found.peak == found.peak_bound else ""
     size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"
     console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
     if found.parallel:
