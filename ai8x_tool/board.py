@@ -1,4 +1,4 @@
-"""Boards: building and writing a project with the vendor's tools, and reading what the program prints."""
+"""Boards: building and flashing a project with the vendor's tools, and reading the program's output."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _VERDICT = re.compile(r"\*\*\* (PASS|FAIL) \*\*\*")
 _PORTS = ("ttyACM*", "cu.usbmodem*")
 """Names of the serial ports of the boards' debug adapters."""
 _LONGEST_WAIT = 3600.0
-"""Seconds for which the system is asked to wait at once; it refuses to wait for ages."""
+"""Maximum seconds of a single wait, which the system limits."""
 
 
 @dataclass(frozen=True)
 class MonitorResult:
-    """What a program printed, and whether its known-answer test passed; None if it did not end in time."""
+    """Output of a program, and the result of its known-answer test: `passed` is None if it did not end in time."""
 
     port: Path
     lines: tuple[str, ...]
@@ -62,7 +62,7 @@ def flash(folder: Path, settings: FlashSettings, show: Callable[[str], None]) ->
 def _sdk(environment: Mapping[str, str]) -> Path:
     path = environment.get("MAXIM_PATH")
     if not path or not Path(path).is_dir():
-        raise Ai8xError("there is no MSDK: MAXIM_PATH names no folder", fix=_INSTALL)
+        raise Ai8xError("the MSDK was not found: MAXIM_PATH is not set to a folder", fix=_INSTALL)
     return Path(path)
 
 
@@ -70,12 +70,12 @@ def _openocd(settings: FlashSettings, sdk: Path) -> str:
     own = shutil.which("openocd", path=str(sdk / "Tools/OpenOCD"))
     found = shutil.which(settings.openocd) if settings.openocd else own or shutil.which("openocd")
     if found is None:
-        raise Ai8xError(f"there is no {settings.openocd or 'openocd'}", fix=_INSTALL)
+        raise Ai8xError(f"{settings.openocd or 'openocd'} not found", fix=_INSTALL)
     return found
 
 
 def _program(project: Project) -> Path:
-    """Return the built program; of a project for both cores the one that holds both."""
+    """Return the built program; for a project for both cores, the one that contains both programs."""
     found = sorted(project.folder.glob("build/*.elf"), key=lambda path: path.stat().st_mtime)
     combined = [path for path in found if path.stem.endswith("-combined")]
     if not found:
@@ -84,7 +84,7 @@ def _program(project: Project) -> Path:
 
 
 def _call(command: list[str], show: Callable[[str], None], does: str) -> None:
-    """Run a tool; its output is shown where it fails."""
+    """Run a tool. Raises Ai8xError with its first error message if it fails."""
     show(" ".join(command))
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
@@ -97,7 +97,7 @@ def _call(command: list[str], show: Callable[[str], None], does: str) -> None:
 
 
 def monitor(settings: MonitorSettings, show: Callable[[str], None]) -> MonitorResult:
-    """Show each line that the board prints, until its known-answer test has ended or the time is over."""
+    """Show each line that the board prints, until its known-answer test has ended or `settings.seconds` have passed."""
     port = settings.port or _only_port(Path("/dev"))
     lines: list[str] = []
     for line in _read_lines(port, time.monotonic() + settings.seconds):
@@ -113,7 +113,9 @@ def _only_port(devices: Path) -> Path:
     ports = sorted(path for pattern in _PORTS for path in devices.glob(pattern))
     if len(ports) != 1:
         found = ", ".join(map(str, ports)) or "none"
-        raise Ai8xError(f"which serial port is the board's? Found: {found}", fix="name it with --port")
+        raise Ai8xError(
+            f"cannot determine the serial port of the board; found: {found}", fix="select the port with --port"
+        )
     return ports[0]
 
 

@@ -25,9 +25,9 @@ Result_co = TypeVar("Result_co", covariant=True)
 
 
 class FromRecipe(Protocol[P, Result_co]):
-    """A function of a recipe, or of complete settings, and of options that come after a settings file and the recipe.
+    """A function of a recipe, or of complete settings, and of options, which override a settings file and the recipe.
 
-    Without `console` it prints warnings only.
+    Without `console`, it prints warnings only.
     """
 
     def __call__(
@@ -42,7 +42,7 @@ class FromRecipe(Protocol[P, Result_co]):
 
 
 class FromCheckpoint(Protocol[P, Result_co]):
-    """A function that makes a checkpoint, `target`, of another one. Without `console` it prints warnings only."""
+    """A function that creates a checkpoint, `target`, from another one. Without `console`, it prints warnings only."""
 
     def __call__(
         self,
@@ -57,14 +57,14 @@ class FromCheckpoint(Protocol[P, Result_co]):
 
 
 class FromName(Protocol[P, Result_co]):
-    """A function that makes something of a name. Without `console` it prints warnings only."""
+    """A function that creates a named object. Without `console`, it prints warnings only."""
 
     def __call__(self, name: str, console: Console | None = None, *args: P.args, **kwargs: P.kwargs) -> Result_co:
         """Call the function."""
 
 
 class FromProject(Protocol[P, Result_co]):
-    """A function of a project's folder. Without `console` it prints warnings only."""
+    """A function of a project's folder. Without `console`, it prints warnings only."""
 
     def __call__(
         self, project: str | Path, console: Console | None = None, *args: P.args, **kwargs: P.kwargs
@@ -73,7 +73,7 @@ class FromProject(Protocol[P, Result_co]):
 
 
 class FromSubject(Protocol[P, Result_co]):
-    """A function of a recipe, or of something else, and of options. Without `console` it prints warnings only."""
+    """A function of a subject, such as a recipe, and of options. Without `console`, it prints warnings only."""
 
     def __call__(
         self,
@@ -87,15 +87,15 @@ class FromSubject(Protocol[P, Result_co]):
 
 
 Named = Callable[["str | Path"], "dict[str, Any] | None"]
-"""The options that a name stands for which is not that of a recipe; None for a recipe."""
+"""Function that returns the options for a name that is not that of a recipe, None for a recipe."""
 
 
 def from_recipe(
     cls: Callable[P, S], section: str, *, projects: bool = False, named: Named | None = None
 ) -> Callable[[Callable[[S, Console], R]], FromRecipe[P, R]]:
-    """Turn a function of settings into one of a recipe and options; `section` is the recipe's.
+    """Convert a function of settings to one of a recipe and options; `section` is the section of the recipe.
 
-    With `projects` the folder of a project may take the place of the recipe, with `named` another name.
+    With `projects`, the folder of a project may take the place of the recipe; with `named`, another name may.
     """
 
     def decorate(function: Callable[[S, Console], R]) -> FromRecipe[P, R]:
@@ -120,7 +120,7 @@ def from_recipe(
 def from_checkpoint(
     cls: Callable[P, S],
 ) -> Callable[[Callable[[Path, Path, S, Console], R]], FromCheckpoint[P, R]]:
-    """Turn a function of two files and settings into one that takes options and, for its samples, a recipe."""
+    """Convert a function of two files and settings to one with options and, for its samples, a recipe."""
 
     def decorate(function: Callable[[Path, Path, S, Console], R]) -> FromCheckpoint[P, R]:
         def call(
@@ -141,7 +141,7 @@ def from_checkpoint(
 
 
 def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], R]], FromProject[P, R]]:
-    """Turn a function of a project and settings into one that takes options."""
+    """Convert a function of a project and settings to one with options."""
 
     def decorate(function: Callable[[Path, S, Console], R]) -> FromProject[P, R]:
         def call(project: str | Path, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
@@ -155,7 +155,7 @@ def from_project(cls: Callable[P, S]) -> Callable[[Callable[[Path, S, Console], 
 
 
 def from_name(cls: Callable[P, S]) -> Callable[[Callable[[str, S, Console], R]], FromName[P, R]]:
-    """Turn a function of the name of something new and settings into one that takes options."""
+    """Convert a function of a name and settings to one with options."""
 
     def decorate(function: Callable[[str, S, Console], R]) -> FromName[P, R]:
         def call(name: str, console: Console | None = None, *args: P.args, **options: P.kwargs) -> R:
@@ -171,7 +171,7 @@ def from_name(cls: Callable[P, S]) -> Callable[[Callable[[str, S, Console], R]],
 def from_subject(
     cls: Callable[P, S], section: str, recipe_of: Callable[[str | Path], str | None]
 ) -> Callable[[Callable[[str | Path, S, Console], R]], FromSubject[P, R]]:
-    """Turn a function of what may be a recipe, as `recipe_of` tells, and settings into one that takes options."""
+    """Convert a function of a subject and settings to one with options; `recipe_of` returns the subject's recipe."""
 
     def decorate(function: Callable[[str | Path, S, Console], R]) -> FromSubject[P, R]:
         def call(
@@ -192,7 +192,7 @@ def from_subject(
 
 @contextmanager
 def _flushed(console: Console) -> Iterator[Console]:
-    """Show what waits in `console` at the end of the block."""
+    """Show pending warnings of `console` at the end of the block."""
     try:
         yield console
     finally:
@@ -209,10 +209,10 @@ def chosen_settings(
     projects: bool = False,
     named: Named | None = None,
 ) -> S:
-    """Return the settings that a call asks for.
+    """Return the settings for a call.
 
-    `recipe` may be complete settings or, with `projects`, the folder of a project: then its own settings file is read,
-    and its files are those to compare with. `named` tells what else it may be.
+    `recipe` may be complete settings or, with `projects`, the folder of a project: then the project's settings file is
+    read, and its files are compared with. `named` returns the options for other names.
     """
     if isinstance(recipe, cls):
         return dataclasses.replace(recipe, **typed(given, options_of(cls), None))
@@ -227,7 +227,7 @@ def chosen_settings(
 
 
 def _is_project(folder: Path) -> bool:
-    """Distinguish a project from a recipe. Raises Ai8xError for a folder that is neither."""
+    """Return whether `folder` is a project rather than a recipe. Raises Ai8xError for a folder that is neither."""
     if (folder / SETTINGS_FILE).is_file():
         return True
     if folder.is_dir() and str(folder) not in list_configs("recipes"):
@@ -241,7 +241,7 @@ def quiet() -> Console:
 
 
 def _described(call: Any, function: Callable[..., Any], cls: Any) -> Any:
-    """Return `call` with the name and the text of `function`, and the options of `cls` in its signature."""
+    """Return `call` with the name and the docstring of `function`, and the options of `cls` in its signature."""
     functools.update_wrapper(call, function, ("__module__", "__name__", "__qualname__", "__doc__"))
     own = [
         p

@@ -17,21 +17,21 @@ from ai8x_tool.text import counted, from_here, one_line, printable
 
 
 class Lines(Protocol):
-    """A table: texts for each width, and whether each is a heading."""
+    """A table that can be printed at any width."""
 
     def lines(self, width: int | None = None, *, plain: bool = False) -> Iterable[tuple[str, bool]]:
-        """Return the lines for a terminal, or without limit; with `plain` in ASCII."""
+        """Return the lines, and whether each is a heading, for a `width` or without limit; with `plain` in ASCII."""
 
 
 class Progress(Protocol):
     """A running progress display."""
 
     def advance(self, steps: int = 1, note: str | None = None) -> None:
-        """Count `steps` more as done and, where given, replace the text next to the bar."""
+        """Count `steps` more as done, and replace the text next to the bar by `note` if it is given."""
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """Return a result as JSON; a number that JSON does not have (the loss of a training gone wrong) becomes null."""
+    """Return a result as JSON; numbers that JSON cannot represent (the loss of a diverged training) become null."""
     try:
         return json.dumps(document, indent=1, allow_nan=False) + "\n"
     except ValueError:
@@ -64,19 +64,19 @@ class _Bar:
 
 
 class PlainText(RichConsole):
-    """A console for which text is text: no markup, no codes of emoji, no control characters, in tables neither."""
+    """A console that prints text unchanged: no markup, emoji codes or control characters, not even in tables."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, emoji=False, **options)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return `text` as rich shows it; everything that is shown comes through here."""
+        """Return `text` as a rich text; rich calls this for everything that it prints."""
         return super().render_str(printable(text), **options)
 
 
 @contextmanager
 def _named_output() -> Iterator[None]:
-    """Let errors in writing results say what it is that cannot be written."""
+    """Add the name of the stream to errors in writing results."""
     try:
         yield
     except BrokenPipeError:
@@ -97,8 +97,8 @@ def _for_results() -> RichConsole:
 class Console:
     """Messages of one command. `verbosity`: -1 errors and warnings, 0 normal, 1 and more details.
 
-    With `json_output` standard output carries exactly one JSON document, written by :meth:`result`; a `muted` console
-    does not even warn. `log` receives every message, shown or not.
+    With `json_output`, standard output is exactly one JSON document, written by :meth:`result`; a `muted` console shows
+    no warnings either. `log` receives every message, even if it is not shown.
     """
 
     verbosity: int = 0
@@ -107,15 +107,15 @@ class Console:
     out: RichConsole = field(default_factory=_for_results)
     err: RichConsole = field(default_factory=lambda: PlainText(stderr=True))
     warnings: list[str] = field(default_factory=list)
-    said: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
     log: Callable[[str], None] | None = None
     pending: dict[str, list[str]] = field(default_factory=dict)
 
     def info(self, text: str, *, once: bool = False) -> None:
-        """Show progress; with `once` only the first time."""
-        if once and text in self.said:
+        """Show a message about progress; with `once`, only the first time."""
+        if once and text in self.shown:
             return
-        self.said.add(text)
+        self.shown.add(text)
         self._record(text)
         if self.verbosity >= 0:
             self._print(text)
@@ -127,9 +127,9 @@ class Console:
             self._print(text, style="dim")
 
     def warn(self, text: str, kind: str | None = None) -> None:
-        """Warn once about something that works but is probably not meant.
+        """Show a warning once about something that works but is probably unintended.
 
-        Of warnings of one `kind` that follow each other, one is shown with the number of the others; with -v, all are.
+        Of consecutive warnings of one `kind`, one is shown with the number of the others; with -v, all are shown.
         """
         if text in self.warnings or self.muted:
             return
@@ -144,7 +144,7 @@ class Console:
         self._print(Text.assemble(("warning:", "yellow"), f" {one_line(from_here(text))}"))
 
     def flush(self) -> None:
-        """Show the warnings that wait for others of their kind."""
+        """Show warnings that are pending until others of their kind arrive."""
         pending, self.pending = self.pending, {}
         for text, *others in pending.values():
             more = f" – and {counted(len(others), 'other')} like this (-v shows them)" if others else ""
@@ -155,7 +155,7 @@ class Console:
         self._print(Text.assemble(("error:", "bold red"), f" {one_line(from_here(text))}"))
 
     def _print(self, text: str | Text, style: str | None = None) -> None:
-        """Print a message. One that cannot be written is lost; the results are what counts."""
+        """Print a message. Errors are ignored, since only results must not be lost."""
         if self.pending:
             self.flush()
         text = from_here(text) if isinstance(text, str) else text
@@ -167,7 +167,7 @@ class Console:
             self.log(text)
 
     def show(self, result: str | Lines) -> None:
-        """Print a result for people (a table, a line); nothing with `--json` or `-q`."""
+        """Print a human-readable result (a table or a line), unless `--json` or `-q` is given."""
         self.flush()
         if self.json_output or self.verbosity < 0:
             return
@@ -180,7 +180,7 @@ class Console:
                 self.out.print(Text(printable(text), "bold" if heading else ""), soft_wrap=True)
 
     def result(self, document: dict[str, Any]) -> None:
-        """Print the machine-readable result where `--json` was given."""
+        """Print the machine-readable result if `--json` is given."""
         self.flush()
         if self.json_output:
             with _named_output():
@@ -189,7 +189,7 @@ class Console:
 
     @contextmanager
     def progress(self, title: str, total: int) -> Iterator[Progress]:
-        """Show a progress bar on a terminal; elsewhere nothing (callers log their own plain lines)."""
+        """Show a progress bar on a terminal; otherwise, nothing is shown (callers print lines of their own)."""
         if self.verbosity < 0 or not self.err.is_terminal:
             yield _Silent()
             return

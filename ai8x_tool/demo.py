@@ -1,4 +1,4 @@
-"""The whole way in one call: train → quantize → evaluate → synthesize → verify, and a table of what came out."""
+"""The complete workflow in one call: train → quantize → evaluate → synthesize → verify, and a table of results."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from ai8x_tool.training.evaluation import EvaluateResult
 from ai8x_tool.verification.chain import Verification
 
 _VERIFIED_SAMPLES = 20
-"""Test samples that go through every link of the chain."""
+"""Number of test samples for which every link of the chain is verified."""
 
 
 @dataclass(frozen=True, eq=False)
 class DemoResult:
-    """What the demo made. Accuracies are of the test set; `agreement` compares torch with the integer engine."""
+    """Results of the demo. Accuracies are those of the test set; `agreement` compares torch with the integer engine."""
 
     recipe: str
     folder: Path
@@ -61,15 +61,15 @@ class DemoResult:
 
 
 def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResult:
-    """Run all five stages of `recipe`; everything lands in `settings.output`, the dataset's cache in `settings.data`.
+    """Run all five stages of `recipe`; all files are in `settings.output`, the dataset's cache is in `settings.data`.
 
-    Raises Ai8xError where a stage fails, and where a link of the chain is broken.
+    Raises Ai8xError if a stage fails, and if a link of the chain is broken.
     """
     began, data, project = time.monotonic(), settings.data, settings.output / "project"
     options: dict[str, Any] = {"data": data, "out_dir": settings.output / "logs"}
     options |= {} if settings.epochs is None else {"epochs": settings.epochs}
     training = resolve(TrainSettings, "train", recipe, given=options)
-    resolve(SynthesizeSettings, "synthesize", recipe)  # a recipe without network ends here
+    resolve(SynthesizeSettings, "synthesize", recipe)  # raises an error for a recipe without network
     console.info(f"\n[1/5] ai8x train {recipe} --out-dir {training.out_dir}")
     trained = api.train(training, console=console)
     quantized = trained.folder / "qat_best-q.pth.tar"
@@ -117,16 +117,16 @@ def run_demo(recipe: str, settings: DemoSettings, console: Console) -> DemoResul
 
 
 def _complete_agreement(result: EvaluateResult) -> Agreement:
-    """Return what the comparison with the integer engine found; raises Ai8xError unless all outputs were equal."""
+    """Return the comparison with the integer engine. Raises Ai8xError unless all outputs are equal."""
     agreement = result.agreement
     if agreement is None or not agreement.complete:
         detail = "it has no network description" if agreement is None else agreement.text()
-        raise Ai8xError(f"the quantized model and the integer engine were not found equal: {detail}")
+        raise Ai8xError(f"the outputs of the quantized model and the integer engine were not found equal: {detail}")
     return agreement
 
 
 def demo_table(result: DemoResult) -> Table:
-    """Return the closing table."""
+    """Return the table of results."""
     figures, note = result.synthesis.statistics, result.quantized_model.note
     rows = [
         ("data", result.quantized_model.dataset + (f" – {note}" if note else "")),

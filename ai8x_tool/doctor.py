@@ -1,4 +1,4 @@
-"""``ai8x doctor``: what this computer has of what the tool can use, and what to do about the rest."""
+"""Diagnosis of this computer: software and hardware that the tool can use, and how to add what is missing."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ EXTRAS: Mapping[str, tuple[str, ...]] = {
 }
 """The modules that each extra of the package installs."""
 _LEAST_SPACE = 2 << 30
-"""Bytes: less than this is soon filled by a dataset."""
+"""Minimum free space in bytes: a dataset may fill less."""
 _COMPILERS = {"arm": "C compiler, Arm core", "riscv": "C compiler, RISC-V core", "host": "C compiler, this computer"}
 _PROBES = ("daplink", "cmsis-dap", "arm_dap")
-"""How the debug adapters of the vendor's boards name their serial ports, in small letters."""
+"""Texts in the serial port names of the debug adapters of the vendor's boards, in lower case."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. What is ``missing`` is optional; a ``problem`` stops something from working."""
+    """Result of one check. A ``missing`` item is optional; a ``problem`` prevents something from working."""
 
     subject: str
     state: State
@@ -60,12 +60,12 @@ class Diagnosis:
 
     @property
     def healthy(self) -> bool:
-        """True if there is no problem; what is missing is none."""
+        """True if there is no problem; missing items are not problems."""
         return not self.problems
 
     @property
     def problems(self) -> list[Finding]:
-        """The findings that stop something from working."""
+        """The findings that prevent something from working."""
         return [finding for finding in self.findings if finding.state == "problem"]
 
     def document(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Diagnosis:
 
 
 def examine(environment: Mapping[str, str] | None = None, devices: Path = Path("/dev")) -> Diagnosis:
-    """Look at this computer; `devices` is the folder of its serial ports. Nothing is written that stays."""
+    """Return the diagnosis of this computer; `devices` is the folder of its serial ports. No files are left behind."""
     known = os.environ if environment is None else environment
     steps: tuple[Callable[[], Iterator[Finding]], ...] = (
         _python,
@@ -95,7 +95,7 @@ def _python() -> Iterator[Finding]:
 
 
 def _torch() -> Iterator[Finding]:
-    """Yield the version of torch and where it computes."""
+    """Yield the version of torch, and the device that it computes on."""
     try:
         import torch  # noqa: PLC0415  (most of a second)
     except (ImportError, OSError) as error:
@@ -151,7 +151,7 @@ def _board_tools(environment: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _ports(devices: Path) -> Iterator[Finding]:
-    """Yield the serial ports, and whether a board's debug adapter is behind them."""
+    """Yield the serial ports, and whether they belong to a board's debug adapter."""
     named = {link.resolve().name: link.name for link in sorted(devices.glob("serial/by-id/*"))}
     ports = sorted(port for pattern in ("ttyACM*", "ttyUSB*", "cu.usbmodem*") for port in devices.glob(pattern))
     if not ports:
@@ -163,11 +163,11 @@ def _ports(devices: Path) -> Iterator[Finding]:
         if os.access(port, os.R_OK | os.W_OK):
             yield Finding(str(port), "ok", text)
         else:
-            yield Finding(str(port), "problem", f"{text}: may not be opened", "add yourself to its group (dialout)")
+            yield Finding(str(port), "problem", f"{text}: no permission", "add yourself to its group (dialout)")
 
 
 def _folders() -> Iterator[Finding]:
-    """Yield whether the folders that commands write to can be written, and how much space there is."""
+    """Yield whether the folders that commands write to are writable, and their free space."""
     for subject, folder in (("current folder", Path.cwd()), ("temporary files", Path(tempfile.gettempdir()))):
         try:
             with tempfile.TemporaryFile(dir=folder):
@@ -178,14 +178,14 @@ def _folders() -> Iterator[Finding]:
         free = shutil.disk_usage(folder).free
         text = f"{folder}: {free / (1 << 30):,.1f} GiB free"
         enough = free >= _LEAST_SPACE
-        yield Finding(subject, "ok", text) if enough else Finding(subject, "problem", text, "make room: 2 GiB or more")
+        yield (Finding(subject, "ok", text) if enough else Finding(subject, "problem", text, "free at least 2 GiB"))
     for name in ("logs", "data"):
         if Path(name).exists() and not os.access(name, os.W_OK):
-            yield Finding(f"folder {name}", "problem", "cannot be written", "change its owner, or pass another one")
+            yield Finding(f"folder {name}", "problem", "cannot be written", "change its owner, or use another one")
 
 
 def _plugins() -> Iterator[Finding]:
-    """Yield how many models and datasets there are, and every file that cannot be used."""
+    """Yield the numbers of models and datasets, and every file that cannot be used."""
     for kind, find in (("models", list_models), ("datasets", list_datasets)):
         console = Console(verbosity=-1, err=PlainText(file=io.StringIO()))
         count = len(find(console))

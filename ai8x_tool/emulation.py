@@ -1,4 +1,4 @@
-"""``ai8x run``: a project's firmware on the virtual device, with its own sample and with others."""
+"""Execution of a project's firmware on the virtual device, with its own sample and with others."""
 
 from __future__ import annotations
 
@@ -30,11 +30,12 @@ SCHEMA = "ai8x-run/1"
 
 @dataclass(frozen=True, eq=False)
 class ProjectRun:
-    """What a project did. `outputs`: for each further sample a list, for each output (channels, rows, columns).
+    """Result of a project's run. `outputs` has a list of outputs (channels, rows, columns) for each further sample.
 
-    `classes` are the names of the channels of the output, where the project knows them. An autoencoder that recognizes
-    anomalies has `scores`, the mean squared error of each sample, and the `limit` between normal samples and others;
-    `classes` are their names. `answers` are the outputs in words, by file, where the project knows what they mean.
+    `classes` are the names of the output's channels, if the project contains them. An autoencoder that detects
+    anomalies has `scores`, the mean squared error of each sample, and the `limit` above which a sample is an anomaly;
+    then `classes` are the names of normal samples and of anomalies. `answers` are descriptions of the outputs by file,
+    if the project contains their meaning.
     """
 
     firmware: Firmware
@@ -48,7 +49,7 @@ class ProjectRun:
     answers: Mapping[Path, str] = field(default_factory=dict)
 
     def found_class(self, number: int) -> str | None:
-        """Return the name of the class of a sample, None where the project does not know names."""
+        """Return the name of the class of a sample, None if the project contains no class names."""
         outputs = self.outputs[number]
         if self.limit is not None:
             return self.classes[int(self.scores[number] > self.limit)]
@@ -56,7 +57,7 @@ class ProjectRun:
         return self.classes[int(outputs[0].argmax())] if fits else None
 
     def document(self) -> dict[str, Any]:
-        """Return everything for JSON."""
+        """Return the result for JSON."""
         samples = [
             {
                 "file": str(path),
@@ -79,7 +80,7 @@ class ProjectRun:
 
 
 def run_project(folder: Path, settings: RunProjectSettings, console: Console) -> ProjectRun:
-    """Compile the project in `folder` unchanged and run it, then its functions with the samples in `settings.input`.
+    """Compile the project in `folder` unchanged and run it, then run inference with the samples in `settings.input`.
 
     Raises Ai8xError if the project does not compile, or an input does not fit it.
     """
@@ -110,7 +111,7 @@ def run_project(folder: Path, settings: RunProjectSettings, console: Console) ->
 
 
 def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Input]]:
-    """Yield the inputs in `files`, those of a table one after the other."""
+    """Yield the inputs in `files`, each with its file; a table may contain several."""
     interface = read_interface(folder)
     for path in files:
         if interface is None:
@@ -123,7 +124,7 @@ def _samples(folder: Path, files: Sequence[Path]) -> Iterator[tuple[Path, Input]
 
 
 def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]]) -> dict[Path, str]:
-    """Return by file what the outputs mean; nothing where the project does not know it."""
+    """Return a description of the outputs by file; empty if the project does not contain their meaning."""
     known = _document(folder / OUTPUTS_FILE)
     if not known or not outputs:
         return {}
@@ -136,10 +137,16 @@ def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]
         view = view_of(path, preprocessing.get("preprocessing"))
         try:
             found[path] = meaning.text(theirs, view)
-        except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError):  # what the file says is not checked
+        except (
+            LookupError,
+            ValueError,
+            TypeError,
+            ArithmeticError,
+            RuntimeError,
+        ):  # the file is not checked
             fix = "generate the project again with --overwrite"
             where = str(folder / OUTPUTS_FILE)
-            raise Ai8xError("the outputs are not as this file describes", where=where, fix=fix) from None
+            raise Ai8xError("the outputs do not match this file", where=where, fix=fix) from None
     return found
 
 
@@ -153,9 +160,9 @@ def _names(names: Any) -> tuple[str, ...]:
 
 
 def _save_outputs(outputs: tuple[list[Array], ...], path: Path) -> None:
-    """Save the outputs for one sample as ``.npy`` file (channels, rows, columns), for several with one axis more.
+    """Save the outputs for one sample as a ``.npy`` file (channels, rows, columns), for several with another axis.
 
-    Networks with several outputs make an ``.npz`` file: ``output_0`` and so on.
+    For networks with several outputs, it is an ``.npz`` file with ``output_0`` and so on.
     """
     arrays = [np.stack(each) if len(outputs) > 1 else each[0] for each in zip(*outputs, strict=True)]
     buffer = io.BytesIO()

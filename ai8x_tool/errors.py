@@ -1,4 +1,4 @@
-"""The one exception for everything a user can cause."""
+"""The exception for all errors that a user can cause."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _LONGEST = 1000
 
 
 class Ai8xError(Exception):
-    """A condition the user can fix: one line saying what is wrong, where, which rule it breaks and what would fix it.
+    """An error that the user can fix: one line that names the problem, its place, the broken rule and a fix.
 
-    The command line prints the message without a traceback and exits with status 1. `code` is that of the rule, under
-    which docs/troubleshooting.md explains it.
+    The command line prints the message without a traceback and exits with status 1. `code` is the code of the rule,
+    under which docs/troubleshooting.md explains it.
     """
 
     def __init__(self, message: str, *, where: str | None = None, fix: str | None = None, code: str = "") -> None:
@@ -27,7 +27,7 @@ class Ai8xError(Exception):
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
-    """Let errors of the block that name no place name this one."""
+    """Add `where` to errors of the block that name no place."""
     try:
         yield
     except Ai8xError as error:
@@ -37,14 +37,14 @@ def located(where: str) -> Iterator[None]:
 
 
 def _shortened(message: str) -> str:
-    """Return a message that quotes more of a file than anybody reads without its middle."""
+    """Return a message, without its middle if it is very long because it quotes a file."""
     if len(message) <= _LONGEST:
         return message
     return f"{message[: _LONGEST * 2 // 3]} … {message[-_LONGEST // 3 :]}"
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the entry of `known` closest to `name`, or an empty string."""
+    """Return ``; did you mean 'x'?`` for the entry of `known` closest to `name`, or "" if none is close."""
     import difflib  # noqa: PLC0415  (needed for errors only)
 
     close = difflib.get_close_matches(name.lower(), [k.lower() for k in known], n=1, cutoff=0.5)

@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all.
+"""Atomic writing of files and folders: they appear complete or not at all.
 
-Everything is written under a temporary name next to its place, which the writer holds locked, and then moved there.
-Temporary names that nobody holds are left over from processes that were killed; the next writer in that folder removes
+Everything is written under a temporary name in the target's folder, which the writer keeps locked, and then moved.
+Temporary files without a lock are left over from processes that were killed; the next writer in that folder removes
 them.
 """
 
@@ -30,18 +30,18 @@ def expand(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise Ai8xError("there is no such user's home directory", where=str(path)) from None
+        raise Ai8xError("the home directory of this user is not known", where=str(path)) from None
 
 
 def resolved_path(path: Path) -> Path:
-    """Return `path` absolute and without symbolic links, as far as that goes: loops of links stay as they are."""
+    """Return `path` absolute and without symbolic links, except loops of links."""
     return Path(os.path.realpath(path))
 
 
 def unwritable(path: Path, error: OSError | ValueError) -> Ai8xError:
     """Return the error for a file or folder that cannot be written."""
     reason = (error.strerror if isinstance(error, OSError) else None) or error
-    return Ai8xError(f"cannot be written: {reason}", where=str(path), fix="check space and permissions")
+    return Ai8xError(f"cannot be written: {reason}", where=str(path), fix="check free space and permissions")
 
 
 def write_file(data: bytes | memoryview, path: Path) -> None:
@@ -56,9 +56,9 @@ def write_file(data: bytes | memoryview, path: Path) -> None:
 
 @contextlib.contextmanager
 def staged_file(data: bytes | memoryview, path: Path) -> Iterator[None]:
-    """Write a file like :func:`write_file`, but let it appear at the end of the block only, and only if nothing fails.
+    """Write a file like :func:`write_file`, but let it appear only at the end of the block, and only if nothing fails.
 
-    That way a result of several files is not left in part: all that can go wrong has done so before the block.
+    Thus a result of several files is not left incomplete: errors in writing occur before the block.
     """
     with _as_unwritable(path):
         before = _existing(path)
@@ -88,19 +88,19 @@ def _as_unwritable(path: Path) -> Iterator[None]:
 
 
 def check_file(path: Path) -> None:
-    """Raise Ai8xError if it is already clear that no file can be written to `path`; nothing stays changed."""
+    """Raise Ai8xError if no file can be written to `path`; nothing is changed."""
     with _as_unwritable(path):
         _existing(path)
         folder = next(parent for parent in resolved_path(path).parents if os.path.lexists(parent))
         if not folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
-        temporary, descriptor = _create(folder, _create_file)  # some folders do not say that they take none
+        temporary, descriptor = _create(folder, _create_file)  # some folders reject files although they appear writable
         os.close(descriptor)
         temporary.unlink()
 
 
 def _existing(path: Path) -> os.stat_result | None:
-    """Return the state of the file that is to be replaced, None if there is none."""
+    """Return the status of the file that is to be replaced, None if there is none."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -119,7 +119,7 @@ def _move(temporary: Path, target: Path, data: bytes | memoryview) -> None:
     except OSError as error:
         if error.errno != errno.EBUSY:
             raise
-        target.write_bytes(data)  # a mount point: no other file can take its place
+        target.write_bytes(data)  # a mount point cannot be replaced by another file
 
 
 def _restore(descriptor: int, before: os.stat_result) -> None:
@@ -130,7 +130,7 @@ def _restore(descriptor: int, before: os.stat_result) -> None:
 
 @contextlib.contextmanager
 def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Provide an empty folder in `parent`, on the same file system; what has not been moved away is removed."""
+    """Provide an empty folder in `parent`; files that are not moved out of it are removed at the end."""
     folder, descriptor = _create(parent, _create_folder)
     try:
         yield folder
@@ -156,11 +156,11 @@ def _create(parent: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
         descriptor = create(path)
         if _lock(descriptor) and os.fstat(descriptor).st_nlink:
             return path, descriptor
-        os.close(descriptor)  # another process has taken it for a leftover before it was locked
+        os.close(descriptor)  # another process has removed it as a leftover before it was locked
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock an open file. False if another process has; True also where the file system has no locks."""
+    """Lock an open file. Return False if another process holds the lock; True also if the file system has no locks."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -172,18 +172,18 @@ def _lock(descriptor: int) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes from changing `folder`. Raises Ai8xError if one is at it."""
+    """Prevent other processes from changing `folder`. Raises Ai8xError if one is changing it."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if not _lock(descriptor):
-            raise Ai8xError("another process is writing there", where=str(folder), fix="wait until it is done")
+            raise Ai8xError("another process is writing there", where=str(folder), fix="wait until it has finished")
         yield
     finally:
         os.close(descriptor)
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes of this user have left in `folder` under temporary names."""
+    """Remove temporary files that killed processes of this user have left in `folder`."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if is_temporary(entry.name):
@@ -191,7 +191,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file or folder of this name is on its way to its place."""
+    """Return whether `name` is that of a temporary file or folder."""
     return name.startswith(_PREFIX) and name.endswith(_SUFFIX)
 
 
@@ -207,7 +207,7 @@ def _remove_leftover(path: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a file, or a folder with everything in it, folders without permission to write included."""
+    """Remove a file or a folder with all its content, even if folders in it are write-protected."""
     if not path.is_dir() or path.is_symlink():
         path.unlink(missing_ok=True)
         return
@@ -221,7 +221,7 @@ def remove_tree(path: Path) -> None:
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Swap what two names mean, in one step. False where system or file system cannot."""
+    """Swap two files or folders atomically. Return False if the system or the file system does not support this."""
     function = getattr(ctypes.CDLL(None), "renameat2", None)
     names = os.fsencode(first), os.fsencode(second)
     return function is not None and function(_HERE, names[0], _HERE, names[1], _EXCHANGE) == 0

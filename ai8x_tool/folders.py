@@ -1,4 +1,4 @@
-"""Replacing the files of a folder in one step, or so that the next run completes what was begun."""
+"""Replacement of the files of a folder in one step, or such that the next run completes an interrupted replacement."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ai8x_tool.files import (
 )
 
 _COMMIT = ".ai8x-commit"
-"""A folder of this name in another holds new files, all of them, that have yet to be moved there."""
+"""Name of a subfolder that contains the complete set of new files while they are moved to their places."""
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @dataclass(frozen=True)
 class FolderContent:
-    """New files by name. Those in `kept` do not replace files that are there; names in `former` are removed.
+    """New files by name. Those in `kept` do not replace existing files; files with names in `former` are removed.
 
-    All other files in the folder are the user's own and stay as they are.
+    All other files in the folder belong to the user and are not changed.
     """
 
     files: Mapping[str, bytes]
@@ -39,11 +39,11 @@ class FolderContent:
     former: tuple[str, ...] = ()
 
     def is_own(self, name: str) -> bool:
-        """Whether the file of this name in the old folder stays."""
+        """Return whether the file of this name in the old folder is kept."""
         return name in self.kept or (name not in self.files and name not in self.former)
 
     def only_kept(self, folder: str) -> bool:
-        """Whether everything new in a folder is of the kind that does not replace files."""
+        """Return whether none of the new files in a folder replace existing ones."""
         return all(name in self.kept for name in self.files if PurePosixPath(name).is_relative_to(folder))
 
     def write(self, folder: Path) -> None:
@@ -57,10 +57,10 @@ class FolderContent:
 def write_folder(content: FolderContent, folder: Path) -> None:
     """Write `content` to `folder`, which may exist; symbolic links are followed.
 
-    A new folder appears in one step, and so is an old one exchanged, if the system has such a step and the folder can
-    be moved: it is no mount point, nor does this process work in it. Elsewhere the files are replaced one by one, and
-    :func:`finish` completes that if this process is killed. Raises Ai8xError if it cannot be written; nothing has
-    changed then.
+    A new folder appears in one step. An existing one is exchanged in one step if the system supports this and the
+    folder can be moved, that is, if it is neither a mount point nor the current directory of this process. Otherwise
+    the files are replaced one by one, and :func:`finish` completes this if the process is killed. Raises Ai8xError if
+    the folder cannot be written; nothing has changed then.
     """
     try:
         target = resolved_path(folder)
@@ -76,9 +76,9 @@ def write_folder(content: FolderContent, folder: Path) -> None:
 
 
 def finish(folder: Path) -> None:
-    """Complete what a process that was killed had begun in `folder`, and remove what it left there.
+    """Complete a replacement in `folder` that a killed process had begun, and remove its temporary files.
 
-    Raises Ai8xError if that is not possible.
+    Raises Ai8xError if this is not possible.
     """
     try:
         if (folder / _COMMIT).is_dir():
@@ -90,14 +90,14 @@ def finish(folder: Path) -> None:
 
 
 def _is_movable(folder: Path) -> bool:
-    """Whether another folder may take the place of `folder`: not for mount points and current directories."""
+    """Return whether `folder` can be replaced: it is neither a mount point nor the current directory."""
     with contextlib.suppress(OSError):
         return not folder.is_mount() and not Path.cwd().resolve().is_relative_to(folder)
     return not folder.is_mount()
 
 
 def _replace_folder(content: FolderContent, folder: Path) -> bool:
-    """Exchange `folder` for a new one that has the user's own files, too. False if that is not possible."""
+    """Exchange `folder` for a new one that also has the user's own files. Return False if this is not possible."""
     try:
         with temporary_folder(folder.parent) as new:
             content.write(new)
@@ -106,11 +106,11 @@ def _replace_folder(content: FolderContent, folder: Path) -> bool:
     except OSError as error:
         if error.errno in _FULL:
             raise
-        return False  # own files that cannot be linked, or a folder around it that is not writable
+        return False  # the user's files cannot be linked, or the parent folder is not writable
 
 
 def _carry_over(content: FolderContent, old: Path, new: Path, inside: str = "") -> None:
-    """Link the user's own files in folder `inside` of `old` into `new`, with all that belongs to them."""
+    """Link the user's own files in folder `inside` of `old` into `new`, with the folder's owner, mode and times."""
     with os.scandir(old / inside) as entries:
         for entry in entries:
             name = f"{inside}{entry.name}"
@@ -134,7 +134,7 @@ def _carry_over(content: FolderContent, old: Path, new: Path, inside: str = "") 
 
 
 def _replace_files(content: FolderContent, folder: Path) -> None:
-    """Replace the files of `folder` one by one, once all of them are there under other names."""
+    """Replace the files of `folder` one by one, after writing all of them under other names."""
     with locked(folder):
         _finish(folder)
         with temporary_folder(folder) as staging:
@@ -152,7 +152,7 @@ def _replace_files(content: FolderContent, folder: Path) -> None:
 
 
 def _stays(content: FolderContent, folder: Path, name: str) -> bool:
-    """Whether a file that is not replaced is there, or something of the user's where its folder would be."""
+    """Return whether a file exists that is not replaced, or a file of the user in the place of its folder."""
     parents = [folder / parent for parent in PurePosixPath(name).parents]
     blocked = any(os.path.lexists(parent) and not parent.is_dir() for parent in parents)
     return name in content.kept and (blocked or os.path.lexists(folder / name))
@@ -161,18 +161,22 @@ def _stays(content: FolderContent, folder: Path, name: str) -> bool:
 def _check_place(folder: Path, name: str) -> None:
     """Raise Ai8xError if no file can be moved to `name` in `folder`."""
     if (folder / name).is_dir() and not (folder / name).is_symlink():
-        raise Ai8xError(f"{name} is a folder, but a generated file, too", where=str(folder), fix="rename the folder")
+        raise Ai8xError(
+            f"{name} is a folder, but a generated file has the same name", where=str(folder), fix="rename the folder"
+        )
     for parent in PurePosixPath(name).parents:
         if os.path.lexists(folder / parent) and not (folder / parent).is_dir():
             raise Ai8xError(
-                f"{parent} is a file, but a generated folder, too", where=str(folder), fix="rename the file"
+                f"{parent} is a file, but a generated folder has the same name",
+                where=str(folder),
+                fix="rename the file",
             )
 
 
 def _finish(folder: Path) -> None:
     commit, files, former = (folder / _COMMIT / name for name in ("", "files", "former"))
     if not commit.is_dir() or any(path.is_symlink() for path in (commit, files, former)):
-        remove_tree(commit)  # nothing that :func:`write_folder` has made
+        remove_tree(commit)  # not created by :func:`write_folder`
         return
     for path in sorted(files.rglob("*")):
         if path.is_symlink() or not path.is_dir():

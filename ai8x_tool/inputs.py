@@ -1,4 +1,4 @@
-"""Files of the user's own as inputs of a network: arrays, images, sounds and tables."""
+"""Conversion of the user's files to inputs of a network: arrays, images, sounds and tables."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from ai8x_tool.synthesis.synthesize import load_sample
 Array = npt.NDArray[Any]
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 _MIDDLE = 128
-_GRAY, _COLOUR = 1, 3
+_GRAY, _COLOR = 1, 3
 
 
 @dataclass(frozen=True, eq=False)
 class Input:
-    """Integers −128 … 127, and if they come from an image in colour, its red, green and blue, pixel by pixel."""
+    """Integers −128 … 127 and, for a color image, the red, green and blue values pixel by pixel."""
 
     values: Array
     frame: bytes | None = None
 
 
 def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Input]:
-    """Return the inputs in a file, integers −128 … 127: one, or those of each window of a table.
+    """Return the inputs in a file as integers −128 … 127: one, or one for each window of a table or sound.
 
-    Integers are inputs as they are; other arrays and files become inputs by the preprocessing that the project in the
-    file `where` knows. Without one (`known` is None), bytes are 0 … 255 as in images, and numbers are −1 … 1 as the
-    trained model takes them. `shape` is (channels, rows, columns). Raises Ai8xError for what does not become an input.
+    Integers are used unchanged; other arrays and files are converted by `known`, the preprocessing in the project's
+    file `where`. Without it, bytes are 0 … 255 as in images, and floating-point numbers are −1 … 1 as in training.
+    `shape` is (channels, rows, columns). Raises Ai8xError for files that cannot be converted.
     """
     if path.suffix.lower() == ".npy":
         return _of_array_file(path, shape, known, where)
@@ -42,15 +42,15 @@ def inputs_of_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
     if known is None:
         known = _usual(shape) if path.suffix.lower() in _IMAGES else None
     if known is None:
-        fix = "use an array (.npy); projects made by `ai8x new` take files of their own kind"
-        raise Ai8xError("the project does not know how such a file becomes its input", where=str(path), fix=fix)
+        fix = "use an array (.npy); only projects for data of `ai8x new` accept other files"
+        raise Ai8xError("the project has no preprocessing for files of this kind", where=str(path), fix=fix)
     return _preprocessed(path, known, where)
 
 
 def _usual(shape: Sequence[int]) -> Mapping[str, Any] | None:
-    """Return how images become inputs where nothing else is known: 0 … 255 is −128 … 127. None if the input is none."""
+    """Return the default preprocessing of images: 0 … 255 becomes −128 … 127. None if the input is not an image."""
     channels, rows, columns = shape
-    if channels not in (_GRAY, _COLOUR) or min(rows, columns) == 1:
+    if channels not in (_GRAY, _COLOR) or min(rows, columns) == 1:
         return None
     reading = {"size": [rows, columns], "channels": channels}
     values = {"offset": [_MIDDLE] * channels, "gain": [1] * channels, "per_sample": False}
@@ -68,8 +68,8 @@ def _preprocessed(path: Path, known: Mapping[str, Any], where: str) -> list[Inpu
 
 
 def _frame(image: Array) -> bytes | None:
-    """Return the image (channels, rows, columns) pixel by pixel, if it is in colour."""
-    return np.moveaxis(image, 0, -1).tobytes() if len(image) == _COLOUR and image.ndim == 3 else None
+    """Return a color image (channels, rows, columns) pixel by pixel, None for other images."""
+    return np.moveaxis(image, 0, -1).tobytes() if len(image) == _COLOR and image.ndim == 3 else None
 
 
 def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | None, where: str) -> list[Input]:
@@ -87,18 +87,18 @@ def _of_array_file(path: Path, shape: Sequence[int], known: Mapping[str, Any] | 
         return [Input(_of_numbers(_planar(array, shape, path), path))]
     if array.dtype == np.uint8:
         return [_of_bytes(array, shape, known, path, where)]
-    raise Ai8xError(f"inputs are integers or numbers, this file holds {array.dtype}", where=str(path))
+    raise Ai8xError(f"inputs must be integers or floating-point numbers, this file has {array.dtype}", where=str(path))
 
 
 def _of_numbers(values: Array, path: Path) -> Array:
     if not np.isfinite(values).all() or np.abs(values).max() > 1:
         fix = "divide by the largest possible value, or use bytes (uint8)"
-        raise Ai8xError("numbers must be −1 … 1, as the model was trained with", where=str(path), fix=fix)
+        raise Ai8xError("floating-point numbers must be −1 … 1, as in training", where=str(path), fix=fix)
     return np.clip(np.rint(values * _MIDDLE), -_MIDDLE, _MIDDLE - 1).astype(np.int64)
 
 
 def _of_bytes(array: Array, shape: Sequence[int], known: Mapping[str, Any] | None, path: Path, where: str) -> Input:
-    """Return the input for stored values: pixels, samples of a sound, or of anything else without preprocessing."""
+    """Return the input for bytes: the pixels of an image, the samples of a sound, or values without preprocessing."""
     sound = known is not None and known.get("kind") == "sound"
     if known is None or (sound and array.ndim > 1):
         values = _planar(array, shape, path)
@@ -123,12 +123,12 @@ def _in_range(values: Array, path: Path) -> Array:
 
 
 def _fits(have: Sequence[int], shape: Sequence[int]) -> bool:
-    """Whether an array is (channels, rows, columns), without the last of them where they are 1."""
+    """Return whether an array is (channels, rows, columns); trailing sizes of 1 may be missing."""
     return (*have, 1, 1)[:3] == tuple(shape) and len(have) <= len(shape)
 
 
 def _planar(array: Array, shape: Sequence[int], path: Path) -> Array:
-    """Return (channels, rows, columns) from an array in this order, or with the channels of pixels together."""
+    """Return an array as (channels, rows, columns) from this order or from (rows, columns, channels)."""
     channels, rows, columns = shape
     if _fits(array.shape, shape):
         return array.reshape(shape)

@@ -1,4 +1,4 @@
-"""Where models, datasets, configs and templates are: the user's folder first, then what ships with the tool."""
+"""Locations of models, datasets, configurations and templates: the user's folder first, then the bundled ones."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _REFERENCE_NETWORKS = {
     "aisegment-unet-large-fakept": "aisegment_unet",
     "ai85-tinierssd-kpts-qr": "qr_tinierssd",
 }
-"""Names of network descriptions in the reference, by which those of the same networks are found."""
+"""Names of the reference's network descriptions, and those of the same networks here."""
 
 
 _MOST_NAMED = 12
-"""Names that a message lists."""
+"""Maximum number of names that a message lists."""
 
 
 def shipped(kind: str) -> Path:
@@ -56,21 +56,21 @@ def search_path(kind: str) -> list[Path]:
 
 
 def has_own(kind: str) -> bool:
-    """Return whether the working folder has a folder `kind` of its own, apart from what ships with the tool."""
+    """Return whether the working folder has a folder `kind` that is not the one that ships with the tool."""
     own = Path.cwd() / kind
     return own.is_dir() and own.resolve() != shipped(kind).resolve()
 
 
 _KINDS = {"qat": "QAT policy", "networks": "network description"}
-"""What configurations are called that are not named like their folder."""
+"""Terms for configurations that differ from the name of their folder."""
 
 
 def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -> Path:
     """Return the configuration file called `name` (a path, or a bare name looked up in ``configs/<kind>``).
 
-    Files of old scripts are known without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is ``kws20``, and
-    so is ``schedule_kws20.yaml``. Network descriptions are known by the names that they have in the reference.
-    Raises Ai8xError naming the closest known file.
+    Files named in old scripts are found without their folder and `prefix`: ``policies/schedule-kws20.yaml`` is
+    ``kws20``, and so is ``schedule_kws20.yaml``. Network descriptions are also found by their names in the reference.
+    Raises Ai8xError, which names the closest match or the known names.
     """
     given = expand(name)
     if is_file(given):
@@ -91,13 +91,13 @@ def find_config(kind: str, name: str, suffix: str = ".yaml", prefix: str = "") -
 
 
 def _listed(names: list[str]) -> str:
-    """Return the first names, and how many others there are."""
+    """Return the first names, and the number of the others."""
     more = f" and {len(names) - _MOST_NAMED} others" if len(names) > _MOST_NAMED else ""
     return ", ".join(names[:_MOST_NAMED]) + more if names else "none"
 
 
 def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
-    """Return every configuration of ``configs/<kind>`` by name; the user's own hide shipped ones."""
+    """Return every configuration of ``configs/<kind>`` by name; the user's own override bundled ones."""
     found: dict[str, Path] = {}
     for folder in search_path(f"configs/{kind}"):
         for path in sorted(folder.glob(f"*{suffix}")):
@@ -106,7 +106,7 @@ def list_configs(kind: str, suffix: str = ".yaml") -> dict[str, Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Return whether `path` is a file; what is too long for a name is none."""
+    """Return whether `path` is a file; False if it is too long for a name."""
     try:
         return path.is_file()
     except OSError as error:
@@ -122,7 +122,7 @@ def locate(kind: str, name: str | Path) -> Path | None:
 
 
 def find_file(kind: str, name: Path, what: str) -> Path:
-    """Return the file called `name` (a path, or a name looked up in the folders `kind`); `what` is it in the error."""
+    """Return the file called `name`, a path or a name in the folders `kind`; errors call it `what`."""
     given = expand(name)
     found = given if is_file(given) else locate(kind, name)
     if found is None:

@@ -1,4 +1,4 @@
-"""How rules are checked and reported."""
+"""Checking and reporting of rules."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ai8x_tool.errors import Ai8xError
 
 
 class Located(Protocol):
-    """What a rule looks at. `where` is file, line and layer (or the file alone), empty for options.
+    """Subject of a rule. `where` is file, line and layer (or the file alone), empty for options.
 
     Subjects of early phases are named tuples: there are many, and a dataclass takes several times as long to import.
     """
 
     @property
     def where(self) -> str:
-        """Where messages say that the subject stands."""
+        """The place of the subject in messages."""
 
 
 class Finding(NamedTuple):
-    """A broken rule: the offending values, what would fix it, and the place if it is not the subject's own."""
+    """A broken rule: the offending values, a fix, and the place if it is not the subject's own."""
 
     values: str
     fix: str | None = None
@@ -31,7 +31,7 @@ class Finding(NamedTuple):
 
 S = TypeVar("S", bound=Located)
 Rule = Callable[[S], "Finding | None"]
-"""``constraint_*`` functions are errors, ``caution_*`` warnings, ``hint_*`` remarks."""
+"""Rules named ``constraint_*`` are errors, ``caution_*`` warnings and ``hint_*`` remarks."""
 
 
 def rule_text(rule: Rule[Any]) -> str:
@@ -46,12 +46,12 @@ def rule_kind(rule: Rule[Any]) -> str:
 
 
 def rule_code(rule: Rule[Any]) -> str:
-    """Return the rule's short code, with which its messages end and under which the documentation lists it."""
+    """Return the rule's short code, which ends its messages and identifies it in the documentation."""
     return code_of(str(getattr(rule, "__name__", "")))
 
 
 def code_of(name: str) -> str:
-    """Return the code of the rule whose function has this name: ``output-width`` for ``constraint_output_width``."""
+    """Return the code for the name of a rule's function: ``output-width`` for ``constraint_output_width``."""
     return "-".join(name.split("_")[1:])
 
 
@@ -60,7 +60,7 @@ def _message(rule: Rule[Any], finding: Finding) -> str:
 
 
 class Violation(NamedTuple):
-    """A broken rule, ready to be shown. `severity` is ``error``, ``warning`` or ``remark``, `rule` the rule's name."""
+    """A broken rule with its message. `severity` is error, warning or remark, `rule` the name of its function."""
 
     severity: str
     rule: str
@@ -73,7 +73,7 @@ class Violation(NamedTuple):
         return str(self.error())
 
     def error(self) -> Ai8xError:
-        """Return it as an exception."""
+        """Return the violation as an exception."""
         return Ai8xError(self.message, where=self.where or None, fix=self.fix, code=code_of(self.rule))
 
 
@@ -90,7 +90,7 @@ _SEVERITIES = {"constraint": "error", "caution": "warning", "hint": "remark"}
 
 
 def find(rule: Rule[S], subject: S) -> Violation | None:
-    """Return what `rule` objects to in `subject`."""
+    """Return the violation of `rule` by `subject`, None if there is none."""
     finding = rule(subject)
     if finding is None:
         return None

@@ -1,4 +1,4 @@
-"""The standard streams of a command: they take any text, and end in order if they cannot be written."""
+"""Standard streams of a command, which accept any text and handle write errors."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ai8x_tool.text import ASCII
 
 _ERRORS = "ai8x-any-text"
 _ESCAPED_BYTES = range(0xDC80, 0xDD00)
-"""How Python holds bytes of file names that are not of the system's encoding."""
+"""Surrogates by which Python represents bytes of file names that are not in the system's encoding."""
 
 
 def _replace(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Return what stands for the first character that cannot be encoded, and where to go on."""
+    """Return the replacement of the first character that cannot be encoded, and the position to continue at."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     character = error.object[error.start]
@@ -34,8 +34,8 @@ codecs.register_error(_ERRORS, _replace)
 def standard_streams() -> Iterator[None]:
     """Prepare standard output and error output for a command, which ends with SystemExit.
 
-    What an encoding does not have is replaced. If results cannot be written, that is said in one line and the exit
-    status is 1; if nobody reads them any more, nothing is said. What goes to closed streams is lost.
+    Characters that cannot be encoded are replaced. If results cannot be written, one line reports this and the exit
+    status is 1; a closed pipe is not reported. Output to closed streams is lost.
     """
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
@@ -48,7 +48,7 @@ def standard_streams() -> Iterator[None]:
     except SystemExit as end:
         failed = end.code not in (None, 0)
         raise
-    except OSError as error:  # help, for example, that cannot be written
+    except OSError as error:  # for example, help text that cannot be written
         _report(error)
         raise SystemExit(1) from None
     finally:
@@ -56,7 +56,7 @@ def standard_streams() -> Iterator[None]:
 
 
 def _open_closed_streams() -> None:
-    """Open what is closed, so that no other file gets the number of a standard stream."""
+    """Open closed standard streams, so that no other file gets their numbers."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -88,7 +88,7 @@ def _report(error: OSError) -> None:
 
 @contextlib.contextmanager
 def _abandoned(stream: TextIO) -> Iterator[None]:
-    """If `stream` cannot be written, let it lead nowhere: the interpreter flushes it once more when it ends."""
+    """If `stream` cannot be written, redirect it to nowhere, because the interpreter flushes it again at exit."""
     try:
         yield
     except OSError:

@@ -1,3 +1,3 @@
-"""Version of the package."""
+"""Version of the package ai8x-tool."""
 
 __version__ = "0.1.0"

@@ -43,13 +43,13 @@ DESCRIPTIONS = {
     "cifar100_qat8_mobilenet_v2_0.75": ("Photographs of 100 classes", LARGE),
     "camvid_unet": ("Street scenes, the middle 192×192 pixels folded by 4", BOTH),
     "aisegment_unet": ("Portraits, the middle 192×192 pixels folded by 4", BOTH),
-    "svhn_tinierssd": ("Digits to be detected", BOTH),
-    "facedet_tinierssd": ("Faces to be detected", BOTH),
-    "faceid_112": ("Embeddings of faces", SMALL),
-    "mobilefacenet_112": ("Embeddings of faces", LARGE),
+    "svhn_tinierssd": ("Digit detection", BOTH),
+    "facedet_tinierssd": ("Face detection", BOTH),
+    "faceid_112": ("Face embeddings", SMALL),
+    "mobilefacenet_112": ("Face embeddings", LARGE),
     "imagenet_effnet2": ("Photographs of 1000 classes", LARGE),
-    "bayer2rgb": ("Colors from Bayer mosaics", LARGE),
-    "qr_tinierssd": ("QR codes to be detected", SMALL),
+    "bayer2rgb": ("Colour images from Bayer mosaics", LARGE),
+    "qr_tinierssd": ("QR code detection", SMALL),
 }
 """Title and devices of the description of each recipe. The first device is the one that places are found for."""
 PARTS = dict.fromkeys(("camvid_unet", "aisegment_unet"), "48x48x48")

@@ -27,19 +27,20 @@ INTRODUCTION = """# The zoo
 
 <!-- Written by scripts/generate_zoo.py -->
 
-Every demo from its dataset to the chip. `ai8x train RECIPE`, `ai8x quantize`, `ai8x evaluate -8` and `ai8x synthesize`
-are also there as scripts: `scripts/train_RECIPE.sh`, `quantize_RECIPE.sh`, `evaluate_RECIPE.sh`, `gen_RECIPE.sh`. With
-`--data synthetic` each recipe runs without its dataset; `scripts/zoo.py` tries them so from training to the virtual
-device and the firmware.
+The zoo is the collection of networks that ship with `ai8x`: the models, datasets and recipes of the demos. The commands
+for each of them (`ai8x train RECIPE`, `ai8x quantize`, `ai8x evaluate -8` and `ai8x synthesize`) are also available as
+scripts: `scripts/train_RECIPE.sh`, `quantize_RECIPE.sh`, `evaluate_RECIPE.sh` and `gen_RECIPE.sh`. With
+`--data synthetic`, each recipe runs without its dataset; `scripts/zoo.py` uses this to test recipes from training to
+the virtual device and the firmware.
 
-Times and energies are [estimates](estimates.md) of an inference, without loading weights and input, at the usual clocks
-(50 MHz, and on the MAX78002 200 MHz with pipeline). Published figures are measurements of real parts, by the maker, of
-networks with the same layers, placed by hand. Accuracy is what the maker reports for quantized networks on the test of
-the dataset; it was not reproduced here.
+Times and energies are [estimates](estimates.md) for an inference, without loading weights and input, at the default
+clocks (50 MHz on the MAX78000, 200 MHz with pipeline on the MAX78002). Figures marked “measured” were published by the
+vendor for real devices; the networks have the same layers, but were placed by hand. The column “Reported” contains the
+results that the vendor reports for quantized networks on the test split of the dataset; they were not reproduced for
+this page.
 
-Weights for `mnist` and for keyword spotting ship with ai8x (`ai8x list weights`). For those of the maker neither an
-address that lasts nor a checksum is known here, so that there are no cards for them: checkpoints that you have are
-given with `--checkpoint FILE`.
+Weights for `mnist` and for keyword spotting ship with `ai8x` (`ai8x list weights`). The vendor's checkpoints do not,
+because no permanent address and no checksum of them is known; if you have them, pass them with `--checkpoint FILE`.
 """
 
 
@@ -88,9 +89,10 @@ PUBLISHED = {
 
 MIDDLE = {"camvid_unet": 4, "aisegment_unet": 2}
 """Recipes whose networks are described for 48×48×48 of 48×88×88, and their classes: biases are the model's."""
-MIDDLE_TEXT = """The program sees the middle 192×192 pixels, folded by 4, of the 352×352 that the model is trained with.
-All of a sample, 371,712 bytes, and the weights are more than the 524,288 bytes of flash of the MAX78000. The network
-alone fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
+MIDDLE_TEXT = """\
+The program uses only the middle 192×192 pixels, folded by 4, of the images of 352×352 pixels with which the model is
+trained: a complete sample (371,712 bytes) and the weights together exceed the 524,288 bytes of flash of the MAX78000.
+The network itself fits: `ai8x analyze ai85unetlarge --input 48x88x88 --use-bias --classes {classes}`."""
 
 
 @dataclass(frozen=True)
@@ -167,12 +169,12 @@ def section(entry: Analyzed) -> Iterator[str]:
         return
     weights = sum(layer.weight_bytes for layer in found.layers)
     yield f"On the {found.device}: {len(found.layers)} layers, {weights:,} bytes of weights, {found.path}."
-    yield from ("", "| Memory | Used | Of |", "|---|---|---|")
+    yield from ("", "| Memory | Used | Available |", "|---|---|---|")
     for resource in found.resources:
         where = f" ({resource.where})" if resource.where else ""
         yield f"| {resource.name}{where} | {resource.used:,} {resource.unit} | {resource.total:,} |"
     yield from ("", '??? note "Layers"', "")
-    yield "    | # | Layer | Operator | Output | Processors | At | Bytes | Weights | Cycles |"
+    yield "    | # | Layer | Operator | Output | Processors | Output offset | Output bytes | Weight bytes | Cycles |"
     yield "    |---|---|---|---|---|---|---|---|---|"
     placed = {} if found.mapping is None else found.mapping.placement.layers
     for layer in found.layers:

@@ -23,7 +23,7 @@ _DIGIT = 100
 """Channel numbers are written into samples as digits of this base, which fit a signed byte."""
 _MOST_STATEMENTS = 4
 """Maximum words of a pixel that are stored by one statement each; more words are stored by a table."""
-_COLOURS = 3
+_COLORS = 3
 _SHADES = 256
 
 
@@ -41,7 +41,7 @@ def loader_values(program: Program, sample: ProgramSample, options: ProjectOptio
         for block, words in zip(sample.inputs, channel_places(program.context, shape[0]), strict=True)
     ]
     words = max((len(array["channels"]) for array in arrays), default=1)
-    colours = shades(options) if has_camera(program, options) else None
+    colors = shades(options) if has_camera(program, options) else None
     return {
         "shape_text": shape_text(shape),
         "channels": shape[0],
@@ -50,16 +50,16 @@ def loader_values(program: Program, sample: ProgramSample, options: ProjectOptio
         "arrays": arrays,
         "words": words,
         "table": len(arrays) * words > _MOST_STATEMENTS,
-        "camera": colours is not None,
-        "tables": [] if colours is None else _distinct(colours),
+        "camera": colors is not None,
+        "tables": [] if colors is None else _distinct(colors),
     }
 
 
 def has_camera(program: Program, options: ProjectOptions) -> bool:
     """Return whether the input is a color image whose values can be computed for each pixel separately."""
     start = program.mapping.start.layer
-    colours = start.channels_in * start.operands == _COLOURS and min(start.in_size) > 1
-    return colours and shades(options) is not None
+    colors = start.channels_in * start.operands == _COLORS and min(start.in_size) > 1
+    return colors and shades(options) is not None
 
 
 def input_address(program: Program, block: InputBlock) -> int:
@@ -94,17 +94,17 @@ def shades(options: ProjectOptions) -> npt.NDArray[np.int8] | None:
     known = options.preprocessing
     values = np.arange(_SHADES, dtype=np.float32)
     if known is None:
-        return np.tile((values - _SHADES // 2).astype(np.int8), (_COLOURS, 1))
-    if known.get("kind") != "images" or known["per_sample"] or len(known["offset"]) not in (1, _COLOURS):
+        return np.tile((values - _SHADES // 2).astype(np.int8), (_COLORS, 1))
+    if known.get("kind") != "images" or known["per_sample"] or len(known["offset"]) not in (1, _COLORS):
         return None
     offset, gain = (np.array(known[key], np.float32).reshape(-1, 1) for key in ("offset", "gain"))
     inputs = np.clip(np.rint((values - offset) * gain), -128, 127)  # in single precision, as in training
-    return np.broadcast_to(inputs, (_COLOURS, _SHADES)).astype(np.int8)
+    return np.broadcast_to(inputs, (_COLORS, _SHADES)).astype(np.int8)
 
 
-def _distinct(colours: npt.NDArray[np.int8]) -> list[list[int]]:
+def _distinct(colors: npt.NDArray[np.int8]) -> list[list[int]]:
     """Return a table for each color, one if they are equal, none if they subtract 128 as usual."""
-    if not (colours == colours[0]).all():
-        return [table.tolist() for table in colours]
+    if not (colors == colors[0]).all():
+        return [table.tolist() for table in colors]
     usual = np.arange(_SHADES) - _SHADES // 2
-    return [] if (colours[0] == usual).all() else [colours[0].tolist()]
+    return [] if (colors[0] == usual).all() else [colors[0].tolist()]

@@ -74,19 +74,19 @@ def constraint_sample_shape(s: SampleInput) -> Finding | None:
 
 
 def caution_softmax_width(s: FinalOutput) -> Finding | None:
-    """softmax is meant for 32-bit output (output_width: 32)."""
+    """--softmax should be used with 32-bit output (output_width: 32)."""
     return Finding("output_width = 8", "set output_width: 32") if s.softmax and s.layer.output_width == 8 else None
 
 
 def caution_mlator(s: FinalOutput) -> Finding | None:
-    """The byte collector (--mlator) copies 8-bit outputs whose pixels are a multiple of 4."""
+    """The byte collector (--mlator) copies only 8-bit outputs whose number of pixels is a multiple of 4."""
     if not s.mlator or s.collectable:
         return None
-    return Finding("some outputs, of 32 bits, with a final scale, or of few or odd pixels, are copied without it")
+    return Finding("some outputs have 32 bits, a final scale or another number of pixels, and are copied without it")
 
 
 def caution_zero_output(s: FinalOutput) -> Finding | None:
-    """A known-answer test whose outputs are all 0 means little."""
+    """The outputs of a known-answer test should not all be 0."""
     return Finding("all outputs are 0 for this sample", "use another sample") if s.zero else None
 
 

@@ -36,14 +36,14 @@ class DeviceLayer(NamedTuple):
 
 
 def constraint_depthwise_device(s: DeviceLayer) -> Finding | None:
-    """Depthwise convolutions need a device that has them."""
+    """Depthwise convolutions need a device that supports them."""
     if not s.layer.depthwise or s.device.depthwise:
         return None
     return Finding(f"{s.layer.groups} groups on the {s.device.name}", "use groups=1, or --device MAX78002")
 
 
 def constraint_pooling_dilation_device(s: DeviceLayer) -> Finding | None:
-    """Pooling windows must not be dilated further than the device can."""
+    """The dilation of pooling windows must not exceed the limit of the device."""
     dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
     values = f"pool_dilation = {dilation}, the {s.device.name} supports up to {limit}"
     return Finding(values, f"use a pool_dilation of at most {limit}") if dilation > limit else None
@@ -58,14 +58,14 @@ def constraint_padded_passes_device(s: DeviceLayer) -> Finding | None:
 
 
 def constraint_channels_device(s: DeviceLayer) -> Finding | None:
-    """Layers must not read or write more channels than the device has."""
+    """Layers must not read or write more channels than the device supports."""
     most = max(s.layer.channels_in, s.layer.channels_out)
     values = f"{most} channels, the {s.device.name} supports up to {s.device.channels}"
     return Finding(values) if most > s.device.channels else None
 
 
 def constraint_dimensions_device(s: DeviceLayer) -> Finding | None:
-    """Rows and columns of all data must not exceed what the device can count."""
+    """Rows and columns of all data must not exceed the limit of the device."""
     most = max(*s.layer.in_size, *s.layer.out_size)
     limit = s.device.dimension
     values = f"{most}, the {s.device.name} supports up to {limit}"

@@ -184,7 +184,7 @@ def constraint_operand_sources(s: SourcedLayer) -> Finding | None:
 
 
 def constraint_source_sizes(s: SourcedLayer) -> Finding | None:
-    """All sources of a layer must have the same rows and columns, unless in_dim says how to read them."""
+    """All sources of a layer must have the same rows and columns, unless in_dim specifies how to read them."""
     if s.layer.in_size != (0, 0) or len(set(s.sizes)) <= 1:
         return None
     return Finding(f"different sizes: {_labeled(s, [f'is {size_text(size)}' for size in s.sizes])}", "set in_dim")
@@ -228,7 +228,7 @@ def constraint_pooled_size(s: Layer) -> Finding | None:
     values = (
         f"pooling ({size_text(s.pool)}) is larger than the data ({size_text(s.in_size)}): the output would be empty"
     )
-    return Finding(values, "pool less here or in the layers before")
+    return Finding(values, "pool less in this layer or in those before it")
 
 
 def constraint_kernel_fits(s: Layer) -> Finding | None:
@@ -237,7 +237,7 @@ def constraint_kernel_fits(s: Layer) -> Finding | None:
         return None
     pad = f", pad {size_text(s.pad)}" if any(s.pad) else ""
     values = f"the kernel ({size_text(s.kernel)}) is larger than the data ({size_text(s.pooled_size)}{pad})"
-    return Finding(f"{values}: the output would be empty", "pad, or pool less before")
+    return Finding(f"{values}: the output would be empty", "add padding, or pool less in the layers before")
 
 
 def constraint_flatten_pixels(s: WeightedLayer) -> Finding | None:
@@ -340,7 +340,7 @@ def constraint_passthrough_activation(s: Layer) -> Finding | None:
 
 
 def constraint_buffer_shift(s: Layer) -> Finding | None:
-    """buffer_shift is for passthrough layers."""
+    """Only passthrough layers can have buffer_shift."""
     return Finding(f"operation = {s.operator}") if s.buffer_shift and s.is_convolution else None
 
 

@@ -31,8 +31,8 @@ def registers_page() -> str:
     """Return the page about the control registers of both devices."""
     lines = ["# Control registers", "", _GENERATED, ""]
     lines += [
-        "Addresses are those of quadrant 0, layer 0. The column *computed in* names the module and function below",
-        "`ai8x_tool/lowering`; `ai8x synthesize … --explain LAYER` shows the values of a network.",
+        "Addresses are those of quadrant 0, layer 0. “Computed in” names the module and the function in",
+        "`ai8x_tool/lowering` that compute a register; `ai8x synthesize … --explain LAYER` shows a network's values.",
         "",
     ]
     for device in (MAX78000, MAX78002):
@@ -72,7 +72,16 @@ def _register(device: Device, register: Register, source: str | None) -> list[st
 
 def operators_page() -> str:
     """Return the page about operators, limits and rules."""
-    lines = ["# What the accelerator supports", "", _GENERATED, "", "## Operators", "", "| Operator | |", "|---|---|"]
+    lines = [
+        "# What the accelerator supports",
+        "",
+        _GENERATED,
+        "",
+        "## Operators",
+        "",
+        "| Operator | Variants |",
+        "|---|---|",
+    ]
     lines += [f"| {name} | {text} |" for name, text in OPERATORS.items()]
     lines += ["", "## Limits", "", "| | MAX78000 | MAX78002 |", "|---|---|---|"]
     lines += [f"| {title} | {a} | {b} |" for title, a, b in _limits()]

@@ -39,7 +39,12 @@ class ProgramSettings(Settings):
     panel: ClassVar[str] = PROGRAM
 
     timer: int | None = option(
-        None, "Measure the inference with this timer.", off=("--no-timer",), metavar="N", range=Range(0, 5)
+        None,
+        "Measure the inference with this timer.",
+        default="none",
+        off=("--no-timer",),
+        metavar="N",
+        range=Range(0, 5),
     )
     softmax: bool = option(False, "Print the probability of each class.")
     unload: bool = option(True, "Leave out cnn_unload(), which copies the outputs from data memory.")
@@ -66,7 +71,7 @@ class ProgramSettings(Settings):
     )
     define: str | None = option(
         None,
-        "More preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
+        "Additional preprocessor names, separated by spaces; each becomes a -D option of the compiler.",
         metavar="NAMES",
         blank=True,
     )

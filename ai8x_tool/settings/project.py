@@ -58,7 +58,7 @@ class MonitorSettings(Settings):
 
     panel: ClassVar[str] = "Serial port"
 
-    port: Path | None = option(None, "Serial port of the board.", metavar="PORT", default="the only one there is")
+    port: Path | None = option(None, "Serial port of the board.", metavar="PORT", default="the only one connected")
     seconds: float = option(30.0, "Time limit for the known-answer test, in seconds.", metavar="X", range=ABOVE_0)
 
 

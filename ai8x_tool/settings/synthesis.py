@@ -81,8 +81,8 @@ class InputSettings(Settings):
     map_seconds: float = search_option()
     parallel_outputs: bool = option(
         False,
-        "Where possible, let automatically placed layers compute four outputs at a time (`calcx4`). This about halves "
-        "the estimated time; it was not measured on hardware.",
+        "Where possible, let automatically placed layers compute four outputs at a time (`calcx4`). This roughly "
+        "halves the estimated time; no measurement on hardware is known.",
         needs="next_layer",
     )
     write_network: Path | None = option(
@@ -120,7 +120,7 @@ class InputSettings(Settings):
     )
     sample_input: Path | None = option(
         None,
-        "Sample for the known-answer test (.npy, int64).",
+        "Sample for the known-answer test: a .npy file of integers.",
         metavar="FILE",
         default="sample_DATASET.npy here, in tests/ or as shipped with ai8x; otherwise random values",
         named_in=CHECKPOINTS,
@@ -170,10 +170,18 @@ class ProjectSettings(Settings):
 
     panel: ClassVar[str] = PROJECT
 
-    output: Path | None = option(None, "Folder of the project.", "--output", "-o", metavar="FOLDER", place=True)
+    output: Path | None = option(
+        None,
+        "Folder of the project.",
+        "--output",
+        "-o",
+        metavar="FOLDER",
+        default="the folder that --test-dir and --prefix name",
+        place=True,
+    )
     test_dir: Path | None = option(
         None,
-        "Parent of the project's folder, which --prefix names, if there is no --output.",
+        "Without --output: folder in which the project's folder, named by --prefix, is created.",
         metavar="FOLDER",
         default="build",
         place=True,

@@ -241,7 +241,7 @@ def test_own_files_in_the_place_of_generated_ones(project, way):
     (project / "weights.h").mkdir()
     (project / "weights.h" / "mine").write_text("mine")
     before = content(project)
-    with pytest.raises(Ai8xError, match=r"weights\.h is a folder, but a generated file, too"):
+    with pytest.raises(Ai8xError, match=r"weights\.h is a folder, but a generated file has the same name"):
         write_project(NEW, project, overwrite=True)
     assert content(project) == before
 

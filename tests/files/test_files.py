@@ -196,5 +196,5 @@ def test_home_folders(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert expand("~/x") == Path("/home/me/x")
     assert expand("x~") == Path("x~")
-    with pytest.raises(Ai8xError, match=r"^~nobody-of-this-name/x: there is no such user"):
+    with pytest.raises(Ai8xError, match=r"^~nobody-of-this-name/x: the home directory of this user is not known"):
         expand("~nobody-of-this-name/x")

@@ -102,7 +102,7 @@ def test_sounds_and_tables(inputs):
         (np.full(SHAPE, 2.0), "numbers must be −1 … 1"),
         (np.full(SHAPE, np.nan), "numbers must be −1 … 1"),
         (np.full(SHAPE, 200, np.int16), "values must be −128 … 127, these are 200 … 200"),
-        (np.zeros(SHAPE, bool), "this file holds bool"),
+        (np.zeros(SHAPE, bool), "this file has bool"),
     ],
 )
 def test_what_is_no_input(inputs, content, message):
@@ -111,7 +111,7 @@ def test_what_is_no_input(inputs, content, message):
 
 
 def test_unknown_files(inputs, pixels):
-    with pytest.raises(Ai8xError, match="does not know how such a file becomes its input"):
+    with pytest.raises(Ai8xError, match="has no preprocessing for files of this kind"):
         inputs(pixels, (3, 20, 1), name="x.png")
-    with pytest.raises(Ai8xError, match="does not know how such a file becomes its input"):
+    with pytest.raises(Ai8xError, match="has no preprocessing for files of this kind"):
         inputs(pixels, (2, 4, 5), name="x.png")

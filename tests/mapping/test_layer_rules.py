@@ -484,7 +484,7 @@ def test_networks_within_the_rules(case, console):
 def test_precedence():
     """Sizes come after the row limit, device features and before maps."""
     huge = one(conv(0xF), (3, 1025, 1025))
-    with pytest.raises(Ai8xError, match=r"Rows and columns are limited"):
+    with pytest.raises(Ai8xError, match=r"Rows and columns must not exceed the limit of the device"):
         huge.check(Console(verbosity=-1))
     depthwise = one(conv(0xF, groups=3), (3, 200, 200), [(3, 1, 3, 3)])
     with pytest.raises(Ai8xError, match=r"Depthwise convolution needs a MAX78002"):

@@ -195,7 +195,7 @@ def test_dilations_that_cannot_be_folded(length, keys):
 
 
 def test_dilated_2d_kernels():
-    with pytest.raises(Ai8xError, match=r"dilation is for Conv1d"):
+    with pytest.raises(Ai8xError, match=r"Only Conv1d kernels"):
         placed([conv(1, dilation=2)], [(1, 1, 3, 3)], (1, 9, 9))
 
 

@@ -108,7 +108,7 @@ def test_every_age_evaluates(unfolded: Path, tmp_path: Path, age: str) -> None:
     result = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=old, cpu=True), console, keep_outputs=True)
     assert result.outputs is not None and expected.outputs is not None
     assert torch.equal(result.outputs, expected.outputs)
-    assert {text for text in console.said if str(old) in text} == {f"{old}: {line}" for line in lines}
+    assert {text for text in console.shown if str(old) in text} == {f"{old}: {line}" for line in lines}
     assert not console.warnings
 
 
@@ -119,7 +119,7 @@ def test_every_age_resumes_and_quantizes(unfolded: Path, tmp_path: Path, age: st
     console = fresh()
     resumed = train(settings(epochs=3, qat_policy=None, resume_from=old, out_dir=tmp_path / "more"), console)
     assert resumed.history[0].epoch == 2
-    assert {f"{old}: {line}" for line in lines} <= console.said
+    assert {f"{old}: {line}" for line in lines} <= console.shown
     console = fresh()
     quantize(old, tmp_path / "old-q.pth.tar", MAX78000, console)
     quantize(unfolded, tmp_path / "new-q.pth.tar", MAX78000, fresh())
@@ -127,9 +127,9 @@ def test_every_age_resumes_and_quantizes(unfolded: Path, tmp_path: Path, age: st
     for key, value in state.items():
         np.testing.assert_array_equal(value, new[key.removeprefix("module.")], err_msg=key)
     folded = f"{old}: batch normalization of 1 layer folded into weights and biases"
-    assert folded in console.said
+    assert folded in console.shown
     own = {f"{old}: {line}" for line in lines if "'module'" not in line and "counter" not in line}
-    assert own <= console.said
+    assert own <= console.shown
     assert not any("_orig_mod" in key for key in state)
 
 
@@ -147,7 +147,7 @@ def test_pruned_weights_stay_pruned(unfolded: Path, tmp_path: Path) -> None:
         for path in (old, by_hand)
     )
     assert one is not None and two is not None and torch.equal(one, two)
-    assert f"{old}: 1 pruning mask of the compression schedule applied" in console.said
+    assert f"{old}: 1 pruning mask of the compression schedule applied" in console.shown
 
 
 def two_layers(batchnorm: tuple[str | None, str | None]) -> torch.nn.Module:
@@ -185,7 +185,7 @@ def test_folded_and_unfolded_layers_in_any_combination(
     said = (
         f"{path}: batch normalization of {len(in_file)} layer{'s' * (len(in_file) > 1)} folded into weights and biases"
     )
-    assert (said in console.said) == bool(in_file)
+    assert (said in console.shown) == bool(in_file)
     assert not console.warnings
 
 
@@ -206,7 +206,7 @@ def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
     result = quantize(unfolded, target, MAX78000, console, calibration=chooser, default_bits=4)
     extras = read_checkpoint(target).extras
     assert extras["clipping_method"] == "CALIBRATED" and {layer.bits for layer in result.layers} == {4}
-    assert f"{unfolded}: batch normalization of 1 layer folded into weights and biases" in console.said
+    assert f"{unfolded}: batch normalization of 1 layer folded into weights and biases" in console.shown
     floating = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=unfolded, cpu=True), fresh())
     integers = evaluate(EvaluateSettings(dataset="Stripes", checkpoint=target, cpu=True, simulate=True), console)
     assert floating.score.metrics["top1"] > 80 and integers.score.metrics["top1"] > floating.score.metrics["top1"] - 5
@@ -215,7 +215,7 @@ def test_calibrated_checkpoint(unfolded: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "samples.npy", samples)
     chooser = calibration(CalibrationSettings(calibration_input=tmp_path / "samples.npy"), console)
     quantize(unfolded, tmp_path / "q2.pth.tar", MAX78000, console, calibration=chooser)
-    assert "calibrating 3 layers with 20 samples" in console.said
+    assert "calibrating 3 layers with 20 samples" in console.shown
 
 
 def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_path: Path) -> None:

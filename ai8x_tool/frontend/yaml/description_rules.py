@@ -76,7 +76,7 @@ class PlacedItem(NamedTuple):
 
 
 def constraint_sequence_limit(s: ListedLayer) -> Finding | None:
-    """The device executes a limited number of layers; sequence numbers must stay below that number."""
+    """Sequence numbers must be below the number of layers that the device can execute."""
     limit = s.device.layers
     if s.sequence < limit:
         return None
@@ -121,7 +121,7 @@ def constraint_sources_named(s: LayerKeys) -> Finding | None:
 
 
 def constraint_one_buffer(s: LayerKeys) -> Finding | None:
-    """There is at most one rolling buffer (data_buffer)."""
+    """A network must have at most one rolling buffer (data_buffer)."""
     return Finding(f"{s.buffers} are given", where=s.fields.where("data_buffer")) if s.buffers > 1 else None
 
 

@@ -149,9 +149,9 @@ def constraint_buffer_reader(s: DescribedLayer) -> Finding | None:
 
 
 def caution_pool_stride(s: DescribedLayer) -> Finding | None:
-    """Pooling without pool_stride has stride 1."""
+    """A layer that pools should set pool_stride, because the default is 1."""
     key = "avg_pool" if s.layer.pool_average else "max_pool"
-    return s.fields.finding(key, fix="give pool_stride") if s.layer.has_pool and "pool_stride" not in s.fields else None
+    return s.fields.finding(key, fix="set pool_stride") if s.layer.has_pool and "pool_stride" not in s.fields else None
 
 
 def hint_no_output_offset(s: DescribedLayer) -> Finding | None:
@@ -160,8 +160,12 @@ def hint_no_output_offset(s: DescribedLayer) -> Finding | None:
 
 
 def caution_channel_skip(s: DescribedLayer) -> Finding | None:
-    """in_channel_skip has no effect."""
-    return s.fields.finding("in_channel_skip", fix="use a sample without them") if s.layer.in_channel_skip else None
+    """in_channel_skip should be left out, because it has no effect."""
+    return (
+        s.fields.finding("in_channel_skip", fix="use a sample without the skipped channels")
+        if s.layer.in_channel_skip
+        else None
+    )
 
 
 def hint_no_operation(s: DescribedLayer) -> Finding | None:

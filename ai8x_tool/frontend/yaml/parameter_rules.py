@@ -66,7 +66,7 @@ def caution_unknown_architecture(s: ParameterFile) -> Finding | None:
 
 
 def constraint_architecture(s: ParameterFile) -> Finding | None:
-    """Checkpoint and network description must be of the same architecture (arch)."""
+    """Checkpoint and network description must have the same architecture (arch)."""
     if s.arch is None or s.arch.lower() == s.description.arch.lower():
         return None
     values = f"the checkpoint is for {s.arch!r}, the network description for {s.description.arch!r}"
@@ -78,12 +78,12 @@ def constraint_folded_norm(s: WeightEntry) -> Finding | None:
     if s.dimensions > 1 or (s.ignore_batchnorm and s.key.endswith(".bn.weight")):
         return None
     what = "batch normalization was not folded" if ".bn." in s.key else "one-dimensional weights"
-    fix = "run `ai8x quantize` on it, which folds batch normalization, and use the checkpoint that it writes"
+    fix = "run `ai8x quantize` on the checkpoint, which folds batch normalization"
     return Finding(f"{s.key!r}: {what}", fix)
 
 
 def caution_ignored_norm(s: WeightEntry) -> Finding | None:
-    """Batch normalization that is not folded changes the network's results when it is ignored."""
+    """Batch normalization should be folded, because ignoring it changes the network's results."""
     return Finding(f"{s.key!r} is ignored") if s.dimensions <= 1 else None
 
 
@@ -98,7 +98,7 @@ def constraint_parameter_count(s: ParameterFile) -> Finding | None:
         if s.tensors
         else f"no weight tensor, but {len(s.needed)} layers of {s.description.path.name} need weights"
     )
-    return Finding(values, "list the model's layers in the order in which the model defines them")
+    return Finding(values, "list the layers in the order in which the model defines them")
 
 
 def constraint_integer_values(s: Tensor) -> Finding | None:
@@ -134,12 +134,12 @@ def constraint_kernel_match(s: Tensor) -> Finding | None:
 
 
 def caution_taken_as_binary(s: Tensor) -> Finding | None:
-    """Weights that are all +1 or −1 are taken as binary weights, unless quantization says otherwise."""
+    """Weights that are all +1 or −1 are stored as binary weights, unless quantization is set."""
     return Finding("all weights are +1 or −1") if s.bits == BINARY and s.layer.quantization is None else None
 
 
 def caution_zero_weights(s: Tensor) -> Finding | None:
-    """A layer whose weights are all 0 computes nothing."""
+    """The weights of a layer should not all be 0."""
     return None if s.values.any() else Finding("all weights are 0")
 
 
@@ -182,7 +182,7 @@ def constraint_bias_range(s: Tensor) -> Finding | None:
 
 
 def hint_zero_bias(s: Tensor) -> Finding | None:
-    """A bias of zeros takes no memory and counts as none."""
+    """A bias whose values are all 0 is ignored and takes no memory."""
     return None if s.values.any() else Finding("all bias values are 0")
 
 

@@ -73,7 +73,7 @@ def constraint_stop_layer(s: ChosenLayers) -> Finding | None:
 
 
 def constraint_list_order(s: OrderedLayer) -> Finding | None:
-    """Execution in another order than that of the list (next_sequence) needs a MAX78002."""
+    """Execution in an order other than that of the list (next_sequence) needs a MAX78002."""
     if s.device.next_layer or s.following in (s.default, STOP):
         return None
     values = f"next_sequence = {s.following}: the {s.device.name} executes layers in list order"
@@ -81,7 +81,7 @@ def constraint_list_order(s: OrderedLayer) -> Finding | None:
 
 
 def caution_no_successor(s: OrderedLayer) -> Finding | None:
-    """A network ends where next_sequence names no layer."""
+    """next_sequence should name a layer of the network, or stop."""
     if s.following < s.total:
         return None
     return Finding(f"next_sequence = {s.following} does not exist", "use next_sequence: stop if this is intended")
@@ -91,7 +91,7 @@ def constraint_endless_order(s: OrderedLayer) -> Finding | None:
     """Each layer must be executed exactly once."""
     if s.layer.index not in s.executed:
         return None
-    return Finding("the execution order returns to this layer", "end it with next_sequence: stop")
+    return Finding("the execution order returns to this layer", "end the network with next_sequence: stop")
 
 
 def constraint_executed(s: OrderedLayer) -> Finding | None:
@@ -131,7 +131,7 @@ def constraint_joined_channels(s: DescribedSources) -> Finding | None:
 
 
 def constraint_chw_first_layer(s: OrderedLayer) -> Finding | None:
-    """CHW is a format of the network's input; data between layers are always HWC."""
+    """Only the network's input can have the format CHW; data between layers are always HWC."""
     return Finding("data_format = CHW", "remove data_format") if s.layer.chw and s.executed else None
 
 

@@ -22,7 +22,7 @@ def constraint_weight_width_mix(s: LayerSubject) -> Finding | None:
 
 
 def constraint_output_shift(s: LayerSubject) -> Finding | None:
-    """The total output shift (output_shift plus 8 minus the weight bits) is limited to −15 … 15."""
+    """The total output shift (output_shift plus 8 minus the weight bits) must be −15 … 15."""
     if abs(s.layer.shift) <= _MAX_SHIFT:
         return None
     implicit = 8 - abs(s.layer.bits)
@@ -31,7 +31,7 @@ def constraint_output_shift(s: LayerSubject) -> Finding | None:
 
 
 def constraint_chw_instances(s: LayerSubject) -> Finding | None:
-    """CHW input must use one processor of each group of four, because a channel fills its data memory alone."""
+    """CHW input must use one processor of each group of four, because each channel needs its own data memory."""
     if not s.at.chw:
         return None
     shared = [4 * i for i in range(16) if (s.at.own_processors >> 4 * i & 15).bit_count() > 1]
@@ -39,7 +39,7 @@ def constraint_chw_instances(s: LayerSubject) -> Finding | None:
 
 
 def constraint_channels(s: LayerSubject) -> Finding | None:
-    """Channels are limited to 1024."""
+    """A layer must have at most 1024 channels."""
     channels = max(s.layer.channels_in, s.layer.channels_out)
     return Finding(f"{channels} channels") if channels > s.device.channels else None
 
@@ -118,7 +118,7 @@ def constraint_output_processors(s: LayerSubject) -> Finding | None:
 
 
 def constraint_write_increment(s: LayerSubject) -> Finding | None:
-    """output passes × (write_gap + 1), which the write pointer moves by from pixel to pixel, is limited."""
+    """output passes × (write_gap + 1), the step of the write pointer, must not exceed the limit of the device."""
     passes = 1 if s.layer.operator == "none" else s.view.output_passes
     step, limit = passes * (s.at.write_gap + 1), s.device.pointer_increment
     if step <= limit:
@@ -128,7 +128,7 @@ def constraint_write_increment(s: LayerSubject) -> Finding | None:
 
 
 def constraint_row_distance(s: LayerSubject) -> Finding | None:
-    """On the MAX78002 a row must end less than 65,536 words before the next one begins."""
+    """On the MAX78002, a row must end less than 65,536 words before the next one begins."""
     layer, (_, columns) = s.layer, s.view.in_size
     if not s.device.last_window_counters or layer.flatten:
         return None
@@ -144,7 +144,7 @@ def constraint_row_distance(s: LayerSubject) -> Finding | None:
 
 
 def constraint_time_slots(s: LayerSubject) -> Finding | None:
-    """A depthwise layer with 32-bit output that moves its channels can have up to four of them in each quadrant."""
+    """A depthwise layer with 32-bit output that moves its channels can have at most four in each quadrant."""
     if not s.layer.depthwise or s.at.broadcast or s.layer.output_width == 8:
         return None
     most = max(quadrant_bits(s.at.processors, quadrant).bit_count() for quadrant in range(4))
@@ -152,7 +152,7 @@ def constraint_time_slots(s: LayerSubject) -> Finding | None:
 
 
 def constraint_padded_multi_pass(s: LayerSubject) -> Finding | None:
-    """On the MAX78002 a Conv1d with more than 64 input channels cannot pad."""
+    """On the MAX78002, a Conv1d with more than 64 input channels cannot pad."""
     if s.device.padded_multi_pass_conv1d or s.layer.operator != "conv1d":
         return None
     padded = s.layer.pad[0] > 0 and s.view.input_passes > 1
@@ -166,13 +166,13 @@ def constraint_eltwise_conv1d(s: LayerSubject) -> Finding | None:
 
 
 def constraint_pool_last(s: LayerSubject) -> Finding | None:
-    """Pooling after an element-wise operation can take two operands at most."""
+    """Pooling after an element-wise operation supports at most two operands."""
     layer = s.layer
     return Finding(f"{layer.operands} operands") if not layer.pool_first and layer.operands > 2 else None
 
 
 def constraint_dilation_scratch(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d writes in front of out_offset."""
+    """A widely dilated Conv1d needs space before out_offset, because it also writes there."""
     if s.at.out_offset >= s.view.skipped_bytes:
         return None
     return Finding(f"out_offset = {s.at.out_offset:#x}, at least {s.view.skipped_bytes:#x} is needed")
@@ -187,7 +187,7 @@ def constraint_passthrough_shift(s: LayerSubject) -> Finding | None:
 
 
 def constraint_pooled_passes(s: LayerSubject) -> Finding | None:
-    """Pooling without convolution is limited to one pass of 64 channels on the MAX78000."""
+    """On the MAX78000, pooling without convolution must have a single pass, of at most 64 channels."""
     layer, limit = s.layer, s.device.pooled_passes
     if layer.is_convolution or not layer.has_pool or s.view.input_passes <= limit or layer.pooled_size == (1, 1):
         return None
@@ -195,7 +195,7 @@ def constraint_pooled_passes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_map(s: LayerSubject) -> Finding | None:
-    """Without convolution, data must stay in their quadrant: outputs are as many and contiguous as inputs."""
+    """A layer without convolution must write as many channels in each quadrant as it reads there, without holes."""
     if s.layer.is_convolution:
         return None
     for quadrant in range(4):
@@ -252,7 +252,7 @@ def constraint_flatten_combination(s: LayerSubject) -> Finding | None:
 
 
 def constraint_eltwise_emulation(s: LayerSubject) -> Finding | None:
-    """On the MAX78000 an element-wise layer of more than two operands or two passes can neither pool nor convolve."""
+    """On the MAX78000, an element-wise layer with more than two operands or passes can neither pool nor convolve."""
     layer = s.layer
     wrong = layer.is_convolution or layer.has_pool or max(layer.pool_stride) > 1
     if not (s.view.emulated and wrong):
@@ -261,7 +261,7 @@ def constraint_eltwise_emulation(s: LayerSubject) -> Finding | None:
 
 
 def constraint_eltwise_rows(s: LayerSubject) -> Finding | None:
-    """On the MAX78000 rows × passes of an element-wise layer with more than two operands or passes are limited."""
+    """On the MAX78000, rows × passes must not exceed a limit in element-wise layers of over two operands or passes."""
     rows, limit = s.view.in_size[0] * s.view.input_passes, s.device.dimension
     if not s.view.emulated or rows <= limit:
         return None
@@ -271,7 +271,7 @@ def constraint_eltwise_rows(s: LayerSubject) -> Finding | None:
 
 
 def constraint_eltwise_bias(s: LayerSubject) -> Finding | None:
-    """On the MAX78002 an element-wise operation cannot be fused with a convolution that has a bias."""
+    """On the MAX78002, an element-wise operation cannot be fused with a convolution that has a bias."""
     if s.device.eltwise_convolution_bias or s.layer.operands == 1 or not s.layer.is_convolution:
         return None
     return Finding("the convolution has a bias", "use a layer of its own") if s.layer.has_bias else None
@@ -326,7 +326,7 @@ def caution_source_processors(s: LayerSubject) -> Finding | None:
 
 
 def caution_wide_alignment(s: LayerSubject) -> Finding | None:
-    """32-bit outputs need output processors that start at a multiple of 4 and have no holes."""
+    """32-bit outputs should have output processors that start at a multiple of 4 and have no holes."""
     layer = s.layer
     holes = s.at.output_map.bit_count() != highest_bit(s.at.output_map) - lowest_bit(s.at.output_map) + 1
     if layer.output_width == 8 or not (holes or lowest_bit(s.at.output_map) % 4):

@@ -131,7 +131,7 @@ class CheckedReading(NamedTuple):
 
 
 def constraint_buffer_output(s: ExtentPair) -> Finding | None:
-    """A streaming layer's output must keep clear of its own rolling buffer, if both use a processor in common."""
+    """A streaming layer's output must not overlap its own rolling buffer if both use a common processor."""
     buffer, output = s.one, s.other
     if buffer.first < output.first:
         values = f"the rolling buffer {buffer} reaches the output at {output.first:#x}"
@@ -166,7 +166,7 @@ def constraint_buffers_readahead(s: ExtentPair) -> Finding | None:
 
 
 def constraint_stream_output(s: ExtentPair) -> Finding | None:
-    """The output of the last streaming layer must keep clear of all rolling buffers."""
+    """The output of the last streaming layer must not overlap any rolling buffer."""
     if not s.one.meets(s.other):
         return None
     values = f"the output {s.one} overlaps the rolling buffer {s.other} of {s.other.at.layer.label}"
@@ -229,7 +229,7 @@ def constraint_buffer_use(s: BufferUse) -> Finding | None:
 
 
 def constraint_trailing_overlap(s: Trailing) -> Finding | None:
-    """A trailing overlap with the output of the layer executed before must be asked for (--overlap-data)."""
+    """A trailing overlap with the output of the previous layer needs --overlap-data."""
     if not s.before or s.allowed:
         return None
     values = f"the output {s.output} overwrites {s.victim} that the layer has already read"
@@ -237,7 +237,7 @@ def constraint_trailing_overlap(s: Trailing) -> Finding | None:
 
 
 def hint_overlapping_tail(s: Trailing) -> Finding | None:
-    """A trailing overlap: the output overwrites its own input after it has been read."""
+    """A trailing overlap: the output overwrites input of the same layer that has already been read."""
     return Finding(f"the output {s.output} overwrites {s.victim}")
 
 

@@ -60,7 +60,7 @@ def constraint_fast_fifo(s: LayerSubject) -> Finding | None:
 
 
 def constraint_fifo(s: LayerSubject) -> Finding | None:
-    """A FIFO feeds at most 16 channels HWC (processors 0–3, 16–19, 32–35, 48–51) or 4 CHW (0, 16, 32, 48)."""
+    """FIFOs can feed at most 16 channels HWC (processors 0–3, 16–19, 32–35, 48–51) or 4 CHW (0, 16, 32, 48)."""
     if not (s.options.fifo and s.is_start):
         return None
     layer = s.layer
@@ -113,7 +113,7 @@ def constraint_read_gap(s: LayerSubject) -> Finding | None:
 
 
 def constraint_pool_dilation(s: LayerSubject) -> Finding | None:
-    """Pooling dilation is limited."""
+    """pool_dilation must not exceed the limit of the device."""
     dilation, limit = max(s.layer.pool_dilation), s.device.pool_dilation
     if dilation <= limit:
         return None
@@ -121,7 +121,7 @@ def constraint_pool_dilation(s: LayerSubject) -> Finding | None:
 
 
 def constraint_last_streaming_pad(s: LayerSubject) -> Finding | None:
-    """On the MAX78000 the last streaming layer must pad."""
+    """On the MAX78000, the last streaming layer must pad."""
     layer = s.layer
     if not s.at.streaming or s.device.unpadded_last_streaming or all(s.view.pad):
         return None
@@ -131,7 +131,7 @@ def constraint_last_streaming_pad(s: LayerSubject) -> Finding | None:
 
 
 def constraint_streaming_passthrough(s: LayerSubject) -> Finding | None:
-    """On the MAX78002 a layer without convolution cannot stream."""
+    """On the MAX78002, a layer without convolution cannot stream."""
     if not s.at.streaming or s.layer.is_convolution or s.device.streaming_passthrough:
         return None
     return Finding("operation = none")
@@ -144,7 +144,7 @@ def constraint_streaming_bypass(s: LayerSubject) -> Finding | None:
 
 
 def caution_streaming_bias(s: LayerSubject) -> Finding | None:
-    """On the MAX78000 a bias in a streaming layer is not reliable."""
+    """On the MAX78000, a streaming layer should have no bias, because it is not reliable."""
     if not s.at.streaming or s.device.streaming_bias or not s.layer.has_bias:
         return None
     return Finding("the layer has a bias", "train it without bias")

@@ -37,7 +37,7 @@ class DilatedLayer(NamedTuple):
 
 
 def constraint_dilation(s: DilatedLayer) -> Finding | None:
-    """dilation is for Conv1d kernels of two or more taps."""
+    """Only Conv1d kernels of two or more taps can have dilation."""
     layer = s.layer
     if layer.dilation == (1, 1) or (layer.operator == "conv1d" and layer.kernel[0] > 1):
         return None
@@ -46,7 +46,7 @@ def constraint_dilation(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
-    """The dilation of a Conv1d that spans more than 9 samples is limited."""
+    """The dilation of a Conv1d that spans more than 9 samples must not exceed the limit of the device."""
     limit = s.device.conv1d_dilation
     if not s.folded or s.layer.dilation[0] <= limit:
         return None
@@ -54,7 +54,7 @@ def constraint_dilation_limit(s: DilatedLayer) -> Finding | None:
 
 
 def constraint_dilation_combination(s: DilatedLayer) -> Finding | None:
-    """A dilated Conv1d that spans more than 9 samples must have up to 3 taps and pad 0, and do nothing else."""
+    """A dilated Conv1d that spans more than 9 samples must have at most 3 taps, pad 0 and no other operation."""
     layer = s.layer
     broken = [
         text

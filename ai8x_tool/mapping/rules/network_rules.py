@@ -32,7 +32,7 @@ def constraint_aligned_offsets(s: LayerSubject) -> Finding | None:
 
 
 def caution_last_output(s: LayerSubject) -> Finding | None:
-    """The layer executed last is usually an output, too, if any layer is marked with output: true."""
+    """If layers are marked with output: true, the layer executed last should be marked, too."""
     missing = s.is_final and not s.layer.output
     return Finding("other layers are marked, but the last one is not", "add output: true") if missing else None
 
@@ -50,7 +50,7 @@ def constraint_sources_before(s: LayerSubject) -> Finding | None:
 
 
 def constraint_execution_order(s: LayerSubject) -> Finding | None:
-    """A MAX78000 executes the layers in the order of the list."""
+    """On a MAX78000, layers must be executed in the order of the list."""
     if s.device.next_layer or s.next is None or s.next.layer.index == s.layer.index + 1:
         return None
     values = f"layer {s.next.layer.index} is to follow: the {s.device.name} executes layers in list order"
@@ -72,12 +72,12 @@ def constraint_streaming_source(s: LayerSubject) -> Finding | None:
 
 
 def caution_wide_intermediate(s: LayerSubject) -> Finding | None:
-    """A 32-bit output is meant for the host, not for another layer."""
+    """A 32-bit output should be read by the host only, not by another layer."""
     return Finding("output_width = 32") if s.layer.output_width != 8 and not s.is_final else None
 
 
 def caution_source_gap(s: LayerSubject) -> Finding | None:
-    """Operands of an element-wise layer are interleaved: their write_gap is the number of operands minus 1."""
+    """Operands of an element-wise layer should be interleaved: write_gap is the number of operands minus 1."""
     if not s.layer.eltwise or s.reads_previous:
         return None
     gap = s.layer.operands - 1
@@ -86,7 +86,7 @@ def caution_source_gap(s: LayerSubject) -> Finding | None:
 
 
 def caution_matching_gap(s: LayerSubject) -> Finding | None:
-    """A layer that reads interleaved data needs the read_gap that belongs to the producer's write_gap."""
+    """A layer that reads interleaved data should have the read_gap that matches the producer's write_gap."""
     if s.previous is None or not s.reads_previous or s.layer.eltwise or s.previous.write_gap == s.at.read_gap:
         return None
     gap = s.previous.write_gap
@@ -94,7 +94,7 @@ def caution_matching_gap(s: LayerSubject) -> Finding | None:
 
 
 def constraint_dimensions(s: LayerSubject) -> Finding | None:
-    """Rows and columns are limited."""
+    """Rows and columns must not exceed the limit of the device."""
     limit = s.device.dimension
     for what, size in (("input", s.layer.in_size), ("output", s.layer.out_size)):
         if max(size) > limit:
@@ -117,7 +117,7 @@ def constraint_pad_range(s: LayerSubject) -> Finding | None:
 
 
 def caution_flatten_single(s: LayerSubject) -> Finding | None:
-    """flatten is not needed for one pixel per channel."""
+    """flatten should be left out if the data have one pixel per channel."""
     return Finding("the data are 1×1") if s.layer.flatten and s.layer.flat_pixels == 1 else None
 
 

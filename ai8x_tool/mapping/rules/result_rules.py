@@ -22,7 +22,7 @@ def _regular(outputs: int) -> bool:
 
 
 def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
-    """Unused output processors, holes or first of four, need kernels of a column each (3×3, or length 9, one pass)."""
+    """Kernels that do not fill a column need output_processors without holes that start at a multiple of 4."""
     outputs = s.at.output_map
     if _regular(outputs) or s.layer.depthwise or not s.layer.is_convolution:
         return None
@@ -55,7 +55,7 @@ def constraint_calcx4_kernels(s: LayerSubject) -> Finding | None:
 
 
 def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
-    """A bias needs output processors without holes; with more than 64 outputs they start at a multiple of 4."""
+    """A bias needs output processors without holes; with over 64 outputs, they must start at a multiple of 4."""
     outputs, layer = s.at.output_map, s.layer
     if _regular(outputs) or layer.depthwise or not layer.has_bias:
         return None
@@ -67,7 +67,7 @@ def constraint_bias_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
-    """A layer without convolution must write from the first of four processors on; outputs start at a multiple of 4."""
+    """In each quadrant, output_processors of a layer without convolution must start at a multiple of 4."""
     if s.layer.is_convolution:
         return None
     maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
@@ -93,7 +93,7 @@ def constraint_depthwise_lanes(s: LayerSubject) -> Finding | None:
 
 
 def constraint_incomplete_pass(s: LayerSubject) -> Finding | None:
-    """Weights of less than 8 bits need input channels that fill the processors of all passes."""
+    """Weights of fewer than 8 bits need input channels that fill the processors of all passes."""
     layer, view = s.layer, s.view
     narrow = layer.has_weights and abs(layer.bits) < 8 and not (layer.depthwise or layer.flatten)
     capacity = view.input_passes * view.inputs_per_pass
@@ -126,13 +126,13 @@ def constraint_transposed_pooling(s: LayerSubject) -> Finding | None:
 
 
 def constraint_quad_device(s: LayerSubject) -> Finding | None:
-    """The fast FIFO feeds all four quadrants (quad mode) of a MAX78002 only."""
+    """Quad mode, in which the fast FIFO feeds all four quadrants, needs a MAX78002."""
     wrong = s.is_start and s.options.quad and not s.device.next_layer
     return Finding(f"quad mode on the {s.device.name}", "use the fast FIFO alone") if wrong else None
 
 
 def constraint_dilation_gap(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d that writes in front of out_offset cannot have write_gap."""
+    """A widely dilated Conv1d that writes before out_offset cannot have write_gap."""
     wrong = s.view.skipped_bytes and s.at.write_gap
     return Finding(f"write_gap = {s.at.write_gap}", "remove it") if wrong else None
 

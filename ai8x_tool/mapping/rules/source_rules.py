@@ -24,13 +24,13 @@ def _common(sources: list[SourceRegion]) -> int:
 
 
 def caution_different_gaps(s: LayerSubject) -> Finding | None:
-    """All sources of a layer have the same write_gap."""
+    """All sources of a layer should have the same write_gap."""
     gaps = [source.gap for source in _several(s)]
     return Finding(f"write_gap = {gaps}") if len(set(gaps)) > 1 else None
 
 
 def caution_eltwise_read_gap(s: LayerSubject) -> Finding | None:
-    """An element-wise layer that reads a wider gap than its operands need says so with read_gap."""
+    """The read_gap of an element-wise layer should match the write_gap of its operands."""
     sources = _several(s)
     if not s.layer.eltwise or not sources:
         return None
@@ -39,7 +39,7 @@ def caution_eltwise_read_gap(s: LayerSubject) -> Finding | None:
 
 
 def caution_interleaved_sources(s: LayerSubject) -> Finding | None:
-    """Sources that are joined word by word have write_gap = sources − 1, and the reader the matching read_gap."""
+    """Sources that are joined word by word should have write_gap = sources − 1, and the reader a matching read_gap."""
     sources = _several(s)
     if s.layer.eltwise or not sources or sources[0].gap == 0:
         return None
@@ -51,7 +51,7 @@ def caution_interleaved_sources(s: LayerSubject) -> Finding | None:
 
 
 def caution_overlapping_sources(s: LayerSubject) -> Finding | None:
-    """Sources that are joined use processors of their own, or all the layer's processors."""
+    """Sources that are joined should use separate processors, or all processors of the layer."""
     sources = _several(s)
     common = _common(sources) if sources else 0
     if s.layer.eltwise or common in (0, s.at.own_processors):
@@ -60,7 +60,7 @@ def caution_overlapping_sources(s: LayerSubject) -> Finding | None:
 
 
 def caution_joined_offsets(s: LayerSubject) -> Finding | None:
-    """Sources that are joined side by side are written to where the layer reads."""
+    """Sources that are joined side by side should be written to the in_offset of the layer."""
     sources = _several(s)
     if not sources or _common(sources) == s.at.own_processors:
         return None
@@ -69,7 +69,7 @@ def caution_joined_offsets(s: LayerSubject) -> Finding | None:
 
 
 def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
-    """Sources on the same processors are interleaved word by word, or one follows the other."""
+    """Sources on the same processors should be interleaved word by word, or follow one another."""
     sources = _several(s)
     if not sources or _common(sources) != s.at.own_processors:
         return None
@@ -84,7 +84,7 @@ def caution_stacked_offsets(s: LayerSubject) -> Finding | None:
 
 
 def caution_source_order(s: LayerSubject) -> Finding | None:
-    """Sources that are joined side by side are listed by ascending processors."""
+    """Sources that are joined side by side should be listed by ascending processors."""
     sources = _several(s)
     if s.layer.eltwise or s.at.write_gap:
         return None
@@ -96,7 +96,7 @@ def caution_source_order(s: LayerSubject) -> Finding | None:
 
 
 def caution_one_dimensional_data(s: LayerSubject) -> Finding | None:
-    """A 2D layer after Conv1d usually needs in_dim."""
+    """A 2D layer after Conv1d should usually have in_dim."""
     layer = s.layer
     source = layer.inputs[0]
     if layer.operator not in ("conv2d", "convtranspose2d") or layer.flatten or not isinstance(source, str):
@@ -108,7 +108,7 @@ def caution_one_dimensional_data(s: LayerSubject) -> Finding | None:
 
 
 def hint_mergeable_passthrough(s: LayerSubject) -> Finding | None:
-    """Two layers without convolution in a row may be one."""
+    """Two consecutive layers without convolution can often be merged."""
     layer = s.layer
     if layer.is_convolution or s.next is None or s.next.layer.is_convolution or s.next.layer.eltwise:
         return None

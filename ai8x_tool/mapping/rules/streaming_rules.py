@@ -14,7 +14,7 @@ _LANES = 4
 
 
 def constraint_stream_step(s: LayerSubject) -> Finding | None:
-    """The step from row to row of a stream is limited by its register."""
+    """The step from row to row of a stream must not exceed the limit of its register."""
     if not s.at.streaming and not s.is_start:
         return None
     limit, step = s.device.delta2_limit, stream_values(s.at, s.placed).delta2
@@ -26,7 +26,7 @@ def constraint_stream_step(s: LayerSubject) -> Finding | None:
 
 
 def constraint_stream_start(s: LayerSubject) -> Finding | None:
-    """The first streaming layer starts before the whole frame is in its FIFO."""
+    """The first streaming layer must start before the whole frame is in its FIFO."""
     if not (s.options.fifo and s.is_start and s.at.streaming):
         return None
     (rows, columns), start = s.view.in_size, stream_values(s.at, s.placed).start
@@ -37,7 +37,7 @@ def constraint_stream_start(s: LayerSubject) -> Finding | None:
 
 
 def constraint_fifo_rows(s: LayerSubject) -> Finding | None:
-    """A widely dilated Conv1d reads from a FIFO only if its data fill whole rows of the shape that executes it."""
+    """A widely dilated Conv1d that reads from a FIFO must fill whole rows of the shape that executes it."""
     if not (s.options.fifo and s.is_start):
         return None
     (rows, columns), arriving = s.view.in_size, math.prod(s.layer.in_size)
