@@ -22,7 +22,7 @@ _FAMILIES: dict[type[nn.Module], str] = {
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class FusionContext:
     """Context of a layer to be fused: the batch normalization and activation after it, and the scales of its data.
 
     Its input is `before` times that of the plain model; its output must be `after` times that of the plain model.
@@ -35,7 +35,7 @@ class Surroundings:
     after: float
 
 
-def convert_layer(layer: nn.Module, around: Surroundings, context: BuildContext) -> FusedModule:
+def convert_layer(layer: nn.Module, fusion: FusionContext, context: BuildContext) -> FusedModule:
     """Return the fused module that computes `layer`, its batch normalization and its activation, with their weights.
 
     A grouped convolution becomes an ungrouped one with zeros between the groups if the device does not support it.
@@ -43,26 +43,26 @@ def convert_layer(layer: nn.Module, around: Surroundings, context: BuildContext)
     """
     family = next(name for kind, name in _FAMILIES.items() if isinstance(layer, kind))
     if family == "Linear":
-        return _linear(layer, around, context)
-    return _convolution(layer, family, around, context)
+        return _linear(layer, fusion, context)
+    return _convolution(layer, family, fusion, context)
 
 
-def _linear(layer: Any, around: Surroundings, context: BuildContext) -> FusedModule:
-    if around.norm is not None:
+def _linear(layer: Any, fusion: FusionContext, context: BuildContext) -> FusedModule:
+    if fusion.norm is not None:
         message = "batch normalization after a linear layer is not supported"
         raise Ai8xError(message, fix="remove it, or use a 1×1 convolution")
     result = fused.Linear(
         *(layer.in_features, layer.out_features),
         bias=layer.bias is not None,
-        activation=around.activation,
-        wide=around.wide,
+        activation=fusion.activation,
+        wide=fusion.wide,
         context=context,
     )
-    _take_weights(result, layer, layer.weight.detach(), around)
+    _take_weights(result, layer, layer.weight.detach(), fusion)
     return result
 
 
-def _convolution(layer: Any, family: str, around: Surroundings, context: BuildContext) -> FusedModule:
+def _convolution(layer: Any, family: str, fusion: FusionContext, context: BuildContext) -> FusedModule:
     if layer.padding_mode != "zeros":
         raise Ai8xError(f"padding_mode {layer.padding_mode!r}: the accelerator pads with zeros", fix="use 'zeros'")
     if family == "ConvTranspose2d" and layer.output_padding != (1, 1):
@@ -72,28 +72,28 @@ def _convolution(layer: Any, family: str, around: Surroundings, context: BuildCo
     depthwise = groups == layer.in_channels == layer.out_channels and context.device.depthwise
     if groups > 1 and not depthwise:
         groups, weight = 1, _dense(weight, groups, transposed=family == "ConvTranspose2d")
-    norm = around.norm
+    norm = fusion.norm
     options: dict[str, Any] = {
         "stride": layer.stride,
         "padding": _padding(layer),
         "dilation": layer.dilation,
         "groups": groups,
         "bias": layer.bias is not None or norm is not None,
-        "activation": around.activation,
-        "wide": around.wide,
+        "activation": fusion.activation,
+        "wide": fusion.wide,
         "batchnorm": None if norm is None else "Affine",
     }
     if norm is not None:
-        options |= {"eps": norm.eps * around.before**2, "momentum": norm.momentum}
+        options |= {"eps": norm.eps * fusion.before**2, "momentum": norm.momentum}
     kernel = layer.kernel_size
     if family == "Conv1d":
         options |= {key: options[key][0] for key in ("stride", "padding", "dilation")}
         kernel = kernel[0]
     make = getattr(fused, family)
     result: FusedModule = make(layer.in_channels, layer.out_channels, kernel, context=context, **options)
-    _take_weights(result, layer, weight, around)
+    _take_weights(result, layer, weight, fusion)
     if norm is not None:
-        _take_norm(result, norm, around)
+        _take_norm(result, norm, fusion)
     return result
 
 
@@ -103,7 +103,7 @@ def needs_split(layer: nn.Module) -> bool:
     return square and layer.stride == layer.dilation == (1, 1)
 
 
-def split_layer(layer: Any, around: Surroundings, context: BuildContext) -> nn.Sequential:
+def split_layer(layer: Any, fusion: FusionContext, context: BuildContext) -> nn.Sequential:
     """Return 3×3 convolutions with the receptive field of a 5×5 or 7×7 one; except the normalization, untrained."""
     count, left = (layer.kernel_size[0] - 1) // 2, _padding(layer)[0]
     if left > count:
@@ -113,8 +113,8 @@ def split_layer(layer: Any, around: Surroundings, context: BuildContext) -> nn.S
     for number in range(count):
         inputs = layer.out_channels if number else layer.in_channels
         part = nn.Conv2d(inputs, layer.out_channels, 3, padding=1 if number < left else 0)
-        before = around.after if number else around.before
-        at = replace(around, before=before)
+        before = fusion.after if number else fusion.before
+        at = replace(fusion, before=before)
         if number < count - 1:
             at = replace(at, norm=None, activation="ReLU", wide=False)
         part.to(layer.weight.device).train(layer.training)
@@ -143,28 +143,28 @@ def _dense(weight: torch.Tensor, groups: int, *, transposed: bool) -> torch.Tens
 
 
 @torch.no_grad()
-def _take_weights(module: FusedModule, layer: Any, weight: torch.Tensor, around: Surroundings) -> None:
+def _take_weights(module: FusedModule, layer: Any, weight: torch.Tensor, fusion: FusionContext) -> None:
     """Copy weight and bias such that input scaled by `before` gives output scaled by `after` (`before` with a norm)."""
     op: Any = module.op
-    factor = 1.0 if around.norm is not None else around.after / around.before
+    factor = 1.0 if fusion.norm is not None else fusion.after / fusion.before
     op.weight.copy_(weight * factor)
     if op.bias is not None:
-        scale = around.before if around.norm is not None else around.after
+        scale = fusion.before if fusion.norm is not None else fusion.after
         op.bias.copy_(torch.zeros_like(op.bias) if layer.bias is None else layer.bias * scale)
     module.to(layer.weight.device)
     module.train(layer.training)
 
 
 @torch.no_grad()
-def _take_norm(module: FusedModule, norm: Norm, around: Surroundings) -> None:
+def _take_norm(module: FusedModule, norm: Norm, fusion: FusionContext) -> None:
     """Copy the batch normalization of data scaled by `before`, with its result scaled by `after`."""
     bn: Any = module.bn
     if norm.running_mean is None or norm.running_var is None:
         message = "batch normalization without running statistics cannot be folded"
         raise Ai8xError(message, fix="pass track_running_stats=True")
-    factor = around.after / module.batchnorm_factor
-    bn.running_mean.copy_(norm.running_mean * around.before)
-    bn.running_var.copy_(norm.running_var * around.before**2)
+    factor = fusion.after / module.batchnorm_factor
+    bn.running_mean.copy_(norm.running_mean * fusion.before)
+    bn.running_var.copy_(norm.running_var * fusion.before**2)
     bn.weight.copy_((torch.ones_like(bn.weight) if norm.weight is None else norm.weight) * factor)
     bn.bias.copy_((torch.zeros_like(bn.bias) if norm.bias is None else norm.bias) * factor)
 

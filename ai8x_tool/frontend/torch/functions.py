@@ -54,7 +54,7 @@ _RESULTS = {"add": "sum", "sub": "difference"}
 
 def _binary(kind: str) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        readable = all(recorder.readable(x) for x in args)
+        readable = all(recorder.is_readable(x) for x in args)
         both = readable and len(args) == 2 and all(isinstance(x, TaggedTensor) for x in args) and not kwargs
         if not both or args[0].shape != args[1].shape:
             return NotImplemented
@@ -73,7 +73,7 @@ def _name(recorder: Recorder, kind: str) -> str:
 def _activation(kind: Activation) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x: Any = args[0] if args else kwargs.get("input")
-        if not recorder.readable(x):
+        if not recorder.is_readable(x):
             return NotImplemented
         name = recorder.unique_name(_name(recorder, kind))
         reading = whole(recorder, recorder.read(x, repr(name)), name)
@@ -87,7 +87,7 @@ def _activation(kind: Activation) -> FunctionHandler:
 def _pooling(axes: int, *, average: bool) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = ("input", "kernel_size", "stride", "padding")
-        if not recorder.readable(args[0] if args else kwargs.get("input")):
+        if not recorder.is_readable(args[0] if args else kwargs.get("input")):
             return NotImplemented
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         size = _axes(given["kernel_size"], axes)
@@ -127,7 +127,7 @@ def pool(recorder: Recorder, x: Any, size: Pair, stride: Pair, dilation: Pair = 
 
 def _adaptive(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
-    if not recorder.readable(x):
+    if not recorder.is_readable(x):
         return NotImplemented
     wanted = args[1] if len(args) > 1 else kwargs["output_size"]
     sizes = tuple(x.shape[2:])
@@ -151,7 +151,7 @@ def _mean(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     keep = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
     count = plain(x).dim()
     dims = sorted(d % count for d in over) if isinstance(over, tuple | list) else [] if over is None else [over % count]
-    if count < 3 or not recorder.readable(x) or dims != list(range(2, count)):
+    if count < 3 or not recorder.is_readable(x) or dims != list(range(2, count)):
         return NotImplemented
     size = tuple(x.shape[2:])
     pooled = pool(recorder, x, _axes(size, len(size)), (max(size), max(size) if len(size) > 1 else 1), average=True)

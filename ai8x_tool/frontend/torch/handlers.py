@@ -62,7 +62,7 @@ def _is_linear(recorder: Recorder, module: FusedModule, x: Any) -> bool:
     op = module.op
     single = isinstance(op, nn.Conv2d) and op.kernel_size == (1, 1) and op.padding == (0, 0) and op.groups == 1
     pixel = isinstance(x, TaggedTensor) and x.tags is not None and x.shape[2:] == (1, 1)
-    return single and pixel and module.pooling is None and not recorder.readable(x)
+    return single and pixel and module.pooling is None and not recorder.is_readable(x)
 
 
 def _operate_flat(recorder: Recorder, module: FusedModule, x: Tensor) -> Any:

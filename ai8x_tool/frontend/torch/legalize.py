@@ -14,8 +14,8 @@ from ai8x_tool import nn as fused
 from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.conversion import (
+    FusionContext,
     Norm,
-    Surroundings,
     convert_layer,
     identity_layer,
     needs_split,
@@ -225,13 +225,13 @@ class _Converter:
             wide = isinstance(layer, nn.Linear) and activation is None and self._is_output(end)
             found = None if norm is None else self._module(norm)
             assert found is None or isinstance(found, Norm)
-            around = Surroundings(found, activation, wide, before, self.scale)
+            fusion = FusionContext(found, activation, wide, before, self.scale)
             split = needs_split(layer)
             if split and not self.adapt:
                 fix = "use several 3×3 convolutions, or accept them, untrained, with --adapt"
                 raise self._refuse(node, f"the kernel of {name!r} is too large: kernels must be 1×1 or 3×3", fix)
             convert = split_layer if split else convert_layer
-            self._set(node, name, self._made(node, lambda: convert(layer, around, self.context)))
+            self._set(node, name, self._made(node, lambda: convert(layer, fusion, self.context)))
             parts = [type(layer).__name__, "BatchNorm" if norm is not None else "", activation or ""]
             self._note(node, name, " + ".join(p for p in parts if p), _became(layer, split=split), exact=not split)
         if norm is not None:

@@ -71,7 +71,7 @@ class Recorder:
         """File and line of the call in the user's file; the module's path if the line is not known."""
         return calling_line(Recorder.run.__code__) or self.module_name
 
-    def readable(self, x: Any) -> bool:
+    def is_readable(self, x: Any) -> bool:
         """Return whether a layer can read `x`; otherwise operations on it are left to software."""
         if not isinstance(x, TaggedTensor) or x.tags is None:
             return False
