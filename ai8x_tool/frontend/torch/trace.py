@@ -32,8 +32,8 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     Channels that the model omits before its first layer do not belong to the network's input. Layers have the names of
     their modules; if a module is used again, the name of the layer ends with a number and the layer shares the weights
     of the first one. Operations after the last layers are left to software. Steps are merged to layers as far as every
-    device supports it; with `device`, as far as that device does. The network of a model of sequences reads one input of
-    the sequence per inference.
+    device supports it; with `device`, as far as that device does. The network of a model of sequences reads one input
+    of the sequence per inference.
 
     Raises Ai8xError, naming module and line, for operations between layers that the accelerator does not support.
     """
