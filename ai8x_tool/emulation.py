@@ -128,13 +128,13 @@ def _answers(folder: Path, inputs: Sequence[Path], outputs: Sequence[list[Array]
     known = _document(folder / OUTPUTS_FILE)
     if not known or not outputs:
         return {}
-    from ai8x_tool.training.answers import read_answers, view_of  # noqa: PLC0415  (torch)
+    from ai8x_tool.training.interpretation import image_placement, read_interpretation  # noqa: PLC0415  (torch)
 
-    meaning, preprocessing = read_answers(known, str(folder / OUTPUTS_FILE)), _document(folder / FILE)
+    meaning, preprocessing = read_interpretation(known, str(folder / OUTPUTS_FILE)), _document(folder / FILE)
     found = {}
     for path in dict.fromkeys(inputs):
         theirs = [each for other, each in zip(inputs, outputs, strict=True) if other == path]
-        view = view_of(path, preprocessing.get("preprocessing"))
+        view = image_placement(path, preprocessing.get("preprocessing"))
         try:
             found[path] = meaning.text(theirs, view)
         except (

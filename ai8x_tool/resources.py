@@ -30,6 +30,7 @@ _REFERENCE_NETWORKS = {
     "ai85-facedet-tinierssd": "facedet_tinierssd",
     "ai87-facedet-tinierssd": "facedet_tinierssd",
     "svhn-tinierssd": "svhn_tinierssd",
+    "ai85-kinetics-actiontcn": "kinetics",
     "camvid-unet-large-fakept": "camvid_unet",
     "aisegment-unet-large-fakept": "aisegment_unet",
     "ai85-tinierssd-kpts-qr": "qr_tinierssd",

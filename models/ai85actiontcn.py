@@ -14,11 +14,14 @@ FEATURES = 32
 """Numbers that the 2D network finds in a pair."""
 
 
-class AI85ActionTCN(nn.Module):
+class AI85ActionTCN(ai8x.SequenceModel):
     """Input (B, 15, num_channels, H, W): 15 pairs of folded frames; output (B, num_classes) with 32 bits.
 
-    The 2D network sees all pairs of a batch at once. Needs biases, into which the batch normalization is folded.
+    The 2D network sees all pairs of a batch at once, on the accelerator one pair in each inference. Needs biases, into
+    which the batch normalization is folded.
     """
+
+    length = PAIRS
 
     def __init__(
         self,
@@ -58,10 +61,9 @@ class AI85ActionTCN(nn.Module):
         found: Tensor = self.conv5(x)
         return found.flatten(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return one score per class."""
-        found = self.features(x.flatten(0, 1)).view(x.shape[0], x.shape[1], FEATURES)
-        scores: Tensor = self.tcn2(self.tcn1(self.tcn0(found.transpose(1, 2))))
+    def scores(self, found: Tensor) -> Tensor:
+        """Return one score per class for what was found in successive pairs, (N, 32, 15)."""
+        scores: Tensor = self.tcn2(self.tcn1(self.tcn0(found)))
         return scores.flatten(1)
 
 

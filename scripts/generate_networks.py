@@ -43,6 +43,7 @@ DESCRIPTIONS = {
     "cifar100_qat8_mobilenet_v2_0.75": ("Photographs of 100 classes", LARGE),
     "camvid_unet": ("Street scenes, the middle 192×192 pixels folded by 4", BOTH),
     "aisegment_unet": ("Portraits, the middle 192×192 pixels folded by 4", BOTH),
+    "kinetics": ("Recognition of actions in videos", SMALL),
     "svhn_tinierssd": ("Digit detection", BOTH),
     "facedet_tinierssd": ("Face detection", BOTH),
     "faceid_112": ("Face embeddings", SMALL),

@@ -46,9 +46,9 @@ def _train(given: GivenOptions, console: Console) -> None:
         return
 
     from ai8x_tool import api
-    from ai8x_tool.training.processes import is_reporting_process, launched
+    from ai8x_tool.training.processes import is_launched, is_reporting_process
     from ai8x_tool.training.results import TrainingInterruptedError
-    from ai8x_tool.training.world import OtherFailedError
+    from ai8x_tool.training.world import OtherProcessFailedError
 
     try:
         result = api.train(settings, console=console)
@@ -60,8 +60,8 @@ def _train(given: GivenOptions, console: Console) -> None:
         if is_reporting_process():
             raise
         raise typer.Exit(EXIT_INTERRUPTED) from None
-    except OtherFailedError:
-        if not launched():
+    except OtherProcessFailedError:
+        if not is_launched():
             raise
         raise typer.Exit(EXIT_FAILED) from None
     if is_reporting_process():

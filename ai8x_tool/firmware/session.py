@@ -47,6 +47,10 @@ class Session(ABC):
         self._finished = self._run()
         return self._finished
 
+    def forget(self) -> None:
+        """Power up again before the next inference, so that programs that clear memories forget the one before."""
+        self._prepared = False
+
     def close(self) -> None:  # noqa: B027  (most sessions hold nothing)
         """Release the resources of the session."""
 

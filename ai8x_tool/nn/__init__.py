@@ -1,6 +1,6 @@
-"""Fused modules: layers that compute in training what the accelerator will compute.
+"""Fused modules: layers that compute in training what the accelerator computes.
 
-Models are built inside :func:`build_context`; model files find the modules with ``import ai8x``.
+Models are built inside :func:`build_context`; model files import the modules with ``import ai8x``.
 """
 
 from ai8x_tool.nn.blocks import ConvResidualBottleneck, Fire, MBConvBlock, ResidualBottleneck
@@ -80,6 +80,7 @@ from ai8x_tool.nn.layers import (
 )
 from ai8x_tool.nn.policy import Override, QatPolicy, read_policy
 from ai8x_tool.nn.ranges import measure_ranges
+from ai8x_tool.nn.sequence import SequenceModel
 from ai8x_tool.nn.transform import fuse_batchnorm, load_state, named_fused_modules, start_qat, update_model
 
 __all__ = [
@@ -167,6 +168,7 @@ __all__ = [
     "Override",
     "QatPolicy",
     "ResidualBottleneck",
+    "SequenceModel",
     "Sub",
     "build_context",
     "fuse_batchnorm",

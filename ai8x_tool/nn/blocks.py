@@ -1,4 +1,4 @@
-"""Blocks of several fused modules."""
+"""Blocks composed of several fused modules."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ai8x_tool.nn.elementwise import Add, Empty
 
 
 class Fire(nn.Module):
-    """1×1 squeeze, then 1×1 and 3×3 expansions of it, concatenated along channels."""
+    """SqueezeNet block: 1×1 squeeze, then 1×1 and 3×3 expansions of its output, concatenated along channels."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Fire(nn.Module):
 
 
 class _Bottleneck(nn.Module):
-    """Expansion and residual connection that both bottlenecks share."""
+    """Base of both bottlenecks: expansion and residual connection."""
 
     def __init__(
         self, in_channels: int, out_channels: int, hidden: int, *, stride: int, bias: bool, **kwargs: Any
@@ -59,7 +59,7 @@ class _Bottleneck(nn.Module):
 
 
 class ResidualBottleneck(_Bottleneck):
-    """Inverted residual: 1×1 expansion, depthwise 3×3, 1×1 projection; max pooling by `stride` before the depthwise."""
+    """Inverted residual: 1×1 expansion, max pooling by `stride`, depthwise 3×3 convolution, 1×1 projection."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class ResidualBottleneck(_Bottleneck):
 
 
 class ConvResidualBottleneck(_Bottleneck):
-    """1×1 expansion, then an ordinary 3×3 convolution without activation; max pooling by `stride` before it."""
+    """1×1 expansion, max pooling by `stride`, then a dense 3×3 convolution without activation."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class ConvResidualBottleneck(_Bottleneck):
 class MBConvBlock(nn.Module):
     """EfficientNet block: expansion (3×3 if `fused`), depthwise (unless `fused`), projection, addition of the input.
 
-    Squeeze and excitation (`se_ratio`) can be trained but not synthesized.
+    Squeeze-and-excitation (`se_ratio`) can be trained but not synthesized.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class MBConvBlock(nn.Module):
             self.resid = Add(**({"context": kwargs["context"]} if "context" in kwargs else {}))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (B, out_channels, H, W) (divided by the stride)."""
+        """Return (B, out_channels, H div stride, W div stride)."""
         y = x
         for layer in (self.expand_conv, self.depthwise_conv):
             y = y if layer is None else layer(y)

@@ -23,7 +23,7 @@ def require(condition: bool, owner: str, message: str, fix: str | None = None) -
 def choice(value: Any, allowed: Sequence[str | None], name: str, owner: str) -> Any:
     """Return `value` if it is one of `allowed`."""
     known = ", ".join(str(entry) for entry in allowed)
-    require(value in allowed, owner, f"{name} {value!r} does not exist", f"one of {known}")
+    require(value in allowed, owner, f"{name} {value!r} is not supported", f"one of {known}")
     return value
 
 
@@ -38,20 +38,20 @@ def axes(value: Any, count: int, name: str, owner: str) -> tuple[int, ...]:
 
 
 def check_bits(weight_bits: int | None, bias_bits: int | None, quantize: bool, owner: str) -> None:
-    """Check that the three quantization arguments are all set or all unset, and the widths supported."""
+    """Check that the three quantization arguments are all set or all unset, and that the widths are supported."""
     for name, bits in (("weight_bits", weight_bits), ("bias_bits", bias_bits)):
         good = bits is None or bits in WEIGHT_BITS
         require(good, owner, f"{name} must be None, 1, 2, 4 or 8, not {bits!r}")
     unquantized = weight_bits is None and bias_bits is None and not quantize
     quantized = weight_bits is not None and bias_bits is not None and quantize
     values = f"weight_bits={weight_bits}, bias_bits={bias_bits}, quantize_activation={quantize}"
-    require(unquantized or quantized, owner, f"{values} do not go together", "set all three or none")
+    require(unquantized or quantized, owner, f"{values} cannot be combined", "set all three or none")
 
 
 def pooling_of(
     kind: str | None, size: Any, stride: Any, dilation: Any, *, count: int, owner: str, context: BuildContext
 ) -> Pooling | None:
-    """Return the pooling before an operator with `count` axes, or None."""
+    """Return the pooling before an operator with `count` axes, None for no pooling."""
     choice(kind, (None, "Max", "Avg"), "pooling", owner)
     sizes = axes(size, count, "pool_size", owner)
     strides = sizes if stride is None else axes(stride, count, "pool_stride", owner)
@@ -65,14 +65,14 @@ def pooling_of(
     require(all(d >= 1 for d in dilations), owner, f"pool_dilation {dilation} must be at least 1")
     if any(d > 1 for d in dilations):
         have = context.device.pool_dilation
-        require(have > 1, owner, f"pool_dilation {dilation}: {context.device.name} cannot dilate pooling windows")
+        require(have > 1, owner, f"pool_dilation {dilation}: {context.device.name} does not support dilated pooling")
         require(all(d <= have for d in dilations), owner, f"pool_dilation {dilation} must be 1 to {have}")
-        require(kind == "Max", owner, f"pool_dilation {dilation} needs max pooling")
+        require(kind == "Max", owner, f"pool_dilation {dilation} requires max pooling")
     return Pooling(kind, sizes, strides, dilations)
 
 
 def check_groups(groups: int, owner: str, context: BuildContext) -> None:
-    """Refuse depthwise convolutions on devices that do not have them."""
+    """Check that the device supports depthwise convolutions if `groups` is not 1."""
     good = groups == 1 or context.device.depthwise
     require(good, owner, f"groups={groups}: {context.device.name} has no depthwise convolutions", "use groups=1")
 
@@ -84,14 +84,14 @@ def check_stride(stride: Any, *, count: int, transposed: bool, pooled: bool, own
     value = strides[0]
     if transposed:
         only = context.device.operators.transposed_stride
-        rule = f"a transposed convolution has stride {only}"
+        rule = f"a transposed convolution must have stride {only}"
         require(value == only, owner, f"stride {value}: {rule}", f"pass stride={only}")
     elif pooled:
-        require(value == 1, owner, f"stride {value}: a convolution with pooling has stride 1", "use pool_stride")
+        require(value == 1, owner, f"stride {value}: a convolution with pooling must have stride 1", "use pool_stride")
     elif count == 2:
         require(1 <= value <= 3, owner, f"stride {value} must be 1 to 3")
     else:
-        require(value == 1, owner, f"stride {value}: a 1D convolution has stride 1")
+        require(value == 1, owner, f"stride {value}: a 1D convolution must have stride 1")
     return value
 
 
@@ -105,7 +105,9 @@ def check_2d(kernel_size: Any, padding: Any, dilation: Any, *, owner: str, conte
     pads = axes(padding, 2, "padding", owner)
     same = len(set(pads)) == 1
     require(same and 0 <= pads[0] <= limits.padding, owner, f"padding {padding} must be 0 to {limits.padding}")
-    require(set(axes(dilation, 2, "dilation", owner)) == {1}, owner, f"dilation {dilation} must be 1 in two dimensions")
+    require(
+        set(axes(dilation, 2, "dilation", owner)) == {1}, owner, f"dilation {dilation} must be 1 for 2D convolutions"
+    )
     return kernel[0], pads[0]
 
 
@@ -130,7 +132,7 @@ def check_1d(
 
 
 def check_channels(in_channels: Any, out_channels: Any, groups: int, owner: str) -> None:
-    """Channel counts are positive and divisible by the groups."""
+    """Check that channel counts are positive and divisible by the groups."""
     for name, value in (("in_channels", in_channels), ("out_channels", out_channels)):
         good = isinstance(value, int) and value >= 1 and value % groups == 0
         rule = "a positive whole number" if groups == 1 else f"a positive multiple of groups={groups}"

@@ -1,4 +1,4 @@
-"""Context in which fused modules are built: the device, and whether they simulate its integer arithmetic."""
+"""Build context of fused modules: the device, and whether they simulate its integer arithmetic."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from ai8x_tool.errors import Ai8xError
 
 
 class ConstraintError(Ai8xError, ValueError):
-    """A fused module was asked for something that the accelerator cannot do."""
+    """An argument of a fused module is not supported by the accelerator."""
 
 
 @dataclass(frozen=True)
 class BuildContext:
-    """Conditions under which fused modules are built.
+    """Context in which fused modules are built.
 
-    With `simulate` the modules compute with the integers of the accelerator (evaluation only); with `round_avg` average
-    pooling rounds to the nearest integer instead of towards zero. `measured_ranges` chooses how activations get into
-    the range of 8 bits: False, every output is clipped to it from the beginning; True, nothing is clipped until QAT
-    starts, which then scales every layer by a power of two.
+    With `simulate`, the modules compute with the integers of the accelerator (evaluation only); with `round_avg`,
+    average pooling rounds to the nearest integer instead of towards zero. Without `measured_ranges`, every output is
+    clipped to the range of activations from the beginning; with it, nothing is clipped until QAT starts, which then
+    scales every layer by a power of two.
     """
 
     device: Device
@@ -38,7 +38,7 @@ _context: ContextVar[BuildContext | None] = ContextVar("ai8x_build_context", def
 def build_context(
     device: Device, *, simulate: bool = False, round_avg: bool = False, measured_ranges: bool = False
 ) -> Iterator[BuildContext]:
-    """Give every fused module built inside the block its context.
+    """Set the context of all fused modules built inside the block.
 
     >>> from ai8x_tool import nn
     >>> from ai8x_tool.device import find_device
@@ -54,12 +54,12 @@ def build_context(
 
 
 def current_context() -> BuildContext | None:
-    """Return the context that modules built now would get, if there is one."""
+    """Return the current build context, None outside of :func:`build_context`."""
     return _context.get()
 
 
 def change_context(context: BuildContext) -> None:
-    """Let what is built from now on have `context`, to the end of the surrounding block."""
+    """Set the context of modules built from now on, until the end of the surrounding block."""
     _context.set(context)
 
 
@@ -68,6 +68,6 @@ def resolve_context(given: BuildContext | None, owner: str) -> BuildContext:
     context = given or _context.get()
     if context is None:
         raise ConstraintError(
-            "no device chosen", where=owner, fix="build it inside `with build_context(device):` or pass context="
+            "no device is specified", where=owner, fix="build it inside `with build_context(device):` or pass context="
         )
     return context

@@ -24,10 +24,10 @@ from ai8x_tool.nn.fused import UNSET, FusedOperator, Unset
 class Conv2d(FusedOperator):
     """2D convolution, optionally with pooling before it and batch normalization and activation after it.
 
-    Pads by `padding` zeros, computes the pooling first. `pool_stride=None` means the size of the window. ``op`` may be
-    'ConvTranspose2d' (stride 2, output padding 1). `batchnorm` is None, 'Affine' or 'NoAffine'; its output is divided
-    by 4 unless activation ranges are measured. With `wide` the output has 32 bits and no activation. Raises
-    ConstraintError for what the device cannot do.
+    Pooling precedes padding by `padding` zeros on each side. `pool_stride=None` is the size of the window. ``op`` may
+    be 'ConvTranspose2d' (stride 2, output padding 1). `batchnorm` is None, 'Affine' or 'NoAffine'; its output is
+    divided by 4 unless activation ranges are measured. With `wide`, the output has 32 bits and no activation. Raises
+    ConstraintError for arguments that the device does not support.
     """
 
     operator: ClassVar[str] = "2D convolution"
@@ -75,7 +75,7 @@ class Conv2d(FusedOperator):
         check_groups(groups, owner, build)
         check_channels(in_channels, out_channels, groups, owner)
         transposed = op == "ConvTranspose2d"
-        require(transposed or not self.fixed.transposed, owner, f"op is 'ConvTranspose2d' here, not {op!r}")
+        require(transposed or not self.fixed.transposed, owner, f"op must be 'ConvTranspose2d', not {op!r}")
         step = check_stride(stride, count=2, transposed=transposed, pooled=pool is not None, owner=owner, context=build)
         kernel, pad = check_2d(kernel_size, padding, dilation, owner=owner, context=build)
         normalization = self._choose_batchnorm(batchnorm, bias)
@@ -97,7 +97,7 @@ class Conv2d(FusedOperator):
         return weight.shape[0]
 
     def channel_sums(self, magnitudes: Tensor) -> Tensor:
-        """Sum per output channel; a transposed convolution has the output channels on the second axis."""
+        """Return the sums per output channel, which is the second axis of transposed convolutions."""
         if isinstance(self.op, nn.ConvTranspose2d):
             return magnitudes.transpose(0, 1).flatten(1).sum(1)
         return super().channel_sums(magnitudes)

@@ -1,4 +1,4 @@
-"""Data flow between the layers of a model, found by running it once."""
+"""Data flow between the layers of a model, recorded by running it once."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ Sources = frozenset[str]
 _aten = torch.ops.aten
 _CONCATENATIONS = (_aten.cat, _aten.stack)
 _DECISIONS = (_aten._local_scalar_dense, _aten.is_nonzero, _aten.equal)
-"""What makes a number of Python from activations."""
+"""Operators that convert activations to Python numbers."""
 
 
 @dataclass
 class Dataflow:
-    """The compute layers (and INPUT) whose outputs arrive somewhere, passing through anything but compute layers.
+    """Sources of values: the compute layers (and INPUT) that values depend on without other compute layers in between.
 
-    `inputs` by compute layer, over all of its calls; `joins` by call of an element-wise module, in order;
-    `concatenations` in order; `outputs` by output tensor of the model. `consumed` are those that another layer of the
-    accelerator reads.
+    `inputs` are those of each compute layer, over all of its calls; `joins` those of each call of an element-wise
+    module, in order; `concatenations` those of concatenations, in order; `outputs` those of each output tensor of the
+    model. `consumed` are the layers whose outputs another layer of the accelerator reads.
     """
 
     inputs: dict[str, Sources] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Dataflow:
 
 
 class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Remembers for every tensor that an operation makes which sources it has, by storage: views share them."""
+    """Records the sources of every tensor produced by an operation, by storage, which views share."""
 
     def __init__(self, flow: Dataflow, software: type[nn.Module] | tuple[()]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -50,7 +50,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.software = software
         self.running: list[str] = []
         self._sources: dict[int, Sources] = {}
-        self._kept: list[Tensor] = []  # so that no address is used twice
+        self._kept: list[Tensor] = []  # keeps storages alive: no address is used twice
 
     def mark(self, tensors: Any, sources: Sources) -> None:
         for tensor in _tensors(tensors):
@@ -62,7 +62,7 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return frozenset().union(*(sources for sources in found if sources))
 
     def enter(self, call: Call[nn.Module]) -> None:
-        """Note what arrives at a module that starts to run."""
+        """Record the sources of the inputs of a module that starts to run."""
         self.running.append(call.name)
         if isinstance(call.module, self.software):
             self.flow.inputs[call.name] = self.of((call.args, call.kwargs))
@@ -72,14 +72,14 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if _computes(call.module):
             if not sources:
                 message = f"the input of {call.name!r} does not depend on the network's input"
-                raise Ai8xError(message, fix="compute it in torch")
+                raise Ai8xError(message, fix="compute it with PyTorch operators")
             self.flow.inputs[call.name] = self.flow.inputs.get(call.name, frozenset()) | sources
         self.flow.consumed |= sources
         if isinstance(call.module, Elementwise):
             self.flow.joins.append((call.name, sources))
 
     def leave(self, call: Call[nn.Module], output: Any) -> None:
-        """Mark what a module has computed as its own."""
+        """Mark the module as the source of its output."""
         self.running.pop()
         if _computes(call.module) or isinstance(call.module, self.software):
             self.mark(output, frozenset([call.name]))
@@ -91,8 +91,8 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if sources and func.overloadpacket in _DECISIONS:
             module = self.running[-1] if self.running else ""
             raise Ai8xError(
-                f"{module or 'the model'} decides by the values of activations: its activation ranges cannot be found",
-                fix="compute with tensors only, or train with --activation-ranges fixed",
+                f"{module or 'the model'} uses values of activations in Python code: ranges cannot be measured",
+                fix="use tensor operations only, or train with --activation-ranges fixed",
             )
         result = func(*args, **(kwargs or {}))
         if sources:
@@ -104,10 +104,11 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def trace_dataflow(model: nn.Module, inputs: Tensor, software: type[nn.Module] | tuple[()] = ()) -> Dataflow:
-    """Run `model` on `inputs` and return its data flow. The model's state does not change.
+    """Run `model` on `inputs` and return its data flow; the state of the model is unchanged.
 
-    Modules of the type `software` count as compute layers, but consume nothing on the accelerator.
-    Raises Ai8xError naming the module where activations decide what is computed, or come from nowhere.
+    Modules of the type `software` count as compute layers, but do not read their inputs on the accelerator. Raises
+    Ai8xError naming the module if the computation depends on values of activations, or if the input of a module does
+    not depend on the input of the network.
     """
     flow, training = Dataflow(), model.training
     tracker = _Tracker(flow, software)

@@ -14,10 +14,10 @@ from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp
 
 
 class Elementwise(nn.Module, ABC):
-    """Combines any number of tensors of one shape, left to right, and clamps the result once.
+    """Combines any number of tensors of the same shape from left to right and clamps the result once.
 
-    With measured ranges the clamp begins when QAT starts (`clamps`), and ``activation_threshold`` keeps the exponent of
-    the range that the operands have then.
+    With measured ranges, clamping starts with QAT (`clamps`), and ``activation_threshold`` stores the exponent of the
+    operands' range.
     """
 
     def __init__(self, *, context: BuildContext | None = None) -> None:
@@ -36,7 +36,7 @@ class Elementwise(nn.Module, ABC):
         return result.clamp(-128, 127) if self.simulate else clamp(result, ACTIVATION_LOW, ACTIVATION_HIGH)
 
     def combine(self, *operands: Tensor) -> Tensor:
-        """Return the combination of `operands`, not clamped."""
+        """Return the combination of `operands` without clamping."""
         result = operands[0]
         for operand in operands[1:]:
             result = self._combine(result, operand)
@@ -44,7 +44,7 @@ class Elementwise(nn.Module, ABC):
 
     @abstractmethod
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
-        """Combine two operands, unclamped."""
+        """Return the combination of two operands without clamping."""
 
 
 class Add(Elementwise):
@@ -62,7 +62,7 @@ class Sub(Elementwise):
 
 
 class _Bitwise(Elementwise):
-    """Bitwise operators act on the two's-complement integers; in training every operand receives the whole gradient."""
+    """Base of bitwise operators on two's-complement integers; in training every operand receives the full gradient."""
 
     def _combine(self, left: Tensor, right: Tensor) -> Tensor:
         steps = 1 if self.simulate else 128
@@ -76,25 +76,25 @@ class _Bitwise(Elementwise):
 
     @abstractmethod
     def _bits(self, left: Tensor, right: Tensor) -> Tensor:
-        """Combine the integers of two operands."""
+        """Return the combined integers of two operands."""
 
 
 class BitwiseXor(_Bitwise):
-    """Bitwise exclusive or of the integers of two or more tensors."""
+    """Bitwise exclusive OR of the integers of two or more tensors."""
 
     def _bits(self, left: Tensor, right: Tensor) -> Tensor:
         return left ^ right
 
 
 class BitwiseOr(_Bitwise):
-    """Bitwise or of the integers of two or more tensors."""
+    """Bitwise OR of the integers of two or more tensors."""
 
     def _bits(self, left: Tensor, right: Tensor) -> Tensor:
         return left | right
 
 
 class Empty(nn.Module):
-    """Identity, where a layer is optional; it accepts and ignores any arguments."""
+    """Identity in place of an optional layer; all arguments are ignored."""
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         super().__init__()
@@ -105,12 +105,12 @@ class Empty(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout with 16-bit random numbers, several times faster on a CPU than torch's own; p is rounded to 1/65536."""
+    """Dropout with 16-bit random numbers, on a CPU several times faster than PyTorch's; p is rounded to 1/65536."""
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         if not 0 <= p < 1:
-            raise ValueError(f"dropout probability {p} must be at least 0 and below 1")
+            raise ValueError(f"dropout probability must be at least 0 and below 1, not {p}")
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class Dropout(nn.Module):
 
     @staticmethod
     def _numbers(x: Tensor) -> Tensor:
-        """16-bit random numbers, four from each word the generator makes, laid out in memory like `x`."""
+        """Return 16-bit random numbers, four per generated word, with the memory layout of `x`."""
         count = x.numel()
         words = torch.empty((count + 3) // 4, dtype=torch.int64, device=x.device).random_(-(2**63), None)
         numbers = words.view(torch.int16)[:count]

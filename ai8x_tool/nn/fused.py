@@ -1,4 +1,4 @@
-"""The fused module: pooling, one operator, batch normalization, activation, in float, QAT and simulate mode."""
+"""Fused module: pooling, operator, batch normalization and activation, in float, QAT and simulate mode."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from ai8x_tool.nn.quantizers import (
 )
 
 EXACT_FLOAT32 = 2**24
-"""Integers up to this magnitude, and sums that stay below it, are exact in float32."""
+"""Largest magnitude up to which integers and their sums are exact in float32."""
 _ACTIVATIONS = (None, "ReLU", "Abs")
 _BATCH_NORMS = (None, "Affine", "NoAffine")
 
 Parameters = tuple[Tensor, Tensor | None, int]
-"""Weight and bias as the operator takes them, and the exponent that is left to apply to its result."""
+"""Weight and bias passed to the operator, and the exponent (of two) to apply to its result."""
 
 
 def scalar_parameter() -> nn.Parameter:
-    """Return a zero-dimensional parameter that is saved with the model but not trained."""
+    """Return a zero-dimensional parameter that is saved but not trained."""
     return nn.Parameter(torch.tensor(0.0), requires_grad=False)
 
 
 class FusedModule(nn.Module):
-    """Base of all fused modules. One-element parameters, saved with the model, set how the module computes:
+    """Base of all fused modules. One-element parameters, saved with the model, control the computation:
 
     ``output_shift``, ``weight_bits``, ``bias_bits``, ``quantize_activation``, ``adjust_output_shift``,
-    ``shift_quantile``; with measured ranges also ``activation_threshold`` R (the output is divided by 2^R more than the
-    input), ``final_scale`` F (the output is multiplied by 2^F, in software) and ``clamp_activation``. Whoever changes
-    them calls :meth:`update`; loading a state dict does so.
+    ``shift_quantile``; with measured ranges also ``activation_threshold`` R (the output is divided by 2^R relative to
+    the input), ``final_scale`` F (the output is multiplied by 2^F, in software) and ``clamp_activation``. After
+    changing them, call :meth:`update`, as loading a state dict does.
     """
 
     op: nn.Module | None
@@ -70,7 +70,7 @@ class FusedModule(nn.Module):
         build = resolve_context(context, owner)
         check_bits(weight_bits, bias_bits, quantize_activation, owner)
         choice(activation, _ACTIVATIONS, "activation", owner)
-        require(not wide or activation is None, owner, f"wide output with {activation}: it has no activation")
+        require(not wide or activation is None, owner, f"a wide output must have no activation, not {activation}")
         self.simulate, self.round_avg, self.measured_ranges = build.simulate, build.round_avg, build.measured_ranges
         self.pooling, self.activation, self.wide = pooling, activation, wide
         if build.simulate:
@@ -95,12 +95,12 @@ class FusedModule(nn.Module):
         self.shift_quantile = entry(1.0, torch.float32)
 
     def _attach(self, op: nn.Module, batchnorm: nn.Module | None = None) -> None:
-        """Register the operator and, after it, the batch normalization (their order is that of the state dict)."""
+        """Register the operator, then the batch normalization; their order is that of the state dict."""
         del self.op, self.bn
         self.op, self.bn = op, batchnorm
 
     def update(self) -> None:
-        """Take over the parameters after they have changed."""
+        """Apply changed parameters to the computation."""
         self._bits = int(self.weight_bits)
         self._bias_bits = int(self.bias_bits)
         self._quantize = bool(self.quantize_activation)
@@ -115,7 +115,7 @@ class FusedModule(nn.Module):
             self._bits = self._bias_bits = 8
 
     def start_qat(self, bits: int, shift_quantile: float) -> None:
-        """Quantize weights and biases to `bits` and activations to 8 bits from now on."""
+        """Start quantizing weights and biases to `bits`, and activations to 8 bits."""
         for parameter, value in (
             (self.weight_bits, bits),
             (self.bias_bits, bits),
@@ -138,7 +138,7 @@ class FusedModule(nn.Module):
     # -- computation ------------------------------------------------------------------------------------------------
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute pooling, operator and activation of `x`, (B, C, L), (B, C, H, W) or, for linear, (B, features)."""
+        """Return the output for `x`, (B, C, L), (B, C, H, W) or, if linear, (B, features)."""
         if self.pooling is not None:
             modes = {"quantize": self._quantize, "simulate": self.simulate, "nearest": self.round_avg}
             x = self.pooling(x, clamps=self.clamps, **modes)
@@ -160,21 +160,21 @@ class FusedModule(nn.Module):
 
     @property
     def batchnorm_factor(self) -> float:
-        """Factor of the output of batch normalization: 1/4 keeps it in range where ranges are fixed."""
+        """Factor applied to the output of batch normalization: 1/4 to keep it within fixed ranges, else 1."""
         return 1.0 if self.measured_ranges else 0.25
 
     @property
     def range_exponent(self) -> int:
-        """R: outputs are divided by 2^R more than inputs."""
+        """R: outputs are divided by 2^R relative to inputs."""
         return self._range
 
     @property
     def final_scale_exponent(self) -> int:
-        """F: outputs are multiplied by 2^F; what the accelerator computes is not."""
+        """F: outputs are multiplied by 2^F in software, not by the accelerator."""
         return self._final_scale
 
     def _compute(self, op: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Compute the operator alone; modules without one never get here."""
+        """Return the result of the operator alone; not called for modules without an operator."""
         raise NotImplementedError
 
     def _finish_float(self, z: Tensor) -> Tensor:
@@ -198,22 +198,22 @@ class FusedModule(nn.Module):
     def _finish_simulate(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         assert self.op is not None
         if self.bn is not None:
-            message = "batch normalization cannot be simulated in integers"
-            raise ConstraintError(message, where=type(self).__name__, fix="fuse it first: fuse_batchnorm(model)")
+            message = "batch normalization must be folded before integer simulation"
+            raise ConstraintError(message, where=type(self).__name__, fix="call fuse_batchnorm(model)")
         accumulator = self._accumulate(x, weight, bias)
         if self.wide:
             return accumulator.clamp_(-(2.0**29), 2.0**29 - 1)
         z = accumulator.mul_(2.0**self.simulate_exponent).add_(0.5).floor_().clamp_(-128, 127)
         if self.activation == "ReLU":
             z = z.relu_()
-        elif self.activation == "Abs":  # after rounding, as the accelerator does: −64 gives 0, not 1
+        elif self.activation == "Abs":  # after rounding, as on the accelerator: −64 gives 0, not 1
             z = z.abs_().clamp_(max=127)
         return z.to(x.dtype)
 
     def _accumulate(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        """Sum of products plus bias, exact: `weight` is float64 where a sum may leave float32's integers."""
+        """Return the exact sum of products plus bias; `weight` is float64 if sums may be inexact in float32."""
         assert self.op is not None
-        # NNPACK may choose a Winograd or Fourier transform, whose results are not exact.
+        # NNPACK may choose Winograd or Fourier transforms, which are not exact.
         with torch.no_grad(), torch.backends.nnpack.flags(enabled=False):
             return self._compute(self.op, x.to(weight.dtype), weight, bias)
 
@@ -224,7 +224,7 @@ class FusedModule(nn.Module):
         return self._quantize and not self.wide and self.bn is None and self.activation != "Abs" and not self.simulate
 
     def _effective(self) -> Parameters:
-        """Weight, bias and remaining exponent; remembered between calls while nothing can change them."""
+        """Return weight, bias and remaining exponent; cached between calls while they cannot change."""
         assert self.op is not None
         weight, bias = self.op.weight, self.op.bias
         assert isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor))
@@ -238,10 +238,10 @@ class FusedModule(nn.Module):
 
     @torch.no_grad()
     def constant_parameters(self) -> tuple[Tensor, Tensor | None, int, bool]:
-        """Return what the operator computes with in evaluation mode: weight, bias, and the exponent of what follows.
+        """Return the operator's weight and bias in evaluation mode, and the exponent of the following scaling.
 
-        The last value is True if the bias contains the half step that rounds the result. In simulate mode weights are
-        float64 where sums may exceed the integers that float32 represents.
+        The last value is True if the bias contains the half step that rounds the result. In simulate mode, weights are
+        float64 if sums may exceed the integers that float32 represents exactly.
         """
         assert self.op is not None and isinstance(self.op.weight, Tensor)
         assert self.op.bias is None or isinstance(self.op.bias, Tensor)
@@ -254,7 +254,7 @@ class FusedModule(nn.Module):
 
     @property
     def simulate_exponent(self) -> int:
-        """Power of two that turns the accumulator of simulate mode into integers of the output."""
+        """Exponent (of two) of the factor from the accumulator of simulate mode to output integers."""
         return self._shift + 1 - self._bits
 
     def _derive(self, weight: Tensor, bias: Tensor | None) -> Parameters:
@@ -263,7 +263,7 @@ class FusedModule(nn.Module):
         shift = output_shift(weight, bias, self._quantile) if self._adjust else self._shift
         before = shift if self._adjust else 0
         after = clamped_shift(shift - self._range) if self.measured_ranges else shift
-        # A power of two commutes with the operator: applied to the small tensors, it costs nothing.
+        # A power of two commutes with the operator; applying it to the small tensors is nearly free.
         folded = 0 if self.wide or self.bn is not None else after
         if self._bits:
             weight = quantize_parameter(weight, before, self._bits, folded)
@@ -282,9 +282,9 @@ class FusedModule(nn.Module):
         return weight.shape[0]
 
     def _derive_simulate(self, weight: Tensor, bias: Tensor | None) -> Parameters:
-        """Integer weights of n bits and the bias in units of the accumulator; float64 where float32 is not exact.
+        """Return integer weights of n bits and the bias in units of the accumulator; float64 if float32 is not exact.
 
-        The reference scales both to 8-bit weights and the result back; the integers are the same.
+        The reference tools scale both to 8-bit weights and scale the result back; the integers are the same.
         """
         weight = weight.detach().add(0.5).floor_()
         bias = None if bias is None else (bias.detach() * 2.0 ** (8 - self._bits)).add_(0.5).floor_()
@@ -295,13 +295,13 @@ class FusedModule(nn.Module):
         return weight, bias, 0
 
     def channel_sums(self, magnitudes: Tensor) -> Tensor:
-        """Sum of |weights| that can contribute to one output, per output channel (or a bound for it)."""
+        """Return the sum of the |weights| that contribute to one output, or a bound for it, per output channel."""
         return magnitudes.flatten(1).sum(1)
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Arguments that a class fixes by its name: ``FusedMaxPoolConv2dReLU`` has pooling 'Max' and activation 'ReLU'."""
+    """Arguments fixed by the name of a class: ``FusedMaxPoolConv2dReLU`` has pooling 'Max' and activation 'ReLU'."""
 
     pooling: str | None = None
     activation: str | None = None
@@ -310,7 +310,7 @@ class Fixed:
     transposed: bool = False
 
     def describe(self, operator: str) -> str:
-        """One sentence for the documentation of the class."""
+        """Return one sentence for the documentation of the class."""
         kind = "depthwise " * self.depthwise + "transposed " * self.transposed + operator
         before = {"Max": "Max pooling, then ", "Avg": "Average pooling, then ", None: ""}[self.pooling]
         steps = [before + kind, "batch normalization" if self.batchnorm else "", self.activation or ""]
@@ -319,7 +319,7 @@ class Fixed:
 
 
 class Unset:
-    """Type of the default of arguments for which None has a meaning of its own."""
+    """Type of the default of arguments for which None is a value."""
 
     def __repr__(self) -> str:
         return "default"
@@ -329,7 +329,7 @@ UNSET = Unset()
 
 
 class FusedOperator(FusedModule):
-    """A fused module with an operator, whose subclasses fix arguments in their class statement."""
+    """A fused module with an operator; subclasses fix arguments in their class statement."""
 
     fixed: ClassVar[Fixed] = Fixed()
     operator: ClassVar[str] = "operator"
@@ -342,11 +342,11 @@ class FusedOperator(FusedModule):
             cls.__doc__ = cls.fixed.describe(cls.operator)
 
     def _choose(self, name: str, given: Any) -> Any:
-        """Return the argument that the class name fixes, or the given one; refuse a contradiction."""
+        """Return the argument fixed by the class name, else the given one; raise ConstraintError if they contradict."""
         fixed = getattr(self.fixed, name)
         if fixed is None:
             return given
-        require(given in (None, fixed), type(self).__name__, f"{name} is {fixed!r} here, not {given!r}")
+        require(given in (None, fixed), type(self).__name__, f"{name} must be {fixed!r} for this class, not {given!r}")
         return fixed
 
     def _choose_batchnorm(self, given: Any, bias: bool) -> str | None:
@@ -354,5 +354,5 @@ class FusedOperator(FusedModule):
         owner = type(self).__name__
         choice(chosen, _BATCH_NORMS, "batchnorm", owner)
         fix = "pass bias=True, or --use-bias on the command line"
-        require(chosen is None or bias, owner, "batch normalization needs a bias to be folded into", fix)
+        require(chosen is None or bias, owner, "batch normalization requires a bias into which it can be folded", fix)
         return None if chosen is None else str(chosen)

@@ -1,4 +1,4 @@
-"""Range of a layer's activations, from histograms of its outputs."""
+"""Activation range of a layer, from histograms of its outputs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from torch import Tensor
 BINS = 2048
 _CANDIDATES = 5
 _CALLS_KEPT = 1024
-"""Number of histograms that are merged at once; it bounds the memory for datasets of more batches."""
+"""Number of histograms merged at a time, which limits the memory for datasets of more batches."""
 _EXACT_COUNTS = 2**24
-"""torch.histc counts in float32."""
+"""Largest count per histogram: torch.histc counts in float32."""
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Counts in equal bins from `low` to `high`; with low = high, all of them are at that value."""
+    """Counts in bins of equal width from `low` to `high`; with low = high, all values are equal."""
 
     low: float
     high: float
@@ -31,13 +31,13 @@ class Histogram:
 
     @property
     def edges(self) -> Array:
-        """The ends of the bins, one more than there are bins."""
+        """The edges of the bins, one more than there are bins."""
         return np.linspace(self.low, self.high, BINS + 1)
 
 
 @dataclass(frozen=True)
 class MeasuredRange:
-    """Activations fit best into ±2^exponent. `problem` describes what was unusual; None if nothing was."""
+    """The best activation range, ±2^exponent. `problem` describes an unusual distribution, None otherwise."""
 
     exponent: int
     problem: str | None = None
@@ -67,12 +67,12 @@ class ActivationStatistics:
             self._calls = [merge(self._calls)]
 
     def range(self, z_score: float) -> MeasuredRange:
-        """Return the range of all outputs so far; without any, that of the input."""
+        """Return the range of all outputs so far; that of the input if there are none."""
         return find_range(merge(self._calls), z_score) if self._calls else MeasuredRange(0)
 
 
 def merge(calls: list[Histogram]) -> Histogram:
-    """Return one histogram over the range of all; counts are distributed as if uniform within their bins."""
+    """Return one histogram over the common range; values are assumed to be uniformly distributed within bins."""
     low, high = min(call.low for call in calls), max(call.high for call in calls)
     merged = Histogram(low, high, np.zeros(BINS))
     edges = merged.edges
@@ -87,7 +87,7 @@ def merge(calls: list[Histogram]) -> Histogram:
 
 
 def find_range(histogram: Histogram, z_score: float) -> MeasuredRange:
-    """Return the power of two to which 8 bits are scaled with the smallest mean square error."""
+    """Return the power-of-two range with the smallest mean squared error of 8-bit quantization."""
     values, counts, problem = _kept_values(histogram, z_score)
     largest = float(np.abs(values).max())
     if largest == 0:
@@ -113,6 +113,6 @@ def _kept_values(histogram: Histogram, z_score: float) -> tuple[Array, Array, st
 
 
 def _error(values: Array, counts: Array, limit: float) -> float:
-    """Mean square error of quantizing `values` to 8 bits for the range ±limit."""
+    """Return the mean squared error of quantizing `values` to 8 bits with the range ±limit."""
     quantized = np.clip(np.rint(values * (128 / limit)), -128, 127) * (limit / 128)
     return float(np.average((quantized - values) ** 2, weights=counts))

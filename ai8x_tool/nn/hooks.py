@@ -1,4 +1,4 @@
-"""Observation of a model's modules while it runs: the one place where hooks are attached and removed."""
+"""Observation of a model's modules while it runs; hooks are attached and removed only here."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def observed_calls(
     before: Before[Module] | None = None,
     after: After[Module] | None = None,
 ) -> Iterator[None]:
-    """Call `before` and `after` at every call of the named `modules` while the block runs.
+    """Call `before` and `after` for every call of the named `modules` while the block runs.
 
-    `before` gets the call, `after` the call and the output; what they return is ignored, what they raise ends the call.
-    When the block ends, for whatever reason, nothing is left on the modules.
+    `before` receives the call, `after` the call and the output. Their return values are ignored; exceptions end the
+    call. At the end of the block, also by an exception, all hooks are removed.
     """
     with ExitStack() as hooks:
         for name, module in modules:

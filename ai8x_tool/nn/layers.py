@@ -1,4 +1,4 @@
-"""Named fused modules. Each class statement lists what the name fixes; the documentation is made from that."""
+"""Named fused modules. Each class statement lists the fixed arguments, from which its docstring is generated."""
 
 # ruff: noqa: D101
 from __future__ import annotations
@@ -84,7 +84,7 @@ class FusedAvgPoolConv1dBNAbs(FusedAvgPoolConv1dAbs, batchnorm="Affine"): ...
 
 
 class Linear(FusedOperator):
-    """Fully connected layer of (B, in_features), at most 1024 of each; it has a bias only with ``bias=True``."""
+    """Fully connected layer for (B, in_features), with at most 1024 in- and outputs; a bias only with ``bias=True``."""
 
     operator: ClassVar[str] = "linear layer"
 
@@ -116,8 +116,8 @@ class Linear(FusedOperator):
         for name, value in (("in_features", in_features), ("out_features", out_features)):
             good = isinstance(value, int) and 1 <= value <= most
             require(good, owner, f"{name} {value!r} must be 1 to {most}")
-        require(pooling is None, owner, "a linear layer has no pooling", "use a pooling module before it")
-        require(batchnorm is None, owner, "a linear layer has no batch normalization")
+        require(pooling is None, owner, "a linear layer must have no pooling", "use a pooling module before it")
+        require(batchnorm is None, owner, "a linear layer must have no batch normalization")
         self._attach(nn.Linear(in_features, out_features, bias is True))
 
     def _compute(self, op: nn.Module, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

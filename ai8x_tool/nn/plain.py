@@ -1,4 +1,4 @@
-"""Conversion of a model to standard operators with constant parameters, which other programs can read."""
+"""Conversion of a model to standard operators with constant parameters, for other programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _BASES = (256, 16, 8, 4, 2)
 
 
 def plain_model(model: nn.Module, *, simplified: bool = False) -> nn.Module:
-    """Return a copy of `model`, on the CPU and in evaluation mode, that computes the same with standard operators.
+    """Return an equivalent of `model`, on the CPU and in evaluation mode, that consists of standard operators.
 
-    Quantized weights and output shifts are constants in it. A simplified model does not round data: it consists of the
-    usual operators of networks, and its outputs differ by a few steps. It saturates nevertheless, since a trained
-    network relies on that (without it, one MNIST digit in sixty changes its class).
+    Quantized weights and output shifts are constants. With `simplified`, data are not rounded: the model consists of
+    common network operators, and its outputs differ by a few steps. It still saturates, because trained networks rely
+    on that (without saturation, one MNIST digit in sixty changes its class).
     """
     result = copy.deepcopy(model).cpu().eval().requires_grad_(False)
-    result._forward_pre_hooks.clear()  # the memory format is not part of the computation
+    result._forward_pre_hooks.clear()  # independent of the memory format
     replaced: dict[int, nn.Module] = {}
     for name, module in list(result.named_modules(remove_duplicate=False)):
         if id(module) not in replaced:
@@ -51,15 +51,15 @@ class PlainElementwise(nn.Module):
         self._limits = limits if source.clamps else (-math.inf, math.inf)
 
     def forward(self, *operands: Tensor) -> Tensor:
-        """Combine tensors of one shape."""
+        """Return the combination of tensors of the same shape."""
         return torch.clamp(self._source.combine(*operands), *self._limits)
 
 
 class PlainLayer(nn.Module):
-    """A fused module's pooling, operator, batch normalization and activation.
+    """Pooling, operator, batch normalization and activation of a fused module.
 
-    Where a sum of integers may leave those that float32 holds, the weights are split into digits that are applied one
-    after the other and added in float64: runtimes convolve in float32 only.
+    If sums of integers may be inexact in float32, the weights are split into digits, whose results are added in
+    float64, because runtimes only support convolutions in float32.
     """
 
     _late_bias: Tensor | None
@@ -100,7 +100,7 @@ class PlainLayer(nn.Module):
         self.register_buffer("_late_bias", late)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute (B, C, L), (B, C, H, W) or (B, features) as the fused module does in evaluation mode."""
+        """Return what the fused module returns in evaluation mode, for (B, C, L), (B, C, H, W) or (B, features)."""
         if self._pooling is not None:
             x = self._pool(self._pooling, x)
         if not self._parts:
@@ -155,7 +155,7 @@ class PlainLayer(nn.Module):
         mean = F.avg_pool1d(x, pooling.size, pooling.stride) if flat else F.avg_pool2d(x, pooling.size, pooling.stride)
         if not (self._quantize and self._rounds):
             return mean.clamp(self._low, self._high)
-        # The sum of the window is an integer: rounding undoes the error of its mean.
+        # The sum of the window is an integer: rounding removes the error of the mean.
         count, steps = math.prod(pooling.size), 1.0 if self._simulate else 128.0
         units = torch.round(mean * (count * steps)) / count
         average = torch.round(units) if self._nearest else torch.sign(units) * torch.floor(units.abs())
@@ -163,7 +163,7 @@ class PlainLayer(nn.Module):
 
 
 def _digits(source: FusedModule, weight: Tensor) -> Iterator[tuple[Tensor, float]]:
-    """Split integer weights into the fewest digits, with their factors, whose sums of products float32 holds."""
+    """Yield the fewest digits of integer weights, with their factors, whose sums of products are exact in float32."""
     for base in _BASES:
         digits = list(_in_base(weight, base))
         if all(float(source.channel_sums(digit.abs()).max()) * 128 < EXACT_FLOAT32 for digit, _ in digits):

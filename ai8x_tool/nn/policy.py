@@ -1,4 +1,4 @@
-"""The QAT policy: when quantization-aware training starts, and with how many bits."""
+"""QAT policy: start of quantization-aware training and weight bits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DEFAULT_Z_SCORE = 8.0
 
 @dataclass(frozen=True)
 class Override:
-    """Values of one module that replace those of the policy; None where it has the same."""
+    """Values of one module that override those of the policy; None for values of the policy."""
 
     weight_bits: int | None = None
     shift_quantile: float | None = None
@@ -24,10 +24,10 @@ class Override:
 
 @dataclass(frozen=True)
 class QatPolicy:
-    """Start epoch, weight bits and shift quantile; `overrides` has those of single modules, by dotted name.
+    """Start epoch, weight bits and shift quantile; `overrides` contains those of individual modules by dotted name.
 
-    Where activation ranges are measured, values further from the mean than `outlier_removal_z_score` standard
-    deviations do not count; None means :data:`DEFAULT_Z_SCORE`.
+    Measurement of activation ranges ignores values more than `outlier_removal_z_score` standard deviations from the
+    mean; None means :data:`DEFAULT_Z_SCORE`.
     """
 
     start_epoch: int
@@ -40,21 +40,21 @@ class QatPolicy:
         for name, override in {"": Override(self.weight_bits, self.shift_quantile), **self.overrides}.items():
             where, bits, level = f"{name}: " if name else "", override.weight_bits, override.shift_quantile
             if bits is not None and (bits not in WEIGHT_BITS or isinstance(bits, bool)):
-                raise Ai8xError(f"{where}{bits!r} weight_bits; they must be 1, 2, 4 or 8")
+                raise Ai8xError(f"{where}weight_bits must be 1, 2, 4 or 8, not {bits!r}")
             if level is not None and not 0 < level <= 1:
-                raise Ai8xError(f"{where}shift_quantile {level!r} must be above 0 and at most 1")
+                raise Ai8xError(f"{where}shift_quantile must be above 0 and at most 1, not {level!r}")
         if self.start_epoch < 0:
-            raise Ai8xError(f"start_epoch {self.start_epoch!r} must not be negative")
+            raise Ai8xError(f"start_epoch must not be negative, but is {self.start_epoch!r}")
         if not (math.isfinite(self.z_score) and self.z_score > 0):
-            raise Ai8xError(f"outlier_removal_z_score {self.z_score!r} must be above 0")
+            raise Ai8xError(f"outlier_removal_z_score must be above 0, not {self.z_score!r}")
 
     @property
     def z_score(self) -> float:
-        """The outlier limit to use."""
+        """The outlier limit, in standard deviations."""
         return DEFAULT_Z_SCORE if self.outlier_removal_z_score is None else self.outlier_removal_z_score
 
     def choose(self, module: str) -> tuple[int, float]:
-        """Return weight bits and shift quantile of the module with this name."""
+        """Return weight bits and shift quantile of the module called `module`."""
         own = self.overrides.get(module, Override())
         bits = self.weight_bits if own.weight_bits is None else own.weight_bits
         return bits, self.shift_quantile if own.shift_quantile is None else own.shift_quantile
@@ -64,16 +64,16 @@ _KEYS = ["start_epoch", "weight_bits", "shift_quantile", "overrides", "outlier_r
 
 
 def read_policy(path: Path) -> QatPolicy:
-    """Read a policy file; unreadable, incomplete or mistyped content raises Ai8xError naming the file and the key."""
+    """Read a policy file. Raises Ai8xError naming file and key for unreadable, incomplete or invalid content."""
     from ai8x_tool.readers.yaml_file import read_plain  # noqa: PLC0415  (models are built without it)
 
     content = read_plain(path)
     if not isinstance(content, dict):
-        raise Ai8xError("a QAT policy is a mapping with start_epoch and weight_bits", where=str(path))
+        raise Ai8xError("a QAT policy must be a mapping with start_epoch and weight_bits", where=str(path))
     for key in ("start_epoch", "weight_bits"):
         if key not in content:
-            raise Ai8xError(f"the QAT policy has no {key!r}", where=str(path), fix=f"add the line '{key}: …'")
-    for key in content:  # the keys of other tools may stand there, but no misspelt one
+            raise Ai8xError(f"the QAT policy must contain {key!r}", where=str(path), fix=f"add the line '{key}: …'")
+    for key in content:  # keys of other tools are accepted, but not misspelled ones
         meant = nearest(str(key), _KEYS)
         if key not in _KEYS and meant:
             raise Ai8xError(f"unknown key {key!r}{meant}", where=str(path))
@@ -92,7 +92,7 @@ def read_policy(path: Path) -> QatPolicy:
 
 def _number(value: Any, key: str, kind: type) -> Any:
     if isinstance(value, bool) or not isinstance(value, int if kind is int else int | float):
-        raise Ai8xError(f"{key}: {value!r} is not {'a whole number' if kind is int else 'a number'}")
+        raise Ai8xError(f"{key} must be {'a whole number' if kind is int else 'a number'}, not {value!r}")
     return kind(value)
 
 
@@ -105,7 +105,7 @@ def _overrides(content: Any) -> dict[str, Override]:
 def _override(name: str, values: Any) -> Override:
     kinds = {"weight_bits": int, "shift_quantile": float}
     if not isinstance(values, dict | None):
-        raise Ai8xError(f"the override of {name!r} is {values!r}", fix="write {weight_bits: n}")
+        raise Ai8xError(f"the override of {name!r} must be a mapping, not {values!r}", fix="write {weight_bits: n}")
     given = values or {}
     for key in given:
         if key not in kinds:

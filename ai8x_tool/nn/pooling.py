@@ -1,4 +1,4 @@
-"""Pooling before an operator, exact in the integer modes."""
+"""Pooling before an operator, exact in integer modes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ai8x_tool.nn.quantizers import ACTIVATION_HIGH, ACTIVATION_LOW, clamp, quan
 
 @dataclass(frozen=True)
 class Pooling:
-    """Kind ('Max' or 'Avg'), window, stride and dilation; one entry per axis."""
+    """Kind ('Max' or 'Avg'), window size, stride and dilation; one entry per axis."""
 
     kind: str
     size: tuple[int, ...]
@@ -21,9 +21,9 @@ class Pooling:
     dilation: tuple[int, ...]
 
     def __call__(self, value: Tensor, *, quantize: bool, simulate: bool, nearest: bool, clamps: bool) -> Tensor:
-        """Pool (B, C, L) or (B, C, H, W); averages become integers of the accelerator with `quantize`.
+        """Return pooled (B, C, L) or (B, C, H, W); with `quantize`, averages are rounded like on the accelerator.
 
-        Without `quantize`, averages are limited to the range of activations if `clamps`.
+        Without `quantize`, averages are clamped to the range of activations if `clamps`.
         """
         if self.kind == "Max":
             pool = F.max_pool1d if len(self.size) == 1 else F.max_pool2d

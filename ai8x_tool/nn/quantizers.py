@@ -1,4 +1,4 @@
-"""Quantizers with straight-through gradients, made of as few passes over memory as possible."""
+"""Fake quantization with straight-through estimators, in as few passes over memory as possible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ACTIVATION_LOW, ACTIVATION_HIGH = -1.0, 127 / 128
 WIDE_LOW, WIDE_HIGH = -(2.0**15), 2.0**15 - 1
 """Range of a 32-bit output outside simulate mode."""
 
-# A value is rounded up to 1.0 and thus clipped when it reaches 1.0 after adding 1/256. hardtanh_backward excludes both
+# A value is rounded up to 1.0 and clipped if it reaches 1.0 after adding 1/256. hardtanh_backward excludes both
 # ends, so the inclusive lower end is moved to the next smaller float.
 _BELOW_MINUS_ONE = -1.0 - 2.0**-23
 HALF_STEP = 1 / 256
@@ -64,7 +64,7 @@ class _QuantizeParameter(torch.autograd.Function):
 
 
 def quantize_parameter(parameter: Tensor, shift: int, bits: int, exponent: int) -> Tensor:
-    """Quantize weights or biases to `bits` after scaling them by 2^(−shift), and scale the result by 2^exponent."""
+    """Return weights or biases scaled by 2^(−shift), quantized to `bits`, and scaled by 2^exponent."""
     result: Tensor = _QuantizeParameter.apply(parameter, shift, bits, exponent)
     return result
 
@@ -86,7 +86,7 @@ class _QuantizeActivation(torch.autograd.Function):
 
 
 def quantize_activation(shifted: Tensor, *, relu: bool) -> Tensor:
-    """Quantize activations to multiples of 1/128. `shifted` is the value plus 1/256, free of cost in the bias."""
+    """Return activations rounded to multiples of 1/128. `shifted` is the value plus 1/256, which the bias includes."""
     result: Tensor = _QuantizeActivation.apply(shifted, relu)
     return result
 
@@ -106,7 +106,7 @@ class _Clamp(torch.autograd.Function):
 
 
 def clamp(value: Tensor, low: float, high: float) -> Tensor:
-    """Clamp with gradient 1 inside and at both ends, 0 outside (torch.clamp's, at a third of its cost)."""
+    """Return clamped values; the gradient is 1 up to both limits, like torch.clamp's at a third of its cost."""
     result: Tensor = _Clamp.apply(value, low, high)
     return result
 
@@ -126,13 +126,13 @@ class _RoundSteps(torch.autograd.Function):
 
 
 def round_steps(value: Tensor, steps: float) -> Tensor:
-    """Round half up to multiples of 1/steps (a power of two)."""
+    """Return values rounded half up to multiples of 1/steps; `steps` is a power of two."""
     result: Tensor = _RoundSteps.apply(value, steps)
     return result
 
 
 class _QuantizeAverage(torch.autograd.Function):
-    """Average from a window sum, as the integer of the accelerator. Division, not a reciprocal: exact at integers."""
+    """Average from a window sum, rounded like on the accelerator. Division, not a reciprocal: exact at integers."""
 
     @staticmethod
     def forward(ctx: Any, total: Tensor, count: int, steps: float, nearest: bool) -> Tensor:
@@ -148,6 +148,6 @@ class _QuantizeAverage(torch.autograd.Function):
 
 
 def quantize_average(total: Tensor, count: int, steps: float, *, nearest: bool) -> Tensor:
-    """Return total/count in multiples of 1/steps: towards zero, or half to even with `nearest`."""
+    """Return total/count in multiples of 1/steps, rounded towards zero or, with `nearest`, half to even."""
     result: Tensor = _QuantizeAverage.apply(total, count, steps, nearest)
     return result

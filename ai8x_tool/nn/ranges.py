@@ -1,4 +1,4 @@
-"""Activation ranges at the start of QAT: statistics, consistency between layers, folding into parameters."""
+"""Activation ranges at the start of QAT: measurement, consistency between layers, folding into parameters."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ Warn = Callable[[str], None]
 
 
 def measure_ranges(model: nn.Module, batches: Iterable[Tensor], policy: QatPolicy, warn: Warn) -> dict[str, int]:
-    """Give every layer of `model` the power of two 2^T by which its activations are divided from now on.
+    """Measure, for every layer of `model`, the power of two 2^T that divides its activations from now on, and fold it.
 
-    The model is a float model without batch normalization, built with measured ranges; `batches` are the inputs of the
-    training set. What the network computes does not change: R, F and the biases do. Returns T by module. `warn` gets a
-    line for everything unusual. Raises Ai8xError naming the module whose activations cannot be measured.
+    `model` is a float model without batch normalization, built with measured ranges; `batches` are the inputs of the
+    training set. R, F and the biases are changed so that the function of the network is unchanged. Returns T by module.
+    `warn` is called with a line for each unusual layer. Raises Ai8xError naming a module whose activations cannot be
+    measured.
     """
     statistics, flow = _collect(model, batches)
     if flow is None:
-        raise Ai8xError("no training samples to measure activation ranges with")
+        raise Ai8xError("measurement of activation ranges requires training samples")
     exponents = {}
     for name, collected in statistics.items():
         found = collected.range(policy.z_score)
@@ -54,7 +55,7 @@ def _collect(model: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[str, Act
             statistics[call.name].add(output)
         except ValueError as error:
             message = f"activation ranges cannot be measured: {error} in the output of {call.name!r}"
-            raise Ai8xError(message, fix="try a smaller learning rate") from None
+            raise Ai8xError(message, fix="reduce the learning rate") from None
 
     stream, training = iter(batches), model.training
     first = next(stream, None)
@@ -71,7 +72,7 @@ def _collect(model: nn.Module, batches: Iterable[Tensor]) -> tuple[dict[str, Act
 
 
 def consistent_exponents(model: nn.Module, measured: Mapping[str, int], flow: Dataflow, warn: Warn) -> dict[str, int]:
-    """Return T by compute layer: equal for all layers whose outputs meet, the sum's own where they are added."""
+    """Return T by compute layer: equal for all layers whose outputs meet; that of the sum if they are added."""
     modules = dict(model.named_modules())
     exponents = {name: measured.get(name, 0) for name in flow.inputs}
     for name, sources in flow.joins:
@@ -88,7 +89,7 @@ def consistent_exponents(model: nn.Module, measured: Mapping[str, int], flow: Da
 
 
 def connected(meetings: Iterable[Sources]) -> list[set[str]]:
-    """Return the groups of sources that meet, directly or by way of others."""
+    """Return the groups of sources that meet directly or via others."""
     groups: list[set[str]] = []
     for meeting in meetings:
         touched = [group for group in groups if group & meeting]
@@ -118,7 +119,7 @@ def fold_ranges(model: nn.Module, exponents: Mapping[str, int], flow: Dataflow) 
 
 
 def _common(sources: Sources, exponents: Mapping[str, int]) -> int:
-    """Return the T of sources that meet; that of the input, and of constants, is 0."""
+    """Return the common T of sources that meet; it is 0 for the input and for constants."""
     (exponent,) = {exponents.get(source, 0) for source in sources} or {0}
     return exponent
 
@@ -128,7 +129,8 @@ def _warn_about_outputs(model: nn.Module, exponents: Mapping[str, int], flow: Da
         common = _common(sources, exponents)
         if common and sources & flow.consumed:
             where = f"output {number}" if len(flow.outputs) > 1 else "the output"
-            warn(f"{where} of the network stays divided by 2^{common}: it is not that of a layer with weights alone")
+            reason = "because it is not computed by layers with weights alone"
+            warn(f"{where} of the network remains divided by 2^{common}, {reason}")
 
 
 def _warn_about_limits(model: nn.Module, exponents: Mapping[str, int], policy: QatPolicy, warn: Warn) -> None:

@@ -1,4 +1,4 @@
-"""Transformations of a whole model: folding batch normalization, starting QAT, loading and checking parameters."""
+"""Transformations of complete models: folding batch normalization, starting QAT, loading and checking parameters."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ _OF_MEASURED_RANGES = ("activation_threshold", "final_scale", "clamp_activation"
 
 
 def named_fused_modules(model: nn.Module) -> Iterator[tuple[str, FusedModule]]:
-    """Yield dotted name and module of every fused module, wherever it sits, in definition order."""
+    """Yield dotted name and module of every fused module, nested ones included, in definition order."""
     for name, module in model.named_modules():
         if isinstance(module, FusedModule):
             yield name, module
 
 
 def fuse_batchnorm(model: nn.Module) -> None:
-    """Fold every batch normalization (and the factor after it) into weight and bias, and remove it."""
+    """Fold every batch normalization, and the factor that follows it, into weight and bias, and remove it."""
     for _, module in named_fused_modules(model):
         if module.bn is not None:
             _fuse(module)
@@ -66,9 +66,9 @@ def _fuse(module: FusedModule) -> None:
 
 
 def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
-    """Make `optimizer` forget parameters that `model` no longer has; the others keep state and group options.
+    """Remove parameters from `optimizer` that `model` no longer has; the others keep their state and group options.
 
-    The effect is that of rebuilding it with the surviving state, but schedulers can stay as they are.
+    This is equivalent to rebuilding the optimizer with the remaining state, but schedulers remain valid.
     """
     surviving = {id(parameter) for parameter in model.parameters()}
     for group in optimizer.param_groups:
@@ -79,9 +79,9 @@ def drop_parameters(optimizer: torch.optim.Optimizer, model: nn.Module) -> None:
 
 
 def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
-    """Switch every fused module to QAT. Returns the names in the policy's overrides that no module has.
+    """Switch every fused module to QAT. Returns the names in the policy's overrides that match no module.
 
-    A module that a model uses under several names can be overridden by any of them; Ai8xError if they disagree.
+    A module with several names can be overridden by any of them. Raises Ai8xError if overrides disagree.
     """
     unknown = set(policy.overrides)
     for name, module, names in _with_all_names(model):
@@ -92,7 +92,7 @@ def start_qat(model: nn.Module, policy: QatPolicy) -> list[str]:
 
 
 def _with_all_names(model: nn.Module) -> Iterator[tuple[str, FusedModule, list[str]]]:
-    """Yield what :func:`named_fused_modules` does, with all names under which the model holds the module."""
+    """Yield the items of :func:`named_fused_modules`, with all names of each module in the model."""
     names: dict[int, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(id(module), []).append(name)
@@ -104,12 +104,15 @@ def _overriding_name(name: str, names: list[str], policy: QatPolicy) -> str:
     given = [other for other in names if other in policy.overrides]
     if len({policy.overrides[other] for other in given}) > 1:
         widths = ", ".join(f"{other}: {policy.choose(other)[0]}" for other in given)
-        raise Ai8xError(f"one layer, different weight bits: {widths}", fix="set one value for them in the QAT policy")
+        raise Ai8xError(
+            f"all names of a layer must have the same weight bits, not {widths}",
+            fix="use the same value in the QAT policy",
+        )
     return given[0] if given else name
 
 
 def update_model(model: nn.Module) -> None:
-    """Make every module read its stored parameters again (needed after changing them directly)."""
+    """Make every module apply its stored parameters (required after changing them directly)."""
     clamps = False
     for _, module in named_fused_modules(model):
         module.update()
@@ -120,7 +123,7 @@ def update_model(model: nn.Module) -> None:
 
 
 def check_quantized(model: nn.Module) -> None:
-    """Refuse weights that do not fit their bits, and biases that do not fit bias memory. Raises Ai8xError."""
+    """Raise Ai8xError if weights do not fit their bits or biases do not fit bias memory."""
     for name, module in named_fused_modules(model):
         if module.op is None:
             continue
@@ -131,15 +134,15 @@ def check_quantized(model: nn.Module) -> None:
                 continue
             low, high = (int(end // step) for end in torch.aminmax(values))
             if not -(2 ** (width - 1)) <= low <= high < 2 ** (width - 1):
-                text = f"{parameter} values of {name!r}, {low} … {high}, do not fit {width} bits"
+                text = f"{parameter} values of {name!r} must fit {width} bits, but are {low} … {high}"
                 raise Ai8xError(text, fix="quantize it again")
 
 
 @torch.no_grad()
 def round_stored_biases(model: nn.Module) -> list[str]:
-    """Round the biases of a quantized model down to what bias memory holds: multiples of 2^(weight bits − 1).
+    """Round the biases of a quantized model down to values that fit bias memory: multiples of 2^(weight bits − 1).
 
-    Returns the names of the modules that change; only files of older tools contain such biases.
+    Returns the names of the changed modules; only files of older tools contain such biases.
     """
     changed = []
     for name, module in named_fused_modules(model):
@@ -155,10 +158,11 @@ def round_stored_biases(model: nn.Module) -> list[str]:
 
 
 def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
-    """Load a state dict of arrays or tensors; return the names that the model does not have.
+    """Load a state dict of arrays or tensors; return the names that the model does not contain.
 
-    A component ``module`` is dropped from a name; where two names become equal, the later one wins. Missing bookkeeping
-    tensors get the values of an unquantized model. Raises Ai8xError naming what is missing or has another shape.
+    The component ``module`` is removed from names; if two names become equal, the later entry is used. Missing
+    bookkeeping tensors get the values of an unquantized model. Raises Ai8xError naming tensors that are missing or have
+    another shape.
     """
     own: dict[str, Tensor] = model.state_dict()
     chosen: dict[str, Tensor] = {}
@@ -167,7 +171,7 @@ def load_state(model: nn.Module, state: Mapping[str, Any]) -> list[str]:
         name = key if key in own else _without_module(key)
         if name in own:
             chosen[name] = torch.as_tensor(np.array(value)) if not isinstance(value, Tensor) else value
-        elif key.rpartition(".")[2] not in _OF_MEASURED_RANGES:  # no meaning here: see Checkpoint.measured_ranges
+        elif key.rpartition(".")[2] not in _OF_MEASURED_RANGES:  # not used here; see Checkpoint.measured_ranges
             unexpected.append(key)
     _add_defaults(own, chosen)
     _check(own, chosen)
@@ -202,17 +206,18 @@ def _check(own: Mapping[str, Tensor], chosen: Mapping[str, Tensor]) -> None:
             raise Ai8xError(f"{name}: shape {shapes}", fix="is it a checkpoint of another model or dataset?")
         _check_number(name, value)
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
-            raise Ai8xError(f"{name} holds infinite or undefined values", fix="use a checkpoint from before")
+            raise Ai8xError(f"{name} must not hold infinite or undefined values", fix="use an earlier checkpoint")
 
 
 def _check_number(name: str, value: Tensor) -> None:
-    """Refuse values of a one-element tensor that no layer can have."""
+    """Raise Ai8xError for invalid values of a one-element tensor."""
     parameter = name.rpartition(".")[2]
     if parameter in ("weight_bits", "bias_bits") and float(value) not in (0, *WEIGHT_BITS):
-        raise Ai8xError(f"{name} = {float(value):g} is not 1, 2, 4 or 8")
+        raise Ai8xError(f"{name} must be 1, 2, 4 or 8, not {float(value):g}")
     if parameter in ("activation_threshold", "final_scale") and not float(value).is_integer():
         raise Ai8xError(
-            f"{name} = {float(value)} is not a whole number", fix="train it again: all outputs of a layer were 0"
+            f"{name} must be a whole number, not {float(value)}",
+            fix="train the model again: all outputs of a layer were 0",
         )
     if parameter in _EXPONENTS and abs(float(value)) > _LARGEST_EXPONENT:
-        raise Ai8xError(f"{name} = {float(value):g} is not within ±{_LARGEST_EXPONENT}")
+        raise Ai8xError(f"{name} must be within ±{_LARGEST_EXPONENT}, not {float(value):g}")

@@ -1,4 +1,4 @@
-"""From trained checkpoints to integer checkpoints."""
+"""Quantization of trained checkpoints to integer checkpoints."""
 
 from ai8x_tool.quantization.quantize import QuantizeResult, quantize
 

@@ -1,4 +1,4 @@
-"""Checkpoints in the order of a network's layers, with the weights of layers that the model does not have."""
+"""Checkpoints in the order of a network's layers, with the weights of layers that the model does not contain."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from ai8x_tool.quantization.files import other_content
 
 
 def added_layers(checkpoint: Checkpoint, network: Network) -> list[Layer]:
-    """Return the layers whose parameters are known but not in a checkpoint."""
+    """Return the layers with known parameters that the checkpoint does not contain."""
     return [layer for layer in _own(network) if layer.parameters and layer.parameters.key not in checkpoint.state]
 
 
 def for_network(checkpoint: Checkpoint, network: Network) -> bytes | None:
-    """Return the file of a quantized `checkpoint` whose weights come in the order of the layers of `network`.
+    """Return the bytes of a quantized checkpoint file with its weights in the order of the layers of `network`.
 
-    Descriptions assign weights to layers by this order. Weights that no layer uses come last; those of 1×1 convolutions
-    that the checkpoint lacks are added. None if the checkpoint is so already.
+    Descriptions assign weights to layers in this order. Weights that no layer uses come last; missing weights of 1×1
+    convolutions are added. Returns None if the checkpoint has this form already.
     """
     wanted = [layer.parameters.key for layer in _own(network) if layer.parameters]
     weights = [key for key, value in checkpoint.state.items() if _is_weight(key) and value.ndim > 1]
@@ -41,7 +41,7 @@ def for_network(checkpoint: Checkpoint, network: Network) -> bytes | None:
 
 
 def _own(network: Network) -> list[Layer]:
-    """Return the layers with weights of their own."""
+    """Return the layers with their own weights."""
     return [layer for layer in network.layers if layer.has_weights and layer.shares is None]
 
 
@@ -50,7 +50,7 @@ def _is_weight(key: str) -> bool:
 
 
 def _entries(layer: Layer) -> dict[str, Tensor]:
-    """Return the entries of a state dict for one layer."""
+    """Return the state-dict entries of one layer."""
     assert layer.parameters is not None
     weights = torch.from_numpy(layer.parameters.weights.astype(np.float32))
     numbers = {"output_shift": layer.parameters.shift, "weight_bits": layer.parameters.bits, "bias_bits": 8}

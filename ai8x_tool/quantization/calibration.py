@@ -1,13 +1,13 @@
-"""Post-training quantization by calibration: per layer the output shift whose integers come closest to the model.
+"""Post-training quantization by calibration: the output shift of each layer that minimizes its output error.
 
-A layer's weights can be scaled by powers of two only, because the output shift has to undo it. The scale decides how
-much of the weights is clipped and how coarse the steps are. For each candidate the layer is run as the accelerator
-would run it, on the outputs that the layers before it, already quantized, have for the samples; the error is that of
-its output against the model as it was trained. The bias compensates the mean error of each channel and uses all 8 bits
-of bias memory whatever the width of the weights.
+The weights of a layer can be scaled by powers of two only, because the output shift has to undo the scale. The scale is
+a compromise between clipping and step size. For each candidate, the layer is run as on the accelerator, on the sample
+outputs of the preceding layers, which are quantized already; the error is the difference from the layer's output in the
+trained model. The bias compensates for the mean error of each channel and uses all 8 bits of bias memory, whatever the
+width of the weights.
 
-A float model with measured activation ranges has none yet; they are measured with the samples, as with the training set
-when QAT starts.
+A float model built for measured activation ranges has no ranges before QAT; they are measured with the samples, as
+training does with the training set when QAT starts.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from ai8x_tool.quantization.rounding import CompensatedRounding
 from ai8x_tool.quantization.rules import HIGHEST_SHIFT, LOWEST_SHIFT, QuantizedLayer, quantize_trained, to_integers
 
 _COARSER, _FINER = 1, 5
-"""Distance of the candidates from the scale that clips nothing, in powers of two."""
+"""Candidate scales: exponents of two relative to the largest scale that does not clip."""
 _RANGE_ENTRIES = ("activation_threshold", "final_scale", "clamp_activation")
 
 
 @torch.no_grad()
 def limit_ranges(model: nn.Module, samples: Tensor, warn: Warn) -> dict[str, Tensor]:
-    """Limit the activations of a model of measured ranges; measure what `samples` need where it has none yet.
+    """Apply the measured activation ranges of a model; measure them with `samples` if it has none yet.
 
-    `model` is a trained one with batch normalization folded, `samples` are integers −128…127 as float32. Returns the
-    entries of the state dict that hold the ranges.
+    `model` is trained, with batch normalization folded; `samples` are integers −128…127 as float32. Returns the
+    state-dict entries of the ranges, empty if the model has fixed ranges.
     """
     modules = [module for _, module in named_fused_modules(model)]
     if not any(module.clamps for module in modules):
@@ -54,7 +54,7 @@ def limit_ranges(model: nn.Module, samples: Tensor, warn: Warn) -> dict[str, Ten
 def calibrate(
     reference: nn.Module, simulated: nn.Module, samples: Tensor, bits: Mapping[str, int]
 ) -> dict[str, QuantizedLayer]:
-    """Return integer weights and biases of every layer in `bits` that the samples reach.
+    """Return integer weights and biases of every layer in `bits` that is executed for the samples.
 
     `reference` is the trained model, with batch normalization folded; `simulated` the same model built in simulate
     mode, whose parameters are overwritten; `samples` (N, C, L) or (N, C, H, W) are integers −128…127 as float32. A
@@ -80,7 +80,7 @@ def calibrate(
 def _under_all_names(
     model: nn.Module, chosen: dict[str, QuantizedLayer], bits: Mapping[str, int]
 ) -> dict[str, QuantizedLayer]:
-    """Add the other names of layers that the model holds under several; they must have one width."""
+    """Add the other names of layers that the model registers under several names, which must have the same width."""
     first = {id(module): name for name, module in named_fused_modules(model)}
     result = dict(chosen)
     for name, module in model.named_modules(remove_duplicate=False):
@@ -88,7 +88,8 @@ def _under_all_names(
         if known not in chosen or name not in bits:
             continue
         if bits[name] != bits[known]:
-            raise Ai8xError(f"{known} and {name} are one layer, but have {bits[known]} and {bits[name]} weight bits")
+            have = f"{bits[known]} and {bits[name]}"
+            raise Ai8xError(f"{known} and {name} are the same layer and must have the same weight bits, not {have}")
         result[name] = chosen[known]
     return result
 
@@ -114,7 +115,7 @@ def _operators(model: nn.Module) -> list[tuple[str, FusedModule]]:
 
 
 def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
-    """Give a module in simulate mode integer parameters."""
+    """Copy integer parameters to a module in simulate mode."""
     weights, bias = _tensors(module)
     weights.copy_(layer.weights)
     if bias is not None and layer.bias is not None:
@@ -126,7 +127,7 @@ def _install(module: FusedModule, layer: QuantizedLayer, bits: int) -> None:
 
 
 class _Search:
-    """The search for one layer. `trained` and `given` are its inputs in the trained and in the integer model."""
+    """Search for the integers of one layer; `trained` and `given` are its inputs in the trained and integer models."""
 
     def __init__(self, reference: FusedModule, module: FusedModule, trained: Tensor, given: Tensor, bits: int) -> None:
         assert module.op is not None and reference.op is not None
@@ -139,19 +140,19 @@ class _Search:
         self.compensated = CompensatedRounding(self.op, self.pooled)
 
     def best(self) -> QuantizedLayer:
-        """Return the candidate with the smallest error; among equals, the first: coarse scales before fine ones."""
+        """Return the candidate with the smallest error; of equal ones the first: coarse scales precede fine ones."""
         candidates = (layer for exponent in self._exponents() for layer in self._layers(exponent))
         return min(candidates, key=self._error)
 
     def _exponents(self) -> list[int]:
-        """Return the scales to try, as powers of two: around those at which weights and bias just fit."""
+        """Return the exponents (of two) of the scales to try: around those at which weights and bias just fit."""
         fitting = _fitting_exponent(self.weights, 1.0)
         both = fitting if self.bias is None else min(fitting, _fitting_exponent(self.bias, 2.0 ** (8 - self.bits)))
         low, high = (-limit - self.bits - self.range for limit in (HIGHEST_SHIFT, LOWEST_SHIFT))
         return sorted({max(low, min(high, exponent)) for exponent in range(both - _COARSER, fitting + _FINER + 1)})
 
     def _layers(self, exponent: int) -> Iterator[QuantizedLayer]:
-        """Yield the layer at a scale of 2^exponent, with roundings and biases to choose from."""
+        """Yield the candidates for the layer at a scale of 2^exponent: combinations of rounding and bias."""
         scale = 2 ** (self.bits - 1) * 2.0**exponent
         nearest = to_integers(self.weights, scale, self.bits)
         for weights in (nearest, self.compensated(self.weights, scale, self.bits)):
@@ -189,7 +190,7 @@ def _pooled(module: FusedModule, given: Tensor) -> Tensor:
 
 
 def _channel_means(op: nn.Module, given: Tensor, weights: Tensor, bias: Tensor | None) -> Tensor:
-    """Return the mean result of an operator by output channel, for the weights and the bias given."""
+    """Return the mean result of an operator for each output channel, with the given weights and bias."""
     if bias is None and isinstance(op.bias, Tensor):
         bias = torch.zeros_like(op.bias)
     parameters = {"weight": weights} if bias is None else {"weight": weights, "bias": bias}
@@ -198,7 +199,7 @@ def _channel_means(op: nn.Module, given: Tensor, weights: Tensor, bias: Tensor |
 
 
 def _tensors(module: FusedModule) -> tuple[Tensor, Tensor | None]:
-    """Return weights and bias as they are stored, without gradient."""
+    """Return the stored weights and bias, detached."""
     assert module.op is not None
     weights, bias = module.op.weight, module.op.bias
     assert isinstance(weights, Tensor) and (bias is None or isinstance(bias, Tensor))
@@ -206,7 +207,7 @@ def _tensors(module: FusedModule) -> tuple[Tensor, Tensor | None]:
 
 
 def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
-    """Return weights and bias that the trained module computes with, and the scale 2^s that its wide output lacks."""
+    """Return the weights and bias that the trained module uses, and s of its wide output's final scale 2^s."""
     weights, bias = _tensors(module)
     bits, shift = int(module.weight_bits), int(module.output_shift)
     if bits:
@@ -220,5 +221,5 @@ def _parameters(module: FusedModule) -> tuple[Tensor, Tensor | None, int]:
 
 
 def _stored_bias(bias: Tensor, scale: float, bits: int) -> Tensor:
-    """Return a bias as quantized checkpoints hold it: 8-bit integers times 2^(bits − 1)."""
+    """Return a bias in the format of quantized checkpoints: 8-bit integers times 2^(bits − 1)."""
     return to_integers(bias, scale, 8) * 2 ** (bits - 1)

@@ -1,4 +1,4 @@
-"""Contents of checkpoint files in addition to weights, and writing the files."""
+"""Contents of checkpoint files in addition to weights, and output of the files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_TRAINING = ("optimizer_state_dict", "optimizer_type")
 
 
 def other_content(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return the contents of `checkpoint` that a quantized file keeps, without the state dict."""
+    """Return the contents of `checkpoint` that a quantized file retains, without the state dict."""
     dropped = ("state_dict", *_OF_TRAINING)
     return {key: _to_torch(value) for key, value in checkpoint.content.items() if key not in dropped}
 
@@ -35,7 +35,7 @@ def _to_torch(value: Any) -> Any:
 
 
 def save_checkpoint(content: dict[str, Any], target: Path) -> None:
-    """Write a checkpoint file completely or not at all."""
+    """Write a checkpoint file atomically."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_file(buffer.getbuffer(), target)

@@ -44,24 +44,24 @@ from ai8x_tool.quantization.state import (
 
 _DROPPED = ("base_b_q", "w_zero_point", "b_zero_point")
 CALIBRATED = "CALIBRATED"
-"""The method's name in checkpoints."""
+"""Name of the quantization method in checkpoints."""
 
 
 @dataclass(frozen=True, eq=False)
 class Calibrated:
-    """Integers by layer, and the entries of the state dict with the activation ranges that they were chosen for."""
+    """Integers by layer, and the state-dict entries of the activation ranges for which they were chosen."""
 
     layers: Mapping[str, QuantizedLayer] = field(default_factory=dict)
     ranges: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 Chooser = Callable[[Checkpoint, Mapping[str, int]], Calibrated]
-"""Chooses integers from a checkpoint and the widths of its layers."""
+"""Function that chooses integers for a checkpoint and the weight bits of its layers."""
 
 
 @dataclass(frozen=True)
 class LayerReport:
-    """Quantization of one layer. `saturated` is the share of weights at the ends of the range."""
+    """Quantization of one layer. `saturated` is the share (0…1) of weights at the limits of their range."""
 
     key: str
     bits: int
@@ -72,7 +72,7 @@ class LayerReport:
 
 @dataclass(frozen=True, eq=False)
 class QuantizeResult:
-    """The quantized file's content (tensors) and a report by layer."""
+    """Content of the quantized file (tensors) and a report for each layer."""
 
     content: dict[str, Any]
     layers: tuple[LayerReport, ...]
@@ -99,12 +99,12 @@ def quantize(
     float checkpoint is folded. Raises Ai8xError naming file and key; then nothing is written.
     """
     if clipping is not None and calibration is not None:
-        raise Ai8xError("--clip-method and --calibrate exclude each other", fix="use only one of them")
+        raise Ai8xError("--clip-method and --calibrate exclude each other", fix="specify only one of them")
     if default_bits is not None and default_bits not in WEIGHT_BITS:
         raise Ai8xError(f"{default_bits} weight bits are not supported", fix="use 1, 2, 4 or 8")
     checkpoint = repair_checkpoint(read_checkpoint(source), console, names=calibration is not None)
     if target.exists() and (not overwrite or resolved_path(target) == resolved_path(source)):
-        raise Ai8xError("the output file exists", where=str(target), fix="choose another name")
+        raise Ai8xError("the output file already exists", where=str(target), fix="choose another name")
     described = _described_layers(network, device, console)
     result = quantize_checkpoint(
         checkpoint,
@@ -119,13 +119,13 @@ def quantize(
 
 
 def compacted(content: dict[str, Any]) -> dict[str, Any]:
-    """Return a quantized checkpoint with 8-bit weights and 32-bit biases as integers: a quarter of the size."""
+    """Return a quantized checkpoint with weights as int8 and biases as int32: a quarter of the size."""
     state = OrderedDict((key, _compact(key, value)) for key, value in content["state_dict"].items())
     return {"state_dict": state, **{key: content[key] for key in ("epoch", "arch", "extras") if key in content}}
 
 
 def _compact(key: str, value: Tensor) -> Tensor:
-    """Return weights and biases as integers, unless they were not quantized."""
+    """Return quantized weights and biases as integers, other values unchanged."""
     kind = {"weight": torch.int8, "bias": torch.int32}.get(key.rpartition(".")[2])
     small = value if kind is None else value.to(kind)
     return small if torch.equal(small.to(value.dtype), value) else value
@@ -177,7 +177,7 @@ def quantize_checkpoint(
 
 
 def _holds_integers(checkpoint: Checkpoint) -> bool:
-    """Recognize quantized weights in files without a method's name; weights of 0 and ±1 alone could be anything."""
+    """Recognize quantized weights in files that do not name the method; weights of 0 and ±1 alone are ambiguous."""
     return checkpoint.is_quantized and any(value.max() > 1 or value.min() < -1 for _, value in checkpoint.weights())
 
 
@@ -190,9 +190,9 @@ def _folded(
     trained: bool,
     factor: float,
 ) -> dict[str, Tensor]:
-    """Return the state with batch normalization folded, which must not have been trained with quantization after it.
+    """Return the state with batch normalization folded. It must not be unfolded in layers trained with QAT.
 
-    Otherwise the integers of the folded weights are not those that the model was trained with.
+    Otherwise the integers of the folded weights would differ from those used in training.
     """
     layers = normalized_layers(state)
     quantized = [layer for layer in layers if stored_number(state, f"{layer}.weight_bits", 0)]
@@ -209,7 +209,7 @@ def _folded(
 def _widths(
     state: Mapping[str, Tensor], described: list[LayerDescription], default_bits: int | None, where: str
 ) -> dict[str, int]:
-    """Return the bits of every weight tensor that is quantized: those beyond the description's layers are not."""
+    """Return the bits of every weight tensor to quantize: with a description, only those of its layers."""
     keys = weight_keys(state)
     given = [layer.quantization for layer in described] if described else [None] * len(keys)
     widths = {}
@@ -232,7 +232,7 @@ def _quantize_layer(
     where: str,
     console: Console | None,
 ) -> LayerReport:
-    """Quantize one layer into `done`. `console` receives warnings about its range; None for outputs with a scale."""
+    """Quantize one layer into `done`. `console`, None for outputs with a scale, receives warnings about the range."""
     layer, bias_key = layer_of(key), key.removesuffix("weight") + "bias"
     stored = int(stored_number(state, f"{layer}.weight_bits", 0))
     weights = state[key].float()
@@ -262,18 +262,18 @@ def _quantize_layer(
 def _with_range(
     result: QuantizedLayer, layer: str, bits: int, state: Mapping[str, Tensor], where: str, console: Console | None
 ) -> QuantizedLayer:
-    """Fold the layer's activation range into its output shift, if it has one; warn about what does not fit."""
+    """Fold the layer's activation range, if it has one, into its output shift; warn if the shift does not fit."""
     if f"{layer}.activation_threshold" not in state:
         return result
     assert result.output_shift is not None
     folded = fold_range(result.output_shift, int(stored_number(state, f"{layer}.activation_threshold", 0)), bits)
     if folded.problem is not None and console is not None:
-        console.warn(f"{where}: {folded.problem} (of no effect for a 32-bit output)")
+        console.warn(f"{where}: {folded.problem} (no effect on a 32-bit output)")
     return replace(result, output_shift=float(folded.shift))
 
 
 def _assemble(state: Mapping[str, Tensor], done: Mapping[str, Tensor]) -> OrderedDict[str, Tensor]:
-    """Return the new state in the old order; keys that did not exist come directly before their weights."""
+    """Return the new state in the old order; added keys come directly before their weights."""
     result: OrderedDict[str, Tensor] = OrderedDict()
     for key, value in state.items():
         name = key.rpartition(".")[2]
@@ -302,7 +302,7 @@ def _content(
 ) -> dict[str, Any]:
     content = other_content(checkpoint)
     if not isinstance(content.get("extras"), dict):
-        console.warn(f"{checkpoint.path}: no extras in this checkpoint")
+        console.warn(f"{checkpoint.path}: the checkpoint has no 'extras'")
         content["extras"] = {}
     extras = content["extras"]
     extras["clipping_method"] = method
@@ -322,5 +322,5 @@ def _described_layers(network: Path | None, device: Device, console: Console) ->
     layers = [layer for layer in description.layers if layer.takes_parameters]
     for layer in layers:
         if layer.quantization == BINARY:
-            raise Ai8xError("binary weights cannot be made by quantize", where=description.where(layer))
+            raise Ai8xError("quantize cannot produce binary weights", where=description.where(layer))
     return layers

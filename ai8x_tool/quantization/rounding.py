@@ -1,6 +1,6 @@
-"""Rounding of weights one input at a time, each error compensated by the weights that are still to be rounded.
+"""Rounding of weights input by input; the weights still to be rounded compensate for each error.
 
-This is what GPTQ does (Frantar et al., 2022), for the convolutions and linear layers of the accelerator.
+This is the method of GPTQ (Frantar et al., 2022), for the convolutions and linear layers of the accelerator.
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _LARGEST = 4096
-"""Weights per output beyond which the matrix of their correlations gets too large."""
+"""Most weights per output: the size of their correlation matrix is its square."""
 _ROWS = 32768
 _DAMPING = 0.01
 
 
 class CompensatedRounding:
-    """Rounds the weights of one operator. `given` are its real inputs, after pooling: (B, C, …)."""
+    """Rounds the weights of one operator. `given` are its inputs in real numbers, after pooling: (B, C, …)."""
 
     def __init__(self, op: nn.Module, given: Tensor) -> None:
         rows = _rows(op, given)
         self._factor = None if rows is None or rows.shape[1] > _LARGEST else _inverse_factor(rows)
 
     def __call__(self, weights: Tensor, scale: float, bits: int) -> Tensor | None:
-        """Return `weights`·`scale` as integers of `bits` bits; None where errors cannot be compensated."""
+        """Return `weights`·`scale` as integers of `bits` bits; None if errors cannot be compensated."""
         if self._factor is None:
             return None
         levels = 2 ** (bits - 1)
@@ -37,7 +37,7 @@ class CompensatedRounding:
 
 
 def _rows(op: nn.Module, given: Tensor) -> Tensor | None:
-    """Return the factors of one output's weights, (samples and positions, weights); None if they differ by output."""
+    """Return the inputs that the weights of an output multiply (samples·positions, weights); None if outputs differ."""
     if isinstance(op, nn.Linear):
         return given.flatten(0, -2)
     if not isinstance(op, nn.Conv1d | nn.Conv2d) or op.groups > 1:
@@ -51,13 +51,13 @@ def _rows(op: nn.Module, given: Tensor) -> Tensor | None:
 
 
 def _geometry(op: nn.Conv1d | nn.Conv2d) -> list[tuple[tuple[int, ...], int]]:
-    """Return kernel, dilation, padding and stride, in the order of ``unfold``, with the value of a missing axis."""
+    """Return kernel, dilation, padding and stride as for ``unfold``, each with its value for a missing axis."""
     assert not isinstance(op.padding, str)
     return [(op.kernel_size, 1), (op.dilation, 1), (op.padding, 0), (op.stride, 1)]
 
 
 def _inverse_factor(rows: Tensor) -> Tensor:
-    """Return the upper Cholesky factor of the inverse of the rows' correlations."""
+    """Return the upper Cholesky factor of the inverse correlation matrix of the rows."""
     correlation = rows.double().T @ rows.double()
     damping = _DAMPING * correlation.diagonal().mean().clamp(min=1e-9)
     correlation.diagonal().add_(damping)

@@ -15,12 +15,12 @@ ClipMethod = Literal["AVGMAX", "MAX", "STDDEV", "SCALE"]
 
 _LARGEST_QUANTILE_INPUT = 16_000_000
 LOWEST_SHIFT, HIGHEST_SHIFT = -OUTPUT_SHIFT - 8, OUTPUT_SHIFT - 8
-"""Limits of output shifts minus the weight bits: the accelerator shifts by 8 minus these bits more."""
+"""Limits of stored output shifts, less the weight bits: the accelerator's shift exceeds them by 8 − weight bits."""
 
 
 @dataclass(frozen=True)
 class Clipping:
-    """Post-training quantization without QAT information."""
+    """Clipping method of post-training quantization without QAT information."""
 
     method: ClipMethod
     scale: float = 0.85
@@ -49,7 +49,7 @@ def quantile(values: Tensor, level: float) -> Tensor:
 
 
 def to_integers(values: Tensor, factor: Tensor | float, bits: int) -> Tensor:
-    """Return `factor`·`values`, rounded half up and clipped to `bits` bits."""
+    """Return `factor`·`values`, rounded half up and clipped to signed integers of `bits` bits, as float32."""
     limit = 2 ** (bits - 1)
     return torch.floor(factor * values + 0.5).clamp(-limit, limit - 1)
 
@@ -69,14 +69,14 @@ def quantize_trained(weights: Tensor, bias: Tensor | None, bits: int, level: flo
 
 @dataclass(frozen=True)
 class FoldedShift:
-    """An output shift that includes the activation range. `problem` describes a range that does not fit, or is None."""
+    """An output shift that includes the activation range. `problem` describes a shift that does not fit, or is None."""
 
     shift: int
     problem: str | None
 
 
 def fold_range(output_shift: float, exponent: int, bits: int) -> FoldedShift:
-    """Return the output shift of a layer whose outputs are divided by 2^exponent more than its inputs."""
+    """Return the output shift of a layer whose outputs are divided by 2^exponent relative to its inputs."""
     wanted = int(output_shift) - exponent
     shift = max(-HIGHEST_SHIFT - bits, min(-LOWEST_SHIFT - bits, wanted))
     low, high = LOWEST_SHIFT + bits, HIGHEST_SHIFT + bits
@@ -98,7 +98,7 @@ def quantize_clipped(weights: Tensor, bias: Tensor | None, bits: int, clipping: 
 
 
 def average_maximum(values: Tensor) -> float:
-    """Return the larger magnitude of the average least and the average greatest value of the outputs."""
+    """Return the larger magnitude of two averages over the outputs: of the minima and of the maxima."""
     rows = values.reshape(values.shape[0] if values.dim() else 1, -1)
     return max(float(rows.min(dim=1).values.mean().abs()), float(rows.max(dim=1).values.mean().abs()))
 
@@ -112,7 +112,7 @@ def _clip_factor(weights: Tensor, clipping: Clipping) -> float:
         return average_maximum(weights)
     if clipping.deviations <= 0:
         raise Ai8xError(f"--stddev {clipping.deviations} must be above 0")
-    # In float32, like everything here: the last bit of the factor affects some of 100,000 weights.
+    # In float32, like all computations here: the last bit of the factor affects a few of 100,000 weights.
     reach = clipping.deviations * (weights.std() if weights.numel() > 1 else torch.zeros(()))
     low = torch.maximum(weights.min(), weights.mean() - reach)
     high = torch.minimum(weights.max(), weights.mean() + reach)

@@ -1,4 +1,4 @@
-"""Inputs of calibration in addition to the checkpoint: the model, float and simulated, and samples of its input."""
+"""Prerequisites of calibration in addition to the checkpoint: the float and the simulated model, and input samples."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DEFAULT_SAMPLES = 128
 
 
 def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
-    """Return a function that chooses integers for :func:`quantize`. Raises Ai8xError if there are no usable samples."""
+    """Return a function that chooses integers for :func:`quantize`; raises Ai8xError if there are no usable samples."""
     entry, samples = _samples(settings, console)
 
     def choose(checkpoint: Checkpoint, bits: Mapping[str, int]) -> Calibrated:
@@ -41,7 +41,7 @@ def calibration(settings: CalibrationSettings, console: Console) -> Chooser:
         left = [layer for layer in bits if layer not in chosen]
         if left:
             names = ", ".join(left[:3]) + (", …" if len(left) > 3 else "")
-            console.warn(f"{checkpoint.path}: the model does not use {names}: quantized without calibration")
+            console.warn(f"{checkpoint.path}: the model does not use {names}; quantized without calibration")
         return Calibrated(chosen, ranges)
 
     return choose
@@ -82,7 +82,7 @@ def _samples(settings: CalibrationSettings, console: Console) -> tuple[DatasetEn
 
 
 def training_samples(data: Dataset, count: int) -> Tensor:
-    """Return `count` training samples (all, if there are fewer) as integers in float32, always the same ones."""
+    """Return `count` training samples (or all), always the same ones, as integers −128…127 in float32."""
     order = torch.randperm(len(data.train), generator=generator_for(0, 0, "calibration"))
     return data.train.batch(order[:count])[0]
 
@@ -94,21 +94,21 @@ def read_inputs(path: Path) -> Tensor:
         raise Ai8xError("file with calibration samples not found", where=where)
     values = read_array(path)
     if values.dtype.kind not in "iuf":
-        raise Ai8xError(f"samples are integers, this file holds {values.dtype}", where=where)
+        raise Ai8xError(f"samples must be integers, but the file holds {values.dtype}", where=where)
     if values.ndim not in (3, 4) or values.size == 0:
-        fix = "the shape is (N, C, H, W) or (N, C, L)"
+        fix = "the shape must be (N, C, H, W) or (N, C, L)"
         raise Ai8xError(f"samples of shape {_by(values.shape)} cannot be used", where=where, fix=fix)
     if not np.array_equal(values, np.rint(values)) or values.min() < -128 or values.max() > 127:
-        fix = "write them as `ai8x evaluate -8 --save-sample` does"
+        fix = "use files such as `ai8x evaluate -8 --save-sample` writes"
         raise Ai8xError("sample values must be integers −128 … 127", where=where, fix=fix)
     return torch.from_numpy(values.astype(np.float32))
 
 
 def _entry_of(samples: Tensor, checkpoint: Checkpoint) -> DatasetEntry:
-    """Return an entry in place of a dataset's: input of the shape of the samples, classes of the last layer."""
+    """Return a substitute for a dataset entry: the input shape of the samples, the classes of the last layer."""
     weights = [value for key, value in checkpoint.state.items() if key.endswith(".weight") and value.ndim > 1]
     if not weights:
-        raise Ai8xError("no weights in this checkpoint", where=str(checkpoint.path))
+        raise Ai8xError("the checkpoint contains no weights", where=str(checkpoint.path))
     classes = tuple(str(number) for number in range(len(weights[-1])))
 
     def load(_folder: Path, _console: Console) -> Dataset:

@@ -1,4 +1,4 @@
-"""Checks of a checkpoint's state dict, and remarks about it."""
+"""Checks of a checkpoint's state dict, with warnings and notes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _RANGES = ("activation_threshold", "final_scale")
 
 
 def weight_keys(state: Mapping[str, Tensor]) -> list[str]:
-    """Return the keys of all weights, in order."""
+    """Return the keys of all weights, in the order of the state dict."""
     return [key for key in state if key.endswith(".weight")]
 
 
 def report_defaults(
     state: Mapping[str, Tensor], keys: list[str], console: Console, where: str, *, trained: bool
 ) -> None:
-    """Report values that the checkpoint lacks and that quantization by the results of training needs."""
+    """Report missing values for which quantization according to training results uses defaults."""
     layers = [layer_of(key) for key in keys]
     if not trained or not layers:
         return
@@ -39,15 +39,15 @@ def report_defaults(
 
 
 def warn_about_unmeasured_ranges(checkpoint: Checkpoint, console: Console) -> None:
-    """Warn if the ranges of activations have not been measured yet: they saturate at ±1."""
+    """Warn if activation ranges have not been measured yet: activations then saturate at ±1."""
     quantized = any(value.any() for key, value in checkpoint.state.items() if key.endswith(".weight_bits"))
     if checkpoint.measured_ranges and not quantized:
-        text = "activation ranges were not measured yet, so activations beyond ±1 saturate; --calibrate measures them"
+        text = "activation ranges have not been measured, so activations beyond ±1 saturate; --calibrate measures them"
         console.warn(f"{checkpoint.path}: {text}")
 
 
 def report_values(key: str, bits: int, state: Mapping[str, Tensor], console: Console) -> None:
-    """Report the measures on which the clip methods are based."""
+    """Report the statistics on which the clip methods are based."""
     for name in (key, key.removesuffix("weight") + "bias"):
         if name in state:
             values = state[name].float()
@@ -56,41 +56,41 @@ def report_values(key: str, bits: int, state: Mapping[str, Tensor], console: Con
 
 
 def warn_about_shared_scales(keys: list[str], console: Console, where: str) -> None:
-    """Warn about layers with several weights: shift and width are stored once for each layer."""
+    """Warn about layers with several weight tensors: shift and width are stored once per layer."""
     counts = Counter(layer_of(key) for key in keys)
     for layer, count in counts.items():
         if count > 1:
-            text = f"{count} weights of {layer!r} share one output shift, that of the last: it is wrong for the others"
+            text = f"{count} weight tensors of {layer!r} share the output shift of the last one, wrong for the others"
             console.warn(f"{where}: {text}")
 
 
 def check_state(state: Mapping[str, Tensor], where: str) -> None:
-    """Refuse what cannot be quantized. Raises Ai8xError naming the key."""
+    """Check that the state dict can be quantized. Raises Ai8xError naming the key."""
     for key, value in state.items():
         name = key.rpartition(".")[2]
         if key.endswith(".bn.weight") or key.endswith(".bn.running_mean"):
-            message = f"{key!r}: batch normalization cannot be folded, because its statistics are not in the file"
-            raise Ai8xError(message, where=where, fix="save the whole model again")
+            message = f"{key!r}: batch normalization cannot be folded without its statistics, which the file lacks"
+            raise Ai8xError(message, where=where, fix="save the complete model again")
         if name in ("w_zero_point", "b_zero_point") and bool(value.any()):
-            raise Ai8xError(f"{key!r}: zero points other than 0 are not supported", where=where)
+            raise Ai8xError(f"{key!r}: zero points must be 0", where=where)
         if value.numel() == 0:
-            raise Ai8xError(f"{key!r} is empty", where=where)
+            raise Ai8xError(f"{key!r} must not be empty", where=where)
         if name in BOOKKEEPING and value.numel() != 1:
             raise Ai8xError(f"{key!r} must hold one number, not {value.flatten().tolist()[:4]}", where=where)
         if name == "shift_quantile" and not 0 < float(value.flatten()[0]) <= 1:
             raise Ai8xError(f"{key!r} must be above 0 and at most 1", where=where)
         if not bool(torch.isfinite(value.float()).all()):
-            raise Ai8xError(f"{key!r} holds infinite or undefined values", where=where)
+            raise Ai8xError(f"{key!r} must not hold infinite or undefined values", where=where)
         if name in _RANGES and (value.numel() != 1 or not float(value).is_integer()):
             raise Ai8xError(f"{key!r} must be one whole number, not {value.flatten().tolist()[:4]}", where=where)
 
 
 def check_no_ranges(state: Mapping[str, Tensor], where: str) -> None:
-    """Refuse activation ranges. Raises Ai8xError naming the key."""
+    """Check that there are no activation ranges. Raises Ai8xError naming the key."""
     for key, value in state.items():
         if key.rpartition(".")[2] in _RANGES and bool(value.any()):
             shown = ", ".join(f"{number:g}" for number in value.flatten().tolist()[:4])
-            message = f"{key!r} = {shown}: activation ranges belong to QAT, which this method ignores"
+            message = f"{key!r} = {shown}: activation ranges require the QAT information that clip methods ignore"
             raise Ai8xError(message, where=where, fix="leave out --clip-method")
 
 
@@ -101,6 +101,6 @@ def layer_of(key: str) -> str:
 
 
 def stored_number(state: Mapping[str, Tensor], key: str, default: float) -> float:
-    """Return the number under `key`, `default` if there is none."""
+    """Return the number stored under `key`, or `default` if there is none."""
     value = state.get(key)
     return default if value is None else float(value.flatten()[0])

@@ -28,8 +28,8 @@ from ai8x_tool.synthesis.automatic_placement import place_automatically
 from ai8x_tool.synthesis.project import ProjectInputs
 from ai8x_tool.synthesis.settings import synthesis_options
 from ai8x_tool.synthesis.synthesize import load_sample
-from ai8x_tool.training.answers import answers_of
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
+from ai8x_tool.training.interpretation import interpretation_of
 from ai8x_tool.training.passes import Evaluator
 from ai8x_tool.training.tasks.reconstruction import Reconstruction
 
@@ -67,7 +67,7 @@ def placed_model(settings: Described, console: Console) -> tuple[Described, Proj
     limit = None if data is None else _threshold(ready, data, evaluation, console)
     seen = (network.input_shape[0], *entry.input[1:])  # further channels of the dataset are for a teacher
     values = _values(data, seen, console) if sample is None else load_sample(sample)
-    meaning = answers_of(ready.task, checkpoint.extras.get(PREPROCESSING))
+    meaning = interpretation_of(ready.task, checkpoint.extras.get(PREPROCESSING))
     plain = None if meaning is None else meaning.document()
     return chosen, ProjectInputs(
         text, values, limit, tuple(entry.labels), plain, _completed(network, checkpoint, console)
@@ -107,10 +107,12 @@ def _data(evaluation: EvaluateSettings, entry: DatasetEntry, console: Console) -
 
 
 def _values(data: Dataset | None, shape: tuple[int, ...], console: Console) -> np.ndarray[Any, Any]:
-    """Return the first sample of the test split, or random values; int64."""
+    """Return the first sample of the test split, the first input of it if it is a sequence, or random values; int64."""
     if data is None:
         return random_sample(shape, console)
-    return data.test.batch(torch.tensor([0]))[0][0, : shape[0]].numpy().astype(np.int64)
+    first = data.test.batch(torch.tensor([0]))[0][0]
+    first = first[0] if first.dim() > len(shape) else first
+    return first[: shape[0]].numpy().astype(np.int64)
 
 
 def _threshold(ready: PreparedModel, data: Dataset, evaluation: EvaluateSettings, console: Console) -> float | None:

@@ -1,4 +1,4 @@
-"""Fixed or measured activation ranges: the choice, and the measurement when QAT starts."""
+"""Fixed or measured activation ranges: selection, and measurement at the start of QAT."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from ai8x_tool.training.setup import TrainingSetup
 
 
-def chosen_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
-    """Return whether activation ranges are measured: as requested, as in the checkpoint, or else yes.
+def uses_measured_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resumes: bool) -> bool:
+    """Return whether to measure activation ranges: as requested, else as in the checkpoint, else True.
 
-    Raises Ai8xError if the checkpoint cannot be continued that way.
+    Raises Ai8xError if the checkpoint cannot be continued with the requested ranges.
     """
     wanted = settings.activation_ranges
     if checkpoint is None:
@@ -44,9 +44,9 @@ def chosen_ranges(settings: QatSettings, checkpoint: Checkpoint | None, *, resum
 
 
 def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint:
-    """Return a checkpoint with fixed ranges as one that can be trained with measured ranges; others unchanged.
+    """Return a checkpoint of fixed ranges converted for training with measured ranges, others unchanged.
 
-    The division by 4 after every batch normalization becomes part of its weights.
+    The division by 4 that follows each batch normalization becomes part of its weights.
     """
     if checkpoint.measured_ranges:
         return checkpoint
@@ -56,7 +56,7 @@ def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint
             continue
         owner = key.removesuffix("running_mean")
         if f"{owner}weight" not in state or f"{owner}bias" not in state:
-            message = f"{owner.rstrip('.')!r} has no weights that can include the division by 4"
+            message = f"{owner.rstrip('.')!r} has no weights into which the division by 4 can be folded"
             raise Ai8xError(message, where=str(checkpoint.path), fix="use --activation-ranges fixed")
         for name in ("weight", "bias"):
             state[f"{owner}{name}"] = state[f"{owner}{name}"] / 4
@@ -65,12 +65,12 @@ def with_measured_ranges(checkpoint: Checkpoint, console: Console) -> Checkpoint
 
 
 def has_measured_ranges(model: nn.Module) -> bool:
-    """Return whether the model was built for measured activation ranges."""
+    """Return True if the model was built for measured activation ranges."""
     return any(module.measured_ranges for _, module in named_fused_modules(model))
 
 
 def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
-    """Check before the first epoch that ranges can be measured when QAT starts; `shape` is that of a sample.
+    """Check before the first epoch that ranges can be measured at the start of QAT; `shape` is that of a sample.
 
     Raises Ai8xError naming the module that prevents it.
     """
@@ -78,9 +78,9 @@ def check_measurable(model: nn.Module, shape: tuple[int, ...], device: torch.dev
 
 
 def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
-    """Measure activation ranges with the training set, as `epoch` would shuffle and augment it, and fold them.
+    """Measure activation ranges with the training set, shuffled and augmented as in `epoch`, and fold them.
 
-    The optimizer forgets its state, which belongs to a network with other scales.
+    The state of the optimizer is discarded, because it belongs to the network before its scales changed.
     """
     policy, samples = setup.policy, setup.training
     assert policy is not None
@@ -101,7 +101,7 @@ def set_ranges(setup: TrainingSetup, epoch: int, log: RunLog) -> None:
 
 
 def training_inputs(setup: TrainingSetup, epoch: int) -> Iterator[Tensor]:
-    """Return the inputs of the training samples, in batches, as `epoch` would shuffle and augment them."""
+    """Yield the inputs of the training samples, in batches, shuffled and augmented as in `epoch`."""
     samples, seed, size = setup.training, setup.seed, setup.batch_size
     order = torch.randperm(len(samples), generator=generator_for(seed, epoch, "range order"))
     augmentation = generator_for(seed, epoch, "range augmentation")

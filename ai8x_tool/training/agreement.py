@@ -1,4 +1,4 @@
-"""Comparison of the quantized model in torch with the integer engine, sample by sample, value by value."""
+"""Comparison of the quantized model in PyTorch with the integer engine, value by value."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _BATCH = 128
 
 @dataclass(frozen=True)
 class Agreement:
-    """Result of comparing `samples` samples with `values` outputs in all.
+    """Result of comparing `samples` samples with a total of `values` outputs.
 
-    `different_samples` should be 0; `first` then is None, otherwise it describes the first difference. `confusion`
-    counts the engine's own results, rows are true classes; it stays empty where targets are not one class per result.
-    `outputs` names what was compared where that is not simply the output of the model; `not_compared` names what was
-    not, and why.
+    `different_samples` should be 0; then `first` is None, otherwise it describes the first difference. `confusion`
+    counts the results of the engine (rows are true classes); it is empty if targets are not one class per result.
+    `outputs` names the compared values if they are not the output of the model; `not_compared` names outputs that were
+    not compared, with the reason.
     """
 
     samples: int
@@ -46,11 +46,11 @@ class Agreement:
 
     @property
     def complete(self) -> bool:
-        """True if all outputs of all samples are equal."""
+        """Return whether all outputs of all samples are equal."""
         return self.different_samples == 0
 
     def text(self) -> str:
-        """Return the result as a line."""
+        """Return the result as one line of text."""
         names = f" ({', '.join(self.outputs)})" if self.outputs else ""
         compared = f"8-bit model in torch ≡ integer engine{names}"
         rest = "" if self.not_compared is None else f"; not compared: {self.not_compared}"
@@ -66,9 +66,9 @@ class Agreement:
 def compare_outputs(
     network: Network, split: Split, outputs: Tensor, console: Console, *, average_rounding: bool = False
 ) -> Agreement:
-    """Run all samples of `split` through the integer engine and compare with torch's 8-bit `outputs` (N, classes, …).
+    """Run all samples of `split` through the integer engine; compare with PyTorch's 8-bit `outputs` (N, classes, …).
 
-    The output of a 32-bit last layer is the accumulator in both; torch multiplies it by its final scale.
+    Both compute the accumulator for a 32-bit last layer; PyTorch multiplies it by the final scale.
     """
     classes, unscaled = int(outputs.shape[1]), 2.0 ** -network.outputs()[-1].final_scale
     confusion = np.zeros((classes, classes), np.int64)
@@ -100,17 +100,17 @@ def compare_layers(
     names: Sequence[str] = (),
     average_rounding: bool = False,
 ) -> Agreement:
-    """Compare the last layers of a model in 8-bit mode, each with the engine's, for all samples of `split`.
+    """Compare each last layer of a model in 8-bit mode with the integer engine, for all samples of `split`.
 
-    For models with several outputs, and those that end in layers that the processor core computes. `names` are those of
-    the model's outputs, where it returns a tuple. Raises Ai8xError if no layer can be compared.
+    For models with several outputs, and for those that end in layers computed by the processor core. `names` are the
+    names of the model's outputs if it returns a tuple. Raises Ai8xError if no layer can be compared.
     """
     device, modules = next(model.parameters()).device, dict(model.named_modules())
     wanted = [layer for output in network.outputs() for layer in _with_weights(network, output)]
     layers = {layer.name: layer for layer in wanted if module_name(layer) in modules}
     if not layers:
         fix = "choose the description that was made for the model"
-        raise Ai8xError("no output layer of the network description belongs to a module of the model", fix=fix)
+        raise Ai8xError("no output layer of the network description corresponds to a module of the model", fix=fix)
     titles = _titles(model, split.batch(torch.arange(1))[0].float().to(device), names)
     strides, count = conv_strides(model, network), _Count()
     for indices, inputs, _ in _batches(split, console):
@@ -134,7 +134,7 @@ def compare_layers(
 
 
 def _batches(split: Split, console: Console) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Yield positions, inputs and targets of all samples, and show the progress."""
+    """Yield positions, inputs and targets of all samples in batches, and show the progress."""
     with console.progress("integer engine", len(split)) as progress:
         for start in range(0, len(split), _BATCH):
             indices = torch.arange(start, min(start + _BATCH, len(split)))
@@ -144,7 +144,7 @@ def _batches(split: Split, console: Console) -> Iterator[tuple[Tensor, Tensor, T
 
 
 class _Count:
-    """Values compared, samples that differ in any output, and the first difference."""
+    """Counts the compared values and the samples that differ in any output; keeps the first difference."""
 
     def __init__(self) -> None:
         self.values, self.different = 0, 0
@@ -152,7 +152,7 @@ class _Count:
         self._batch: npt.NDArray[np.bool_] | None = None
 
     def add(self, title: str, output: Tensor, engine: npt.NDArray[Any], start: int) -> None:
-        """Compare one output of a batch whose first sample has the number `start`."""
+        """Compare one output of a batch; `start` is the number of its first sample."""
         if output.numel() != engine.size:
             have, want = ("×".join(map(str, shape[1:])) for shape in (output.shape, engine.shape))
             message = f"{title}the model's output is {have}, that of the network description {want}"
@@ -166,13 +166,13 @@ class _Count:
         self.values += output.numel()
 
     def finish_batch(self) -> None:
-        """Count the samples of a batch that differ."""
+        """Count the samples of the batch that differ in any output."""
         self.different += 0 if self._batch is None else int(self._batch.sum())
         self._batch = None
 
 
 def _with_weights(network: Network, layer: Layer) -> list[Layer]:
-    """Return `layer` or, if it has no weights, the last layers before it that have some."""
+    """Return `layer` or, if it has no weights, the nearest layers before it that have weights."""
     if layer.parameters is not None:
         return [layer]
     before = [network[source] for source in layer.inputs if isinstance(source, str)]
@@ -181,7 +181,7 @@ def _with_weights(network: Network, layer: Layer) -> list[Layer]:
 
 @torch.no_grad()
 def _titles(model: nn.Module, inputs: Tensor, names: Sequence[str]) -> dict[str, str]:
-    """Return the names of the model's outputs, by the module whose values they are."""
+    """Return the names of the model's outputs by the name of the module that computes them."""
     outputs = model(inputs)
     known = list(outputs) if isinstance(outputs, Mapping) else list(names)
     if not known:
@@ -195,7 +195,7 @@ def _samples(network: Network, inputs: Tensor) -> np.ndarray[Any, np.dtype[np.in
     data = data.reshape(*data.shape, *(1,) * (4 - data.ndim))
     if data.shape[1:] != network.input_shape:
         have, want = ("×".join(map(str, shape)) for shape in (data.shape[1:], network.input_shape))
-        raise Ai8xError(f"samples are {have}, the network description expects {want}")
+        raise Ai8xError(f"the samples have the shape {have}, but the network description requires {want}")
     return data.astype(np.int8)
 
 

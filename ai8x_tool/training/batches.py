@@ -1,4 +1,4 @@
-"""Batches of a split in a seeded order, each prepared while the one before is computed with."""
+"""Batches of a split in a seeded order, each prepared while the preceding one is processed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from torch import Tensor
 
 from ai8x_tool.data.dataset import Split
 from ai8x_tool.plugins.reference_data import TorchSplit
-from ai8x_tool.training.residence import transfer_to
+from ai8x_tool.training.sample_placement import transfer_to
 from ai8x_tool.training.world import ALONE, World
 
 Batch = tuple[Tensor, Any]
 
 
 def batch_count(samples: int, batch_size: int) -> int:
-    """Number of batches; the last one may be smaller."""
+    """Return the number of batches; the last one may be smaller."""
     return -(-samples // batch_size)
 
 
 def batch_total(samples: int, batch_size: int, step: int) -> int:
-    """Number of samples in the batch of a step (the first is 1)."""
+    """Return the number of samples in the batch of a step, counted from 1."""
     return min(batch_size, samples - (step - 1) * batch_size)
 
 
@@ -37,12 +37,13 @@ def batches(
     device: torch.device | None = None,
     world: World = ALONE,
 ) -> Iterator[Batch]:
-    """Yield inputs and targets at `indices` of `split`, augmented if a generator is given.
+    """Yield batches of inputs and targets at `indices` of `split`, augmented if a generator is given.
 
-    Inputs are float32: integers −128…127 with `simulate`, else divided by 128. The batches are prepared one ahead in a
-    background thread, in order, so that random numbers do not depend on timing. Of several processes each prepares its
-    share, with random numbers of its own, unless those of a sample are independent of the other samples. On a device of
-    its own memory, a batch is copied while the one before is computed with, unless the split is there already.
+    Inputs are float32: integers −128…127 with `simulate`, else divided by 128. A background thread prepares one batch
+    ahead, in order, so that random numbers do not depend on timing. With several processes, each prepares its share
+    with its own random numbers, unless the random numbers of a sample are independent of other samples. If the device
+    has its own memory, a batch is copied while the preceding one is processed, unless the split is on the device
+    already.
     """
     own = augmentation
     if augmentation is not None and world.rank > 0:

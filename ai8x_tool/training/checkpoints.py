@@ -1,4 +1,4 @@
-"""Checkpoints of a training run, which other tools can read, and continuation from them."""
+"""Checkpoints of a training run, in a format that other tools can read, and resuming from them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ai8x_tool.training.optimizers import optimizer_class, optimizer_names
 if TYPE_CHECKING:
     from ai8x_tool.data.dataset import DatasetEntry
     from ai8x_tool.training.metrics import Measured
-    from ai8x_tool.training.results import Best
+    from ai8x_tool.training.results import BestEpoch
     from ai8x_tool.training.tasks import Task
 
 MEASURED = "measured"
-"""Key of the results of the validation after each epoch, which schedulers and the end of a training depend on."""
+"""Key of the validation results of each epoch, on which schedulers and early stopping depend."""
 _OF_ROWS_AND_COLUMNS = ("row_var", "col_var", "variance")
-"""State that has another shape than the parameter it belongs to."""
+"""Entries of an optimizer's state that differ in shape from their parameter."""
 
 
 def checkpoint_content(
     model: nn.Module, optimizer: torch.optim.Optimizer, *, arch: str, epoch: int, extras: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the content of a checkpoint file. `epoch` is the completed one, −1 for an untrained model."""
+    """Return the content of a checkpoint file. `epoch` is the last completed one, −1 for an untrained model."""
     return {
         "epoch": epoch,
         "arch": arch,
@@ -41,8 +41,8 @@ def checkpoint_content(
     }
 
 
-def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict[str, Any]:
-    """Return the results so far. The first keys are those of the reference, which has two metrics."""
+def result_extras(task: Task, score: Measured | None, best: BestEpoch | None) -> dict[str, Any]:
+    """Return the results so far for a checkpoint's ``extras``. The first keys are those of the reference tools."""
     key = task.main_metric.key
     reference = {"current_top1": 0, "best_top1": 0, "current_mAP": 0, "best_mAP": 0}
     return reference | {
@@ -55,14 +55,14 @@ def result_extras(task: Task, score: Measured | None, best: Best | None) -> dict
 
 
 def described_data(entry: DatasetEntry, task: Task, preprocessing: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what a checkpoint says about the data: names of the classes, how files become inputs, a note."""
+    """Return a checkpoint's information about the data: class names, preprocessing of files, and a note."""
     names: dict[str, Any] = {CLASS_NAMES: [str(name) for name in entry.labels]} if task.names_classes else {}
     names |= {DATA_NOTE: entry.note} if entry.note else {}
     return names | ({} if preprocessing is None else {PREPROCESSING: dict(preprocessing)})
 
 
 def measured_before(checkpoint: Checkpoint | None, epochs: int) -> list[Mapping[str, float] | None]:
-    """Return the results of the validation after each of the first `epochs` of a run; None where they are not known."""
+    """Return the validation results of the first `epochs` epochs of a run; None for unknown ones."""
     stored = checkpoint.extras.get(MEASURED) if checkpoint else None
     entries: Sequence[Any] = stored if isinstance(stored, list) else []
     known = [entry if _is_result(entry) else None for entry in entries[:epochs]]
@@ -74,14 +74,14 @@ def _is_result(entry: Any) -> bool:
 
 
 def serialize(content: dict[str, Any]) -> bytes:
-    """Return the bytes of a checkpoint file."""
+    """Return `content` as the bytes of a checkpoint file."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     return buffer.getvalue()
 
 
 def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.Optimizer | None:
-    """Return the stored optimizer over the parameters of `model`, or None if the file has none that fits."""
+    """Return the stored optimizer for the parameters of `model`, or None if the file has none that fits."""
     reference = checkpoint.content.get("optimizer_type")
     stored = checkpoint.content.get("optimizer_state_dict")
     if not isinstance(reference, ClassReference) or not isinstance(stored, dict):
@@ -91,13 +91,13 @@ def restore_optimizer(checkpoint: Checkpoint, model: nn.Module) -> torch.optim.O
     make: Callable[..., torch.optim.Optimizer] = optimizer_class(reference.name)
     try:
         optimizer = make(model.parameters(), lr=1.0)
-    except Exception:  # some take only parameters of certain shapes
+    except Exception:  # some accept only parameters of certain shapes
         return None
-    return optimizer if restored(optimizer, stored) else None
+    return optimizer if restore_state(optimizer, stored) else None
 
 
-def restored(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
-    """Give `optimizer` the state that a checkpoint holds. False if that is no state of its parameters."""
+def restore_state(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
+    """Load the state of a checkpoint into `optimizer`; return False if it does not belong to its parameters."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     copies = [torch.zeros_like(each).requires_grad_(each.requires_grad) for each in parameters]
     trial = type(optimizer)(copies, lr=1.0)  # type: ignore[call-arg]
@@ -109,7 +109,7 @@ def restored(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> bool:
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
         trial.step()
         optimizer.load_state_dict(tensors(stored))
-    except Exception:  # a file from elsewhere can fail in any way
+    except Exception:  # a file from another source can fail in any way
         return False
     return True
 
@@ -122,11 +122,11 @@ def _check_state(parameter: Tensor, state: dict[str, Any]) -> None:
             and value.dim() > 0
             and value.shape != parameter.shape
         ):
-            raise ValueError("the stored state belongs to other parameters")
+            raise ValueError("the stored state does not belong to these parameters")
 
 
 def tensors(value: Any) -> Any:
-    """Turn arrays into tensors, in nested dictionaries and lists."""
+    """Return `value` with arrays converted to tensors, in nested dictionaries and lists."""
     if isinstance(value, np.ndarray):
         return torch.tensor(value)
     if isinstance(value, dict):

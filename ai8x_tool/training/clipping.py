@@ -1,4 +1,4 @@
-"""Use of the number range by each layer: clipped weights and saturated outputs."""
+"""Clipped weights and saturated outputs of each layer."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ai8x_tool.training.world import ALONE, World
 class LayerClipping:
     """Shares (0…1) of a layer's values that are clipped.
 
-    `weights_clipped` are weights that quantization cuts off, which is unknown for a quantized model,
-    `weights_at_limits` quantized weights at an end of their range, `outputs_at_limits` output values at an end,
-    including larger ones that were clipped to it. None means that there are no such values.
+    `weights_clipped` is the share of weights that quantization clips (unknown for a quantized model),
+    `weights_at_limits` that of quantized weights at a limit of their range, `outputs_at_limits` that of outputs at a
+    limit, including values clipped to it. None means that the share is unknown or does not apply.
     """
 
     name: str
@@ -32,12 +32,12 @@ class LayerClipping:
     outputs_at_limits: float | None
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return plain values for JSON."""
         return dict(vars(self))
 
 
 class ClippingMeter:
-    """Counts clipped values of all fused modules while samples run through a model, in all processes of `world`."""
+    """Counts clipped values of all fused modules while a model processes samples, over all processes of `world`."""
 
     def __init__(self, model: nn.Module, world: World = ALONE) -> None:
         self._layers, self._world = dict(named_fused_modules(model)), world
@@ -45,7 +45,7 @@ class ClippingMeter:
         self._outputs = dict.fromkeys(self._layers, 0)
 
     def watching(self) -> AbstractContextManager[None]:
-        """Count the outputs of all passes inside the block."""
+        """Count the outputs of all forward passes inside the block."""
         return observed_calls(self._layers.items(), after=self._count)
 
     def _count(self, call: Call[FusedModule], output: Tensor) -> None:
@@ -59,7 +59,7 @@ class ClippingMeter:
         self._outputs[call.name] += output.numel()
 
     def result(self) -> list[LayerClipping]:
-        """Return what was counted, and the weights as they are now."""
+        """Return the shares of the counted outputs, and those of the current weights, for each layer."""
         if not self._layers:
             return []
         counts = torch.tensor([[int(self._at_limits[name]), self._outputs[name]] for name in self._layers])
@@ -76,7 +76,7 @@ class ClippingMeter:
 
 
 def output_limits(module: FusedModule) -> tuple[float, float]:
-    """Return the smallest and the largest output of a module, 0 for the smallest where reaching it is not clipping."""
+    """Return the limits of a module's outputs; after an activation the lower one is 0, which is not clipping."""
     if module.wide:
         return (-(2.0**29), 2.0**29 - 1) if module.simulate else (WIDE_LOW, WIDE_HIGH)
     low, high = (-128.0, 127.0) if module.simulate else (ACTIVATION_LOW, ACTIVATION_HIGH)
@@ -85,7 +85,7 @@ def output_limits(module: FusedModule) -> tuple[float, float]:
 
 @torch.no_grad()
 def _weight_shares(module: FusedModule, bits: int) -> tuple[float | None, float]:
-    """Return the shares of weights that are cut off and that are at a limit; a float model's as if it had `bits`."""
+    """Return the shares of weights clipped and at a limit; a float model is treated as if quantized to `bits`."""
     assert module.op is not None and isinstance(module.op.weight, Tensor)
     weight, levels = module.op.weight.detach(), 2 ** (bits - 1)
     clipped = None

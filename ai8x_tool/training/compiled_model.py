@@ -1,4 +1,4 @@
-"""Form of the model that computes training batches: compiled, distributed, in lower precision."""
+"""Wrapping of the model for training: compiled, distributed, in lower precision."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ai8x_tool.training.world import World
 
 @dataclass(frozen=True)
 class CompiledModel:
-    """Computes outputs, always as float32."""
+    """A wrapped model whose outputs are always float32."""
 
     compute: Callable[[Tensor], Any]
     device: torch.device
@@ -35,11 +35,11 @@ class CompiledModel:
 def compile_model(
     model: nn.Module, settings: CompilerSettings, world: World, example: Tensor, *, qat: bool
 ) -> CompiledModel:
-    """Wrap `model` according to the options; call it again when the parameters or the computation have changed.
+    """Wrap `model` according to the options. Call again after the parameters or the computation have changed.
 
     `example` is a batch of one sample, on the model's device.
 
-    The lower precision ends where quantization starts: bfloat16 has no more digits than the quantized values.
+    Lower precision is not used with QAT: bfloat16 is no more precise than the quantized values.
     """
     compute = _compiled(model, settings) if settings.compile and settings.compiler_mode != "none" else model
     if world.size > 1:
@@ -49,7 +49,7 @@ def compile_model(
 
 
 def _has_unused(model: nn.Module, example: Tensor) -> bool:
-    """Return whether some parameters do not affect the outputs; in training they get no gradient."""
+    """Return whether some parameters do not affect the outputs, so that they get no gradient."""
     parameters, training = [p for p in model.parameters() if p.requires_grad], model.training
     with torch.enable_grad():
         outputs = tree_leaves(model.eval()(example))
@@ -62,12 +62,12 @@ def _compiled(model: nn.Module, settings: CompilerSettings) -> nn.Module:
     mode = None if settings.compiler_mode == "default" else settings.compiler_mode
     options: dict[str, Any] = {"backend": settings.compiler_backend, "mode": mode}
     torch.compiler.reset()
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its warnings are about speed
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its warnings concern speed
     try:
         torch.compile(lambda value: value * 2 + 1, **options)(torch.zeros(2))
-    except Exception as error:  # whatever the compiler raises
+    except Exception as error:  # the compiler can raise anything
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Ai8xError(f"torch.compile does not work here: {reason}", fix="leave out --compile") from None
+        raise Ai8xError(f"torch.compile failed: {reason}", fix="leave out --compile") from None
     return cast(nn.Module, torch.compile(model, **options))
 
 

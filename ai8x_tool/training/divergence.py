@@ -1,4 +1,4 @@
-"""Losses that are no numbers: which batch, which layer, and why."""
+"""Diagnosis of infinite and undefined losses: batch, layer and likely cause."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ _RATE = "lower the learning rate (--lr)"
 def checked_loss(
     loss: Tensor, model: nn.Module, inputs: Tensor, targets: Any, outputs: Any, *, learns: bool = True
 ) -> float:
-    """Return the loss of a batch as a number.
+    """Return the loss of a batch as a float.
 
-    Raises Ai8xError, with the likely cause, if it is infinite or undefined, and if nothing could be learned from it.
+    Raises Ai8xError, with the likely cause, if it is infinite or undefined, or if no parameter affects it and `learns`.
     """
     value = float(loss.item())
     if not math.isfinite(value):
         raise _unusable_loss(value, model, inputs, targets, outputs)
     if learns and not loss.requires_grad:
-        fix = "let the model compute its outputs with parameters that are learned"
-        raise Ai8xError("nothing can be learned: the loss depends on no parameter of the model", fix=fix)
+        fix = "compute the outputs of the model with trainable parameters"
+        raise Ai8xError("the loss must depend on at least one trainable parameter of the model", fix=fix)
     return value
 
 
 def _unusable_loss(loss: float, model: nn.Module, inputs: Tensor, targets: Any, outputs: Any) -> Ai8xError:
     """Return the error for a batch whose `loss` is infinite or undefined, with the likely cause.
 
-    The model is computed once more, to find the first layer whose outputs are not finite.
+    The model is executed once more to find the first layer whose outputs are not finite.
     """
     message = f"the loss is {loss:g}"
     if not _finite(inputs):
@@ -47,12 +47,12 @@ def _unusable_loss(loss: float, model: nn.Module, inputs: Tensor, targets: Any, 
             return Ai8xError(f"{message}: {name} of the model is infinite or undefined", fix=_RATE)
     layer = _first_infinite_layer(model, inputs)
     if layer is not None:
-        fix = f"{_RATE}, or correct what the model computes there"
+        fix = f"{_RATE}, or correct the computation in that layer"
         return Ai8xError(f"{message}: the outputs of {layer} are infinite or undefined", fix=fix)
     if not _finite(outputs):
-        fix = "correct its forward()"
-        return Ai8xError(f"{message}: what the model makes of its layers' outputs is infinite or undefined", fix=fix)
-    return Ai8xError(f"{message}, though inputs, targets and outputs are finite", fix=f"{_RATE}, or check the targets")
+        reason = "the outputs of the model are infinite or undefined, although those of its layers are finite"
+        return Ai8xError(f"{message}: {reason}", fix="correct its forward()")
+    return Ai8xError(f"{message}, but inputs, targets and outputs are finite", fix=f"{_RATE}, or check the targets")
 
 
 def _finite(value: Any) -> bool:
@@ -62,7 +62,7 @@ def _finite(value: Any) -> bool:
 
 @torch.no_grad()
 def _first_infinite_layer(model: nn.Module, inputs: Tensor) -> str | None:
-    """Return the name of the first module that makes finite inputs infinite."""
+    """Return the name of the first module whose inputs are finite and whose outputs are not."""
     found: list[str] = []
 
     def watch(name: str) -> Any:
@@ -80,7 +80,7 @@ def _first_infinite_layer(model: nn.Module, inputs: Tensor) -> str | None:
 
 
 def _leaves(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the layers: modules that have parameters of their own, or no parts."""
+    """Yield the layers: modules that have own parameters or no submodules."""
     for name, module in model.named_modules():
         if name and (not list(module.children()) or hasattr(module, "op")):
             yield name, module

@@ -41,16 +41,17 @@ from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Evaluator, whole
 from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
-from ai8x_tool.training.tasks.several import SeveralOutputs
+from ai8x_tool.training.tasks.multiple_outputs import MultipleOutputs
 
 
 @dataclass(frozen=True)
 class EvaluateResult:
-    """Score of a checkpoint on a test set.
+    """Result of evaluating a checkpoint on a test set.
 
-    `outputs` (N, …), raw and in file order, are kept only on request; a model may have several. `folder` holds the
-    files of the run, if there are any; `learned` is the task, which can draw the score. `not_compared` says why 8-bit
-    outputs were not compared with the integer engine, `wrong` are the samples that are most wrong, for a report.
+    `outputs` (N, …), raw and in the order of the test set, are kept only on request; a model may have several. `folder`
+    contains the files of the run, if any; `learned` is the task, which can plot the score. `not_compared` is the reason
+    why 8-bit outputs were not compared with the integer engine; `wrong` are the samples with the largest errors, for
+    reports.
     """
 
     model: str
@@ -93,7 +94,7 @@ class EvaluateResult:
 
 @dataclass(frozen=True)
 class PreparedModel:
-    """A model filled from a checkpoint, in evaluation mode, and its task; `where` are its file and the dataset's."""
+    """A model loaded from a checkpoint, in evaluation mode, and its task; `where` names the model and dataset files."""
 
     name: str
     model: nn.Module
@@ -104,7 +105,7 @@ class PreparedModel:
 
 
 def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Console) -> PreparedModel:
-    """Build the model for the inputs of a dataset, which is not loaded, and fill it from the checkpoint."""
+    """Build the model for the inputs of a dataset, which is not loaded, and load the checkpoint into it."""
     checkpoint = read_checkpoint(checkpoint_path(settings.checkpoint))
     name = settings.model or checkpoint.arch
     if name is None:
@@ -112,7 +113,7 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     check_architecture(name, checkpoint)
     _check_mode(checkpoint, settings.simulate)
     device = compute_device(cpu=settings.cpu, gpus=settings.gpus, console=console)
-    if settings.simulate and device.type == "mps":  # it has no float64, which exact sums may need
+    if settings.simulate and device.type == "mps":  # it lacks float64, which exact sums may need
         device = torch.device("cpu")
     task = choose_task(TaskContext(settings, entry, device, console, settings.simulate))
     found = find_model(name, console)
@@ -134,9 +135,7 @@ def prepare_model(settings: EvaluateSettings, entry: DatasetEntry, console: Cons
     warn_about_inner_scales(model, entry.sample, str(checkpoint.path), console)
     rounded = round_stored_biases(model) if settings.simulate else []
     if rounded:
-        console.warn(
-            f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to values that bias memory can hold"
-        )
+        console.warn(f"{checkpoint.path}: biases of {', '.join(rounded)} are rounded to values that fit bias memory")
     use_channels_last(model, entry.sample)
     task.attach(model)
     return PreparedModel(name, model.to(device).eval(), checkpoint, device, task, places(found, entry))
@@ -158,9 +157,9 @@ def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:
 
 
 def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool = False) -> EvaluateResult:
-    """Evaluate a checkpoint on the test set of a dataset; the plain Python form of ``ai8x evaluate``."""
+    """Evaluate a checkpoint on the test set of a dataset, like ``ai8x evaluate``. Raises Ai8xError."""
     if settings.save_sample is not None and not settings.simulate:
-        console.warn("--save-sample works in 8-bit mode only and is ignored")
+        console.warn("--save-sample is ignored: it requires 8-bit mode")
     entry = find_dataset(settings.dataset, settings, console)
     ready = prepare_model(settings, entry, console)
     data = entry.load(settings.data, console)
@@ -202,14 +201,14 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
 
 
 def _why_not_compared(settings: EvaluateSettings) -> str | None:
-    """Return why the outputs of the 8-bit mode are not compared with the integer engine, None if they are."""
+    """Return the reason why 8-bit outputs are not compared with the integer engine; None if they are."""
     if not settings.engine:
         return "--no-engine"
     return None if settings.network is not None else "no network description, see --network"
 
 
 def _keeper(outputs: list[Any] | None, worst: WorstSamples | None) -> Callable[[BatchResult], None] | None:
-    """Return what takes the raw results of each batch."""
+    """Return a function that stores the raw results of each batch, None if they are not needed."""
     if outputs is None and worst is None:
         return None
 
@@ -230,7 +229,7 @@ def _run_test(
     console: Console,
     keep: Callable[[BatchResult], None] | None,
 ) -> Score:
-    """Evaluate all samples; `keep` receives raw outputs and targets."""
+    """Evaluate all samples; `keep` is called with the raw outputs and targets of each batch."""
     size = settings.batch_size
     evaluator = Evaluator(
         *(ready.model, ready.task, ready.device, size, console),
@@ -248,7 +247,7 @@ def _run_test(
 
 
 def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
-    """Concatenate batches of outputs."""
+    """Return batches of outputs concatenated."""
     if isinstance(outputs[0], Tensor):
         return torch.cat(outputs)
     return tuple(torch.cat(parts) for parts in zip(*outputs, strict=True))
@@ -257,7 +256,7 @@ def _joined(outputs: list[Any]) -> Tensor | tuple[Tensor, ...]:
 def _compare_with_engine(
     entry: DatasetEntry, test: Split, settings: EvaluateSettings, ready: PreparedModel, outputs: Any, console: Console
 ) -> Agreement:
-    """Compare all 8-bit outputs with the integer engine; of what the processor core computes, its inputs."""
+    """Compare 8-bit outputs with the integer engine, or the inputs of layers computed by the processor core."""
     assert settings.network is not None
     sizes = (*entry.input, 1, 1)[:3]
     described = load_network(
@@ -270,7 +269,7 @@ def _compare_with_engine(
     network, rounding = described.network, settings.avg_pool_rounding
     if isinstance(outputs, Tensor) and not any(isinstance(each, SoftwareLinear) for each in ready.model.modules()):
         return compare_outputs(network, test, outputs, console, average_rounding=rounding)
-    names = tuple(ready.task.losses) if isinstance(ready.task, SeveralOutputs) else ()
+    names = tuple(ready.task.losses) if isinstance(ready.task, MultipleOutputs) else ()
     return compare_layers(network, test, ready.model, console, names=names, average_rounding=rounding)
 
 

@@ -1,4 +1,4 @@
-"""Evaluation as a run with a folder of its own."""
+"""Evaluation with a run folder."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ai8x_tool.settings.evaluation import EvaluateSettings
 from ai8x_tool.settings.files import save
 from ai8x_tool.training.evaluation import EvaluateResult, evaluate
 from ai8x_tool.training.logs import RunLog
-from ai8x_tool.training.plots import short
+from ai8x_tool.training.plots import shortened_name
 
 
 def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> EvaluateResult:
-    """Evaluate, and keep log, settings, result and plots in a folder below `settings.out_dir`, if there is one.
+    """Evaluate; write log, settings, result and plots into a new folder below `settings.out_dir`, unless it is None.
 
-    The folder is created at the end: an evaluation that fails leaves none. ``latest`` stays the latest training.
+    The folder is created at the end, so that a failed evaluation leaves none; ``latest`` links to the latest training.
     """
     lines: list[tuple[float, str]] = []
     console.log = lambda text: lines.append((time.time(), text))
@@ -44,8 +44,8 @@ def evaluate_into_folder(settings: EvaluateSettings, console: Console) -> Evalua
 
 
 def _draw(result: EvaluateResult, folder: Path) -> None:
-    """Draw the plots of the task, if matplotlib is installed."""
+    """Draw the task's plots if matplotlib is installed."""
     if result.learned is None or importlib.util.find_spec("matplotlib") is None:
         return
-    title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
+    title = " – ".join(shortened_name(part) for part in (result.model, result.dataset, result.note) if part)
     result.learned.draw(result.score, folder, f"{title}{', 8 bit' if result.simulate else ''}")

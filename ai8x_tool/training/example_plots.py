@@ -1,4 +1,4 @@
-"""Plots of some samples of a pass: targets and outputs side by side. They need matplotlib (optional)."""
+"""Plots of targets and outputs of some samples, side by side; requires matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHOWN = 6
 
 
 def displayable(inputs: Array) -> Array:
-    """Return inputs (C, H, W), −1 … 1, as an image: 3·r² channels are colors folded by r, others become gray."""
+    """Return inputs (C, H, W), −1 … 1, as an image: 3·r² channels are colors folded by r, others are shown in gray."""
     channels, height, width = inputs.shape
     ratio = math.isqrt(channels // 3)
     if channels == 3 * ratio**2:
@@ -34,7 +34,7 @@ def displayable(inputs: Array) -> Array:
 def plot_images(
     columns: Sequence[tuple[str, Sequence[Array]]], path: Path, title: str, classes: int | None = None
 ) -> None:
-    """Draw one row per sample, one column per name; images with two axes are maps of `classes`."""
+    """Draw one row per sample and one column per name; arrays with two axes are maps of `classes` classes."""
     rows = min(_SHOWN, len(columns[0][1]))
     figure, axes = figure_grid(len(columns) * _SIDE, rows * _SIDE + 0.6, rows, len(columns))
     figure.suptitle(title)
@@ -54,7 +54,7 @@ def _show(axes: Any, image: Array, classes: int | None = None) -> None:
 
 
 def plot_curves(wanted: Array, found: Array, path: Path, title: str) -> None:
-    """Draw curves (N, C, L), or (N, L, C) if those are longer: targets solid, outputs dashed."""
+    """Draw curves (N, C, L), or (N, L, C) if L is longer than C: targets solid, outputs dashed."""
     if wanted.shape[1] > wanted.shape[2]:
         wanted, found = wanted.swapaxes(1, 2), found.swapaxes(1, 2)
     rows = min(_SHOWN, len(wanted))
@@ -120,8 +120,8 @@ def plot_boxes(
 
 
 def plot_embeddings(embeddings: Array, classes: Array, path: Path, title: str) -> None:
-    """Draw embeddings (N, D) in the plane of their two main directions, one color per class."""
-    embeddings = np.nan_to_num(embeddings)  # of a training that has gone wrong
+    """Draw embeddings (N, D) in the plane of their first two principal components, one color per class."""
+    embeddings = np.nan_to_num(embeddings)  # from a training that diverged
     directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     centered = directions - directions.mean(axis=0)
     main = np.linalg.svd(centered, full_matrices=False)[2][:2]
@@ -129,5 +129,5 @@ def plot_embeddings(embeddings: Array, classes: Array, path: Path, title: str) -
     figure, ((axes,),) = figure_grid(6, 6, 1, 1)
     axes.set_title(title)
     axes.scatter(points[:, 0], points[:, -1], c=classes % 20, cmap="tab20", s=10)
-    axes.set_xlabel("main directions of the embeddings; colors: classes")
+    axes.set_xlabel("principal components of the embeddings; colors: classes")
     write_figure(figure, path)

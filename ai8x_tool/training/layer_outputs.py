@@ -1,4 +1,4 @@
-"""Outputs that a model in torch computes for single layers of the network."""
+"""Outputs of a PyTorch model for individual layers of the network."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ai8x_tool.nn.hooks import Call, observed_calls
 
 @contextmanager
 def captured_outputs(model: nn.Module, names: Collection[str] | None = None) -> Iterator[dict[str, list[Tensor]]]:
-    """Collect the outputs of fused modules, by name, one entry for each call, while the block runs.
+    """Collect the outputs of fused modules, by name, one entry per call, while the block runs.
 
     `names` are those of the modules (default: all).
 
-    Outputs are what the accelerator computes: without final scales.
+    Outputs are those of the accelerator, without final scales.
     """
     modules = [(name, module) for name, module in named_fused_modules(model) if names is None or name in names]
     outputs: dict[str, list[Tensor]] = {name: [] for name, _ in modules}
@@ -36,10 +36,10 @@ def captured_outputs(model: nn.Module, names: Collection[str] | None = None) -> 
 def layer_outputs(
     model: nn.Module, network: Network, inputs: Tensor, layers: Collection[Layer] | None = None
 ) -> dict[int, Tensor]:
-    """Run `inputs` through `model`; return the outputs of the modules that the network's layers take weights from.
+    """Run `inputs` through `model`; return, by layer, the outputs of the modules whose weights the layers use.
 
-    `layers` are those to return (default: all). Layers without weights, and those whose module the model does not
-    have, are left out.
+    `layers` are those to return (default: all). Layers without weights are left out, as are those whose module the
+    model does not contain.
     """
     names = None if layers is None else {module_name(layer) for layer in layers}
     with captured_outputs(model.eval(), names) as outputs:
@@ -54,15 +54,15 @@ def layer_outputs(
 
 
 def module_name(layer: Layer) -> str:
-    """Return the name of the module that the layer's weights are from."""
+    """Return the name of the module whose weights the layer uses."""
     assert layer.parameters is not None
     return layer.parameters.key.removesuffix("weight").removesuffix(".").removesuffix(".op")
 
 
 def conv_strides(model: nn.Module, network: Network) -> dict[int, tuple[int, int]]:
-    """Return the strides of the convolutions that have some, by layer.
+    """Return the strides of convolutions with strides other than 1, by layer.
 
-    The accelerator computes all values of such a convolution, and a layer of its own takes those that are wanted.
+    The accelerator computes such a convolution with stride 1; a separate layer selects the required values.
     """
     strides = {}
     modules = dict(named_fused_modules(model))

@@ -1,4 +1,4 @@
-"""Folder of one run: log file, copies of the configuration, links to the latest run."""
+"""Folder of a run: log file, copies of the configuration, links to the latest run."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ai8x_tool.training.world import World
 
 
 class RunLog:
-    """Writes each message of the console, with the time, to the log file; also the error that ends its block.
+    """Writes each console message, with the time, to the log file, and the error that ends its block.
 
-    With `links` the run becomes the latest one.
+    With `links`, ``latest`` links to this run.
     """
 
     def __init__(self, out_dir: Path, name: str | None, console: Console, *, links: bool = True) -> None:
@@ -39,7 +39,7 @@ class RunLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        with contextlib.suppress(Ai8xError):  # the first error is the one that matters
+        with contextlib.suppress(Ai8xError):  # the first error is the relevant one
             if isinstance(error, Ai8xError):
                 self.record(f"error: {error}")
             elif isinstance(error, Exception):
@@ -47,11 +47,11 @@ class RunLog:
         self.close()
 
     def info(self, text: str) -> None:
-        """Record and show `text`."""
+        """Write `text` to the log file and show it."""
         self.console.info(text)
 
     def record(self, text: str, at: float | None = None) -> None:
-        """Write `text` to the log file only; `at` is its time (now)."""
+        """Write `text` to the log file only; `at` is its time in seconds since the epoch (default: now)."""
         now = time.time() if at is None else at
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now)) + f",{int(now * 1000) % 1000:03d}"
         with self._failures(self.file):
@@ -67,11 +67,11 @@ class RunLog:
                 shutil.copyfile(file, target / file.name)
 
     def write(self, data: bytes, path: Path) -> None:
-        """Write a file completely or not at all."""
+        """Write a file atomically."""
         write_file(data, path)
 
     def copy_to(self, target: Path) -> None:
-        """Copy the whole folder of the run to `target`, merging with what is there."""
+        """Copy the folder of the run to `target`, merging it with existing content."""
         with self._failures(target):
             shutil.copytree(self.folder, target, dirs_exist_ok=True)
 
@@ -89,14 +89,14 @@ class RunLog:
 
 
 class SilentLog(RunLog):
-    """Log of every process except the first one, whose `folder` it knows: it writes nothing."""
+    """Log of all processes but the first: it writes nothing. `folder` is that of the first process."""
 
     def __init__(self, folder: Path, console: Console) -> None:
         self.console, self.folder = console, folder
         self.file = folder / f"{folder.name}.log"
 
     def record(self, text: str, at: float | None = None) -> None:
-        """Do nothing, like the others."""
+        """Do nothing, like the other methods."""
 
     def keep(self, *files: Path) -> None:
         """Do nothing."""
@@ -123,11 +123,11 @@ def _create_folder(out_dir: Path, name: str | None) -> Path:
                 break
         except OSError as error:
             raise unwritable(out_dir, error) from None
-    raise unwritable(out_dir, OSError("it is a file, or has 100 runs of this second"))
+    raise unwritable(out_dir, OSError("it must be a folder and must not contain 100 runs of the same second"))
 
 
 def _link(link: Path, target: Path) -> None:
-    """Point `link` to `target`, if the system allows it."""
+    """Make `link` a symbolic link to `target`, if the system allows it."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")
     with contextlib.suppress(OSError, NotImplementedError):
         if link.is_dir() and not link.is_symlink():
@@ -137,11 +137,11 @@ def _link(link: Path, target: Path) -> None:
 
 
 def open_run_log(settings: OutputSettings, console: Console, world: World) -> RunLog:
-    """Return the log of a run, which the first process writes; the others are silent."""
-    with world.first_alone():
+    """Return the log of a run: a file in the first process, nothing in the others."""
+    with world.first_process_first():
         log = RunLog(settings.out_dir, settings.name, console) if world.is_first else None
     if log is not None:
-        for text in console.warnings:  # of the preparations
+        for text in console.warnings:  # from the preparation
             log.record(f"warning: {text}")
-    folder = world.agree(log.folder if log else Path())
+    folder = world.broadcast(log.folder if log else Path())
     return log or SilentLog(folder, console)

@@ -1,4 +1,4 @@
-"""Results of a pass over samples, whatever the task: mean loss, metrics by name, and their lines."""
+"""Results of a pass over samples for all tasks: mean loss, metrics by name, and their log lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Examples:
-    """Some samples of a pass for plots: outputs in real numbers, targets and inputs, as the loss takes them."""
+    """Some samples of a pass for plots: outputs in real numbers, targets and inputs, in the form used by the loss."""
 
     outputs: Any
     targets: Any
@@ -31,7 +31,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Score(Measured):
-    """Result of a pass. `confusion` [true class][predicted class] is empty where the task has no classes to count."""
+    """Result of a pass. `confusion` [true class][predicted class] is empty if the task has no confusion matrix."""
 
     samples: int
     confusion: Counts = ()
@@ -44,14 +44,14 @@ class Score(Measured):
 
 
 def as_measured(results: Mapping[str, float]) -> Measured:
-    """Return results by name, the loss being one of them, as they were measured."""
+    """Return stored results by name, which include the loss, as `Measured`."""
     return Measured(results["loss"], {name: value for name, value in results.items() if name != "loss"})
 
 
 class Meter(ABC):
-    """Collects, batch by batch, the values from which loss and metrics are computed; losses have equal weights.
+    """Collects, batch by batch, the values for loss and metrics; the losses of batches have equal weights.
 
-    :meth:`score` turns a pass into numbers: contributions of other processes must have been added before.
+    Contributions of other processes must have been added before :meth:`score` is called.
     """
 
     def __init__(self) -> None:
@@ -61,19 +61,19 @@ class Meter(ABC):
 
     @property
     def loss(self) -> float:
-        """Mean of the batch losses so far."""
+        """Return the mean of the batch losses so far."""
         return mean(self.losses)
 
     @abstractmethod
     def add(self, output: Any, target: Any, inputs: Any) -> None:
-        """Count one batch: outputs in real numbers, targets and inputs as the loss takes them."""
+        """Add one batch: outputs in real numbers, targets and inputs in the form used by the loss."""
 
     @abstractmethod
     def metrics(self) -> dict[str, float]:
         """Return the metrics of all batches so far."""
 
     def confusion(self) -> Counts:
-        """Return the confusion matrix, if there is one."""
+        """Return the confusion matrix, empty if the task has none."""
         return ()
 
     def score(self) -> Score:
@@ -83,7 +83,7 @@ class Meter(ABC):
 
 @dataclass
 class TrainingMeter:
-    """Values of a training epoch: losses by name, and the metrics of the batches that count for them."""
+    """Values of a training epoch: losses by name, and the metrics of the batches for which they are computed."""
 
     accuracy: Meter
     objective: list[float] = field(default_factory=list)
@@ -91,7 +91,7 @@ class TrainingMeter:
     components: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, losses: Mapping[str, float]) -> None:
-        """Add the losses of one batch: ``overall``, ``objective`` and components with names of their own."""
+        """Add the losses of one batch: ``overall``, ``objective`` and other components by name."""
         self.overall.append(losses["overall"])
         self.objective.append(losses["objective"])
         for name, value in losses.items():
@@ -99,24 +99,24 @@ class TrainingMeter:
                 self.components.setdefault(name, []).append(value)
 
     def items(self) -> dict[str, float | None]:
-        """Return the losses of a progress line."""
+        """Return the losses for a progress line."""
         parts: dict[str, float | None] = {name: mean(values) for name, values in self.components.items()}
         return {"Overall Loss": mean(self.overall), "Objective Loss": mean(self.objective), **parts}
 
 
 def mean(values: Sequence[float]) -> float:
-    """Return the mean, 0 if there are no values."""
+    """Return the mean of `values`, 0 if there are none."""
     return sum(values) / max(1, len(values))
 
 
 def progress_line(head: str, step: int, steps: int, items: Mapping[str, float | None]) -> str:
-    """Return ``head[ step/ steps]    name value    …``; values that are None are left out."""
+    """Return ``head[ step/ steps]    name value    …``, without values that are None."""
     values = [f"    {name} {value:.6f}" for name, value in items.items() if value is not None]
     return f"{head}[{step:5d}/{steps:5d}]{''.join(values)}"
 
 
 def confusion_lines(confusion: Counts, labels: Sequence[str]) -> list[str]:
-    """Return the confusion matrix as aligned text, one row per true class, which is named at its end."""
+    """Return the confusion matrix as aligned lines, one per true class, each followed by the name of the class."""
     width = max((len(str(count)) for row in confusion for count in row), default=1)
     rows = [" ".join(f"{count:{width}d}" for count in row) for row in confusion]
     names = [*map(one_line, labels), *("" for _ in rows[len(labels) :])]

@@ -1,4 +1,4 @@
-"""Optimizers and schedulers of torch by name, with arguments as texts."""
+"""Selection of PyTorch optimizers and schedulers by name, with arguments given as text."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ai8x_tool.errors import Ai8xError, nearest
 from ai8x_tool.settings.training import OptimizerSettings
 
 _WITHOUT_NUMBERS = {
-    "LBFGS": "it computes the loss several times in a step",
-    "SparseAdam": "it is for sparse gradients",
+    "LBFGS": "it evaluates the loss several times per step",
+    "SparseAdam": "it requires sparse gradients",
 }
 _HERE = ("params", "lr", "optimizer", "last_epoch", "verbose", "self")
-"""Parameters that have options of their own, or no meaning here."""
+"""Parameters that have their own options or do not apply here."""
 _TEXTS = {"true": True, "false": False, "none": None, "null": None}
 _WITH_MOMENTUM = ("SGD", "RMSprop")
 
 
 def optimizer_names() -> list[str]:
-    """Return the names of the optimizers of torch that can train."""
+    """Return the names of the PyTorch optimizers that can be used."""
     found = vars(torch.optim).items()
     kinds = {name for name, kind in found if inspect.isclass(kind) and issubclass(kind, torch.optim.Optimizer)}
     return sorted(kinds - {"Optimizer", *_WITHOUT_NUMBERS})
 
 
 def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
-    """Return an optimizer of torch. Raises Ai8xError for other names, with the closest known one."""
+    """Return a PyTorch optimizer class. Raises Ai8xError for unknown names, with the closest known one."""
     names = optimizer_names()
     same = next((each for each in names if each.lower() == name.lower()), None)
     if same is None:
@@ -46,7 +46,7 @@ def optimizer_class(name: str) -> type[torch.optim.Optimizer]:
 def new_optimizer(
     settings: OptimizerSettings, parameters: Iterable[Tensor], name: str, rate: float
 ) -> torch.optim.Optimizer:
-    """Return a new optimizer. Raises Ai8xError, in one line, for arguments that it does not take."""
+    """Return a new optimizer. Raises Ai8xError for arguments that it does not accept."""
     kind = optimizer_class(name)
     name = kind.__name__
     what = f"optimizer {name}"
@@ -57,23 +57,23 @@ def new_optimizer(
     try:
         make: Callable[..., torch.optim.Optimizer] = kind
         return make(parameters, lr=rate, **arguments)
-    except Exception as error:  # whatever it makes of values that it did not expect
+    except Exception as error:  # unexpected values can raise anything
         fix = "correct --optimizer-argument, or choose another optimizer"
         raise Ai8xError(f"{what}: {' '.join(str(error).split())}", fix=fix) from None
 
 
 def check_optimizer(settings: OptimizerSettings) -> None:
-    """Raise Ai8xError if the optimizer that the settings name cannot be made, before anything is loaded."""
+    """Raise Ai8xError if the optimizer of the settings cannot be created; called before anything is loaded."""
     if settings.optimizer is None and settings.optimizer_arguments:
-        raise Ai8xError("arguments of an optimizer need its name", fix="add --optimizer NAME")
+        raise Ai8xError("--optimizer-argument requires the name of the optimizer", fix="add --optimizer NAME")
     if settings.optimizer is not None:
         new_optimizer(settings, [torch.zeros(2, 2, requires_grad=True)], settings.optimizer, 1e-3)
 
 
 def typed_arguments(kind: Callable[..., Any], texts: Sequence[str], what: str) -> dict[str, Any]:
-    """Return arguments ``name=value`` of a class, with the types of their defaults.
+    """Return the arguments in texts ``name=value`` for a class, converted to the types of their defaults.
 
-    Raises Ai8xError for names that the class does not have, with the closest one, and for other types.
+    Raises Ai8xError for unknown names, with the closest known one, and for values of other types.
     """
     known = {key: each for key, each in inspect.signature(kind).parameters.items() if key not in _HERE}
     found = {}
@@ -92,7 +92,7 @@ def _listed(known: Mapping[str, Any]) -> str:
 
 
 def _value(text: str) -> Any:
-    """Return what a text stands for: a number, true or false, a list, or the text itself."""
+    """Return the value that a text denotes: a number, a boolean, a list, or the text itself."""
     if text.lower() in _TEXTS:
         return _TEXTS[text.lower()]
     try:
@@ -116,6 +116,6 @@ def _typed(value: Any, default: Any, what: str) -> Any:
 
 
 def scheduler_names() -> list[str]:
-    """Return the names of the schedulers of torch."""
+    """Return the names of the PyTorch learning-rate schedulers."""
     found = vars(lr_scheduler).items()
     return sorted(name for name, kind in found if inspect.isclass(kind) and issubclass(kind, lr_scheduler.LRScheduler))

@@ -1,4 +1,4 @@
-"""Passes of a model over samples without learning: validation, test, evaluation."""
+"""Forward passes over samples without learning: validation, test, evaluation."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ai8x_tool.training.tasks import Task
 from ai8x_tool.training.world import ALONE, World
 
 Predict = Callable[[Split], Iterator[tuple[Tensor, Any, Any]]]
-"""Yields, batch by batch, real outputs, targets and inputs of a split."""
+"""Function that yields outputs in real numbers, targets and inputs of a split, batch by batch."""
 
 
 class BatchResult(NamedTuple):
-    """Raw outputs of a batch, one tensor or several, and its targets as the task takes them; on the CPU."""
+    """Raw outputs of a batch, one tensor or several, and its targets in the form used by the task; on the CPU."""
 
     outputs: Any
     targets: Any
 
 
 _IMAGES, _EXAMPLES, _SHORT = 6, 256, 512
-"""Numbers of samples for plots of images, and for outputs of at most `_SHORT` numbers."""
+"""Number of samples in plots of images, and in plots of outputs with at most `_SHORT` numbers."""
 
 
 @dataclass(frozen=True)
 class Selection:
-    """A split of the dataset and the positions in it that are used."""
+    """A split of the dataset and the positions of the samples to use."""
 
     split: Split
     indices: Tensor
@@ -45,15 +45,15 @@ class Selection:
 
 
 def whole(split: Split) -> Selection:
-    """Return all samples of `split` in its order."""
+    """Return all samples of `split` in order."""
     return Selection(split, torch.arange(len(split)))
 
 
 @dataclass(frozen=True)
 class Evaluator:
-    """A model at work on a task, in evaluation mode. `line` receives a progress line every `every` batches.
+    """Runs a model in evaluation mode for a task. `line` is called with a progress line every `every` batches.
 
-    `where` are the files of model and dataset, for errors.
+    `where` names the files of model and dataset, for error messages.
     """
 
     model: nn.Module
@@ -70,8 +70,8 @@ class Evaluator:
     def predict(self, samples: Selection) -> Iterator[tuple[Any, Tensor, Tensor]]:
         """Yield raw outputs, targets and inputs, batch by batch.
 
-        In simulate mode raw inputs are integers −128…127 and outputs the integers of the last layer, both as floats;
-        the inputs that are yielded are real numbers.
+        In simulate mode, the model computes with integers −128…127 and the raw outputs are the integers of the last
+        layer, as floats; the yielded inputs are real numbers.
         """
         self.model.eval()
         task, simulate, world = self.task, self.task.context.simulate, self.world
@@ -86,13 +86,13 @@ class Evaluator:
             yield outputs, wanted, shown / 128 if simulate else shown
 
     def predict_split(self, split: Split) -> Iterator[tuple[Any, Tensor, Tensor]]:
-        """Yield real outputs, targets and inputs of a whole split."""
+        """Yield outputs in real numbers, targets and inputs of a whole split."""
         for output, targets, inputs in self.predict(whole(split)):
             yield self.task.real_outputs(output), targets, inputs
 
     @torch.no_grad()
     def measure(self, samples: Selection, title: str, keep: Callable[[BatchResult], None] | None = None) -> Score:
-        """Return the score; `keep` receives raw outputs and targets of all batches."""
+        """Return the score; `keep` is called with the raw outputs and targets of each batch."""
         task, meter = self.task, self.task.meter()
         steps = batch_count(len(samples), self.batch_size)
         with self.console.progress(title, steps) as progress:
@@ -109,7 +109,7 @@ class Evaluator:
                         meter.add(output, targets, inputs)
                     meter.examples = meter.examples or _examples(output, targets, inputs)
                 else:
-                    self.line(f"batch {step} is skipped: {reason}")
+                    self.line(f"batch {step} skipped: {reason}")
                 progress.advance()
                 if step % self.every == 0 or step == steps:
                     items = {"Loss": meter.loss, **task.items(meter, last=step == steps)}
@@ -118,8 +118,8 @@ class Evaluator:
 
 
 def _examples(output: Any, targets: Any, inputs: Tensor) -> Examples | None:
-    """Return the first samples of a batch: some where they are large, more of short lists of numbers."""
-    whole_batch = isinstance(targets, Tensor) and len(inputs) == len(targets)  # not the inputs of this process only
+    """Return the first samples of a batch: a few if outputs are large, more if they are short."""
+    whole_batch = isinstance(targets, Tensor) and len(inputs) == len(targets)  # not the inputs of one process only
     if isinstance(output, dict) or not whole_batch:
         return None
     first = output if isinstance(output, Tensor) else output[0]

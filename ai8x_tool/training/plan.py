@@ -1,6 +1,6 @@
-"""The plan of a run: how many epochs, when QAT starts, and the learning rate where no schedule is given.
+"""Training plan: number of epochs, start of QAT, and the learning rate if no schedule is given.
 
-Numbers that nobody has chosen follow from the amount of data, the number of epochs and the time that is allowed.
+Values that the user does not choose follow from the amount of data, the number of epochs and the allowed time.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
 
 LARGEST_BATCH, SMALLEST_BATCH = 256, 16
 _SAMPLES_PER_STEP = 16
-"""Small sets get small batches, so that an epoch has a few dozen steps."""
+"""Batch sizes: small training sets get small batches, so that an epoch has a few dozen steps."""
 FLOAT_SHARE = 0.6
-"""Share of the epochs before QAT starts."""
+"""Share of the epochs before the start of QAT."""
 _QAT_COST = 1.7
-"""Seconds of an epoch in QAT for one second of a float epoch, until it has been measured."""
+"""Duration of a QAT epoch relative to a float epoch, until it has been measured."""
 _RESERVED = 0.06
-"""Share of the time that is kept for the final tests."""
+"""Share of the allowed time that is reserved for the final tests."""
 _FEWEST_EPOCHS = 4
 _WARM_UP, _START, _FLOAT_END, _QAT_RATE, _END = 0.2, 0.1, 0.05, 0.15, 0.005
-"""Shape of the automatic schedule: rising share of the float phase, and factors of the highest rate."""
+"""Shape of the automatic schedule: share of the float phase with rising rate, and factors of the highest rate."""
 _CLEARLY_LESS = 0.98
 _PATIENT_SHARE, _FEWEST_PATIENT = 0.4, 8
 
 
 def automatic_batch(samples: int) -> int:
-    """Return the size of mini-batches for a number of training samples."""
+    """Return the mini-batch size for a number of training samples."""
     exponent = round(math.log2(max(1, samples / _SAMPLES_PER_STEP)))
     return min(LARGEST_BATCH, max(SMALLEST_BATCH, 2**exponent))
 
 
 def chooses_optimizer(settings: TrainSettings) -> bool:
-    """Return whether optimizer and learning rate are left to the tool."""
+    """Return whether the tool chooses optimizer and learning rate."""
     return settings.optimizer is None and settings.learning_rate is None and settings.compress is None
 
 
 def is_automatic(settings: TrainSettings) -> bool:
-    """Return whether the course of the learning rate is left to the tool, too."""
+    """Return whether the tool also chooses the learning-rate schedule."""
     return chooses_optimizer(settings) and settings.scheduler is None
 
 
 def automatic_policy(epochs: int) -> QatPolicy:
-    """Return the policy for runs that name none: 8 bits, starting after the larger share of the epochs."""
+    """Return the default policy: 8 bits, starting after most of the epochs."""
     return QatPolicy(start_epoch=min(epochs - 1, round(FLOAT_SHARE * epochs)), weight_bits=8)
 
 
 def check_qat_start(policy: QatPolicy | None, epochs: int, where: str) -> None:
-    """Raise Ai8xError if QAT would never start."""
+    """Raise Ai8xError if QAT would start after the last epoch."""
     if policy is not None and policy.start_epoch >= epochs:
         message = f"QAT starts at epoch {policy.start_epoch}, but the last of {epochs} epochs is {epochs - 1}"
         fix = "raise --epochs, lower start_epoch in the policy, or choose --qat-policy auto or none"
@@ -69,9 +69,9 @@ def check_qat_start(policy: QatPolicy | None, epochs: int, where: str) -> None:
 
 @dataclass
 class Plan:
-    """Epochs of a run and the one at which QAT starts (None: never); both may change while the run goes on.
+    """Number of epochs of a run and the epoch at which QAT starts (None: never); both may change during the run.
 
-    `seconds` is the time that is allowed, `patience` the number of epochs without progress that ends a phase.
+    `seconds` is the allowed time, `patience` the number of epochs without progress after which a phase ends.
     """
 
     epochs: int
@@ -84,15 +84,15 @@ class Plan:
     _durations: list[float] = field(default_factory=list)
 
     def text(self) -> str:
-        """Return the plan in words."""
+        """Return the plan as text, such as ``100 epochs, QAT from epoch 80``."""
         return f"{self.epochs} epochs" + ("" if self.qat_start is None else f", QAT from epoch {self.qat_start}")
 
     def start_qat(self) -> None:
-        """Forget the progress of the float phase."""
+        """Discard the progress of the float phase."""
         self._best, self._waiting, self._durations = None, 0, []
 
     def after_epoch(self, epoch: int, *, qat: bool, elapsed: float, seconds: float) -> None:
-        """Fit the rest of the run into the time that is allowed; the epoch took `seconds`, all so far `elapsed`."""
+        """Fit the rest of the run into the allowed time; the epoch took `seconds`, the run so far `elapsed` seconds."""
         self._durations.append(seconds)
         if self.seconds is None:
             return
@@ -111,10 +111,10 @@ class Plan:
     def resume(
         self, measured: Sequence[Mapping[str, float] | None], rank: Callable[[Measured], tuple[float, ...]]
     ) -> None:
-        """Take the results of the epochs that are done, so that the run goes on, and ends, as if it had not stopped.
+        """Apply the results of completed epochs, so that a resumed run continues and ends like an uninterrupted one.
 
-        Nothing can be taken where some are not known.
-        Where the run had come to its end, more epochs are wanted now: then only the number of epochs counts.
+        If some results are unknown, none are applied. If the run had ended, the user requests more epochs: then only
+        the number of epochs counts.
         """
         known = [as_measured(results) for results in measured if results is not None]
         if len(known) < len(measured):
@@ -129,7 +129,7 @@ class Plan:
             self.epochs, self.qat_start = wanted
 
     def note(self, measured: Measured, rank: tuple[float, ...], epoch: int, *, qat: bool) -> None:
-        """End a phase that makes no progress any more."""
+        """End the phase if it no longer makes progress."""
         loss, patience = measured.loss, self._patience(qat=qat)
         if self._best is None or rank > self._best[0] or loss < _CLEARLY_LESS * self._best[1]:
             best = self._best or (rank, loss)
@@ -151,7 +151,7 @@ class Plan:
         return max(_FEWEST_PATIENT, round(_PATIENT_SHARE * whole))
 
     def factor(self, epoch: int, share: float) -> float:
-        """Return the learning rate after a share of `epoch`, as a factor of the highest: one cycle, then QAT's."""
+        """Return the factor of the highest learning rate after a `share` (0…1) of `epoch`: one cycle, then QAT's."""
         start = self.epochs if self.qat_start is None else self.qat_start
         if epoch >= start:
             progress = (epoch - start + share) / max(1, self.epochs - start)
@@ -168,7 +168,7 @@ def _cosine(first: float, last: float, progress: float) -> float:
 
 
 class PlannedSchedule:
-    """Applies the learning rates of a plan; each group's own rate is the highest."""
+    """Applies the learning rates of a plan; the rate of each parameter group is its highest."""
 
     def __init__(self, plan: Plan, optimizers: Sequence[torch.optim.Optimizer]) -> None:
         self._plan = plan
@@ -193,7 +193,7 @@ class PlannedSchedule:
 
 
 def chosen_schedule(setup: TrainingSetup) -> Schedule | PlannedSchedule:
-    """Return the schedule of the run: that of its file, or that of its plan where nothing is given."""
+    """Return the schedule of the run: that of the user, else that of the plan."""
     settings, optimizers = setup.settings, setup.task.optimizers
     if setup.plan.automatic:
         return PlannedSchedule(setup.plan, [setup.optimizer, *optimizers])

@@ -1,4 +1,4 @@
-"""Plots of a training run; they need matplotlib, which is optional."""
+"""Plots of a training run; requires matplotlib, which is optional."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DOTS_PER_INCH = 96
 _LONGEST = 40
 """Characters of a name."""
 _MOST_COUNTED, _MOST_NAMED = 40, 100
-"""Classes of a confusion matrix: of more, numbers in its cells could not be read, nor names beside it."""
+"""Most classes of a confusion matrix whose counts, or names, are legible."""
 
 
 def draw_training(result: TrainResult, task: Task) -> None:
-    """Draw the curves of a run, and what its task draws of the test, into the run's folder."""
-    title = " – ".join(short(part) for part in (result.model, result.dataset, result.note) if part)
+    """Draw the curves of a run, and the task's plots of the test, into the folder of the run."""
+    title = " – ".join(shortened_name(part) for part in (result.model, result.dataset, result.note) if part)
     metric = result.metric
     label = f"{metric.name} in {metric.unit}" if metric.unit else metric.name
     plot_history(result.history, result.folder / "training.png", title, metric.key, label)
@@ -34,7 +34,7 @@ def draw_training(result: TrainResult, task: Task) -> None:
 
 
 def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric: str, label: str) -> None:
-    """Draw losses and a metric of training and validation over the epochs into `path`."""
+    """Draw losses and one metric of training and validation against the epoch into `path`."""
     figure, (losses, accuracy) = new_figure(8, 7, rows=2)
     losses.set_title(title)
     epochs = [record.epoch for record in history]
@@ -47,7 +47,7 @@ def plot_history(history: Sequence[EpochRecord], path: Path, title: str, metric:
     accuracy.plot(epochs, [record.metrics[metric] for record in history], color="tab:orange", label="validation")
     accuracy.set_ylabel(label)
     accuracy.set_xlabel("epoch")
-    accuracy.xaxis.set_major_locator(whole_numbers())
+    accuracy.xaxis.set_major_locator(integer_ticks())
     quantized = [record.epoch for record in history if record.phase == "qat"]
     for axes in (losses, accuracy):
         if quantized and quantized[0] > epochs[0]:
@@ -63,8 +63,8 @@ def plot_confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], path:
 
 
 def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> Any:
-    """Return the confusion matrix as a figure; of many classes only some are named, and counts are shades alone."""
-    side, names = min(max(len(labels) // 2, 5), 20), [short(label) for label in labels]
+    """Return a figure of the confusion matrix; with many classes only some are named, and counts are shades only."""
+    side, names = min(max(len(labels) // 2, 5), 20), [shortened_name(label) for label in labels]
     figure, (axes,) = new_figure(side, side, rows=1)
     axes.set_title(title)
     shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
@@ -81,21 +81,21 @@ def confusion_figure(matrix: Sequence[Sequence[int]], labels: Sequence[str], tit
     return figure
 
 
-def whole_numbers() -> Any:
-    """Return what puts the ticks of an axis at whole numbers."""
+def integer_ticks() -> Any:
+    """Return a locator that places the ticks of an axis at whole numbers."""
     from matplotlib.ticker import MaxNLocator  # noqa: PLC0415  (optional)
 
     return MaxNLocator(integer=True)
 
 
 def new_figure(width: float, height: float, rows: int) -> tuple[Any, Any]:
-    """Return a figure without the state of pyplot, and its axes, one below the other."""
+    """Return a figure independent of pyplot's state, and its axes, one below the other."""
     figure, axes = figure_grid(width, height, rows, 1, sharex=True)
     return figure, axes[:, 0]
 
 
 def figure_grid(width: float, height: float, rows: int, columns: int, *, sharex: bool = False) -> tuple[Any, Any]:
-    """Return a figure without the state of pyplot, and its axes [row, column]."""
+    """Return a figure independent of pyplot's state, and its axes [row, column]."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415  (optional)
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -105,7 +105,7 @@ def figure_grid(width: float, height: float, rows: int, columns: int, *, sharex:
 
 
 def png(figure: Any) -> bytes:
-    """Return a figure as the bytes of a PNG file. Its texts are shown as they are, formulas included."""
+    """Return a figure as the bytes of a PNG file. Texts are shown verbatim, not as formulas."""
     from matplotlib import rc_context  # noqa: PLC0415  (optional)
     from matplotlib.text import Text  # noqa: PLC0415
 
@@ -114,17 +114,17 @@ def png(figure: Any) -> bytes:
         text.set_text(printable(text.get_text()))
     image = io.BytesIO()
     with rc_context({"text.parse_math": False}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph")  # of letters that the font does not have
+        warnings.filterwarnings("ignore", message="Glyph")  # about glyphs missing from the font
         figure.savefig(image, format="png")
     return image.getvalue()
 
 
-def short(name: str) -> str:
-    """Return a name of the user's for a plot: on one line, and not longer than the plot is wide."""
+def shortened_name(name: str) -> str:
+    """Return a user-defined name for a plot: on one line, shortened to the width of the plot."""
     text = one_line(name)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def write_figure(figure: Any, path: Path) -> None:
-    """Write a figure completely or not at all."""
+    """Write a figure atomically."""
     write_file(png(figure), path)

@@ -1,6 +1,6 @@
-"""Processes of a training: starting them, joining those of a launcher such as torchrun, ending all when one fails.
+"""Processes of distributed training: start, use of a launcher such as torchrun, and end of all when one fails.
 
-Exactly one line gives the reason: that of the process that failed first. The others stop when its connection breaks.
+Exactly one line reports the reason, from the process that failed first; the others stop when its connection breaks.
 """
 
 from __future__ import annotations
@@ -30,38 +30,38 @@ from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import DistributionSettings, TrainSettings
 from ai8x_tool.training.plan import LARGEST_BATCH
 from ai8x_tool.training.results import TrainingInterruptedError, TrainResult
-from ai8x_tool.training.world import ALONE, OtherFailedError, World
+from ai8x_tool.training.world import ALONE, OtherProcessFailedError, World
 
 _VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _FAILURES = "ai8x/failures"
-"""Key of the number of processes that have failed."""
+"""Key of the counter of failed processes."""
 _LONGEST_WAIT = timedelta(hours=12)
-"""Time that the first process may spend downloading while the others wait."""
+"""Longest time that processes wait for each other, for example while the first one downloads data."""
 _PATIENCE = 20.0
-"""Seconds that a process has to end after another one has failed."""
+"""Seconds that a process has to end after another training process has failed."""
 
 Job = Callable[[TrainSettings, Console, World], TrainResult]
 
 
-def launched(environment: Mapping[str, str] = os.environ) -> bool:
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
     """Return whether a launcher has started this process."""
     return all(name in environment for name in _VARIABLES)
 
 
 def is_reporting_process(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether this process shows results: the first of those that a launcher has started, or the only one."""
-    return not launched(environment) or environment["RANK"] == "0"
+    """Return whether this process reports results: the only process, or the first of a launcher."""
+    return not is_launched(environment) or environment["RANK"] == "0"
 
 
 @contextmanager
-def joined_world(
+def join_world(
     settings: ComputerSettings, batch_size: int, environment: Mapping[str, str] = os.environ
 ) -> Iterator[World]:
-    """Join the processes that a launcher such as ``torchrun`` has started with this one; without one, be alone."""
-    if not launched(environment) or environment["WORLD_SIZE"] == "1":
+    """Join the processes of a launcher such as ``torchrun``; without a launcher, the world has one process."""
+    if not is_launched(environment) or environment["WORLD_SIZE"] == "1":
         yield ALONE
         return
-    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  (not in every PyTorch)
+    from torch.distributed.rendezvous import rendezvous  # noqa: PLC0415  (not in all builds of PyTorch)
 
     rank, local, size = (int(environment[name]) for name in _VARIABLES[:3])
     with _met():
@@ -69,23 +69,23 @@ def joined_world(
     try:
         with _stopped_by_signal(), _group(World(rank, size, local), settings, batch_size, store) as world:
             yield world
-    except OtherFailedError:
+    except OtherProcessFailedError:
         raise
     except KeyboardInterrupt:
-        if _has_failed(store):  # launchers end the others then
-            raise OtherFailedError("another process has failed") from None
+        if _has_failed(store):  # launchers then end the others
+            raise OtherProcessFailedError("another training process has failed") from None
         raise
     except Exception as error:
         fault = error if isinstance(error, Ai8xError) else plugin_fault(error)
         if store.add(_FAILURES, 1) > 1 and fault is not None:  # often all of them fail for the same reason
-            raise OtherFailedError(str(fault)) from None
+            raise OtherProcessFailedError(str(fault)) from None
         if fault is None:
             raise
         raise fault from None
 
 
 def _has_failed(store: Any) -> bool:
-    """Return whether another process has said that it failed, or took the place where it would say so with it."""
+    """Return whether another process has reported a failure, or has ended together with the store of such reports."""
     try:
         return bool(store.add(_FAILURES, 0))
     except RuntimeError:
@@ -102,7 +102,7 @@ def _group(world: World, settings: ComputerSettings, batch_size: int, store: Any
         dist.init_process_group("nccl" if accelerated else "gloo", store=joint, **options)
     try:
         with warnings.catch_warnings():
-            # The layout of small kernels is the same in both orders of their axes.
+            # harmless: small kernels have the same layout in both orders of their axes
             warnings.filterwarnings("ignore", "Grad strides do not match", UserWarning)
             yield world
     finally:
@@ -120,15 +120,17 @@ def _met() -> Iterator[None]:
 
 def _check(batch_size: int, count: int, accelerated: bool) -> None:
     if not dist.is_available() or not (dist.is_nccl_available() if accelerated else dist.is_gloo_available()):
-        raise Ai8xError("this PyTorch cannot train in several processes", fix="leave out --distributed")
+        raise Ai8xError(
+            "this build of PyTorch does not support training in several processes", fix="leave out --distributed"
+        )
     if batch_size < count:
-        message = f"{count} processes cannot share a batch of {batch_size}"
+        message = f"a batch of {batch_size} cannot be shared by {count} processes"
         raise Ai8xError(message, fix="raise --batch-size, or start fewer processes")
 
 
 @contextmanager
 def _stopped_by_signal() -> Iterator[None]:
-    """Treat the signal by which launchers end processes like Ctrl-C: files stay complete."""
+    """Treat the signal with which launchers end processes like Ctrl-C, so that files stay complete."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -147,14 +149,14 @@ def _interrupt(*_: object) -> None:
 
 
 def launch(job: Job, settings: TrainSettings, console: Console) -> TrainResult:
-    """Start a process for each GPU, or as many as wanted, run `job` in all and return the first one's result."""
+    """Start one process per GPU, or the requested number, run `job` in all and return the first one's result."""
     count = _process_count(settings)
     _check(settings.batch_size or LARGEST_BATCH, count, torch.cuda.is_available() and not settings.cpu)
     with tempfile.TemporaryDirectory(prefix="ai8x-") as folder:
         context = multiprocessing.get_context("spawn")
         rest = (job, settings, (console.verbosity, console.json_output), folder, count)
         processes = [context.Process(target=_member, args=(rank, *rest)) for rank in range(count)]
-        with _ignored_interrupts():  # the processes inherit it: Ctrl-C reaches them by way of this one
+        with _ignored_interrupts():  # the processes inherit it: this process forwards Ctrl-C to them
             for process in processes:
                 process.start()
         interrupted = _wait(processes)
@@ -167,7 +169,7 @@ def _process_count(settings: DistributionSettings) -> int:
         return settings.processes
     count = 0 if settings.cpu else len(settings.gpus or ()) or torch.cuda.device_count()
     if count == 0:
-        raise Ai8xError("there is no GPU, so the number of processes is unknown", fix="pass it: --processes 2")
+        raise Ai8xError("without a GPU the number of processes must be specified", fix="for example --processes 2")
     return count
 
 
@@ -184,7 +186,7 @@ def _ignored_interrupts() -> Iterator[None]:
 
 
 def _wait(processes: Sequence[Any]) -> bool:
-    """Wait until all processes have ended; return whether Ctrl-C ended them. The second one does so at once."""
+    """Wait until all processes have ended; return whether Ctrl-C ended them. A second Ctrl-C ends them immediately."""
     interrupted = ended = False
     while alive := [process for process in processes if process.is_alive()]:
         failed = any(process.exitcode for process in processes)
@@ -195,7 +197,7 @@ def _wait(processes: Sequence[Any]) -> bool:
                     process.kill() if ended else process.terminate()
                 ended = True
         except KeyboardInterrupt:
-            # The first one reports how to continue; the others end when it does. The second Ctrl-C ends all at once.
+            # The first process reports how to continue; the others end after it. A second Ctrl-C ends all immediately.
             for process in alive if interrupted else alive[:1]:
                 process.kill() if interrupted else process.terminate()
             interrupted = True
@@ -210,22 +212,22 @@ def _verdict(outcomes: Sequence[object], processes: Sequence[Any], *, interrupte
     """Return the first process's result, or raise the most informative of the errors."""
     errors = [outcome for outcome in outcomes if isinstance(outcome, BaseException)]
     for error in sorted(errors, key=lambda error: isinstance(error, TrainingInterruptedError)):
-        if not isinstance(error, OtherFailedError) and not (interrupted and isinstance(error, RuntimeError)):
+        if not isinstance(error, OtherProcessFailedError) and not (interrupted and isinstance(error, RuntimeError)):
             raise error
     if isinstance(outcomes[0], TrainResult):
         return outcomes[0]
-    if interrupted:  # and the first process could not report where: an exchange with the others had failed before
+    if interrupted:  # and the first process could not name the file: an exchange with the others failed
         message = "interrupted; to continue: --resume-from the last checkpoint in the newest log folder"
         raise TrainingInterruptedError(message)
     for rank, process in enumerate(processes):
         if process.exitcode < 0:
             name = signal.Signals(-process.exitcode).name
-            raise Ai8xError(f"training process {rank} was ended by {name}", fix="is there enough memory?")
+            raise Ai8xError(f"training process {rank} was ended by {name}", fix="check that there is enough memory")
     raise errors[0] if errors else Ai8xError("a training process exited without an error message")
 
 
 def _member(rank: int, job: Job, settings: TrainSettings, voice: tuple[int, bool], folder: str, count: int) -> None:
-    """Run `job` as one of `count` processes and leave its outcome in `folder`."""
+    """Run `job` as one of `count` processes and write its outcome to `folder`."""
     signal.signal(signal.SIGTERM, _interrupt)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     console = Console(*voice) if rank == 0 else Console(-1, muted=True)

@@ -1,4 +1,4 @@
-"""Results of a training run: a record per epoch, the best epoch, and the result of the whole."""
+"""Results of a training run: a record per epoch, the best epoch, and the overall result."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from ai8x_tool.training.tasks.base import MetricFormat
 
 
 @dataclass(frozen=True)
-class Best(Measured):
-    """The best epoch so far: its validation result and number."""
+class BestEpoch(Measured):
+    """The best epoch so far: its number and validation result."""
 
     epoch: int
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return plain values for JSON."""
         return {"loss": self.loss, **self.metrics, "epoch": self.epoch}
 
 
 @dataclass(frozen=True)
 class EpochRecord(Measured):
-    """Results of one epoch in validation and in training; `training_metrics` are None if they were not requested."""
+    """Results of one epoch in validation and training; `training_metrics` are None if they were not requested."""
 
     epoch: int
     phase: str
@@ -36,7 +36,7 @@ class EpochRecord(Measured):
     seconds: float
 
     def document(self) -> dict[str, Any]:
-        """Return it as plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "epoch": self.epoch,
             "phase": self.phase,
@@ -53,10 +53,10 @@ class EpochRecord(Measured):
 class TrainResult:
     """A finished training run.
 
-    `test` is the score of the last epoch's weights, which `checkpoint` holds, `test_of_best` that of `best_checkpoint`;
-    None if the task has no final test; `wrong` are the test samples that are most wrong, where a report shows them.
-    The headlines summarize the best epoch's validation and
-    both tests. `metric` is the main one, `clipping` that of the last pass.
+    `test` is the score of the last epoch's weights, which `checkpoint` contains, `test_of_best` that of
+    `best_checkpoint`; both are None if the task has no final test. `wrong` are the test samples with the largest
+    errors, for reports. The headlines summarize the validation of the best epoch and both tests. `metric` is the main
+    metric, `clipping` the clipped values of the last pass.
     """
 
     model: str
@@ -65,7 +65,7 @@ class TrainResult:
     folder: Path
     checkpoint: Path
     best_checkpoint: Path
-    best: Best
+    best: BestEpoch
     best_headline: str
     history: tuple[EpochRecord, ...]
     test: Score | None
@@ -103,4 +103,4 @@ class TrainResult:
 
 
 class TrainingInterruptedError(KeyboardInterrupt):
-    """Training was stopped by the user; the text describes how to continue."""
+    """Training was stopped by the user; the message describes how to continue."""

@@ -40,24 +40,24 @@ class MultiStepMultiGammaLR(lr_scheduler.LambdaLR):
 _OWN = {"PolynomialLR": PolynomialLR, "MultiStepMultiGammaLR": MultiStepMultiGammaLR}
 _LEGACY = ("pruners", "regularizers", "quantizers", "extensions")
 _SECTIONS = {"lr_scheduler": "lr_schedulers", "loss_lr_scheduler": "loss_lr_schedulers"}
-"""Kinds of policies, and the sections with the components that they refer to."""
+"""Kinds of policies, each with the section of the components that it refers to."""
 _MOST_EPOCHS = 100_000
 LOSS = "loss"
 _SMALL_IS_GOOD = (LOSS, "mse")
-"""Ends of the names of results that are better the smaller they are."""
+"""Endings of the names of results for which smaller is better."""
 _FROM_PYTHON = ("LRScheduler", "LambdaLR", "MultiplicativeLR", "SequentialLR", "ChainedScheduler")
-"""Schedulers whose arguments are no plain values."""
+"""Schedulers whose arguments are not plain values."""
 _NUMBERS_OF_EPOCHS = ("T_max", "total_steps")
-"""Arguments that are the number of epochs, where they are not given."""
+"""Arguments that default to the number of epochs."""
 _POLICIES = ("policies", list, "a list, each entry with an lr_scheduler and its epochs")
 
 
 @dataclass(frozen=True)
 class LearningRatePolicy:
-    """A scheduler class with its arguments, and the epochs at whose end it takes a step.
+    """A scheduler class with its arguments, and the epochs at the end of which it takes a step.
 
-    With `of_loss` it is for parameters of the loss (the class centres of ArcFace), not for the model. `metric` is the
-    result of the validation that a scheduler follows which does not follow the epochs.
+    With `of_loss` it applies to the parameters of the loss (the class centers of ArcFace), not of the model. `metric`
+    is the validation result that a scheduler depends on if it does not depend on the epoch.
     """
 
     scheduler: type[lr_scheduler.LRScheduler]
@@ -68,12 +68,12 @@ class LearningRatePolicy:
 
     @property
     def follows_results(self) -> bool:
-        """Whether the rate depends on results of the validation."""
+        """Whether the learning rate depends on validation results."""
         return self.scheduler is lr_scheduler.ReduceLROnPlateau
 
 
 class Schedule:
-    """Applies the learning-rate policies of a schedule file, and a linear warm-up that may precede them."""
+    """Applies learning-rate policies, optionally preceded by a linear warm-up."""
 
     def __init__(
         self,
@@ -84,33 +84,36 @@ class Schedule:
         loss_optimizers: Sequence[torch.optim.Optimizer] = (),
         warmup_epochs: int = 0,
     ) -> None:
-        """Start after the epochs that `measured` has results of the validation of; those that are not known are None.
+        """Start after the epochs whose validation results are in `measured`; unknown results are None.
 
-        The steps of these epochs are taken again from the initial learning rate. A resumed run therefore continues
-        with exactly the numbers of an uninterrupted one, whatever the scheduler.
+        The steps of these epochs are repeated from the initial learning rate, so that a resumed run continues with
+        exactly the learning rates of an uninterrupted one, whatever the scheduler.
         """
         self._optimizer, self._warmup_epochs = optimizer, warmup_epochs
         if any(policy.of_loss for policy in policies) and not loss_optimizers:
-            raise Ai8xError("'loss_lr_scheduler': the loss of this task has no parameters", fix="leave the policy out")
+            raise Ai8xError(
+                "'loss_lr_scheduler' requires a loss with parameters, which this task does not have",
+                fix="remove the policy",
+            )
         targets = [(policy, loss_optimizers if policy.of_loss else [optimizer]) for policy in policies]
         for group in (group for _, chosen in targets for one in chosen for group in one.param_groups):
-            group["lr"] = group.pop("initial_lr", group["lr"])  # schedulers that choose another one store it again
+            group["lr"] = group.pop("initial_lr", group["lr"])  # schedulers that choose another rate store it again
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # "step() before optimizer.step()" is meant here
+            warnings.simplefilter("ignore", UserWarning)  # calling step() before optimizer.step() is intended here
             self._running = [
                 (policy.scheduler(one, **policy.arguments), policy) for policy, chosen in targets for one in chosen
             ]
             for _, chosen in targets:
                 for group in (group for one in chosen for group in one.param_groups):
-                    group.setdefault("initial_lr", group["lr"])  # schedulers that follow results store none
+                    group.setdefault("initial_lr", group["lr"])  # schedulers that depend on results store none
             for epoch, results in enumerate(measured):
                 self.end_epoch(epoch, results)
 
     @contextmanager
     def epoch(self, epoch: int, steps: int) -> Iterator[Callable[[int], None]]:
-        """Yield the function to call before each step (1 to `steps`) of an epoch; it warms up in the first epochs.
+        """Yield the function to call before each step (1 to `steps`) of an epoch; it applies the warm-up.
 
-        Afterwards the optimizer has the scheduled learning rate again, so that checkpoints do not depend on warming up.
+        Afterwards the optimizer has the scheduled learning rate again: checkpoints do not depend on the warm-up.
         """
         groups = self._optimizer.param_groups
         scheduled = [group["lr"] for group in groups]
@@ -125,7 +128,7 @@ class Schedule:
             group["lr"] = rate
 
     def end_epoch(self, epoch: int, measured: Mapping[str, float] | None = None) -> None:
-        """Advance the learning rate at the end of `epoch`, whose validation had the results `measured`."""
+        """Update the learning rate at the end of `epoch`, whose validation results are `measured`."""
         for scheduler, policy in self._running:
             if epoch not in policy.epochs:
                 continue
@@ -136,17 +139,17 @@ class Schedule:
 
 
 def _result(measured: Mapping[str, float], metric: str) -> float:
-    """Return a result of a validation. Raises Ai8xError for others than it has, with the closest."""
+    """Return a validation result by name. Raises Ai8xError for unknown names, with the closest known one."""
     if metric not in measured:
         fix = f"use {', '.join(measured)}"
-        raise Ai8xError(f"validation has no result {metric!r}{nearest(metric, list(measured))}", fix=fix)
+        raise Ai8xError(f"the validation has no result {metric!r}{nearest(metric, list(measured))}", fix=fix)
     return measured[metric]
 
 
 def named_schedule(settings: ScheduleSettings, epochs: int, metrics: Sequence[str]) -> list[LearningRatePolicy]:
-    """Return the schedule of a scheduler that the settings name; nothing without one.
+    """Return the policies for the scheduler of the settings; empty without one.
 
-    `metrics` are the results of a validation. Raises Ai8xError for names and arguments that torch does not know.
+    `metrics` are the names of the validation results. Raises Ai8xError for names and arguments unknown to PyTorch.
     """
     if settings.scheduler is None:
         return []
@@ -167,7 +170,7 @@ def _mode(metric: str) -> str:
 
 
 def read_schedule(path: Path) -> list[LearningRatePolicy]:
-    """Read a schedule file. Raises Ai8xError naming the file and what is wrong in it."""
+    """Read a schedule file. Raises Ai8xError naming the file and the invalid entry."""
     content = read_plain(path)
     try:
         return _policies(content)
@@ -177,14 +180,14 @@ def read_schedule(path: Path) -> list[LearningRatePolicy]:
 
 def _policies(content: Any) -> list[LearningRatePolicy]:
     if not isinstance(content, dict):
-        raise Ai8xError("a schedule is a mapping with lr_schedulers and policies")
+        raise Ai8xError("a schedule must be a mapping with lr_schedulers and policies")
     for key in content:
         if key in _LEGACY:
             raise Ai8xError(f"{key!r} are not supported", fix="remove the section and its policies")
         known = [*_SECTIONS.values(), "policies", "version"]
         if key not in known:
             raise Ai8xError(f"unknown section {key!r}{nearest(str(key), known)}")
-    for key, kind, words in (*((s, dict, "a mapping of schedulers") for s in _SECTIONS.values()), _POLICIES):
+    for key, kind, words in (*((s, dict, "a mapping of names to schedulers") for s in _SECTIONS.values()), _POLICIES):
         if not isinstance(content.get(key) or kind(), kind):
             raise Ai8xError(f"{key!r} must be {words}")
     components = {
@@ -196,15 +199,15 @@ def _policies(content: Any) -> list[LearningRatePolicy]:
 
 def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], dict[str, Any], str]:
     if not isinstance(entry, dict) or "class" not in entry:
-        raise Ai8xError(f"the scheduler {name!r} has no 'class'")
+        raise Ai8xError(f"the scheduler {name!r} must have a 'class'")
     arguments = {key: value for key, value in entry.items() if key not in ("class", "metric")}
     kind = str(entry["class"])
-    # torch has a PolynomialLR of its own, with other arguments.
+    # PyTorch's own PolynomialLR has other arguments.
     own = _OWN.get(kind) if kind != "PolynomialLR" or "T_max" in arguments else None
     found = own or getattr(lr_scheduler, kind, None)
     if not (inspect.isclass(found) and issubclass(found, lr_scheduler.LRScheduler)):
         names = [*scheduler_names(), *_OWN]
-        raise Ai8xError(f"{name!r}: no usable scheduler class {kind!r}{nearest(kind, names)}")
+        raise Ai8xError(f"{name!r}: unknown or unsupported scheduler class {kind!r}{nearest(kind, names)}")
     if found is lr_scheduler.ReduceLROnPlateau:
         arguments = {"mode": _mode(str(entry.get("metric", LOSS)))} | arguments
     for key in ("optimizer", "last_epoch"):
@@ -215,11 +218,13 @@ def _component(name: str, entry: Any) -> tuple[type[lr_scheduler.LRScheduler], d
 
 
 def _scheduler_class(name: str) -> type[lr_scheduler.LRScheduler]:
-    """Return a scheduler of torch. Raises Ai8xError for other names, with the closest known one."""
+    """Return a PyTorch scheduler class. Raises Ai8xError for unknown names, with the closest known one."""
     names = [each for each in scheduler_names() if each not in _FROM_PYTHON]
     same = next((each for each in names if each.lower() == name.lower()), None)
     if name in _FROM_PYTHON:
-        raise Ai8xError(f"scheduler {name} needs functions or schedulers", fix="write a schedule file (--compress)")
+        raise Ai8xError(
+            f"scheduler {name} takes functions or schedulers as arguments", fix="write a schedule file (--compress)"
+        )
     if same is None:
         message = f"torch.optim.lr_scheduler has no scheduler {name!r}{nearest(name, names)}"
         raise Ai8xError(message, fix=f"use {', '.join(names)}")
@@ -230,7 +235,7 @@ def _scheduler_class(name: str) -> type[lr_scheduler.LRScheduler]:
 def _rehearse(
     name: str, kind: type[lr_scheduler.LRScheduler], arguments: Mapping[str, Any], steps: int, *, quoted: bool = True
 ) -> None:
-    """Take the steps of a training run, so that unsuitable arguments are found before it starts."""
+    """Take all steps of a training run in advance, to detect unsuitable arguments before it starts."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0, momentum=0.9)
     try:
         with warnings.catch_warnings():
@@ -239,7 +244,7 @@ def _rehearse(
             given = [1.0] if kind is lr_scheduler.ReduceLROnPlateau else []
             for _ in range(steps):
                 scheduler.step(*given)
-    except Exception as error:  # whatever the scheduler makes of arguments it did not expect
+    except Exception as error:  # unexpected arguments can raise anything
         raise Ai8xError(f"{repr(name) if quoted else name}: {' '.join(str(error).split())}") from None
 
 
@@ -250,7 +255,7 @@ def _policy(entry: Any, components: _Components) -> LearningRatePolicy:
     kind = next((kind for kind in _SECTIONS if isinstance(entry, dict) and kind in entry), None)
     reference = None if kind is None else entry[kind]
     if kind is None or not isinstance(reference, dict) or "instance_name" not in reference:
-        raise Ai8xError("a policy needs 'lr_scheduler: {instance_name: …}'; other kinds are not supported")
+        raise Ai8xError("a policy must contain 'lr_scheduler: {instance_name: …}'; other kinds are not supported")
     name, known = str(reference["instance_name"]), components[kind]
     if name not in known:
         raise Ai8xError(f"a policy refers to the undefined scheduler {name!r}{nearest(name, list(known))}")
@@ -273,5 +278,5 @@ def _active_epochs(entry: Mapping[str, Any]) -> list[int]:
     start, end, frequency = (int(entry[key]) for key in keys)
     if not (0 <= start < end <= _MOST_EPOCHS and 0 < frequency <= end - start):
         rule = f"0 ≤ starting_epoch < ending_epoch ≤ {_MOST_EPOCHS:,} and 0 < frequency ≤ their difference"
-        raise Ai8xError(f"starting_epoch {start}, ending_epoch {end}, frequency {frequency} must obey {rule}")
+        raise Ai8xError(f"starting_epoch {start}, ending_epoch {end}, frequency {frequency} must satisfy {rule}")
     return list(range(start, end, frequency))

@@ -1,4 +1,4 @@
-"""Preparation of a training run: everything it needs is checked and created before the first epoch."""
+"""Preparation of a training run: checks, and creation of everything needed, before the first epoch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from ai8x_tool.settings.training import (
     TrainSettings,
 )
 from ai8x_tool.text import counted
-from ai8x_tool.training.activation_ranges import check_measurable, chosen_ranges, with_measured_ranges
+from ai8x_tool.training.activation_ranges import check_measurable, uses_measured_ranges, with_measured_ranges
 from ai8x_tool.training.checkpoints import measured_before, restore_optimizer
 from ai8x_tool.training.optimizers import check_optimizer, new_optimizer
 from ai8x_tool.training.passes import Selection, whole
@@ -57,8 +57,8 @@ from ai8x_tool.training.plan import (
     chooses_optimizer,
     is_automatic,
 )
-from ai8x_tool.training.residence import device_facts, placed_splits
-from ai8x_tool.training.results import Best
+from ai8x_tool.training.results import BestEpoch
+from ai8x_tool.training.sample_placement import device_facts, placed_splits
 from ai8x_tool.training.schedule import LearningRatePolicy, named_schedule, read_schedule
 from ai8x_tool.training.synchronized import synchronize_batchnorm
 from ai8x_tool.training.tasks import Task, TaskContext, choose_task
@@ -68,18 +68,17 @@ from ai8x_tool.training.world import ALONE, World
 _AUTOMATIC_RATE = 0.004
 _LARGEST_SEED = 0xFFFF_FFFF
 _Samples: TypeAlias = tuple[Selection, Selection, Selection]
-"""Those of training, validation and test."""
+"""Training, validation and test samples."""
 INITIAL = -1
-"""The "epoch" whose seeds serve initialization and split."""
+"""The "epoch" whose seeds are used for initialization and for splitting the data."""
 
 
 @dataclass
 class TrainingSetup:
-    """Parts of one training run, whose `settings` have a batch size.
+    """Prepared objects of one training run. `settings` include the batch size.
 
-    `resumed_best` is the best epoch of the run that is continued, with its file, `measured` are the results of
-    the validation after the epochs that are done, None where they are not known; `where` are the files of model and
-    dataset, for errors.
+    `resumed_best` is the best epoch of a resumed run, with its file; `measured` are the validation results of the
+    completed epochs, None where they are unknown; `where` names the files of model and dataset, for error messages.
     """
 
     settings: TrainSettings
@@ -97,7 +96,7 @@ class TrainingSetup:
     validation: Selection
     test: Selection
     config_files: list[Path]
-    resumed_best: tuple[Best, Path] | None
+    resumed_best: tuple[BestEpoch, Path] | None
     measured: list[Mapping[str, float] | None]
     plan: Plan
     preprocessing: Mapping[str, Any] | None
@@ -106,13 +105,13 @@ class TrainingSetup:
 
     @property
     def batch_size(self) -> int:
-        """The samples in a mini-batch."""
+        """Number of samples in a mini-batch."""
         assert self.settings.batch_size is not None
         return self.settings.batch_size
 
 
 def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> TrainingSetup:
-    """Read configuration, checkpoint and dataset and build model and optimizer. Raises Ai8xError; writes nothing."""
+    """Read configuration, checkpoint and dataset, build model and optimizer. Raises Ai8xError; writes nothing."""
     entry = find_dataset(settings.dataset, settings, console)
     settings = replace(settings, model=fitting_model(entry) if settings.model == FITTING_MODEL else settings.model)
     found = find_model(settings.model, console)
@@ -123,14 +122,14 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     checkpoint = _starting_checkpoint(settings, arch)
     resumed = _resumed(settings, checkpoint, console)
     first_epoch = _first_epoch(settings, settings.epochs, resumed)
-    seed = world.agree(_seed(settings, resumed))
+    seed = world.broadcast(_seed(settings, resumed))
     _set_determinism(settings)
     device = compute_device(cpu=settings.cpu, gpus=_own_gpus(settings, world), console=console)
     task = choose_task(TaskContext(settings, entry, device, console, training=True))
     check_tensorboard_options(settings, task)
     schedule += named_schedule(settings, settings.epochs, ["loss", *task.meter().metrics()])
     torch.default_generator.manual_seed(derived_seed(seed, INITIAL, "weights"))
-    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
+    measured = uses_measured_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     checkpoint = with_measured_ranges(checkpoint, console) if checkpoint and measured else checkpoint
     model = _build(settings, found, entry, task, checkpoint, console, measured=measured)
     if settings.check:
@@ -146,7 +145,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
     task.start_training(derived_seed(seed, INITIAL, "task"), continued.extras if continued else None)
     optimizer = _optimizer(settings, model, continued, console)
     measured_so_far = _measured(continued, first_epoch, schedule, console)
-    with world.first_alone():
+    with world.first_process_first():
         data = entry.load(settings.data, console)
         samples = _samples(settings, settings, data, seed)
     return TrainingSetup(
@@ -173,7 +172,7 @@ def prepare(settings: TrainSettings, console: Console, world: World = ALONE) -> 
 
 
 def _preprocessing(entry: DatasetEntry, data: Dataset) -> Mapping[str, Any] | None:
-    """Return how a file becomes an input: as the data say, or as it is known of a shipped dataset."""
+    """Return the preprocessing of files into inputs: as declared by the data, or as known for a shipped dataset."""
     stock = stock_input(entry.name, entry.input)
     return data.preprocessing if data.preprocessing is not None or stock is None else stock.document()
 
@@ -187,20 +186,20 @@ def _plan(settings: TrainSettings, policy: QatPolicy | None) -> Plan:
 def _measured(
     continued: Checkpoint | None, epochs: int, schedule: list[LearningRatePolicy], console: Console
 ) -> list[Mapping[str, float] | None]:
-    """Return the results of the validation so far; those of older checkpoints are not known."""
+    """Return the validation results so far; older checkpoints do not contain them."""
     measured = measured_before(continued, epochs)
     if continued is not None and None in measured and any(policy.follows_results for policy in schedule):
-        console.warn(f"{continued.path}: results of earlier epochs are not known; ReduceLROnPlateau starts anew")
+        console.warn(f"{continued.path}: results of earlier epochs are unknown; ReduceLROnPlateau is reset")
     return measured
 
 
 def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: torch.device, where: str) -> None:
-    """Refuse, before data are loaded, outputs that the task has no loss for. Other errors show in the first batch."""
+    """Check, before data are loaded, that the task has a loss for the outputs; the first batch shows other errors."""
     training = model.training
     try:
         with torch.no_grad():
             output = model.eval()(torch.zeros(2, *entry.sample, device=device))
-    except Exception:  # whatever a model raises; the first batch names the line
+    except Exception:  # models can raise anything; the error of the first batch names the line
         return
     finally:
         model.train(training)
@@ -209,22 +208,22 @@ def _check_outputs(task: Task, model: nn.Module, entry: DatasetEntry, device: to
 
 
 def _with_batch_size(settings: TrainSettings, samples: int, console: Console) -> TrainSettings:
-    """Return settings that have a batch size; warn about too few steps for the one given, or for the warm-up."""
+    """Return the settings with a batch size; warn about too few steps for the requested one, or for the warm-up."""
     size = settings.batch_size
     if size is not None and size > samples:
         text = f"--batch-size {size}: there are {samples} training samples, so each epoch is a single step"
-        console.warn(f"{text} (lower --batch-size)")
+        console.warn(f"{text} (reduce --batch-size)")
     if settings.warmup_epochs >= settings.epochs:
         text = f"--warmup-epochs {settings.warmup_epochs}: {counted(settings.epochs, 'epoch')} of training"
-        console.warn(f"{text} never reach the learning rate (lower it, or raise --epochs)")
+        console.warn(f"{text} never reach the full learning rate (reduce it, or raise --epochs)")
     return settings if size else replace(settings, batch_size=automatic_batch(samples))
 
 
 def build_untrained(settings: TrainSettings, arch: str, entry: DatasetEntry, task: Task, console: Console) -> nn.Module:
-    """Return the model as it is at the start of a run, on the CPU."""
+    """Return the initial model of a run, on the CPU."""
     torch.default_generator.manual_seed(derived_seed(settings.seed or 0, INITIAL, "weights"))
     checkpoint = _starting_checkpoint(settings, arch)
-    measured = chosen_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
+    measured = uses_measured_ranges(settings, checkpoint, resumes=settings.resume_from is not None)
     return _build(settings, arch, entry, task, checkpoint, console, measured=measured)
 
 
@@ -262,11 +261,11 @@ def _require_fit(
     policy: QatPolicy | None,
     console: Console,
 ) -> None:
-    """Refuse a model that cannot run on its device: no training makes it fit."""
+    """Raise Ai8xError if the model cannot run on its device, because training cannot change that."""
     device = find_device(settings.device)
     name = f"{found.file}: {settings.model}"
     network = model_network(model, entry.input, device, policy=policy, name=name)
-    require_fit(network, device, console, fix="--no-check trains it all the same")
+    require_fit(network, device, console, fix="--no-check trains it nevertheless")
 
 
 def _policy(settings: QatSettings, epochs: int) -> tuple[QatPolicy | None, Path | None]:
@@ -299,9 +298,9 @@ def _starting_checkpoint(settings: StartSettings, arch: str) -> Checkpoint | Non
 
 
 def _resumed(settings: StartSettings, checkpoint: Checkpoint | None, console: Console) -> Checkpoint | None:
-    """Return the checkpoint if its run is to be continued."""
+    """Return the checkpoint if its run is to be resumed, else None."""
     if settings.resume_from is None and settings.reset_optimizer:
-        console.warn("without effect: --reset-optimizer (it needs --resume-from)")
+        console.warn("without effect: --reset-optimizer (it requires --resume-from)")
     return checkpoint if settings.resume_from else None
 
 
@@ -313,7 +312,7 @@ def _first_epoch(settings: StartSettings, epochs: int, resumed: Checkpoint | Non
             raise Ai8xError("the checkpoint does not contain its epoch", where=str(resumed.path), fix=fix)
         first = resumed.epoch + 1
     if first >= epochs:
-        raise Ai8xError(f"nothing to do: {first} epochs are done, {epochs} requested", fix="raise --epochs")
+        raise Ai8xError(f"nothing to do: {first} epochs are completed, {epochs} requested", fix="raise --epochs")
     return first
 
 
@@ -327,12 +326,15 @@ def _seed(settings: SeedSettings, resumed: Checkpoint | None) -> int:
 
 
 def _own_gpus(settings: ComputerSettings, world: World) -> tuple[int, ...] | None:
-    """Return the GPU of this process where there are several processes."""
+    """Return the GPU of this process if there are several processes."""
     if world.size == 1 or not torch.cuda.is_available():
         return settings.gpus
     chosen = settings.gpus or tuple(range(torch.cuda.device_count()))
     if world.local_rank >= len(chosen):
-        raise Ai8xError(f"more processes than GPUs ({len(chosen)})", fix="start one process per GPU, or pass --cpu")
+        raise Ai8xError(
+            f"there must not be more processes than GPUs ({len(chosen)})",
+            fix="start one process per GPU, or pass --cpu",
+        )
     return chosen[world.local_rank : world.local_rank + 1]
 
 
@@ -348,18 +350,18 @@ def _optimizer(
         restored = restore_optimizer(continued, model)
         if restored is not None:
             return restored
-        console.warn(f"{continued.path}: no optimizer that fits the model; a new one is used")
+        console.warn(f"{continued.path}: the file has no optimizer that fits the model; a new one is used")
     if chooses_optimizer(settings):
         return torch.optim.AdamW(model.parameters(), lr=_AUTOMATIC_RATE, weight_decay=settings.weight_decay)
     if settings.optimizer is None or settings.learning_rate is None:
-        console.warn("no --optimizer or no --lr given: using SGD and 0.1 where missing")
+        console.warn("--optimizer or --lr is missing: the defaults are SGD and 0.1")
     rate = 0.1 if settings.learning_rate is None else settings.learning_rate
     name = settings.optimizer or "SGD"
     return new_optimizer(settings, model.parameters(), name, rate)
 
 
 def _samples(settings: DataSettings, epochs: EpochSettings, data: Dataset, seed: int) -> _Samples:
-    """Return training, validation and test samples; validation samples are never augmented."""
+    """Return the training, validation and test samples; validation samples are never augmented."""
     test = whole(first_sample(data.test) if settings.truncate_testset else data.test)
     count = len(data.train)
     order = torch.randperm(count, generator=generator_for(seed, INITIAL, "split"))
@@ -372,22 +374,22 @@ def _samples(settings: DataSettings, epochs: EpochSettings, data: Dataset, seed:
 
 
 def _placed(samples: _Samples, device: torch.device) -> _Samples:
-    """Return the same samples, kept on `device` where they fit."""
+    """Return the same samples, on `device` if they fit."""
     splits = placed_splits([each.split for each in samples], device, device_facts(device))
     training, validation, test = (Selection(split, each.indices) for split, each in zip(splits, samples, strict=True))
     return training, validation, test
 
 
-def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[Best, Path] | None:
-    """Return the best epoch of the run that is continued, if its file is still next to the checkpoint."""
-    # Without links: `latest` will soon point elsewhere.
+def _resumed_best(checkpoint: Checkpoint, task: Task) -> tuple[BestEpoch, Path] | None:
+    """Return the best epoch of the resumed run, if its file is still next to the checkpoint."""
+    # without links: `latest` will soon point to another run
     path = checkpoint.path.with_name(checkpoint.path.name.replace("checkpoint.pth.tar", "best.pth.tar")).resolve()
     loss, metrics, epoch = (checkpoint.extras.get(key) for key in ("best_loss", "best_metrics", "best_epoch"))
     if not (isinstance(loss, float) and isinstance(metrics, dict) and isinstance(epoch, int)):
         return None
-    best = Best(loss, metrics, epoch)
+    best = BestEpoch(loss, metrics, epoch)
     try:
         _ = task.rank(best), task.best_line(best, epoch, 0), task.main_metric.text(best)
         return (best, path) if path.is_file() and read_checkpoint(path).epoch == epoch else None
-    except (Ai8xError, KeyError, TypeError, ValueError):  # another task's, or no numbers
+    except (Ai8xError, KeyError, TypeError, ValueError):  # results of another task, or no numbers
         return None

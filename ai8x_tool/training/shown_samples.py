@@ -1,4 +1,4 @@
-"""Samples that a model got wrong, with what they are and what it found, for reports."""
+"""Samples with the largest errors, with target and output, for reports."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from ai8x_tool.training.tasks.segmentation import Segmentation
 Array = npt.NDArray[Any]
 
 LIKELY = 0.5
-"""Score from which a box is shown, and counts."""
+"""Lowest score of boxes that are shown and counted."""
 _FOUND_OVERLAP = 0.5
-"""Overlap from which a box counts as found, as in the mean average precision."""
+"""Lowest overlap at which a box counts as found, as in the mean average precision."""
 
 
 @dataclass(frozen=True)
 class ShownBox:
-    """A box of an image: corners (x0, y0, x1, y1), 0 … 1, its label, and whether the model found it."""
+    """A box: corners (x0, y0, x1, y1), 0 … 1, label, and whether it is a detection (`found`) or a target."""
 
     corners: tuple[float, float, float, float]
     label: str
@@ -42,10 +42,10 @@ class ShownBox:
 
 @dataclass(frozen=True, eq=False)
 class ShownSample:
-    """A sample: its number in the split, its values (channels, …) −128 … 127, what it is and what was found.
+    """A sample: number in the split, values (channels, …) −128 … 127, and descriptions of target and output.
 
-    `maps` are class numbers (rows, columns) by title, `output` values like those of the sample, `boxes` those of the
-    sample and of the model.
+    `maps` are class numbers (rows, columns) by title, `output` are values like those of the sample, `boxes` are the
+    targets and the detections.
     """
 
     number: int
@@ -59,7 +59,7 @@ class ShownSample:
 
 @dataclass(frozen=True, eq=False)
 class _Result:
-    """Number, output and target of one sample, and its inputs in real numbers, once they are needed."""
+    """Number, output and target of one sample, and its inputs in real numbers, if they are needed."""
 
     number: int
     output: Any
@@ -68,10 +68,10 @@ class _Result:
 
 
 class _Judge(ABC):
-    """How wrong outputs are, and how that is shown."""
+    """Error of the outputs of a task, and presentation of a sample."""
 
     most: ClassVar[int] = 6
-    """Number of samples that are shown."""
+    """Largest number of samples to show."""
     reads_inputs: ClassVar[bool] = False
     """Whether errors depend on the inputs; otherwise :meth:`errors` gets none."""
 
@@ -80,11 +80,11 @@ class _Judge(ABC):
 
     @abstractmethod
     def errors(self, output: Any, targets: Tensor, inputs: Tensor) -> Tensor:
-        """Return how wrong each sample of a batch is (N,): 0 if it is right."""
+        """Return the error of each sample of a batch (N,): 0 if its output is correct."""
 
     @abstractmethod
     def shown(self, result: _Result) -> ShownSample:
-        """Return a sample for a report."""
+        """Return a sample with its result for a report."""
 
     def label(self, number: int) -> str:
         """Return the name of a class."""
@@ -93,12 +93,12 @@ class _Judge(ABC):
 
 
 class _Classes(_Judge):
-    """Classes are as wrong as the model is confident."""
+    """Error of a wrong class: the confidence of the model."""
 
     most = 24
 
     def errors(self, output: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
-        if output.dim() != 2 or targets.dim() != 1:  # a class for each position
+        if output.dim() != 2 or targets.dim() != 1:  # one class per position
             return torch.zeros(len(output))
         best, found = output.softmax(dim=1).max(dim=1)
         return torch.where(found != targets, best, 0)
@@ -110,7 +110,7 @@ class _Classes(_Judge):
 
 
 class _Numbers(_Judge):
-    """Numbers are as wrong as their mean squared error."""
+    """Error of numbers: the mean squared error."""
 
     most = 12
 
@@ -124,7 +124,7 @@ class _Numbers(_Judge):
 
 
 class _Masks(_Judge):
-    """Masks are as wrong as the share of their pixels."""
+    """Error of masks: the share of wrong pixels."""
 
     def errors(self, output: Tensor, targets: Tensor, inputs: Tensor) -> Tensor:
         if output.dim() != 4 or output.shape[2:] != targets.shape[1:]:
@@ -139,7 +139,7 @@ class _Masks(_Judge):
 
 
 class _Boxes(_Judge):
-    """Images are as wrong as the number of objects that are missed, or found where there are none."""
+    """Error of detections: the number of missed objects and of detections without an object."""
 
     def errors(self, output: tuple[Tensor, Tensor], targets: Tensor, inputs: Tensor) -> Tensor:
         return torch.tensor([float(sum(_unmatched(*each))) for each in self._pairs(output, targets)])
@@ -155,7 +155,7 @@ class _Boxes(_Judge):
         return ShownSample(result.number, _raw(result.inputs), known, text, boxes=tuple(boxes))
 
     def _pairs(self, output: tuple[Tensor, Tensor], targets: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Return the boxes of each image, given and found, with their labels (M, 5)."""
+        """Return, for each image, the target boxes and the detected boxes with their labels (M, 5)."""
         task: Detection = self.task
         device = task.priors.device
         found = task.detect((output[0].to(device), output[1].to(device)))
@@ -171,7 +171,7 @@ class _Boxes(_Judge):
 
 
 class _Copies(_Judge):
-    """Reconstructions are as wrong as their mean squared error."""
+    """Error of reconstructions: the mean squared error."""
 
     reads_inputs = True
 
@@ -181,7 +181,7 @@ class _Copies(_Judge):
     def shown(self, result: _Result) -> ShownSample:
         task: Reconstruction = self.task
         error = float((result.output - result.inputs.view_as(result.output)).square().mean())
-        judged = "" if task.threshold is None else f", taken for {_kind(error > task.threshold)}"
+        judged = "" if task.threshold is None else f", classified as {_kind(error > task.threshold)}"
         kind = _kind(int(result.target) != NORMAL) if result.target.dim() == 0 else ""
         output = _raw(result.output.view_as(result.inputs))
         return ShownSample(result.number, _raw(result.inputs), kind, f"error {error:.3g}{judged}", output=output)
@@ -197,12 +197,12 @@ _JUDGES: dict[type[Task], type[_Judge]] = {
 
 
 def has_wrong_samples(task: Task) -> bool:
-    """Return whether outputs can be right or wrong, or more or less wrong, for single samples."""
+    """Return whether the task has an error for individual samples."""
     return type(task) in _JUDGES
 
 
 class WorstSamples:
-    """Keeps the samples of a pass that are most wrong; batches arrive in the order of `samples`."""
+    """Keeps the samples of a pass with the largest errors; batches arrive in the order of `samples`."""
 
     def __init__(self, task: Task, samples: Selection) -> None:
         self._task, self._samples = task, samples
@@ -211,7 +211,7 @@ class WorstSamples:
         self._seen = 0
 
     def add(self, batch: BatchResult) -> None:
-        """Look at the raw outputs of a batch."""
+        """Add the raw outputs of a batch."""
         output, targets = self._task.real_outputs(batch.outputs), batch.targets
         indices = self._samples.indices[self._seen : self._seen + len(targets)]
         self._seen += len(targets)
@@ -224,7 +224,7 @@ class WorstSamples:
         self._kept = sorted(self._kept, key=lambda kept: -kept[0])[: self._judge.most]
 
     def result(self) -> tuple[ShownSample, ...]:
-        """Return the samples, the worst first."""
+        """Return the samples, the largest error first."""
         complete = (replace(each, inputs=self._inputs(torch.tensor([each.number]))[0]) for _, each in self._kept)
         return tuple(map(self._judge.shown, complete))
 
@@ -239,7 +239,7 @@ def _at(output: Any, position: int) -> Any:
 
 
 def _unmatched(given: Tensor, found: Tensor) -> tuple[int, int]:
-    """Return how many boxes (M, 5) are missed and how many found without one; each finds one of its class at most."""
+    """Return the numbers of missed targets and surplus detections (M, 5); each matches at most one of its class."""
     shared = overlaps(found[:, :4], given[:, :4]) * (found[:, None, 4] == given[None, :, 4])
     taken: set[int] = set()
     for row in shared:
@@ -266,5 +266,5 @@ def _numbers(values: Tensor) -> str:
 
 
 def _raw(values: Tensor) -> npt.NDArray[np.float64]:
-    """Return real numbers as −128 … 127."""
+    """Return real numbers scaled to −128 … 127."""
     return (values.double() * 128).numpy()

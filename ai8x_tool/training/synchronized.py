@@ -1,4 +1,4 @@
-"""Batch normalization over the batch of all processes, equal to that of a single process."""
+"""Batch normalization over the batch of all processes, with the result of a single process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ai8x_tool.training.world import ALONE, World
 
 
 class _Synchronized(nn.modules.batchnorm._BatchNorm):
-    """Normalizes by the mean and variance of all processes' samples, on any device (torch's own needs GPUs)."""
+    """Normalizes by mean and variance of the samples of all processes, on any device (PyTorch's own requires GPUs)."""
 
     world: World = ALONE
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (torch's name)
-        """Return what the plain module returns for this process's share of the whole batch."""
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (PyTorch's name)
+        """Return the plain module's result for this process's share of the whole batch."""
         if not self.training:
             return super().forward(input)
         values, axes = input.float(), [axis for axis in range(input.dim()) if axis != 1]
@@ -33,7 +33,7 @@ class _Synchronized(nn.modules.batchnorm._BatchNorm):
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        """Let the stored statistics follow those of a batch, as torch's module does."""
+        """Update the running statistics with those of a batch, as PyTorch's module does."""
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
         self.num_batches_tracked.add_(1)
@@ -55,7 +55,7 @@ _SYNCHRONIZED: dict[type, type[_Synchronized]] = {
 
 
 def synchronize_batchnorm(model: nn.Module, world: World) -> None:
-    """Let batch normalization see the batch of all processes. Parameters and their names stay what they are."""
+    """Make batch normalization use the batch of all processes. Parameters and their names are unchanged."""
     if world.size == 1:
         return
     for module in model.modules():

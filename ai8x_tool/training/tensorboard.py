@@ -1,4 +1,4 @@
-"""Monitoring of a run by TensorBoard, which is optional."""
+"""Monitoring of a run with TensorBoard, which is optional."""
 
 from __future__ import annotations
 
@@ -31,42 +31,42 @@ if TYPE_CHECKING:
 
 _NAMES = {"top1": "Top1", "top5": "Top5", "mse": "MSE", "map": "mAP"}
 _PROJECTED = 100
-"""Points of the projector."""
+"""Most points of the projector."""
 _CURVE_POINTS = 2**20
-"""Positions of maps that a precision-recall curve is drawn from at most."""
+"""Most positions of maps from which a precision-recall curve is computed."""
 
 
 class Monitor:
-    """Receives the events of a run; this one ignores them."""
+    """Receives the events of a run; this base class ignores them."""
 
     wants_outputs = False
-    """Whether :meth:`validation` needs the model's outputs."""
+    """Whether :meth:`validation` requires the model's outputs."""
 
     def start(self) -> None:
         """Show the settings and the model."""
 
     def batch(self, step: int, items: Mapping[str, float | None]) -> None:
-        """Show the items of a progress line; `step` counts the batches of all epochs."""
+        """Show the values of a progress line; `step` counts the batches of all epochs."""
 
     def validation(
         self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
-        """Show an epoch's result; `results` are those of the samples in their order, if :attr:`wants_outputs`."""
+        """Show the result of an epoch; `results` are the batches in order, if :attr:`wants_outputs`."""
 
     def close(self) -> None:
         """Finish writing."""
 
 
 def check_tensorboard_options(settings: TensorBoardSettings, task: Task) -> None:
-    """Refuse curves and projections of tasks that do not have them."""
+    """Raise Ai8xError if curves or projections are requested that the task does not have."""
     if settings.pr_curves and not isinstance(task, Classification):
         raise Ai8xError(f"--pr-curves: {task.name} has no class probabilities", fix="leave it out")
     if settings.embedding and not isinstance(task, Classification | Embeddings):
-        raise Ai8xError(f"--embedding: {task.name} has no outputs that can be projected", fix="leave it out")
+        raise Ai8xError(f"--embedding: {task.name} has no outputs suitable for projection", fix="leave it out")
 
 
 def open_monitor(setup: TrainingSetup, folder: Path, console: Console) -> Monitor:
-    """Return the monitor of a run: with ``--tensorboard``, and if the package is installed, one that writes files."""
+    """Return the monitor of a run: with ``--tensorboard`` and the package installed, one that writes files."""
     settings = setup.settings
     if not setup.world.is_first:
         return Monitor()
@@ -74,7 +74,7 @@ def open_monitor(setup: TrainingSetup, folder: Path, console: Console) -> Monito
     if not settings.tensorboard:
         if asked:
             words = ", ".join("--" + name.replace("_", "-") for name in asked)
-            console.warn(f"without effect: {words} (they need --tensorboard)")
+            console.warn(f"without effect: {words} (they require --tensorboard)")
         return Monitor()
     if importlib.util.find_spec("tensorboard") is None:
         console.warn("no TensorBoard files: tensorboard is not installed (pip install 'ai8x-tool[tensorboard]')")
@@ -95,7 +95,7 @@ class TensorBoardLogger(Monitor):
 
     def start(self) -> None:
         """Write the settings and the graph of the operators."""
-        lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: shown verbatim
+        lines = [f"    {key}: {value}" for key, value in asdict(self._settings).items()]  # indented: verbatim
         self._writer.add_text("Command_line", "\n".join(lines))
         sample = torch.zeros(1, *self._setup.entry.sample)
         try:
@@ -115,7 +115,7 @@ class TensorBoardLogger(Monitor):
     def validation(
         self, epoch: int, score: Score, clipping: Sequence[LayerClipping], results: Sequence[BatchResult] | None
     ) -> None:
-        """Write ``Performance/Validation/…``, clipping, and what the options request."""
+        """Write ``Performance/Validation/…``, clipping, and the items requested by options."""
         self._scalar("Performance/Validation/Loss", score.loss, epoch)
         for name, value in score.metrics.items():
             if name != "top5" or len(self._labels) > 5:
@@ -164,7 +164,7 @@ class TensorBoardLogger(Monitor):
             self._setup.task.context.console.warn("--embedding has no effect: the outputs are maps")
 
     def _curves(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
-        """Write a precision-recall curve for each class: its probability against the true class."""
+        """Write a precision-recall curve for each class, from its probability and the true class."""
         scores, truth = outputs.movedim(1, -1).flatten(0, -2), targets.flatten()
         if len(truth) > _CURVE_POINTS:
             chosen = torch.randperm(len(truth), generator=torch.Generator().manual_seed(epoch))[:_CURVE_POINTS]
@@ -174,7 +174,7 @@ class TensorBoardLogger(Monitor):
             self._writer.add_pr_curve(label.replace(" ", "_"), truth == number, probabilities[:, number], epoch)
 
     def _embedding(self, outputs: Tensor, targets: Tensor, epoch: int) -> None:
-        """Write some outputs for the projector, with labels and, of square images, the inputs."""
+        """Write some outputs for the projector, with labels and, for square images, the inputs."""
         samples = self._setup.validation
         chosen = torch.randperm(len(samples), generator=torch.Generator().manual_seed(epoch))[:_PROJECTED].sort().values
         inputs, _ = samples.split.batch(samples.indices[chosen])
@@ -182,5 +182,5 @@ class TensorBoardLogger(Monitor):
         names = [self._labels[number] if number < len(self._labels) else str(number) for number in numbers]
         square = inputs.dim() == 4 and inputs.shape[1] in (1, 3) and inputs.shape[2] == inputs.shape[3]
         images = (inputs + 128) / 255 if square else None
-        with contextlib.redirect_stdout(None):  # it prints a message if it overwrites
+        with contextlib.redirect_stdout(None):  # it prints a message when it overwrites files
             self._writer.add_embedding(outputs[chosen], names, images, epoch, "verification/embedding")

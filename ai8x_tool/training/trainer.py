@@ -1,4 +1,4 @@
-"""Training loop: float epochs, the switch to QAT, validation, checkpoints, test."""
+"""Training loop: float epochs, switch to QAT, validation, checkpoints, test."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ from ai8x_tool.training.metrics import Meter, Score, TrainingMeter, mean, progre
 from ai8x_tool.training.passes import BatchResult, Evaluator, Selection
 from ai8x_tool.training.plan import LARGEST_BATCH, chosen_schedule
 from ai8x_tool.training.plots import draw_training
-from ai8x_tool.training.processes import joined_world, launch, launched
-from ai8x_tool.training.results import Best, EpochRecord, TrainingInterruptedError, TrainResult
+from ai8x_tool.training.processes import is_launched, join_world, launch
+from ai8x_tool.training.results import BestEpoch, EpochRecord, TrainingInterruptedError, TrainResult
 from ai8x_tool.training.setup import TrainingSetup, prepare
 from ai8x_tool.training.shown_samples import ShownSample, WorstSamples, has_wrong_samples
 from ai8x_tool.training.tensorboard import open_monitor
@@ -44,19 +44,19 @@ from ai8x_tool.training.world import World
 
 
 def train(settings: TrainSettings, console: Console) -> TrainResult:
-    """Train a model; the plain Python form of ``ai8x train``.
+    """Train a model, like ``ai8x train``.
 
-    Raises Ai8xError for what the user can fix, and TrainingInterruptedError on Ctrl-C after writing a checkpoint of the
-    last completed epoch.
+    Raises Ai8xError for conditions the user can fix, and TrainingInterruptedError on Ctrl-C, after writing a checkpoint
+    of the last completed epoch.
     """
-    if settings.distributed and not launched():
+    if settings.distributed and not is_launched():
         return launch(train_in, settings, console)
-    with without_exit(), joined_world(settings, settings.batch_size or LARGEST_BATCH) as world:
+    with without_exit(), join_world(settings, settings.batch_size or LARGEST_BATCH) as world:
         return train_in(settings, console if world.is_first else Console(-1, muted=True), world)
 
 
 def train_in(settings: TrainSettings, console: Console, world: World) -> TrainResult:
-    """Train as one of the processes of `world`; the first one writes the files."""
+    """Train as one of the processes of `world`; the first process writes the files."""
     setup = prepare(settings, console, world)
     with open_run_log(settings, console, world) as log, world.answered():
         trainer = Trainer(setup, log)
@@ -83,7 +83,7 @@ class Trainer:
         self.plan, self.schedule, self.measured = setup.plan, chosen_schedule(setup), list(setup.measured)
         self.plan.resume(self.measured, self.task.rank)
         self.history: list[EpochRecord] = []
-        self.best: Best | None = None
+        self.best: BestEpoch | None = None
         self.best_weights: Mapping[str, Any] = {}
         self.qat = is_in_qat(self.model)
         self._wrap()
@@ -153,12 +153,12 @@ class Trainer:
         self.schedule.end_epoch(epoch, self.measured[-1])
 
     def _follow_plan(self, epoch: int, elapsed: float) -> None:
-        """Change the rest of the run where its time or the patience is at an end; all processes do the same."""
+        """Adapt the rest of the run if the time or the patience is exhausted, identically in all processes."""
         record, plan = self.history[-1], self.plan
         before = (plan.epochs, plan.qat_start)
         plan.note(record, self.task.rank(record), epoch, qat=self.qat)
         plan.after_epoch(epoch, qat=self.qat, elapsed=elapsed, seconds=record.seconds)
-        plan.epochs, plan.qat_start = self.world.agree((plan.epochs, plan.qat_start))
+        plan.epochs, plan.qat_start = self.world.broadcast((plan.epochs, plan.qat_start))
         if (plan.epochs, plan.qat_start) != before and plan.epochs > epoch + 1:
             self.log.record(f"the plan is now {plan.text()}")
 
@@ -171,20 +171,20 @@ class Trainer:
         drop_parameters(self.optimizer, self.model)
         if has_measured_ranges(self.model):
             set_ranges(self.setup, epoch, self.log)
-            self.world.agree_on(self.model)
+            self.world.broadcast_model(self.model)
         for name in start_qat(self.model, self.setup.policy):
-            self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not have")
+            self.log.console.warn(f"the QAT policy overrides {name!r}, which the model does not contain")
         self.qat, self.best = True, None
         self.plan.start_qat()
         self._wrap()
 
     def _wrap(self) -> None:
-        """Wrap the model again after its parameters or its way of computing have changed."""
+        """Wrap the model again after its parameters or its computation have changed."""
         example = torch.zeros(1, *self.setup.entry.sample, device=self.setup.device)
         self.compiled = compile_model(self.model, self.settings, self.world, example, qat=self.qat)
 
     def _train_epoch(self, epoch: int) -> TrainingMeter:
-        """Train on all samples once; return the losses and, of the batches that count for it, the accuracy."""
+        """Train on all samples once; return the losses, and the metrics of the batches that are measured."""
         setup, size = self.setup, self.setup.batch_size
         samples, seed = setup.training, setup.seed
         self._seed_everything(epoch)
@@ -219,10 +219,10 @@ class Trainer:
         return meter
 
     def _train_batch(self, inputs: Tensor, targets: Any, shown: Tensor, total: int) -> tuple[Any, dict[str, float]]:
-        """Compute and learn from one batch; return the outputs in real numbers and the losses by name.
+        """Compute one batch and update the model; return the outputs in real numbers and the losses by name.
 
-        `inputs` are this process's, `targets` and outputs those of the whole batch of `total` samples, as `shown` where
-        the task needs it.
+        `inputs` are those of this process, `targets` and outputs those of the whole batch of `total` samples, as is
+        `shown`, the inputs for the loss, if the task needs them.
         """
         output = self.task.real_outputs(self.world.outputs(self.compiled, inputs, total))
         loss = self.task.training_loss(output, targets, shown)
@@ -252,11 +252,11 @@ class Trainer:
         return {key: accuracy.metrics()[key] if accuracy.samples else None}
 
     def _seed_everything(self, epoch: int) -> None:
-        """Seed all global generators: an epoch has the same result whether or not the run was resumed at it."""
+        """Seed all global generators, so that a run resumed at this epoch has the same results."""
         seed_global_generators(derived_seed(self.setup.seed, epoch, self._own("model")), self.setup.device)
 
     def _own(self, purpose: str) -> str:
-        """Return the purpose for random numbers that differ from those of the other processes."""
+        """Return the purpose of random numbers that must differ between processes."""
         return purpose if self.world.is_first else f"{purpose}/{self.world.rank}"
 
     # -- evaluation -------------------------------------------------------------------------------------------------
@@ -269,19 +269,19 @@ class Trainer:
         return score
 
     def _tests(self) -> tuple[Score, Score]:
-        """Test the last weights and those of the best epoch, if that is a different one."""
+        """Test the weights of the last epoch and, if it is another one, of the best epoch."""
         assert self.best is not None
         self.log.info("--- test (ckpt) ---------------------")
         last = self._test()
         if self.best.epoch == self.plan.epochs - 1:
-            self.log.info("The last epoch is the best one: there is no second test.")
+            self.log.info("The last epoch is the best one; there is no second test.")
             return last, last
         self.log.info(f"--- test (best) ---------------------\nepoch {self.best.epoch}")
         load_state(self.model, self.best_weights)
         return last, self._test()
 
     def _test(self) -> Score:
-        """Test, and find samples that are wrong if a report shows them."""
+        """Test the model; collect the samples with the largest errors if they are needed for a report."""
         if self.settings.html is None or not has_wrong_samples(self.task):
             return self._evaluate(self.setup.test, "test")
         worst = WorstSamples(self.task, self.setup.test)
@@ -300,7 +300,7 @@ class Trainer:
         return score
 
     def _batch_line(self, line: str) -> None:
-        if self.log.console.err.is_terminal:  # there the bar shows it
+        if self.log.console.err.is_terminal:  # the progress bar shows it
             self.log.record(line)
         else:
             self.log.info(line)
@@ -312,10 +312,10 @@ class Trainer:
         return self.log.folder / "_".join(part for part in parts if part)
 
     def _save(self, epoch: int, score: Score) -> None:
-        """Write the checkpoint of a completed epoch, and copy it if the epoch is the best."""
+        """Write the checkpoint of a completed epoch, and a copy if the epoch is the best."""
         is_best = self.best is None or self.task.rank(score) >= self.task.rank(self.best)
         if is_best:
-            self.best = Best(score.loss, score.metrics, epoch)
+            self.best = BestEpoch(score.loss, score.metrics, epoch)
             self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
         assert self.best is not None
         self.log.info(self.task.best_line(self.best, self.best.epoch, count_nonzero_weights(self.model)))
@@ -334,7 +334,7 @@ class Trainer:
         return serialize(content)
 
     def _take_over_best(self) -> None:
-        """Continue the list of best epochs, so that the best file exists even if no later epoch is better."""
+        """Take over the best epoch of a resumed run, so that its file exists even if no later epoch is better."""
         if self.setup.resumed_best is not None:
             self.best, source = self.setup.resumed_best
             stored = read_checkpoint(source)
@@ -343,7 +343,7 @@ class Trainer:
             self.log.write(source.read_bytes(), self._file("best"))
 
     def _interrupted(self, epoch: int, path: Path, beginning: bytes) -> TrainingInterruptedError:
-        """Leave a checkpoint of the last completed epoch; if there is none, of the beginning."""
+        """Write a checkpoint of the last completed epoch or, if there is none, of the initial state."""
         if self.saved is None:
             self.log.write(beginning, path)
         path = self.saved or path

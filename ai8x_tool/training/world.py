@@ -1,8 +1,8 @@
-"""Exchange between processes that train one model together, each on its share of every batch.
+"""Communication between processes that train one model, each on its share of every batch.
 
-Outputs are gathered before the loss: each process computes the loss and the metrics of the whole batch, whatever the
-task is. So the result is that of one process with the same batches, and processes need not exchange metrics. Gradients
-are averaged by torch's DistributedDataParallel; the parameters of a loss have the same gradients everywhere.
+Outputs are gathered before the loss: each process computes the loss and the metrics of the whole batch, for all tasks.
+The result is therefore that of a single process with the same batches, and metrics need not be exchanged. Gradients are
+averaged by PyTorch's DistributedDataParallel; the parameters of a loss have the same gradients in all processes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ai8x_tool.errors import Ai8xError
 Value = TypeVar("Value")
 
 
-class OtherFailedError(Ai8xError):
-    """Another process failed and reports the reason, if it can; this one only stops."""
+class OtherProcessFailedError(Ai8xError):
+    """Another process failed and reports the reason, if it can; this process only stops."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class _Presence:
 
 @dataclass(frozen=True)
 class World:
-    """This process among `size` ones; `local_rank` is its number on this computer. One process alone needs no other."""
+    """This process among `size` processes; `local_rank` is its number on this computer. Default: a single process."""
 
     rank: int = 0
     size: int = 1
@@ -46,49 +46,50 @@ class World:
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that writes files and messages."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     @property
     def counts(self) -> bool:
-        """Whether the current samples count; otherwise they only substitute for missing ones of a small batch."""
+        """Whether the current samples count; otherwise they are substitutes, because the batch has too few samples."""
         return self._presence.real
 
     def share(self, indices: Tensor) -> Tensor:
-        """Return this process's share of the samples of a batch; a model always gets at least one."""
+        """Return this process's share of the samples of a batch, at least one, which then may be a substitute."""
         return torch.tensor_split(indices, self.size)[self.rank] if len(indices) > self.rank else indices[:1]
 
     def outputs(self, compute: Callable[[Tensor], Any], inputs: Tensor, total: int) -> Any:
-        """Return the outputs for a batch of `total` samples; `inputs` are this process's."""
+        """Return the outputs for a batch of `total` samples; `inputs` are those of this process."""
         self._presence.real = total > self.rank
         return self.gather(compute(inputs), total)
 
     def gather(self, value: Any, total: int, *, ragged: bool = False) -> Any:
-        """Return the values of all processes for a batch of `total` samples; tensors, or tuples and lists of them.
+        """Return the values of all processes for a batch of `total` samples: tensors, or tuples and lists of them.
 
-        `ragged` tensors differ in the lengths of their other axes and are padded with zeros. In the backward pass every
-        process is expected to compute the same gradient; the average over all processes of what follows is the gradient
-        of one process with the whole batch. A tensor that the loss does not use gets a gradient of zeros.
+        With `ragged`, tensors may differ in the lengths of their other axes and are padded with zeros. In the backward
+        pass every process must compute the same gradient; the resulting parameter gradients, averaged over all
+        processes, are those of a single process with the whole batch. A tensor that the loss does not use gets a
+        gradient of zeros.
         """
         if self.size == 1:
             return value
         parts, structure = tree_flatten(value)
         for part in parts:
             if not isinstance(part, Tensor):
-                message = f"several processes can exchange tensors only, not a {type(part).__name__}"
+                message = f"several processes can exchange only tensors, not {type(part).__name__} values"
                 raise Ai8xError(message, fix="leave out --distributed")
         gathered = _Gather.apply(total, self, *[_padded(part) if ragged else part for part in parts])
         return tree_unflatten(gathered, structure)
 
     def sum(self, value: Tensor) -> Tensor:
-        """Return the sum over all processes; it can be differentiated."""
+        """Return the sum over all processes; it is differentiable."""
         if self.size == 1:
             return value
         result: Tensor = _Sum.apply(value)
         return result
 
-    def agree(self, value: Value) -> Value:
-        """Return the first process's value."""
+    def broadcast(self, value: Value) -> Value:
+        """Return the value of the first process."""
         if self.size == 1:
             return value
         box = [value]
@@ -97,7 +98,7 @@ class World:
         return box[0]
 
     @torch.no_grad()
-    def agree_on(self, model: nn.Module) -> None:
+    def broadcast_model(self, model: nn.Module) -> None:
         """Copy the parameters and buffers of the first process to `model`."""
         if self.size == 1:
             return
@@ -109,7 +110,7 @@ class World:
 
     @contextmanager
     def answered(self) -> Iterator[None]:
-        """Recognize the end of another process among the errors of torch's own exchange of gradients."""
+        """Recognize the end of another process from errors of PyTorch's gradient exchange."""
         try:
             yield
         except RuntimeError as error:
@@ -118,40 +119,40 @@ class World:
             raise
 
     @contextmanager
-    def first_alone(self) -> Iterator[None]:
-        """Let the first process go ahead, for example with downloads, and the others follow when it has succeeded."""
-        if not self.is_first and self.agree(False) is False:
-            raise OtherFailedError("the first process has failed")
+    def first_process_first(self) -> Iterator[None]:
+        """Run the block in the first process, for example for downloads, and in the others after it has succeeded."""
+        if not self.is_first and self.broadcast(False) is False:
+            raise OtherProcessFailedError("the first process has failed")
         try:
             yield
         except BaseException:
             if self.is_first:
-                self.agree(False)
+                self.broadcast(False)
             raise
         if self.is_first:
-            self.agree(True)
+            self.broadcast(True)
 
 
 ALONE = World()
-"""One process without others."""
+"""A single process."""
 
 
 @contextmanager
 def _exchange() -> Iterator[None]:
-    """Recognize the end of another process, which breaks the connection to it, among errors of this one."""
+    """Recognize the end of another process, which breaks the connection, from errors of this process."""
     try:
         yield
     except RuntimeError as error:
         raise _no_answer(error) from None
 
 
-def _no_answer(error: RuntimeError) -> OtherFailedError:
+def _no_answer(error: RuntimeError) -> OtherProcessFailedError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return OtherFailedError(f"no answer from another training process: {reason}")
+    return OtherProcessFailedError(f"no answer from another training process: {reason}")
 
 
 def _padded(value: Tensor) -> Tensor:
-    """Return `value` with all axes but the first as long as the longest of all processes."""
+    """Return `value` with all axes but the first padded to the longest of all processes."""
     lengths = torch.tensor(value.shape[1:], device=value.device)
     with _exchange():
         dist.all_reduce(lengths, dist.ReduceOp.MAX)
@@ -179,7 +180,7 @@ class _Gather(torch.autograd.Function):
 
 
 def _gathered(value: Tensor, sizes: list[int], rank: int) -> Tensor:
-    """Return the values of all processes; `sizes` are their numbers of samples, the first of which is the largest."""
+    """Return the values of all processes; `sizes` are their numbers of samples, the first being the largest."""
     own = value.new_zeros(sizes[0], *value.shape[1:])
     own[: sizes[rank]] = value[: sizes[rank]]
     parts = [torch.empty_like(own) for _ in sizes]

@@ -136,7 +136,8 @@ def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], c
     if not 0 < count <= len(test):
         message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
         raise Ai8xError(message, fix="reduce --samples")
-    values = test.batch(torch.arange(count))[0][:, : shape[0]].numpy()
+    inputs = test.batch(torch.arange(count))[0]
+    values = (inputs if entry.frames is None else inputs[:, 0])[:, : shape[0]].numpy()
     values = middle(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), shape)
     note = f" ({entry.note})" if entry.note else ""
     return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")

@@ -91,6 +91,8 @@ def _compare(
     different, first = 0, None
     with console.progress("firmware", len(samples)) as progress:
         for number, sample in enumerate(samples):
+            if synthesis.network.buffer is not None:
+                session.forget()  # each sample is the first of a sequence
             outputs = session.infer(sample, f"sample {number}")
             expected = (tensors.outputs[layer.index][number] for layer in layers)
             wanted = [_scaled(values, p.scale) for values, p in zip(expected, placed, strict=True)]

@@ -256,9 +256,9 @@ def read_coco(path):
 
 def read_outputs(path):
     from ai8x_tool.readers.json_file import read_json
-    from ai8x_tool.training.answers import read_answers
+    from ai8x_tool.training.interpretation import read_interpretation
 
-    read_answers(read_json(path), str(path))
+    read_interpretation(read_json(path), str(path))
 
 
 TEXTS |= {

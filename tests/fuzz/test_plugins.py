@@ -73,7 +73,7 @@ def test_one_line_with_the_file(folder, table, name):
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"forward": "return out * float('nan')"}, "what the model makes of its layers' outputs"),
+        ({"forward": "return out * float('nan')"}, "the outputs of the model are infinite or undefined"),
         ({"init": "self.fc.op.weight.data.fill_(3e38)"}, "the outputs of fc are"),
         ({"init": "self.fc.op.weight.data.fill_(float('inf'))"}, "fc.op.weight of the model is"),
     ],

@@ -187,7 +187,7 @@ def test_loading_other_shapes_and_missing_keys() -> None:
         del state[f"c1.{key}"]
     assert nn.load_state(network(sequential), state) == []
     for bad in (float("inf"), 0.5, float("nan")):
-        with pytest.raises(Ai8xError, match=r"c3\.activation_threshold = .* is not a whole number"):
+        with pytest.raises(Ai8xError, match=r"c3\.activation_threshold must be a whole number"):
             nn.load_state(other, state | {"c3.activation_threshold": torch.tensor(bad)})
 
 

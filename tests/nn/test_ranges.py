@@ -271,7 +271,7 @@ class Deciding(torch.nn.Module):
 def test_what_cannot_be_traced_is_named(how: str) -> None:
     with nn.build_context(MAX78000, measured_ranges=True):
         model = torch.nn.Sequential(torch.nn.Identity(), Deciding(how))
-    with pytest.raises(Ai8xError, match="'1.last'" if how == "from nowhere" else "^1 decides by the values"):
+    with pytest.raises(Ai8xError, match="'1.last'" if how == "from nowhere" else "^1 uses values of activations"):
         trace_dataflow(model, torch.zeros(1, 3, 2, 2))
 
 
@@ -311,7 +311,8 @@ def test_warnings_name_the_layer() -> None:
     measure_ranges(model, [measured.inputs()], POLICY, warnings.append)
     common = int(model.add.activation_threshold)
     assert common > 0 and warnings == [
-        f"the output of the network stays divided by 2^{common}: it is not that of a layer with weights alone"
+        f"the output of the network remains divided by 2^{common}, "
+        "because it is not computed by layers with weights alone"
     ]
     assert {float(m.final_scale) for _, m in nn.named_fused_modules(model)} == {0}
     model, warnings = network(sequential), []
@@ -370,13 +371,13 @@ def test_policy_keys(tmp_path: Any) -> None:
     assert [policy.choose(name) for name in "abcde"] == [(4, 0.5), (4, 0.9), (8, 1.0), (4, 0.9), (4, 0.9)]
     assert nn.QatPolicy(1, 8).z_score == 8 and nn.QatPolicy(1, 8).outlier_removal_z_score is None
     for text, words in {
-        "outlier_removal_z_score: 0": "outlier_removal_z_score 0.0 must be above 0",
+        "outlier_removal_z_score: 0": "outlier_removal_z_score must be above 0, not 0.0",
         "outlier_removal_z_score: .nan": "must be above 0",
-        "outlier_removal_z_score: x": "is not a number",
-        "overrides: {a: {shift_quantile: 2}}": "a: shift_quantile 2.0 must be above 0",
-        "overrides: {a: {weight_bits: 5}}": "a: 5 weight_bits",
+        "outlier_removal_z_score: x": "must be a number",
+        "overrides: {a: {shift_quantile: 2}}": "a: shift_quantile must be above 0 and at most 1, not 2.0",
+        "overrides: {a: {weight_bits: 5}}": "a: weight_bits must be 1, 2, 4 or 8, not 5",
         "overrides: {a: {weight_bit: 8}}": "did you mean 'weight_bits'",
-        "overrides: {a: 8}": "the override of 'a' is 8",
+        "overrides: {a: 8}": "the override of 'a' must be a mapping, not 8",
     }.items():
         path.write_text(f"start_epoch: 1\nweight_bits: 8\n{text}\n")
         with pytest.raises(Ai8xError, match=words):

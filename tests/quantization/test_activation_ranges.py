@@ -108,7 +108,7 @@ def test_a_32_bit_output_has_no_shift_to_warn_about(quantized, console):
 
 @pytest.mark.parametrize("values", [{"threshold": 1}, {"threshold": 0, "scale": -1}])
 def test_clipping_methods_need_a_file_without_ranges(quantized, values):
-    with pytest.raises(Ai8xError, match="activation ranges belong to QAT") as caught:
+    with pytest.raises(Ai8xError, match="activation ranges require the QAT information") as caught:
         quantized(state_of(**values), clipping=Clipping("MAX"))
     assert "'a." in str(caught.value)
     assert "--clip-method" in str(caught.value)

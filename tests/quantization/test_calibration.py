@@ -256,7 +256,7 @@ def test_one_layer_under_two_names():
     model = build(Twice)
     chosen = calibrate(model, build(Twice, simulate=True), samples(8), OrderedDict(a=4, b=4))
     assert chosen["a"] is chosen["b"]
-    with pytest.raises(Ai8xError, match="a and b are one layer, but have 4 and 8 weight bits"):
+    with pytest.raises(Ai8xError, match="a and b are the same layer and must have the same weight bits, not 4 and 8"):
         calibrate(model, build(Twice, simulate=True), samples(8), {"a": 4, "b": 8})
 
 

@@ -246,5 +246,5 @@ def test_square_layers_beside_transposed_ones_are_named(tmp_path, console):
 def test_negative_variance_is_refused(tmp_path):
     state = trained("2d").state_dict()
     state["layer.bn.running_var"] = -torch.ones(4)
-    with pytest.raises(Ai8xError, match=r"a\.pth\.tar: 'layer\.op\.weight' holds infinite or undefined values"):
+    with pytest.raises(Ai8xError, match=r"a\.pth\.tar: 'layer\.op\.weight' must not hold infinite or undefined values"):
         quantize(save(tmp_path / "a.pth.tar", state), tmp_path / "q.pth.tar", MAX78000, QUIET)

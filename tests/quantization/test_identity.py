@@ -145,13 +145,13 @@ def test_from_the_command_line_to_a_proved_project(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"before": "tow"}, "there is no layer 'tow'; did you mean 'two'?"),
-        ({"name": "one"}, "the checkpoint already has a layer 'one'"),
+        ({"before": "tow"}, "the checkpoint does not contain the layer 'tow'; did you mean 'two'?"),
+        ({"name": "one"}, "the checkpoint already contains a layer 'one'"),
         ({"name": ""}, "'' is not a valid layer name"),
         ({"name": "a..b"}, "'a..b' is not a valid layer name"),
         ({"name": "a\nb"}, "is not a valid layer name"),
-        ({"channels": 0}, "0 channels of 'pt'"),
-        ({"channels": 10**9}, "1000000000 channels of 'pt'"),
+        ({"channels": 0}, "'pt' must have 1 to 1024 channels, not 0"),
+        ({"channels": 10**9}, "'pt' must have 1 to 1024 channels, not 1000000000"),
     ],
 )
 def test_what_cannot_be_inserted(inserted, tmp_path, options, text):
@@ -164,14 +164,16 @@ def test_what_cannot_be_inserted(inserted, tmp_path, options, text):
 def test_only_into_quantized_files(inserted):
     state = quantized_state()
     state["one.op.weight"] = state["one.op.weight"] / 100
-    with pytest.raises(Ai8xError, match=r"q\.pth\.tar: this checkpoint is not quantized"):
+    with pytest.raises(
+        Ai8xError, match=r"q\.pth\.tar: an identity layer can be inserted into quantized checkpoints only"
+    ):
         inserted(state)
 
 
 def test_the_source_is_never_overwritten(tmp_path):
     path = save(tmp_path / "q.pth.tar", quantized_state())
     before = path.read_bytes()
-    with pytest.raises(Ai8xError, match="the output file is the input file"):
+    with pytest.raises(Ai8xError, match="the output file must not be the input file"):
         insert_identity(path, tmp_path / "." / "q.pth.tar", IdentityLayer("pt", CHANNELS, "two"))
     assert path.read_bytes() == before
 

@@ -261,13 +261,13 @@ def test_qatv2_remains(quantized):
     [
         ("conv.bn.weight", torch.ones(2), "batch normalization cannot be folded"),
         ("conv.bn.running_mean", torch.ones(2), "batch normalization was not folded"),
-        ("conv.w_zero_point", torch.ones(1), "zero points"),
+        ("conv.w_zero_point", torch.ones(1), "zero points must be 0"),
         ("conv.op.weight", torch.tensor([[float("nan")]]), "infinite or undefined"),
         ("conv.weight_bits", torch.tensor([3.0]), "weight_bits = 3"),
         ("conv.weight_bits", torch.tensor([8.0, 4.0]), "must hold one number, not [8.0, 4.0]"),
         ("conv.shift_quantile", torch.tensor([0.5, 1.0]), "must hold one number"),
-        ("conv.output_shift", torch.zeros(0), "is empty"),
-        ("conv.op.bias", torch.zeros(0), "is empty"),
+        ("conv.output_shift", torch.zeros(0), "must not be empty"),
+        ("conv.op.bias", torch.zeros(0), "must not be empty"),
         ("conv.op.weight", torch.tensor([[1e300]], dtype=torch.float64), "infinite or undefined"),
     ],
 )
@@ -287,7 +287,7 @@ def test_layers_with_several_weights_are_named(quantized, console):
     """Modules that are not fused, in a container: their names leave no place for a shift of each."""
     quantized(OrderedDict([("features.0.weight", BIG), ("features.3.weight", BIG), ("fc.weight", BIG)]))
     assert [text.partition(": ")[2] for text in console.warnings] == [
-        "2 weights of 'features' share one output shift, that of the last: it is wrong for the others"
+        "2 weight tensors of 'features' share the output shift of the last one, wrong for the others"
     ]
 
 
@@ -316,7 +316,7 @@ def test_source_is_never_overwritten(tmp_path, console):
     path = tmp_path / "a.pth.tar"
     torch.save({"epoch": 0, "state_dict": layer_state(BIG)}, path)
     before = path.read_bytes()
-    with pytest.raises(Ai8xError, match=r"output file exists"):
+    with pytest.raises(Ai8xError, match="output file already exists"):
         quantize(path, tmp_path / "." / "a.pth.tar", MAX78000, console)
     assert path.read_bytes() == before
 

@@ -20,7 +20,7 @@ from ai8x_tool.training.clipping import LayerClipping
 from ai8x_tool.training.evaluation import EvaluateResult
 from ai8x_tool.training.metrics import Score
 from ai8x_tool.training.passes import BatchResult, Selection
-from ai8x_tool.training.results import Best, EpochRecord, TrainResult
+from ai8x_tool.training.results import BestEpoch, EpochRecord, TrainResult
 from ai8x_tool.training.shown_samples import ShownBox, ShownSample, WorstSamples
 from ai8x_tool.training.tasks.base import MetricFormat
 from ai8x_tool.training.tasks.classification import Classification
@@ -71,7 +71,7 @@ def trained():
         folder=Path("logs/run"),
         checkpoint=Path("logs/run/qat_checkpoint.pth.tar"),
         best_checkpoint=Path("logs/run/qat_best.pth.tar"),
-        best=Best(0.5, {"top1": 75.0}, 2),
+        best=BestEpoch(0.5, {"top1": 75.0}, 2),
         best_headline="Top1 75.00 %",
         history=history,
         test=SCORE,

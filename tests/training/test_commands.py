@@ -46,7 +46,7 @@ def test_train_and_evaluate(workspace: Path) -> None:
     document = json.loads(done.stdout)
     assert document["schema"] == "ai8x-train/1" and len(document["epochs"]) == 3
     assert "without effect: --pretrained" in done.stderr
-    assert "without effect: --param-hist (they need --tensorboard)" in done.stderr
+    assert "without effect: --param-hist (they require --tensorboard)" in done.stderr
     assert json.loads((Path(document["folder"]) / "result.json").read_text()) == document
     assert document["best_checkpoint"].endswith("x_qat_best.pth.tar")
     again = invoke(
@@ -213,6 +213,6 @@ def test_memory_that_ends_is_one_line(workspace: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(trainer.Trainer, "_train_batch", fail)
     done = invoke(*TRAIN, "--json")
-    assert done.exit_code == 1 and "error: there is not enough memory (lower --batch-size" in done.stderr
+    assert done.exit_code == 1 and "error: there is not enough memory (reduce --batch-size" in done.stderr
     assert json.loads(done.stdout)["schema"] == "ai8x-error/1"
     assert "Traceback" not in done.output

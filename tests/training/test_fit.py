@@ -51,7 +51,7 @@ def test_too_many_weights(workspace: Path, console: Console, monkeypatch: pytest
         prepare(TrainSettings(**SETTINGS), console)
     text = str(caught.value)
     assert "All weights must fit the kernel memory" in text and "\n" not in text
-    assert text.endswith("; or fewer channels: 1 ms; or --no-check trains it all the same) [weights-device]")
+    assert text.endswith("; or fewer channels: 1 ms; or --no-check trains it nevertheless) [weights-device]")
     prepare(TrainSettings(**SETTINGS, check=False), console)
 
 

@@ -236,7 +236,7 @@ def test_a_float_checkpoint_of_measured_ranges_calibrates(workspace: Path, tmp_p
     state = read_checkpoint(target).state
     assert state["conv1.clamp_activation"].all() and any(v.any() for k, v in state.items() if "threshold" in k)
     quantize(path, target, MAX78000, console)
-    assert "activation ranges were not measured yet" in console.warnings[0] and "--calibrate" in console.warnings[0]
+    assert "activation ranges have not been measured" in console.warnings[0] and "--calibrate" in console.warnings[0]
 
 
 def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) -> None:

@@ -243,7 +243,9 @@ def test_a_killed_process_ends_the_others(
         killer = threads.submit(kill_the_second)
         with pytest.raises(SystemExit) as end:
             main()
-    assert capfd.readouterr().err == "error: training process 1 was ended by SIGKILL (is there enough memory?)\n"
+    assert (
+        capfd.readouterr().err == "error: training process 1 was ended by SIGKILL (check that there is enough memory)\n"
+    )
     assert end.value.code == 1
     assert OUTPUT.read_text() == ""  # the other one has nothing to add
     assert_whole(killer.result())

@@ -190,7 +190,7 @@ def stopped_after(epochs: int, settings: TrainSettings, console: Console) -> Pat
         ({"optimizer_arguments": ("betas=[0.9, 2]",)}, "optimizer Adam: Invalid beta parameter"),
         ({"optimizer_arguments": ("amsgrad",)}, "not of the form name=value"),
         ({"scheduler": "CosineLR"}, "no scheduler 'CosineLR'; did you mean"),
-        ({"scheduler": "LambdaLR"}, "LambdaLR needs functions"),
+        ({"scheduler": "LambdaLR"}, "LambdaLR takes functions"),
         ({"scheduler": "StepLR"}, "scheduler StepLR: .*step_size"),
         ({"scheduler": "StepLR", "scheduler_arguments": ("step_sice=3",)}, "did you mean 'step_size'?"),
         ({"scheduler": "OneCycleLR", "scheduler_arguments": ("max_lr=1", "total_steps=3")}, "Tried to step"),
@@ -264,7 +264,7 @@ def test_the_log_keeps_warnings_and_how_a_run_ended(
 
     text = log_of_failure(Ai8xError("the disk is full"))
     assert " - error: the disk is full\n" in text and "Traceback" not in text
-    assert " - warning: no --optimizer or no --lr given" in text and " - warning: the QAT policy overrides" in text
+    assert " - warning: --optimizer or --lr is missing" in text and " - warning: the QAT policy overrides" in text
     text = log_of_failure(RuntimeError("unexpected"))
     assert " - Traceback (most recent call last):\n" in text and text.endswith(" - RuntimeError: unexpected\n")
     assert console.log is None
@@ -329,7 +329,7 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
     (tmp_path / "file").write_text("")
     (tmp_path / "bad.yaml").write_text("lr_schedulers: {a: {class: MultiStepLR}}\npolicies: []\n")
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs are done"),
+        ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs are completed"),
         ({"resume_from": Path("nowhere.pth.tar")}, "checkpoint not found"),
         (
             {"model": "ai85net5", "resume_from": result.checkpoint},
@@ -363,7 +363,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_debris(
 
 def test_warnings_about_missing_choices(workspace: Path, console: Console) -> None:
     run(console, epochs=1, optimizer=None)
-    assert any("no --optimizer or no --lr" in text for text in console.warnings)
+    assert any("--optimizer or --lr is missing" in text for text in console.warnings)
 
 
 def test_plots_are_drawn(workspace: Path, console: Console, plots: None) -> None:
@@ -411,7 +411,7 @@ def test_a_loss_that_is_no_number_ends_the_run(
         return good(*given) * (1 if next(left, None) is not None else float("nan"))
 
     monkeypatch.setattr(Classification, "loss", loss)
-    with pytest.raises(Ai8xError, match=rf"epoch {epoch}, batch 4 of \d+: the loss is nan, though inputs"):
+    with pytest.raises(Ai8xError, match=rf"epoch {epoch}, batch 4 of \d+: the loss is nan, but inputs"):
         run(console, epochs=3, qat_policy=None)
     folder = next(path for path in (workspace / "logs").iterdir() if path.is_dir() and not path.is_symlink())
     assert (folder / "result.json").exists() is False
@@ -433,5 +433,5 @@ def test_several_outputs_are_refused_before_data_are_loaded(workspace: Path, con
     data.write_text(data.read_text().replace("def load(folder, console):", "def load(folder, console):\n    0 / 0"))
     text = file.read_text()
     file.write_text(text.replace("        return self.fc(", "        return x, self.fc("))
-    with pytest.raises(Ai8xError, match=r"tiny\.py.*returns a tuple, for classification it must be one tensor"):
+    with pytest.raises(Ai8xError, match=r"tiny\.py.*for classification, the model must return one tensor, not a tuple"):
         run(console)

@@ -24,10 +24,10 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.model import ComputerSettings
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training import processes
-from ai8x_tool.training.processes import is_reporting_process, joined_world
+from ai8x_tool.training.processes import is_reporting_process, join_world
 from ai8x_tool.training.results import TrainResult
 from ai8x_tool.training.trainer import train
-from ai8x_tool.training.world import OtherFailedError, World
+from ai8x_tool.training.world import OtherProcessFailedError, World
 
 # Dropout and augmentation draw other numbers in every process: without them two processes must do what one does. The
 # last batch of an epoch, 33 samples, is divided unevenly.
@@ -91,12 +91,12 @@ def test_torchrun_and_resuming_in_several_processes(steady: Path, console: Conso
 
 @pytest.mark.slow
 def test_errors_of_processes_are_one_line(steady: Path, warm: None, console: Console) -> None:
-    with pytest.raises(Ai8xError, match="pass it: --processes"):
+    with pytest.raises(Ai8xError, match="for example --processes"):
         run(console, distributed=True)
     with pytest.raises(Ai8xError, match="no dataset named 'Stripe'; did you mean 'Stripes'") as caught:
         run(console, distributed=True, processes=2, dataset="Stripe")
     assert "\n" not in str(caught.value)
-    with pytest.raises(Ai8xError, match=r"4 processes cannot share a batch of 3 .*raise --batch-size"):
+    with pytest.raises(Ai8xError, match=r"a batch of 3 cannot be shared by 4 processes .*raise --batch-size"):
         run(console, distributed=True, processes=4, batch_size=3)
     with pytest.raises(Ai8xError, match="processes is 2, but training is not distributed"):
         run(console, processes=2)
@@ -104,8 +104,8 @@ def test_errors_of_processes_are_one_line(steady: Path, warm: None, console: Con
 
 def test_a_world_of_one_changes_nothing() -> None:
     world, batch = World(), torch.arange(5)
-    assert torch.equal(world.share(batch), batch) and world.gather(batch, 5) is batch and world.agree(3) == 3
-    with joined_world(ComputerSettings(), 256, {}) as joined:
+    assert torch.equal(world.share(batch), batch) and world.gather(batch, 5) is batch and world.broadcast(3) == 3
+    with join_world(ComputerSettings(), 256, {}) as joined:
         assert joined == world
     variables = {"LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
     assert is_reporting_process({}) and is_reporting_process({**variables, "RANK": "0"})
@@ -113,7 +113,7 @@ def test_a_world_of_one_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failures", "raised"), [(0, KeyboardInterrupt), (1, OtherFailedError), (None, OtherFailedError)]
+    ("failures", "raised"), [(0, KeyboardInterrupt), (1, OtherProcessFailedError), (None, OtherProcessFailedError)]
 )
 def test_who_is_ended_because_another_failed_says_nothing_else(
     failures: int | None, raised: type[BaseException], monkeypatch: pytest.MonkeyPatch
@@ -132,7 +132,7 @@ def test_who_is_ended_because_another_failed_says_nothing_else(
     monkeypatch.setattr(sys.modules["torch.distributed.rendezvous"], "rendezvous", lambda _: iter([(store, 1, 2)]))
     monkeypatch.setattr(processes, "_group", group)
     variables = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
-    with pytest.raises(raised), joined_world(ComputerSettings(), 256, variables) as world:
+    with pytest.raises(raised), join_world(ComputerSettings(), 256, variables) as world:
         assert world.rank == 1
         if failures:
             store.add("ai8x/failures", failures)
@@ -182,5 +182,5 @@ def test_a_compiled_network_learns_the_same(steady: Path, console: Console, back
     plain = run(console, **options)
     compiled = run(console, **options, compile=True, compiler_backend=backend)
     assert_close(plain.checkpoint, compiled.checkpoint)
-    with pytest.raises(Ai8xError, match=r"torch\.compile does not work here.*leave out --compile"):
+    with pytest.raises(Ai8xError, match=r"torch\.compile failed.*leave out --compile"):
         run(console, compile=True, compiler_backend="nonsense")

@@ -17,10 +17,12 @@ from ai8x_tool.frontend.torch.handlers import MODULES
 from ai8x_tool.frontend.torch.merge import Merger
 from ai8x_tool.frontend.torch.places import users_line
 from ai8x_tool.frontend.torch.recorder import Recorder
+from ai8x_tool.frontend.torch.sequences import Part, joined
 from ai8x_tool.frontend.torch.steps import OperandReading, Step
 from ai8x_tool.frontend.torch.tags import NOTHING, SECOND, TaggedTensor, tagged_leaves
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.network.network import Network, build_network
+from ai8x_tool.nn.sequence import SequenceModel
 
 
 def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: Device | None = None) -> Network:
@@ -30,10 +32,15 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     Channels that the model leaves out before its first layer are no part of the network's input.
     Layers are called like their modules; where a module is used again, the layer has a number after its name and
     shares the weights of the first. What the model does after its last layers is left to software. Steps are joined to
-    layers as far as every device can do it; with `device`, as far as that one can.
+    layers as far as every device can do it; with `device`, as far as that one can. Of a model of sequences, the network
+    takes one input.
 
     Raises Ai8xError, naming module and line, for what the accelerator cannot do between layers.
     """
+    if isinstance(model, SequenceModel):
+        features = trace(Part(model, model.features), input_shape, name, device=device)
+        found = (features.layers[-1].channels_out, model.length)
+        return joined(model, features, trace(Part(model, model.scores), found, name, device=device))
     recorder = Recorder(MODULES, FUNCTIONS, MOVEMENTS, UNCHANGED)
     try:
         output = recorder.run(model, tuple(input_shape))

@@ -1,4 +1,4 @@
-"""Interface of a task to the training loop and the evaluation."""
+"""Interface of tasks to the training loop and the evaluation."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskContext:
-    """Context of a task: its options, the dataset (not loaded), the compute device, and the purpose.
+    """Context of a task: options, dataset (not loaded), compute device, and purpose.
 
-    `simulate` means evaluation in integers.
+    With `simulate`, the model computes in integers.
     """
 
     settings: TaskSettings
@@ -42,7 +42,7 @@ class TaskContext:
 
 @dataclass(frozen=True)
 class BatchLoss:
-    """Loss of a training batch: the task's objective, the sum that is minimized, and components for the log."""
+    """Loss of a training batch: the task's objective, the minimized sum, and components for the log."""
 
     objective: Tensor
     overall: Tensor
@@ -65,28 +65,28 @@ class MetricFormat:
 
 
 class Task(ABC):
-    """One kind of learning problem: loss, metrics, lines, and what is best.
+    """One kind of learning problem: loss, metrics, log lines, and ranking of results.
 
-    Targets are in the dataset's form, inputs and outputs are real numbers (1.0 is 128 steps).
+    Targets have the form of the dataset; inputs and outputs are real numbers (1.0 is 128 quantization steps).
     """
 
     name: ClassVar[str]
-    """Name in a dataset entry."""
+    """Name of the task in a dataset entry."""
     main_metric: ClassVar[MetricFormat]
-    """The metric that plots and short messages show."""
+    """The metric shown in plots and short messages."""
     reference_key: ClassVar[str] = "top1"
-    """Name of that metric in the ``extras`` of the reference's checkpoints."""
+    """Name of that metric in the ``extras`` of the reference tools' checkpoints."""
     has_classes: ClassVar[bool] = False
     """Whether there is a confusion matrix."""
     names_classes: ClassVar[bool] = False
-    """Whether the outputs of the model belong to the labels of the dataset, one to one."""
+    """Whether the outputs of the model correspond one to one to the labels of the dataset."""
     measures_training: ClassVar[bool] = True
-    """Whether training batches are measured too, according to ``--show-train-accuracy``."""
+    """Whether metrics of training batches are computed, too, according to ``--show-train-accuracy``."""
     has_final_test: ClassVar[bool] = True
     """Whether training ends with a pass over the test set."""
 
     ragged_targets: ClassVar[bool] = False
-    """Whether processes may have targets of different lengths, to which zeros can be appended."""
+    """Whether targets may differ in length between processes and be padded with zeros."""
 
     def __init__(self, context: TaskContext) -> None:
         self.context = context
@@ -105,7 +105,7 @@ class Task(ABC):
         self._scale = output_scale(model, self.context.simulate)
 
     def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:  # noqa: B027
-        """Create what is trained besides the model; `extras` are those of the checkpoint that is continued."""
+        """Create what is trained in addition to the model; `extras` are those of the checkpoint of a resumed run."""
 
     def start_epoch(self, epoch: int) -> None:
         """Prepare for a training epoch."""
@@ -113,42 +113,42 @@ class Task(ABC):
             self.soft_targets.start_epoch(epoch)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint needs in addition to the model; :meth:`start_training` takes it."""
+        """Return the state for a checkpoint's ``extras``, from which :meth:`start_training` restores it."""
         return {}
 
     @property
     def reads_inputs(self) -> bool:
-        """Whether losses or metrics need the inputs of the whole batch, not only its outputs and targets."""
+        """Whether losses or metrics need the inputs of the whole batch, in addition to outputs and targets."""
         return self.soft_targets is not None
 
     @property
     def scale(self) -> float:
-        """Factor from the model's outputs to real numbers; not 1 in simulate mode only."""
+        """Factor from the model's outputs to real numbers; other than 1 in simulate mode only."""
         return self._scale
 
     # -- one batch --------------------------------------------------------------------------------------------------
 
     def targets(self, target: Any) -> Any:
-        """Convert the targets of a batch from the dataset's form to that of the other methods."""
+        """Return the targets of a batch, converted from the form of the dataset to that of the other methods."""
         if not isinstance(target, Tensor):
             raise Ai8xError(
-                f"a target of the dataset is a {type(target).__name__}, for {self.name} it must be a tensor of numbers"
+                f"for {self.name}, targets of the dataset must be tensors of numbers, not {type(target).__name__}"
             )
         return target
 
     def gathered_targets(self, target: Any, total: int, world: World) -> Any:
-        """Return the targets of a batch of `total` samples, of which this process has some."""
+        """Return the targets of a batch of `total` samples, gathered from all processes."""
         return world.gather(self.targets(target), total, ragged=self.ragged_targets)
 
     def real_outputs(self, output: Any) -> Any:
-        """Convert the model's outputs to those that :meth:`loss` and the meter take."""
+        """Return the model's outputs, converted to the form used by :meth:`loss` and the meter."""
         ratio = self.context.settings.out_fold_ratio
         if not isinstance(output, Tensor):
-            found = f"the model returns a {type(output).__name__}, for {self.name} it must be one tensor"
-            raise Ai8xError(found, fix="return one, or name a loss for each output with --losses")
+            found = f"for {self.name}, the model must return one tensor, not a {type(output).__name__}"
+            raise Ai8xError(found, fix="return one tensor, or specify a loss for each output with --losses")
         if not output.is_floating_point() or output.is_meta:
             kind = "on the device meta" if output.is_meta else f"of {output.dtype}"
-            raise Ai8xError(f"the model returns a tensor {kind}, not real numbers", fix="correct its forward()")
+            raise Ai8xError(f"the model must return real numbers, not a tensor {kind}", fix="correct its forward()")
         real = output * self._scale if self.context.simulate else output
         return real if ratio == 1 else _unfolded(real, ratio)
 
@@ -157,57 +157,57 @@ class Task(ABC):
         """Return the loss of a batch."""
 
     def training_loss(self, output: Any, target: Any, inputs: Tensor) -> BatchLoss:
-        """Return the loss of a batch in training, with what is added to it."""
+        """Return the loss of a training batch, including additional terms."""
         loss = self.loss(output, target, inputs)
         if self.soft_targets is not None:
             return self.soft_targets.extend(loss, output, inputs)
         return BatchLoss(loss, loss)
 
     def skip(self, target: Any) -> str | None:
-        """Return why an evaluation cannot count a batch; None if it can."""
+        """Return the reason why an evaluation must skip a batch; None if it need not."""
         return None
 
     # -- a pass -----------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def meter(self) -> Meter:
-        """Return a meter for one pass."""
+        """Return a new meter for one pass."""
 
     def calibrate(self, data: Dataset, predict: Predict) -> None:  # noqa: B027
-        """Learn from the training split what an evaluation needs; `predict(split)` gives batches like the meter's."""
+        """Derive evaluation parameters from the training split; `predict(split)` yields batches like the meter's."""
 
     @abstractmethod
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
-        """Return the metrics of a progress line; None while unknown. `last` is the line at the end of the pass."""
+        """Return the metrics of a progress line, None while unknown; `last` is True at the end of the pass."""
 
     @abstractmethod
     def rank(self, measured: Measured) -> tuple[float, ...]:
-        """Return the numbers that order results; the largest is best."""
+        """Return the sort key of results; the largest is best."""
 
     @abstractmethod
     def summary_line(self, measured: Measured) -> str:
-        """Return the line after a pass."""
+        """Return the log line after a pass."""
 
     @abstractmethod
     def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
-        """Return the line about the best epoch so far; `parameters` are the weights that are not zero."""
+        """Return the log line about the best epoch so far; `parameters` is the number of weights that are not zero."""
 
     def report(self, score: Score) -> list[str]:
-        """Return the lines about a pass that follow the summary line."""
+        """Return the log lines that follow the summary line of a pass."""
         return []
 
     def draw(self, score: Score, folder: Path, title: str) -> None:  # noqa: B027
-        """Draw the last score of a run into files in `folder`; matplotlib is installed."""
+        """Draw plots of the final score of a run into `folder`; called only if matplotlib is installed."""
 
 
 def spaced(items: Sequence[str], gap: int = 4) -> str:
-    """Join items as the log lines do."""
+    """Return the items joined by `gap` spaces, as in log lines."""
     return (" " * gap).join(items)
 
 
 def _unfolded(maps: Tensor, ratio: int) -> Tensor:
-    """Return the outputs of a model that ends in folded maps."""
+    """Return the unfolded outputs of a model that ends in folded maps."""
     if maps.shape[1] % ratio**2:
-        message = f"the model has {maps.shape[1]} output channels, not a multiple of {ratio}²"
+        message = f"the number of output channels must be a multiple of {ratio}², not {maps.shape[1]}"
         raise Ai8xError(message, fix="choose another --out-fold-ratio")
     return unfold(maps, ratio)

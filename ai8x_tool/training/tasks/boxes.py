@@ -1,8 +1,8 @@
-"""Boxes, priors and objects of images as tensors.
+"""Tensor representation of boxes, priors and objects of images.
 
 Corner boxes are (x0, y0, x1, y1), center boxes (cx, cy, w, h), both relative to the image, 0 … 1. The objects of N
-images are one tensor (N, M, 4 + 2K + 1): a corner box, K key points, and the label, which is 0 where an image has fewer
-than M objects. Key points are relative to the box, as the network learns them.
+images are one tensor (N, M, 4 + 2K + 1): a corner box, K key points, and the label, which is 0 for padding if an image
+has fewer than M objects. Key points are relative to the box, as learned by the network.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ BACKGROUND = 0
 
 
 def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Return the objects of images, given as (boxes, labels) or (boxes, key points, labels), in one tensor."""
+    """Return the objects of images, given as (boxes, labels) or (boxes, key points, labels), as one padded tensor."""
     flat = [torch.cat([part.float().view(len(part), -1) for part in parts], dim=1) for parts in images if len(parts[0])]
     result = torch.zeros(len(images), max(map(len, flat), default=0), flat[0].shape[1] if flat else 5)
     occupied = (number for number, parts in enumerate(images) if len(parts[0]))
@@ -29,20 +29,20 @@ def pad_objects(images: Sequence[Sequence[Tensor]]) -> Tensor:
 
 
 def encode(boxes: Tensor, priors: Tensor) -> Tensor:
-    """Return corner boxes (…, P, 4) as the network outputs them, relative to center priors (P, 4)."""
+    """Return corner boxes (…, P, 4) encoded as network outputs, relative to center priors (P, 4)."""
     return encode_centers(centers(boxes), priors)
 
 
 def decode(codes: Tensor, priors: Tensor) -> Tensor:
-    """Return the corner boxes of the network's outputs (…, P, 4)."""
+    """Return the corner boxes decoded from network outputs (…, P, 4)."""
     return corners(decode_centers(codes, priors))
 
 
 @dataclass(frozen=True)
 class Detections:
-    """Detections in one image: corner boxes (D, 4), labels (D,) from 1, scores (D,), the best first.
+    """Detections in one image: corner boxes (D, 4), labels (D,) from 1, scores (D,) in descending order.
 
-    `priors` (D,) are the numbers of their priors. D is 0 if nothing was detected.
+    `priors` (D,) are the indices of their priors. D is 0 if nothing was detected.
     """
 
     boxes: Tensor
@@ -57,9 +57,9 @@ def detect(
 ) -> list[Detections]:
     """Return the detections in N images from locations (N, P, 4 + 2K) and class scores (N, P, classes).
 
-    Candidates are visited in the order of their scores, over all classes; each that is left suppresses worse ones of
-    its class that overlap it by more than `max_overlap`. At most `top_k` are returned, in as many steps, each on
-    all images at once.
+    Non-maximum suppression visits candidates in the order of their scores, over all classes; each remaining candidate
+    suppresses worse ones of its class that overlap it by more than `max_overlap`. At most `top_k` are returned, in as
+    many steps, each for all images at once.
     """
     likely = scores.softmax(dim=-1)
     boxes = decode(codes, priors)
@@ -84,7 +84,7 @@ def detect(
 
 
 def _suppress(candidates: Tensor, labels: Tensor, scores: Tensor, max_overlap: float, top_k: int) -> Tensor:
-    """Return which of the candidates (N, n), sorted by score with 0 after the last one, are picked."""
+    """Return a mask of the selected candidates (N, n), which are sorted by score with 0 after the last one."""
     picked = torch.zeros_like(scores, dtype=torch.bool)
     is_open = scores > 0
     rows = torch.arange(len(scores), device=scores.device)

@@ -1,4 +1,4 @@
-"""Classification: cross entropy, Top-k, confusion matrix; also of every position of a map."""
+"""Classification of samples or of every position of a map: cross entropy, top-k accuracy, confusion matrix."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ai8x_tool.training.plots import plot_confusion
 from ai8x_tool.training.tasks.base import MetricFormat, Task, TaskContext, spaced
 
 _NO_CLASS = -(1 << 62)
-"""No target is left out: torch leaves out −100 unless it is told something else."""
+"""Disables the ignored target value, which is −100 by default in PyTorch."""
 
 
 class ClassMeter(Meter):
@@ -40,14 +40,14 @@ class ClassMeter(Meter):
         self._confusion = counts if self._confusion is None else self._confusion + counts
 
     def _answers(self, output: Tensor, truth: Tensor) -> tuple[Tensor, int]:
-        """Return the class with the largest output, and how many true classes are among the five largest."""
-        if output.shape[1] <= 5:  # all are among them; the search for the largest alone is much faster
+        """Return the class with the largest output, and the number of true classes among the five largest outputs."""
+        if output.shape[1] <= 5:  # always among them; searching for the largest alone is much faster
             return output.argmax(dim=1).flatten(), len(truth)
         best = output.movedim(1, -1).flatten(0, -2).topk(5, dim=1).indices
         return best[:, 0], int((best == truth[:, None]).sum())
 
     def metrics(self) -> dict[str, float]:
-        """Return the percentages of samples whose class has the largest output, or one of the five largest."""
+        """Return the percentages of samples whose class has the largest output or one of the five largest."""
         count = max(1, self.samples)
         return {"top1": 100 * self._top1 / count, "top5": 100 * self._top5 / count}
 
@@ -57,12 +57,12 @@ class ClassMeter(Meter):
 
 
 def check_classes(output: Tensor, target: Tensor, weights: Tensor | None = None) -> None:
-    """Raise Ai8xError if outputs (B, classes, …) do not fit targets (B, …)."""
+    """Raise Ai8xError if outputs (B, classes, …) do not match targets (B, …)."""
     fix = "check that the model matches the dataset"
     if output.dim() < 2 or output.shape[2:] != target.shape[1:] or len(output) != len(target):
         shapes = ("×".join(map(str, tensor.shape[1:])) or "1" for tensor in (output, target))
         raise Ai8xError(
-            "the model has outputs of {} per sample, which do not fit targets of {}".format(*shapes), fix=fix
+            "the model has outputs of {} per sample, which do not match targets of {}".format(*shapes), fix=fix
         )
     classes = output.shape[1]
     if weights is not None and len(weights) != classes:
@@ -71,7 +71,7 @@ def check_classes(output: Tensor, target: Tensor, weights: Tensor | None = None)
     if low < 0 or high >= classes:
         wrong = low if low < 0 else high
         raise Ai8xError(
-            f"the dataset has a target {wrong}, the model has outputs for classes 0 to {classes - 1}", fix=fix
+            f"the dataset has a target {wrong}, but the model has outputs for classes 0 to {classes - 1}", fix=fix
         )
 
 
@@ -91,10 +91,10 @@ class Classification(Task):
         self.classes = len(context.entry.labels)
 
     def targets(self, target: Any) -> Tensor:
-        """Return the targets. Raises Ai8xError for what are no class numbers."""
+        """Return the targets. Raises Ai8xError for targets that are not class numbers."""
         numbers: Tensor = super().targets(target)
         if numbers.is_floating_point() and not bool((numbers == numbers.round()).all()):
-            raise Ai8xError("a target of the dataset is no class number", fix="use whole numbers, from 0")
+            raise Ai8xError("targets of the dataset must be class numbers", fix="use whole numbers, from 0")
         return numbers
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
@@ -107,14 +107,14 @@ class Classification(Task):
         return loss
 
     def meter(self) -> ClassMeter:
-        """Return a meter of Top-k."""
+        """Return a meter of the top-k accuracy."""
         return ClassMeter(self.classes)
 
     def _shown(self, metrics: Mapping[str, float]) -> dict[str, float]:
         return {"Top1": metrics["top1"]} | ({"Top5": metrics["top5"]} if self.classes > 5 else {})
 
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
-        """Return Top1 and, with more than five classes, Top5."""
+        """Return Top1 and, if there are more than five classes, Top5."""
         return {name: value if meter.samples else None for name, value in self._shown(meter.metrics()).items()}
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
@@ -132,7 +132,7 @@ class Classification(Task):
         return f"==> Best [{spaced([*items, f'Params: {parameters} on epoch: {epoch}'], 3)}]"
 
     def report(self, score: Score) -> list[str]:
-        """Return the confusion matrix, if it is requested."""
+        """Return the lines of the confusion matrix if it is requested."""
         shown = self.context.settings.confusion
         return confusion_lines(score.confusion, self.context.entry.labels) if shown else []
 

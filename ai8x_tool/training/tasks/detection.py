@@ -27,7 +27,7 @@ _SECTIONS = {"multi_box_loss": ("alpha", "neg_pos_ratio"), "nms": ("min_score", 
 
 @dataclass(frozen=True)
 class DetectionParameters:
-    """Parameters of loss and suppression, by the names of the parameter file."""
+    """Parameters of loss and non-maximum suppression, named as in the parameter file."""
 
     alpha: float
     neg_pos_ratio: float
@@ -37,7 +37,7 @@ class DetectionParameters:
 
 
 def read_parameters(path: Path) -> DetectionParameters:
-    """Read a parameter file. Raises Ai8xError naming what is missing in it."""
+    """Read a parameter file. Raises Ai8xError naming a missing or invalid entry."""
     content = read_plain(path)
     values: dict[str, float] = {}
     for section, keys in _SECTIONS.items():
@@ -45,13 +45,13 @@ def read_parameters(path: Path) -> DetectionParameters:
         for key in keys:
             value = entries.get(key) if isinstance(entries, Mapping) else None
             if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-                raise Ai8xError(f"{section} needs a number {key!r}, not {value!r}", where=str(path))
+                raise Ai8xError(f"{section} must contain a number {key!r}, not {value!r}", where=str(path))
             values[key] = value
     return DetectionParameters(**{**values, "top_k": int(values["top_k"])})  # type: ignore[arg-type]
 
 
 class Detection(Task):
-    """Boxes and classes of objects, for models with `priors_cxcy`, center boxes (P, 4).
+    """Detection of boxes and classes of objects, for models with `priors_cxcy`, center boxes (P, 4).
 
     Such a model returns locations (N, P, 4 + 2K) and scores (N, P, classes), where class 0 is the background.
     """
@@ -67,32 +67,33 @@ class Detection(Task):
         chosen = context.settings.obj_detection_params or context.entry.detection
         if chosen is None:
             fix = "pass --obj-detection-params with a file, or default, facedet, own, pascalvoc, qrcode, svhn"
-            raise Ai8xError("object detection needs parameters of its loss", fix=fix)
-        for package in ("torchmetrics", "pycocotools", "torchvision"):  # torchmetrics needs the others
+            raise Ai8xError("object detection requires parameters of its loss", fix=fix)
+        for package in ("torchmetrics", "pycocotools", "torchvision"):  # torchmetrics requires the others
             if importlib.util.find_spec(package) is None:
-                raise Ai8xError(f"object detection needs {package}", fix="pip install 'ai8x-tool[detection]'")
+                raise Ai8xError(f"object detection requires {package}", fix="pip install 'ai8x-tool[detection]'")
         self.parameters = read_parameters(find_config("detection", chosen, prefix="obj_detection_params"))
         self.scales = (1.0, 1.0)
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return the number of classes with the background, and the device for the priors."""
+        """Return the number of classes, including the background, and the device for the priors."""
         return {"num_classes": len(self.context.entry.labels) + 1, "device": str(self.context.device)}
 
     def attach(self, model: nn.Module) -> None:
-        """Take the priors, and the scales of the outputs."""
+        """Read the priors and the scales of the outputs from the model."""
         priors = getattr(model, "priors_cxcy", None)
         if not isinstance(priors, Tensor) or priors.dim() != 2 or priors.shape[1] != 4:
-            raise Ai8xError(f"{type(model).__name__} has no priors_cxcy (P, 4), which object detection needs")
+            missing = f"which {type(model).__name__} does not have"
+            raise Ai8xError(f"object detection requires a model with priors_cxcy (P, 4), {missing}")
         self.priors = priors.detach().to(self.context.device, torch.float32)
         self._loss = MultiBoxLoss(self.priors, self.parameters.alpha, self.parameters.neg_pos_ratio)
         if self.context.simulate:
             self.scales = (_scale(model, "are_locations_wide"), _scale(model, "are_scores_wide"))
 
     def targets(self, target: Any) -> Tensor:
-        """Return the objects of a batch, which collate functions represent in several ways.
+        """Return the objects of a batch, which collate functions represent in different ways.
 
-        Either (boxes, labels) or (boxes, key points, labels) for each image, or lists of boxes, perhaps key points, and
-        labels, each with one tensor per image.
+        Either (boxes, labels) or (boxes, key points, labels) for each image, or lists of boxes, optionally key points,
+        and labels, each with one tensor per image.
         """
         if isinstance(target, Tensor):
             return target
@@ -100,12 +101,12 @@ class Detection(Task):
             images = target if _by_image(target) else list(zip(*target, strict=True))
             return pad_objects(images).to(self.context.device)
         except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-            raise Ai8xError("targets of object detection are boxes, perhaps key points, and labels per image") from None
+            raise Ai8xError("targets of object detection must be boxes, optionally key points, and labels") from None
 
     def real_outputs(self, output: Any) -> tuple[Tensor, Tensor]:
         """Return locations and scores with the priors on the second axis."""
         if isinstance(output, Tensor) or len(output) != 2 or any(part.dim() != 3 for part in output):
-            raise Ai8xError("a model for object detection returns locations and scores of all priors")
+            raise Ai8xError("a model for object detection must return locations and scores of all priors")
         locations, scores = (self._priors_first(part) for part in output)
         if self.context.simulate:
             return locations * self.scales[0], scores * self.scales[1]
@@ -124,8 +125,8 @@ class Detection(Task):
         return self._loss(*output, target)
 
     def skip(self, target: Tensor) -> str | None:
-        """Leave out batches without any object."""
-        return None if bool((target[..., -1] != BACKGROUND).any()) else "no image in it has an object"
+        """Skip batches without any object."""
+        return None if bool((target[..., -1] != BACKGROUND).any()) else "none of its images contains an object"
 
     def meter(self) -> PrecisionMeter:
         """Return a meter of the mean average precision."""
@@ -143,7 +144,7 @@ class Detection(Task):
         )
 
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
-        """Return the mean average precision at the end; computing it earlier would take too long."""
+        """Return the mean average precision at the end of the pass; computing it earlier would take too long."""
         return {"mAP": meter.metrics()["map"] if last and meter.samples else None}
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
@@ -160,7 +161,7 @@ class Detection(Task):
         return f"==> Best [{spaced(items, 3)} on epoch: {epoch}]"
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some images with their boxes."""
+        """Draw some images with their targets and detections."""
         some = score.examples
         if some is None:
             return
@@ -176,12 +177,12 @@ class Detection(Task):
 
 
 def _by_image(target: Sequence[Sequence[Tensor]]) -> bool:
-    """Return whether the entries are images, not lists of boxes, key points and labels: those end with vectors."""
+    """Return whether the entries are images, not lists of boxes, key points and labels, which end with vectors."""
     return not (len(target) in (2, 3) and all(labels.dim() <= 1 for labels in target[-1]))
 
 
 def _scale(model: nn.Module, declaration: str) -> float:
-    """Return the factor to real numbers of an output that the model may declare wide."""
+    """Return the factor from an output, which the model may declare wide, to real numbers."""
     declared = getattr(model, declaration, None)
     if not (declared() if callable(declared) else declared):
         return 1 / 128
@@ -190,7 +191,7 @@ def _scale(model: nn.Module, declaration: str) -> float:
 
 
 class PrecisionMeter(Meter):
-    """Mean average precision at an overlap of 0.5, image by image, as torchmetrics computes it."""
+    """Mean average precision at an overlap of 0.5, as computed by torchmetrics."""
 
     def __init__(self, find: Any) -> None:
         super().__init__()
@@ -215,6 +216,6 @@ class PrecisionMeter(Meter):
         """Return the mean average precision; 0 if there are no objects."""
         if self.samples != self._known[0]:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)  # about many boxes in one image
+                warnings.simplefilter("ignore", UserWarning)  # about images with many boxes
                 self._known = self.samples, max(0.0, float(self._metric.compute()["map_50"]))
         return {"map": self._known[1]}

@@ -1,4 +1,4 @@
-"""Knowledge distillation: learning a teacher's class probabilities, or its outputs themselves."""
+"""Knowledge distillation from a teacher's class probabilities or outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ai8x_tool.training.tasks.regression import shaped_like
 
 
 class Teacher:
-    """A trained model, in evaluation mode, whose outputs are to be learned."""
+    """A trained model in evaluation mode whose outputs the student learns."""
 
     def __init__(self, context: TaskContext, arguments: dict[str, Any]) -> None:
         settings = context.settings
@@ -30,7 +30,7 @@ class Teacher:
         check_architecture(settings.kd_teacher, checkpoint)
         if checkpoint.is_quantized:
             fix = "use the checkpoint from which it was quantized"
-            raise Ai8xError("the checkpoint of a teacher must not be quantized", where=str(checkpoint.path), fix=fix)
+            raise Ai8xError("the checkpoint of the teacher must not be quantized", where=str(checkpoint.path), fix=fix)
         options: dict[str, Any] = {
             "device": settings.device,
             "use_bias": settings.use_bias,
@@ -39,7 +39,7 @@ class Teacher:
             "measured_ranges": checkpoint.measured_ranges,
         }
         model = build_model(settings.kd_teacher, context.entry, **options, convert=False)
-        if is_plain(model) and not checkpoint.state.keys() >= model.state_dict().keys():  # trained as a fused model
+        if is_plain(model) and not checkpoint.state.keys() >= model.state_dict().keys():  # it is fused
             model = build_model(settings.kd_teacher, context.entry, **options)
         load_weights(model, checkpoint, context.console)
         self._model = model.to(context.device).eval().requires_grad_(False)
@@ -52,7 +52,7 @@ class Teacher:
 
 
 class SoftTargets:
-    """Adds the divergence of softened class probabilities to a task's loss, from ``--kd-start-epoch`` on."""
+    """Adds the divergence from the teacher's softened class probabilities to a loss, from ``--kd-start-epoch`` on."""
 
     def __init__(self, context: TaskContext, arguments: dict[str, Any]) -> None:
         self._settings = context.settings
@@ -60,11 +60,11 @@ class SoftTargets:
         self._active = False
 
     def start_epoch(self, epoch: int) -> None:
-        """Decide whether the teacher is used."""
+        """Determine whether the teacher is used in `epoch`."""
         self._active = epoch >= self._settings.kd_start_epoch
 
     def extend(self, loss: Tensor, output: Tensor, inputs: Tensor) -> BatchLoss:
-        """Return the task's `loss` together with the divergence from the teacher."""
+        """Return the task's `loss` combined with the divergence from the teacher."""
         if not self._active:
             return BatchLoss(loss, loss)
         settings = self._settings
@@ -83,7 +83,7 @@ def soft_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Ten
 
 
 class RelationDistillation(Task):
-    """The teacher's outputs are the targets; an inner task may add to the loss."""
+    """The teacher's outputs are the targets; the loss of an inner task may be added."""
 
     name = "relation-based distillation"
     main_metric = MetricFormat("overall_loss", "Overall Loss", 5)
@@ -96,25 +96,25 @@ class RelationDistillation(Task):
 
     @property
     def reads_inputs(self) -> bool:
-        """True: the teacher sees them."""
+        """True: the teacher needs the inputs."""
         return True
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return those of the inner task."""
+        """Return the arguments of the inner task."""
         return self._inner.model_arguments()
 
     def targets(self, target: Any) -> Any:
-        """Return the targets as the inner task takes them; without weight it takes none."""
+        """Return the targets in the form of the inner task, unchanged if it has no weight."""
         return target if self.context.settings.kd_student_wt == 0 else self._inner.targets(target)
 
     def loss(self, output: Tensor, target: Any, inputs: Tensor) -> Tensor:
-        """Return the loss of the inner task, 0 if it has no weight."""
+        """Return the loss of the inner task; 0 if it has no weight."""
         if self.context.settings.kd_student_wt == 0:
             return output.new_zeros(())
         return self._inner.loss(output, target, inputs)
 
     def training_loss(self, output: Tensor, target: Any, inputs: Tensor) -> BatchLoss:
-        """Return the task's loss and the weighted sum with the distance to the teacher."""
+        """Return the inner task's loss, and its weighted sum with the distance to the teacher."""
         settings = self.context.settings
         objective = self.loss(output, target, inputs)
         distance = mse_loss(output, shaped_like(self._teacher(inputs), output))
@@ -142,7 +142,7 @@ class RelationDistillation(Task):
 
 
 class OverallLossMeter(Meter):
-    """Mean of the batches' overall losses."""
+    """Mean of the overall losses of batches."""
 
     def __init__(self, task: RelationDistillation) -> None:
         super().__init__()

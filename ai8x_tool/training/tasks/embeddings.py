@@ -1,4 +1,4 @@
-"""Embeddings: equal classes close together, found by the nearest neighbour."""
+"""Embeddings: samples of a class are close together, measured by their nearest neighbors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.training.checkpoints import restored, tensors
+from ai8x_tool.training.checkpoints import restore_state, tensors
 from ai8x_tool.training.example_plots import plot_embeddings
 from ai8x_tool.training.metrics import Measured, Meter, Score
 from ai8x_tool.training.tasks.arcface import arcface_loss, initial_centers
@@ -22,8 +22,8 @@ from ai8x_tool.training.tasks.classification import check_classes
 _CHUNK = 1024
 
 
-class NeighbourMeter(Meter):
-    """Keeps all embeddings; a sample counts if its nearest neighbour, by cosine and without itself, has its class."""
+class NeighborMeter(Meter):
+    """Keeps all embeddings; a sample is correct if its nearest neighbor by cosine, other than itself, has its class."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class NeighbourMeter(Meter):
 
 
 class Embeddings(Task):
-    """Dimensionality reduction: the head of a model learns embeddings by sub-centre ArcFace."""
+    """Dimensionality reduction: the head of a model learns embeddings with sub-center ArcFace."""
 
     name = "embeddings"
     main_metric = MetricFormat("top1", "Precision at 1", 4)
@@ -63,17 +63,17 @@ class Embeddings(Task):
     def __init__(self, context: TaskContext) -> None:
         super().__init__(context)
         if context.training and context.settings.dr is None:
-            raise Ai8xError("learning embeddings needs their length", fix="pass --dr, or learn from a --kd-teacher")
+            raise Ai8xError("training of embeddings requires their length", fix="pass --dr or --kd-teacher")
 
     def model_arguments(self) -> dict[str, Any]:
-        """Return the number of classes, the length of the embedding, and the backbone's weights if they are given."""
+        """Return the number of classes, the length of the embedding, and the backbone's weights if specified."""
         settings = self.context.settings
         optional = {"dimensionality": settings.dr, "backbone_checkpoint": settings.backbone_checkpoint}
         chosen = {name: value for name, value in optional.items() if value is not None}
         return {**super().model_arguments(), **chosen}
 
     def start_training(self, seed: int, extras: Mapping[str, Any] | None) -> None:
-        """Create the centres of the classes and their optimizer, or restore them."""
+        """Create the class centers and their optimizer, or restore them."""
         settings = self.context.settings
         assert settings.dr is not None
         random = torch.Generator().manual_seed(seed)
@@ -82,25 +82,25 @@ class Embeddings(Task):
         if isinstance(stored, Tensor) and stored.shape == centers.shape:
             centers = stored.float()
         elif extras is not None:
-            self.context.console.warn("the checkpoint has no class centres that fit; new ones are learned")
+            self.context.console.warn("the checkpoint has no class centers that fit; new ones are learned")
         self.centers = centers.to(self.context.device).requires_grad_()
         optimizer = torch.optim.Adam([self.centers], lr=settings.scaf_lr)
         state = (extras or {}).get("loss_optimizer_state_dict")
-        if isinstance(state, dict) and not restored(optimizer, state):
+        if isinstance(state, dict) and not restore_state(optimizer, state):
             optimizer = torch.optim.Adam([self.centers], lr=settings.scaf_lr)
         self.optimizers = [optimizer]
 
     def state(self) -> dict[str, Any]:
-        """Return the centres and their optimizer's state under the reference's names."""
+        """Return the centers and their optimizer's state under the names of the reference tools."""
         centers = self.centers.detach().cpu()
         return {"loss_weights": centers, "loss_optimizer_state_dict": self.optimizers[0].state_dict()}
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
-        """Return 0: classes that were not learned have no centre for a comparison."""
+        """Return 0: classes that were not trained have no centers for a comparison."""
         return output.new_zeros(())
 
     def training_loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> BatchLoss:
-        """Return the sub-centre ArcFace loss."""
+        """Return the sub-center ArcFace loss."""
         settings = self.context.settings
         margin = math.radians(settings.scaf_margin)
         embeddings, classes = output.flatten(1), len(self.context.entry.labels)
@@ -113,16 +113,16 @@ class Embeddings(Task):
             raise
         return BatchLoss(loss, loss)
 
-    def meter(self) -> NeighbourMeter:
+    def meter(self) -> NeighborMeter:
         """Return a meter of the precision at 1."""
-        return NeighbourMeter()
+        return NeighborMeter()
 
     def items(self, meter: Meter, *, last: bool) -> dict[str, float | None]:
-        """Return the precision at the end, as Top1."""
+        """Return the precision as Top1 at the end of the pass."""
         return {"Top1": meter.metrics()["top1"] if last else None}
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
-        """Order by the precision."""
+        """Order by precision."""
         return (measured.metrics["top1"],)
 
     def summary_line(self, measured: Measured) -> str:
@@ -134,7 +134,7 @@ class Embeddings(Task):
         return f"==> Best [Top1: {measured.metrics['top1']:.3f}   Params: {parameters} on epoch: {epoch}]"
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some embeddings in a plane."""
+        """Draw the principal components of some embeddings."""
         some = score.examples
         if some is not None and len(some.outputs) > 1:
             embeddings = some.outputs.flatten(1).numpy()

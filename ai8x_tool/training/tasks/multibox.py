@@ -1,4 +1,4 @@
-"""MultiBox loss: boxes, key points and classes of priors against objects."""
+"""MultiBox loss: comparison of the boxes, key points and classes of priors with objects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ai8x_tool.data.boxes import corners, overlaps
 from ai8x_tool.training.tasks.boxes import BACKGROUND, encode
 
 THRESHOLD = 0.5
-"""A prior belongs to an object that it overlaps at least as much."""
+"""Lowest overlap at which a prior is assigned to an object."""
 
 
 @dataclass(frozen=True)
 class MultiBoxLoss:
-    """Loss for center `priors` (P, 4): `alpha` weighs locations, `neg_pos_ratio` limits the negatives that count."""
+    """Loss for center `priors` (P, 4): `alpha` weights locations; `neg_pos_ratio` limits negatives per positive."""
 
     priors: Tensor
     alpha: float
@@ -30,14 +30,14 @@ class MultiBoxLoss:
         losses = cross_entropy(scores.flatten(0, 1), labels.flatten(), reduction="none").view_as(labels)
         count = positive.sum()
         if not bool(count):
-            return losses.mean() + codes[:0].sum()  # a gradient of 0: the locations are right, not unused
+            return losses.mean() + codes[:0].sum()  # a gradient of 0 instead of an unused output
         return self._confidence(losses, positive) / count + self.alpha * self._locations(
             codes, objects, owner, positive
         )
 
     @torch.no_grad()
     def assign(self, objects: Tensor) -> tuple[Tensor, Tensor]:
-        """Return for every prior (N, P) the number of its object and its label, 0 for background."""
+        """Return, for every prior (N, P), the index of its object and its label, 0 for background."""
         images, most = objects.shape[:2]
         if most == 0:
             empty = torch.zeros(images, len(self.priors), dtype=torch.long, device=objects.device)
@@ -45,7 +45,7 @@ class MultiBoxLoss:
         real = objects[..., -1] != BACKGROUND
         shares = overlaps(objects[..., :4], corners(self.priors)).masked_fill(~real.unsqueeze(2), -1.0)
         overlap, owner = shares.max(dim=1)
-        # Every object gets the prior that fits it best; of several that want the same one, the last object has it.
+        # Every object gets the prior with the largest overlap; the last of several with the same prior keeps it.
         wanted = (torch.arange(most, device=objects.device) + 1).expand(images, most) * real
         forced = torch.zeros_like(owner).scatter_reduce_(1, shares.argmax(dim=2), wanted, "amax")
         owner = torch.where(forced > 0, forced - 1, owner)
@@ -53,7 +53,7 @@ class MultiBoxLoss:
         return owner, labels.masked_fill((overlap < THRESHOLD) & (forced == 0), BACKGROUND)
 
     def _confidence(self, losses: Tensor, positive: Tensor) -> Tensor:
-        """Sum the losses of all positives and of the hardest negatives of each image."""
+        """Return the sum of the losses of all positives and of the hardest negatives of each image."""
         hardest = losses.masked_fill(positive, 0.0).sort(dim=1, descending=True).values
         wanted = (positive.sum(dim=1, keepdim=True) * self.neg_pos_ratio).floor()
         ranks = torch.arange(losses.shape[1], device=losses.device)

@@ -1,4 +1,4 @@
-"""Reconstruction (autoencoders): the input is the target, and a large error an anomaly."""
+"""Reconstruction (autoencoders): the input is the target; a large error indicates an anomaly."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _NAMES = {
 
 
 class Reconstruction(Regression):
-    """The network's input again. Targets are 0 for normal samples and anything else for anomalies.
+    """Reconstruction of the input. Targets are 0 for normal samples and other numbers for anomalies.
 
-    If the dataset names both kinds, an evaluation distinguishes them: a sample is taken for an anomaly if its error is
-    larger than that of ``--anomaly-percentile`` percent of the normal samples for training and validation.
+    If the dataset names both kinds, an evaluation distinguishes them: a sample is classified as an anomaly if its error
+    is larger than that of ``--anomaly-percentile`` percent of the normal samples for training and validation.
     """
 
     name = "reconstruction"
@@ -48,7 +48,7 @@ class Reconstruction(Regression):
 
     @property
     def reads_inputs(self) -> bool:
-        """True: they are the targets."""
+        """True: the inputs are the targets."""
         return True
 
     def loss(self, output: Tensor, target: Tensor, inputs: Tensor) -> Tensor:
@@ -56,11 +56,11 @@ class Reconstruction(Regression):
         return super().loss(output, inputs, inputs)
 
     def meter(self) -> ReconstructionMeter:
-        """Return a meter of the error by sample."""
+        """Return a meter of the error of each sample."""
         return ReconstructionMeter(self.threshold)
 
     def calibrate(self, data: Dataset, predict: Predict) -> None:
-        """Choose the threshold."""
+        """Choose the threshold from the errors of normal training samples."""
         if len(self.context.entry.labels) < 2:
             return
         splits = [split for split in (data.train, data.validation) if split is not None]
@@ -69,12 +69,12 @@ class Reconstruction(Regression):
         errors = torch.cat(known).numpy()
         if not errors.size:
             raise Ai8xError(
-                f"{self.context.entry.name} has no normal training samples, with which anomalies are compared"
+                f"{self.context.entry.name} must contain normal training samples for comparison with anomalies"
             )
         self.threshold = float(np.percentile(errors, self.context.settings.anomaly_percentile))
 
     def report(self, score: Score) -> list[str]:
-        """Return how well anomalies are recognized and, if it is requested, the confusion matrix."""
+        """Return the metrics of anomaly detection and, if it is requested, the confusion matrix."""
         if not score.confusion:
             return []
         items = [f"{name}: {score.metrics[key]:.4f}" for key, name in _NAMES.items()]
@@ -82,7 +82,7 @@ class Reconstruction(Regression):
         return [f"==> Anomalies above {score.metrics['threshold']:.6f}: {spaced(items)}", *matrix]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw some inputs next to their reconstructions, and the errors of all samples."""
+        """Draw some inputs next to their reconstructions, and the distribution of errors."""
         some = score.examples
         if some is not None:
             draw_pairs(shaped_like(some.inputs, some.outputs), some.outputs, folder, title)
@@ -94,14 +94,14 @@ class Reconstruction(Regression):
 
 @dataclass(frozen=True)
 class ErrorExamples(Examples):
-    """Examples, and of all samples the error and whether they are anomalies."""
+    """Examples, the errors (N,) of all samples, and whether they are anomalies (N,)."""
 
     errors: NDArray[np.float32]
     anomalies: NDArray[np.bool_]
 
 
 class ReconstructionMeter(Meter):
-    """Keeps the error of every sample, and whether it is an anomaly."""
+    """Keeps the error of every sample and whether it is an anomaly."""
 
     def __init__(self, threshold: float | None) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class ReconstructionMeter(Meter):
         self._anomalies.append(target.cpu() != NORMAL)
 
     def metrics(self) -> dict[str, float]:
-        """Return the mean squared error and, with a threshold, how well anomalies are recognized."""
+        """Return the mean squared error and, with a threshold, the metrics of anomaly detection."""
         errors = torch.cat(self._errors).double() if self._errors else torch.zeros(1)
         found = {"mse": float(errors.mean())}
         if self._threshold is None:
@@ -135,7 +135,7 @@ class ReconstructionMeter(Meter):
         return replace(score, examples=ErrorExamples(some.outputs, some.targets, some.inputs, errors, anomalies))
 
     def confusion(self) -> Counts:
-        """Return the counts [normal, anomaly][taken for normal, for an anomaly]; nothing without a threshold."""
+        """Return the counts [normal, anomaly][classified as normal, as anomaly]; empty without a threshold."""
         if self._threshold is None or not self._errors:
             return ()
         flagged, anomalies = torch.cat(self._errors) > self._threshold, torch.cat(self._anomalies)
@@ -144,12 +144,12 @@ class ReconstructionMeter(Meter):
 
 
 def sample_errors(output: Tensor, inputs: Tensor) -> Tensor:
-    """Return the mean squared difference of each sample, on the CPU."""
+    """Return the mean squared difference of each sample (N,), on the CPU."""
     return (output.detach() - shaped_like(inputs, output)).square().flatten(1).mean(dim=1).cpu()
 
 
 def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
-    """Return rates, 0 … 1, from counts [normal, anomaly][taken for normal, for an anomaly]; 0 where undefined."""
+    """Return rates, 0 … 1, from counts [normal, anomaly][classified as normal, as anomaly]; 0 if undefined."""
     (true_negatives, false_positives), (false_negatives, true_positives) = confusion.tolist()
 
     def share(part: int, rest: int) -> float:
@@ -167,7 +167,7 @@ def anomaly_metrics(confusion: NDArray[np.int64]) -> dict[str, float]:
 
 
 def area_under_curve(errors: NDArray[np.float64], anomalies: NDArray[np.bool_]) -> float:
-    """Return the probability that an anomaly has a larger error than a normal sample; 0 without samples of both."""
+    """Return the probability that an anomaly has a larger error than a normal sample; 0 unless there are both."""
     _, inverse, counts = np.unique(errors, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[inverse]  # equal errors share the mean of their ranks
     positives = int(anomalies.sum())

@@ -1,4 +1,4 @@
-"""Regression, also from image to image: mean squared error against targets in real numbers."""
+"""Regression, including image to image: mean squared error against targets in real numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.training.tasks.base import MetricFormat, Task, spaced
 
 
 class SquaredErrorMeter(Meter):
-    """Sums the squared differences of outputs and targets of equal shape."""
+    """Accumulates the squared differences of outputs and targets of equal shape."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class SquaredErrorMeter(Meter):
 
 
 class Regression(Task):
-    """Real numbers; targets are in the unit of the outputs, 1.0."""
+    """Prediction of real numbers; targets are in the unit of the outputs, in which 1.0 is 128 steps."""
 
     name = "regression"
     main_metric = MetricFormat("mse", "MSE", 5)
@@ -88,10 +88,11 @@ def draw_pairs(wanted: Tensor, found: Tensor, folder: Path, title: str) -> None:
 
 
 def shaped_like(target: Tensor, output: Tensor) -> Tensor:
-    """Return targets in type and shape of the outputs, which may have axes of length 1 more."""
+    """Return targets with the type and shape of the outputs, which may have additional axes of length 1."""
     if target.numel() != output.numel():
         shapes = " and ".join("×".join(map(str, tensor.shape[1:])) or "1" for tensor in (output, target))
         raise Ai8xError(
-            f"outputs and targets differ in shape: {shapes}", fix="check that the model matches the dataset"
+            f"outputs and targets must have the same shape, not {shapes}",
+            fix="check that the model matches the dataset",
         )
     return target.to(output.dtype).view_as(output)

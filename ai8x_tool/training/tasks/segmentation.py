@@ -1,4 +1,4 @@
-"""Segmentation: classification of every pixel, and the intersection over union of every class."""
+"""Segmentation: classification of every pixel, and intersection over union of every class."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from ai8x_tool.training.tasks.classification import Classification, ClassMeter
 
 
 class Segmentation(Classification):
-    """One class per pixel: outputs (B, classes, H, W), perhaps folded, targets (B, H, W)."""
+    """One class per pixel: outputs (B, classes, H, W), optionally folded, targets (B, H, W)."""
 
     name = "segmentation"
     main_metric = MetricFormat("mean_iou", "mIoU", 2, "%")
     reference_key = "mIoU"
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
-        """Order by the mean intersection over union, in which small classes count as much, then by Top1."""
+        """Order by the mean intersection over union, in which all classes have equal weight, then by Top1."""
         return measured.metrics["mean_iou"], measured.metrics["top1"]
 
     def _shown(self, metrics: Mapping[str, float]) -> dict[str, float]:
         return {"mIoU": metrics["mean_iou"]} | super()._shown(metrics)
 
     def meter(self) -> SegmentationMeter:
-        """Return a meter of Top-k per pixel and of the mean intersection over union."""
+        """Return a meter of the top-k accuracy per pixel and of the mean intersection over union."""
         return SegmentationMeter(self.classes)
 
     def report(self, score: Score) -> list[str]:
@@ -39,7 +39,7 @@ class Segmentation(Classification):
         return [f"==> IoU: {text}", *super().report(score)]
 
     def draw(self, score: Score, folder: Path, title: str) -> None:
-        """Draw the confusion matrix, and some maps next to their targets."""
+        """Draw the confusion matrix and some maps next to their targets."""
         super().draw(score, folder, title)
         some = score.examples
         if some is None or some.inputs.dim() != 4 or some.outputs.dim() != 4:
@@ -53,17 +53,17 @@ class Segmentation(Classification):
 
 
 class SegmentationMeter(ClassMeter):
-    """Adds the mean intersection over union, in percent, of the classes that occur."""
+    """Adds the mean intersection over union of the occurring classes, in percent."""
 
     def metrics(self) -> dict[str, float]:
-        """Return the percentages of pixels, and the mean intersection over union."""
+        """Return the top-k percentages of pixels and the mean intersection over union."""
         shares = intersection_over_union(self.confusion())
         known = shares[np.isfinite(shares)]
         return {**super().metrics(), "mean_iou": float(known.mean()) if known.size else 0.0}
 
 
 def intersection_over_union(confusion: Counts) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Return the percentages by class; not a number for a class that neither occurs nor is predicted."""
+    """Return the percentages by class (classes,); NaN for a class that neither occurs nor is predicted."""
     counts = np.array(confusion, np.float64).reshape(len(confusion), len(confusion))
     hits = counts.diagonal()
     union = counts.sum(axis=0) + counts.sum(axis=1) - hits

@@ -117,8 +117,8 @@ def test_worst_reconstructions() -> None:
     raw = torch.tensor([0.0, -128, 64, -32]).reshape(4, 1, 1).expand(4, 1, 8)
     samples = worst(task, nn.ReLU(), raw, torch.tensor([0, 1, 0, 0]))
     assert [(sample.number, sample.expected, sample.found) for sample in samples] == [
-        (1, "anomaly", "error 1, taken for anomaly"),
-        (3, "normal", "error 0.0625, taken for normal"),
+        (1, "anomaly", "error 1, classified as anomaly"),
+        (3, "normal", "error 0.0625, classified as normal"),
     ]
     assert samples[0].values.min() == -128 and samples[0].output is not None and not samples[0].output.any()
 

@@ -26,7 +26,7 @@ from ai8x_tool.training.tasks.boxes import decode, detect, encode, pad_objects
 from ai8x_tool.training.tasks.classification import ClassMeter
 from ai8x_tool.training.tasks.detection import read_parameters
 from ai8x_tool.training.tasks.distillation import soft_divergence
-from ai8x_tool.training.tasks.embeddings import NeighbourMeter
+from ai8x_tool.training.tasks.embeddings import NeighborMeter
 from ai8x_tool.training.tasks.multibox import MultiBoxLoss
 from ai8x_tool.training.tasks.reconstruction import ReconstructionMeter, anomaly_metrics
 from ai8x_tool.training.tasks.regression import SquaredErrorMeter, shaped_like
@@ -248,7 +248,7 @@ def test_anomalies() -> None:
 
 
 def test_nearest_neighbours() -> None:
-    meter = NeighbourMeter()
+    meter = NeighborMeter()
     meter.add(torch.tensor([[1.0, 0.1], [2, 0]]), torch.tensor([0, 0]), None)
     meter.add(torch.tensor([[0, 1.0], [-1, -1], [0.1, 5]]), torch.tensor([1, 1, 1]), None)
     assert meter.metrics() == {"top1": 4 / 5}
@@ -261,8 +261,8 @@ def test_detection_parameters(tmp_path) -> None:
     )
     assert read_parameters(path).top_k == 20
     for text, words in (
-        ("multi_box_loss: {alpha: 2}\n", "multi_box_loss needs a number 'neg_pos_ratio', not None"),
-        ("[1]\n", "multi_box_loss needs a number 'alpha'"),
+        ("multi_box_loss: {alpha: 2}\n", "multi_box_loss must contain a number 'neg_pos_ratio', not None"),
+        ("[1]\n", "multi_box_loss must contain a number 'alpha'"),
         ("a: [\n", "YAML syntax error"),
     ):
         path.write_text(text)
@@ -288,7 +288,7 @@ def test_choosing_a_task() -> None:
     assert choose("classification", 3, regression=True).name == "regression"
     assert choose("reconstruction", 1, regression=True).name == "reconstruction"
     assert choose("classification", 3, dr=4).name == "embeddings"
-    with pytest.raises(Ai8xError, match="6 output channels, not a multiple of 2²"):
+    with pytest.raises(Ai8xError, match="the number of output channels must be a multiple of 2², not 6"):
         choose("segmentation", 3, out_fold_ratio=2).real_outputs(torch.zeros(1, 6, 2, 2))
     found = choose("regression", 1, obj_detection=True, obj_detection_params="default", dr=4)
     assert found.name == "detection" and found.model_arguments() == {"num_classes": 2, "device": "cpu"}
@@ -296,7 +296,7 @@ def test_choosing_a_task() -> None:
     assert found.targets((boxes, [torch.tensor([1]), torch.zeros(0)])).shape == (2, 1, 5)
     for words, options in (
         ("did you mean 'segmentation'", {"task": "segmentaton"}),
-        ("no classes", {"confusion": True}),
+        ("no confusion matrix", {"confusion": True}),
     ):
         with pytest.raises(Ai8xError, match=words):
             choose(options.pop("task", "regression"), 2, **options)

@@ -240,14 +240,18 @@ Make = Callable[[Path], None]
         (
             layouts.svhn,
             ["--model", "tinystudent", "--dataset", "SVHN_74", "--obj-detection-params", "svhn", "--confusion"],
-            "no classes to count",
+            "no confusion matrix",
         ),
         (
             layouts.svhn,
             ["--model", "tinystudent", "--dataset", "SVHN_74", "--obj-detection-params", "svhn"],
-            "no priors_cxcy",
+            "requires a model with priors_cxcy",
         ),
-        (layouts.colors, ["--model", "ai85unetsmall", "--dataset", "ImageNet_Bayer", "--use-bias"], "differ in shape"),
+        (
+            layouts.colors,
+            ["--model", "ai85unetsmall", "--dataset", "ImageNet_Bayer", "--use-bias"],
+            "must have the same shape",
+        ),
         (
             layouts.faces,
             ["--model", "tinystudent", "--dataset", "VGGFace2_FaceID", "--kd-relationbased"],

@@ -23,10 +23,10 @@ def choose(task: str, **options: Any) -> Task:
 @pytest.mark.parametrize(
     ("shape", "targets", "words"),
     [
-        ((2, 3), [0, 3], "target 3, the model has outputs for classes 0 to 2"),
-        ((2, 3), [-1, 0], "target -1, the model has outputs for classes 0 to 2"),
-        ((2, 3), [[0, 1], [0, 1]], "outputs of 3 per sample, which do not fit targets of 2"),
-        ((2, 3, 4, 4), [0, 1], "outputs of 3×4×4 per sample, which do not fit targets of 1"),
+        ((2, 3), [0, 3], "target 3, but the model has outputs for classes 0 to 2"),
+        ((2, 3), [-1, 0], "target -1, but the model has outputs for classes 0 to 2"),
+        ((2, 3), [[0, 1], [0, 1]], "outputs of 3 per sample, which do not match targets of 2"),
+        ((2, 3, 4, 4), [0, 1], "outputs of 3×4×4 per sample, which do not match targets of 1"),
         ((2,), [0, 1], "outputs of 1 per sample"),
     ],
 )
@@ -46,9 +46,9 @@ def test_class_weights() -> None:
 @pytest.mark.parametrize("name", ["classification", "segmentation", "regression", "reconstruction"])
 def test_anything_but_tensors(name: str) -> None:
     task = choose(name)
-    with pytest.raises(Ai8xError, match=f"returns a tuple, for {name} it must be one tensor"):
+    with pytest.raises(Ai8xError, match=f"for {name}, the model must return one tensor, not a tuple"):
         task.real_outputs((torch.zeros(1), torch.zeros(1)))
-    with pytest.raises(Ai8xError, match="a target of the dataset is a list"):
+    with pytest.raises(Ai8xError, match="must be tensors of numbers, not list"):
         task.targets(["a"])
 
 
@@ -76,7 +76,7 @@ def test_objects_in_the_ways_of_collate_functions() -> None:
         by_kind, by_image = task.targets(parts), task.targets(list(zip(*parts, strict=True)))
         assert torch.equal(by_kind, by_image) and by_kind.shape[-1] == 9
     for wrong in (["a", "b"], [torch.zeros(3)], 3, [(boxes[0], labels[2]), (boxes[0], labels[2])]):
-        with pytest.raises(Ai8xError, match="boxes, perhaps key points, and labels per image"):
+        with pytest.raises(Ai8xError, match="boxes, optionally key points, and labels"):
             task.targets(wrong)
-    with pytest.raises(Ai8xError, match="returns locations and scores"):
+    with pytest.raises(Ai8xError, match="must return locations and scores"):
         task.real_outputs(torch.zeros(2, 3))

@@ -1,4 +1,4 @@
-"""Models with several outputs: a loss for each, by its name; what is minimized is their weighted sum."""
+"""Models with multiple outputs: each has a named loss; the weighted sum is minimized."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ def read_losses(text: str, where: str = "losses") -> dict[str, OutputLoss]:
         name, equals, rest = (part.strip() for part in item.partition("="))
         kind, _, weight = (part.strip() for part in rest.partition("*"))
         if not name or not equals or name in losses:
-            raise Ai8xError(f"{item.strip()!r} is not the loss of an output", where=where, fix=_FORM)
+            raise Ai8xError(f"{item.strip()!r} does not specify the loss of an output", where=where, fix=_FORM)
         if kind not in _KINDS:
             hint = nearest(kind, list(_KINDS)) or f"; known: {', '.join(_KINDS)}"
-            raise Ai8xError(f"unknown kind of loss {kind!r}{hint}", where=where)
+            raise Ai8xError(f"unknown loss {kind!r}{hint}", where=where)
         losses[name] = OutputLoss(kind, _weight(weight, where))
     return losses
 
@@ -52,14 +52,18 @@ def _weight(text: str, where: str) -> float:
     except ValueError:
         weight = math.nan
     if not 0 < weight < math.inf:
-        raise Ai8xError(f"{text!r} is not the weight of a loss", where=where, fix="use a number above 0")
+        raise Ai8xError(
+            f"the weight of a loss must be a positive number, not {text!r}",
+            where=where,
+            fix="for example angle=regression*0.5",
+        )
     return weight
 
 
-class SeveralMeter(Meter):
+class MultipleOutputsMeter(Meter):
     """A meter for each output, and the mean of the weighted sum of the losses."""
 
-    def __init__(self, task: SeveralOutputs) -> None:
+    def __init__(self, task: MultipleOutputs) -> None:
         super().__init__()
         self._task = task
         self._meters = {name: part.meter() for name, part in task.parts.items()}
@@ -81,11 +85,11 @@ class SeveralMeter(Meter):
         return own | parts
 
 
-class SeveralOutputs(Task):
-    """Several outputs, each with a loss of its own.
+class MultipleOutputs(Task):
+    """Multiple outputs, each with its own loss.
 
     The model returns a dictionary of tensors by name, or a tuple in the order of the losses. Targets are rows of
-    numbers (N, K): a class number for each classification, as many numbers as the output has for each regression.
+    numbers (N, K): one class number per classification, and as many numbers as the output has per regression.
     """
 
     name = "several outputs"
@@ -101,25 +105,25 @@ class SeveralOutputs(Task):
             raise Ai8xError("--out-fold-ratio is for models with one output", fix="leave it out")
 
     def attach(self, model: nn.Module) -> None:
-        """Find the scale of each output."""
+        """Determine the scale of each output."""
         if self.context.simulate:
             device = next(model.parameters()).device
             scales = output_scales(model, torch.zeros(1, *self.context.entry.sample, device=device))
             self._scales = dict(zip(self.losses, self._ordered(scales), strict=True))
 
     def _ordered(self, outputs: Any) -> list[Any]:
-        """Return outputs in the order of the losses. Raises Ai8xError if there are others."""
+        """Return outputs in the order of the losses. Raises Ai8xError if they do not match."""
         names = list(self.losses)
         if isinstance(outputs, Mapping):
             if set(outputs) != set(names):
                 found = ", ".join(map(str, outputs)) or "none"
                 raise Ai8xError(
-                    f"the model has the outputs {found}; losses are given for {', '.join(names)}", fix=_FORM
+                    f"the model has the outputs {found}, but losses are specified for {', '.join(names)}", fix=_FORM
                 )
             return [outputs[name] for name in names]
         several = list(outputs) if isinstance(outputs, Sequence) else [outputs]
         if len(several) != len(names):
-            counts = f"the model has {counted(len(several), 'output')}, losses are given for {', '.join(names)}"
+            counts = f"the model has {counted(len(several), 'output')}, but losses are specified for {', '.join(names)}"
             raise Ai8xError(counts, fix=_FORM)
         return several
 
@@ -129,7 +133,7 @@ class SeveralOutputs(Task):
         return {name: self.parts[name].real_outputs(one) * self._scales[name] for name, one in given}
 
     def columns(self, output: Outputs, target: Tensor) -> dict[str, Tensor]:
-        """Return the targets of each output. Raises Ai8xError if there are not as many as there should be."""
+        """Return the targets of each output. Raises Ai8xError if their number does not match the outputs."""
         widths = {
             name: 1 if loss.kind == Classification.name else output[name][0].numel()
             for name, loss in self.losses.items()
@@ -137,7 +141,7 @@ class SeveralOutputs(Task):
         rows = target.reshape(len(target), -1)
         if rows.shape[1] != sum(widths.values()):
             wanted = " + ".join(f"{width} for {name}" for name, width in widths.items())
-            message = f"a target has {rows.shape[1]} numbers, the outputs need {wanted}"
+            message = f"a target has {rows.shape[1]} numbers, but the outputs need {wanted}"
             raise Ai8xError(message, fix="check that the model matches the dataset")
         parts = torch.split(rows, list(widths.values()), dim=1)
         named = dict(zip(widths, parts, strict=True))
@@ -154,17 +158,17 @@ class SeveralOutputs(Task):
         return torch.stack([*self._weighted(output, target, inputs).values()]).sum()
 
     def training_loss(self, output: Outputs, target: Tensor, inputs: Tensor) -> BatchLoss:
-        """Return the sum and, for the log, what each output contributes."""
+        """Return the weighted sum and, for the log, the contribution of each output."""
         parts = self._weighted(output, target, inputs)
         total = torch.stack([*parts.values()]).sum()
         return BatchLoss(total, total, {f"{name} Loss": loss for name, loss in parts.items()})
 
-    def meter(self) -> SeveralMeter:
+    def meter(self) -> MultipleOutputsMeter:
         """Return a meter of all outputs."""
-        return SeveralMeter(self)
+        return MultipleOutputsMeter(self)
 
     def _shown(self, metrics: Mapping[str, float]) -> dict[str, float]:
-        """Return the main metric of each output by a name to show."""
+        """Return the main metric of each output by its displayed name."""
         formats = {name: part.main_metric for name, part in self.parts.items()}
         return {f"{name} {shown.name}": metrics[f"{name}_{shown.key}"] for name, shown in formats.items()}
 
@@ -173,7 +177,7 @@ class SeveralOutputs(Task):
         return {name: value if meter.samples else None for name, value in self._shown(meter.metrics()).items()}
 
     def rank(self, measured: Measured) -> tuple[float, ...]:
-        """Order by the sum of the losses; the smallest is best."""
+        """Order by the weighted sum of the losses; the smallest is best."""
         return (-measured.metrics["sum"],)
 
     def summary_line(self, measured: Measured) -> str:
@@ -182,6 +186,6 @@ class SeveralOutputs(Task):
         return "==> " + spaced([*items, f"Loss: {measured.loss:.3f}"])
 
     def best_line(self, measured: Measured, epoch: int, parameters: int) -> str:
-        """Return the summary, with the number of parameters and the epoch."""
+        """Return the main metrics with the number of parameters and the epoch."""
         items = [f"{name}: {value:.3f}" for name, value in self._shown(measured.metrics).items()]
         return f"==> Best [{spaced([*items, f'Params: {parameters} on epoch: {epoch}'], 3)}]"

@@ -16,7 +16,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.training import TrainSettings
 from ai8x_tool.training.tasks import TaskContext, choose_task
-from ai8x_tool.training.tasks.several import OutputLoss, read_losses
+from ai8x_tool.training.tasks.multiple_outputs import OutputLoss, read_losses
 
 MODEL = '''
 from torch import nn
@@ -160,18 +160,21 @@ def test_log_names_each_loss(folder: Path, monkeypatch: pytest.MonkeyPatch) -> N
     [
         (
             ("--model", "two", "--losses", "side=classification"),
-            "the outputs place, side; losses are given for side",
+            "the outputs place, side, but losses are specified for side",
         ),
-        (("--model", "pair", "--losses", "side=classification"), "has 2 outputs, losses are given for side"),
+        (("--model", "pair", "--losses", "side=classification"), "has 2 outputs, but losses are specified for side"),
         (("--model", "pair", "--losses", "side=clasification,place=regression"), "did you mean 'classification'?"),
-        (("--model", "pair", "--losses", "side"), "'side' is not the loss of an output"),
-        (("--model", "pair", "--losses", LOSSES, "--regression"), "--regression does not go with losses by output"),
+        (("--model", "pair", "--losses", "side"), "'side' does not specify the loss of an output"),
+        (
+            ("--model", "pair", "--losses", LOSSES, "--regression"),
+            "--regression cannot be combined with losses by output",
+        ),
         (
             (
                 "--model",
                 "pair",
             ),
-            "name a loss for each output with --losses",
+            "specify a loss for each output with --losses",
         ),
     ],
 )
@@ -191,14 +194,14 @@ def test_losses_as_text() -> None:
         "b": OutputLoss("classification", 1.0),
     }
     for wrong in ("", "a=regression,a=regression", "a=regression*0", "a=regression*x", "=regression"):
-        with pytest.raises(Ai8xError, match="is not the"):
+        with pytest.raises(Ai8xError, match=r"does not specify|must be a positive"):
             read_losses(wrong)
 
 
 def test_numbers_that_do_not_fit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     done = run("train", "--model", "pair", "--dataset", "Columns", "--losses", TWO_CLASSES, *COMMON)
-    assert "a target has 3 numbers, the outputs need 1 for a + 1 for b" in done.stderr
+    assert "a target has 3 numbers, but the outputs need 1 for a + 1 for b" in done.stderr
 
 
 def test_sum_is_weighted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from ai8x_tool.data.dataset import Split
-from ai8x_tool.training import residence
+from ai8x_tool.training import sample_placement
 from ai8x_tool.training.batches import batches
-from ai8x_tool.training.residence import DeviceFacts, device_facts, placed_splits, transfer_to
+from ai8x_tool.training.sample_placement import DeviceFacts, device_facts, placed_splits, transfer_to
 
 CPU = torch.device("cpu")
 
@@ -44,13 +44,13 @@ def test_batches_are_pinned_before_they_are_sent(monkeypatch: pytest.MonkeyPatch
     """The order of what happens to each batch where the device reads pinned memory."""
     happened: list[str] = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: happened.append("pinned") or tensor)
-    monkeypatch.setattr(residence, "Transfer", lambda device, pins: _Noting(device, happened))
+    monkeypatch.setattr(sample_placement, "Transfer", lambda device, pins: _Noting(device, happened))
     inputs = [each for each, _ in batches(split(4), torch.arange(4), 2, simulate=True, device=CPU)]
     assert torch.cat(inputs).flatten().tolist() == split(4).prepare(split(4).raw).flatten().tolist()
     assert happened.count("pinned") == 4 and happened.count("sent") == 2 and happened[:2] == ["pinned", "pinned"]
 
 
-class _Noting(residence.Transfer):
+class _Noting(sample_placement.Transfer):
     def __init__(self, device: torch.device | None, happened: list[str]) -> None:
         super().__init__(device, pins=True)
         object.__setattr__(self, "happened", happened)

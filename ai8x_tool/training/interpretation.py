@@ -1,4 +1,4 @@
-"""What the outputs of a project mean, where they are no scores of classes: pixels, boxes, or numbers in their units."""
+"""Interpretation of outputs that are not class scores: pixel classes, boxes, or numbers in their units."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from ai8x_tool.training.tasks.regression import Regression
 from ai8x_tool.training.tasks.segmentation import Segmentation
 
 Outputs = Sequence[NDArray[Any]]
-"""The outputs for a sample, each (channels, rows, columns), as the accelerator gives them."""
+"""The outputs for a sample, each (channels, rows, columns), as computed by the accelerator."""
 _SHOWN_SCORE = 0.5
 _DIGITS = 6
 
 
 @dataclass(frozen=True)
-class View:
-    """Where the image of a file lies in the input, whose rows and columns are `size`, and how large it is itself."""
+class ImagePlacement:
+    """Placement of a file's image of `rows` × `columns` pixels in the input, whose rows and columns are `size`."""
 
     size: tuple[int, int]
     fit: Fit
@@ -39,46 +39,46 @@ class View:
     columns: int
 
     def pixels(self, corners: Sequence[float]) -> list[int]:
-        """Return corners that are shares of the input in pixels of the file's image."""
+        """Return corners, given as shares (0…1) of the input, in pixels of the file's image."""
         scale = (self.columns / self.fit.columns, self.rows / self.fit.rows)
         start, extent, most = (self.fit.left, self.fit.above), self.size[::-1], (self.columns, self.rows)
         places = [(corner * extent[n % 2] - start[n % 2]) * scale[n % 2] for n, corner in enumerate(corners)]
         return [round(min(max(0.0, place), most[n % 2])) for n, place in enumerate(places)]
 
 
-def view_of(path: Path, preprocessing: Any) -> View | None:
-    """Return where the image of a file lies in the input; None for other files."""
+def image_placement(path: Path, preprocessing: Any) -> ImagePlacement | None:
+    """Return the placement of a file's image in the input; None if the file is not an image."""
     reading = preprocessing.get("reading") if isinstance(preprocessing, Mapping) else None
     if path.suffix.lower() not in KINDS["images"] or not isinstance(reading, Mapping) or "size" not in reading:
         return None
     rows, columns = map(int, reading["size"])
     _, (height, width) = read_image_and_size(path.read_bytes(), 3, (rows, columns))
-    return View((rows, columns), fit_of(height, width, (rows, columns)), height, width)
+    return ImagePlacement((rows, columns), fit_of(height, width, (rows, columns)), height, width)
 
 
-class Answers(ABC):
-    """What the outputs mean; :meth:`document` makes the plain values of which :func:`read_answers` makes it again."""
+class OutputInterpretation(ABC):
+    """Interpretation of outputs, stored as :meth:`document` returns it and restored by :func:`read_interpretation`."""
 
     kind: str
 
     def document(self) -> dict[str, Any]:
-        """Return plain values for the project."""
+        """Return plain values to store in the generated project."""
         return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
 
     @abstractmethod
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the answer for the samples of a file in words."""
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
+        """Return the result for the samples of a file as text."""
 
 
 @dataclass(frozen=True)
-class PixelAnswers(Answers):
+class PixelInterpretation(OutputInterpretation):
     """A class for each pixel."""
 
     classes: tuple[str, ...]
     kind = "segmentation"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the shares of the classes."""
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
+        """Return the percentages of the classes."""
         found = Counter(np.stack([each[0].argmax(axis=0) for each in outputs]).ravel().tolist())
         total = sum(found.values())
         shares = (f"{self.classes[number]} {count / total:.1%}" for number, count in found.most_common())
@@ -86,26 +86,26 @@ class PixelAnswers(Answers):
 
 
 @dataclass(frozen=True)
-class NumberAnswers(Answers):
-    """Numbers: output · `factor` + `offset` each, in the units of the table."""
+class NumberInterpretation(OutputInterpretation):
+    """Numbers in the units of the dataset: each is its output · `factor` + `offset`."""
 
     names: tuple[str, ...]
     factor: tuple[float, ...]
     offset: tuple[float, ...]
     kind = "regression"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return the numbers; of several windows, their means."""
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
+        """Return the numbers, averaged if the file has several windows."""
         values = np.stack([each[0].ravel() * np.array(self.factor) + self.offset for each in outputs])
         shown = ", ".join(f"{name} {value:.5g}" for name, value in zip(self.names, values.mean(axis=0), strict=True))
         return shown + (f" (mean of {len(values)} windows)" if len(values) > 1 else "")
 
 
 @dataclass(frozen=True)
-class BoxAnswers(Answers):
-    """Objects: the first half of the outputs are locations, the others scores, each in the order of its `priors`.
+class BoxInterpretation(OutputInterpretation):
+    """Detected objects: the first half of the outputs are locations, the others scores, each in the order of `priors`.
 
-    The scales turn outputs into real numbers.
+    `location_scale` and `score_scale` convert outputs to real numbers.
     """
 
     classes: tuple[str, ...]
@@ -116,11 +116,11 @@ class BoxAnswers(Answers):
     priors: tuple[tuple[float, ...], ...]
     kind = "detection"
 
-    def text(self, outputs: Sequence[Outputs], view: View | None) -> str:
-        """Return class, score and box of the objects: left, top, right, bottom, in pixels where they are known."""
+    def text(self, outputs: Sequence[Outputs], view: ImagePlacement | None) -> str:
+        """Return class, score and box (left, top, right, bottom) of the objects, in pixels if the size is known."""
         return ", ".join(text for each in outputs for text in self._objects(each, view)) or "no object"
 
-    def _objects(self, outputs: Outputs, view: View | None) -> list[str]:
+    def _objects(self, outputs: Outputs, view: ImagePlacement | None) -> list[str]:
         half = len(outputs) // 2
         locations = self._by_prior(outputs[:half], 4) * self.location_scale
         scores = self._by_prior(outputs[half:], len(self.classes) + 1) * self.score_scale
@@ -140,28 +140,28 @@ class BoxAnswers(Answers):
         return torch.from_numpy(np.concatenate(parts).astype(np.float32))[None]
 
 
-def _place(box: Sequence[float], view: View | None) -> str:
+def _place(box: Sequence[float], view: ImagePlacement | None) -> str:
     numbers = [f"{corner:.3f}" for corner in box] if view is None else list(map(str, view.pixels(box)))
     return f"({', '.join(numbers)})"
 
 
-def answers_of(task: Task, preprocessing: Mapping[str, Any] | None) -> Answers | None:
-    """Return what the outputs of a task's 8-bit model mean; None for scores of classes, and where it is not known."""
+def interpretation_of(task: Task, preprocessing: Mapping[str, Any] | None) -> OutputInterpretation | None:
+    """Return the interpretation of a task's 8-bit outputs; None for class scores, and if it is unknown."""
     known, labels = preprocessing or {}, tuple(map(str, task.context.entry.labels))
     if isinstance(task, Segmentation) and "pixels" in known:
-        return PixelAnswers(labels)
+        return PixelInterpretation(labels)
     if isinstance(task, Detection):
         priors = [tuple(round(number, _DIGITS) for number in prior) for prior in task.priors.cpu().tolist()]
         options = task.parameters
-        return BoxAnswers(labels, *task.scales, options.max_overlap, options.top_k, tuple(priors))
+        return BoxInterpretation(labels, *task.scales, options.max_overlap, options.top_k, tuple(priors))
     if type(task) is Regression and "target" in known:
         scales, offsets = (tuple(map(float, known["target"][key])) for key in ("scale", "offset"))
-        return NumberAnswers(labels, tuple(scale * task.scale for scale in scales), offsets)
+        return NumberInterpretation(labels, tuple(scale * task.scale for scale in scales), offsets)
     return None
 
 
-_KINDS: dict[str, type[PixelAnswers | NumberAnswers | BoxAnswers]] = {
-    each.kind: each for each in (PixelAnswers, NumberAnswers, BoxAnswers)
+_KINDS: dict[str, type[PixelInterpretation | NumberInterpretation | BoxInterpretation]] = {
+    each.kind: each for each in (PixelInterpretation, NumberInterpretation, BoxInterpretation)
 }
 
 
@@ -169,16 +169,16 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def read_answers(document: Any, where: str) -> Answers:
-    """Return what :meth:`Answers.document` was made of. Raises Ai8xError for anything else."""
+def read_interpretation(document: Any, where: str) -> OutputInterpretation:
+    """Return the interpretation that :meth:`OutputInterpretation.document` stored. Raises Ai8xError otherwise."""
     try:
         values: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in document.items()
         }
         found = _KINDS[str(values.pop("kind"))](**values)
-        if isinstance(found, BoxAnswers) and np.array(found.priors, np.float32).shape[1:] != (4,):
+        if isinstance(found, BoxInterpretation) and np.array(found.priors, np.float32).shape[1:] != (4,):
             raise ValueError("priors")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         fix = "generate the project again with --overwrite"
-        raise Ai8xError(f"unknown form of the meaning of outputs ({error})", where=where, fix=fix) from None
+        raise Ai8xError(f"unknown format of the interpretation of outputs ({error})", where=where, fix=fix) from None
     return found

@@ -1,4 +1,4 @@
-"""Where prepared samples are kept: on the accelerator where they fit, otherwise in memory that it can read itself."""
+"""Placement of prepared samples: on the compute device if they fit, else in memory that it can read directly."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ai8x_tool.data.dataset import Split
 
 Batch = TypeVar("Batch")
 _SHARE = 0.4
-"""Share of the free memory that samples may take: the network and its gradients need the rest."""
+"""Share of the free memory that samples may occupy: the network and its gradients need the rest."""
 
 
 @dataclass(frozen=True)
 class DeviceFacts:
-    """What is known of a compute device: whether it has memory of its own, of which so many bytes are `free`."""
+    """Memory of a compute device: whether it has its own, and how many bytes of that are `free`."""
 
     own_memory: bool
     free: int = 0
@@ -33,9 +33,9 @@ def device_facts(device: torch.device) -> DeviceFacts:
 
 
 def placed_splits(splits: Sequence[Split], device: torch.device, facts: DeviceFacts) -> list[Split]:
-    """Return splits with their samples on `device`, the first ones as far as they fit; the others as they are.
+    """Return the splits, with the samples of the first ones moved to `device` as far as they fit, others unchanged.
 
-    Only those are moved whose preparation and augmentation work there. A split that is given twice is moved once.
+    Only splits whose preparation and augmentation work on the device are moved; a split given twice is moved once.
     """
     room = int(_SHARE * facts.free) if facts.own_memory else 0
     moved: dict[int, Split] = {}
@@ -54,13 +54,13 @@ def _moved(split: Split, device: torch.device) -> Split:
 
 @dataclass(frozen=True)
 class Transfer:
-    """Moves batches to a device: without waiting where they have been put into pinned memory before."""
+    """Moves batches to a device, asynchronously if they were placed in pinned memory before."""
 
     device: torch.device | None
     pins: bool = False
 
     def prepared(self, batch: Batch) -> Batch:
-        """Return a batch in memory from which it can be sent without waiting."""
+        """Return a batch in memory from which it can be sent asynchronously."""
         return (
             self._each(batch, lambda tensor: tensor if tensor.is_cuda else tensor.pin_memory()) if self.pins else batch
         )
@@ -76,5 +76,5 @@ class Transfer:
 
 
 def transfer_to(device: torch.device | None) -> Transfer:
-    """Return how batches come to a device."""
+    """Return the way to move batches to a device."""
     return Transfer(device, pins=device is not None and device.type == "cuda")
