@@ -120,7 +120,7 @@ def _can_join(network: Network, layer: Layer) -> bool:
     except UnjoinableInputsError:
         return False
     counts = {value_channels(network, source) for source in layer.inputs if source is not BUFFER}
-    return len(counts) <= 1  # none: it reads the rolling buffer alone
+    return len(counts) <= 1  # none if the layer reads only the rolling buffer
 
 
 def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
