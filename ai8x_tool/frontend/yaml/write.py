@@ -233,7 +233,7 @@ def _pool_keys(layer: Layer) -> Keys:
     strides = pooled_size(layer, layer.in_size) != layer.in_size or layer.pool_stride != (1, 1)
     if layer.has_pool:
         keys["avg_pool" if layer.pool_average else "max_pool"] = layer.pool[0] if one else list(layer.pool)
-    if layer.has_pool or strides:  # of 1D data only the first counts, and the format wants two equal ones
+    if layer.has_pool or strides:  # for 1D data only the first value counts, and two values must be equal
         keys["pool_stride"] = layer.pool_stride[0] if one or layer.in_size[1] == 1 else list(layer.pool_stride)
     if layer.pool_dilation != (1, 1):
         keys["pool_dilation"] = layer.pool_dilation[0] if one else list(layer.pool_dilation)
