@@ -30,7 +30,7 @@ from ai8x_tool.mapper.paths import InputPath, input_paths
 from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
 from ai8x_tool.mapper.shortage import (
     data_shortage,
-    has_larger_value,
+    has_oversized_value,
     kernel_shortage,
     layer_shortage,
     memory_shortage,
@@ -156,7 +156,7 @@ def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> Un
 def _map_path(network: Network, task: _Task, path: InputPath, given: GivenPlacement) -> MappingResult | Shortage:
     """Return the best placement with the input path `path`, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
-    hopeless = has_larger_value(network, path, task.device)
+    hopeless = has_oversized_value(network, path, task.device)
     overlaps = (False, True)[: 1 + task.last_resort]
     try:
         late = interleave(network, task.device, streamed)
