@@ -29,7 +29,7 @@ _FOLDS = (2, 4)
 _NARROWER = (4, 2, 1)
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
 _MANY, _FEW = 8, 2
-"""Parts of the time left that a trial takes: where several follow, and where few do."""
+"""Divisors of the remaining time for one trial: if many further trials follow, and if few do."""
 
 
 @dataclass(frozen=True)

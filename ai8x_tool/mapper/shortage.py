@@ -29,8 +29,8 @@ _MOST_NAMES = 4
 _WORD_BYTES = 4
 
 
-def has_larger_value(network: Network, path: InputPath, device: Device) -> bool:
-    """Return whether a value that must lie in data memory is larger than an instance, wherever its processors are."""
+def has_oversized_value(network: Network, path: InputPath, device: Device) -> bool:
+    """Return whether a value in data memory is larger than an instance, whatever its processors are."""
     channels, rows, columns = network.input_shape
     stored = 0 if path.fifo else rows * columns * (1 if path.chw else _WORD_BYTES * passes(channels))
     outputs = network.layers[max(0, path.streams - 1) :]
@@ -111,7 +111,7 @@ def layer_shortage(tried: Candidate, device: Device) -> Shortage | None:
 
 
 def kernel_shortage(tried: Candidate, device: Device) -> Shortage | None:
-    """Return the shortage of kernel memory if no placement has room for all kernels, None if one may have."""
+    """Return the shortage of kernel memory if the kernels exceed it in any placement; None if they may fit."""
     needed, available = kernel_bytes(tried), _kernel_capacity(device)
     if needed <= available or _has_equal_weights(tried.network):
         return None

@@ -98,7 +98,7 @@ class MaskFolder(ImageFolder):
     def facts(self) -> list[str]:
         """Return lines about sizes and masks."""
         values = self._values
-        kind = "colours" if values.codes[-1] > 1 << 16 else "gray values"
+        kind = "colours" if values.codes[-1] > 1 << 16 else "grey values"
         shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(self.classes, values.shares, strict=False))
         lines = [*super().facts(), f"masks: {kind} {', '.join(map(value_text, values.codes))}"]
         lines += [f"pixels: {shares}"] if shares else []

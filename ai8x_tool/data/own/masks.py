@@ -1,4 +1,4 @@
-"""Masks: images whose gray values or colours are the classes of pixels."""
+"""Masks: images whose grey values or colours are the classes of pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ai8x_tool.data.own.images import check_pixels, fitted, reason
 from ai8x_tool.errors import Ai8xError
 
 _COLOUR = 1 << 24
-"""Added to a colour (24 bits), so that it is not taken for a gray value."""
+"""Added to a colour (24 bits), so that it is not taken for a grey value."""
 _MOST_CLASSES, _MOST_VALUES = 64, 4096
 _COMMON = 0.001
 """Share of all pixels from which on a value is a class where there are many values: others lie at edges."""
@@ -27,7 +27,7 @@ Codes = NDArray[np.int32]
 
 
 def read_mask(data: bytes) -> Codes:
-    """Return the codes (rows, columns) of a mask: gray values and palette indices as they are, colours by number.
+    """Return the codes (rows, columns) of a mask: grey values and palette indices as they are, colours by number.
 
     Raises ValueError for what is no image.
     """
@@ -60,7 +60,7 @@ def value_code(text: str) -> int:
     try:
         return _COLOUR + int(text[1:], 16) if text.startswith("#") else int(text)
     except ValueError:
-        fix = "write a gray value such as 3, or a colour such as #ff8000"
+        fix = "write a grey value such as 3, or a colour such as #ff8000"
         raise Ai8xError(f"mask_values: {text!r} is no value of a mask", fix=fix) from None
 
 
@@ -100,7 +100,7 @@ def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def _places(codes: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Return the places of codes in the space of colours; far away for gray values where they must not mix."""
+    """Return the places of codes in the space of colours; far away for grey values where they must not mix."""
     colour = codes >= _COLOUR
     parts = [np.where(colour, (codes - _COLOUR) >> shift & 255, codes) for shift in (16, 8, 0)]
     return [part.astype(np.float32) for part in parts]
@@ -128,7 +128,7 @@ def found_values(masks: Iterable[Mapping[int, int]]) -> MaskValues:
         kept = kept[:-1]
     if not 2 <= len(kept) <= _MOST_CLASSES:
         message = f"the masks have {len(kept)} frequent values, which cannot be classes"
-        raise Ai8xError(message, fix=f"use 2 to {_MOST_CLASSES} gray values or colours")
+        raise Ai8xError(message, fix=f"use 2 to {_MOST_CLASSES} grey values or colours")
     shares = tuple(counts[code] / total for code in kept)
     return MaskValues(tuple(kept), shares, max(0.0, 1 - sum(shares)))
 
