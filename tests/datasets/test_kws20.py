@@ -184,7 +184,7 @@ def test_warns_about_what_is_missing(
     console = Console(verbosity=-1)
     kws20.datasets[0].load(tmp_path, console)
     assert sum("librispeech" in text.lower() for text in console.warnings) == 1
-    assert sum("going on without raw_test" in text for text in console.warnings) == 1
+    assert sum("continuing without raw_test" in text for text in console.warnings) == 1
 
 
 def test_benchmark_files_go_to_the_test(tree: Path, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
