@@ -21,8 +21,9 @@ class AI85ResidualSimpleNet(nn.Module):
         **kwargs: Any,
     ) -> None:
         super().__init__()
-        if dimensions != (32, 32):
-            raise ValueError(f"ai85ressimplenet needs images of 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
+        if any(size // 32 != 1 for size in dimensions):  # five times halved, one pixel is left
+            sides = f"{dimensions[0]}×{dimensions[1]}"
+            raise ValueError(f"ai85ressimplenet needs images of 32 to 63 rows and columns, not {sides}")
         one = {"bias": bias, **kwargs}
         three = {"padding": 1, **one}
         self.conv1 = ai8x.FusedConv2dReLU(num_channels, 16, 3, **three)

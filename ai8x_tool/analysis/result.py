@@ -207,7 +207,7 @@ class Analysis:
         return any(device.fits for device in self.devices)
 
     def problem(self) -> str:
-        """Return one line that says why the network fits none of the devices."""
+        """Return one line that states why the network fits none of the devices."""
         return "; ".join(f"{device.device}: {device.problem}" for device in self.devices if device.problem)
 
     def document(self) -> dict[str, Any]:

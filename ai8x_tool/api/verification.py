@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def verify(settings: VerifySettings, console: Console) -> Verification:
     """Verify the whole chain: trained ≈ quantized ≡ integer engine ≡ virtual device ≡ firmware.
 
-    Accepts the options of `synthesize`. The folder of a project may take the place of the recipe; it must then be
+    Accepts the options of `synthesize`. The folder of a project can be given instead of the recipe; it must then be
     identical to what its settings generate. A broken link is part of the result, not an exception.
     """
     from ai8x_tool.files import check_file, write_file

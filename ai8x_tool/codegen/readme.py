@@ -16,19 +16,19 @@ from ai8x_tool.text import markdown
 
 _STEPS = {
     "images": (
-        "An image is scaled to {rows} rows and {columns} columns; its edges are repeated where the proportions differ."
+        "An image is scaled to {rows} rows and {columns} columns; where the proportions differ, its edges are repeated."
     ),
-    "sound": "A sound is converted to {rate} samples per second and one channel; {window} samples are an input.",
+    "sound": "A sound is converted to {rate} samples per second and one channel; an input has {window} samples.",
     "sound windows": (
-        "A sound is converted to {rate} samples per second and one channel; every {window} samples are an input."
+        "A sound is converted to {rate} samples per second and one channel; every {window} samples form an input."
     ),
-    "series": "Each input holds {window} rows of the columns {columns}.",
+    "series": "Each input contains {window} rows of the columns {columns}.",
 }
 _VALUES = {
     "images": "`value` is a pixel, 0 to 255",
-    "sound": "`value` is a sample as unsigned 8 bit: 128 is silence",
+    "sound": "`value` is an unsigned 8-bit sample (128 is silence)",
     "sound windows": "`value` is a sample, -1 to 1",
-    "series": "`value` is what the table holds",
+    "series": "`value` is a value of the table",
 }
 _MOST_CHANNELS = 16
 
@@ -70,7 +70,7 @@ def _preprocessing(kind: str, known: Mapping[str, Any]) -> Iterator[str]:
     yield _STEPS[kind].format(**shown)
     if kind == "sound":
         rows = known["input"][0]
-        yield f"Sample n is in channel n mod {rows} of column n div {rows}."
+        yield f"Sample n is in channel n mod {rows}, column n div {rows}."
     if known["per_sample"]:
         yield "Then, with the mean of the channel and the largest distance from it in this sample:"
         yield from ("", "    input = round((value - mean) * 127 / distance)", "")

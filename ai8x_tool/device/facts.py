@@ -11,6 +11,8 @@ PROCESSORS = 64
 PROCESSORS_PER_QUADRANT = 16
 PROCESSORS_PER_INSTANCE = 4
 QUADRANTS = 4
+PARALLEL_OUTPUTS = 4
+"""Outputs that a layer with calcx4 computes at a time."""
 FLASH_START = 0x1000_0000
 COLUMN_BYTES = 9
 """A kernel-memory column holds nine bytes: one 3×3 kernel of 8-bit weights."""

@@ -273,9 +273,9 @@ def _stream_rows(device: Device) -> list[tuple[str, str, int, int, list[FieldTup
             17,
             1,
             [
-                ("pass_offset", 0, 4, "sum of the passes of the streaming layers before"),
-                ("delta1", 4, 5, "further words per column step"),
-                ("delta2", 16, 14 if new else 12, "further words per row step"),
+                ("pass_offset", 0, 4, "sum of the passes of the preceding streaming layers"),
+                ("delta1", 4, 5, "additional words per column step"),
+                ("delta2", 16, 14 if new else 12, "additional words per row step"),
             ],
         ),
         ("FMAX", "rolling buffer length", 18, 2, [("words", 0, 18 if new else 17, "words until the buffer wraps")]),

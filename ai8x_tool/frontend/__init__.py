@@ -1,1 +1,1 @@
-"""From descriptions and models to networks."""
+"""Front ends: conversion of descriptions and PyTorch models to networks."""

@@ -35,7 +35,7 @@ def _padding(pad: int) -> Fields:
 
 
 def row_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """RCNT."""
+    """Return the fields of RCNT."""
     rows, columns = _effective_size(mapped)
     pad = mapped.view.pad[0]
     if not context.device.last_window_counters:
@@ -46,7 +46,7 @@ def row_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
 
 
 def column_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """CCNT."""
+    """Return the fields of CCNT."""
     columns, pad = _effective_size(mapped)[1], mapped.view.pad[1]
     if not context.device.last_window_counters:
         return {"count": columns - 1 + 2 * pad, "pad": pad}
@@ -61,17 +61,17 @@ def _window(mapped: LayerMapping, context: Context, axis: int) -> Fields:
 
 
 def pool_rows(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """PRCNT."""
+    """Return the fields of PRCNT."""
     return _window(mapped, context, 0)
 
 
 def pool_columns(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """PCCNT."""
+    """Return the fields of PCCNT."""
     return _window(mapped, context, 1)
 
 
 def stride(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """STRIDE."""
+    """Return the fields of STRIDE."""
     layer = mapped.layer
     pooling = layer.pool_stride[0]
     step = pooling - 1 if pooling > 1 else layer.stride[0] - 1

@@ -9,10 +9,9 @@ from ai8x_tool.lowering.options import Context, SynthesizedInput
 from ai8x_tool.lowering.program_rules import SampleInput, constraint_synthesized_sample
 from ai8x_tool.lowering.steps import InputBlock, Words
 from ai8x_tool.mapping.placed import PlacedLayer
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import require
-
-_LANES = 4
 
 
 def input_blocks(context: Context, sample: Words) -> list[InputBlock]:
@@ -35,7 +34,7 @@ def synthesize_sample(sample: Words, pattern: SynthesizedInput, start: PlacedLay
     channels, pixels = sample.shape[0], sample.shape[1] * sample.shape[2]
     subject = SampleInput(start, (channels, *sample.shape[1:]), words=pattern.words)
     require(constraint_synthesized_sample, subject)
-    lanes = np.zeros((pixels, _LANES), np.uint8)
+    lanes = np.zeros((pixels, LANES), np.uint8)
     lanes[:, :channels] = sample.reshape(channels, -1).T.astype(np.int8).view(np.uint8)
     words = repeat_pattern(_words(lanes)[: pattern.words], pattern, start.layer)
     values = np.ascontiguousarray(words.astype("<u4").reshape(-1, 1)).view(np.int8)[:, :channels]
@@ -64,11 +63,11 @@ def _hwc(context: Context, data: Words) -> list[InputBlock]:
     by_pass = padded.reshape(operands, passes, per_pass, pixels)
     blocks = []
     ranks = {processor: rank for rank, processor in enumerate(bit_indices(mapped.own_processors))}
-    for first in range(0, 64, _LANES):
-        used = [p for p in range(first, first + _LANES) if p in ranks]
+    for first in range(0, 64, LANES):
+        used = [p for p in range(first, first + LANES) if p in ranks]
         if not used:
             continue
-        lanes = np.zeros((pixels, passes, operands, _LANES), np.uint8)
+        lanes = np.zeros((pixels, passes, operands, LANES), np.uint8)
         for processor in used:
             lanes[..., processor - first] = by_pass[:, :, ranks[processor]].transpose(2, 1, 0)
         address = context.device.instance(first) + mapped.input_offset
@@ -77,9 +76,9 @@ def _hwc(context: Context, data: Words) -> list[InputBlock]:
 
 
 def _four_pixels(channel: Words) -> Words:
-    padded = np.zeros(ceil_div(len(channel), _LANES) * _LANES, np.uint8)
+    padded = np.zeros(ceil_div(len(channel), LANES) * LANES, np.uint8)
     padded[: len(channel)] = channel
-    return _words(padded.reshape(-1, _LANES))
+    return _words(padded.reshape(-1, LANES))
 
 
 def _chw(context: Context, data: Words) -> list[InputBlock]:
@@ -95,13 +94,13 @@ def _chw(context: Context, data: Words) -> list[InputBlock]:
 def _fifo_hwc(context: Context, data: Words) -> list[InputBlock]:
     mapped = context.mapping.start
     quadrants = [q for q in range(4) if mapped.own_processors >> 16 * q & 0xF]
-    count = ceil_div(len(data), _LANES)
+    count = ceil_div(len(data), LANES)
     blocks: dict[int, Words] = {}
     for group in range(count):
         fifo = quadrants[group % len(quadrants)]
-        lanes = np.zeros((data.shape[1], _LANES), np.uint8)
-        for lane in range(_LANES):
-            channel = _LANES * group + lane
+        lanes = np.zeros((data.shape[1], LANES), np.uint8)
+        for lane in range(LANES):
+            channel = LANES * group + lane
             if mapped.own_processors >> (16 * fifo + lane) & 1 and channel < len(data):
                 lanes[:, lane] = data[channel]
         blocks[fifo] = _words(lanes)

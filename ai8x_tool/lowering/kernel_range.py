@@ -34,7 +34,7 @@ def _length(mapped: LayerMapping, context: Context) -> int:
 
 
 def kernel_count(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """MCNT of the MAX78000: start and end."""
+    """Return the fields of MCNT (MAX78000): start and end."""
     view = mapped.view
     if view.operator == "none":
         return {"end": 0 if view.emulated else 8 * (view.output_passes - 1)}
@@ -43,21 +43,21 @@ def kernel_count(mapped: LayerMapping, context: Context, quadrant: int) -> Field
 
 
 def kernel_end(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """MCNT1 of the MAX78002; it is not written for layers without convolution."""
+    """Return the fields of MCNT1 (MAX78002); None for layers without convolution."""
     if mapped.view.operator == "none":
         return None
     return {"end": 8 * start_and_remainder(mapped)[0] + _length(mapped, context)}
 
 
 def kernel_start(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """MCNT2 of the MAX78002."""
+    """Return the fields of MCNT2 (MAX78002)."""
     if mapped.view.operator == "none":
         return {"start": 8 * (mapped.view.output_passes - 1)}
     return {"start": 8 * start_and_remainder(mapped)[0]}
 
 
 def output_channels(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """OCHAN of the MAX78002."""
+    """Return the fields of OCHAN (MAX78002)."""
     layer = mapped.layer
     if layer.bypass:
         return {"count": layer.channels_out - 1}

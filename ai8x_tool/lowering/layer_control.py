@@ -24,7 +24,7 @@ def _sources(mapped: LayerMapping, context: Context, quadrant: int) -> int:
 
 
 def layer_control(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """LCTL."""
+    """Return the fields of LCTL."""
     layer, view = mapped.layer, mapped.view
     fields = {
         "enable": 1,
@@ -47,7 +47,7 @@ def layer_control(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
 
 
 def layer_control_2(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """LCTL2."""
+    """Return the fields of LCTL2."""
     layer, view = mapped.layer, mapped.view
     passes = mapped.flat_product & 15 if layer.flatten else view.input_passes - 1
     if view.emulated:

@@ -10,7 +10,7 @@ _FUNCTIONS = {"sub": 0, "add": 1, "or": 2, "xor": 3}
 
 
 def one_dimensional(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """ONED."""
+    """Return the fields of ONED."""
     layer, view = mapped.layer, mapped.view
     pointwise = view.operator in ("conv2d", "linear") and view.kernel == (1, 1)
     if view.operator == "conv1d":

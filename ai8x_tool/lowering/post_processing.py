@@ -6,7 +6,8 @@ from ai8x_tool.lowering.options import Context, Fields
 from ai8x_tool.mapping import LayerMapping
 
 _WEIGHT_CODES = {1: 1, 2: 2, 4: 3}
-_LONG_FLATTEN = 16
+LONG_FLATTEN = 16
+"""Flattening layers with at least this product (words of the input, minus 1) use further register fields."""
 
 
 def _bias(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
@@ -22,7 +23,7 @@ def _bias(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
 
 
 def post_processing(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """POST."""
+    """Return the fields of POST."""
     layer, view, product = mapped.layer, mapped.view, mapped.flat_product
     passthrough = view.operator == "none"
     fields = {
@@ -37,6 +38,6 @@ def post_processing(mapped: LayerMapping, context: Context, quadrant: int) -> Fi
         "depthwise": int(layer.depthwise),
         "tcalc": int(mapped.tcalc),
     }
-    if product >= _LONG_FLATTEN:
+    if product >= LONG_FLATTEN:
         fields |= {"flatten": 1, "flatten_high": product >> 4}
     return fields | _bias(mapped, context, quadrant)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ai8x_tool.mapping.placed import PlacedLayer
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
-
-_LANES = 4
 
 
 class SampleInput(NamedTuple):
@@ -57,7 +56,7 @@ def constraint_synthesized_fifo(s: SampleInput) -> Finding | None:
 
 def constraint_synthesized_sample(s: SampleInput) -> Finding | None:
     """Synthesized input must have 1 to 4 channels, and pixels that are a multiple of its words."""
-    if s.words is None or (s.shape[0] <= _LANES and s.words > 0 and s.pixels % s.words == 0):
+    if s.words is None or (s.shape[0] <= LANES and s.words > 0 and s.pixels % s.words == 0):
         return None
     return Finding(f"{s.shape[0]} channels, {s.pixels} pixels, {s.words} words")
 

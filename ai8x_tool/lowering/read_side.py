@@ -8,12 +8,12 @@ from ai8x_tool.mapping import LayerMapping
 
 
 def read_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """RPTR."""
+    """Return the fields of RPTR."""
     return {"address": mapped.input_offset // 4}
 
 
 def enables(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """ENA."""
+    """Return the fields of ENA."""
     used = quadrant_bits(mapped.processors, quadrant)
     kernels = used if mapped.layer.is_convolution and not mapped.layer.bypass else 0
     return {"processors": used, "kernels": kernels}

@@ -21,7 +21,7 @@ RESET_LAYER: dict[str, int | None] = {
 
 
 def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """NEXT."""
+    """Return the fields of NEXT."""
     layer, mapping = mapped.layer, context.mapping
     last = layer.index == mapping.layers[-1].layer.index
     if context.options.link_layers:
@@ -36,6 +36,6 @@ def next_layer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
 
 
 def layer_count(context: Context) -> Fields:
-    """LCNT."""
+    """Return the fields of LCNT."""
     mapping = context.mapping
     return {"last": mapping.final.layer.index + mapping.hidden_layers, "first": mapping.start.hardware_index}

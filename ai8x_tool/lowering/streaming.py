@@ -18,7 +18,7 @@ def _stream(mapped: LayerMapping, context: Context) -> Stream:
 
 
 def stream_start(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """STR1."""
+    """Return the fields of STR1."""
     fields = {"start": _stream(mapped, context).start}
     if context.options.fifo_go and context.is_start(mapped):
         fields["fifo_go"] = 1
@@ -26,7 +26,7 @@ def stream_start(mapped: LayerMapping, context: Context, quadrant: int) -> Field
 
 
 def stream_deltas(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """STR2."""
+    """Return the fields of STR2."""
     stream, layer = _stream(mapped, context), mapped.layer
     passes = 0
     if mapped.streaming and not context.is_start(mapped):
@@ -36,14 +36,14 @@ def stream_deltas(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
 
 
 def rolling_buffer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """FMAX; written for streaming layers if a FIFO is used."""
+    """Return the fields of FMAX; None except for streaming layers if a FIFO is used."""
     if not (mapped.streaming and context.fifo):
         return None
     return {"words": rollover(mapped, context.mapping.placed)}
 
 
 def input_frame(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """IFRM; written for the first layer if a FIFO is used."""
+    """Return the fields of IFRM; None except for the first layer if a FIFO is used."""
     if not (context.fifo and context.is_start(mapped)):
         return None
     pixels = mapped.view.in_size[0] * mapped.view.in_size[1]

@@ -8,7 +8,7 @@ from ai8x_tool.mapping import LayerMapping
 
 
 def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """WPTR: the word offset, combined by OR with the first data instance."""
+    """Return the fields of WPTR: the word offset, combined by OR with the first data instance."""
     device, outputs = context.device, mapped.output_map
     words = (mapped.out_offset - mapped.view.skipped_bytes) // 4
     shift = device.write_instance_shift
@@ -30,7 +30,7 @@ def write_pointer(mapped: LayerMapping, context: Context, quadrant: int) -> Fiel
 
 
 def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """WTOFF."""
+    """Return the fields of WTOFF."""
     layer, view, words = mapped.layer, mapped.view, context.device.instance_words_per_processor
     pointwise = view.operator in ("conv2d", "linear")
     if pointwise and view.kernel == (1, 1) and not layer.depthwise:
@@ -44,14 +44,14 @@ def time_slot_offset(mapped: LayerMapping, context: Context, quadrant: int) -> F
 
 
 def kernel_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields | None:
-    """WMOFF; it is not written for layers without convolution."""
+    """Return the fields of WMOFF; None for layers without convolution."""
     if mapped.view.operator == "none":
         return None
     return {"offset": 1 << context.device.write_instance_shift}
 
 
 def pass_offset(mapped: LayerMapping, context: Context, quadrant: int) -> Fields:
-    """WCOFF."""
+    """Return the fields of WCOFF."""
     if mapped.view.output_passes == 1:
         return {"offset": 0}
     return {"offset": mapped.layer.output_width // 8 * (mapped.write_gap + 1)}

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes, processors_per_pass
-
-_LANES = 4
 
 
 class UnjoinableInputsError(Ai8xError):
@@ -148,7 +147,7 @@ def _size(network: Network, source: Source) -> tuple[int, int]:
 
 
 def _side_by_side(layer: Layer, channels: list[int]) -> InputLayout:
-    if any(count % _LANES for count in channels[:-1]):
+    if any(count % LANES for count in channels[:-1]):
         raise UnjoinableInputsError(
             f"all but the last of several joined values must have a multiple of 4 channels, not {channels}",
             where=layer.where,
@@ -165,7 +164,7 @@ def _by_passes(layer: Layer, channels: list[int]) -> InputLayout:
     places, words = [], []
     for count in channels:
         slot, lane = divmod(first, width)
-        if lane + count > width or lane % _LANES or passes(count) > 1:
+        if lane + count > width or lane % LANES or passes(count) > 1:
             raise UnjoinableInputsError(
                 f"{' + '.join(map(str, channels))} channels cannot be joined: {rounds} passes of {width} processors "
                 f"would split a value",

@@ -16,12 +16,13 @@ from ai8x_tool.mapper.classes import (
     value_channels,
 )
 from ai8x_tool.mapper.interleave import distinct_names, interleave, with_layers, with_names
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import BINARY, BUFFER, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import ZERO, identity_convolution, selection_layer
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
-_LANES, _FULL_BITS = 4, 8
+_FULL_BITS = 8
 
 
 def with_moves(network: Network, device: Device) -> Network:
@@ -120,7 +121,7 @@ def _can_join(network: Network, layer: Layer) -> bool:
     except UnjoinableInputsError:
         return False
     counts = {value_channels(network, source) for source in layer.inputs if source is not BUFFER}
-    return len(counts) <= 1  # none: it reads the rolling buffer alone
+    return len(counts) <= 1  # none if the layer reads only the rolling buffer
 
 
 def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
@@ -143,7 +144,7 @@ def _joined(network: Network, layer: Layer, inserter: _Inserter) -> Layer:
 
 def _parts(values: Sequence[tuple[Source, int]]) -> list[_Part]:
     """Divide `values`, given with their channels, into equal parts: side by side in one pass, or a pass each."""
-    width = -(-max(count for _, count in values) // _LANES) * _LANES
+    width = -(-max(count for _, count in values) // LANES) * LANES
     if width * len(values) > PROCESSORS:
         width = PROCESSORS
     return [_Part(source, first, count, width) for source, first, count in _pieces(values)]

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from ai8x_tool.mapper.classes import value_channels, value_width
 from ai8x_tool.mapper.interleave import with_layers
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import BUFFER, INPUT, Layer, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.sizes import passes
 
-_LANES = 4
 _BEAM = 64
 """Beam width: prefixes of orders kept at each step."""
 
@@ -55,7 +55,7 @@ class _Words:
         return frozenset([source for source in layer.inputs if isinstance(source, str)] + sharing)
 
     def _of(self, source: Source, size: tuple[int, int]) -> int:
-        instances = -(-value_width(self.network, source) // _LANES)
+        instances = -(-value_width(self.network, source) // LANES)
         return instances * passes(value_channels(self.network, source)) * size[0] * size[1]
 
     def after(self, prefix: _Prefix, name: str) -> _Prefix:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from ai8x_tool.device import Device
+from ai8x_tool.device.facts import PARALLEL_OUTPUTS
 from ai8x_tool.mapper.result import MappingResult
 from ai8x_tool.mapping.check import violations
 from ai8x_tool.mapping.cycles import estimated_cycles
@@ -18,8 +19,6 @@ from ai8x_tool.mapping.placement import Placement
 from ai8x_tool.mapping.replay import replay
 from ai8x_tool.mapping.rules.result_rules import constraint_calcx4_kernels
 from ai8x_tool.network.layer import Layer
-
-_OUTPUTS = 4
 
 
 def with_parallel_outputs(
@@ -49,7 +48,7 @@ def with_parallel_outputs(
 
 
 def _is_possible(layer: Layer) -> bool:
-    return layer.has_weights and not layer.depthwise and layer.channels_out % _OUTPUTS == 0
+    return layer.has_weights and not layer.depthwise and layer.channels_out % PARALLEL_OUTPUTS == 0
 
 
 def _with(placement: Placement, names: Iterable[str]) -> Placement:

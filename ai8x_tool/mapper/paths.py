@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT
 from ai8x_tool.mapping.options import MappingOptions
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import INPUT
 from ai8x_tool.network.network import Network
 
 _MOST_CHW = 16
 _FIFO_HWC, _FIFO_CHW = 16, 4
-_LANES = 4
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def input_paths(
         if chw is not True:
             yield InputPath()
         if movable and channels <= _MOST_CHW and chw is not False:
-            yield InputPath(chw=True, pattern=tuple(range(0, _LANES * channels, _LANES)))
+            yield InputPath(chw=True, pattern=tuple(range(0, LANES * channels, LANES)))
     if not movable:
         return
     most = streaming_layers(network, device)
@@ -76,7 +76,7 @@ def fifo_pattern(channels: int, *, chw: bool) -> tuple[int, ...]:
     """Return the processors that FIFOs feed with `channels` channels."""
     if chw:
         return tuple(PROCESSORS_PER_QUADRANT * c for c in range(channels))
-    return tuple(PROCESSORS_PER_QUADRANT * (c // _LANES) + c % _LANES for c in range(channels))
+    return tuple(PROCESSORS_PER_QUADRANT * (c // LANES) + c % LANES for c in range(channels))
 
 
 def streaming_layers(network: Network, device: Device) -> int:

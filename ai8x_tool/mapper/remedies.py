@@ -28,6 +28,8 @@ model, or the device."""
 _FOLDS = (2, 4)
 _NARROWER = (4, 2, 1)
 _SHARES = (0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2)
+_MANY, _FEW = 8, 2
+"""Divisors of the remaining time for one trial: if many further trials follow, and if few do."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class _Trial:
         if self.left <= 0:
             return None
         try:
-            seconds = min(self.left, max(1.0, self.left / 3))
+            seconds = min(self.left, max(1.0, self.left / (_MANY if device is None else _FEW)))
             target, moves = device or self.device, given is None
             return map_automatically(network, target, self.options, given=given, moves=moves, seconds=seconds)
         except Ai8xError:

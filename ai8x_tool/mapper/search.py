@@ -27,7 +27,14 @@ from ai8x_tool.mapper.packing import Packed, pack_values
 from ai8x_tool.mapper.parallel import with_parallel_outputs
 from ai8x_tool.mapper.paths import InputPath, input_paths
 from ai8x_tool.mapper.result import MappingResult, Shortage, UnmappableError
-from ai8x_tool.mapper.shortage import data_shortage, layer_shortage, memory_shortage, structure_shortage
+from ai8x_tool.mapper.shortage import (
+    data_shortage,
+    has_oversized_value,
+    kernel_shortage,
+    layer_shortage,
+    memory_shortage,
+    structure_shortage,
+)
 from ai8x_tool.mapper.starts import assignments, class_demands
 from ai8x_tool.mapping.check import examine, violations
 from ai8x_tool.mapping.mapping import Mapping, build_mapping
@@ -146,12 +153,14 @@ def _unmappable(network: Network, device: Device, reasons: list[Shortage]) -> Un
 def _map_path(network: Network, task: _Task, path: InputPath, given: GivenPlacement) -> MappingResult | Shortage:
     """Return the best placement with the input path `path`, or the reason why there is none."""
     streamed = frozenset(layer.name for layer in network.layers[: max(0, path.streams - 1)])
+    hopeless = has_oversized_value(network, path, task.device)
+    overlaps = (False, True)[: 1 + task.last_resort]
     try:
         late = interleave(network, task.device, streamed)
-        soon = interleave(network, task.device, streamed, early=True)
+        soon = late if hopeless else interleave(network, task.device, streamed, early=True)
         variants = [late] if soon.network == late.network else [late, soon]
         result: MappingResult | Shortage | None = None
-        for overlap in (False, True)[: 1 + task.last_resort]:
+        for overlap in overlaps[-1:] if hopeless else overlaps:
             for interleaved in variants:
                 result = _map_interleaved(interleaved, replace(task, overlap=overlap), path, given)
                 if isinstance(result, MappingResult) or result.resource != "data memory" or task.expired():
@@ -167,7 +176,7 @@ def _map_interleaved(
 ) -> MappingResult | Shortage:
     named = GivenPlacement({interleaved.names.get(name, name): at for name, at in given.layers.items()})
     tried = build_candidate(interleaved, path, named)
-    shortage = layer_shortage(tried, task.device)
+    shortage = layer_shortage(tried, task.device) or kernel_shortage(tried, task.device)
     return _assign(tried, task, tried.fixed_starts()) if shortage is None else shortage
 
 

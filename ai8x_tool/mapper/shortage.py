@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ai8x_tool.device import Device
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS, QUADRANTS
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.mapper.blocks import Memory
 from ai8x_tool.mapper.candidate import Candidate
 from ai8x_tool.mapper.offsets import NO_OVERLAPS, Demand, Overlaps, is_unavoidable
+from ai8x_tool.mapper.paths import InputPath
 from ai8x_tool.mapper.result import Shortage
-from ai8x_tool.mapper.starts import class_loads
+from ai8x_tool.mapper.starts import class_loads, weight_owners
 from ai8x_tool.mapping.rules.memory_rules import (
     constraint_bias_memory,
     constraint_kernel_conflict,
     constraint_kernel_memory,
 )
-from ai8x_tool.network.layer import BUFFER, INPUT, Source
+from ai8x_tool.network.layer import BUFFER, INPUT, IntArray, Source
 from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import selected_channels
+from ai8x_tool.network.sizes import passes
 from ai8x_tool.rule import BrokenRuleError, Violation
 
 _KERNEL_RULES = {constraint_kernel_memory.__name__, constraint_kernel_conflict.__name__}
 _MOST_NAMES = 4
+_WORD_BYTES = 4
+
+
+def has_oversized_value(network: Network, path: InputPath, device: Device) -> bool:
+    """Return whether a value in data memory is larger than an instance, whatever its processors are."""
+    channels, rows, columns = network.input_shape
+    stored = 0 if path.fifo else rows * columns * (1 if path.chw else _WORD_BYTES * passes(channels))
+    outputs = network.layers[max(0, path.streams - 1) :]
+    sizes = [
+        layer.out_size[0] * layer.out_size[1] * passes(layer.channels_out) * layer.output_width // 8 * _WORD_BYTES
+        for layer in outputs
+    ]
+    return max(stored, *sizes) > device.instance_size
 
 
 def data_shortage(
@@ -65,13 +82,8 @@ def _label(network: Network, source: Source) -> str:
 def memory_shortage(tried: Candidate, device: Device, violation: Violation) -> Shortage:
     """Return the shortage behind a broken rule: kernel memory, bias memory, or the rule itself."""
     if violation.rule in _KERNEL_RULES:
-        needed, available = kernel_bytes(tried), sum(map(device.kernel_columns, range(PROCESSORS))) * COLUMN_BYTES
-        text = violation.message
-        if needed > available:
-            text = (
-                f"kernel memory: all layers need {needed:,} bytes, the {device.name} has {available:,}: "
-                f"{needed - available:,} bytes too many"
-            )
+        needed, available = kernel_bytes(tried), _kernel_capacity(device)
+        text = _too_many_kernels(needed, available, device) if needed > available else violation.message
         return Shortage("kernel memory", text, max(needed, available), available, violation.where)
     if violation.rule == constraint_bias_memory.__name__:
         needed = sum(layer.channels_out for layer in tried.network.layers if layer.has_bias)
@@ -96,6 +108,36 @@ def layer_shortage(tried: Candidate, device: Device) -> Shortage | None:
     of_them = f", of which {moving} only move data" if moving else ""
     text = f"layers: the network has {count}{of_them}, the {device.name} supports {device.layers}"
     return Shortage("layers", text, count, device.layers, network.layers[device.layers].where)
+
+
+def kernel_shortage(tried: Candidate, device: Device) -> Shortage | None:
+    """Return the shortage of kernel memory if the kernels exceed it in any placement; None if they may fit."""
+    needed, available = kernel_bytes(tried), _kernel_capacity(device)
+    if needed <= available or _has_equal_weights(tried.network):
+        return None
+    return Shortage("kernel memory", _too_many_kernels(needed, available, device), needed, available)
+
+
+def _has_equal_weights(network: Network) -> bool:
+    seen: dict[tuple[int, ...], list[IntArray]] = {}
+    for layer in weight_owners(network):
+        if layer.parameters is not None:
+            alike = seen.setdefault(layer.parameters.weights.shape, [])
+            if any(np.array_equal(layer.parameters.weights, other) for other in alike):
+                return True
+            alike.append(layer.parameters.weights)
+    return False
+
+
+def _kernel_capacity(device: Device) -> int:
+    return sum(map(device.kernel_columns, range(PROCESSORS))) * COLUMN_BYTES
+
+
+def _too_many_kernels(needed: int, available: int, device: Device) -> str:
+    return (
+        f"kernel memory: all layers need {needed:,} bytes, the {device.name} has {available:,}: "
+        f"{needed - available:,} bytes too many"
+    )
 
 
 def structure_shortage(error: Ai8xError) -> Shortage:

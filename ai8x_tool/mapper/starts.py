@@ -42,7 +42,7 @@ class LiveRange:
 class ClassDemand:
     """Demand of a class's values, and of the layers that read them, for kernel memory and data memory.
 
-    `copied`: some of these layers do not convolve; they write the words of the fullest quadrant one after the other.
+    `copied`: some of these layers do not convolve; they write the words of the fullest quadrant in sequence.
     """
 
     extent: int

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from ai8x_tool.device import Device
 from ai8x_tool.device.bits import ceil_div
-from ai8x_tool.device.facts import QUADRANTS
+from ai8x_tool.device.facts import PARALLEL_OUTPUTS, QUADRANTS
 from ai8x_tool.mapping.hardware import HardwareView
 from ai8x_tool.mapping.mapping import LayerMapping
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import Layer
 
 START_UP_CYCLES = 1
@@ -18,10 +19,6 @@ PIPELINE_CYCLES = 11
 depthwise layers."""
 FIFO_WORD_CYCLES = 5
 """Cycles that a streaming network needs to read one word of input from the FIFO."""
-_PARALLEL = 4
-"""Outputs that a layer with calcx4 computes at a time."""
-_LANES = 4
-"""Bytes that a quadrant writes in one time slot."""
 _LONG_FLATTEN = 16
 _PIPELINE_FACTOR = 1.2
 
@@ -156,7 +153,7 @@ def _parallel_outputs(mapped: LayerMapping) -> int:
         return mapped.time_slots + 1
     if layer.bypass:
         return layer.channels_out
-    return ceil_div(_stored_outputs(mapped), _PARALLEL) if mapped.calcx4 else _stored_outputs(mapped)
+    return ceil_div(_stored_outputs(mapped), PARALLEL_OUTPUTS) if mapped.calcx4 else _stored_outputs(mapped)
 
 
 def _fewest_outputs(layer: Layer, view: HardwareView, *, calcx4: bool) -> int:
@@ -164,15 +161,15 @@ def _fewest_outputs(layer: Layer, view: HardwareView, *, calcx4: bool) -> int:
         return _fewest_slots(layer, view)
     outputs = view.output_passes * view.outputs_per_pass
     outputs = layer.channels_out if layer.flatten or layer.bypass else max(outputs, layer.channels_out)
-    return ceil_div(outputs, _PARALLEL) if calcx4 and not layer.bypass else outputs
+    return ceil_div(outputs, PARALLEL_OUTPUTS) if calcx4 and not layer.bypass else outputs
 
 
 def _fewest_slots(layer: Layer, view: HardwareView) -> int:
     """Return the time slots of the fullest quadrant if the channels are spread evenly."""
     channels, width = ceil_div(view.inputs_per_pass, QUADRANTS), layer.output_width // 8
     if layer.depthwise:
-        return min(channels, _LANES) * width
-    return ceil_div(channels * width, _LANES)
+        return min(channels, LANES) * width
+    return ceil_div(channels * width, LANES)
 
 
 def _pixel_passes(layer: Layer, view: HardwareView) -> int:

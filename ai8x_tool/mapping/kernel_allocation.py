@@ -137,7 +137,7 @@ class KernelAllocation:
         return placed
 
     def _place(self, request: KernelRequest) -> KernelPlacement:
-        """Return the placement of a layer; if it stores more than the search looks for, search for all of it."""
+        """Return the placement of a layer; if it stores more columns than it reserves, search for all of them."""
         placement, active = reserve(request), request.active
         if not active:
             return placement  # other rules report the map

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ai8x_tool.device.bits import quadrant_bits
-from ai8x_tool.device.facts import QUADRANTS
+from ai8x_tool.device.facts import PARALLEL_OUTPUTS, QUADRANTS
 from ai8x_tool.mapping.bias_memory import BiasMemory, BiasPlacement, BiasRequest
 from ai8x_tool.mapping.kernel_allocation import KernelAllocation, KernelPlacement, KernelRequest
 from ai8x_tool.mapping.kernel_memory import KernelMemory
@@ -14,9 +14,6 @@ from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
 from ai8x_tool.mapping.rules.memory_rules import STORED_RULES, StoredLayer, UsedQuadrants, constraint_quadrant_0
 from ai8x_tool.network.layer import IntArray
 from ai8x_tool.rule import require
-
-_PARALLEL = 4
-"""Outputs that a layer with calcx4 computes at a time."""
 
 
 def used_quadrants(placed: PlacedNetwork) -> tuple[int, ...]:
@@ -80,7 +77,7 @@ def _kernels(at: PlacedLayer, per_byte: int) -> IntArray | None:
         return None
     count = len(kernels)
     if at.calcx4 and not at.layer.flatten:
-        kernels = kernels[np.arange(count).reshape(-1, _PARALLEL).T.reshape(-1)]
+        kernels = kernels[np.arange(count).reshape(-1, PARALLEL_OUTPUTS).T.reshape(-1)]
     if per_byte > 1:
         order = np.arange(count).reshape(-1, per_byte, QUADRANTS).transpose(0, 2, 1)
         kernels = kernels[order.reshape(-1)]

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from ai8x_tool.device.bits import bit_indices
 from ai8x_tool.mapping.placed import PlacedLayer, PlacedNetwork
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.network.layer import BUFFER, INPUT, Source
 from ai8x_tool.network.sizes import passes, processors_per_pass
 
 Indices = npt.NDArray[np.int64]
-_LANES = 4
 
 
 @lru_cache(maxsize=4096)
@@ -120,7 +120,7 @@ def _fed_plane(placed: PlacedNetwork, reader: PlacedLayer) -> Plane:
     Each FIFO feeds the first processors of its quadrant: four channels, or one in CHW format.
     """
     at = placed.start
-    lanes = 1 if at.chw else _LANES
+    lanes = 1 if at.chw else LANES
     channel = np.arange(placed.network.input_shape[0])
     quadrants = [q for q in range(4) if at.own_processors >> 16 * q & 0xF] or [0]
     if placed.options.fast_fifo:

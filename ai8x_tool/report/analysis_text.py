@@ -22,7 +22,7 @@ LIMITS = {
 }
 _LEGEND = (
     "passes: rounds over the 64 processors; busy: share of them that multiply; "
-    "limit: what most cycles go into; weights, data (output, per instance): bytes"
+    "limit: what takes most cycles; weights, data (output, per instance): bytes"
 )
 
 

@@ -85,7 +85,13 @@ def operators_page() -> str:
     lines += [f"| {name} | {text} |" for name, text in OPERATORS.items()]
     lines += ["", "## Limits", "", "| | MAX78000 | MAX78002 |", "|---|---|---|"]
     lines += [f"| {title} | {a} | {b} |" for title, a, b in _limits()]
-    lines += ["", "## Rules", "", "The rules are checked in this order; the first one that is broken is reported.", ""]
+    lines += [
+        "",
+        "## Rules",
+        "",
+        "The rules are checked in this order; the first one that is broken is reported. The line",
+    ]
+    lines += ["below each heading states what its rules are about.", ""]
     for phase in CATALOGUE:
         lines += [f"### {phase.title}", "", phase.summary, ""]
         for kind, title in _KINDS.items():

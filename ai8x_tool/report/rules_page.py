@@ -26,8 +26,8 @@ def _section() -> str:
         "## Messages by code",
         "",
         "A message that ends with a code in brackets reports a rule of the accelerator or of network descriptions.",
-        "The rules are listed in the order in which they are checked; the first broken one is reported. In the fixes,",
-        "`…` stands for names and numbers of the network.",
+        "The rules are listed in the order in which they are checked; the first broken one is reported. The line below",
+        "each heading states what its rules are about. In the fixes, `…` stands for names and numbers of the network.",
         "",
     ]
     for phase in CATALOGUE:

@@ -48,7 +48,8 @@ def resolve(
         if option.required and name not in values:
             what = name.replace("_", " ")
             article = "an" if what[0] in "aeiou" else "a"
-            raise Ai8xError(f"{command} needs {article} {what}", fix=f"name a recipe or pass {option.names[0]}")
+            fix = f"add {option.names[0]}" if recipe else f"name a recipe, or add {option.names[0]}"
+            raise Ai8xError(f"{command} needs {article} {what}", fix=fix)
     return cls(**values)
 
 

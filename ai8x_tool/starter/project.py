@@ -177,15 +177,15 @@ def _readme(project: NewProject) -> str:
             "|---|---:|---:|---:|",
             *rows,
             "",
-            "The next commands, in this folder:",
+            "Run these commands in this folder:",
             "",
             "```shell",
             *map(one_line, project.commands),
             "```",
             "",
             f"`configs/recipes/{project.name}.yaml` defines how the data are read and the network is trained;",
-            f"`models/{project.model.file.name}` is the network. You can change both. `data/` holds the prepared",
-            "data; it can be deleted, and is prepared again if a file has changed.",
+            f"`models/{project.model.file.name}` contains the network. You can change both. `data/` contains the",
+            "prepared data. You can delete it; data are prepared again if necessary.",
             "",
         ]
     )

@@ -61,8 +61,8 @@ def place_automatically(
 
 def _report(found: MappingResult, device: Device, console: Console) -> None:
     copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
-    least = " (the least possible)" if found.peak == found.peak_bound else ""
-    size = f"{found.peak:,}{least} of {device.instance_size:,} bytes of each data-memory instance"
+    least = " (the minimum)" if found.peak == found.peak_bound else ""
+    size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance{least}"
     console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
     if found.parallel:
         console.info(f"layers with calcx4, for which no measurements are available: {', '.join(found.parallel)}")

@@ -151,7 +151,8 @@ def _check_integers(model: nn.Module, where: str) -> None:
 def _check_mode(checkpoint: Checkpoint, simulate: bool) -> None:
     quantized = checkpoint.is_quantized
     if simulate and not quantized:
-        raise Ai8xError("not quantized", where=str(checkpoint.path), fix="run ai8x quantize first, or leave out --8bit")
+        fix = "run `ai8x quantize` on it first"
+        raise Ai8xError("the checkpoint is not quantized", where=str(checkpoint.path), fix=fix)
     if quantized and not simulate:
         raise Ai8xError("a quantized checkpoint runs in 8-bit mode only", where=str(checkpoint.path), fix="add --8bit")
 

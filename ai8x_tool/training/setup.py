@@ -312,7 +312,8 @@ def _first_epoch(settings: StartSettings, epochs: int, resumed: Checkpoint | Non
             raise Ai8xError("the checkpoint does not contain its epoch", where=str(resumed.path), fix=fix)
         first = resumed.epoch + 1
     if first >= epochs:
-        raise Ai8xError(f"nothing to do: {first} epochs are completed, {epochs} requested", fix="raise --epochs")
+        done = counted(first, "epoch")
+        raise Ai8xError(f"nothing to do: {done} completed, {epochs} requested", fix="increase --epochs")
     return first
 
 

@@ -19,7 +19,8 @@ _COLUMN_SPACE = 16
 class KernelMemory:
     """One byte stream per processor: consecutive columns, each beginning with byte 8 (the least significant).
 
-    `stream` is (64, 9·columns) of uint8; `loaded`, (64, columns) of bool, marks the columns that were stored.
+    `stream` is (64, 9·columns) of uint8; `loaded`, (64, columns) of bool, marks the columns that were stored;
+    `cleared`, (64,) of bool, the processors whose other columns are known to be 0.
     """
 
     def __init__(self, device: Device, diagnostics: Diagnostics) -> None:
@@ -28,6 +29,7 @@ class KernelMemory:
         most = int(self.columns.max())
         self.stream = np.zeros((PROCESSORS, most * COLUMN_BYTES), np.uint8)
         self.loaded = np.zeros((PROCESSORS, most), bool)
+        self.cleared = np.zeros(PROCESSORS, bool)
         self._next = [0] * PROCESSORS
         self._surplus: list[Array] = [np.zeros(0, np.uint8)] * PROCESSORS
         self._parts: list[list[int]] = [[0, 0, 0] for _ in range(PROCESSORS)]
@@ -91,3 +93,4 @@ class KernelMemory:
         """Set the kernels of processors to 0, as the memory-clear function does."""
         self.stream[processors] = 0
         self.loaded[processors] = False
+        self.cleared[processors] = True

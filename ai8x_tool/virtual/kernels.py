@@ -63,7 +63,7 @@ def fetch_kernels(
         own = layer.processors // PROCESSORS_PER_QUADRANT == np.arange(outputs)[:, None] % _PARALLEL
         concerned = concerned & own
     weights = np.where(concerned[:, None, :, None], weights, np.int8(0))
-    _check_loaded(layer, loaded, concerned, diagnostics)
+    _check_loaded(layer, loaded, concerned, memory, diagnostics)
     return weights, np.asarray((loaded & concerned[:, None]).any(axis=(1, 2)))
 
 
@@ -108,8 +108,10 @@ def _extend(data: Array, kernels: KernelRange) -> Array:
     return (data << shift).view(np.int8) >> shift
 
 
-def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnostics: Diagnostics) -> None:
-    """Report outputs for which the kernels of some processors only were stored.
+def _check_loaded(
+    layer: HardwareLayer, loaded: Array, concerned: Array, memory: KernelMemory, diagnostics: Diagnostics
+) -> None:
+    """Report outputs for which the kernels of some processors only were stored, and the others not cleared.
 
     `loaded` is (outputs, passes, processors), `concerned` (outputs, processors).
     """
@@ -118,7 +120,7 @@ def _check_loaded(layer: HardwareLayer, loaded: Array, concerned: Array, diagnos
         text = "none of the layer's kernels were ever stored"
         diagnostics.report("warning", text, layer=layer.index, register="ENA")
         return
-    missing = needed & ~loaded
+    missing = needed & ~loaded & ~memory.cleared[layer.processors]
     partly = (loaded & needed).any(axis=(1, 2)) & missing.any(axis=(1, 2))
     if partly.any():
         output = int(partly.argmax())
@@ -143,5 +145,5 @@ def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Dia
     base = (unit >> 3) * taps + layer.kernels.offset
     weights, loaded = _unpack(layer, memory, base, unit & 7, taps, diagnostics)
     weights[:, ~layer.kernel_enabled] = 0
-    _check_loaded(layer, loaded[None], layer.kernel_enabled[None], diagnostics)
+    _check_loaded(layer, loaded[None], layer.kernel_enabled[None], memory, diagnostics)
     return weights

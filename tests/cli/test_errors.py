@@ -214,7 +214,7 @@ def test_unknown_network_name(fails):
         (["--skip-yaml-layers", "-1"], "skip_yaml_layers -1"),
         (["--skip-checkpoint-layers", "-1"], "skip_checkpoint_layers -1"),
         (["--max-verify-length", "0"], "max_verify_length 0 must be at least 1"),
-        (["--no-bias", "99"], "no such layer (the layers are 0 … 1)"),
+        (["--no-bias", "99"], "no such layer (use layers 0 … 1)"),
         (["--prefix", ""], "prefix: ''"),
         (["--output", ""], "output: ''"),
         (["--templates", "nowhere"], "error: nowhere: template folder not found"),

@@ -93,7 +93,7 @@ def test_well_formed_and_complete_in_itself():
     assert used <= set(page.identities) and any("arrow" in name for name in used)
     assert "prefers-color-scheme: dark" in text and "@media print" in text
     headings = "".join(page.texts)
-    for title in ("Layers", "Cycles and energy", "Data memory", "Kernel memory", "Processors at work", "Network"):
+    for title in ("Layers", "Cycles and energy", "Data memory", "Kernel memory", "Processor activity", "Network"):
         assert title in headings
 
 

@@ -329,7 +329,7 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
     (tmp_path / "file").write_text("")
     (tmp_path / "bad.yaml").write_text("lr_schedulers: {a: {class: MultiStepLR}}\npolicies: []\n")
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs are completed"),
+        ({"resume_from": result.checkpoint, "epochs": 2}, "nothing to do: 2 epochs completed"),
         ({"resume_from": Path("nowhere.pth.tar")}, "checkpoint not found"),
         (
             {"model": "ai85net5", "resume_from": result.checkpoint},

@@ -1,4 +1,4 @@
-"""From PyTorch models to networks."""
+"""Conversion of PyTorch models to networks."""
 
 from ai8x_tool.frontend.torch.bind import bind
 from ai8x_tool.frontend.torch.legalize import Replacement, is_plain, legalize

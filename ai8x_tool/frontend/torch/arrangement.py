@@ -1,4 +1,4 @@
-"""Recognizing, from the tags of a tensor, how a layer would have to read it."""
+"""Recognition of the way in which a layer must read a tensor, from the tensor's tags."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Tags = npt.NDArray[np.int64]
 
 
 class ArrangementError(Exception):
-    """No layer can read data in this order; the text says why."""
+    """No layer can read data in this order; the text states the reason."""
 
 
 class PartsError(ArrangementError):
-    """No layer can read `parts` at once, but layers that read one of them each; `in_size` is the size of all then."""
+    """No layer can read `parts` together, but several layers can read one each; `in_size` is then the size of all."""
 
     def __init__(
         self, text: str, parts: Sequence[OperandReading], *, in_size: Pair = (0, 0), flatten: bool = False
@@ -31,7 +31,7 @@ class PartsError(ArrangementError):
 
 
 class SelectionError(ArrangementError):
-    """No layer can read these channels of `sources` in this order but a 1×1 convolution that selects `chosen`."""
+    """Only a 1×1 convolution that selects the channels `chosen` can read the channels of `sources` in this order."""
 
     def __init__(self, text: str, sources: Sequence[Step], chosen: Sequence[int]) -> None:
         super().__init__(text)
@@ -50,10 +50,10 @@ def one_sample(tags: Tags) -> Tags:
 def arrange(tags: Tags, steps: Sequence[Step]) -> OperandReading:
     """Return how `tags`, (features,), (channels, length) or (channels, rows, columns), are read from `steps`.
 
-    `steps` are sorted by their first tag. Raises ArrangementError where the accelerator has no such order.
+    `steps` are sorted by their first tag. Raises ArrangementError if the accelerator does not support the order.
     """
     if (tags == NOTHING).any():
-        raise ArrangementError("zeros are added outside of a convolution")
+        raise ArrangementError("zeros are added outside a convolution")
     if tags.ndim == 1:
         return _features(tags, steps)
     if tags.ndim not in (2, 3):
@@ -62,7 +62,7 @@ def arrange(tags: Tags, steps: Sequence[Step]) -> OperandReading:
 
 
 def narrowed(tags: Tags, source: Step) -> tuple[Shape, int] | None:
-    """Return shape and first tag of the channels of `source` that `tags` are; None if they are something else."""
+    """Return shape and first tag if `tags` are consecutive channels of `source`; None otherwise."""
     pixels = source.shape[1] * source.shape[2]
     first, count = int(tags.flat[0]), tags.size // pixels
     whole = count > 0 and tags.size % pixels == 0 and first % pixels == 0
@@ -81,7 +81,7 @@ def _all_tags(step: Step) -> Tags:
 
 
 def _features(tags: Tags, steps: Sequence[Step]) -> OperandReading:
-    """Read a vector: whole sources one after the other, pixel by pixel of each channel."""
+    """Return how a vector is read: whole sources in sequence, each channel by channel and pixel by pixel."""
     parts: list[OperandReading] = []
     position = 0
     while position < len(tags):
@@ -95,7 +95,7 @@ def _features(tags: Tags, steps: Sequence[Step]) -> OperandReading:
         size = parts[-1].size
         raise PartsError(text, [p if p.size == size else replace(p, in_size=size) for p in parts], flatten=True)
     if any(any(part.crop) for part in parts):
-        raise PartsError("only a part of the data is flattened", parts, flatten=sizes != {(1, 1)})
+        raise PartsError("the data are only partly flattened", parts, flatten=sizes != {(1, 1)})
     return OperandReading(tuple(part.sources[0] for part in parts), flatten=sizes != {(1, 1)})
 
 
@@ -141,7 +141,10 @@ def _image(tags: Tags, steps: Sequence[Step]) -> OperandReading:
 
 
 def _channels(tags: Tags, steps: Sequence[Step]) -> tuple[list[Step], list[int]] | None:
-    """Return the sources whose whole channels `tags` are, and which of all their channels; None if they are not."""
+    """Return the sources of whole channels `tags`, and the channel numbers; None if `tags` are not whole channels.
+
+    The numbers count all channels of all sources.
+    """
     found = []
     for plane in tags:
         step = _source(int(plane.flat[0]), steps)
@@ -156,7 +159,7 @@ def _channels(tags: Tags, steps: Sequence[Step]) -> tuple[list[Step], list[int]]
 
 
 def _way(part: Tags, step: Step) -> tuple[Any, Any]:
-    """Return (in_size, crop) with which `part` is what `step` gives."""
+    """Return (in_size, crop) with which a layer reads `part` from the output of `step`."""
     every = _all_tags(step)
     size = (int(part.shape[1]), int(part.shape[2]))
     if part.size == every.size and np.array_equal(part.ravel(), every.ravel()):
@@ -172,7 +175,7 @@ def _way(part: Tags, step: Step) -> tuple[Any, Any]:
         if np.array_equal(part.reshape(kept.shape), kept):
             if before % size[1] or after % size[1]:
                 cropped = OperandReading((step,), (count, 1), (before, after))
-                raise PartsError("other rows than those of the data are cropped", [cropped], in_size=size)
+                raise PartsError("the cropped rows are not rows of the data", [cropped], in_size=size)
             return size, (before // size[1], after // size[1])
     raise ArrangementError(_order_text(part, step))
 
@@ -181,11 +184,11 @@ def _order_text(part: Tags, step: Step) -> str:
     within = (part >= step.first) & (part < step.first + step.values)
     if within.all() and part.size < step.values and np.array_equal(part.ravel(), np.unique(part)):
         return f"only a part of {step.label} is used"
-    return f"values of {step.label} are in another order than channel, row, column"
+    return f"values of {step.label} are not in the order channel, row, column"
 
 
 def _joined_pixels(tags: Tags, steps: Sequence[Step]) -> OperandReading | None:
-    """Return how sources of different size are read one after the other, pixel by pixel; None if they are not."""
+    """Return how sources of different size are read if their pixels are concatenated; None if they are not."""
     first = tags[0].ravel()
     sources: list[Step] = []
     position = 0

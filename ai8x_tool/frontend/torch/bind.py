@@ -1,4 +1,4 @@
-"""Giving a traced network the weights of a quantized checkpoint."""
+"""Binding of the weights of a quantized checkpoint to a traced network."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from ai8x_tool.network.selection import selected_before_activation
 def bind(network: Network, checkpoint: Checkpoint, device: Device, console: Console | None = None) -> Network:
     """Return `network` with the weights, biases, widths and shifts that `checkpoint` stores under the layers' names.
 
-    Layers that share weights get those of the layer that they share with; those that the
-    model lacks, because they only move data or activate it, keep theirs. Raises
-    Ai8xError naming the layer without weights, and for weights that are not quantized or do not fit the layer.
+    Layers that share weights get those of the layer with which they share; inserted layers that only move or activate
+    data keep theirs. Raises Ai8xError, naming the layer, if weights are missing, not quantized or do not fit.
     """
-    talk = console or Console(verbosity=-1, muted=True)
+    output = console or Console(verbosity=-1, muted=True)
     keys: dict[str, str] = {}
-    for key in weight_keys(checkpoint, ParameterOptions(), talk):
+    for key in weight_keys(checkpoint, ParameterOptions(), output):
         keys.setdefault(weight_module(key), key)
     parameters: dict[str, Parameters] = {}
     for layer in network.layers:
         if layer.has_weights and layer.shares is None and selected_before_activation(layer) is None:
-            parameters[layer.name] = _parameters(layer, keys, checkpoint, device, talk)
+            parameters[layer.name] = _parameters(layer, keys, checkpoint, device, output)
     layers = [_bound(layer, parameters) for layer in network.layers]
     return build_network(network.name, network.input_shape, layers, buffer=network.buffer)
 
@@ -45,7 +44,7 @@ def _parameters(
     key = keys.get(layer.name)
     if key is None:
         known = nearest(layer.name, list(keys))
-        fix = "is it a checkpoint of another model?"
+        fix = "use a checkpoint of this model"
         message = f"no weights for {layer.name!r} ({layer.source}){known}"
         raise Ai8xError(message, where=str(checkpoint.path), fix=fix)
     described = LayerDescription(

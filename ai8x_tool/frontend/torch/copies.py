@@ -1,4 +1,4 @@
-"""Copies in front of what can read whole outputs of different layers only."""
+"""Insertion of copies before operations that can read only whole outputs of distinct layers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ai8x_tool.network.layer import Layer, Pair
 
 
 def whole(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
-    """Return a reading of one whole step: of a copy where `reading` is something else."""
+    """Return a reading of one whole step: `reading` itself, or a copy of the data if it reads anything else."""
     flat = reading.flatten and reading.in_size == (0, 0)
     if len(reading.sources) == 1 and (reading.plain or flat):
         return OperandReading(reading.sources)
@@ -18,14 +18,14 @@ def whole(recorder: Recorder, reading: OperandReading, name: str) -> OperandRead
 
 
 def distinct_operands(recorder: Recorder, readings: list[OperandReading], name: str) -> list[OperandReading]:
-    """Return readings of one step each, with a copy for every step that an operand before it reads already."""
+    """Return readings of one step each, with a copy of every step that a preceding operand already reads."""
     joined = OperandReading(tuple(reading.sources[0] for reading in readings))
     sources = distinct_sources(recorder, joined, name).sources
     return [OperandReading((source,)) for source in sources]
 
 
 def distinct_sources(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
-    """Return `reading` with a copy in place of every source that it has already."""
+    """Return `reading` with repeated sources replaced by copies."""
     sources: list[Step] = []
     for source in reading.sources:
         sources.append(copy(recorder, OperandReading((source,)), name) if source in sources else source)
@@ -33,7 +33,7 @@ def distinct_sources(recorder: Recorder, reading: OperandReading, name: str) -> 
 
 
 def _joined(recorder: Recorder, reading: OperandReading, name: str) -> OperandReading:
-    """Return `reading` with a copy of its sources, joined along channels, where they are cropped or reshaped."""
+    """Return `reading` with a copy of its sources, joined along the channels, if they are cropped or reshaped."""
     changed = reading.in_size != (0, 0) or any(reading.crop)
     if len(reading.sources) == 1 or not changed or len({source.shape[1:] for source in reading.sources}) > 1:
         return reading
@@ -51,5 +51,5 @@ def copy(recorder: Recorder, reading: OperandReading, name: str) -> Step:
 
 
 def data_size(reading: OperandReading) -> Pair:
-    """Return (rows, columns) of what is read."""
+    """Return (rows, columns) of the data that are read."""
     return reading.in_size if reading.in_size != (0, 0) else reading.sources[0].shape[1:]

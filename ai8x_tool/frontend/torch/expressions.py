@@ -1,4 +1,4 @@
-"""What a layer reads, written down independently of how the work is divided among layers."""
+"""Expressions for the input of a layer, independent of the division of operations among layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Expression = tuple["Part", ...]
 
 @dataclass(frozen=True)
 class Pooled:
-    """`of`, pooled; `how` is the pooling as a message names it."""
+    """The pooled part `of`; `how` describes the pooling for messages."""
 
     how: str
     of: Part
@@ -21,7 +21,7 @@ class Pooled:
 
 @dataclass(frozen=True)
 class Combined:
-    """Element-wise combination of `operands`, sorted where their order does not matter."""
+    """Element-wise combination of `operands`, which are sorted if their order does not matter."""
 
     function: str
     operands: tuple[Expression, ...]
@@ -29,7 +29,7 @@ class Combined:
 
 @dataclass(frozen=True)
 class Arranged:
-    """`of` with pixels in another arrangement: cropped, then taken as `size`."""
+    """The part `of` with pixels in another arrangement: cropped, then reshaped to `size`."""
 
     size: Pair
     crop: Pair
@@ -40,7 +40,7 @@ Part = str | Pooled | Combined | Arranged
 
 
 def read(layer: Layer, values: Mapping[str, Expression]) -> Expression:
-    """Return what arrives at the operator of `layer`; `values` are the outputs of the layers before it."""
+    """Return the input of the operator of `layer`; `values` are the outputs of the preceding layers, by name."""
     operands = [_source(source, values) for source in layer.inputs]
     if layer.eltwise is None or len(operands) == 1:
         return _pool(layer, _arranged(layer, joined(operands)))
@@ -80,7 +80,7 @@ def _pool(layer: Layer, expression: Expression) -> Expression:
 
 
 def pooling_text(layer: Layer) -> str:
-    """Return the pooling of a layer; empty if there is none."""
+    """Return a description of the pooling of a layer; an empty text if there is none."""
     if not layer.has_pool and max(layer.pool_stride) == 1:
         return ""
     flat = layer.in_size[1] == 1
@@ -93,7 +93,7 @@ def pooling_text(layer: Layer) -> str:
 
 
 def pooled(expression: Expression) -> tuple[Expression, str]:
-    """Return what is pooled, and how; the expression itself and an empty text where its parts are not pooled alike."""
+    """Return the expression before pooling, and the pooling: an empty text if its parts are not pooled alike."""
     ways = {part.how if isinstance(part, Pooled) else "" for part in expression}
     if len(ways) != 1 or ways == {""}:
         return expression, ""
@@ -101,7 +101,7 @@ def pooled(expression: Expression) -> tuple[Expression, str]:
 
 
 def text(expression: Expression) -> str:
-    """Return the expression for messages."""
+    """Return the expression as text for messages."""
     parts = [_part_text(part) for part in expression]
     return parts[0] if len(parts) == 1 else f"cat({', '.join(parts)})"
 

@@ -1,4 +1,4 @@
-"""How functions of torch are recorded, by name."""
+"""Recording of torch functions, by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ UNCHANGED = frozenset(
 
 
 def combine(recorder: Recorder, kind: str, operands: Sequence[Any], name: str) -> Any:
-    """Record an element-wise operation, with a copy for every operand that is not one layer's whole output."""
+    """Record an element-wise operation, with a copy of every operand that is not the whole output of a layer."""
     name = recorder.unique_name(name)
     tensors = [x for x in operands if isinstance(x, Tensor)]
     shapes = {tuple(x.shape) for x in tensors}
@@ -54,7 +54,7 @@ _RESULTS = {"add": "sum", "sub": "difference"}
 
 def _binary(kind: str) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        readable = all(recorder.readable(x) for x in args)
+        readable = all(recorder.is_readable(x) for x in args)
         both = readable and len(args) == 2 and all(isinstance(x, TaggedTensor) for x in args) and not kwargs
         if not both or args[0].shape != args[1].shape:
             return NotImplemented
@@ -73,7 +73,7 @@ def _name(recorder: Recorder, kind: str) -> str:
 def _activation(kind: Activation) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x: Any = args[0] if args else kwargs.get("input")
-        if not recorder.readable(x):
+        if not recorder.is_readable(x):
             return NotImplemented
         name = recorder.unique_name(_name(recorder, kind))
         reading = whole(recorder, recorder.read(x, repr(name)), name)
@@ -87,7 +87,7 @@ def _activation(kind: Activation) -> FunctionHandler:
 def _pooling(axes: int, *, average: bool) -> FunctionHandler:
     def handler(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         names = ("input", "kernel_size", "stride", "padding")
-        if not recorder.readable(args[0] if args else kwargs.get("input")):
+        if not recorder.is_readable(args[0] if args else kwargs.get("input")):
             return NotImplemented
         given = {**dict(zip(names, args, strict=False)), **kwargs}
         size = _axes(given["kernel_size"], axes)
@@ -97,7 +97,8 @@ def _pooling(axes: int, *, average: bool) -> FunctionHandler:
         exact = exact and not (len(args) > (4 if average else 5) and args[4 if average else 5])
         if not exact or kwargs.get("divisor_override"):
             fix = "pool without padding and ceil_mode"
-            raise recorder.refuse("pooling with padding, ceil_mode or a divisor: the accelerator has none", fix)
+            message = "the accelerator does not support pooling with padding, ceil_mode or a divisor"
+            raise recorder.refuse(message, fix)
         return pool(recorder, given["input"], size, stride, dilation, average=average)
 
     return handler
@@ -118,36 +119,39 @@ def pool(recorder: Recorder, x: Any, size: Pair, stride: Pair, dilation: Pair = 
     data = data_size(reading)
     pooled = pooled_size(layer, data)
     if min(pooled) < 1:
-        raise recorder.refuse(f"{name!r} pools more than its input of {data[0]}×{data[1]}", "pool less")
+        message = f"the pooling window of {name!r} is larger than its input of {data[0]}×{data[1]}"
+        raise recorder.refuse(message, "use a smaller window, or pool less before")
     step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled))
     return recorder.output(step, plain(x), step.shape[: plain(x).dim() - 1])
 
 
 def _adaptive(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     x = args[0] if args else kwargs["input"]
-    if not recorder.readable(x):
+    if not recorder.is_readable(x):
         return NotImplemented
     wanted = args[1] if len(args) > 1 else kwargs["output_size"]
     sizes = tuple(x.shape[2:])
     targets = wanted if isinstance(wanted, tuple | list) else (wanted,) * len(sizes)
     targets = tuple(size if target is None else target for size, target in zip(sizes, targets, strict=True))
     if any(size % target for size, target in zip(sizes, targets, strict=True)):
-        raise recorder.refuse(f"{sizes} cannot be pooled to {targets} with windows of one size", "choose divisors")
+        message = f"{sizes} cannot be pooled to {targets} with windows of equal size"
+        raise recorder.refuse(message, "choose an output size that divides the input size")
     windows = tuple(size // target for size, target in zip(sizes, targets, strict=True))
     if len(set(windows)) > 1 and any(target > 1 for target in targets):
-        raise recorder.refuse(f"pooling {sizes} to {targets}: strides differ", "pool rows and columns alike")
+        message = f"pooling {sizes} to {targets} needs different strides for rows and columns"
+        raise recorder.refuse(message, "pool rows and columns by the same factor")
     stride = (max(windows), max(windows)) if all(target == 1 for target in targets) else windows
     return pool(recorder, x, _axes(windows, len(sizes)), _axes(stride[: len(sizes)], len(sizes)), average=True)
 
 
 def _mean(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record a mean over all pixels as average pooling."""
+    """Record a mean over all pixels as average pooling; return NotImplemented for other means."""
     x = args[0] if args else kwargs["input"]
     over = kwargs.get("dim", args[1] if len(args) > 1 else None)
     keep = bool(kwargs.get("keepdim", args[2] if len(args) > 2 else False))
     count = plain(x).dim()
     dims = sorted(d % count for d in over) if isinstance(over, tuple | list) else [] if over is None else [over % count]
-    if count < 3 or not recorder.readable(x) or dims != list(range(2, count)):
+    if count < 3 or not recorder.is_readable(x) or dims != list(range(2, count)):
         return NotImplemented
     size = tuple(x.shape[2:])
     pooled = pool(recorder, x, _axes(size, len(size)), (max(size), max(size) if len(size) > 1 else 1), average=True)
@@ -155,7 +159,7 @@ def _mean(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
 
 
 def _pad(recorder: Recorder, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Record padding with zeros, which a convolution after it can do."""
+    """Record padding with zeros; return NotImplemented for other padding."""
     given = {**dict(zip(("input", "pad", "mode", "value"), args, strict=False)), **kwargs}
     if given.get("mode", "constant") != "constant" or given.get("value"):
         return NotImplemented

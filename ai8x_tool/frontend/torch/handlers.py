@@ -1,4 +1,4 @@
-"""How each kind of module and function is recorded: one small handler for each."""
+"""Recording of modules: one small handler for each kind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
         return _pool_alone(recorder, module, x, name, reading)
     operator = next((op for kind, op in _OPERATORS.items() if isinstance(module.op, kind)), None)
     if operator is None:
-        raise recorder.refuse(f"{type(module.op).__name__} is not an operator of the accelerator", "use another layer")
+        message = f"the accelerator does not support {type(module.op).__name__}"
+        raise recorder.refuse(message, "use another layer")
     layer = Layer(name, (), operator, source=recorder.calling_source, **_operator_fields(recorder, module, operator))
     if module.pooling is not None and operator == "convtranspose2d":
         pool = recorder.unique_name(f"{name}_pool")
@@ -57,11 +58,11 @@ def fused(recorder: Recorder, module: FusedModule, args: tuple[Any, ...]) -> Any
 
 
 def _is_linear(recorder: Recorder, module: FusedModule, x: Any) -> bool:
-    """Return whether a 1×1 convolution reads features that are flattened to channels of one pixel: a linear layer."""
+    """Return whether the module is a linear layer: a 1×1 convolution of features flattened to channels of one pixel."""
     op = module.op
     single = isinstance(op, nn.Conv2d) and op.kernel_size == (1, 1) and op.padding == (0, 0) and op.groups == 1
     pixel = isinstance(x, TaggedTensor) and x.tags is not None and x.shape[2:] == (1, 1)
-    return single and pixel and module.pooling is None and not recorder.readable(x)
+    return single and pixel and module.pooling is None and not recorder.is_readable(x)
 
 
 def _operate_flat(recorder: Recorder, module: FusedModule, x: Tensor) -> Any:
@@ -87,7 +88,7 @@ def _operator_fields(recorder: Recorder, module: FusedModule, operator: Operator
     if op.groups not in (1, op.in_channels) or (op.groups > 1 and op.in_channels != op.out_channels):
         text = f"{op.groups} groups of {op.in_channels} to {op.out_channels} channels"
         raise recorder.refuse(
-            f"{text}: convolutions are depthwise or not grouped", "use groups=1 or as many as channels"
+            f"{text}: grouped convolutions must be depthwise", "use groups=1, or as many groups as channels"
         )
     if op.padding_mode != "zeros":
         raise recorder.refuse(f"padding_mode {op.padding_mode!r}: the accelerator pads with zeros", "use 'zeros'")
@@ -106,11 +107,12 @@ def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, r
     inputs = op.weight.shape[1] if flat else op.in_channels
     if plain(x).dim() != (2 if flat else 3 if layer.operator == "conv1d" else 4):
         shape = "×".join(map(str, x.shape[1:]))
-        raise recorder.refuse(f"{layer.name!r} reads data of shape {shape}", "flatten or reshape the data before it")
+        message = f"{layer.name!r} cannot read data of shape {shape}"
+        raise recorder.refuse(message, "flatten or reshape the data before it")
     have = int(x.shape[1])
     if have != inputs:
         fix = "check the sizes of the layers before it"
-        raise recorder.refuse(f"{layer.name!r} takes {inputs} input channels, its input has {have}", fix)
+        raise recorder.refuse(f"{layer.name!r} needs {inputs} input channels, its input has {have}", fix)
     size = data_size(reading)
     layer = replace(layer, flatten=reading.flatten)
     out = output_size(layer, pooled_size(layer, size))
@@ -124,10 +126,10 @@ def _operate(recorder: Recorder, module: FusedModule, x: Tensor, layer: Layer, r
 
 
 def subsample(recorder: Recorder, step: Step, stride: int) -> Step:
-    """Record that only every `stride`-th output of a convolution is used: what a convolution with stride gives."""
+    """Record a step that keeps every `stride`-th output of a convolution, which then computes with that stride."""
     draft = step.draft
     if draft.output_width != 8:
-        text = f"{draft.name!r} has stride {stride} and 32-bit outputs: convolutions have stride 1"
+        text = f"{draft.name!r} has stride {stride} and 32-bit outputs: convolutions must have stride 1"
         raise recorder.refuse(text, "use stride=1, and pool before it")
     flat = draft.operator == "conv1d"
     pair: Pair = (stride, 1 if flat else stride)
@@ -137,7 +139,7 @@ def subsample(recorder: Recorder, step: Step, stride: int) -> Step:
 
 
 def torch_shape(step: Step, dimensions: int) -> tuple[int, ...]:
-    """Return the shape of a step's output in torch, without the batch."""
+    """Return the shape of a step's output in torch, without the batch; `dimensions` includes the batch."""
     return step.shape[: dimensions - 1]
 
 
@@ -146,18 +148,19 @@ def _pool_alone(recorder: Recorder, module: FusedModule, x: Tensor, name: str, r
         return x
     if plain(x).dim() != len(module.pooling.size) + 2:
         shape = "×".join(map(str, x.shape[1:]))
-        raise recorder.refuse(f"{name!r} reads data of shape {shape}", "reshape the data before it")
+        raise recorder.refuse(f"{name!r} cannot read data of shape {shape}", "reshape the data before it")
     layer = Layer(name, (), "none", source=recorder.calling_source, **pooling_fields(module.pooling))
     size = data_size(reading)
     pooled = pooled_size(layer, size)
     if min(pooled) < 1:
-        raise recorder.refuse(f"{name!r} pools more than its input of {size[0]}×{size[1]}", "pool less")
+        message = f"the pooling window of {name!r} is larger than its input of {size[0]}×{size[1]}"
+        raise recorder.refuse(message, "use a smaller window, or pool less before")
     step = recorder.add(layer, [reading], (int(x.shape[1]), *pooled))
     return recorder.output(step, plain(x), torch_shape(step, plain(x).dim()))
 
 
 def pooling_fields(pooling: Pooling) -> dict[str, Any]:
-    """Return the fields of a layer that pools."""
+    """Return the pooling fields of a layer."""
     return {
         "pool": _pair(pooling.size),
         "pool_average": pooling.kind == "Avg" and max(pooling.size) > 1,
@@ -178,7 +181,7 @@ def elementwise(recorder: Recorder, module: Elementwise, args: tuple[Any, ...]) 
 
 
 def same(recorder: Recorder, module: nn.Module, args: tuple[Any, ...]) -> Any:
-    """Record nothing: the module does nothing in evaluation."""
+    """Record nothing: the module returns its input in evaluation."""
     return args[0]
 
 
@@ -194,10 +197,12 @@ def in_software(recorder: Recorder, module: nn.Module, args: tuple[Any, ...]) ->
 
 
 def layer_of_torch(recorder: Recorder, module: nn.Module, args: tuple[Any, ...]) -> Any:
-    """Refuse a layer of torch that has weights: training would not know what the accelerator computes."""
+    """Refuse a torch layer that has weights: training would not simulate the accelerator."""
     kind = type(module).__name__
     text = f"{recorder.module_name!r} is a plain nn.{kind}, which is neither quantized nor run on the accelerator"
-    raise recorder.refuse(text, "use a fused module of ai8x instead, or SoftwareLinear for what software computes")
+    raise recorder.refuse(
+        text, "use a fused module of ai8x instead, or SoftwareLinear for a layer computed in software"
+    )
 
 
 MODULES: dict[type[nn.Module], ModuleHandler] = {

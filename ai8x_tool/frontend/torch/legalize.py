@@ -1,4 +1,4 @@
-"""Plain models of torch become models of fused modules, with the weights that they have."""
+"""Legalization: replacement of plain torch layers in a model by fused modules that keep their weights."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ai8x_tool import nn as fused
 from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.frontend.torch.conversion import (
+    FusionContext,
     Norm,
-    Surroundings,
     convert_layer,
     identity_layer,
     needs_split,
@@ -30,7 +30,7 @@ from ai8x_tool.frontend.torch.plain_kinds import (
     elementwise_of,
     function_name,
     may_combine,
-    moves_only,
+    only_moves,
     pooling_of_node,
 )
 from ai8x_tool.nn import BuildContext, FusedModule
@@ -39,9 +39,9 @@ from ai8x_tool.nn.elementwise import Elementwise
 
 @dataclass(frozen=True)
 class Replacement:
-    """What became what: `was` and `became` for the table, `where` it is called, `exact` if the function is the same.
+    """A replacement: `was` and `became` for the table, `where` it is called, `exact` if the function is the same.
 
-    What is left to software became nothing.
+    `became` is empty for operations left to software.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Replacement:
 
 
 class _Tracer(fx.Tracer):
-    """Sees functions of the user's modules, and modules of torch and of this package as they are."""
+    """Traces the functions of the user's modules; modules of torch and of this package are leaves."""
 
     def create_node(self, *arguments: Any, **options: Any) -> fx.Node:
-        """Note where in the user's files an operation is called; torch's own way of it imports a compiler first."""
+        """Record the line of the user's file that calls an operation; torch's own recording would import a compiler."""
         node = super().create_node(*arguments, **options)
         node.meta[SOURCE_LINE] = calling_line(within=legalize.__code__)
         return node
@@ -66,7 +66,7 @@ class _Tracer(fx.Tracer):
 
 
 def is_plain(model: nn.Module) -> bool:
-    """Return whether a model has layers of torch that are not part of a fused module, or left to software."""
+    """Return whether a model has torch layers that are neither part of a fused module nor computed by software."""
     done = (m for m in model.modules() if isinstance(m, FusedModule | SoftwareLinear))
     inside = {id(part) for m in done for part in m.modules()}
     return any(isinstance(m, LAYERS) and id(m) not in inside for m in model.modules())
@@ -80,13 +80,13 @@ def legalize(
     adapt: bool = False,
     scale: float | None = None,
 ) -> list[Replacement]:
-    """Replace the plain layers of `model`, in place, by fused modules that compute the same; return what became what.
+    """Replace the plain layers of `model`, in place, by equivalent fused modules; return the replacements.
 
-    Weights are kept. Activations are `scale` times those of the plain model, and so is the output: 1 if ranges are
-    measured, else 1/4, since activations are limited to [−1, 1] then. Inputs stay as they are. What has no exact
-    equivalent is refused, or, with `adapt`, replaced by what is closest and listed as inexact. Of a model without
-    plain layers only the sums and differences of tensors are replaced, since those of the accelerator saturate. Raises
-    Ai8xError naming rule, module and line; the model may be partly converted then.
+    Weights are kept. Activations and the output are `scale` times those of the plain model: by default 1 if ranges are
+    measured or simulated, else 1/4, since activations are then limited to [−1, 1]. Inputs are not scaled. Layers
+    without exact equivalent are refused or, with `adapt`, replaced by the closest ones and listed as inexact. In a
+    model without plain layers only sums and differences of tensors are replaced, since those of the accelerator
+    saturate. Raises Ai8xError naming rule, module and line; the model may then be partly converted.
     """
     if not is_plain(model):
         return _saturate(model, input_shape, context)
@@ -108,7 +108,7 @@ def legalize(
 
 
 def _run_graph(model: nn.Module, module: fx.GraphModule) -> None:
-    """Let `model` compute what the graph of `module` says."""
+    """Make `model` compute the graph of `module`."""
     module.graph.lint()
     module.recompile()
     own = {"forward": type(module).forward, **lines_of_nodes(module)}
@@ -116,9 +116,9 @@ def _run_graph(model: nn.Module, module: fx.GraphModule) -> None:
 
 
 def _saturate(model: nn.Module, input_shape: Sequence[int], context: BuildContext) -> list[Replacement]:
-    """Replace sums and differences in the functions of a model of fused modules by modules; return what became what.
+    """Replace sums and differences in the functions of a model of fused modules by modules; return the replacements.
 
-    Functions that decide by the data, or that do something else in training, stay as they are.
+    Functions whose control flow depends on data, or that differ in training, are not changed.
     """
     training = model.training
     try:
@@ -148,7 +148,7 @@ def _became(layer: nn.Module, *, split: bool) -> str:
 
 
 class _Converter:
-    """Converts the nodes of a graph in their order; `table` says what became what."""
+    """Converts the nodes of a graph in order; `table` contains the replacements."""
 
     def __init__(
         self, model: nn.Module, module: fx.GraphModule, context: BuildContext, *, adapt: bool, scale: float
@@ -160,20 +160,20 @@ class _Converter:
         self._converted: dict[str, tuple[str | None, str | None]] = {}
 
     def convert(self) -> None:
-        """Convert everything."""
+        """Convert all nodes."""
         for node in list(self.graph.nodes):
             if node in self.graph.nodes:
                 self._convert(node)
         self._report_software()
 
     def saturate(self) -> None:
-        """Convert sums and differences alone."""
+        """Convert only sums and differences."""
         for node in list(self.graph.nodes):
             if elementwise_of(node) is not None:
                 self._elementwise(node)
 
     def _report_software(self) -> None:
-        """Note what is computed after the network, by software."""
+        """Record the operations after the network, which software computes."""
         waiting = [source for node in self.graph.nodes if node.op == "output" for source in node.all_input_nodes]
         while waiting:
             node = waiting.pop()
@@ -181,7 +181,7 @@ class _Converter:
             parts = () if module is None else module.modules()
             if node.op in ("placeholder", "get_attr") or any(isinstance(p, FusedModule | Elementwise) for p in parts):
                 continue
-            if not moves_only(node, module) and activation_of(node, module) not in ("ReLU", "Abs"):
+            if not only_moves(node, module) and activation_of(node, module) not in ("ReLU", "Abs"):
                 self._note(node, node.name, self._kind(node), "")
             waiting += node.all_input_nodes
 
@@ -195,7 +195,8 @@ class _Converter:
         if isinstance(module, LAYERS):
             self._layer(node, module)
         elif isinstance(module, NORMS):
-            raise self._refuse(node, "batch normalization that does not follow a convolution", "move it, or remove it")
+            message = "batch normalization must follow a convolution"
+            raise self._refuse(node, message, "move it after a convolution, or remove it")
         elif elementwise_of(node) is not None:
             self._elementwise(node)
         elif activation_of(node, module) is not None:
@@ -207,7 +208,7 @@ class _Converter:
     # -- kinds of nodes ---------------------------------------------------------------------------------------------
 
     def _layer(self, node: fx.Node, layer: nn.Module) -> None:
-        """Convert a layer with what follows it."""
+        """Convert a layer with its batch normalization and its activation."""
         name = str(node.target)
         end, norm = node, None
         following = self._only_user(end)
@@ -217,20 +218,20 @@ class _Converter:
         activation = None if following is None else self._activation_kind(following)
         key = (None if norm is None else str(norm.target), activation)
         if self._converted.setdefault(name, key) != key:
-            text = f"{name!r} is followed by different layers"
-            raise self._refuse(node, text, "use a layer of its own for each place")
+            text = f"{name!r} is used several times with different normalization or activation after it"
+            raise self._refuse(node, text, "use a separate layer for each use")
         before = self._input_scale(node)
         if isinstance(self.model.get_submodule(name), LAYERS):
             wide = isinstance(layer, nn.Linear) and activation is None and self._is_output(end)
             found = None if norm is None else self._module(norm)
             assert found is None or isinstance(found, Norm)
-            around = Surroundings(found, activation, wide, before, self.scale)
+            fusion = FusionContext(found, activation, wide, before, self.scale)
             split = needs_split(layer)
             if split and not self.adapt:
                 fix = "use several 3×3 convolutions, or accept them, untrained, with --adapt"
-                raise self._refuse(node, f"{name!r} has a large kernel: kernels are 1×1 or 3×3", fix)
+                raise self._refuse(node, f"the kernel of {name!r} is too large: kernels must be 1×1 or 3×3", fix)
             convert = split_layer if split else convert_layer
-            self._set(node, name, self._made(node, lambda: convert(layer, around, self.context)))
+            self._set(node, name, self._made(node, lambda: convert(layer, fusion, self.context)))
             parts = [type(layer).__name__, "BatchNorm" if norm is not None else "", activation or ""]
             self._note(node, name, " + ".join(p for p in parts if p), _became(layer, split=split), exact=not split)
         if norm is not None:
@@ -240,18 +241,18 @@ class _Converter:
         self._scales[node] = self.scale
 
     def _activation_kind(self, node: fx.Node) -> str | None:
-        """Return the activation that `node` becomes as a part of the layer before it."""
+        """Return the activation that `node` becomes as a part of the preceding layer; None for other nodes."""
         found = activation_of(node, self._module(node))
         if found in APPROXIMATED:
             if not self.adapt:
                 fix = "use ReLU, or accept ReLU instead with --adapt"
-                raise self._refuse(node, f"the accelerator has no {found}: its activations are ReLU and Abs", fix)
+                raise self._refuse(node, f"the accelerator does not support {found}, only ReLU and Abs", fix)
             self._note(node, node.name, found, "ReLU", exact=False)
             return "ReLU"
         return found
 
     def _activation(self, node: fx.Node, module: nn.Module | None) -> None:
-        """Convert an activation that does not directly follow a layer: give it a layer."""
+        """Convert an activation that does not directly follow a layer to an identity layer with that activation."""
         if self._is_output(node):
             return
         source = node.args[0]
@@ -266,7 +267,7 @@ class _Converter:
         self._note(node, node.name, kind, f"{type(layer).__name__} 1×1 with the weights of an identity, {kind}")
 
     def _is_pooled_layer(self, node: fx.Node) -> bool:
-        """Return whether `node` is max pooling of a layer without activation: a ReLU after it can be before it."""
+        """Return whether `node` is max pooling of a layer without activation: a ReLU can precede it instead."""
         module, source = self._module(node), node.args[0] if node.args else None
         if not isinstance(module, fused.MaxPool1d | fused.MaxPool2d) or not isinstance(source, fx.Node):
             return False
@@ -279,7 +280,7 @@ class _Converter:
         assert kind is not None
         operands = tuple(arg for arg in node.args if isinstance(arg, fx.Node))
         if len({tuple(arg.meta["tensor_meta"].shape) for arg in operands}) > 1:
-            raise self._refuse(node, f"{kind} of data of different shapes", "give both operands one shape")
+            raise self._refuse(node, f"{kind} has operands of different shapes", "use operands of the same shape")
         self._call(node, kind.lower(), getattr(fused, kind)(context=self.context), operands)
         self._note(node, node.name, function_name(node), kind)
 
@@ -314,7 +315,7 @@ class _Converter:
         scales = {self._scales[source] for source in node.all_input_nodes if source in self._scales}
         if len(scales) > 1:
             fix = "measure activation ranges, or choose the scale 1"
-            raise self._refuse(node, "the network's input and scaled activations meet", fix)
+            raise self._refuse(node, "data of different scales are combined: input and activations", fix)
         return scales.pop() if scales else 1.0
 
     def _set(self, node: fx.Node, name: str, module: nn.Module) -> None:
@@ -325,7 +326,7 @@ class _Converter:
     def _call(
         self, node: fx.Node, name: str, module: nn.Module, args: tuple[fx.Node, ...], *, flatten: bool = False
     ) -> None:
-        """Let a new module take the place of `node`."""
+        """Replace `node` by a call of a new module."""
         taken = {key.lower() for key in dict(self.model.named_children())}
         number, wanted = 1, name
         while name.lower() in taken or hasattr(self.model, name):

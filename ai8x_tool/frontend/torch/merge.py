@@ -1,4 +1,4 @@
-"""Joining steps that the accelerator does in one layer."""
+"""Merging of steps that the accelerator executes in one layer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from ai8x_tool.network.selection import identity_convolution
 
 
 class Merger:
-    """The steps of a network that are needed for its `outputs`; each method joins what can be joined.
+    """Merges the steps of a network that are needed for its `outputs`.
 
-    An activation that cannot be joined to a convolution gets one with the weights of an identity.
-
-    Without `device`, only what every device can do in one layer is joined.
+    An activation that cannot be merged with a convolution gets one with identity weights. Without `device`, only steps
+    that every device can execute in one layer are merged.
     """
 
     def __init__(self, steps: Iterable[Step], outputs: Iterable[Step], device: Device | None) -> None:
@@ -25,7 +24,7 @@ class Merger:
         self._drop_unused()
 
     def merge(self) -> list[Step]:
-        """Return the steps that are left, in order, without the network's input."""
+        """Return the remaining steps, in order, without the network's input."""
         for join in (self._join_activation, self._join_pooling, self._join_elementwise):
             for step in list(self.steps):
                 join(step)
@@ -44,11 +43,11 @@ class Merger:
         self._reads = Counter(s for step in self.steps for reading in step.operands for s in reading.sources)
 
     def _only_reader(self, source: Step) -> bool:
-        """Return whether `source` is read once, and is no output."""
+        """Return whether `source` is read exactly once and is not an output."""
         return self._reads[source] == 1 and source not in self.outputs and not source.is_input
 
     def _remove(self, step: Step, by: Step) -> None:
-        """Let everything that reads `step` read `by`."""
+        """Remove `step`; its readers read `by` instead."""
         for reader in self.steps:
             reader.operands = [
                 replace(reading, sources=tuple(by if s is step else s for s in reading.sources))
@@ -73,7 +72,7 @@ class Merger:
         self._remove(step, source)
 
     def _owner(self, step: Step, source: Step) -> Step | None:
-        """Return the convolution whose activation `step` can become: before it, or before its max pooling."""
+        """Return the convolution whose activation `step` can become, directly before it or before its max pooling."""
         if not self._only_reader(source):
             return None
         draft = source.draft
@@ -93,7 +92,7 @@ class Merger:
         return draft.activation != "none"
 
     def _join_pooling(self, step: Step) -> None:
-        """Let a convolution pool its input itself; in front of transposed ones, strides and dilation are in doubt."""
+        """Merge pooling with the convolution after it, except a transposed one, whose strides would be doubtful."""
         source = self._sole_source(step)
         if source is None or step.draft.operator in ("none", "convtranspose2d") or pools(step) or not pools(source):
             return
@@ -110,14 +109,14 @@ class Merger:
             self._drop_unused()
 
     def _sole_source(self, step: Step) -> Step | None:
-        """Return the one step that `step` reads as it is, if nothing else reads it."""
+        """Return the single step that `step` reads unchanged if no other step reads it; None otherwise."""
         if step.is_input or len(step.operands) != 1 or not step.operands[0].plain:
             return None
         sources = step.operands[0].sources
         return sources[0] if len(sources) == 1 and self._only_reader(sources[0]) else None
 
     def _join_elementwise(self, step: Step) -> None:
-        """Let a convolution combine its operands itself."""
+        """Merge an element-wise operation with the convolution that follows."""
         source = self._sole_source(step)
         if source is None or step.draft.operator not in ("conv2d", "convtranspose2d"):
             return
@@ -129,7 +128,7 @@ class Merger:
         self._drop_unused()
 
     def _can_combine(self, step: Step, source: Step) -> bool:
-        """Return whether the device (any, if none is known) combines and convolves in one layer."""
+        """Return whether the device (every device, if none is given) combines and convolves in one layer."""
         emulates = self.device is None or self.device.eltwise_emulation
         if emulates and (len(source.operands) > 2 or source.shape[0] > PROCESSORS):
             return False

@@ -1,4 +1,4 @@
-"""Where in the user's files a model's operation is called."""
+"""Lines of the user's files that call the operations of a model."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TORCH = str(Path(torch.__file__).resolve().parent)
 
 
 SOURCE_LINE = "ai8x_line"
-"""Key of a node's file:line, relative to the working folder, among what is known of it."""
+"""Key of a node's file:line, relative to the working folder, in the node's metadata."""
 _GENERATED, _LINES = "<eval_with_key>", "ai8x_lines"
 
 
 def calling_line(within: CodeType) -> str:
     """Return file:line of the innermost call that is neither in torch nor in this package; empty if there is none.
 
-    Only calls made `within` the function with that code, directly or indirectly, are considered. In functions that
-    were made from a graph, the line is that of the node.
+    Only direct and indirect calls from the function with the code `within` are considered. In functions compiled from
+    a graph, the line is that of the node.
     """
     for frame, line in takewhile(lambda call: call[0].f_code is not within, walk_stack(sys._getframe(1))):
         name = frame.f_code.co_filename
@@ -37,7 +37,7 @@ def calling_line(within: CodeType) -> str:
 
 
 def lines_of_nodes(module: fx.GraphModule) -> dict[str, Mapping[int, str]]:
-    """Return the attribute by which `calling_line` knows where the nodes of a compiled graph come from."""
+    """Return the attribute from which `calling_line` reads the origins of the nodes of a compiled graph."""
     places = {node.name: node.meta.get(SOURCE_LINE, "") for node in module.graph.nodes}
     assigned = (re.match(r"\s+(\w+)\b[^=]*=", text) for text in module.code.splitlines())
     return {_LINES: {line: places.get(found[1], "") for line, found in enumerate(assigned, 1) if found}}
@@ -48,9 +48,9 @@ def _line_of_node(frame: FrameType, line: int) -> str:
 
 
 def users_line(frames: Iterable[tuple[str, int]], *, whole: bool = False) -> str:
-    """Return the first of `frames`, file and line, that is neither in torch nor in this package.
+    """Return file:line of the first of `frames` that is neither in torch nor in this package; empty if there is none.
 
-    The file's path is relative to the working folder if it is in there, unless the `whole` path is wanted.
+    The path of a file in the working folder is relative to that folder, except with `whole`.
     """
     for name, line in frames:
         if not name.startswith((_PACKAGE, _TORCH, "<")):

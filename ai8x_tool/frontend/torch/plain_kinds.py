@@ -1,4 +1,4 @@
-"""What plain layers and functions of torch are to the accelerator."""
+"""Classification of plain torch layers and functions by the operations of the accelerator."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _ACTIVATION_FUNCTIONS = {"relu": "ReLU", "relu_": "ReLU", "relu6": "ReLU6", "abs
 _ACTIVATION_FUNCTIONS |= {"leaky_relu": "LeakyReLU", "elu": "ELU", "gelu": "GELU", "silu": "SiLU"}
 _ACTIVATION_FUNCTIONS |= {"hardswish": "Hardswish", "mish": "Mish"}
 APPROXIMATED = frozenset({*_ACTIVATIONS.values(), *_ACTIVATION_FUNCTIONS.values()} - {"ReLU", "Abs"})
-"""Activations that are close to ReLU, which the accelerator has instead."""
+"""Activations similar to ReLU, by which they can be replaced."""
 _ELTWISE = {"add": "Add", "iadd": "Add", "add_": "Add", "sub": "Sub", "isub": "Sub", "sub_": "Sub"}
 _POOLS = (nn.MaxPool1d, nn.MaxPool2d, nn.AvgPool1d, nn.AvgPool2d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d)
 _POOL_FUNCTIONS = {"max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d", "adaptive_avg_pool2d"}
@@ -31,7 +31,7 @@ _MOVING_MODULES = (nn.Flatten, nn.Unflatten, nn.Identity, *_DROPOUTS, fused.Empt
 
 @dataclass(frozen=True)
 class PlainPooling:
-    """A pooling module: its class, window, stride and dilation; `flatten` if the pixels are to vanish."""
+    """A pooling module: class, window, stride and dilation; `flatten` removes the rows and columns of the result."""
 
     kind: str
     size: Any
@@ -49,28 +49,28 @@ def function_name(node: fx.Node) -> str:
 
 
 def activation_of(node: fx.Node, module: nn.Module | None) -> str | None:
-    """Return the activation that a node computes."""
+    """Return the activation that a node computes; None if it computes something else."""
     if module is not None:
         return next((name for kind, name in _ACTIVATIONS.items() if isinstance(module, kind)), None)
     calls = node.op in ("call_function", "call_method")
     return _ACTIVATION_FUNCTIONS.get(function_name(node)) if calls else None
 
 
-def moves_only(node: fx.Node, module: nn.Module | None) -> bool:
-    """Return whether a node changes no value in evaluation; it may arrange them in another order."""
+def only_moves(node: fx.Node, module: nn.Module | None) -> bool:
+    """Return whether a node only moves values in evaluation, without changing them."""
     if module is not None:
         return isinstance(module, _MOVING_MODULES)
     return function_name(node) in (MOVEMENTS | UNCHANGED | {"getitem", "getattr", "size"})
 
 
 def may_combine(node: fx.Node) -> bool:
-    """Return whether a node adds or subtracts two values that are computed, tensors or numbers."""
+    """Return whether a node adds or subtracts two computed values (tensors or numbers)."""
     calls = node.op in ("call_function", "call_method") and function_name(node) in _ELTWISE
     return calls and len(node.args) == 2 and all(isinstance(arg, fx.Node) for arg in node.args)
 
 
 def elementwise_of(node: fx.Node) -> str | None:
-    """Return the class of the element-wise module that combines two tensors as a node does."""
+    """Return the class name of the element-wise module equivalent to a node; None for other nodes."""
     if node.op not in ("call_function", "call_method") or node.kwargs:
         return None
     both = len(node.args) == 2 and all(isinstance(arg, fx.Node) and "tensor_meta" in arg.meta for arg in node.args)
@@ -78,10 +78,10 @@ def elementwise_of(node: fx.Node) -> str | None:
 
 
 def pooling_of_node(node: fx.Node, module: nn.Module | None, *, adapt: bool) -> PlainPooling | None:
-    """Return the pooling that a node does; None if it does something else.
+    """Return the pooling that a node computes; None if it computes something else.
 
-    Raises Ai8xError for padding, ceil_mode that matters, and windows of different sizes, unless `adapt` drops the
-    padding.
+    Raises Ai8xError for padding (unless `adapt` allows to drop it), for a ceil_mode that has an effect, for a divisor,
+    and for windows of different sizes.
     """
     if isinstance(module, _POOLS):
         kind, given = type(module).__name__, vars(module)
@@ -127,12 +127,12 @@ def _fixed(kind: str, given: dict[str, Any], shape: tuple[int, ...], *, adapt: b
     padded = any(_pair(given.get("padding") or 0, count))
     if padded and not adapt:
         fix = "pool without padding, or accept a window of the size of the stride with --adapt"
-        raise Ai8xError("the accelerator does not pad when it pools", fix=fix)
+        raise Ai8xError("the accelerator does not support pooling with padding", fix=fix)
     if padded:
         size = stride
     ragged = any((length - window) % step for length, window, step in zip(shape, size, stride, strict=True))
     if given.get("ceil_mode") and ragged:
-        raise Ai8xError("ceil_mode: the accelerator leaves incomplete windows out", fix="pass ceil_mode=False")
+        raise Ai8xError("ceil_mode: the accelerator skips incomplete windows", fix="pass ceil_mode=False")
     if given.get("divisor_override"):
         raise Ai8xError("divisor_override: the accelerator divides by the window's size", fix="remove it")
     dilation = _pair(given.get("dilation") or 1, count)
@@ -147,8 +147,8 @@ def _adaptive(kind: str, given: dict[str, Any], shape: tuple[int, ...]) -> Plain
     wanted = _pair(given["output_size"], len(shape))
     targets = [length if target is None else target for length, target in zip(shape, wanted, strict=True)]
     if any(length % target for length, target in zip(shape, targets, strict=True)):
-        text = f"{'×'.join(map(str, shape))} cannot be pooled to {'×'.join(map(str, targets))} with windows of one size"
-        raise Ai8xError(text, fix="choose an output size that divides the input's")
+        sizes = f"{'×'.join(map(str, shape))} cannot be pooled to {'×'.join(map(str, targets))}"
+        raise Ai8xError(f"{sizes} with windows of equal size", fix="choose an output size that divides the input size")
     size = tuple(length // target for length, target in zip(shape, targets, strict=True))
     stride = (max(size),) * len(size) if all(target == 1 for target in targets) else size
     return PlainPooling(kind.removeprefix("Adaptive"), _one(size), _one(stride))

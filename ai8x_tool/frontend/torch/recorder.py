@@ -1,4 +1,4 @@
-"""Running a model once on tagged tensors, and writing down what the accelerator has to do for it."""
+"""Recording of the accelerator's operations during a run of a model on tagged tensors."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ from ai8x_tool.network.selection import selection_layer
 
 ModuleHandler = Callable[["Recorder", Any, tuple[Any, ...]], Any]
 FunctionHandler = Callable[["Recorder", tuple[Any, ...], dict[str, Any]], Any]
-"""Return the result, or NotImplemented where the accelerator cannot do it with these arguments."""
+"""Handlers return the result, or NotImplemented if the accelerator does not support the function's arguments."""
 
 
 class Recorder:
     """Collects the steps of one run; `steps` begins with the network's input.
 
-    `modules` says how a module is recorded, by class, `functions` how a function is, by name; `movements` are functions
-    that copy values without changing them, `unchanged` those that return the same values in the same places.
+    `modules` are the handlers of modules by class, `functions` those of functions by name; `movements` are functions
+    that move values without changing them, `unchanged` those that return the same values at the same places.
     """
 
     def __init__(
@@ -63,16 +63,16 @@ class Recorder:
 
     @property
     def module_name(self) -> str:
-        """Path of the module that is running; empty for the model itself."""
+        """Path of the running module; empty for the model itself."""
         return self._running[-1] if self._running else ""
 
     @property
     def calling_source(self) -> str:
-        """File and line of the call in the user's file; the module's path where that is unknown."""
+        """File and line of the call in the user's file; the module's path if the line is not known."""
         return calling_line(Recorder.run.__code__) or self.module_name
 
-    def readable(self, x: Any) -> bool:
-        """Return whether a layer could read `x`; if not, what is done with it is left to software."""
+    def is_readable(self, x: Any) -> bool:
+        """Return whether a layer can read `x`; otherwise operations on it are left to software."""
         if not isinstance(x, TaggedTensor) or x.tags is None:
             return False
         try:
@@ -91,11 +91,11 @@ class Recorder:
         return ": ".join(filter(None, (calling_line(Recorder.run.__code__), self.module_name)))
 
     def refuse(self, message: str, fix: str) -> Ai8xError:
-        """Return the error that says what cannot run on the accelerator, naming module and line."""
+        """Return an error about an operation that the accelerator does not support, naming module and line."""
         return Ai8xError(message, where=self.where or None, fix=fix)
 
     def read(self, x: Any, reader: str) -> OperandReading:
-        """Return how a layer reads `x`. Raises Ai8xError where it cannot."""
+        """Return how a layer reads `x`; `reader` names it in messages. Raises Ai8xError if it cannot read `x`."""
         if not isinstance(x, TaggedTensor):
             raise self.refuse(
                 f"{reader} reads values that do not depend on the input", "compute them in software, outside the model"
@@ -104,7 +104,7 @@ class Recorder:
             assert x.software is not None
             software = x.software
             what = f"{software.operation} ({software.where}), which the accelerator does not compute"
-            fix = "replace it by layers of the accelerator, or move it after the last layer"
+            fix = "replace it by operations of the accelerator, or move it after the last layer"
             raise self.refuse(f"{reader} reads the result of {what}", fix)
         try:
             reading = self._arrange(x.tags)
@@ -117,15 +117,15 @@ class Recorder:
             self._check_widths(OperandReading(error.sources), reader)
             return OperandReading((self._selected(error),))
         except ArrangementError as error:
-            fix = "keep channels, rows and columns in their order, and parts whole"
+            fix = "preserve the order of channels, rows and columns, and do not split parts"
             raise self.refuse(f"{reader} reads data that the accelerator cannot arrange: {error}", fix) from None
         self._check_widths(reading, reader)
         return self._in_rows(reading)
 
     def _arrange(self, tags: Tensor) -> OperandReading:
-        """Return how `tags` are read. The first who reads the network's input may leave out some of its channels.
+        """Return how `tags` are read.
 
-        They are no part of the network then.
+        The first reader of the network's input may omit some of its channels, which then do not belong to the network.
         """
         sample, source = one_sample(tags.numpy()), self.steps[0]
         try:
@@ -139,7 +139,7 @@ class Recorder:
             return arrange(sample, self.steps)
 
     def _in_rows(self, reading: OperandReading) -> OperandReading:
-        """Return `reading`; where other rows than those of the sources are cropped, of copies that have these rows."""
+        """Return `reading`, from reshaped copies if the cropped rows are not rows of the sources."""
         columns = reading.size[1]
         if not any(reading.crop) or all(source.shape[2] == columns for source in reading.sources):
             return reading
@@ -148,7 +148,7 @@ class Recorder:
         return replace(reading, sources=tuple(copies))
 
     def _copied(self, part: OperandReading) -> Step:
-        """Return a step that gives `part` of another one."""
+        """Return a step that copies `part` of another step."""
         part = self._in_rows(part)
         source = part.sources[0]
         name = "input" if source.layer is None else source.layer.name
@@ -156,7 +156,7 @@ class Recorder:
         return self.add(layer, [part], (source.shape[0], *part.size))
 
     def _selected(self, found: SelectionError) -> Step:
-        """Return a step that gives some channels of others."""
+        """Return a step that selects some channels of other steps."""
         channels, size = sum(source.shape[0] for source in found.sources), found.sources[0].shape[1:]
         name = self.unique_name(f"{self.module_name or 'channels'}_selection")
         flat = size[1] == 1 and size[0] > 1
@@ -170,7 +170,7 @@ class Recorder:
                 raise self.refuse(text, f"remove wide=True from {step.label}; only outputs of the network can be wide")
 
     def unique_name(self, wanted: str) -> str:
-        """Return `wanted` or, if it is used already, `wanted` with a number."""
+        """Return `wanted` or, if it is already used, `wanted` with a number."""
         name, number = wanted, 1
         while name.lower() in self._names:
             number += 1
@@ -187,7 +187,7 @@ class Recorder:
         module: nn.Module | None = None,
         **more: bool,
     ) -> Step:
-        """Add a step with output `shape`."""
+        """Add and return a step with output `shape`."""
         step = Step(shape, self._next_tag, layer, operands, module, **more)
         self._next_tag += step.values
         self.steps.append(step)
@@ -213,7 +213,7 @@ class Recorder:
 
     @contextmanager
     def _watched(self, model: nn.Module) -> Iterator[None]:
-        """Let modules with a handler be recorded instead of run, and know at any time which one runs."""
+        """Make modules with a handler record instead of run, and keep track of the running module."""
         training = {module: module.training for module in model.modules()}
         with ExitStack() as stack:
             model.eval()
@@ -243,7 +243,7 @@ class Recorder:
         return forward
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do one operation on tagged tensors."""
+        """Perform and record one operation on tagged tensors."""
         name = getattr(function, "__name__", "")
         inputs = tagged_leaves((args, kwargs))
         known = all(x.tags is not None for x in inputs)
@@ -293,7 +293,7 @@ class Recorder:
 
 
 _DECISIONS = frozenset(("equal", "allclose", "__bool__", "__int__", "__index__"))
-"""What makes a decision of Python from activations. Plain numbers are left to the software that asks for them."""
+"""Functions by which control flow depends on activations. Conversions to plain numbers are left to software."""
 
 
 def _marked(result: Any, recorder: Recorder, software: Software) -> Any:

@@ -1,4 +1,4 @@
-"""Networks of models of sequences: what is found in each input goes through a rolling buffer."""
+"""Networks of models of sequences, which keep the features of each input in a rolling buffer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BUFFER, _SHIFT = "buffer", "buffer_shift"
 
 
 class Part(nn.Module):
-    """A part of a model, under the names that its modules have there."""
+    """A part of a model whose modules keep their names."""
 
     def __init__(self, model: nn.Module, function: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -30,14 +30,14 @@ class Part(nn.Module):
 
 
 def joined(model: SequenceModel, features: Network, scores: Network) -> Network:
-    """Return the network of the parts of `model`: each inference shifts the buffer, and inserts what it finds.
+    """Return the network of both parts of `model`: each inference shifts the buffer and inserts the features found.
 
-    Raises Ai8xError if the first part does not end with one value in each channel, or the parts share layers.
+    Raises Ai8xError if the first part does not end with one value per channel, or if the parts share layers.
     """
     *before, last = features.layers
     shared = {layer.name for layer in features.layers} & {layer.name for layer in scores.layers}
     if shared or [layer.name for layer in features.layers if layer.output] != [last.name] or last.out_size != (1, 1):
-        text = "features() must end with one value in each channel, and share no layer with scores()"
+        text = "features() must end with one value per channel, and must not share layers with scores()"
         raise Ai8xError(text, where=last.source or features.name, fix="change features() and scores()")
     shift = Layer(_SHIFT, (BUFFER,), "none", in_size=(model.length - 1, 1), buffer_shift=1)
     inserted = replace(_underived(last), output=False, buffer_insert=1)
@@ -51,5 +51,5 @@ def joined(model: SequenceModel, features: Network, scores: Network) -> Network:
 
 
 def _underived(layer: Layer) -> Layer:
-    """Return a layer without its place among others, which is derived again."""
+    """Return a layer without index and derived sizes, which are derived again."""
     return replace(layer, index=0, pooled_size=(0, 0), out_size=(0, 0))

@@ -1,4 +1,4 @@
-"""What a run of a model consists of: steps that the accelerator does, and how each of them reads its data."""
+"""Steps of the accelerator recorded during a run of a model, and the way in which each step reads its data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True, eq=False)
 class OperandReading:
-    """How one operand is read: steps joined along the channels, each cropped and taken as `in_size` pixels.
+    """Reading of one operand: steps joined along the channels, each cropped and reshaped to `in_size` pixels.
 
-    `in_size` is (0, 0) where it is the size of the sources; `flatten` makes every pixel a channel.
+    An `in_size` of (0, 0) stands for the size of the sources; `flatten` makes every pixel a channel.
     """
 
     sources: tuple[Step, ...]
@@ -25,26 +25,26 @@ class OperandReading:
 
     @property
     def size(self) -> Pair:
-        """(rows, columns) of what is read."""
+        """(rows, columns) of the data that are read."""
         return self.in_size if self.in_size != (0, 0) else self.sources[0].shape[1:]
 
     @property
     def values(self) -> int:
-        """Number of values that are read, for one source."""
+        """Number of values that are read from one source."""
         return self.sources[0].shape[0] * self.size[0] * self.size[1]
 
     @property
     def plain(self) -> bool:
-        """True if the sources are read as they are."""
+        """True if the sources are read unchanged."""
         return self.in_size == (0, 0) and self.crop == (0, 0) and not self.flatten
 
 
 @dataclass(eq=False)
 class Step:
-    """One operation on (channels, rows, columns): a layer but for its inputs, which are the `operands`.
+    """One operation on (channels, rows, columns): a layer whose inputs are the `operands`.
 
     `first` is the tag of its first output value; `module` is the module that computes it. The network's input is a step
-    without layer. `separate` says of an activation that stands alone that it waits for a layer to belong to.
+    without layer. `separate` marks an activation that has not been merged with a layer yet.
     """
 
     shape: Shape
@@ -66,16 +66,16 @@ class Step:
 
     @property
     def draft(self) -> Layer:
-        """The layer; not for the network's input."""
+        """The layer; not defined for the network's input."""
         assert self.layer is not None
         return self.layer
 
     @property
     def label(self) -> str:
-        """The step as messages name it."""
+        """The designation of the step in messages."""
         return "the network's input" if self.layer is None else repr(self.layer.name)
 
     @property
     def source(self) -> Source:
-        """What a layer that reads it has among its inputs."""
+        """The source by which layers refer to the step in their inputs."""
         return INPUT if self.layer is None else self.layer.name

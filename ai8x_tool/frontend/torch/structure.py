@@ -1,4 +1,4 @@
-"""What differs between the network of a model and that of a description, before any values are compared."""
+"""Structural comparison of the network of a model and that of a description, without comparing values."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ai8x_tool.network.network import Network
 from ai8x_tool.network.selection import ZERO, selected_channels
 
 _Key = tuple[str, int]
-"""A module, and the number of its use from 1 on."""
+"""A module and the number of its use, counted from 1."""
 _Channel = tuple[Source, int] | None
 """A channel of a value; None for zeros."""
 
 
 @dataclass(frozen=True)
 class _Side:
-    """The layers with weights of one network, by module and use, and what each layer reads and gives."""
+    """The layers with weights of one network, by module and use, and expressions for the inputs and outputs of all."""
 
     network: Network
     layers: dict[_Key, Layer]
@@ -31,10 +31,10 @@ class _Side:
 
 
 def structure_differences(model: Network, description: Network) -> list[str]:
-    """Return what `description` computes differently from `model`, a line for each difference; empty if nothing.
+    """Return the differences between the computations of `description` and `model`, one line each.
 
-    Layers are matched by the modules whose weights they use. Copies, and in which layer a pooling or an element-wise
-    operation is done, make no difference; nor does a description that ends before the model.
+    Layers are matched by the modules whose weights they use. Copies, and the layer in which pooling or an element-wise
+    operation is computed, make no difference; nor does a description that ends before the model does.
     """
     left, right = _side(model), _side(description)
     differences = []
@@ -74,12 +74,12 @@ def _side(network: Network) -> _Side:
 
 
 def _only_selects(layer: Layer) -> bool:
-    """Return whether a layer gives channels of what it reads, as they are."""
+    """Return whether a layer only selects channels of its input."""
     return selected_channels(layer) is not None and not pooling_text(layer) and not any(layer.in_crop)
 
 
 def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[_Channel]]) -> list[_Channel]:
-    """Return which channels of which values the outputs of a selecting layer are."""
+    """Return the value and the channel that each output of a selecting layer is."""
     offered: list[_Channel] = []
     for source in layer.inputs:
         count = network[source].channels_out if isinstance(source, str) else network.input_shape[0]
@@ -88,7 +88,7 @@ def _selection(network: Network, layer: Layer, selections: Mapping[Source, list[
 
 
 def _selected_value(network: Network, channels: list[_Channel], values: Mapping[str, Expression]) -> Expression:
-    """Return whole values where the channels are those, else what they are."""
+    """Return whole values if `channels` are all their channels; otherwise an expression that lists the channels."""
     known: dict[Source, Expression] = {INPUT: ("the input",)} | dict(values)
     sources = list(dict.fromkeys(channel[0] for channel in channels if channel is not None))
     whole: list[_Channel] = []
@@ -101,7 +101,7 @@ def _selected_value(network: Network, channels: list[_Channel], values: Mapping[
 
 
 def _runs(channels: Sequence[_Channel], values: Mapping[Source, Expression]) -> Iterator[str]:
-    """Yield successive channels of a value as ``name[first…last]``, zeros as ``0``."""
+    """Yield consecutive channels of a value as ``name[first…last]``, zeros as ``0``."""
     first = 0
     for position, channel in enumerate(channels):
         following = channels[position + 1] if position + 1 < len(channels) else None
@@ -121,7 +121,7 @@ def _module(layer: Layer) -> str:
 
 
 def _is_copy(layer: Layer) -> bool:
-    """Return whether a layer gives what it reads: none without operator, bypassed kernels, or an identity's weights."""
+    """Return whether a layer only copies its input: it has no weights or those of an identity."""
     if not layer.has_weights:
         return True
     found = layer.parameters
@@ -143,7 +143,7 @@ def _use(key: _Key) -> str:
 
 
 def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
-    """Yield what differs in the operator itself."""
+    """Yield the differences of the operators."""
     aspects = {
         "operator": (_operator(ours), _operator(theirs)),
         "activation": (_activation(ours), _activation(theirs)),
@@ -156,7 +156,7 @@ def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
         "flatten": (_yes(ours.flat_pixels > 1), _yes(theirs.flat_pixels > 1)),
         "bias": (_yes(_biased(ours)), _yes(_biased(theirs))),
     }
-    # The same integers in more bits with the same shift are the same weights: so few bits cannot always be stored.
+    # The same integers in more bits with the same shift are equal weights: narrow weights cannot always be stored.
     wider = abs(theirs.bits) > abs(ours.bits) and theirs.shift == ours.shift
     if ours.parameters is not None and theirs.parameters is not None and not wider:
         aspects["weight bits"] = (str(abs(ours.bits)), str(abs(theirs.bits)))
@@ -166,7 +166,7 @@ def _layer_differences(ours: Layer, theirs: Layer) -> Iterator[str]:
 
 
 def _operator(layer: Layer) -> str:
-    """Return the operator; a linear layer and a 1×1 convolution of one pixel are the same."""
+    """Return the operator; a 1×1 convolution of one pixel counts as a linear layer."""
     one_pixel = layer.operator in ("conv2d", "linear") and layer.kernel == (1, 1) and layer.pooled_size == (1, 1)
     return "linear" if one_pixel or layer.operator == "linear" else layer.operator
 
@@ -188,7 +188,7 @@ def _size(size: Pair) -> str:
 
 
 def _input_differences(ours: Expression, theirs: Expression) -> Iterator[str]:
-    """Yield what differs in what a layer reads: the pooling alone, or the sources."""
+    """Yield the differences of the inputs of a layer: in the pooling only, or in the sources."""
     if ours == theirs:
         return
     mine, my_pooling = pooled(ours)
@@ -200,7 +200,7 @@ def _input_differences(ours: Expression, theirs: Expression) -> Iterator[str]:
 
 
 def _output_differences(left: _Side, right: _Side) -> list[str]:
-    """Return what is done after the last layers, where both networks end in the same ones."""
+    """Return the differences after the last layers if both networks end in the same layers."""
     ends = [joined([side.values[layer.name] for layer in side.network.outputs()]) for side in (left, right)]
     bases = [sorted(text(pooled((part,))[0]) for part in end) for end in ends]
     if bases[0] != bases[1] or sorted(map(repr, ends[0])) == sorted(map(repr, ends[1])):

@@ -1,4 +1,4 @@
-"""Tensors that know where each of their values comes from."""
+"""Tensors with tags that record the origin of each value."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
 SECOND = 1 << 50
-"""What the tags of the second sample of the batch have more than those of the first."""
+"""Offset of the tags of the second sample of the batch from those of the first."""
 NOTHING = -1
-"""Tag of a zero that padding has added."""
+"""Tag of zeros added by padding."""
 
 
 @dataclass(frozen=True)
 class Software:
-    """An operation that the accelerator does not do: its name, where it is called, and the values that it reads."""
+    """An operation that the accelerator does not support: its name, the place of its call, and its inputs."""
 
     operation: str
     where: str
@@ -26,16 +26,16 @@ class Software:
 
 
 class Handler(Protocol):
-    """What is told of every operation on tagged tensors."""
+    """Receiver of all operations on tagged tensors."""
 
     def call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Return what the operation gives."""
+        """Return the result of the operation."""
 
 
 class TaggedTensor(torch.Tensor):
-    """A tensor of two samples, and for each value the tag of the value that it is a copy of.
+    """A tensor of two samples, with the tag of the value that each element copies.
 
-    `tags` is None for what `software` has computed. Operations are done by `handler`.
+    `tags` is None for results computed by `software`. Operations are performed by `handler`.
     """
 
     tags: Tensor | None
@@ -50,7 +50,7 @@ class TaggedTensor(torch.Tensor):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Give the operation to the handler of the tensors."""
+        """Pass the operation to the handler of the tensors."""
         with torch._C.DisableTorchFunctionSubclass():
             first = tagged_leaves((args, kwargs or {}))[0]
             return first.handler.call(func, args, dict(kwargs or {}))
@@ -70,7 +70,7 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def without_tags(values: Any) -> Any:
-    """Return nested arguments with all tensors as plain ones."""
+    """Return nested arguments with all tagged tensors replaced by plain ones."""
     return tree_map(lambda leaf: plain(leaf) if isinstance(leaf, TaggedTensor) else leaf, values)
 
 

@@ -1,4 +1,4 @@
-"""From a model to the network that it computes."""
+"""Tracing of a model to the network that it computes."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from ai8x_tool.nn.sequence import SequenceModel
 
 
 def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: Device | None = None) -> Network:
-    """Return what `model` computes, as a network without weights; the model's state does not change.
+    """Return the network that `model` computes, without weights; the model's state does not change.
 
     `input_shape` is that of a sample without the batch: (channels, rows, columns), (channels, length) or (features,).
-    Channels that the model leaves out before its first layer are no part of the network's input.
-    Layers are called like their modules; where a module is used again, the layer has a number after its name and
-    shares the weights of the first. What the model does after its last layers is left to software. Steps are joined to
-    layers as far as every device can do it; with `device`, as far as that one can. Of a model of sequences, the network
-    takes one input.
+    Channels that the model omits before its first layer do not belong to the network's input. Layers have the names of
+    their modules; if a module is used again, the name of the layer ends with a number and the layer shares the weights
+    of the first one. Operations after the last layers are left to software. Steps are merged to layers as far as every
+    device supports it; with `device`, as far as that device does. The network of a model of sequences reads one input
+    of the sequence per inference.
 
-    Raises Ai8xError, naming module and line, for what the accelerator cannot do between layers.
+    Raises Ai8xError, naming module and line, for operations between layers that the accelerator does not support.
     """
     if isinstance(model, SequenceModel):
         features = trace(Part(model, model.features), input_shape, name, device=device)
@@ -49,7 +49,7 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
     except Exception as error:  # whatever the user's code raises
         shape = "×".join(map(str, input_shape))
         text = f"{type(error).__name__}: {error}"
-        fix = f"the model fails with an input of {shape}"
+        fix = f"correct forward() for an input of {shape}"
         raise Ai8xError(text, where=_failing_line(error) or name, fix=fix) from error
     outputs = _output_steps(output, recorder)
     if not any(not step.is_input for step in outputs):
@@ -62,9 +62,9 @@ def trace(model: nn.Module, input_shape: Sequence[int], name: str, *, device: De
 
 
 def _whole_input_first(steps: list[Step], recorder: Recorder) -> list[Step]:
-    """Return `steps` with a copy in front where the first leaves rows of the input out.
+    """Return `steps`, preceded by a copy if the first step omits rows of the input.
 
-    What the first layer reads is what the host stores.
+    The copy is necessary because the host stores exactly the data that the first layer reads.
     """
     first = steps[0]
     if not any(any(reading.crop) and reading.sources[0].is_input for reading in first.operands):
@@ -86,7 +86,7 @@ def _failing_line(error: Exception) -> str:
 
 
 def _output_steps(output: Any, recorder: Recorder) -> list[Step]:
-    """Return the steps whose values arrive in the model's output, through software or directly."""
+    """Return the steps whose values reach the model's output, directly or through software."""
     found: dict[Step, None] = {}
     waiting = list(tagged_leaves(_plain_containers(output)))
     while waiting:
@@ -104,7 +104,7 @@ def _output_steps(output: Any, recorder: Recorder) -> list[Step]:
 
 
 def _plain_containers(output: Any) -> Any:
-    """Return nested tuples, lists and dictionaries as pytrees know them, other objects by their attributes."""
+    """Return nested tuples, lists and dictionaries unchanged, and other objects as the list of their attributes."""
     if isinstance(output, TaggedTensor | tuple | list | dict):
         return output
     return list(vars(output).values()) if hasattr(output, "__dict__") else output

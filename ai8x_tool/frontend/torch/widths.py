@@ -1,4 +1,4 @@
-"""The network of a model that need not be trained, with the weight bits that it will have."""
+"""The network of a model before training, with the weight bits that it will have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights and biases of hand-made networks (`arch: test`) from NumPy files."""
+"""Weights and biases of test networks (`arch: test`) from NumPy files."""
 
 from __future__ import annotations
 

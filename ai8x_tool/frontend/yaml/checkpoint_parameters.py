@@ -1,8 +1,8 @@
-"""Weights, biases, shifts and widths from a checkpoint, assigned to layers."""
+"""Assignment of weights, biases, shifts and widths from a checkpoint to layers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ Array = npt.NDArray[Any]
 
 _MAX_BITS = 8
 _MOST_NAMES = 5
-"""Modules that a message lists."""
+"""Largest number of modules listed in a message."""
 _WEIGHT_RULES = (
     caution_taken_as_binary,
     caution_zero_weights,
@@ -54,11 +54,14 @@ _WEIGHT_RULES = (
 
 @dataclass(frozen=True)
 class ParameterOptions:
-    """Which entries of the checkpoint to leave out. `no_bias`: layers whose bias is ignored, None for all."""
+    """Entries of the checkpoint to be ignored: the first `skip` ones, batch normalization, and biases.
+
+    `no_bias` are the layers whose bias is ignored, None for all.
+    """
 
     skip: int = 0
     ignore_batchnorm: bool = False
-    no_bias: tuple[int, ...] | None = field(default=())
+    no_bias: tuple[int, ...] | None = ()
 
 
 def load_parameters(
@@ -68,10 +71,10 @@ def load_parameters(
     console: Console,
     options: ParameterOptions = ParameterOptions(),
 ) -> dict[int, Parameters]:
-    """Return the parameters of every layer that takes some, by layer index.
+    """Return the parameters of every layer that needs some, by layer index.
 
-    Entries are assigned by name where every layer is called as a module of the checkpoint, in stored order elsewhere;
-    those that are left over are named. Raises Ai8xError for a foreign architecture, missing entries, weights that are
+    Entries are assigned by name if every layer has the name of a module of the checkpoint, in stored order otherwise;
+    unused entries are reported. Raises Ai8xError for a different architecture, missing entries, and weights that are
     not quantized, do not fit their width or do not have the layer's kernel size.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
@@ -91,7 +94,7 @@ def load_parameters(
 
 
 def _by_name(layers: list[LayerDescription], keys: list[str]) -> dict[int, str] | None:
-    """Return the keys of all layers by name; None unless every layer is called as its module in the checkpoint."""
+    """Return the keys of all layers by index; None unless every layer has the name of a module of the checkpoint."""
     modules: dict[str, str] = {}
     for key in keys:
         modules.setdefault(weight_module(key).lower(), key)
@@ -107,12 +110,12 @@ def _by_order(file: ParameterFile, layers: list[LayerDescription], keys: list[st
 
 
 def weight_module(key: str) -> str:
-    """Return the name of the module that a weight tensor belongs to: ``conv1`` for ``module.conv1.op.weight``."""
+    """Return the name of the module to which a weight tensor belongs: ``conv1`` for ``module.conv1.op.weight``."""
     return key.removesuffix("weight").removesuffix(".").removesuffix(".op").removeprefix("module.")
 
 
 def _report_unused(file: ParameterFile, keys: list[str], bound: dict[int, str], console: Console) -> None:
-    """Name the tensors that no layer uses: the description is one of a part of the model."""
+    """Report the modules whose weights no layer uses: the description covers only a part of the model."""
     used = {weight_module(key) for key in bound.values()}
     unused = list(dict.fromkeys(weight_module(key) for key in keys if weight_module(key) not in used))
     if unused:
@@ -126,7 +129,7 @@ def _check_no_bias(description: NetworkDescription, options: ParameterOptions) -
     known = {layer.index for layer in description.layers}
     missing = [index for index in options.no_bias or () if index not in known]
     if missing:
-        fix = f"the layers are {min(known)} … {max(known)}" if known else "there are no layers"
+        fix = f"use layers {min(known)} … {max(known)}" if known else "remove the option"
         raise Ai8xError(f"--no-bias {missing[0]}: there is no such layer", where=str(description.path), fix=fix)
 
 
@@ -151,10 +154,10 @@ def weight_keys(checkpoint: Checkpoint, options: ParameterOptions, console: Cons
 
 
 def _report_doubled(checkpoint: Checkpoint, console: Console) -> None:
-    """Report which of two sets of weights is used: order decides here, while a model takes the later one."""
+    """Report which of two sets of weights is used: here the first one, while a model loads the later one."""
     doubled = sum(f"module.{key}" in checkpoint.state for key in checkpoint.state)
     if doubled:
-        text = f"{doubled} tensors are stored twice, with and without prefix 'module': the set that comes first is used"
+        text = f"{doubled} tensors are stored twice, with and without prefix 'module': the first set is used"
         console.info(f"{checkpoint.path}: {text}", once=True)
 
 
@@ -168,7 +171,7 @@ def layer_parameters(
     *,
     use_bias: bool = True,
 ) -> Parameters:
-    """Return the parameters of `layer` from the weights `key` and the entries next to them; `where` is for messages.
+    """Return the parameters of `layer` from the weights `key` and related entries; `where` is for messages.
 
     Raises Ai8xError for weights that are not quantized, do not fit their width or do not have the layer's kernel size.
     """
@@ -184,7 +187,7 @@ def layer_parameters(
     shift = layer.output_shift
     if shift is None:
         shift = _scalar(checkpoint, f"{layer_name}.output_shift", where)
-        if checkpoint.measured_ranges and layer.output_width != 8:  # it has no effect, so no value of it is wrong
+        if checkpoint.measured_ranges and layer.output_width != 8:  # the shift has no effect: no value is wrong
             shift = max(abs(bits) - 23, min(abs(bits) + 7, shift))
     scale_key = f"{layer_name}.final_scale"
     final_scale = _scalar(checkpoint, scale_key, where) if scale_key in checkpoint.state else None
@@ -199,13 +202,13 @@ def _threshold(checkpoint: Checkpoint, layer_name: str, where: str) -> int | Non
 
 
 def described(layer: LayerDescription) -> frozenset[str]:
-    """Return what the description decides about a layer's weights."""
+    """Return the names of the weight properties that the description gives: "bits", "shift"."""
     given = {"bits": layer.quantization, "shift": layer.output_shift}
     return frozenset(name for name, value in given.items() if value is not None)
 
 
 def _integers(tensor: Tensor) -> IntArray:
-    """Return the values as int64; Ai8xError if they are not whole numbers."""
+    """Return the values as int64. Raises Ai8xError if they are not integers."""
     require(constraint_integer_values, tensor)
     return tensor.values.astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""What a network description says, typed, with source lines."""
+"""Network descriptions as typed data with source lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ai8x_tool.network.layer import Activation, Eltwise, Operator, Pair
 INPUT = -1
 BUFFER = -2
 STOP = -3
-"""References to what is no layer: the network's input, the rolling buffer, the end."""
+"""References that are not layers: the network's input, the rolling buffer, the end of the network."""
 
 
 @dataclass(frozen=True)
 class LayerDescription:
-    """One item of `layers`. None stands for a key that was not given and has no fixed default."""
+    """One item of `layers`. None stands for a key that is not given and has no fixed default."""
 
     index: int
     line: int
@@ -70,7 +70,7 @@ class LayerDescription:
 
     @property
     def label(self) -> str:
-        """The layer as messages name it."""
+        """The layer's designation in messages: its index and, if it has one, its name."""
         return f"layer {self.index} ({self.name})" if self.name else f"layer {self.index}"
 
     @property
@@ -80,7 +80,7 @@ class LayerDescription:
 
     @property
     def takes_parameters(self) -> bool:
-        """True if the layer consumes an entry of the checkpoint."""
+        """True if the layer needs an entry of the checkpoint."""
         return self.operator != "none" and not self.bypass and self.weight_source is None
 
 
@@ -112,14 +112,14 @@ class NetworkDescription:
 
     @property
     def is_test(self) -> bool:
-        """True if weights come from NumPy files instead of a checkpoint."""
+        """True if the weights are read from NumPy files instead of a checkpoint."""
         return self.arch.lower() == "test"
 
     @property
     def is_placed(self) -> bool:
-        """True if all layers have processors; in other descriptions only what is written is decided."""
+        """True if all layers have processors; in other descriptions, places that are not given are left open."""
         return all(layer.processors is not None for layer in self.layers)
 
     def where(self, layer: LayerDescription) -> str:
-        """File, line and name of `layer`, for messages."""
+        """Return file, line and name of `layer`, for messages."""
         return f"{self.path}:{layer.line}: {layer.label}"

@@ -17,7 +17,7 @@ RESERVED_NAMES = ("input", "stop")
 
 
 class ListedLayer(NamedTuple):
-    """An item of `layers` with its sequence number and the numbers in use before it."""
+    """An item of `layers` with its sequence number and the numbers of the preceding items."""
 
     fields: Fields
     device: Device
@@ -31,7 +31,7 @@ class ListedLayer(NamedTuple):
 
 
 class LayerKeys(NamedTuple):
-    """The keys of a layer, or of the whole description, and how many rolling buffers there are."""
+    """The keys of a layer or of the whole description, and the number of rolling buffers."""
 
     fields: Fields
     buffers: int = 0
@@ -164,7 +164,7 @@ def constraint_unload_memory(s: PlacedItem) -> Finding | None:
         return None
     how = f"{s.size[0]}×{s.size[1]} pixels × {rounds} passes × {unit} bytes" + (f" × {gap + 1}" if gap else "")
     left = max(0, size - item.offset)
-    values = f"{how} = {needed:,} bytes from offset {item.offset:#x}, {left:,} of {size:,} are left"
+    values = f"{how} = {needed:,} bytes from offset {item.offset:#x} on, {left:,} of {size:,} are left"
     return Finding(values, "lower offset or write_gap", s.fields.where("offset"))
 
 

@@ -9,7 +9,7 @@ ALIASES = {
     "read_gap": ("read_gap", "in_skip"),
     "bias_group": ("bias_group", "bias_quadrant"),
 }
-"""Keys with several spellings, the first of which is meant in the code."""
+"""Keys with several spellings; the code uses the first one."""
 
 LAYER_KEYS = [
     *(key for group in ALIASES.values() for key in group),

@@ -15,9 +15,9 @@ _MAX_TAPS = 9
 
 
 class DescribedLayer(NamedTuple):
-    """A layer as described: `layer` is what its keys mean, `fields` are the keys, with aliases resolved.
+    """A described layer: `layer` is the typed layer, `fields` are its keys with aliases resolved.
 
-    `given` are the keys as they are spelled. `placed`: all layers of the description have processors.
+    `given` are the keys as spelled. `placed`: all layers of the description have processors.
     """
 
     layer: LayerDescription

@@ -1,4 +1,4 @@
-"""The keys of one layer."""
+"""Parsing of the keys of one layer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OPERATIONS: dict[str, tuple[Operator, str | None]] = {
 }
 _FORMATS = {"hwc": False, "little": False, "chw": True, "big": True}
 MAX_GAP = 4095
-"""Far above what registers hold, far below what computations need."""
+"""Limit of gaps, in words: far larger than registers allow, small enough for all computations."""
 
 
 def parse_layer(
@@ -36,10 +36,9 @@ def parse_layer(
 ) -> LayerDescription:
     """Return the typed layer; `given` are its keys, `references` its resolved references.
 
-    `placed`: all layers of the description have processors.
-
-    Raises Ai8xError for values a layer of its kind cannot have, warns about defaults that are rarely meant. Types come
-    first, then the rules about values and their combinations.
+    `placed`: all layers of the description have processors. Types are checked first, then the rules about values and
+    their combinations. Raises Ai8xError for values that a layer of its kind cannot have; warns about defaults that are
+    rarely intended.
     """
     spelled = _labeled(given, index, references.name)
     fields = _without_aliases(spelled)
@@ -108,7 +107,7 @@ def _operation(fields: Fields, operator: Operator, eltwise: str | None) -> dict[
 def _kernel(fields: Fields, operator: Operator) -> Pair:
     if operator in ("none", "conv1d"):
         if re.fullmatch(r"[0-9]{1,3}[xX]1", str(fields.raw("kernel_size"))):
-            raise fields.fail("kernel_size", "kernels of one dimension have one size, for example 3 instead of 3x1")
+            raise fields.fail("kernel_size", "must be one number for a 1D layer, for example 3 instead of 3x1")
         length = fields.integer("kernel_size", 9 if operator == "conv1d" else 1)
         return (length, 1) if operator == "conv1d" else (1, 1)
     value = fields.raw("kernel_size")

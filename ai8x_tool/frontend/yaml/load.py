@@ -1,4 +1,4 @@
-"""Network and placement of a description and its parameters, from files."""
+"""Loading of a network and its placement from a description and a file of parameters."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ai8x_tool.frontend.yaml.resolve import PlacedDescription, ResolveOptions, r
 
 @dataclass(frozen=True)
 class LoadOptions:
-    """How a description and its parameters are read.
+    """Options for reading a description and its parameters.
 
-    The first `skip_yaml_layers` layers are left out. `weight_input` and `bias_input` are NumPy files for a description
-    that takes its parameters from arrays; without them, the ones in ``tests/`` that it names are used.
+    The first `skip_yaml_layers` layers are ignored. `weight_input` and `bias_input` are NumPy files for a description
+    that reads its parameters from arrays; by default, those in ``tests/`` that it names are used.
     """
 
     parameters: ParameterOptions = field(default_factory=ParameterOptions)
@@ -39,9 +39,9 @@ def load_network(
     console: Console,
     options: LoadOptions | None = None,
 ) -> PlacedDescription:
-    """Return network and placement of a description and a quantized checkpoint. `input_shape` is (C, H, W).
+    """Return the network and the placement of a description and a quantized checkpoint. `input_shape` is (C, H, W).
 
-    Raises Ai8xError for everything that is wrong with the files, naming file, line, layer and rule.
+    Raises Ai8xError, naming file, line, layer and rule, for errors in the files.
     """
     chosen = options or LoadOptions()
     parsed = read_description(description, device, console, skip_layers=chosen.skip_yaml_layers)
@@ -55,9 +55,9 @@ def load_network(
 
 
 def array_files(description: NetworkDescription, options: LoadOptions) -> tuple[Path, Path | None]:
-    """Return the files with weights and biases of a description that takes them from arrays.
+    """Return the files of weights and biases of a description that reads them from arrays.
 
-    They are the given ones, or those in tests/ that the description names.
+    These are the files given by `options`, or those in tests/ that the description names.
     """
     weights = Path("tests") / f"{description.test_weights or f'weights_{description.dataset.lower()}'}.npy"
     bias = Path("tests") / f"bias_{description.test_bias}.npy" if description.test_bias else None

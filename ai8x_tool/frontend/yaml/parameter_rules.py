@@ -17,7 +17,7 @@ _WIDTHS = (1, 2, 4, 8)
 class ParameterFile(NamedTuple):
     """A file with weights for the layers `needed` of `description`; `where` is its path. `arch` is None if unknown.
 
-    `tensors` are the names of the weights that it holds.
+    `tensors` are the names of the weights that it contains.
     """
 
     where: str
@@ -28,7 +28,7 @@ class ParameterFile(NamedTuple):
 
 
 class WeightEntry(NamedTuple):
-    """An entry of a checkpoint that is called a weight; `where` is the checkpoint's path."""
+    """An entry of a checkpoint whose name is that of a weight; `where` is the checkpoint's path."""
 
     where: str
     key: str
@@ -62,15 +62,15 @@ def _fits(values: npt.NDArray[Any], bits: int) -> bool:
 
 def caution_unknown_architecture(s: ParameterFile) -> Finding | None:
     """The checkpoint should name its architecture, so that it cannot be confused with another."""
-    return Finding("the checkpoint names no architecture") if s.arch is None else None
+    return Finding("the checkpoint does not name its architecture") if s.arch is None else None
 
 
 def constraint_architecture(s: ParameterFile) -> Finding | None:
     """Checkpoint and network description must have the same architecture (arch)."""
     if s.arch is None or s.arch.lower() == s.description.arch.lower():
         return None
-    values = f"the checkpoint holds {s.arch!r}, the network description is for {s.description.arch!r}"
-    return Finding(values, f"choose the checkpoint and the description ({s.description.path}) of one model")
+    values = f"the checkpoint is for {s.arch!r}, the network description for {s.description.arch!r}"
+    return Finding(values, f"use a checkpoint and a description ({s.description.path}) of the same model")
 
 
 def constraint_folded_norm(s: WeightEntry) -> Finding | None:
@@ -103,7 +103,7 @@ def constraint_parameter_count(s: ParameterFile) -> Finding | None:
 
 def constraint_integer_values(s: Tensor) -> Finding | None:
     """Weights and biases of a quantized checkpoint must be integers."""
-    with np.errstate(invalid="ignore"):  # what is no number differs from whatever it becomes
+    with np.errstate(invalid="ignore"):  # a NaN differs from any integer to which it is converted
         if s.values.dtype.kind != "f" or np.array_equal(s.values.astype(np.int64), s.values):
             return None
     return Finding("the values are not integers: this checkpoint is not quantized", "run `ai8x quantize` on it first")
@@ -111,7 +111,7 @@ def constraint_integer_values(s: Tensor) -> Finding | None:
 
 def constraint_integer_arrays(s: Tensor) -> Finding | None:
     """Weights from arrays must be stored as integers."""
-    return None if s.values.dtype.kind in "iu" else Finding(f"the array holds {s.values.dtype}")
+    return None if s.values.dtype.kind in "iu" else Finding(f"the type of the array is {s.values.dtype}")
 
 
 def constraint_weight_shape(s: Tensor) -> Finding | None:

@@ -1,4 +1,4 @@
-"""From a YAML file to a NetworkDescription."""
+"""Parsing of a YAML file to a NetworkDescription."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _SNOOP_VALUES = 32
 
 
 def read_description(path: Path, device: Device, console: Console, *, skip_layers: int = 0) -> NetworkDescription:
-    """Read the network description at `path`.
+    """Return the network description at `path`.
 
-    `skip_layers` drops the first items of `layers`. Raises Ai8xError naming file, line, layer and rule.
+    The first `skip_layers` items of `layers` are ignored. Raises Ai8xError naming file, line, layer and rule.
     """
     root = read_yaml(path)
     if not isinstance(root.value, dict):
-        raise Ai8xError("a network description is a mapping with arch, dataset and layers", where=str(path))
+        raise Ai8xError("a network description must be a mapping with arch, dataset and layers", where=str(path))
     fields = Fields(root.value, str(path), "network description", root.line)
     fields.check_keys(GLOBAL_KEYS)
     for key in ("arch", "dataset", "layers"):
@@ -101,7 +101,7 @@ def _item(entry: Entry, fields: Fields, label: str, known: list[str], required: 
     item.check_keys(known)
     for key in required:
         if item.raw(key) is None:
-            raise Ai8xError(f"{label} lacks {key!r}", where=item.where())
+            raise Ai8xError(f"the key {key!r} is missing", where=item.where())
     return item
 
 

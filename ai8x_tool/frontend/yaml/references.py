@@ -1,4 +1,4 @@
-"""Layer references: names and sequence numbers to layer indices."""
+"""Resolution of layer references: names and sequence numbers to layer indices."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Names:
     skip: int
 
     def resolve(self, fields: Fields, key: str, value: Any, words: dict[str, int]) -> int:
-        """Return the layer index `value` refers to; `words` are names with a meaning of their own."""
+        """Return the layer index to which `value` refers; `words` are names with a special meaning."""
         if isinstance(value, str):
             word = value.lower()
             if word in words:
@@ -58,7 +58,7 @@ class _Names:
 
 
 def resolve_references(raw: list[tuple[int, Fields]], buffer: DataBuffer | None, skip: int) -> list[References]:
-    """Resolve the references of all layers; `raw` holds (sequence number, keys) in execution order."""
+    """Return the references of all layers; `raw` contains (sequence number, keys) in order of the numbers."""
     indices = {sequence: index for index, (sequence, _) in enumerate(raw)}
     names = _layer_names([fields for _, fields in raw], buffer)
     table = _Names(indices, names, skip)

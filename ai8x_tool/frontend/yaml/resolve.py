@@ -1,4 +1,4 @@
-"""From a parsed description, parameters and the sample's shape to a network and its placement."""
+"""Resolution of a parsed description, its parameters and the shape of a sample to a network and its placement."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ai8x_tool.rule import require, warn_about
 
 @dataclass(frozen=True)
 class ResolveOptions:
-    """Options that change the network itself, or where its input and output lie."""
+    """Options that change the network, or the places of its input and output."""
 
     stop_after: int | None = None
     start_layer: int = 0
@@ -46,7 +46,7 @@ class ResolveOptions:
 
 
 class PlacedDescription(NamedTuple):
-    """What a description says: what is computed, and where."""
+    """The contents of a description: the network and its placement."""
 
     network: Network
     placement: Placement
@@ -62,9 +62,9 @@ def resolve(
 ) -> PlacedDescription:
     """Return the network and its placement. `input_shape` is (channels, rows, columns), `parameters` by layer index.
 
-    Without any parameters, the channels of layers with weights are those that `out_channels` gives.
-    What the description leaves open is None in the placement. Raises Ai8xError naming file, line and layer for anything
-    that contradicts itself.
+    Without any parameters, the channels of layers with weights are those given by `out_channels`. Places that the
+    description does not give are None in the placement. Raises Ai8xError, naming file, line and layer, for
+    contradictions.
     """
     order = _execution_order(description, device, console, options)
     _check_contiguous(description, device, order)
@@ -110,7 +110,7 @@ def _check_contiguous(description: NetworkDescription, device: Device, order: li
 
 
 class _Resolver:
-    """Turns layer descriptions into layers and their places; `order` are the indices of those executed."""
+    """Converts layer descriptions to layers and placements; `order` are the indices of the executed layers."""
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class _Resolver:
         self.marked = any(description.layers[index].output for index in order)
 
     def layer(self, index: int) -> Layer:
-        """Return what the layer computes."""
+        """Return the layer `index` of the network."""
         given = self.description.layers[index]
         where = self.description.where(given)
         parameters = self._parameters(given, where)
@@ -186,7 +186,7 @@ class _Resolver:
             return self.parameters.get(given.index) if given.takes_parameters else None
         source = self.parameters.get(given.weight_source)
         if not self.parameters and self.description.layers[given.weight_source].takes_parameters:
-            return None  # they are not known (yet)
+            return None  # the weights are not known (yet)
         require(constraint_weight_source, SharingLayer(where, given, found=source is not None))
         assert source is not None
         rows, columns = source.weights.shape[2:]
@@ -196,12 +196,12 @@ class _Resolver:
         return replace(own, shift=source.shift + implicit)
 
     def buffer(self) -> Buffer | None:
-        """Return the rolling buffer."""
+        """Return the rolling buffer; None if there is none."""
         given = self.description.data_buffer
         return None if given is None else Buffer(given.name, given.channels, given.dim)
 
     def check_joined(self, network: Network) -> None:
-        """Check what descriptions ask of sources that are joined."""
+        """Check the rules of descriptions about joined sources."""
         for layer in network.layers:
             given = self.description.layers[layer.index]
             sources = given.in_sequences or ()
@@ -209,7 +209,7 @@ class _Resolver:
             require(constraint_joined_channels, DescribedSources(layer.where, given, sources, (), tuple(channels)))
 
     def placement(self, network: Network) -> Placement:
-        """Return where everything lives."""
+        """Return the placement of `network`."""
         layers = {self.names[index]: self._layer_placement(network, index) for index in sorted(self.order)}
         buffer = self.description.data_buffer
         simulated = self._simulated()

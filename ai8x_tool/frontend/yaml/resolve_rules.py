@@ -12,7 +12,7 @@ from ai8x_tool.rule import Finding
 
 
 class ChosenLayers(NamedTuple):
-    """The layers at which the options begin and end a network of `total` layers."""
+    """The layers at which a network of `total` layers begins and ends according to the options."""
 
     start: int
     stop: int | None
@@ -21,7 +21,7 @@ class ChosenLayers(NamedTuple):
 
 
 class OrderedLayer(NamedTuple):
-    """A layer in the order of execution: `executed` are those before it, `following` is to come next."""
+    """A layer in the order of execution: `executed` are the layers before it, `following` is the next one."""
 
     where: str
     layer: LayerDescription
@@ -37,7 +37,7 @@ class OrderedLayer(NamedTuple):
 
 
 class DescribedSources(NamedTuple):
-    """A layer with its sources, the layers `executed` before it, and the channels of each source once known."""
+    """A layer with its sources, the layers `executed` before it, and the channels of each source if they are known."""
 
     where: str
     layer: LayerDescription
@@ -49,7 +49,7 @@ class DescribedSources(NamedTuple):
 class SharingLayer(NamedTuple):
     """A layer that shares weights: `found` is False for a weight_source without weights.
 
-    `shared_kernel` is the kernel size of those it has.
+    `shared_kernel` is the kernel size of the shared weights.
     """
 
     where: str
@@ -62,14 +62,14 @@ def constraint_start_layer(s: ChosenLayers) -> Finding | None:
     """The layer to start with (--start-layer) must be one of the network."""
     if 0 <= s.start < s.total:
         return None
-    return Finding(f"start layer {s.start} does not exist", f"0 … {s.total - 1}")
+    return Finding(f"start layer {s.start} does not exist", f"use 0 … {s.total - 1}")
 
 
 def constraint_stop_layer(s: ChosenLayers) -> Finding | None:
     """The layer to stop after (--stop-after) must be one of the network."""
     if s.stop is None or 0 <= s.stop < s.total:
         return None
-    return Finding(f"layer {s.stop} to stop after does not exist", f"0 … {s.total - 1}")
+    return Finding(f"layer {s.stop} to stop after does not exist", f"use 0 … {s.total - 1}")
 
 
 def constraint_list_order(s: OrderedLayer) -> Finding | None:
@@ -84,7 +84,7 @@ def caution_no_successor(s: OrderedLayer) -> Finding | None:
     """next_sequence should name a layer of the network, or stop."""
     if s.following < s.total:
         return None
-    return Finding(f"next_sequence = {s.following} does not exist", "use next_sequence: stop if this is meant")
+    return Finding(f"next_sequence = {s.following} does not exist", "use next_sequence: stop if this is intended")
 
 
 def constraint_endless_order(s: OrderedLayer) -> Finding | None:
@@ -103,7 +103,7 @@ def constraint_executed(s: OrderedLayer) -> Finding | None:
 
 def constraint_weight_source(s: SharingLayer) -> Finding | None:
     """weight_source must name a layer with weights of its own."""
-    return None if s.found else Finding(f"weight_source = {s.layer.weight_source}: that layer has none")
+    return None if s.found else Finding(f"weight_source = {s.layer.weight_source}: that layer has no weights")
 
 
 def constraint_shared_kernel(s: SharingLayer) -> Finding | None:

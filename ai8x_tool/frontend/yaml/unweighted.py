@@ -1,4 +1,4 @@
-"""Sizes of a description whose weights are not known."""
+"""Channels of a description whose weights are not known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Shape = tuple[int, int, int]
 
 
 def missing_channels(description: NetworkDescription) -> list[LayerDescription]:
-    """Return the layers with weights for which the description does not give the number of outputs."""
+    """Return the layers with weights whose number of outputs the description does not give."""
     layers = description.layers
     return [layer for layer in layers if layer.takes_parameters and layer.out_channels is None]
 
@@ -27,7 +27,7 @@ def described_input(description: NetworkDescription) -> Shape | None:
 
 
 def with_channels(description: NetworkDescription, channels: Mapping[int, int]) -> NetworkDescription:
-    """Return the description with numbers of outputs, by layer index, where it gives none; shared layers included."""
+    """Return the description with missing numbers of outputs added, by layer index; also for shared weights."""
     given = {layer.index: layer.out_channels or channels.get(layer.index) for layer in description.layers}
     layers = []
     for layer in description.layers:
@@ -37,10 +37,10 @@ def with_channels(description: NetworkDescription, channels: Mapping[int, int]) 
 
 
 def channels_of(description: NetworkDescription, model: Network) -> dict[int, int]:
-    """Return the numbers of outputs of the layers that `model`, the network of the description's model, has.
+    """Return the numbers of outputs, by layer index, from `model`, the network of the description's model.
 
-    Layers are assigned by name where every layer with weights is called like one of the model, in order elsewhere.
-    Raises Ai8xError if their numbers differ.
+    Layers are matched by name if every layer with weights has the name of a layer of the model, in order otherwise.
+    Raises Ai8xError if the description has more layers with weights than the model.
     """
     layers = [layer for layer in description.layers if layer.takes_parameters]
     known = [layer for layer in model.layers if layer.has_weights and layer.shares is None]
@@ -54,5 +54,5 @@ def channels_of(description: NetworkDescription, model: Network) -> dict[int, in
 
 def _require_equal_count(description: NetworkDescription, layers: Sequence[LayerDescription], count: int) -> None:
     if len(layers) > count:
-        message = f"{len(layers)} layers with weights, the model {description.arch} has {count}"
+        message = f"the description has {len(layers)} layers with weights, the model {description.arch} has {count}"
         raise Ai8xError(message, where=str(description.path), fix="set out_channels, or pass --checkpoint FILE")

@@ -1,4 +1,4 @@
-"""Parsing of single values in a network description."""
+"""Parsing of the values of a network description."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAP_LIMIT = 1 << 64
 
 @dataclass(frozen=True)
 class Fields:
-    """One mapping of the description together with what messages call it. `file` and `label` say where it stands."""
+    """One mapping of the description; `file`, `line` and `label` name its place in messages."""
 
     entries: dict[str, Entry]
     file: str
@@ -24,7 +24,7 @@ class Fields:
     line: int
 
     def where(self, key: str | None = None) -> str:
-        """File, line and name, for messages about `key` (or the whole mapping)."""
+        """Return file, line and name for messages about `key` (or the whole mapping)."""
         line = self.entries[key].line if key in self.entries else self.line
         return f"{self.file}:{line}: {self.label}"
 
@@ -42,7 +42,7 @@ class Fields:
         return key in self.entries
 
     def raw(self, key: str) -> Any:
-        """Return the plain value of `key`, None if absent."""
+        """Return the plain value of `key`; None if the key is absent."""
         return self.entries[key].plain() if key in self.entries else None
 
     def check_keys(self, known: list[str]) -> None:
@@ -53,7 +53,7 @@ class Fields:
                 raise Ai8xError(f"unknown key {key!r}{hint}", where=f"{self.file}:{entry.line}: {self.label}")
 
     def text(self, key: str) -> str:
-        """Return a word; numbers count as one."""
+        """Return a word; a number is converted to one."""
         value = self.raw(key)
         if isinstance(value, list | dict | bool) or value is None:
             raise self.fail(key, "must be a name")
@@ -65,7 +65,7 @@ class Fields:
         return default if value is None else value
 
     def optional_integer(self, key: str, low: int | None = None, high: int | None = None) -> int | None:
-        """Return an integer within low…high (inclusive), None if the key is absent."""
+        """Return an integer within low…high (inclusive); None if the key is absent."""
         value = self.raw(key)
         if value is None:
             return None
@@ -77,7 +77,7 @@ class Fields:
         return value
 
     def boolean(self, key: str, default: bool = False) -> bool:
-        """Return a boolean; 0 and 1 count as one."""
+        """Return a boolean; 0 and 1 are accepted."""
         value = self.raw(key)
         if value is None:
             return default
@@ -86,7 +86,7 @@ class Fields:
         raise self.fail(key, "must be true or false")
 
     def choice(self, key: str, choices: dict[str, Any], default: Any) -> Any:
-        """Return the meaning of a word, compared without case."""
+        """Return the value of a word in `choices`, compared without regard to case."""
         if key not in self.entries:
             return default
         value = self.raw(key)

@@ -1,4 +1,4 @@
-"""Writing network descriptions: commented, and in the language of the reference generator."""
+"""Writing of commented network descriptions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Keys = dict[str, Any]
 
 
 _SHARED_BITS = 8
-"""What the weights of another layer are read as where nothing else is said."""
+"""Default width of weights that belong to another layer."""
 
 
 class _Hex(int):
@@ -37,10 +37,10 @@ def write_description(
     options: MappingOptions | None = None,
     input_shape: bool = False,
 ) -> str:
-    """Return the description of `network` and `placement`; what is not placed is left out.
+    """Return the description of `network` and `placement`; places that are not decided are omitted.
 
-    Reading it with the same checkpoint gives an equal network and placement; only that layers which were left out have
-    biases is not known then: see the comment. `title` is the first comment; the next one names the options of the
+    Reading it with the same checkpoint gives an equal network and placement, except that biases of layers that were
+    left out are not known; a comment states that. `title` is the first comment; the next one names the options of the
     generator that the placement needs. With `input_shape` the layers that read the input give its shape, which
     otherwise is that of the dataset.
     """
@@ -83,14 +83,14 @@ def write_description(
 
 
 def _needed_options(options: MappingOptions) -> list[str]:
-    """Return a comment with the options without which the placement is refused, or means something else."""
+    """Return a comment with the options that the placement requires."""
     fifo = "--fast-fifo" if options.fast_fifo else "--fifo" if options.fifo else ""
     needed = [name for name in (fifo, "--overlap-data" if options.overlap_data else "") if name]
     return [f"# Options of the generator: {' '.join(needed)}"] if needed else []
 
 
 def _left_out_biases(network: Network) -> list[str]:
-    """Return a comment where only layers that were left out have biases: other programs clear the bias memory then."""
+    """Return a comment if only layers that were left out have biases, because then the bias memory is not cleared."""
     left_out = network.has_bias and not any(layer.has_bias for layer in network.layers)
     return ["# Layers that were left out have biases; these have none: the bias memory is not cleared"] * left_out
 
@@ -112,7 +112,7 @@ def _text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(_text, value)) + "]"
     if isinstance(value, str):
-        # The width keeps long names on their line, the ending of documents is cut off.
+        # The width keeps long names on one line; the end marker of the document is cut off.
         return (
             yaml.safe_dump(value, width=10_000, allow_unicode=True, default_flow_style=True).split("\n...")[0].rstrip()
         )
@@ -124,17 +124,15 @@ def _dimension(size: Pair) -> Any:
 
 
 def _comment(network: Network, placement: Placement, layer: Layer) -> str:
-    """Return what a reader wants to know: shapes, operator, words of data memory, and what a copy is for."""
+    """Return a comment about a layer: shapes, bytes of data memory and weights, and the purpose of a copy."""
     shape = "×".join(map(str, (layer.channels_in * layer.operands, *layer.in_size)))
     result = "×".join(map(str, (layer.channels_out, *layer.out_size)))
     at = placement.layers.get(layer.name, LayerPlacement())
     size = layer.out_size[0] * layer.out_size[1] * passes(layer.channels_out) * layer.output_width // 2
     text = f"layer {layer.index}: {shape} -> {result}"
     text += f", output {size * (at.write_gap + 1):,} bytes in each instance"
-    weights = layer.weight_shape
     if layer.has_weights and layer.shares is None:
-        total = weights[0] * weights[1] * weights[2] * weights[3] * abs(layer.bits) // 8
-        text += f", weights {total:,} bytes"
+        text += f", weights {layer.weight_size // 8:,} bytes"
     readers = network.readers(layer.name)
     is_copy = not layer.is_convolution and not layer.has_pool and layer.eltwise is None
     combined = next((reader for reader in readers if reader.eltwise), None)
@@ -170,7 +168,10 @@ def _reference(network: Network, source: Source) -> Any:
 
 
 def _source_keys(network: Network, layer: Layer, previous: Layer | None, *, elsewhere: bool) -> Keys:
-    """Return what a layer reads; also where that is the layer before, but `elsewhere` than this one writes."""
+    """Return the keys of a layer's sources.
+
+    They include the preceding layer if it is read from a place other than where it writes (`elsewhere`).
+    """
     keys: Keys = {}
     default: tuple[Source, ...] = (INPUT if previous is None else previous.name,)
     if elsewhere or layer.inputs != default:
@@ -187,7 +188,7 @@ def _source_keys(network: Network, layer: Layer, previous: Layer | None, *, else
     if (layer.parameters is None and layer.channels_in != offered) or reads_buffer:
         keys["in_channels"] = layer.channels_in
     if layer.channels_out != layer.channels_in or (layer.has_weights and layer.shares is None):
-        keys["out_channels"] = layer.channels_out  # with weights they are known from these, too
+        keys["out_channels"] = layer.channels_out  # also known from the weights, if there are some
     return keys
 
 
@@ -232,7 +233,7 @@ def _pool_keys(layer: Layer) -> Keys:
     strides = pooled_size(layer, layer.in_size) != layer.in_size or layer.pool_stride != (1, 1)
     if layer.has_pool:
         keys["avg_pool" if layer.pool_average else "max_pool"] = layer.pool[0] if one else list(layer.pool)
-    if layer.has_pool or strides:  # of 1D data only the first counts, and the format wants two equal ones
+    if layer.has_pool or strides:  # for 1D data only the first value counts, and two values must be equal
         keys["pool_stride"] = layer.pool_stride[0] if one or layer.in_size[1] == 1 else list(layer.pool_stride)
     if layer.pool_dilation != (1, 1):
         keys["pool_dilation"] = layer.pool_dilation[0] if one else list(layer.pool_dilation)

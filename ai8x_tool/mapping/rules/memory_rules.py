@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ai8x_tool.device.facts import COLUMN_BYTES
+from ai8x_tool.device.facts import COLUMN_BYTES, PARALLEL_OUTPUTS
 from ai8x_tool.network.layer import Layer
 from ai8x_tool.rule import Finding
 
-_PARALLEL = 4
 _NARROWER = (4, 2, 1)
 
 
@@ -112,7 +111,7 @@ def constraint_even_passes(s: StoredLayer) -> Finding | None:
 def constraint_calcx4_outputs(s: StoredLayer) -> Finding | None:
     """calcx4 needs a multiple of 4 output channels."""
     count = s.layer.channels_out
-    if not s.calcx4 or count % _PARALLEL == 0:
+    if not s.calcx4 or count % PARALLEL_OUTPUTS == 0:
         return None
     return Finding(f"{count} output channels", "remove calcx4")
 

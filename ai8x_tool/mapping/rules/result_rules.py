@@ -9,16 +9,15 @@ from __future__ import annotations
 from ai8x_tool.device.bits import bit_indices, highest_bit, lowest_bit, quadrant_bits
 from ai8x_tool.device.facts import COLUMN_BYTES
 from ai8x_tool.mapping.kernel_stream import displaced_output, stream_shape
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.network.layer import BINARY, INPUT
 from ai8x_tool.rule import Finding
 
-_LANES = 4
-
 
 def _regular(outputs: int) -> bool:
     """Return whether a map starts at a multiple of four and has no holes."""
-    return lowest_bit(outputs) % _LANES == 0 and outputs.bit_count() == highest_bit(outputs) - lowest_bit(outputs) + 1
+    return lowest_bit(outputs) % LANES == 0 and outputs.bit_count() == highest_bit(outputs) - lowest_bit(outputs) + 1
 
 
 def constraint_kernel_lanes(s: LayerSubject) -> Finding | None:
@@ -71,7 +70,7 @@ def constraint_passthrough_lane(s: LayerSubject) -> Finding | None:
     if s.layer.is_convolution:
         return None
     maps = [(q, quadrant_bits(s.at.output_map, q)) for q in range(4)]
-    wrong = [q for q, bits in maps if bits and lowest_bit(bits) % _LANES]
+    wrong = [q for q, bits in maps if bits and lowest_bit(bits) % LANES]
     values = f"quadrant {wrong[0]}: output map {maps[wrong[0]][1]:#06x}" if wrong else ""
     return Finding(values, "use other output_processors") if wrong else None
 
@@ -87,7 +86,7 @@ def constraint_depthwise_lanes(s: LayerSubject) -> Finding | None:
         first = (
             targets[0] if source // 16 == quadrant else 16 * (source // 16 - quadrant) + targets[0] - sources[0] % 16
         )
-        if target != first // _LANES * _LANES + rank:
+        if target != first // LANES * LANES + rank:
             return Finding(f"processors = {s.at.processors:#018x}, output map {s.at.output_map:#018x}")
     return None
 

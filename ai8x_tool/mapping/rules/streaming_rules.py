@@ -6,11 +6,10 @@ import math
 
 from ai8x_tool.device.bits import ceil_div
 from ai8x_tool.mapping.hardware import tram_depth
+from ai8x_tool.mapping.regions import LANES
 from ai8x_tool.mapping.rules.subject import LayerSubject
 from ai8x_tool.mapping.streaming import stream_values
 from ai8x_tool.rule import Finding
-
-_LANES = 4
 
 
 def constraint_stream_step(s: LayerSubject) -> Finding | None:
@@ -82,7 +81,7 @@ def constraint_fifo_order(s: LayerSubject) -> Finding | None:
         return None
     channels, chw = s.layer.channels_in, s.at.chw
     used = [q for q in range(4) if s.at.own_processors >> 16 * q & (1 if chw else 0xF)]
-    needed = channels if chw else -(-channels // _LANES)
+    needed = channels if chw else -(-channels // LANES)
     wrong = used != list(range(needed)) if chw else max(used[:needed], default=needed) >= needed
     values = f"{channels} channels {'CHW' if chw else 'HWC'} need FIFOs 0 … {needed - 1}, processors use {used}"
     return Finding(values, "use the processors of the first quadrants") if wrong else None

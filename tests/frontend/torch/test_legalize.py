@@ -184,17 +184,17 @@ def test_sums_that_differ_in_training_are_refused():
 
 
 REFUSED = {
-    "5×5": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 5)}, "kernels are 1×1 or 3×3"),
-    "ReLU6": (lambda m, x: F.relu6(m.a(x)), {"a": lambda: nn.Conv2d(1, 2, 3)}, "has no ReLU6"),
+    "5×5": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 5)}, "kernels must be 1×1 or 3×3"),
+    "ReLU6": (lambda m, x: F.relu6(m.a(x)), {"a": lambda: nn.Conv2d(1, 2, 3)}, "not support ReLU6"),
     "padded pooling": (
         lambda m, x: m.p(m.a(x)),
         {"a": lambda: nn.Conv2d(1, 2, 3), "p": lambda: nn.MaxPool2d(3, 2, 1)},
-        "does not pad when it pools",
+        "not support pooling with padding",
     ),
     "normalization": (
         lambda m, x: m.a(m.n(x)),
         {"n": lambda: nn.BatchNorm2d(1), "a": lambda: nn.Conv2d(1, 2, 3)},
-        "does not follow",
+        "must follow a convolution",
     ),
     "decisions": (lambda m, x: m.a(x) if x.sum() > 0 else x, {"a": lambda: nn.Conv2d(1, 2, 3)}, "cannot be analyzed"),
     "dilation": (lambda m, x: m.a(x), {"a": lambda: nn.Conv2d(1, 2, 3, dilation=2)}, "dilation"),

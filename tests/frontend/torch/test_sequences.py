@@ -68,5 +68,5 @@ def test_a_first_input_is_one_after_nothing(gestures):
 
 def test_features_with_several_pixels_are_refused(gestures):
     gestures.features = lambda x: gestures.first(x).flatten(2)
-    with pytest.raises(Ai8xError, match=r"features\(\) must end with one value in each channel"):
+    with pytest.raises(Ai8xError, match=r"features\(\) must end with one value per channel"):
         trace(gestures, (3, 4, 4), "gestures", device=MAX78000)

@@ -53,7 +53,9 @@ CASES = {
     ],
     "constraint_unload_memory": [
         read(conv(), unload=[{**UNLOAD, "offset": 0x7FF4}], words="2×2 pixels × 1 passes × 4 bytes = 16 bytes"),
-        read(conv(), unload=[{**UNLOAD, "dim": [50, 50], "width": 32}], words="40,000 bytes from offset 0x0, 32,768"),
+        read(
+            conv(), unload=[{**UNLOAD, "dim": [50, 50], "width": 32}], words="40,000 bytes from offset 0x0 on, 32,768"
+        ),
     ],
     "constraint_one_spelling": [read(conv(operation="Conv2d"), words="'op'")],
     "constraint_operands_eltwise": [read(conv(operands=2), words="operands = 2")],

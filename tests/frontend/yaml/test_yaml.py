@@ -380,7 +380,7 @@ def test_rolling_buffer(read, fails):
     assert (description.layers[0].buffer_shift, description.layers[1].buffer_insert) == (1, 1)
     for key in ("in_offset: 0x7004, ", "in_dim: 14, ", "in_channels: 8,"):
         assert key.partition(":")[0] in fails(BUFFER_TEXT.replace(key, ""))
-    assert "lacks 'offset'" in fails(BUFFER_TEXT.replace(" offset: 0x7000,", ""))
+    assert "the key 'offset' is missing" in fails(BUFFER_TEXT.replace(" offset: 0x7000,", ""))
     clash = BUFFER_TEXT.replace("in_sequences: input", "name: HISTORY, in_sequences: input")
     assert "reserved" in fails(clash)
 
@@ -392,7 +392,7 @@ def test_unload_items(read, fails):
     assert (parsed.width, parsed.write_gap) == (32, 1)
     assert "width" in fails(item.replace("32", "16") + layer())
     for key in ("processors: 0x0.f, ", "channels: 4, ", "dim: [2, 3], ", "offset: 0x100, "):
-        assert f"lacks {key.partition(':')[0]!r}" in fails(item.replace(key, "") + layer())
+        assert f"the key {key.partition(':')[0]!r} is missing" in fails(item.replace(key, "") + layer())
 
 
 def test_snoop_values(read, fails):
@@ -402,5 +402,5 @@ def test_snoop_values(read, fails):
 
 
 def test_kernels_of_one_dimension_have_one_size(read):
-    with pytest.raises(Ai8xError, match=r"kernel_size = '3x1': kernels of one dimension have one size, for example 3"):
+    with pytest.raises(Ai8xError, match=r"kernel_size = '3x1': must be one number for a 1D layer, for example 3"):
         read(layer("op: Conv1d", "kernel_size: 3x1"))
