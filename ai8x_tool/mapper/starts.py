@@ -143,7 +143,7 @@ def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[lis
     loads: list[list[Load]] = [[] for _ in classes]
     for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
-        loads[number].append(Load(classes[number].positions(network, layer), kernel_columns(layer)))
+        loads[number].append(Load(classes[number].positions(layer), kernel_columns(layer)))
     return loads
 
 

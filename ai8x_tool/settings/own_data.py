@@ -72,7 +72,7 @@ class OwnDataSettings(Settings):
     )
     mask_values: tuple[str, ...] = option(
         (),
-        "Gray values, or colours such as #ff8000, of the masks, in the order of the classes.",
+        "Grey values, or colours such as #ff8000, of the masks, in the order of the classes.",
         default="all that occur",
     )
     flip: bool = option(False, "Also augment training images by mirroring left and right.")

@@ -36,7 +36,7 @@ def require_torchvision() -> Any:
 def read_image(data: bytes, channels: int, size: tuple[int, int]) -> Tensor:
     """Return the bytes of an image file as (channels, rows, columns) uint8.
 
-    The image is scaled to fit and centered; if its aspect ratio differs, its edges are repeated. Transparent parts
+    The image is scaled to fit and centred; if its aspect ratio differs, its edges are repeated. Transparent parts
     become white, 16-bit values are truncated to 8 bits. Raises ValueError if the data are not an image.
     """
     return read_image_and_size(data, channels, size)[0]
@@ -90,7 +90,7 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
         with require_pillow().open(io.BytesIO(data)) as image:
             check_pixels(image.height, image.width)
             turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):  # 16-bit gray
+            if turned.mode.startswith("I"):  # 16-bit grey
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
             mode = "RGBA" if turned.has_transparency_data else "RGB"
             return torch.from_numpy(np.array(turned.convert(mode))).permute(2, 0, 1)
@@ -106,7 +106,7 @@ def reason(error: Exception) -> str:
 
 
 def read_header(path: Path) -> tuple[int, int, bool] | None:
-    """Return rows, columns and whether the image may have colors; None if the file is not an image."""
+    """Return rows, columns and whether the image may have colours; None if the file is not an image."""
     try:
         with require_pillow().open(path) as image:
             return image.height, image.width, image.mode not in _GRAY_MODES
@@ -145,7 +145,7 @@ class Fit:
 
 
 def fit_of(rows: int, columns: int, size: tuple[int, int]) -> Fit:
-    """Return the placement of an image that is scaled to fit into `size` and centered."""
+    """Return the placement of an image that is scaled to fit into `size` and centred."""
     scale = min(size[0] / rows, size[1] / columns)
     height, width = (max(1, min(limit, round(scale * n))) for limit, n in zip(size, (rows, columns), strict=True))
     return Fit(height, width, (size[0] - height) // 2, (size[1] - width) // 2)
@@ -166,10 +166,10 @@ def fitted(image: Tensor, size: tuple[int, int], *, exact: bool = False) -> Tens
 
 @dataclass(frozen=True)
 class Variation:
-    """Augmentation of images: position, size, angle and light by `strength`; optionally colors; optionally flipped."""
+    """Augmentation of images: position, size, angle and light by `strength`; optionally colours; optionally flipped."""
 
     strength: float
-    colors: bool
+    colours: bool
     flip: bool
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -177,12 +177,12 @@ class Variation:
         groups = torch.split(raw, GROUP)
         moved = [(images, drawn_move(generator, self.strength)) for images in groups]
         result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
-        result = varied_colors(result, generator) if self.colors else result
+        result = varied_colours(result, generator) if self.colours else result
         return torch.where(chosen(result, generator), result.flip(-1), result) if self.flip else result
 
 
-def varied_colors(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images (B, C, H, W) uint8 with their colors exchanged, and half of them inverted."""
+def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (B, C, H, W) uint8 with their colours exchanged, and half of them inverted."""
     if images.shape[1] > 1:
         order = torch.stack([torch.randperm(images.shape[1], generator=generator) for _ in images])
         images = images.gather(1, order[:, :, None, None].to(images.device).expand_as(images))
@@ -243,10 +243,10 @@ def varied_light(images: Tensor, move: Move) -> Tensor:
     return functional.adjust_contrast(images, 1 + 0.2 * move.contrast)
 
 
-def colors_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
-    """Return whether neither colors nor brightness of images (N, C, H, W) distinguish the classes.
+def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
+    """Return whether neither colours nor brightness of images (N, C, H, W) distinguish the classes.
 
-    Nearest neighbors in the space of average colors, of brightness and of the variation of both must not predict the
+    Nearest neighbours in the space of average colours, of brightness and of the variation of both must not predict the
     class of an image clearly more often than the frequency of the most frequent class.
     """
     if len(images) < _ENOUGH or int(targets.max()) == int(targets.min()):
@@ -259,11 +259,11 @@ def colors_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
         features.append(torch.cat([chroma.mean(dim=2), chroma.std(dim=2)], dim=1))
     share = float(torch.bincount(targets).max()) / len(targets)
     limit = share + max(0.1, 3 * math.sqrt(share * (1 - share) / len(targets)))
-    return all(_neighbors_agree(each, targets) < limit for each in features)
+    return all(_neighbours_agree(each, targets) < limit for each in features)
 
 
-def _neighbors_agree(features: Tensor, targets: Tensor) -> float:
-    """Return the share of samples that have the class of most of their nearest neighbors."""
+def _neighbours_agree(features: Tensor, targets: Tensor) -> float:
+    """Return the share of samples that have the class of most of their nearest neighbours."""
     scaled = (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-3)
     distances = torch.cdist(scaled, scaled).fill_diagonal_(math.inf)
     near = targets[distances.topk(_NEIGHBOURS, largest=False).indices]

@@ -77,7 +77,7 @@ def _flac(data: bytes) -> tuple[NDArray[Any], int]:
 
 
 def window_of(sound: Tensor, length: int) -> Tensor:
-    """Return `length` samples of a sound as unsigned 8 bit: the loudest part of a long one, a short one centered."""
+    """Return `length` samples of a sound as unsigned 8 bit: the loudest part of a long one, a short one centred."""
     if len(sound) > length:
         loudness = torch.cat([torch.zeros(1), sound.double().square().cumsum(0).float()])
         start = int((loudness[length:] - loudness[:-length]).argmax())
