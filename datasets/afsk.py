@@ -1,4 +1,4 @@
-"""Bits of an audio modem (frequency shift keying), to be told apart. The files must be put in place manually."""
+"""Bits of an audio modem (frequency shift keying), to be classified. The files must be downloaded manually."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AISegment: portraits with a class for every pixel. The files must be put in place manually."""
+"""AISegment: portraits with a class for every pixel. The files must be downloaded manually."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CamVid: street scenes with a class for every pixel. The files (Kaggle: "camvid") must be put in place manually."""
+"""CamVid: street scenes with a class for every pixel. The files (Kaggle: "camvid") must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NAMES = (
 
 @dataclass(frozen=True)
 class Crops:
-    """Square windows over an image and how far neighbours (down, right) overlap, in training and test."""
+    """Square windows over an image and how far neighbors (down, right) overlap, in training and test."""
 
     side: int
     fold_ratio: int

@@ -1,4 +1,4 @@
-"""Photographs of cats and dogs. The files (Kaggle: "dogs-vs-cats") must be put in place manually."""
+"""Photographs of cats and dogs. The files (Kaggle: "dogs-vs-cats") must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ STORED = 153
 """The smaller side of the images before they are cropped: 1.2 times that of the input."""
 _FIX = "put the images of the Kaggle dataset 'dogs-vs-cats' there: cats_vs_dogs/{train,test}/{cats,dogs}/*.jpg"
 NOISE = (1.0, 20.0)
-"""Variances of the noise."""
+"""Variances of the noise that is added."""
 SHIFT, SCALE, ANGLE, COLOR = 0.05, 0.05, math.radians(15), 15
 
 
@@ -54,7 +54,7 @@ def _split(root: Path, name: str, console: Console, *, augmented: bool) -> Split
 
 @dataclass(frozen=True)
 class Photographs:
-    """Turns places of images, or images of augmented ones, into inputs."""
+    """Conversion of images in a memory map, or of augmented ones, into inputs."""
 
     store: ImageStore
 

@@ -134,7 +134,7 @@ def _split(
 
 
 class _Array:
-    """Stands for an array of bytes in a batch."""
+    """Replacement of an array of bytes in a batch."""
 
     values: NDArray[np.uint8]
 
@@ -147,7 +147,7 @@ class _Array:
 
 
 class _Kind:
-    """Stands for the type of an array, of which only bytes are accepted."""
+    """Replacement of the type of an array; only bytes are accepted."""
 
     def __init__(self, name: Any, *_: Any) -> None:
         if name not in ("u1", b"u1"):
@@ -165,10 +165,10 @@ def _bytes(text: str, encoding: str) -> bytes:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Knows what a batch consists of: numbers, texts and arrays of bytes."""
+    """Unpickler of batches, which consist of numbers, strings and arrays of bytes."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return what stands for a class. Raises UnpicklingError for every other one."""
+        """Return the replacement of a class. Raises UnpicklingError if there is none."""
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
             return _Array
         known = {("numpy", "ndarray"): _Array, ("numpy", "dtype"): _Kind, ("_codecs", "encode"): _bytes}
@@ -222,6 +222,6 @@ datasets = [
         input=(3, SIDE, SIDE),
         labels=LABELS_100,
         load=partial(load, source=CIFAR100, classes=len(LABELS_100)),
-        description="photographs of 100 kinds of things, 32×32",
+        description="photographs in 100 classes, 32×32",
     ),
 ]

@@ -1,4 +1,4 @@
-"""ImageNet: photographs of 1,000 kinds of things. The archives of ILSVRC2012 must be put in place manually.
+"""ImageNet: photographs in 1,000 classes. The archives of ILSVRC2012 must be downloaded manually.
 
 Images are stored with a smaller side of 160 (training) or 128 pixels (test), which is what the crops are taken from.
 """
@@ -169,7 +169,7 @@ def _class_names(content: bytes) -> list[str]:
 
 @dataclass(frozen=True)
 class Photographs:
-    """Turns places of images, or augmented images, into inputs."""
+    """Conversion of images in a memory map, or of augmented ones, into inputs."""
 
     store: ImageStore
     purpose: Purpose
@@ -218,7 +218,7 @@ def _entry(name: str, purpose: Purpose, shape: tuple[int, ...], labels: int, des
 
 
 datasets = [
-    _entry("ImageNet", "classes", (3, SIDE, SIDE), CLASSES, "photographs of 1,000 kinds of things, 112×112"),
-    _entry("ImageNet50", "few", (3, SIDE, SIDE), FEW, "photographs of 50 kinds of things, 112×112"),
+    _entry("ImageNet", "classes", (3, SIDE, SIDE), CLASSES, "photographs in 1,000 classes, 112×112"),
+    _entry("ImageNet50", "few", (3, SIDE, SIDE), FEW, "photographs in 50 classes, 112×112"),
     _entry("ImageNet_Bayer", "mosaic", (4, MOSAIC // 2, MOSAIC // 2), 1, "mosaics of photographs and the photographs"),
 ]

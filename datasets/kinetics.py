@@ -1,4 +1,4 @@
-"""Kinetics-400: five kinds of actions in videos. The files must be put in place manually."""
+"""Kinetics-400: five kinds of actions in videos. The files must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def squared(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Clips:
-    """Turns places (video, first frame), or augmented frames, into inputs."""
+    """Conversion of clips (video, first frame), or of augmented frames, into inputs."""
 
     frames: Tensor
 

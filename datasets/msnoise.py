@@ -106,7 +106,7 @@ def noise_type(file: Path) -> int:
 
 
 def load_noise(data_dir: Path, console: Console, *, quantized: bool) -> Dataset:
-    """Return pieces of noise, to be told apart by their types."""
+    """Return pieces of noise, to be classified by their types."""
     splits = []
     for name, length in LENGTHS.items():
         noise = recordings(data_dir, name, console)

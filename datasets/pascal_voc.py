@@ -1,4 +1,4 @@
-"""Pascal VOC 2007 and 2012: objects of 20 kinds to be detected. The files must be put in place manually."""
+"""Pascal VOC 2007 and 2012: detection of objects of 20 classes. The files must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SIZE = (256, 320)
 GRAY = (0.5, 0.5, 0.5)
 SETS = {"train": (("VOC2007", "trainval"), ("VOC2012", "trainval")), "test": (("VOC2007", "test"),)}
 MOST = 56
-"""No image of the sets has more objects."""
+"""The most objects in any image."""
 _FIX = "unpack VOCtrainval_06-Nov-2007.tar, VOCtest_06-Nov-2007.tar and VOCtrainval_11-May-2012.tar of "
 _FIX += "host.robots.ox.ac.uk/pascal/VOC into PascalVOC"
 _MOST_BYTES = 1 << 22
@@ -98,7 +98,7 @@ def read_objects(path: Path) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Scenes:
-    """Turns places of images into inputs, and their boxes into parts of the image."""
+    """Conversion of images into inputs, and of their boxes into relative ones."""
 
     store: ImageStore
     augmented: bool

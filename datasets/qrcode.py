@@ -1,4 +1,4 @@
-"""QR codes on photographs, to be detected. The codes are drawn; the photographs (BG-20k) must be put in place manually.
+"""Detection of QR codes on photographs. The codes are drawn; the photographs (BG-20k) must be downloaded manually.
 
 Every access draws another code; for the test it depends on the number of the sample alone.
 """
@@ -34,7 +34,7 @@ SIZE = (120, 160)
 KEY_POINTS = 4
 BLACK, WHITE = 10.0, 255.0
 RATIOS, LARGE_RATIOS = (0.05, 0.95), (0.75, 0.99)
-"""Largest extent of the code as a part of the image, and that of the samples that only the extended set has."""
+"""Largest extent of the code as a share of the image, and that of the samples that only the extended set has."""
 COUNTS = {"plain": (10000, 2000, 0, 0), "points": (10000, 2500, 0, 0), "extended": (10000, 2500, 3000, 750)}
 """Samples for training and test, and those with large codes."""
 _FIX = "put the folders train and testval of BG-20k into BG-20k"
@@ -139,7 +139,7 @@ def drawn(dark: Tensor, corners: Tensor, border: int) -> tuple[Tensor, Tensor]:
 
 
 def homography(corners: Tensor) -> Tensor:
-    """Return the map (3, 3) from pixels (x, y, 1) to the unit square whose corners (4, 2) they are."""
+    """Return the homography (3, 3) from pixels (x, y, 1) to the unit square whose corners (4, 2) they are."""
     wanted = torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], dtype=torch.float64)
     equations, values = [], []
     for (x, y), (u, v) in zip(corners.double().tolist(), wanted.tolist(), strict=True):
@@ -183,7 +183,7 @@ def _photographed(image: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _blurred(image: Tensor, length: int, generator: torch.Generator) -> Tensor:
-    """Return the mean of neighbours in a row or in a column."""
+    """Return the mean of neighbors in a row or in a column."""
     size = (1, length) if float(torch.rand((), generator=generator)) < 0.5 else (length, 1)
     padding = tuple(part // 2 for part in size)
     return functional.avg_pool2d(image[None], size, 1, padding, count_include_pad=False)[0].clamp(0, FULL)

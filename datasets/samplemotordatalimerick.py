@@ -1,4 +1,4 @@
-"""Vibration spectra of a motor, healthy and faulty, for autoencoders. The files must be put in place manually."""
+"""Vibration spectra of a motor, healthy and faulty, for autoencoders. The files must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DECIMATION = 10
 WINDOW, STEP = 500, 125
 BINS = 256
 FIRST, LAST = 3, 10
-"""Bins at both ends that hold nothing of interest."""
+"""Bins at both ends that are left out."""
 TRAINING_SHARE = 0.8
 
 Array = NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Street View House Numbers: detection of digits. The files ("format 1") must be put in place manually."""
+"""Street View House Numbers: detection of digits. The files ("format 1") must be downloaded manually."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ VERSION = 1
 SIDE = 74
 MARGIN = 0.3
 MOST = 6
-"""No house number of the set has more digits."""
+"""The most digits in any house number."""
 _FARTHEST = 1 << 20
-"""Pixels that no image has in a row."""
+"""More pixels than any image has in a row."""
 _BOX = ("left", "top", "width", "height", "label")
 
 

@@ -1,4 +1,4 @@
-"""VGGFace2: faces of 8,631 people. The files must be put in place manually: images and the boxes and landmarks.
+"""VGGFace2: faces of 8,631 people. The files must be downloaded manually: images and the boxes and landmarks.
 
 Boxes and landmarks are those that the authors published with the images (`bb_landmark`), not those of a detector.
 """
@@ -95,7 +95,7 @@ def read_table(path: Path, columns: int) -> dict[str, tuple[float, ...]]:
 
 
 def _objects(faces: Tensor) -> Tensor:
-    """Return one object (N, 1, 5) per image: its box as part of the image, and label 1."""
+    """Return one object (N, 1, 5) per image: its box relative to the size of the image, and label 1."""
     rows, columns, x, y, width, height = faces[:, :6].unbind(dim=1)
     box = torch.stack([x / columns, y / rows, (x + width) / columns, (y + height) / rows], dim=1).clamp(0, 1)
     return torch.cat([box, torch.ones(len(box), 1)], dim=1)[:, None]

@@ -33,7 +33,7 @@ class AI85ActionTCN(ai8x.SequenceModel):
     ) -> None:
         super().__init__()
         if dimensions != (60, 60):
-            raise ValueError(f"ai85actiontcn needs frames folded to 60×60, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85actiontcn requires frames folded to 60×60, not {dimensions[0]}×{dimensions[1]}")
         one = {"bias": bias, **kwargs}
         three = {"padding": 1, **one}
         self.prep0 = ai8x.FusedConv2dBNReLU(num_channels, 64, 1, **{**one, "batchnorm": "NoAffine"})

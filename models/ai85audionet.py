@@ -30,7 +30,7 @@ class AI85AudioNet(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions[0] != 128:
-            raise ValueError(f"ai85audionet needs 128 columns, not {dimensions[0]}")
+            raise ValueError(f"ai85audionet requires 128 columns, not {dimensions[0]}")
         inputs = num_channels
         for number, outputs in enumerate(TIME, 1):
             self.add_module(f"mfcc_conv{number}", ai8x.FusedConv1dReLU(inputs, outputs, 1, bias=bias, **kwargs))

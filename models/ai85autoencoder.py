@@ -25,7 +25,7 @@ class AI85Autoencoder(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions[0] != 3:
-            raise ValueError(f"ai85autoencoder needs three axes, not {dimensions[0]}")
+            raise ValueError(f"ai85autoencoder requires three axes, not {dimensions[0]}")
         self.shape = (num_channels, dimensions[0])
         self.en_conv1 = ai8x.FusedConv1dBNReLU(num_channels, 128, 1, bias=bias, **kwargs)
         self.en_conv2 = ai8x.FusedConv1dBNReLU(128, 64, 3, bias=bias, **kwargs)

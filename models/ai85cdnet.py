@@ -27,7 +27,7 @@ class AI85CatsDogsNet(nn.Module):
         super().__init__()
         side = dimensions[0]
         if dimensions[1] != side:
-            raise ValueError(f"ai85cdnet needs square images, not {side}×{dimensions[1]} pixels")
+            raise ValueError(f"ai85cdnet requires square images, not {side}×{dimensions[1]} pixels")
         options = {"padding": 1, "bias": bias, **kwargs}
         pad = 2 if side == 28 else 1
         self.conv1 = ai8x.FusedConv2dReLU(num_channels, 16, 3, **options)

@@ -39,7 +39,7 @@ class AI85FaceIDNet112(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (112, 112):
-            raise ValueError(f"ai85faceidnet_112 needs 112×112 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85faceidnet_112 requires 112×112 pixels, not {dimensions[0]}×{dimensions[1]}")
         plain = {"padding": 1, "bias": False, **kwargs}
         self.pre_stage = ai8x.FusedConv2dReLU(3, 32, 3, **plain)
         self.pre_stage_2 = ai8x.FusedMaxPoolConv2dReLU(32, 32, 3, **plain)

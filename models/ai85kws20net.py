@@ -25,7 +25,7 @@ class AI85KWS20Net(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions[0] != 128:
-            raise ValueError(f"ai85kws20net needs 128 columns, not {dimensions[0]}")
+            raise ValueError(f"ai85kws20net requires 128 columns, not {dimensions[0]}")
         one = {"bias": bias, **kwargs}
         three = {"padding": 1, **one}
         self.voice_conv1 = ai8x.FusedConv1dReLU(num_channels, 100, 1, **one)

@@ -10,7 +10,7 @@ from ai8x_tool import nn as ai8x
 
 
 class AI85KWS20NetV2(nn.Module):
-    """Eight 1D convolutions, with batch normalization if so chosen, and a linear classifier.
+    """Eight 1D convolutions, optionally with batch normalization, and a linear classifier.
 
     Input (B, num_channels, 128), output (B, num_classes) with 32 bits. Batch normalization needs biases, into which
     it is folded.
@@ -28,7 +28,7 @@ class AI85KWS20NetV2(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions[0] != 128:
-            raise ValueError(f"this network needs 128 columns, not {dimensions[0]}")
+            raise ValueError(f"this network requires 128 columns, not {dimensions[0]}")
         plain = {"bias": bias, "batchnorm": batchnorm, **kwargs}
         padded = {"padding": 1, **plain}
         self.conv1 = ai8x.FusedConv1dReLU(num_channels, 100, 1, **plain)

@@ -26,7 +26,7 @@ class AI85Net5(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions not in ((28, 28), (32, 32)):
-            raise ValueError(f"ai85net5 needs images of 28×28 or 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85net5 requires images of 28×28 or 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
         pad = 2 if dimensions[0] == 28 else 1
         self.conv1 = ai8x.FusedConv2dReLU(num_channels, 60, 3, padding=1, bias=bias, **kwargs)
         self.conv2 = ai8x.FusedMaxPoolConv2dReLU(60, 60, 3, padding=pad, bias=bias, **kwargs)

@@ -29,7 +29,7 @@ class AI85Net6(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions not in ((28, 28), (32, 32)):
-            raise ValueError(f"ai85net6 needs images of 28×28 or 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85net6 requires images of 28×28 or 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
         many = resolve_context(None, "ai85net6").device.kernels_large - 72
         pad = 2 if dimensions[0] == 28 else 1
         options = {"padding": 1, "bias": bias, **kwargs}

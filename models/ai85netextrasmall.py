@@ -27,7 +27,7 @@ class AI85NetExtraSmall(nn.Module):
         super().__init__()
         if dimensions not in ((28, 28), (32, 32)):
             given = f"{dimensions[0]}×{dimensions[1]}"
-            raise ValueError(f"ai85netextrasmall needs images of 28×28 or 32×32 pixels, not {given}")
+            raise ValueError(f"ai85netextrasmall requires images of 28×28 or 32×32 pixels, not {given}")
         pad = 2 if dimensions[0] == 28 else 1
         four = {"pool_size": 4, "pool_stride": 4}
         self.conv1 = ai8x.FusedConv2dReLU(num_channels, 8, 3, padding=1, bias=bias, **kwargs)

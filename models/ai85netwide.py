@@ -28,7 +28,7 @@ class AI85NetWide(nn.Module):
         super().__init__()
         if dimensions not in ((28, 28), (32, 32)):
             given = f"{dimensions[0]}×{dimensions[1]}"
-            raise ValueError(f"this network needs images of 28×28 or 32×32 pixels, not {given}")
+            raise ValueError(f"this network requires images of 28×28 or 32×32 pixels, not {given}")
         first, second, third, last = widths
         options = {"padding": 1, "bias": bias, **kwargs}
         pad = 2 if dimensions[0] == 28 else 1

@@ -1,4 +1,4 @@
-"""Fourteen-convolution image classifier for 32×32 pixels, with residual connections."""
+"""Image classifier of fourteen convolutions with residual connections."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AI85ResidualSimpleNet(nn.Module):
         super().__init__()
         if any(size // 32 != 1 for size in dimensions):  # five times halved, one pixel is left
             sides = f"{dimensions[0]}×{dimensions[1]}"
-            raise ValueError(f"ai85ressimplenet needs images of 32 to 63 rows and columns, not {sides}")
+            raise ValueError(f"ai85ressimplenet requires images of 32 to 63 rows and columns, not {sides}")
         one = {"bias": bias, **kwargs}
         three = {"padding": 1, **one}
         self.conv1 = ai8x.FusedConv2dReLU(num_channels, 16, 3, **three)

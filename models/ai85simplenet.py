@@ -31,7 +31,7 @@ class AI85SimpleNet(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (32, 32):
-            raise ValueError(f"this network needs images of 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"this network requires images of 32×32 pixels, not {dimensions[0]}×{dimensions[1]}")
         inputs = num_channels
         for number, outputs in enumerate(widths, 1):
             make = ai8x.FusedMaxPoolConv2dBNReLU if number in POOLED else ai8x.FusedConv2dBNReLU

@@ -54,7 +54,7 @@ class AI85TinierSSD(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (74, 74):
-            raise ValueError(f"ai85tinierssd needs 74×74 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85tinierssd requires 74×74 pixels, not {dimensions[0]}×{dimensions[1]}")
         self.base = _Base(num_channels, bias, kwargs)
         self.aux_convs = Auxiliary(bias, kwargs)
         self.pred_convs = Predictions({"loc": 4, "cl": num_classes}, CHANNELS, len(RATIOS), bias, kwargs)

@@ -53,7 +53,7 @@ class AI85TinierSSDFace(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (224, 168):
-            raise ValueError(f"ai85tinierssdface needs 224×168 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85tinierssdface requires 224×168 pixels, not {dimensions[0]}×{dimensions[1]}")
         self.base = _Base(num_channels, bias, kwargs)
         self.aux_convs = Auxiliary(bias, kwargs)
         self.pred_convs = Predictions({"loc": 4, "cl": num_classes}, CHANNELS, len(RATIOS), bias, kwargs)

@@ -59,7 +59,7 @@ class AI85TinierSSDQR(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (120, 160):
-            raise ValueError(f"ai85tinierssdqr needs 120×160 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai85tinierssdqr requires 120×160 pixels, not {dimensions[0]}×{dimensions[1]}")
         kinds = {"loc": 4, "kpts": 8, "cl": num_classes}
         self.base = _Base(num_channels, bias, kwargs)
         self.aux_convs = Auxiliary(bias, kwargs)

@@ -65,7 +65,7 @@ class Backbone(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Adds to each feature map what is known from the smaller ones; 64 channels each."""
+    """Top-down path: adds the smaller feature maps to the larger ones; 64 channels each."""
 
     def __init__(self, bias: bool, kwargs: Any) -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class AI87MobileFaceNet112(nn.Module):
     ) -> None:
         super().__init__()
         if dimensions != (112, 112):
-            raise ValueError(f"ai87netmobilefacenet_112 needs 112×112 pixels, not {dimensions[0]}×{dimensions[1]}")
+            raise ValueError(f"ai87netmobilefacenet_112 requires 112×112 pixels, not {dimensions[0]}×{dimensions[1]}")
         seven = {"pool_size": 7, "pool_stride": 1}
         self.pre_stage = ai8x.FusedConv2dReLU(3, 64, 3, padding=1, bias=False, **kwargs)
         self.dwise = ai8x.FusedMaxPoolDepthwiseConv2dReLU(64, 64, 3, padding=1, bias=bias, **kwargs)

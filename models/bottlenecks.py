@@ -1,4 +1,4 @@
-"""Stages of residual bottlenecks, which MobileNets and networks for faces are made of. No model by itself."""
+"""Stages of residual bottlenecks, which MobileNets and networks for faces are made of. Not a model by itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Stage:
 def feature_stage(
     block: type[nn.Module], stages: Iterable[Stage], depthwise_bias: Callable[[int], bool], **options: Any
 ) -> nn.Sequential:
-    """Return the stages, each a sequence of blocks; `depthwise_bias` tells for which blocks of a stage it is set."""
+    """Return the stages, each a sequence of blocks; `depthwise_bias` states for which blocks of a stage it is set."""
     sequence = []
     for stage in stages:
         blocks = []

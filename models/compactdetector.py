@@ -40,7 +40,7 @@ class Compactdetector(nn.Module):
         super().__init__()
         del bias  # batch normalization is folded into biases
         if min(dimensions) < SMALLEST:
-            raise ValueError(f"compactdetector needs at least {SMALLEST} rows and columns")
+            raise ValueError(f"compactdetector requires at least {SMALLEST} rows and columns")
         sizes, layers, channels = [dimensions], [], num_channels
         for number, width in enumerate(WIDTHS):
             kind = ai8x.FusedMaxPoolConv2dBNReLU if number else ai8x.FusedConv2dBNReLU

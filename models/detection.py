@@ -1,4 +1,4 @@
-"""Prior boxes and order of predictions, which the detectors of this folder share. No model by itself."""
+"""Prior boxes and order of predictions, which the detectors of this folder share. Not a model by itself."""
 
 from __future__ import annotations
 

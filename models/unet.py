@@ -1,4 +1,4 @@
-"""Levels of U-Nets, which the models for segmentation share. No model by itself."""
+"""Levels of U-Nets, which the models for segmentation share. Not a model by itself."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class UNet(nn.Module, ABC):
         self.dec1 = ai8x.FusedConv2dBNReLU(2 * e1, d1, 3, **options)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Compute what comes before the first level."""
+        """Compute the layers before the first level."""
         return x
 
     @abstractmethod
     def finish(self, x: Tensor) -> Tensor:
-        """Compute what comes after the last level."""
+        """Compute the layers after the last level."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one score per class and pixel."""

@@ -42,7 +42,7 @@ class Case:
 
     @property
     def limit(self) -> float:
-        """Seconds that are allowed."""
+        """Limit in seconds."""
         return _LIMITS.get(self.name, _FASTEST)
 
 
@@ -72,7 +72,7 @@ def _case(folder: Path) -> Case:
 
 
 def measure(case: Case) -> tuple[float, float, bool, bool]:
-    """Return the seconds of the fastest run, the least of the processor, whether torch was imported, and the fit."""
+    """Return the seconds of the fastest run, the least processor time, whether torch was imported, and the fit."""
     best, work, torch, fits = float("inf"), float("inf"), False, False
     for _ in range(_RUNS):
         begin, before = time.monotonic(), _processor_seconds()

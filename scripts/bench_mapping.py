@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Placements found by the mapper next to those written by hand.
+"""Comparison of placements found by the mapper with those written by hand.
 
 Usage: bench_mapping.py [FOLDER ...] [--only TEXT] [--verify]; each FOLDER holds a network description (network.yaml)
 with its case.json and sample.npz, as ../shared/golden/accept does (the default). Every description is stripped of all
-places and of layers that only copy, and mapped again: with the same way of the input, and with any. Prints cycles,
+places and of layers that only copy, and mapped again: with the same input path, and with any. Prints cycles,
 bytes up to the end of the fullest data-memory instance, copies, and seconds, and geometric means of the cycles (found ÷
 by hand). The bounds are those of the cycles of any placement, and of any with as many streaming layers as the one that
 was found. The exit status is 1 if a network is worse than by hand.
 
 With --verify, the values of every layer are compared with those of the network as described, channel by channel, the
-placement is judged and replayed, and the program is run on the virtual device.
+placement is checked and replayed, and the program is run on the virtual device.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a placement costs."""
+    """Cost of a placement."""
 
     cycles: int
     peak: int
@@ -104,7 +104,7 @@ def peak_of(placed: PlacedNetwork) -> int:
 
 
 def path_of(mapping: Mapping) -> InputPath:
-    """Return the way that the input takes."""
+    """Return the input path."""
     streams = sum(at.streaming for at in mapping.placement.layers.values())
     chw, fifo = mapping.placement.chw, mapping.options.fifo
     pattern = tuple(bit_indices(mapping.start.own_processors)) if chw else ()
@@ -114,7 +114,7 @@ def path_of(mapping: Mapping) -> InputPath:
 
 
 def differences(case: Case, found: MappingResult, names: dict[str, str]) -> Iterator[str]:
-    """Yield what is wrong with a placement."""
+    """Yield the violations and differences of a placement."""
     network, placement = case.described
     for violation in violations(found.network, found.placement, case.device, found.options):
         yield f"rule: {violation}"
@@ -133,7 +133,7 @@ def differences(case: Case, found: MappingResult, names: dict[str, str]) -> Iter
 
 
 def worse(given: Figures, found: Figures) -> list[str]:
-    """Return in what a placement is worse than the one by hand."""
+    """Return the respects in which a placement is worse than the one written by hand."""
     return [what for what in ("cycles", "peak", "copies") if getattr(found, what) > getattr(given, what)]
 
 
@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="*", type=Path)
     parser.add_argument("--only", default="", help="networks whose name has this in it")
-    parser.add_argument("--verify", action="store_true", help="compare values, judge, replay and execute")
+    parser.add_argument("--verify", action="store_true", help="compare values, check, replay and execute")
     arguments = parser.parse_args()
     results: dict[str, tuple[float, float, float, float]] = {}
     failed = left_out = 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What quantization-aware training costs: ratios to the same networks built of plain torch layers.
+"""Cost of quantization-aware training: ratios to the same networks built of plain torch layers.
 
 Usage: OMP_NUM_THREADS=2 bench_training.py [--rounds N] [--model NAME] [--cpu-time] [--gpus N]. For each model it
 measures, alternately in one run and with batches of 256,
@@ -227,14 +227,14 @@ def require_gpus(gpus: int, present: int) -> None:
 
 
 def measure_epoch(name: str, step: Callable[[], None], rounds: int) -> None:
-    """Print the time of an epoch per step, next to a step on a batch that is at hand."""
+    """Print the time of an epoch per step, next to a step on a prepared batch."""
     epoch = epochs_of_training(name)
-    times: dict[str, list[float]] = {"step at hand": [], "QAT epoch": []}
+    times: dict[str, list[float]] = {"step on a prepared batch": [], "QAT epoch": []}
     for _ in range(rounds):
         started = time.perf_counter()
         for _ in range(STEPS):
             step()
-        times["step at hand"].append((time.perf_counter() - started) / STEPS)
+        times["step on a prepared batch"].append((time.perf_counter() - started) / STEPS)
         times["QAT epoch"].append(epoch() / STEPS)
     report(times)
 

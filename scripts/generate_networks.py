@@ -49,7 +49,7 @@ DESCRIPTIONS = {
     "faceid_112": ("Face embeddings", SMALL),
     "mobilefacenet_112": ("Face embeddings", LARGE),
     "imagenet_effnet2": ("Photographs of 1000 classes", LARGE),
-    "bayer2rgb": ("Colour images from Bayer mosaics", LARGE),
+    "bayer2rgb": ("Color images from Bayer mosaics", LARGE),
     "qr_tinierssd": ("QR code detection", SMALL),
 }
 """Title and devices of the description of each recipe. The first device is the one that places are found for."""

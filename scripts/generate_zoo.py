@@ -102,7 +102,7 @@ there the known-answer test cannot be compiled, and the virtual device alone ver
 
 @dataclass(frozen=True)
 class Analyzed:
-    """A recipe, its network on both devices, or why nothing is known of it."""
+    """A recipe with the analysis of its network on both devices, or the reason why there is none."""
 
     recipe: Recipe
     devices: tuple[DeviceAnalysis, ...]
@@ -117,7 +117,7 @@ class Analyzed:
 
 
 def analyzed(recipe: Recipe) -> Analyzed:
-    """Return what is known of a recipe's network."""
+    """Return the facts about a recipe's network."""
     quiet = Console(verbosity=-1, muted=True)
     try:
         name, settings = recipe.name, AnalyzeSettings(map_seconds=SECONDS)

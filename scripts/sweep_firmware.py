@@ -32,7 +32,7 @@ from ai8x_tool.virtual import VirtualDevice
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one case: "pass", or why not."""
+    """Outcome of one case: "pass", or the error."""
 
     case: str
     core: str

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Try recipes from training to the chip: a few steps in float and QAT on synthetic data, quantize, evaluate -8,
+"""Test recipes from training to the device: a few steps in float and QAT on synthetic data, quantize, evaluate -8,
 synthesize and verify (virtual device and firmware) for every device that the demo is for.
 
 Usage: zoo.py [RECIPE …] [--folder FOLDER]; without names all recipes. Prints one line per recipe and device; the exit
-status is 1 if one of them fails. What it makes stays in the folder.
+status is 1 if one of them fails. The files stay in the folder.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ ONE_DEVICE = {
 NO_FIRMWARE = {
     ("kinetics", BOTH[0]): "345,600 bytes of sample and 375,264 of weights exceed its 524,288 bytes of flash",
 }
-"""What no project with a known-answer test can be compiled for, and why: there the virtual device alone verifies."""
+"""Recipes and devices for which no project with a known-answer test can be compiled, and why. The virtual device alone verifies
+these programs."""
 NO_PROGRAM = {
     "cifar10_1x1": "weights exceed kernel memory: 486,948 of 442,368 bytes, on the MAX78002 3,307,044 of 2,396,160",
 }
@@ -52,7 +53,7 @@ EPOCHS, QAT_EPOCH = 2, 1
 
 @dataclass(frozen=True)
 class Attempt:
-    """What became of one recipe on one device: the first error, or nothing."""
+    """Outcome of one recipe on one device: the first error, or nothing."""
 
     recipe: str
     device: str
@@ -76,7 +77,7 @@ def devices(recipe: str, device: str) -> tuple[str, ...]:
 
 
 class CommandError(Exception):
-    """A command failed: what it said."""
+    """A command failed; the text is its error message."""
 
 
 def ai8x(*words: str | Path) -> str:

@@ -11,7 +11,7 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.settings.option import AT_LEAST_1, Range, Settings, option, required
 
 KEYS = {
-    "images": ("size", "channels", "any_colour", "flip", "mask_values"),
+    "images": ("size", "channels", "any_color", "flip", "mask_values"),
     "sound": ("rate", "window", "hop", "fold", "background"),
     "series": ("channels", "window", "hop", "columns", "target"),
 }
@@ -65,14 +65,14 @@ class OwnDataSettings(Settings):
         range=Range(1, 1024),
     )
     size: tuple[int, ...] = option((), "Rows and columns of images.", default="64, 64", range=Range(1, 4096))
-    any_colour: bool | None = option(
+    any_color: bool | None = option(
         None,
-        "Also augment training images by swapping and inverting colours.",
-        default="if colours and brightness do not distinguish the classes",
+        "Also augment training images by swapping and inverting colors.",
+        default="if colors and brightness do not distinguish the classes",
     )
     mask_values: tuple[str, ...] = option(
         (),
-        "Grey values, or colours such as #ff8000, of the masks, in the order of the classes.",
+        "Gray values, or colors such as #ff8000, of the masks, in the order of the classes.",
         default="all that occur",
     )
     flip: bool = option(False, "Also augment training images by mirroring left and right.")

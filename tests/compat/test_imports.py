@@ -48,7 +48,7 @@ def call(path: Path) -> object:
     return plugins.call_plugin(path, module.loader, None, True, False)[0][0]
 
 
-def test_neighbours_are_found_and_leave_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbors_are_found_and_leave_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = project(tmp_path / "one", 1), project(tmp_path / "two", 2)
     paths = list(sys.path)
     assert call(one) == (1, 1, 1, -1) and call(two) == (2, 2, 2, -1) and call(one) == (1, 1, 1, -1)

@@ -63,7 +63,7 @@ def prepared(path: Path, tmp_path: Path, **keys: object) -> tuple[Folder, Prepar
 MASKS = {
     "gray": (0, 128, 200),
     "index": (0, 1, 2),
-    "colour": ((0, 0, 0), (0, 0, 255), (255, 128, 0)),
+    "color": ((0, 0, 0), (0, 0, 255), (255, 128, 0)),
 }
 
 
@@ -82,7 +82,7 @@ def test_masks(kind: str, tmp_path: Path) -> None:
     folder, found = prepared(root, tmp_path)
     chosen = folder.chosen()
     assert chosen.task == "segmentation" and chosen.channels == 3
-    assert chosen.mask_values == {"colour": ("#000000", "#0000ff", "#ff8000"), "gray": ("0", "128", "200")}.get(
+    assert chosen.mask_values == {"color": ("#000000", "#0000ff", "#ff8000"), "gray": ("0", "128", "200")}.get(
         kind, ("0", "1", "2")
     )
     assert folder.labels == ("background", *chosen.mask_values[1:])

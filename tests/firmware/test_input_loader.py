@@ -40,14 +40,14 @@ LAYOUTS = {
     "four FIFOs, HWC": (layer(0x0003_000F_000F_000F, 14), (14, 3, 5), FIFO),
     "FIFO, CHW": (layer(0x0000_0001_0001_0001, 3, data_format="CHW"), (3, 3, 5), FIFO),
     "FIFO, made up": (layer(0x7, 3), (3, 4, 4), FIFO),
-    "colours of their own": (layer(0x7, 3), (3, 3, 5), MEMORY),
+    "colors of their own": (layer(0x7, 3), (3, 3, 5), MEMORY),
     "fast FIFO": (layer(0xF, 4), (4, 3, 5), FAST),
 }
 
 
 LOADERS = ("", "_hwc", "_rgb888", "_rgb565", "_rgb565_bytes")
 OFFSET, GAIN = [120.0, 110.0, 100.0], [2.5, 1.0, 0.3]
-COLOURS = {"kind": "images", "input": [3, 3, 5], "offset": OFFSET, "gain": GAIN, "per_sample": False, "reading": {}}
+COLORS = {"kind": "images", "input": [3, 3, 5], "offset": OFFSET, "gain": GAIN, "per_sample": False, "reading": {}}
 MAIN = """
 #include "mxc.h"
 #include "gcfr_regs.h"
@@ -76,8 +76,8 @@ def emulator(tmp_path_factory):
     functions = []
     for number, name in enumerate(LAYOUTS):
         made = lowered(name)
-        colours = COLOURS if name == "colours of their own" else None
-        options = ProjectOptions("test", "net.yaml", "net.pth.tar", preprocessing=colours)
+        colors = COLORS if name == "colors of their own" else None
+        options = ProjectOptions("test", "net.yaml", "net.pth.tar", preprocessing=colors)
         files, _ = render_project(made.program, made.sample, options)
         renamed = "".join(f"#define cnn_load_input{end} load_{number}{end}\n" for end in LOADERS)
         (folder / f"loader_{number}.c").write_text(renamed + files["cnn_input.c"])
@@ -133,7 +133,7 @@ def full(bits, count):
     return (bits << 8 - count) | (bits >> 2 * count - 8)
 
 
-@pytest.mark.parametrize("name", ["CHW", "FIFO, HWC", "FIFO, CHW", "FIFO, made up", "colours of their own"])
+@pytest.mark.parametrize("name", ["CHW", "FIFO, HWC", "FIFO, CHW", "FIFO, made up", "colors of their own"])
 def test_frames(emulator, name):
     """Of cameras: 24 bits and 16 bits, also as bytes; the values are those of the preprocessing."""
     generator = np.random.default_rng(8)
@@ -141,7 +141,7 @@ def test_frames(emulator, name):
 
     def network_input(pixels):
         values = pixels.transpose(2, 0, 1).astype(np.float32)
-        if name != "colours of their own":
+        if name != "colors of their own":
             return values.astype(np.int64) - 128
         offset, gain = (np.array(each, np.float32).reshape(3, 1, 1) for each in (OFFSET, GAIN))
         return np.clip(np.rint((values - offset) * gain), -128, 127).astype(np.int64)
@@ -156,8 +156,8 @@ def test_frames(emulator, name):
 
 
 def test_only_pictures_have_frames():
-    """Three channels alone do not make an image in colour."""
-    kinds = {"sound": COLOURS | {"kind": "sound"}, "sample": COLOURS | {"per_sample": True}, "images": COLOURS}
+    """Three channels alone do not make an image in color."""
+    kinds = {"sound": COLORS | {"kind": "sound"}, "sample": COLORS | {"per_sample": True}, "images": COLORS}
     made = lowered("CHW")
     found = [
         "rgb888"

@@ -145,7 +145,7 @@ def test_one_by_one_kernels_in_a_stream():
 
 
 def test_flattening_layers_behind_a_stream_stay_pointwise():
-    """Kernels are widened for neighbouring pixels; a flattened layer has one."""
+    """Kernels are widened for neighboring pixels; a flattened layer has one."""
     layers = [conv(7, streaming=True), conv(0xF, kernel_size="1x1", pad=0, flatten=True)]
     mapping = placed(layers, [(4, 3, 3, 3), (10, 64, 1, 1)], (3, 4, 4), options=MappingOptions(fifo=True))
     view = mapping[1].view

@@ -1,4 +1,4 @@
-"""Whose data lie where: every byte of data memory is labelled, layer by layer, from the network alone.
+"""Whose data lie where: every byte of data memory is labeled, layer by layer, from the network alone.
 
 A label stands for one element of one tensor. A layer must find the labels of its sources where it reads; outputs, and
 the rolling buffer, must still be there at the end. The order inside a layer is not looked at.

@@ -336,7 +336,7 @@ def test_what_is_wrong_is_one_line(workspace: Path, console: Console, tmp_path: 
             "the checkpoint belongs to model 'tiny', not to 'ai85net5'",
         ),
         ({"exp_load_weights_from": result.checkpoint, "model": "ai85net5", "dataset": "MNIST"}, "tensors are missing"),
-        ({"model": "ai85net5"}, r"ai85net5\.py:\d+: ValueError: ai85net5 needs images of 28×28"),
+        ({"model": "ai85net5"}, r"ai85net5\.py:\d+: ValueError: ai85net5 requires images of 28×28"),
         ({"compress": "bad.yaml"}, "bad.yaml: 'a': .*milestones"),
         ({"compress": "hallve"}, "no file and no schedule named 'hallve'; did you mean 'halve'"),
         ({"qat_policy": "nope.yaml"}, "no file and no QAT policy named 'nope.yaml'"),

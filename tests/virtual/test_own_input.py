@@ -111,7 +111,7 @@ def test_trailing_overlaps_are_notes(device, by):
 
 @BOTH
 @pytest.mark.parametrize("by", [8, -8])
-def test_neighbours_are_no_overlap(device, by):
+def test_neighbors_are_no_overlap(device, by):
     assert shifted(device, range(8), by).virtual.diagnostics == []
 
 

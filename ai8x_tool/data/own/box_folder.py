@@ -25,7 +25,7 @@ from ai8x_tool.data.own.images import (
     fit_of,
     read_image_and_size,
     require_torchvision,
-    varied_colours,
+    varied_colors,
     varied_light,
 )
 from ai8x_tool.data.own.prepare import Array, Prepared, Reading, build_samples, prepared
@@ -128,7 +128,7 @@ class BoxFolder(ImageFolder):
     def augmentation_of_both(self) -> AugmentBoth | None:
         """Return the augmentation of training images and their boxes."""
         own = self._own
-        return None if own.augment == "none" else BoxVariation(STRENGTH[own.augment], bool(own.any_colour), own.flip)
+        return None if own.augment == "none" else BoxVariation(STRENGTH[own.augment], bool(own.any_color), own.flip)
 
 
 def _reaches_outside(objects: Objects) -> int:
@@ -148,7 +148,7 @@ class BoxVariation:
     """Augmentation: varies position, size and light of images, and moves their boxes accordingly."""
 
     strength: float
-    colours: bool
+    colors: bool
     flip: bool
 
     def __call__(self, raw: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -159,7 +159,7 @@ class BoxVariation:
             images.append(varied_light(move.of_images(some, turned=False), move))
             objects.append(moved_objects(theirs, move, raw.shape[-2], raw.shape[-1]))
         pictures, boxes = torch.cat(images), torch.cat(objects)
-        pictures = varied_colours(pictures, generator) if self.colours else pictures
+        pictures = varied_colors(pictures, generator) if self.colors else pictures
         if self.flip:
             mirrored = chosen(pictures, generator)
             pictures = torch.where(mirrored, pictures.flip(-1), pictures)

@@ -90,8 +90,8 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
         split = split_named(folders[0]) if parts and folders else None
         inner = folders[1:] if split else folders
         found.append(DataFile(name, decode_surrogates(inner[0]) if inner else None, split))
-    labelled = own.target or own.task == "anomaly" or not any(f.label for f in found)
-    kept = [f for f in found if (f.label is not None or labelled) and (f.split is not None or not parts)]
+    labeled = own.target or own.task == "anomaly" or not any(f.label for f in found)
+    kept = [f for f in found if (f.label is not None or labeled) and (f.split is not None or not parts)]
     others += [f.name for f in found if f not in kept] if len(kept) != len(found) else []
     if not kept:
         endings = ", ".join(KINDS[kind])

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ai8x_tool.data.dataset import Augment
 from ai8x_tool.data.own.files import FolderContent
-from ai8x_tool.data.own.images import Variation, colours_are_arbitrary, read_header, read_image, require_torchvision
+from ai8x_tool.data.own.images import Variation, colors_are_arbitrary, read_header, read_image, require_torchvision
 from ai8x_tool.data.own.prepare import Array, Prepared, build_from_files, prepared
 from ai8x_tool.data.own.preprocessing import Preprocessing
 from ai8x_tool.settings.own_data import OwnDataSettings
@@ -27,7 +27,7 @@ _QUANTILE = 0.001
 _SMALLEST, _LARGEST = 16, 64
 STRENGTH = {"light": 1.0, "strong": 2.0}
 _FOR_RANGE = 1000
-"""Number of samples examined for the range of values and for colours."""
+"""Number of samples examined for the range of values and for colors."""
 
 
 class ImageFolder:
@@ -40,20 +40,20 @@ class ImageFolder:
 
     @cached_property
     def _headers(self) -> list[tuple[int, int, bool]]:
-        """Rows, columns and whether there is colour, of the files whose header can be read."""
+        """Rows, columns and whether there is color, of the files whose header can be read."""
         require_torchvision()
         step = max(1, len(self._content.files) // _FOR_RANGE)
         headers = (read_header(self._content.root / file.name) for file in self._content.files[::step])
         return [header for header in headers if header is not None]
 
     def suggestions(self) -> dict[str, Any]:
-        """Return size and channels: at most 64 × 64, and one channel if no file has colours."""
+        """Return size and channels: at most 64 × 64, and one channel if no file has colors."""
         headers = self._headers
         if not headers:
             return {"size": self._size, "channels": self._channels}
         shorter = sorted(min(rows, columns) for rows, columns, _ in headers)[len(headers) // 2]
         side = self._own.size or (max(_SMALLEST, min(_LARGEST, shorter // 8 * 8)),)
-        channels = self._own.channels or (3 if any(colour for *_, colour in headers) else 1)
+        channels = self._own.channels or (3 if any(color for *_, color in headers) else 1)
         return {"size": (side[0], side[-1]), "channels": channels}
 
     def facts(self) -> list[str]:
@@ -96,12 +96,12 @@ class ImageFolder:
         own = self._own
         if own.augment == "none":
             return None
-        arbitrary = own.any_colour
+        arbitrary = own.any_color
         if arbitrary is None:
             chosen = torch.linspace(0, len(training) - 1, min(len(training), _FOR_RANGE)).long()
-            arbitrary = colours_are_arbitrary(training[chosen], targets[chosen])
+            arbitrary = colors_are_arbitrary(training[chosen], targets[chosen])
             if arbitrary:
-                console.info("the classes do not differ by colour: colours are varied in training (any_colour)")
+                console.info("the classes do not differ by color: colors are varied in training (any_color)")
         return Variation(STRENGTH[own.augment], arbitrary, own.flip)
 
 

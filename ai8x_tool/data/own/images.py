@@ -19,7 +19,7 @@ _WHITE = 255
 GROUP = 4
 """Number of images of a batch that are augmented identically: torchvision's functions take many images at once."""
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
-_ENOUGH, _NEIGHBOURS = 40, 9
+_ENOUGH, _NEIGHBORS = 40, 9
 _MOST_PIXELS, _ROWS = 1 << 25, 256
 _JPEG, _RIFF = b"\xff\xd8", b"RIFF"
 
@@ -90,7 +90,7 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
         with require_pillow().open(io.BytesIO(data)) as image:
             check_pixels(image.height, image.width)
             turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):  # 16-bit grey
+            if turned.mode.startswith("I"):  # 16-bit gray
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
             mode = "RGBA" if turned.has_transparency_data else "RGB"
             return torch.from_numpy(np.array(turned.convert(mode))).permute(2, 0, 1)
@@ -106,7 +106,7 @@ def reason(error: Exception) -> str:
 
 
 def read_header(path: Path) -> tuple[int, int, bool] | None:
-    """Return rows, columns and whether the image may have colours; None if the file is not an image."""
+    """Return rows, columns and whether the image may have colors; None if the file is not an image."""
     try:
         with require_pillow().open(path) as image:
             return image.height, image.width, image.mode not in _GRAY_MODES
@@ -166,10 +166,10 @@ def fitted(image: Tensor, size: tuple[int, int], *, exact: bool = False) -> Tens
 
 @dataclass(frozen=True)
 class Variation:
-    """Augmentation of images: position, size, angle and light by `strength`; optionally colours; optionally flipped."""
+    """Augmentation of images: position, size, angle and light by `strength`; optionally colors; optionally flipped."""
 
     strength: float
-    colours: bool
+    colors: bool
     flip: bool
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
@@ -177,12 +177,12 @@ class Variation:
         groups = torch.split(raw, GROUP)
         moved = [(images, drawn_move(generator, self.strength)) for images in groups]
         result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
-        result = varied_colours(result, generator) if self.colours else result
+        result = varied_colors(result, generator) if self.colors else result
         return torch.where(chosen(result, generator), result.flip(-1), result) if self.flip else result
 
 
-def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return images (B, C, H, W) uint8 with their colours exchanged, and half of them inverted."""
+def varied_colors(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Return images (B, C, H, W) uint8 with their colors exchanged, and half of them inverted."""
     if images.shape[1] > 1:
         order = torch.stack([torch.randperm(images.shape[1], generator=generator) for _ in images])
         images = images.gather(1, order[:, :, None, None].to(images.device).expand_as(images))
@@ -243,10 +243,10 @@ def varied_light(images: Tensor, move: Move) -> Tensor:
     return functional.adjust_contrast(images, 1 + 0.2 * move.contrast)
 
 
-def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
-    """Return whether neither colours nor brightness of images (N, C, H, W) distinguish the classes.
+def colors_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
+    """Return whether neither colors nor brightness of images (N, C, H, W) distinguish the classes.
 
-    Nearest neighbours in the space of average colours, of brightness and of the variation of both must not predict the
+    Nearest neighbors in the space of average colors, of brightness and of the variation of both must not predict the
     class of an image clearly more often than the frequency of the most frequent class.
     """
     if len(images) < _ENOUGH or int(targets.max()) == int(targets.min()):
@@ -259,12 +259,12 @@ def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
         features.append(torch.cat([chroma.mean(dim=2), chroma.std(dim=2)], dim=1))
     share = float(torch.bincount(targets).max()) / len(targets)
     limit = share + max(0.1, 3 * math.sqrt(share * (1 - share) / len(targets)))
-    return all(_neighbours_agree(each, targets) < limit for each in features)
+    return all(_neighbors_agree(each, targets) < limit for each in features)
 
 
-def _neighbours_agree(features: Tensor, targets: Tensor) -> float:
-    """Return the share of samples that have the class of most of their nearest neighbours."""
+def _neighbors_agree(features: Tensor, targets: Tensor) -> float:
+    """Return the share of samples that have the class of most of their nearest neighbors."""
     scaled = (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-3)
     distances = torch.cdist(scaled, scaled).fill_diagonal_(math.inf)
-    near = targets[distances.topk(_NEIGHBOURS, largest=False).indices]
+    near = targets[distances.topk(_NEIGHBORS, largest=False).indices]
     return float((near.mode(dim=1).values == targets).float().mean())

@@ -22,7 +22,7 @@ from ai8x_tool.data.own.images import (
     drawn_move,
     read_image_and_size,
     require_torchvision,
-    varied_colours,
+    varied_colors,
     varied_light,
 )
 from ai8x_tool.data.own.masks import (
@@ -98,7 +98,7 @@ class MaskFolder(ImageFolder):
     def facts(self) -> list[str]:
         """Return lines about sizes and masks."""
         values = self._values
-        kind = "colours" if values.codes[-1] > 1 << 16 else "grey values"
+        kind = "colors" if values.codes[-1] > 1 << 16 else "gray values"
         shares = ", ".join(f"{name} {share:.1%}" for name, share in zip(self.classes, values.shares, strict=False))
         lines = [*super().facts(), f"masks: {kind} {', '.join(map(value_text, values.codes))}"]
         lines += [f"pixels: {shares}"] if shares else []
@@ -136,7 +136,7 @@ class MaskFolder(ImageFolder):
     def augmentation_of_both(self) -> AugmentBoth | None:
         """Return the augmentation of training images and their masks."""
         own = self._own
-        return None if own.augment == "none" else MaskVariation(STRENGTH[own.augment], bool(own.any_colour), own.flip)
+        return None if own.augment == "none" else MaskVariation(STRENGTH[own.augment], bool(own.any_color), own.flip)
 
 
 @dataclass(frozen=True)
@@ -144,14 +144,14 @@ class MaskVariation:
     """Augmentation: varies position, size, angle and light of images, and moves their masks accordingly."""
 
     strength: float
-    colours: bool
+    colors: bool
     flip: bool
 
     def __call__(self, raw: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Return images (B, C, H, W) and masks (B, H, W), randomly changed."""
         pairs = list(self._moved(raw, targets, generator))
         images, masks = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        images = varied_colours(images, generator) if self.colours else images
+        images = varied_colors(images, generator) if self.colors else images
         if self.flip:
             mirrored = chosen(images, generator)
             images = torch.where(mirrored, images.flip(-1), images)

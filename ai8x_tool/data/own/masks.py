@@ -1,4 +1,4 @@
-"""Masks: images whose grey values or colours are the classes of pixels."""
+"""Masks: images whose gray values or colors are the classes of pixels."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ai8x_tool.data.images import require_pillow
 from ai8x_tool.data.own.images import check_pixels, fitted, reason
 from ai8x_tool.errors import Ai8xError
 
-_COLOUR = 1 << 24
-"""Offset of colour codes (24 bits), which distinguishes them from grey values."""
+_COLOR = 1 << 24
+"""Offset of color codes (24 bits), which distinguishes them from gray values."""
 _MOST_CLASSES, _MOST_VALUES = 64, 4096
 _COMMON = 0.001
 """Smallest share of pixels of a class if there are many values: rarer values occur at edges."""
-_UNLABELLED = 255
+_UNLABELED = 255
 Codes = NDArray[np.int32]
 
 
 def read_mask(data: bytes) -> Codes:
-    """Return the codes (rows, columns) of a mask: grey values and palette indices unchanged, colours as numbers.
+    """Return the codes (rows, columns) of a mask: gray values and palette indices unchanged, colors as numbers.
 
     Raises ValueError if the data are not an image.
     """
@@ -40,27 +40,27 @@ def read_mask(data: bytes) -> Codes:
                 return np.array(image).astype(np.int32)
             if image.mode == "LA":
                 return np.array(image)[..., 0].astype(np.int32)
-            colours = np.array(image.convert("RGB"))
-            codes = np.full(colours.shape[:2], 1, np.int32)
+            colors = np.array(image.convert("RGB"))
+            codes = np.full(colors.shape[:2], 1, np.int32)
             for part in range(3):
                 codes <<= 8
-                codes |= colours[..., part]
+                codes |= colors[..., part]
             return codes
     except Exception as error:  # Pillow raises exceptions of a dozen kinds for damaged files
         raise ValueError(f"its mask cannot be read ({reason(error)})") from None
 
 
 def value_text(code: int) -> str:
-    """Return a code as written in recipes: ``3``, or ``#ff8000`` for a colour."""
-    return str(code) if code < _COLOUR else f"#{code - _COLOUR:06x}"
+    """Return a code as written in recipes: ``3``, or ``#ff8000`` for a color."""
+    return str(code) if code < _COLOR else f"#{code - _COLOR:06x}"
 
 
 def value_code(text: str) -> int:
     """Return the code of a value written by :func:`value_text`. Raises Ai8xError for other texts."""
     try:
-        return _COLOUR + int(text[1:], 16) if text.startswith("#") else int(text)
+        return _COLOR + int(text[1:], 16) if text.startswith("#") else int(text)
     except ValueError:
-        fix = "write a grey value such as 3, or a colour such as #ff8000"
+        fix = "write a gray value such as 3, or a color such as #ff8000"
         raise Ai8xError(f"mask_values: {text!r} is not a mask value", fix=fix) from None
 
 
@@ -75,21 +75,21 @@ class MaskValues:
     def names(self) -> tuple[str, ...]:
         """Return names for the classes: their values; black is the background."""
         texts = [value_text(code) for code in self.codes]
-        named = ["background" if code in (0, _COLOUR) else text for code, text in zip(self.codes, texts, strict=True)]
+        named = ["background" if code in (0, _COLOR) else text for code, text in zip(self.codes, texts, strict=True)]
         return (named[0], "object") if len(named) == 2 and named[0] == "background" else tuple(named)
 
     def classes(self, mask: Codes) -> NDArray[np.uint8]:
         """Return the class of each pixel: that of its value or, for other values, of the nearest value."""
         values = np.unique(mask)
         nearest = _nearest(values, self.codes)
-        if values[-1] == _UNLABELLED and _UNLABELLED not in self.codes:
+        if values[-1] == _UNLABELED and _UNLABELED not in self.codes:
             nearest[-1] = 0
         rows = [nearest[np.searchsorted(values, row)] for row in mask]
         return np.stack(rows)
 
 
 def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
-    """Return, for each value, the index of the nearest code; one by one, because noise can have millions of colours."""
+    """Return, for each value, the index of the nearest code; one by one, because noise can have millions of colors."""
     present, found = _places(values), np.zeros(len(values), np.uint8)
     least = np.full(len(values), np.inf, np.float32)
     for number, wanted in enumerate(zip(*_places(np.array(codes)), strict=True)):
@@ -100,9 +100,9 @@ def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def _places(codes: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Return the positions of codes in colour space; grey values are far away where they must not mix with colours."""
-    colour = codes >= _COLOUR
-    parts = [np.where(colour, (codes - _COLOUR) >> shift & 255, codes) for shift in (16, 8, 0)]
+    """Return the positions of codes in color space; gray values are far away where they must not mix with colors."""
+    color = codes >= _COLOR
+    parts = [np.where(color, (codes - _COLOR) >> shift & 255, codes) for shift in (16, 8, 0)]
     return [part.astype(np.float32) for part in parts]
 
 
@@ -124,11 +124,11 @@ def found_values(masks: Iterable[Mapping[int, int]]) -> MaskValues:
     kept = sorted(counts)
     if len(kept) > _MOST_CLASSES:
         kept = [code for code in kept if counts[code] >= _COMMON * total]
-    if len(kept) > 2 and kept[-1] == _UNLABELLED:
+    if len(kept) > 2 and kept[-1] == _UNLABELED:
         kept = kept[:-1]
     if not 2 <= len(kept) <= _MOST_CLASSES:
         message = f"the masks have {len(kept)} frequent values, which is not a valid number of classes"
-        raise Ai8xError(message, fix=f"use 2 to {_MOST_CLASSES} grey values or colours")
+        raise Ai8xError(message, fix=f"use 2 to {_MOST_CLASSES} gray values or colors")
     shares = tuple(counts[code] / total for code in kept)
     return MaskValues(tuple(kept), shares, max(0.0, 1 - sum(shares)))
 

@@ -148,7 +148,7 @@ def _number(cell: str, decimal_comma: bool) -> float:
 
 
 def _filled(values: Array) -> tuple[Array, int]:
-    """Return (rows, columns) with gaps interpolated between neighbours, and the number of gaps."""
+    """Return (rows, columns) with gaps interpolated between neighbors, and the number of gaps."""
     missing = ~np.isfinite(values)
     positions = np.arange(len(values))
     result = values.copy()

@@ -247,7 +247,7 @@ def test_anomalies() -> None:
     assert anomaly_metrics(np.zeros((2, 2), np.int64))["f1"] == 0
 
 
-def test_nearest_neighbours() -> None:
+def test_nearest_neighbors() -> None:
     meter = NeighborMeter()
     meter.add(torch.tensor([[1.0, 0.1], [2, 0]]), torch.tensor([0, 0]), None)
     meter.add(torch.tensor([[0, 1.0], [-1, -1], [0.1, 5]]), torch.tensor([1, 1, 1]), None)
