@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from ai8x_tool.codegen.ide_files import DIGESTS, digest, is_kept
@@ -30,12 +30,10 @@ def write_project(
     check_folder(folder, overwrite=overwrite)
     unchanged = _unchanged(folder)
     encoded = {name: utf8(text) for name, text in files.items()} | dict(more)
-    write_folder(
-        FolderContent(
-            encoded, tuple(name for name in filter(is_kept, encoded) if name not in unchanged), _FORMER_FILES
-        ),
-        folder,
-    )
+    kept = tuple(name for name in filter(is_kept, encoded) if name not in unchanged)
+    renamed = (name for name in sorted(unchanged - encoded.keys()) if PurePosixPath(name).name == name)
+    former = (*_FORMER_FILES, *renamed)  # the launch configuration has the project's name
+    write_folder(FolderContent(encoded, kept, former), folder)
 
 
 def _unchanged(folder: Path) -> set[str]:

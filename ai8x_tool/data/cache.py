@@ -1,4 +1,4 @@
-"""Cache of prepared datasets: folders of memory-mapped arrays that exist completely or not at all."""
+"""Cache of prepared datasets: folders of memory-mapped arrays, created atomically."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ INDEX = "index.json"
 
 
 class ArrayWriter:
-    """Writes an array row by row to a ``.npy`` file whose length need not be known beforehand.
+    """Writes an array row by row to a ``.npy`` file of a length not known beforehand.
 
-    Plain writes, not a memory map: a full disk is then an error instead of a crash.
+    It uses plain writes instead of a memory map, so that a full disk causes an error, not a crash.
     """
 
     def __init__(self, path: Path, row_shape: tuple[int, ...], dtype: DTypeLike) -> None:
@@ -40,12 +40,12 @@ class ArrayWriter:
     def append(self, rows: NDArray[Any]) -> None:
         """Add `rows` (n, *row shape)."""
         if rows.shape[1:] != self._row_shape or rows.dtype != self._dtype:
-            raise ValueError(f"rows {rows.shape} {rows.dtype} do not fit (n, {self._row_shape}) {self._dtype}")
+            raise ValueError(f"rows {rows.shape} {rows.dtype} do not match (n, {self._row_shape}) {self._dtype}")
         self._file.write(np.ascontiguousarray(rows).tobytes())
         self._rows += len(rows)
 
     def _write_header(self) -> None:
-        # NumPy pads headers so that the first dimension can grow without moving the data.
+        # NumPy pads headers, so that the first dimension can grow without moving the data.
         header = {
             "descr": npy.dtype_to_descr(self._dtype),
             "fortran_order": False,
@@ -65,7 +65,7 @@ class ArrayWriter:
 
 
 def open_arrays(parent: Path, name: str, key: Mapping[str, object]) -> dict[str, Tensor] | None:
-    """Return what :func:`cached_arrays` would, if it is there already, else None."""
+    """Return the result of :func:`cached_arrays` if the cache exists, else None."""
     return _open(_folder(parent, name, key), key)
 
 
@@ -74,19 +74,19 @@ def cached_arrays(
 ) -> dict[str, Tensor]:
     """Return the arrays of the cache `name` below `parent`, memory-mapped, by file name without suffix.
 
-    `key` holds everything the content depends on (a version, parameters); another key is another folder. Where there
-    is no complete cache, `build(folder)` writes ``.npy`` files to a temporary folder next to it, which is then moved
-    into place: an interrupted build is never taken for a complete one. Only building writes. The tensors are backed by
-    read-only memory: index them, do not change them in place.
+    `key` contains everything the content depends on (a version, parameters); each key has its own folder. If there is
+    no complete cache, `build(folder)` writes ``.npy`` files to a temporary folder next to it, which is then moved into
+    place, so that an interrupted build is never mistaken for a complete one. Only building writes. The tensors are
+    backed by read-only memory: they must not be changed in place.
 
-    Raises Ai8xError where the cache cannot be written.
+    Raises Ai8xError if the cache cannot be written.
     """
     folder = _folder(parent, name, key)
     arrays = _open(folder, key)
     if arrays is None:
         try:
             with _locked(parent, folder.name):
-                # Another process may have finished the same cache while this one waited.
+                # Another process may have built the same cache while this one waited.
                 arrays = _open(folder, key) or _build(folder, key, build)
         except OSError as error:
             fix = "free some disk space, or use --data with a folder that can be written"
@@ -114,12 +114,12 @@ def _build(folder: Path, key: Mapping[str, object], build: Callable[[Path], None
         shutil.rmtree(unfinished, ignore_errors=True)
     arrays = _open(folder, key)
     if arrays is None:
-        raise OSError("the files changed while they were written")
+        raise OSError("the files were changed while they were written")
     return arrays
 
 
 def _open(folder: Path, key: Mapping[str, object]) -> dict[str, Tensor] | None:
-    """Return the arrays of `folder`, or None unless it is complete and has the right key."""
+    """Return the arrays of `folder`; None if it is incomplete or has another key."""
     try:
         index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
         if index["key"] != json.loads(json.dumps(key)):
@@ -127,21 +127,21 @@ def _open(folder: Path, key: Mapping[str, object]) -> dict[str, Tensor] | None:
         if any((folder / name).stat().st_size != size for name, size in index["bytes"].items()):
             return None
         return {Path(name).stem: _map(folder / name) for name in index["bytes"]}
-    except Exception:  # whatever is in those files: they are made again
+    except Exception:  # damaged files are built again
         return None
 
 
 def _map(path: Path) -> Tensor:
     array = np.load(path, mmap_mode="r", allow_pickle=False)
     with warnings.catch_warnings():
-        # PyTorch has no read-only tensors; a private writable map would be charged to memory in full.
+        # PyTorch has no read-only tensors; a private writable map would be fully charged to memory.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
 
 
 @contextmanager
 def _locked(parent: Path, name: str) -> Iterator[None]:
-    """Let one process at a time build `name`; the operating system frees the lock of a process that died."""
+    """Let only one process at a time build `name`; the operating system releases the lock of a dead process."""
     parent.mkdir(parents=True, exist_ok=True)
     lock = parent / f".{name}.lock"
     with lock.open("w") as file:

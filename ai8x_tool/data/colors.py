@@ -1,4 +1,4 @@
-"""Changes of colors for augmentation: whole batches (B, 3, H, W), values 0 … 255, a random amount for each image."""
+"""Color augmentation of batches (B, 3, H, W), values 0 … 255, with a random amount for each image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _GRAY = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class Jitter:
-    """Largest relative change of brightness, contrast and saturation, and of the hue as a part of the circle."""
+    """Largest relative change of brightness, contrast and saturation, and of the hue as a fraction of the circle."""
 
     brightness: float = 0.2
     contrast: float = 0.2
@@ -22,7 +22,7 @@ class Jitter:
 
 
 def jittered(images: Tensor, jitter: Jitter, generator: torch.Generator, *, probability: float = 1.0) -> Tensor:
-    """Return images of which each was changed with a probability, by amounts up to those of `jitter`."""
+    """Return images, each changed with the given probability by random amounts up to those of `jitter`."""
     count = len(images)
     chosen = chance(count, probability, generator)
     amounts = uniform((4, count), -1, 1, generator)
@@ -41,12 +41,12 @@ def _shares(jitter: Jitter) -> tuple[float, float, float]:
 
 
 def uniform(shape: tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    """Return random numbers from a range."""
+    """Return uniformly distributed random numbers in [low, high)."""
     return low + (high - low) * torch.rand(shape, generator=generator)
 
 
 def chance(count: int, probability: float, generator: torch.Generator) -> Tensor:
-    """Return for each image whether it is to be changed."""
+    """Return a random mask (count,) that is True with the given probability."""
     return torch.rand(count, generator=generator) < probability
 
 
@@ -60,20 +60,20 @@ def _blended(images: Tensor, other: Tensor, share: Tensor) -> Tensor:
 
 
 def turned(images: Tensor, amount: Tensor) -> Tensor:
-    """Return images whose hues are turned by an amount (B,) around the circle, which is 1 long."""
+    """Return images whose hues are rotated by an amount (B,), where 1 is the full color circle."""
     largest, smallest = images.amax(dim=1), images.amin(dim=1)
     spread = largest - smallest
     red, green, blue = images.unbind(dim=1)
     safe = torch.where(spread == 0, torch.ones_like(spread), spread)
     rest = torch.where(largest == green, 2 + (blue - red) / safe, 4 + (red - green) / safe)
     hue = torch.where(largest == red, (green - blue) / safe, rest) + 6 * amount.view(-1, 1, 1)
-    # Each color is the largest value, less the spread by its distance from the hue on the circle.
+    # Each color is the maximum less the spread times its distance from the hue on the circle.
     distances = [(hue + offset) % 6 for offset in (5, 3, 1)]
     return torch.stack([largest - spread * torch.minimum(d, 4 - d).clamp(0, 1) for d in distances], dim=1)
 
 
 def mirrored(images: Tensor, generator: torch.Generator, *, probability: float = 0.5) -> Tensor:
-    """Return images of which some are mirrored left to right."""
+    """Return images, each mirrored left to right with the given probability."""
     chosen = chance(len(images), probability, generator).view(-1, 1, 1, 1)
     return torch.where(chosen, images.flip(3), images)
 

@@ -1,4 +1,4 @@
-"""Datasets as tensors that are prepared once, and whose augmentation works on whole batches."""
+"""Datasets as tensors: prepared once, augmented in whole batches."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Split:
     * classification, embeddings: N class numbers (int64);
     * segmentation: class numbers (N, H, W) of any integer type;
     * regression: real numbers (N, …) in the shape and unit of the outputs (1.0 is 128 steps);
-    * reconstruction: N zeros, other numbers for anomalies (the network's target is its input);
+    * reconstruction: N numbers, 0 for normal samples, others for anomalies (the network's target is its input);
     * detection: objects (N, M, 4 + 2K + 1): boxes, key points, label.
 
-    `prepare` turns a raw batch into the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of
-    *integers* −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the
-    positions in this split, for augmentation that depends on the sample. Where targets change with the samples,
+    `prepare` converts a raw batch to the network's input: new float32 tensors (B, C, L) or (B, C, H, W) of *integers*
+    −128…127. `augment(raw_batch, indices, generator)` returns an augmented raw batch; `indices` are the positions in
+    this split, for augmentation that depends on the sample. If targets change with the samples,
     `augment_both(raw_batch, targets, generator)` returns both. All random numbers come from `generator`, which is on
-    the CPU; with `on_any_device`, all else works wherever `raw` and `targets` are.
+    the CPU; with `on_any_device`, everything else works on any device that `raw` and `targets` are on.
     """
 
     raw: Tensor
@@ -64,9 +64,9 @@ def first_sample(split: Split) -> Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """The splits of a loaded dataset. `validation` is None where the dataset does not define one.
+    """The splits of a loaded dataset. `validation` is None if the dataset does not define one.
 
-    `preprocessing` says, in plain values, how a file becomes an input; checkpoints and projects hold it.
+    `preprocessing` describes, in plain values, the conversion of files to inputs, for checkpoints and projects.
     """
 
     train: Split
@@ -82,17 +82,17 @@ class Dataset:
 
 @dataclass(frozen=True)
 class DatasetEntry:
-    """Entry of a dataset file's list `datasets`.
+    """Entry of the list `datasets` of a dataset file.
 
     `input` is the shape of one sample, channels first: (C, L) or (C, H, W). `labels` are the class names in target
     order, `class_weights` the loss weights in the same order. `load(data_dir, console)` returns the tensors, from a
-    cache where there is one; it raises Ai8xError saying where to put the files if they can be neither found nor
-    downloaded. `note` is shown wherever a result on this dataset is shown (for example: synthetic speech). `task`
-    names the kind of learning problem (docs/tasks.md); None is classification. `detection` names the parameters in
-    configs/detection that suit it, for runs that name none. `outputs` names the outputs of models with several, in
-    order, each with its kind: ``{"shape": "classification", "angle": "regression*0.5"}``. `frames` is the number of
-    inputs in a sample that is a sequence, `key_points` that of each object's key points in detection. `file` is the
-    dataset file, once the entry has been found in it.
+    cache if there is one; it raises Ai8xError naming the folder for the files if they can be neither found nor
+    downloaded. `note` is shown with every result on this dataset (for example: synthetic speech). `task` is the kind of
+    learning problem (docs/tasks.md); None is classification. `detection` is the name of the default parameters in
+    configs/detection. `outputs` defines the losses of models with multiple outputs, in order: ``{"shape":
+    "classification", "angle": "regression*0.5"}``. `frames` is the number of inputs in a sample that is a sequence,
+    `key_points` the number of key points of each object in detection. `file` is the dataset file; it is set when the
+    entry is found.
     """
 
     name: str
@@ -111,5 +111,5 @@ class DatasetEntry:
 
     @property
     def sample(self) -> tuple[int, ...]:
-        """The shape of a sample as the model takes it: the input, or a sequence of inputs."""
+        """Shape of a sample passed to the model: the input, or a sequence of inputs."""
         return tuple(self.input) if self.frames is None else (self.frames, *self.input)

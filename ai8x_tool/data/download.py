@@ -1,4 +1,4 @@
-"""Downloads: verified, resumed where they broke off, unpacked without trusting their content."""
+"""Downloads: verification, continuation after interruptions, safe unpacking."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _BLOCK = 1 << 20
 _MOST_EXPANSION = 20
 _ALWAYS_UNPACKED = 1 << 26
 _DISK_BLOCK = 4096
-_TIMEOUT = 30  # seconds without an answer
+_TIMEOUT = 30  # seconds without a response
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
-_TRIES = 3  # times to continue on one server while it keeps delivering
+_TRIES = 3  # number of continuations from a server that keeps delivering data
 
 
 @dataclass(frozen=True)
 class Download:
-    """A file: its `name`, its `size` in bytes, its `checksum` as ``algorithm:hex digits``, and where to get it."""
+    """A file: its `name`, `size` in bytes, `checksum` as ``algorithm:hex digits``, and addresses."""
 
     name: str
     size: int
@@ -42,10 +42,10 @@ class Download:
 
 
 def fetch(download: Download, folder: Path, console: Console) -> Path:
-    """Return the path of `download` in `folder`; a file that is there is returned as it is, without any access.
+    """Return the path of `download` in `folder`; an existing file is returned without network access.
 
-    What has arrived is kept in ``<name>.part``, where the next try continues, and becomes ``<name>`` only when it is
-    complete and its checksum is right. Raises Ai8xError naming the reason and where to put the file.
+    Received data are kept in ``<name>.part``, from which the next attempt continues, and renamed to ``<name>`` when
+    they are complete and the checksum matches. Raises Ai8xError with the reason and the folder for the file.
     """
     path = folder / download.name
     if path.is_file():
@@ -57,7 +57,7 @@ def fetch(download: Download, folder: Path, console: Console) -> Path:
         with console.progress("Downloading", download.size) as progress:
             reasons = _try_all(download, part, progress)
         if reasons is not None:
-            fix = f"put {download.name} into {folder}, or pass --data with the folder that has it"
+            fix = f"put {download.name} into {folder}, or pass --data with the folder that contains it"
             raise Ai8xError(f"cannot download {download.name}: {reasons}", where=str(path), fix=fix)
         _check(download, part)
         part.replace(path)
@@ -68,8 +68,8 @@ def fetch(download: Download, folder: Path, console: Console) -> Path:
 
 
 def _try_all(download: Download, part: Path, progress: Progress) -> str | None:
-    """Complete `part` from the first server that can; return None, or the reason why the last one could not."""
-    reason = "no address is known"
+    """Complete `part` from the first server that succeeds; return None, or the reason of the last failure."""
+    reason = "the download has no address"
     shown = 0
     for url in download.urls:
         for _ in range(_TRIES):
@@ -92,10 +92,10 @@ def _try_all(download: Download, part: Path, progress: Progress) -> str | None:
 
 
 def _continue(url: str, part: Path, done: int, progress: Progress) -> int:
-    """Append what `url` has beyond the first `done` bytes to `part`; return its size then."""
+    """Append the data of `url` after the first `done` bytes to `part`; return the resulting size."""
     request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-        # A server may ignore the range and send everything (status 200).
+        # A server may ignore the range and send the whole file (status 200).
         append = done > 0 and answer.status == http.HTTPStatus.PARTIAL_CONTENT
         size = done if append else 0
         if not append:
@@ -118,14 +118,14 @@ def _check(download: Download, part: Path) -> None:
             digest.update(block)
     if digest.hexdigest() != expected:
         part.unlink()
-        message = f"{algorithm} of the downloaded {download.name} is {digest.hexdigest()}, not {expected}"
+        message = f"{algorithm} of the downloaded {download.name} must be {expected}, but is {digest.hexdigest()}"
         raise Ai8xError(message, where=str(part.parent), fix="the download was deleted; try again")
 
 
 def extract(archive: Path, folder: Path, console: Console) -> None:
-    """Unpack the tar file `archive` as the new folder `folder`, which exists afterwards completely or not at all.
+    """Unpack the tar file `archive` into the new folder `folder`, which is created atomically.
 
-    Members that would leave the folder (absolute paths, ``..``, links, devices) are refused. Raises Ai8xError.
+    Raises Ai8xError for damaged archives and for members outside the folder (absolute paths, ``..``, links, devices).
     """
     unfinished = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -136,7 +136,7 @@ def extract(archive: Path, folder: Path, console: Console) -> None:
             _extract_members(tar, unfinished, file, console)
         unfinished.replace(folder)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError, ValueError) as error:
-        fix = f"delete {archive} and get it again"
+        fix = f"delete {archive} and download it again"
         raise Ai8xError(f"the archive is damaged: {error}", where=str(archive), fix=fix) from error
     except OSError as error:
         raise Ai8xError(f"cannot unpack {archive.name}: {error}", where=str(folder)) from error
@@ -149,7 +149,7 @@ def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, cons
     packed = os.fstat(archive.fileno()).st_size
     with console.progress("Unpacking", packed) as progress:
         while (member := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # of many members a list would take more memory than there is
+            tar.members.clear()  # type: ignore[attr-defined]  # a list of many members could exhaust the memory
             unpacked += _DISK_BLOCK + member.size
             if unpacked > _MOST_EXPANSION * packed + _ALWAYS_UNPACKED:
                 raise ValueError(f"it unpacks to more than {_MOST_EXPANSION} times its size")
@@ -161,27 +161,27 @@ def _extract_members(tar: tarfile.TarFile, folder: Path, archive: BinaryIO, cons
 
 
 def _check_end(tar: tarfile.TarFile, last: str) -> None:
-    """Raise ValueError unless the archive ends here, as archives do; tarfile takes damaged members for the end."""
+    """Raise ValueError unless the archive ends properly; tarfile mistakes damaged members for the end."""
     assert tar.fileobj is not None
     tar.fileobj.seek(tar.offset)
     end = tar.fileobj.read(tarfile.BLOCKSIZE)
     if len(end) < tarfile.BLOCKSIZE or any(end):
-        raise ValueError(f"what follows {last} is damaged or missing")
+        raise ValueError(f"the data after {last} are damaged or missing")
     while tar.fileobj.read(_BLOCK):  # the checksum of the compressed data comes last
         pass
 
 
 def _extract_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    name = PurePosixPath(member.name)  # there are no links in the folder, so the name alone says where it leads
+    name = PurePosixPath(member.name)  # the folder contains no links, so the name determines the target
     target = folder / name
     inside = not name.is_absolute() and ".." not in name.parts
     if not inside or not (member.isfile() or member.isdir()):
-        raise ValueError(f"{member.name!r} is not a file or folder inside it")
+        raise ValueError(f"{member.name!r} must be a file or folder inside the archive")
     if member.isdir():
         target.mkdir(parents=True, exist_ok=True)
         return
     source = tar.extractfile(member)
-    assert source is not None  # regular files have content
+    assert source is not None  # regular files always have content
     target.parent.mkdir(parents=True, exist_ok=True)
     with source, target.open("wb") as file:
         shutil.copyfileobj(source, file, _BLOCK)

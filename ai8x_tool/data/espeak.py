@@ -1,8 +1,8 @@
-"""Speech synthesis by eSpeak NG, which the package ``espeakng_loader`` contains.
+"""Speech synthesis by eSpeak NG from the package ``espeakng_loader``.
 
-The C library keeps its state (the phase of the voice, noise) from one utterance to the next, and has one instance per
-process. :func:`synthesize` therefore runs it in a process of its own: the same list of utterances always gives the same
-samples, and the caller can process a clip while the next one is spoken.
+The C library keeps state (voice phase, noise) between utterances and has one instance per process. Therefore
+:func:`synthesize` runs it in a separate process: the same list of utterances always yields the same samples, and the
+caller can process a clip while the next one is synthesized.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True)
 class Utterance:
-    """One text to speak: `voice` is ``accent+variant``, `rate` words per minute (80…450), `pitch` and `range` 0…100."""
+    """A text to speak: `voice` is ``accent+variant``, `rate` words per minute (80…450), `pitch` and `range` 0…100."""
 
     text: str
     voice: str
@@ -46,7 +46,7 @@ class Utterance:
 
 
 class Espeak:
-    """eSpeak NG in this process. Raises Ai8xError where it is not installed or does not start."""
+    """eSpeak NG in this process. Raises Ai8xError if it is not installed or does not start."""
 
     def __init__(self) -> None:
         require_espeak()
@@ -70,7 +70,7 @@ class Espeak:
             raise Ai8xError(f"eSpeak NG does not start: status {self.sample_rate}", fix=INSTALL)
         self._library.espeak_ng_SetRandSeed(1)
         self._chunks: list[NDArray[np.int16]] = []
-        self._callback = _CALLBACK(self._receive)  # kept: the library holds a bare pointer to it
+        self._callback = _CALLBACK(self._receive)  # kept alive: the library holds a pointer to it
         self._library.espeak_SetSynthCallback(self._callback)
 
     def _receive(self, samples: Any, count: int, _events: object) -> int:
@@ -79,7 +79,7 @@ class Espeak:
         return 0
 
     def speak(self, utterance: Utterance) -> NDArray[np.int16]:
-        """Return the samples of `utterance` at `sample_rate`. Raises Ai8xError for a voice that does not exist."""
+        """Return the samples of `utterance` at `sample_rate`. Raises Ai8xError for an unknown voice."""
         _, plus, variant = utterance.voice.partition("+")
         known = not plus or variant in self._variants
         if not known or self._library.espeak_SetVoiceByName(utterance.voice.encode()) != 0:
@@ -96,15 +96,15 @@ class Espeak:
 
 
 def require_espeak() -> None:
-    """Raise Ai8xError naming the extra to install where eSpeak NG is missing."""
+    """Raise Ai8xError naming the extra to install if eSpeak NG is missing."""
     if importlib.util.find_spec("espeakng_loader") is None:
-        raise Ai8xError("synthetic speech needs eSpeak NG, which is not installed", fix=INSTALL)
+        raise Ai8xError("synthetic speech requires eSpeak NG, which is not installed", fix=INSTALL)
 
 
 def synthesize(utterances: Sequence[Utterance]) -> Iterator[tuple[int, NDArray[np.int16]]]:
-    """Yield sample rate and samples of every utterance, spoken in order by a process of its own.
+    """Yield sample rate and samples of every utterance, synthesized in order by a separate process.
 
-    Raises Ai8xError where eSpeak NG is missing or fails.
+    Raises Ai8xError if eSpeak NG is missing or fails.
     """
     require_espeak()
     package_root = str(Path(__file__).resolve().parents[2])
@@ -147,7 +147,7 @@ def _read_clip(stream: IO[bytes]) -> tuple[int, NDArray[np.int16]] | None:
 
 
 def _serve(request: IO[str], answer: IO[bytes]) -> None:
-    """Speak the utterances of `request`, JSON, to `answer`: rate and count, 32 bit each, then 16-bit samples."""
+    """Write the utterances of `request` (JSON) to `answer`: rate and count, 32 bits each, then 16-bit samples."""
     espeak = Espeak()
     for fields in json.load(request):
         samples = espeak.speak(Utterance(*fields))

@@ -1,4 +1,4 @@
-"""Folding: pixels of an image become channels, so that large images fit."""
+"""Folding of image pixels into channels, so that large images fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fold(images: Tensor, ratio: int) -> Tensor:
 
 
 def unfold(maps: Tensor, ratio: int) -> Tensor:
-    """Return (…, K, h, w) as (…, K div r², h·r, w·r), the inverse of :func:`fold`; left-over channels are dropped."""
+    """Return (…, K, h, w) as (…, K div r², h·r, w·r), the inverse of :func:`fold`; surplus channels are dropped."""
     *batch, folded, height, width = maps.shape
     channels = folded // ratio**2 if ratio > 0 else 0
     if not channels:

@@ -1,4 +1,4 @@
-"""Image files in a folder for each class, as the distributors of several datasets pack them."""
+"""Image files in one folder per class, the layout of several datasets."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def classified_files(folder: Path, classes: Sequence[str], *, fix: str) -> list[
 
 
 def class_folders(folder: Path, count: int, *, fix: str) -> list[str]:
-    """Return the names of the folders of `count` classes, sorted. Raises Ai8xError where there are others."""
+    """Return the sorted names of the folders of `count` classes. Raises Ai8xError for another number of folders."""
     names = sorted(path.name for path in folder.glob("*") if path.is_dir())
     if len(names) != count:
-        found = f"{len(names)} folders of classes, not {count}" if names else "no folders of classes"
+        found = f"there must be {count} folders of classes, not {len(names)}" if names else "no folders of classes"
         raise Ai8xError(found, where=str(folder), fix=fix)
     return names

@@ -1,4 +1,4 @@
-"""Images of different sizes in one array of bytes, of which batches cut out parts."""
+"""Images of different sizes in one byte array, from which batches are cropped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai8x_tool.data.cache import ArrayWriter
 from ai8x_tool.data.images import require_pillow
 
 PLACE = 3
-"""Numbers by which an image is found: its first byte, its rows, its columns."""
+"""Numbers per image: first byte, rows, columns."""
 
 
 def with_smallest_side(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -30,7 +30,7 @@ def with_smallest_side(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8
 
 
 class ImageWriter:
-    """Writes images into ``NAME-pixels.npy`` and their places into ``NAME-places.npy`` of a cache's folder."""
+    """Writes images to ``NAME-pixels.npy`` and their places to ``NAME-places.npy`` in a cache folder."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self._pixels = ArrayWriter(folder / f"{name}-pixels.npy", (), np.uint8)
@@ -55,7 +55,7 @@ class ImageWriter:
 
 @dataclass(frozen=True)
 class ImageStore:
-    """The bytes of all images; samples are places (N, 3), which a batch turns into images of one size."""
+    """The bytes of all images; samples are places (N, 3), from which batches of images of the same size are cropped."""
 
     pixels: Tensor
 
@@ -65,35 +65,35 @@ class ImageStore:
         return self.pixels[first : first + rows * columns * 3].view(rows, columns, 3).permute(2, 0, 1)
 
     def cut(self, places: Tensor, corners: Iterable[tuple[int, int]], size: tuple[int, int]) -> Tensor:
-        """Return parts (B, 3, rows, columns), uint8, of images from their `corners` (top, left) on."""
+        """Return crops (B, 3, rows, columns), uint8, of images, starting at `corners` (top, left)."""
         parts = []
         for place, (top, left) in zip(places, corners, strict=True):
             parts.append(self.image(place)[:, top : top + size[0], left : left + size[1]])
         return torch.stack(parts)
 
     def centers(self, places: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return the parts (B, 3, rows, columns), uint8, in the middle."""
+        """Return center crops (B, 3, rows, columns), uint8."""
         corners = [(round((h - size[0]) / 2), round((w - size[1]) / 2)) for _, h, w in places[:, :PLACE].tolist()]
         return self.cut(places, corners, size)
 
     def resized_parts(self, places: Tensor, parts: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return parts (B, 4: top, left, height, width) of images scaled to one size, (B, 3, rows, columns) float."""
+        """Return crops (B, 4: top, left, height, width) of images, scaled to `size`: (B, 3, rows, columns), float."""
         found = []
         for place, (top, left, height, width) in zip(places, parts.tolist(), strict=True):
             found.append(scaled(self.image(place)[:, top : top + height, left : left + width], size))
         return torch.stack(found)
 
     def sampled(self, places: Tensor, maps: Tensor, size: tuple[int, int]) -> Tensor:
-        """Return images (B, 3, rows, columns), float, whose pixel (x, y, 1) comes from `maps` (B, 2, 3) of the source.
+        """Return images (B, 3, rows, columns), float, whose pixel p = (x, y, 1) is source pixel `maps` (B, 2, 3) · p.
 
-        Coordinates are pixels from the upper left corner; beyond the edges images are continued by reflection.
+        Coordinates are pixels from the upper left corner; beyond their edges, images are continued by reflection.
         """
         pairs = zip(places, maps, strict=True)
         return torch.stack([warped(self.image(place), there, size, "reflection") for place, there in pairs])
 
 
 def warped(image: Tensor, to_source: Tensor, size: tuple[int, int], outside: str = "zeros") -> Tensor:
-    """Return an image (3, rows, columns), float, whose pixel (x, y, 1) comes from `to_source` (2, 3) of `image`."""
+    """Return an image (3, rows, columns), float, whose pixel p = (x, y, 1) is `image`'s at `to_source` (2, 3) · p."""
     rows, columns = (torch.arange(length) + 0.5 for length in size)
     y, x = torch.meshgrid(rows, columns, indexing="ij")
     points = torch.stack([x, y, torch.ones_like(x)], dim=-1) @ to_source.T
@@ -110,7 +110,7 @@ def scaled(image: Tensor, size: tuple[int, int]) -> Tensor:
 def random_parts(
     places: Tensor, generator: torch.Generator, *, area: tuple[float, float] = (0.08, 1), aspect: float = 4 / 3
 ) -> Tensor:
-    """Return a random part (B, 4: top, left, height, width) of each image, by its share of the area and its shape."""
+    """Return a random crop (B, 4: top, left, height, width) of each image: random area and aspect ratio."""
     found, tries = [], 10
     for _, rows, columns in places[:, :PLACE].tolist():
         share = torch.rand(tries, generator=generator) * (area[1] - area[0]) + area[0]
@@ -125,7 +125,7 @@ def random_parts(
 
 
 def store_images(folder: Path, name: str, images: Iterable[NDArray[np.uint8]], advance: Callable[[], None]) -> None:
-    """Write images one after the other."""
+    """Write images in order; call `advance` after each."""
     with ImageWriter(folder, name) as writer:
         for pixels in images:
             writer.append(pixels)

@@ -1,4 +1,4 @@
-"""Samples of which a network sees the middle: its description gives a smaller input than the dataset has."""
+"""Center crops of samples, for networks whose description has a smaller input than the dataset."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _IMAGE = 3
 
 
 def is_middle(shape: Sequence[int], whole: Sequence[int]) -> bool:
-    """Whether images of `shape`, (channels, rows, columns), can be the middle of larger ones of the shape `whole`."""
+    """Return whether images of `shape`, (channels, rows, columns), can be center crops of the shape `whole`."""
     if len(whole) != _IMAGE or tuple(shape) == tuple(whole):
         return False
     return shape[0] == whole[0] and shape[1] <= whole[1] and shape[2] <= whole[2]
 
 
 def seen(entry: DatasetEntry, shape: Sequence[int]) -> DatasetEntry:
-    """Return the entry with the part of its input that a network for `shape` sees."""
+    """Return the entry with the input shape of a network for `shape`."""
     return replace(entry, input=tuple(shape)) if is_middle(shape, entry.input) else entry
 
 
 def middle(values: npt.NDArray[Any], shape: Sequence[int]) -> npt.NDArray[Any]:
-    """Return the middle of samples (N, channels, rows, columns), if a network for `shape` sees that."""
+    """Return samples (N, channels, rows, columns), cropped to the center for a network with inputs of `shape`."""
     if not is_middle(shape, values.shape[1:]):
         return values
     top, left = (values.shape[2] - shape[1]) // 2, (values.shape[3] - shape[2]) // 2

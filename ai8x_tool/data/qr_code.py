@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 DATA_BYTES, CHECK_BYTES = (19, 34, 55, 80), (7, 10, 15, 20)
-"""By version, from 1."""
+"""Sizes by version, from 1."""
 _FIELD = 0x11D
 _BYTES, _PADDING = 0b0100, (0xEC, 0x11)
 LONGEST = DATA_BYTES[-1] - 2
@@ -14,7 +14,7 @@ _FORMAT = 0b01000  # level L, mask 0
 
 
 def qr_code(text: str) -> NDArray[np.bool_]:
-    """Return which modules (rows, columns) are dark. The text has at most 78 bytes; longer ones raise ValueError."""
+    """Return a mask of the dark modules (rows, columns). Raises ValueError for texts longer than 78 bytes."""
     content = text.encode()
     if len(content) > LONGEST:
         raise ValueError(f"{len(content)} bytes are too many for a QR code of version 4")
@@ -31,7 +31,7 @@ def qr_code(text: str) -> NDArray[np.bool_]:
 
 
 def _data_bytes(content: bytes, size: int) -> list[int]:
-    """Return mode, length and content, filled up to `size` bytes."""
+    """Return mode, length and content, padded to `size` bytes."""
     bits = f"{_BYTES:04b}{len(content):08b}" + "".join(f"{byte:08b}" for byte in content)
     bits += "0000"[: 8 * size - len(bits)]
     bits += "0" * (-len(bits) % 8)
@@ -48,7 +48,7 @@ def _multiplied(one: int, other: int) -> int:
 
 
 def check_bytes(data: list[int], count: int) -> list[int]:
-    """Return the bytes of the Reed-Solomon code that follow the data."""
+    """Return the Reed-Solomon error-correction bytes for the data."""
     generator, root = [1], 1
     for _ in range(count):
         product = [*generator, 0]
@@ -64,7 +64,7 @@ def check_bytes(data: list[int], count: int) -> list[int]:
 
 
 def format_bits() -> int:
-    """Return the 15 bits that tell level and mask."""
+    """Return the 15 format bits for level and mask."""
     rest = _FORMAT
     for _ in range(10):
         rest = (rest << 1) ^ (rest >> 9) * 0x537
@@ -72,7 +72,7 @@ def format_bits() -> int:
 
 
 def _patterns(version: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return the modules that do not depend on the content, and which they are."""
+    """Return the fixed patterns, and a mask of the modules that they occupy."""
     size = 4 * version + 17
     dark, fixed = np.zeros((size, size), bool), np.zeros((size, size), bool)
     dark[6, ::2] = dark[::2, 6] = True
@@ -92,7 +92,7 @@ def _patterns(version: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
 
 
 def _square(dark: NDArray[np.bool_], fixed: NDArray[np.bool_], row: int, column: int, reach: int) -> None:
-    """Draw rings around a module: dark ones, but for the second, and the fourth, which is the margin of a corner."""
+    """Draw rings around a module: all dark except for the second and the fourth, which is the margin of a corner."""
     size = len(dark)
     for down in range(max(0, row - reach), min(size, row + reach + 1)):
         for right in range(max(0, column - reach), min(size, column + reach + 1)):
@@ -102,7 +102,7 @@ def _square(dark: NDArray[np.bool_], fixed: NDArray[np.bool_], row: int, column:
 
 
 def _data_places(fixed: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """Return the free modules in the order of the data: pairs of columns from the right, up and down in turn."""
+    """Return the free modules in the order of the data: pairs of columns from the right, alternately up and down."""
     size, found, upwards = len(fixed), [], True
     for right in [*range(size - 1, 6, -2), *range(5, 0, -2)]:
         for row in range(size - 1, -1, -1) if upwards else range(size):

@@ -1,4 +1,4 @@
-"""Speech as input of keyword spotting networks: quantized, folded, shifted and noisy, in whole batches."""
+"""Speech inputs of keyword-spotting networks: quantization, folding and augmentation of batches."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _SILENT_EDGE = SAMPLE_RATE // 10
 
 
 def class_numbers(words: Sequence[str], labels: Sequence[str]) -> NDArray[np.int64]:
-    """Return for every word its position in `labels`; words that are not listed belong to the last label."""
+    """Return the position of every word in `labels`; unlisted words belong to the last label."""
     known = {label: number for number, label in enumerate(labels)}
     return np.array([known.get(word, len(labels) - 1) for word in words], dtype=np.int64)
 
 
 def quantize_audio(signal: Tensor) -> Tensor:
-    """Return −1…1 as unsigned 8 bit, ``clip(round((x + 1)·128), 0, 255)`` rounding half to even."""
+    """Return −1…1 as unsigned 8 bit: ``clip(round((x + 1)·128), 0, 255)``, rounding half to even."""
     return ((signal + 1) * 128).round().clamp(0, 255).to(torch.uint8)
 
 
@@ -50,21 +50,21 @@ def fold_audio(raw: Tensor) -> Tensor:
 
 
 def shift_limits(length: int, speed: float = 1.0) -> tuple[int, int]:
-    """Return the range [low, high) of circular shifts, in samples, that keeps the voice inside.
+    """Return the range [low, high) of circular shifts, in samples, that keep the voice inside the recording.
 
-    `length` is that of the recording in samples before its change by the factor `speed`. The voice is taken to lie
-    between 0.1 s and 0.1 s before the end, both scaled by `speed`.
+    `length` is the length of the recording in samples before its change by the factor `speed`. The voice is assumed to
+    begin after the first and to end before the last 0.1 s, scaled by `speed`.
     """
     low = -_SILENT_EDGE * speed
     high = SAMPLES - (length - _SILENT_EDGE) * speed
-    # 1.1 is not a binary fraction: 543.9999999 is meant to be 544. The limits are stored with 16 bits.
+    # 1.1 is not a binary fraction: 543.9999999 means 544. The limits are stored with 16 bits.
     return int(round(low, 6)), max(int(round(high, 6)), -32768)
 
 
 def shift(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
     """Return each row of `raw` (B, L) rotated to the right by a random integer within its row of `limits` (B, 2)."""
     low, high = limits[:, 0].long(), limits[:, 1].long()
-    # A recording longer than the input leaves no room: its range is empty and it stays where it is.
+    # A recording longer than the input has an empty range and is not shifted.
     room = (high - low).clamp(min=0)
     steps = low + (torch.rand(len(raw), generator=generator) * room).long()
     steps = torch.where(room > 0, steps, 0)
@@ -73,7 +73,7 @@ def shift(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
 
 @cache
 def _normal_levels() -> NDArray[np.float32]:
-    """Return the normal quantiles in the middle of 65,536 equal shares; the largest is at 4.3 standard deviations."""
+    """Return the normal quantiles at the centers of 65,536 equal shares; the largest is 4.3 standard deviations."""
     shares = (torch.arange(_LEVELS, dtype=torch.float64) + 0.5) / _LEVELS
     return torch.special.ndtri(shares).float().numpy()
 
@@ -81,8 +81,8 @@ def _normal_levels() -> NDArray[np.float32]:
 def add_white_noise(raw: Tensor, generator: torch.Generator) -> Tensor:
     """Return `raw` (B, L) unsigned 8 bit with white noise at a random integer SNR of trunc(U(−5, 20)) dB per row.
 
-    Rows take their noise from random places of one supply for the whole batch: drawing all of it would take a good part
-    of the time of a training step, from the same processor.
+    Rows take their noise from random positions of one supply for the whole batch, because drawing all of it would take
+    a considerable part of the CPU time of a training step.
     """
     snr = (torch.rand(len(raw), 1, generator=generator) * 25 - 5).trunc().numpy()
     draws = np.random.Generator(np.random.SFC64(int(torch.randint(2**62, (), generator=generator))))
@@ -91,7 +91,7 @@ def add_white_noise(raw: Tensor, generator: torch.Generator) -> Tensor:
     supply = np.lib.stride_tricks.sliding_window_view(np.take(_normal_levels(), numbers, mode="clip"), length)
     places = draws.integers(0, len(supply), len(raw))
     result = np.empty_like(source)
-    # A few rows at a time stay in the processor's cache.
+    # A few rows at a time fit the processor's cache.
     for start in range(0, len(source), _CACHED_ROWS):
         rows = slice(start, start + _CACHED_ROWS)
         noise, clean = supply[places[rows]], source[rows]
@@ -109,12 +109,12 @@ def _deviation(rows: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def shift_and_noise(raw: Tensor, limits: Tensor, generator: torch.Generator) -> Tensor:
-    """Return `raw` (B, 16384) with the random shift and noise of the training samples."""
+    """Return `raw` (B, 16384) with the random shift and noise of training samples."""
     return add_white_noise(shift(raw, limits, generator), generator)
 
 
 def training_augmentation(limits: Tensor) -> Callable[[Tensor, Tensor, torch.Generator], Tensor]:
-    """Return the augmentation of a split whose items have the shift `limits` (N, 2)."""
+    """Return the augmentation of a split whose samples have the shift `limits` (N, 2)."""
 
     def augment(raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
         return shift_and_noise(raw, limits[indices], generator)

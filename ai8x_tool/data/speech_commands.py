@@ -1,4 +1,4 @@
-"""Recordings of Speech Commands v0.02, with pieces of background noise and LibriSpeech."""
+"""Recordings of Speech Commands v0.02, with segments of background noise and LibriSpeech."""
 
 from __future__ import annotations
 
@@ -49,13 +49,13 @@ LIBRISPEECH_DEV = Download(
 _LONGEST_LIST = 1 << 24
 _SILENCES_PER_FILE = 560
 _SILENCE_SEED = 6
-# A LibriSpeech piece starts this far before and ends this far after the block in which the voice sets in.
+# A LibriSpeech segment extends this far before and after the block in which speech begins.
 _BEFORE, _AFTER, _BLOCK = 3840, 12544, 128
 
 
 @dataclass(frozen=True)
 class Recording:
-    """The `samples` (float32, −1…1, 16 kHz) of a word, named as its folder.
+    """The `samples` (float32, −1…1, 16 kHz) of a word, which is the name of its folder.
 
     `group` orders the recordings of one split so that every dataset is a contiguous range of it: LibriSpeech 0,
     words 1, silence 2 in training and validation; words 0, words of the official benchmark 1, silence 2 in the test.
@@ -68,7 +68,7 @@ class Recording:
 
 @dataclass(frozen=True)
 class RecordingFolders:
-    """Where the files are: the folder of Speech Commands, the benchmark set and LibriSpeech where present."""
+    """Folders of Speech Commands and, if present, of the benchmark set and LibriSpeech."""
 
     raw: Path
     benchmark: Path | None
@@ -83,34 +83,38 @@ def find_commands(folder: Path, console: Console) -> Path:
     for name in (*COMMAND_WORDS, NOISE, "testing_list.txt", "validation_list.txt"):
         if not (raw / name).exists():
             fix = f"delete the folder; it will be unpacked again from {COMMANDS.name}"
-            raise Ai8xError(f"this is not all of Speech Commands v0.02: {name!r} is missing", where=str(raw), fix=fix)
+            raise Ai8xError(
+                f"the folder must contain all of Speech Commands v0.02, but {name!r} is missing",
+                where=str(raw),
+                fix=fix,
+            )
     return raw
 
 
 def find_optional(folder: Path, name: str, download: Download, console: Console) -> Path | None:
-    """Return `name` in `folder`, unpacked or downloaded; None, with a warning, where it cannot be had."""
+    """Return `name` in `folder`, unpacked or downloaded; None, with a warning, if it is not available."""
     if not (folder / name).is_dir():
         try:
             extract(fetch(download, folder, console), folder / name, console)
         except Ai8xError as error:
-            console.warn(f"going on without {name}: {error}")
+            console.warn(f"continuing without {name}: {error}")
             return None
     return folder / name
 
 
 def find_librispeech(folder: Path, console: Console, *, download: bool) -> Path | None:
-    """Return the folder of LibriSpeech, whose sentences are further unknown words, or None with a warning."""
+    """Return the folder of LibriSpeech, whose sentences are additional unknown words, or None with a warning."""
     pieces = folder / "raw" / LIBRISPEECH
     if pieces.is_dir():
         return pieces
-    without = "going on without LibriSpeech as unknown words"
+    without = "continuing without LibriSpeech as unknown words"
     if not can_read_flac():
-        console.warn(f"{without}: reading FLAC needs 'pip install soundfile'")
+        console.warn(f"{without}: reading FLAC requires 'pip install soundfile'")
         return None
     if download:
         return find_optional(folder, LIBRISPEECH, LIBRISPEECH_DEV, console)
     if not (folder / LIBRISPEECH).is_dir():
-        console.warn(f"{without}: there is no {folder / LIBRISPEECH}")
+        console.warn(f"{without}: {folder / LIBRISPEECH} does not exist")
         return None
     return folder / LIBRISPEECH
 
@@ -121,10 +125,10 @@ def can_read_flac() -> bool:
 
 
 def read_wav(path: Path) -> NDArray[np.float32]:
-    """Return a 16-bit mono 16 kHz WAV file as −1…1. Raises Ai8xError for any other file."""
+    """Return the samples of a 16-bit mono 16 kHz WAV file as −1…1. Raises Ai8xError for other files."""
     file = wav.read_wav(path)
     if (file.kind, file.channels, file.bits, file.rate) != (wav.PCM, 1, 16, SAMPLE_RATE) or not file.frames:
-        raise Ai8xError("not a WAV file with one channel of 16 bit at 16 kHz", where=str(path))
+        raise Ai8xError("the file must be WAV with one channel, 16 bits, at 16 kHz", where=str(path))
     samples: NDArray[np.float32] = np.frombuffer(file.frames, dtype="<i2").astype(np.float32) / np.float32(32768)
     return samples
 
@@ -151,7 +155,7 @@ def list_words(sources: RecordingFolders) -> dict[str, list[tuple[str, int, Path
 
 
 def _benchmark_files(folder: Path | None) -> set[str]:
-    """Return ``word/file`` of the official test set; files of its unknown words are named ``word_file``."""
+    """Return ``word/file`` of the official test set, whose files of unknown words are named ``word_file``."""
     if folder is None:
         return set()
     known = {f"{path.parent.name}/{path.name}" for path in folder.glob("*/*.wav")}
@@ -160,9 +164,9 @@ def _benchmark_files(folder: Path | None) -> set[str]:
 
 
 def recordings(split: str, words: list[tuple[str, int, Path]], sources: RecordingFolders) -> Iterator[Recording]:
-    """Yield all recordings of `split` in the order of their group, read one by one.
+    """Yield all recordings of `split` in the order of their groups, read one by one.
 
-    Raises Ai8xError at the end of the words if there were damaged ones, which names the first and counts them.
+    Raises Ai8xError after all words if files are damaged, naming the first and their number.
     """
     if split == "train" and sources.librispeech is not None:
         yield from (Recording(LIBRISPEECH, 0, samples) for samples in _librispeech(sources.librispeech))
@@ -188,7 +192,7 @@ def recordings(split: str, words: list[tuple[str, int, Path]], sources: Recordin
 
 
 def _silences(raw: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield 560 random pieces of every background noise, always the same."""
+    """Yield 560 random segments of every background noise, always the same ones."""
     random = np.random.default_rng(_SILENCE_SEED)
     for path in sorted((raw / NOISE).glob("*.wav")):
         noise = read_wav(path)
@@ -197,7 +201,7 @@ def _silences(raw: Path) -> Iterator[NDArray[np.float32]]:
 
 
 def _librispeech(folder: Path) -> Iterator[NDArray[np.float32]]:
-    """Yield the pieces of all LibriSpeech files; a folder of pieces already cut holds WAV files."""
+    """Yield the segments of all LibriSpeech files; a folder of ready segments contains WAV files."""
     for path in sorted(folder.rglob("*.wav")):
         yield read_wav(path)
     for path in sorted(folder.rglob("*.flac")):
@@ -209,17 +213,19 @@ def _read_flac(path: Path) -> NDArray[np.float32]:
     try:
         samples, rate = soundfile.read(path, dtype="float32")
     except (OSError, RuntimeError) as error:
-        raise Ai8xError(f"cannot read the FLAC file: {error}", where=str(path), fix="get the file again") from error
+        raise Ai8xError(
+            f"cannot read the FLAC file: {error}", where=str(path), fix="download the file again"
+        ) from error
     if rate != SAMPLE_RATE or samples.ndim != 1:
-        raise Ai8xError("not a FLAC file with one channel at 16 kHz", where=str(path))
+        raise Ai8xError("the file must be FLAC with one channel at 16 kHz", where=str(path))
     return np.asarray(samples, dtype=np.float32)
 
 
 def voiced_pieces(signal: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the pieces of 16384 samples of `signal` at whose sample 3840 a voice sets in.
+    """Return the segments of 16384 samples of `signal` in which speech begins at sample 3840.
 
-    The signal is scaled to peak 1. A voice sets in at a block of 128 samples with a mean magnitude above 0.03 that
-    3840 samples precede; the search goes on 12544 samples later and stops when fewer than that remain.
+    The signal is scaled to peak 1. Speech begins at a block of 128 samples with a mean magnitude above 0.03 after at
+    least 3840 samples; the search continues 12544 samples later and stops when fewer remain.
     """
     signal = signal / max(float(np.abs(signal).max(initial=0)), 1e-9)
     blocks = len(signal) // _BLOCK

@@ -1,4 +1,4 @@
-"""Recordings of Speech Commands as arrays in a cache, from which datasets choose words."""
+"""Cache of Speech Commands recordings as arrays, from which datasets select words."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _BATCH = 256
 _SEED = 20
 
 Variants = Callable[[list[Recording], str, torch.Generator], Iterator[tuple[Tensor, Tensor]]]
-"""Samples (B, 16384) and shift limits (B, 2) to store for recordings of a split, once for each variant of them."""
+"""Function that returns samples (B, 16384) and shift limits (B, 2) of recordings of a split, for each variant."""
 
 
 @dataclass(frozen=True)
 class SpeechStore:
-    """The arrays `name` of the cache: samples of the type `dtype`, as `variants` makes them.
+    """The arrays `name` of the cache: samples of the type `dtype`, created by `variants`.
 
-    `key` is everything else on which they depend.
+    `key` contains everything else on which they depend.
     """
 
     name: str
@@ -54,9 +54,9 @@ class SpeechStore:
     variants: Variants
 
     def arrays(self, folder: Path, console: Console) -> dict[str, Tensor]:
-        """Return the arrays in `folder`/processed: with LibriSpeech if it can be had, without a build if they exist.
+        """Return the arrays in `folder`/processed, built if they do not exist, with LibriSpeech if it is available.
 
-        Raises Ai8xError where the recordings can be neither found nor downloaded.
+        Raises Ai8xError if the recordings can be neither found nor downloaded.
         """
         processed = folder / "processed"
         complete = open_arrays(processed, self.name, {**self.key, "librispeech": True})
@@ -77,7 +77,7 @@ class SpeechStore:
     def _write(self, target: Path, sources: RecordingFolders, console: Console) -> None:
         splits = list_words(sources)
         total = sum(map(len, splits.values()))
-        console.info(f"preparing {total} recordings of Speech Commands (once, takes some minutes)")
+        console.info(f"preparing {total} recordings of Speech Commands (once; takes several minutes)")
         with console.progress("Preparing", total) as progress:
             for name, words in splits.items():
                 self._write_split(target, name, recordings(name, words, sources), progress)
@@ -101,14 +101,14 @@ class SpeechStore:
 
 
 def _batches(items: Iterator[Recording]) -> Iterator[list[Recording]]:
-    """Yield batches that do not mix groups, so that the variants of a batch keep the groups in order."""
+    """Yield batches of a single group, so that the variants of batches keep the order of groups."""
     for _, members in groupby(items, key=lambda item: item.group):
         while batch := list(islice(members, _BATCH)):
             yield batch
 
 
 def signals(batch: Sequence[Recording]) -> Tensor:
-    """Return recordings (B, L), −1 … 1, padded at their end to the longest of them, at least to 16384 samples."""
+    """Return recordings (B, L), −1 … 1, padded at the end to the longest one, at least to 16384 samples."""
     longest = max(SAMPLES, *(len(item.samples) for item in batch))
     sound = torch.zeros(len(batch), longest)
     for row, item in zip(sound, batch, strict=True):
@@ -119,18 +119,20 @@ def signals(batch: Sequence[Recording]) -> Tensor:
 def chosen(
     arrays: Mapping[str, Tensor], name: str, labels: Sequence[str], where: Path, *, benchmark: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return samples, targets and shift limits of a split for `labels`: without silence, or the `benchmark` with it.
+    """Return samples, targets and shift limits of a split for `labels` without silence, or of the `benchmark` with it.
 
-    Raises Ai8xError if there is nothing of the benchmark in the cache, which is in the folder `where`.
+    Raises Ai8xError if the cache in the folder `where` does not contain the benchmark.
     """
     names = [SILENCE_LABEL if benchmark and folder == SILENCE else folder for folder in FOLDERS]
     numbers = torch.from_numpy(class_numbers(names, labels))
-    # Silence is the last group, LibriSpeech the first in training; words of the benchmark are the second of a test.
+    # Silence is the last group, LibriSpeech the first in training; words of the benchmark are the second in the test.
     groups = arrays[f"{name}-groups"].contiguous()
     start, end = (int(torch.searchsorted(groups, group)) for group in (BENCHMARK_GROUP, SILENCE_GROUP))
     part = slice(start, len(groups)) if benchmark else slice(0, end)
     targets = numbers[arrays[f"{name}-words"][part].long()]
     if not len(targets):
         fix = f"delete the folder and put {BENCHMARK.name} into {where}"
-        raise Ai8xError("prepared without the official test set", where=str(where / "processed"), fix=fix)
+        raise Ai8xError(
+            "the dataset was prepared without the official test set", where=str(where / "processed"), fix=fix
+        )
     return arrays[f"{name}-samples"][part], targets, arrays[f"{name}-limits"][part]

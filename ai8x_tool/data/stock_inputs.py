@@ -1,4 +1,4 @@
-"""How images and sounds become inputs of the shipped datasets, for checkpoints that do not store it themselves."""
+"""Preprocessing of images and sounds for the shipped datasets, for checkpoints that do not store it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StockInput:
     """Inputs of `shape` from files of a `kind`: −128 … 127 = round((value − offset) · gain).
 
     Images are (channels, rows, columns). Sounds are (fold, columns) at `rate` samples per second. `classes` are the
-    names of the outputs, where checkpoints of other tools, which have none, are in use.
+    names of the outputs for checkpoints of other tools, which do not contain names.
     """
 
     kind: Literal["images", "sound"]
@@ -31,7 +31,7 @@ class StockInput:
     classes: tuple[str, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """Return plain values, as checkpoints and projects hold them."""
+        """Return plain values as stored in checkpoints and projects."""
         images = {"size": list(self.shape[1:]), "channels": self.shape[0]}
         sound = {"rate": self.rate, "window": self.shape[0] * self.shape[1]} if self.kind == "sound" else {}
         channels = self.shape[0] if self.kind == "images" else 1
@@ -40,12 +40,12 @@ class StockInput:
 
 
 def _pixels(shape: tuple[int, ...], classes: tuple[str, ...] = ()) -> StockInput:
-    """Return images whose pixels 0 … 255 are spread over −128 … 127."""
+    """Return the inputs for images whose pixels 0 … 255 are mapped to −128 … 127."""
     return StockInput("images", shape, 127.5, 256 / 255, classes=classes)
 
 
 _SPEECH = StockInput("sound", (128, 128), 128.0, 1.0, 16000)
-"""One second and a bit, 8 bits, folded: 128 consecutive samples are the channels of a column."""
+"""16,384 samples of 8 bits, folded: 128 consecutive samples are the channels of a column."""
 STOCK_INPUTS: Mapping[str, StockInput] = {
     "MNIST": _pixels((1, 28, 28), tuple("0123456789")),
     "FashionMNIST": _pixels((1, 28, 28)),
@@ -55,13 +55,13 @@ STOCK_INPUTS: Mapping[str, StockInput] = {
     **dict.fromkeys(("KWS", "KWS_35", "KWS_12_benchmark"), _SPEECH),
     **dict.fromkeys(("KWS_20", "KWS_20_TTS"), replace(_SPEECH, classes=LABELS_20)),
 }
-"""The shipped datasets of images and sounds that are classified, by name."""
+"""Shipped classification datasets of images and sounds, by name."""
 
 
 def stock_input(dataset: str, shape: Sequence[int]) -> StockInput | None:
     """Return the inputs of a shipped dataset; None for other datasets, or inputs of another `shape`.
 
-    `shape` may have axes of length 1 more.
+    `shape` may have additional axes of length 1.
     """
     known = STOCK_INPUTS.get(dataset)
     wanted = () if known is None else known.shape

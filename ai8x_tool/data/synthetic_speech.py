@@ -1,4 +1,4 @@
-"""Spoken words made by eSpeak NG, recorded as if by a microphone: placed, levelled, with some background noise."""
+"""Words synthesized by eSpeak NG as if recorded by a microphone: position, level and background noise vary."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 # Recordings of one second, as in Speech Commands; the rest of the network's input is padding.
 RECORDING = SAMPLE_RATE
 _BATCH = 256
-# Words begin and end at most this many samples away from where they were exactly in the middle.
+# Largest distance of words from the exact center, in samples.
 _OFF_CENTER = 800
-# Resampling by these (source, target) ratios instead of the exact one changes the speed, and with it the size of the
-# speaker, by up to a tenth; all are ratios of small numbers and thus cheap.
+# Resampling by these (source, target) ratios instead of the exact one changes the speed, and thereby the apparent
+# size of the speaker, by up to a tenth; all are ratios of small numbers and thus cheap.
 _SPEEDS = ((5, 4), (4, 3), (11, 8), (10, 7), (3, 2))
 
 
 @dataclass(frozen=True)
 class SpeechPlan:
-    """Content of one split of a synthetic dataset: every voice speaks every word `repeats` times, differently.
+    """Content of one split of a synthetic dataset: every voice speaks every word `repeats` times, with variations.
 
-    `varied_size` also varies the size of the speaker; `distorted` stores the items with the fixed shift and noise of
-    a validation split.
+    `varied_size` also varies the apparent size of the speaker; `distorted` stores samples with the fixed shift and
+    noise of a validation split.
     """
 
     voices: tuple[str, ...]
@@ -51,7 +51,7 @@ class SpeechPlan:
         return len(self.voices) * len(self.words) * self.repeats
 
     def utterances(self) -> list[Utterance]:
-        """Return what is to be spoken, in order: accent, rate, pitch and melody are drawn for each clip."""
+        """Return the utterances in order; accent, rate, pitch and melody of each clip are random."""
         random = np.random.default_rng(self.seed)
         said = [(voice, word) for voice in self.voices for word in self.words for _ in range(self.repeats)]
         accents = random.integers(0, len(self.accents), len(said))
@@ -96,8 +96,8 @@ def _record(clips: Sequence[tuple[int, NDArray[np.int16]]], plan: SpeechPlan, ge
         row[: len(samples)] = torch.from_numpy(samples)
     sound = _resample(sound, clips[0][0], plan.varied_size, generator)
     placed = _place(sound, generator)
-    level = 10 ** (-0.25 * torch.rand(count, 1, generator=generator))  # peaks between −5 dB and 0 dB of full scale
-    floor = 10 ** (-2 - torch.rand(count, 1, generator=generator))  # noise between −60 dB and −40 dB
+    level = 10 ** (-0.25 * torch.rand(count, 1, generator=generator))  # peaks between −5 and 0 dB of full scale
+    floor = 10 ** (-2 - torch.rand(count, 1, generator=generator))  # noise between −60 and −40 dB
     placed[:, :RECORDING] *= level
     placed[:, :RECORDING] += floor * torch.randn(count, RECORDING, generator=generator)
     raw = quantize_audio(placed)
@@ -123,9 +123,9 @@ def _resample(sound: Tensor, rate: int, varied: bool, generator: torch.Generator
 
 
 def _place(sound: Tensor, generator: torch.Generator) -> Tensor:
-    """Return each row of `sound` (B, L) cut to its voiced part, scaled to peak 1, near the middle of (B, 16384).
+    """Return each row of `sound` (B, L), cropped to its voiced part, scaled to peak 1, near the center of (B, 16384).
 
-    The voice stays a tenth of a second away from both ends of the recording, as far as its length allows.
+    The voice is at least a tenth of a second away from both ends of the recording if its length permits.
     """
     magnitude = sound.abs()
     peak = magnitude.amax(dim=1, keepdim=True)

@@ -98,7 +98,7 @@ class Candidate:
 
     def _processors(self, starts: Sequence[int], layer: Layer) -> int:
         number = self.class_of(layer.inputs[0])
-        positions = self.classes[number].positions(self.network, layer)
+        positions = self.classes[number].positions(layer)
         return sum(1 << starts[number] + position for position in positions)
 
 

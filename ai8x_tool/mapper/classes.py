@@ -96,7 +96,7 @@ class ProcessorClass:
         """Return the distance of a value's first processor from the class's start."""
         return self.pattern[0] if self.pattern else self.offsets[source]
 
-    def positions(self, network: Network, layer: Layer) -> tuple[int, ...]:
+    def positions(self, layer: Layer) -> tuple[int, ...]:
         """Return the processors of a layer that reads values of the class, counted from the class's start."""
         if self.pattern:
             return self.pattern

@@ -49,7 +49,7 @@ def stored_kernels(network: Network, classes: Sequence[ProcessorClass]) -> list[
     found = []
     for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
-        positions = classes[number].positions(network, layer)
+        positions = classes[number].positions(layer)
         groups = tuple(sorted({position // STEP for position in positions}))
         found.append((len(positions) < PROCESSORS, Kernels(number, groups, kernel_columns(layer))))
     return [kernels for _, kernels in sorted(found, key=lambda entry: entry[0])]

@@ -19,9 +19,10 @@ class MappingResult:
     """A placement that breaks no rule.
 
     `network` includes the inserted copies, whose names are `copies`. `peak` is the number of bytes up to the end of the
-    fullest data-memory instance; `peak_bound` is a lower bound for this order of layers and these copies: if both are
-    equal, the peak is optimal. `trailing` are the layers whose output overwrites parts of their own input that have
-    been read, `parallel` those that compute four outputs at a time, which `cycles` do not take into account.
+    fullest data-memory instance; `peak_bound` is a lower bound for this order of layers, these copies and these
+    processors: if both are equal, the peak is optimal for them. `trailing` are the layers whose output overwrites parts
+    of their own input that have been read, `parallel` those that compute four outputs at a time, which `cycles` do not
+    take into account.
     """
 
     network: Network

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ai8x_tool.device import Device
 from ai8x_tool.errors import Ai8xError
@@ -35,7 +36,7 @@ from ai8x_tool.mapper.shortage import (
     memory_shortage,
     structure_shortage,
 )
-from ai8x_tool.mapper.starts import assignments, class_demands
+from ai8x_tool.mapper.starts import ClassDemand, assignments, class_demands, has_room, least_words
 from ai8x_tool.mapping.check import examine, violations
 from ai8x_tool.mapping.mapping import Mapping, build_mapping
 from ai8x_tool.mapping.options import MappingOptions
@@ -50,6 +51,8 @@ from ai8x_tool.network.network import Network
 _ATTEMPTS = 40
 _EXTRA = 3
 """Further assignments of processors tried after the first one that fits."""
+_LOWERED = 16
+"""Assignments among which one with less data memory is looked for."""
 _HOPELESS = 8
 """Number of assignments after which the search gives up if none of them has room for all live values; half as many
 suffice if all of them need the same number of bytes."""
@@ -197,7 +200,7 @@ def _assign(tried: Candidate, task: _Task, fixed: dict[int, int]) -> MappingResu
         if task.expired() or enough or _is_hopeless(failed, len(seen)):
             break
     if best is not None:
-        return best[0] if task.first or best[0].peak <= best[0].peak_bound else _searched(tried, task, best[1], best[0])
+        return best[0] if task.first else _lowered(tried, task, fixed, *best)
     for shortage, starts in sorted(failed, key=lambda entry: entry[0].excess)[:_THOROUGH]:
         if shortage.resource == "data memory" and shortage.excess <= 1 and not task.expired():
             result = _replayed(_place_all(tried, task, starts, thorough=True), task)
@@ -212,6 +215,27 @@ def _rank(found: MappingResult) -> tuple[int, int, int]:
     groups, pixels = -(-channels // 4), rows * columns
     words = -(-pixels // 4) * channels if found.path.chw else pixels * groups
     return found.cycles, found.peak, words
+
+
+def _lowered(
+    tried: Candidate, task: _Task, fixed: dict[int, int], best: MappingResult, starts: list[int]
+) -> MappingResult:
+    """Return `best`, or a placement with a lower peak and no more cycles: packed better, or with other processors."""
+    if best.peak > best.peak_bound:
+        best = _searched(tried, task, starts, best)
+    demands = _demands(tried, task)
+    least = least_words(demands)
+    while best.peak > 4 * least and not (task.overlap or task.expired()):
+        words = best.peak // 4 - 1
+        possible = (each for each in assignments(demands, fixed, words, _LOWERED) if has_room(demands, each, words))
+        results = (_place_all(tried, task, each) for each in islice(possible, _EXTRA))
+        better = (each for each in results if isinstance(each, MappingResult) and each.cycles <= best.cycles)
+        lower = next((each for each in better if each.peak < best.peak), None)
+        checked = None if lower is None else _replayed(lower, task)
+        if not isinstance(checked, MappingResult):
+            break
+        best = checked
+    return best
 
 
 def _searched(tried: Candidate, task: _Task, starts: list[int], best: MappingResult) -> MappingResult:
@@ -242,16 +266,19 @@ def _starts(
     tried: Candidate, task: _Task, fixed: dict[int, int], failed: list[tuple[Shortage, list[int]]]
 ) -> Iterator[list[int]]:
     """Yield first processors of all classes: balanced ones, tight ones if kernels did not fit, then others."""
-    network, device = tried.network, task.device
-    sketch = place(network, tried.placement([0] * len(tried.classes), {}), device, task.options)
-    demands = class_demands(
-        network, tried.classes, tried.live_ranges(memory_blocks(sketch, tried.interleaved, tried.path))
-    )
+    network, device, demands = tried.network, task.device, _demands(tried, task)
     words = device.instance_size // 4
     yield from assignments(demands, fixed, words, _EXTRA + 1)
     if any(shortage.resource == "kernel memory" for shortage, _ in failed):
         yield from tight_assignments(stored_kernels(network, tried.classes), demands, fixed, device)
     yield from assignments(demands, fixed, words, _ATTEMPTS)
+
+
+def _demands(tried: Candidate, task: _Task) -> list[ClassDemand]:
+    """Return what each class needs of kernel and data memory."""
+    sketch = place(tried.network, tried.placement([0] * len(tried.classes), {}), task.device, task.options)
+    blocks = memory_blocks(sketch, tried.interleaved, tried.path)
+    return class_demands(tried.network, tried.classes, tried.live_ranges(blocks))
 
 
 def _place_all(tried: Candidate, task: _Task, starts: list[int], *, thorough: bool = False) -> MappingResult | Shortage:

@@ -143,7 +143,7 @@ def class_loads(network: Network, classes: Sequence[ProcessorClass]) -> list[lis
     loads: list[list[Load]] = [[] for _ in classes]
     for layer in weight_owners(network):
         number = next(i for i, each in enumerate(classes) if layer.inputs[0] in each.offsets)
-        loads[number].append(Load(classes[number].positions(network, layer), kernel_columns(layer)))
+        loads[number].append(Load(classes[number].positions(layer), kernel_columns(layer)))
     return loads
 
 
@@ -184,6 +184,28 @@ def assignments(
             yield starts
 
 
+def has_room(demands: Sequence[ClassDemand], starts: Sequence[int], words: int) -> bool:
+    """Return whether no instance needs more than `words` words at any step."""
+    occupancy = _nothing_placed(demands)
+    for demand, start in zip(demands, starts, strict=True):
+        occupancy.add(demand, start)
+    return bool(occupancy.words.max() <= words)
+
+
+def least_words(demands: Sequence[ClassDemand]) -> int:
+    """Return the words that some instance needs at some step wherever classes are: those of one class alone."""
+    most = 0
+    for demand in demands:
+        occupancy = _nothing_placed([demand])
+        occupancy.add(demand, 0)
+        most = max(most, int(occupancy.words.max()))
+    return most
+
+
+def _nothing_placed(demands: Sequence[ClassDemand]) -> Occupancy:
+    return Occupancy(1 + max((live.dies for demand in demands for live in demand.live_ranges), default=0))
+
+
 def possible_starts(demand: ClassDemand) -> range:
     """Return the processors at which a class can start."""
     return range(0, PROCESSORS - demand.extent + 1, STEP)
@@ -196,9 +218,7 @@ def _greedy(
     order: Sequence[int],
     generator: random.Random | None,
 ) -> list[int]:
-    occupancy = Occupancy(
-        1 + max((live_range.dies for demand in demands for live_range in demand.live_ranges), default=0)
-    )
+    occupancy = _nothing_placed(demands)
     starts = [0] * len(demands)
     for index in order:
         demand = demands[index]

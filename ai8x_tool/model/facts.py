@@ -71,7 +71,7 @@ def _work(name: str, module: nn.Module, before: Shape, after: Shape) -> LayerWor
     op = module.op if isinstance(module, FusedModule) else module
     weight, bias = getattr(op, "weight", None), getattr(op, "bias", None)
     weights, biases = (value.numel() if isinstance(value, Tensor) else 0 for value in (weight, bias))
-    macs = _macs(op, before, after, pooled=_pooled(module, before))
+    macs = _macs(op, after, pooled=_pooled(module, before))
     return LayerWork(name, type(module).__name__, before, after, weights, biases, macs)
 
 
@@ -84,7 +84,7 @@ def _pooled(module: nn.Module, shape: Shape) -> Shape:
     return shape[0], *((length - dilation * (size - 1) - 1) // stride + 1 for length, size, stride, dilation in sizes)
 
 
-def _macs(op: Any, before: Shape, after: Shape, pooled: Shape) -> int:
+def _macs(op: Any, after: Shape, pooled: Shape) -> int:
     """Return the number of multiplications; a transposed convolution performs them once for every input element."""
     if isinstance(op, nn.ConvTranspose1d | nn.ConvTranspose2d):
         return math.prod(pooled) * op.out_channels // op.groups * math.prod(op.kernel_size)

@@ -1,1 +1,1 @@
-"""Model and dataset files: finding and loading them."""
+"""Search and execution of model and dataset files."""

@@ -1,4 +1,4 @@
-"""Datasets of plugin files, checked where they enter: every fault is one line with the file."""
+"""Checks of datasets from plugin files: every fault is reported in one line with the file."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from ai8x_tool.console import Console
 
 _MOST_VALUES = 1 << 26
-"""Numbers of one input: more than any computer trains with, and than any accelerator takes."""
+"""Largest number of values of one input, far beyond the capacity of the accelerator."""
 _LOW, _HIGH = -128, 127
 _FIX = "correct the file"
 
 
 def require_type(value: Any, good: bool, key: str, rule: str, where: str) -> None:
-    """Raise Ai8xError if the value of `key` in a plugin's entry is not as `rule` says."""
+    """Raise Ai8xError unless `good`: the value of `key` in a plugin's entry must be as described by `rule`."""
     if not good:
         raise Ai8xError(f"{key!r} must be {rule}, not {_named(value)}", where=where, fix=_FIX)
 
 
 def _named(value: Any) -> str:
-    """Return what a value is, briefly: plugins may hold anything, also what cannot be shown."""
+    """Return a short description of a value, of which even the representation may fail."""
     if value is None or isinstance(value, bool | int | float | str):
         return f"{value!r:.60}"
     return f"{type(value).__name__} of {len(value)}" if isinstance(value, tuple | list) else type(value).__name__
@@ -45,12 +45,12 @@ def input_shape(value: Any, where: str) -> tuple[int, ...]:
     good = whole and min(value) > 0 and math.prod(map(int, value)) <= _MOST_VALUES
     if not good:
         rule = "(channels, length) or (channels, height, width)"
-        raise Ai8xError(f"'input' is {value!r:.60}, not {rule}", where=where, fix=_FIX)
+        raise Ai8xError(f"'input' must be {rule}, not {value!r:.60}", where=where, fix=_FIX)
     return tuple(map(int, value))
 
 
 def label_names(value: Any, key: str, where: str) -> tuple[str, ...]:
-    """Return the names of the classes. Raises Ai8xError for anything but a list of them."""
+    """Return the names of the classes. Raises Ai8xError if `value` is not a list of names."""
     listed = isinstance(value, Collection) and not isinstance(value, str | bytes) and len(value) > 0
     good = listed and all(isinstance(name, str | int | float) for name in value)
     require_type(value, good, key, "a list of names", where)
@@ -58,7 +58,7 @@ def label_names(value: Any, key: str, where: str) -> tuple[str, ...]:
 
 
 def class_weights(value: Any, labels: Sequence[str], key: str, where: str) -> tuple[float, ...] | None:
-    """Return the weights of the classes in the loss. Raises Ai8xError for what no loss can be computed with."""
+    """Return the weights of the classes in the loss. Raises Ai8xError if they are invalid."""
     if value is None:
         return None
     try:
@@ -66,26 +66,30 @@ def class_weights(value: Any, labels: Sequence[str], key: str, where: str) -> tu
     except (TypeError, ValueError):
         raise Ai8xError(f"{key!r} must be a list of numbers, not {_named(value)}", where=where, fix=_FIX) from None
     if len(weights) != len(labels):
-        raise Ai8xError(f"{len(weights)} weights for {len(labels)} labels", where=where, fix=_FIX)
+        raise Ai8xError(
+            f"there must be one weight for each of the {len(labels)} labels, not {len(weights)}", where=where, fix=_FIX
+        )
     if not all(0 <= weight < math.inf for weight in weights) or not any(weights):
         wrong = next((weight for weight in weights if not 0 <= weight < math.inf), 0.0)
-        raise Ai8xError(f"{key!r} holds {wrong}: weights are finite, at least 0, not all 0", where=where, fix=_FIX)
+        raise Ai8xError(
+            f"{key!r} contains {wrong}: weights must be finite, at least 0, and not all 0", where=where, fix=_FIX
+        )
     return weights
 
 
 def output_kinds(value: Any, where: str) -> dict[str, str] | None:
-    """Return the kinds of a model's outputs by name. Raises Ai8xError for anything but a dictionary of texts."""
+    """Return the losses of a model's outputs by name. Raises Ai8xError if `value` is not a dictionary of strings."""
     if value is None:
         return None
     texts = isinstance(value, Mapping) and all(isinstance(text, str) for pair in value.items() for text in pair)
-    require_type(value, texts and len(value) > 0, "outputs", "a dictionary of kinds of losses by output", where)
+    require_type(value, texts and len(value) > 0, "outputs", "a dictionary of losses by output", where)
     return dict(value)
 
 
 def checked_entry(entry: DatasetEntry, file: Path) -> DatasetEntry:
-    """Return a plugin's entry as it must be, whose samples are checked when they are loaded and used.
+    """Return a plugin's entry after checking its fields; its samples are checked when they are loaded and used.
 
-    Raises Ai8xError naming file and key for what is mistyped.
+    Raises Ai8xError naming file and key for values of a wrong type.
     """
     where = f"{file}: dataset {entry.name!r}"
     shape = input_shape(entry.input, where)
@@ -108,7 +112,7 @@ def _checked_loader(
         if not isinstance(data, Dataset):
             raise Ai8xError(f"the loader must return a Dataset, not {_named(data)}", where=str(file), fix=_FIX)
         if type(data) is not Dataset:
-            return data  # its splits are made when they are asked for, by a class that checks them itself
+            return data  # its splits are created on request, by a class that checks them itself
         origin = _Origin(file, shape, console.warn)
         validation = None if data.validation is None else _checked_split(data.validation, "validation", origin)
         training, test = _checked_split(data.train, "training", origin), _checked_split(data.test, "test", origin)
@@ -119,7 +123,7 @@ def _checked_loader(
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where samples come from, and what one of them is."""
+    """Origin of samples: the plugin file and the shape of one input."""
 
     file: Path
     shape: tuple[int, ...]
@@ -147,17 +151,19 @@ def _checked_split(split: Any, name: str, origin: _Origin) -> Split:
 
 def _check_tensor(value: Any, what: str, where: str) -> None:
     if not isinstance(value, Tensor):
-        fix = "torch.from_numpy() makes one of a NumPy array"
+        fix = "convert NumPy arrays with torch.from_numpy()"
         raise Ai8xError(f"{what} must be a tensor, not {_named(value)}", where=where, fix=fix)
     kind = "on the device meta, without values" if value.is_meta else None
     kind = kind or ("sparse" if value.layout != torch.strided else None) or ("complex" if value.is_complex() else None)
     kind = kind or ("a single number" if value.dim() == 0 else None)
     if kind is not None:
-        raise Ai8xError(f"{what} are {kind}", where=where, fix="use an ordinary tensor of numbers")
+        raise Ai8xError(
+            f"{what} must be an ordinary tensor of numbers, but are {kind}", where=where, fix="convert them"
+        )
 
 
 def first_infinite(values: Tensor) -> int | None:
-    """Return the first position at which a value is infinite or undefined, None if there is none."""
+    """Return the index of the first sample with an infinite or undefined value, None if there is none."""
     if not values.is_floating_point():
         return None
     finite = torch.isfinite(values.flatten(1) if values.dim() > 1 else values[:, None]).all(dim=1)
@@ -166,7 +172,7 @@ def first_infinite(values: Tensor) -> int | None:
 
 @dataclass(frozen=True)
 class _CheckedSplit(Split):
-    """A split whose functions may do anything: their faults are named, and what they return is checked."""
+    """A split of a plugin: errors of its functions are located, and their results are checked."""
 
     name: str = field(kw_only=True)
     origin: _Origin = field(kw_only=True)
@@ -180,7 +186,7 @@ class _CheckedSplit(Split):
         return inputs.detach(), targets
 
     def _faults(self, inputs: Any, indices: Tensor) -> Iterator[str]:
-        """Yield what is wrong with the inputs of a batch; what is only odd is warned about."""
+        """Yield the faults of the inputs of a batch; warn about values out of range."""
         if not isinstance(inputs, Tensor):
             yield f"prepare() must return a tensor, not {_named(inputs)}"
         if inputs.dtype != torch.float32 or inputs.is_meta or inputs.layout != torch.strided:
@@ -195,6 +201,6 @@ class _CheckedSplit(Split):
             yield f"the input of sample {wrong} is infinite or undefined"
         if low < _LOW or high > _HIGH:
             self.origin.warn(
-                f"{self.origin.file}: inputs of the {self.name} split lie outside {_LOW} … {_HIGH}, which the "
+                f"{self.origin.file}: inputs of the {self.name} split are outside {_LOW} … {_HIGH}, which the "
                 "accelerator does not have (let prepare() return integers in that range)"
             )

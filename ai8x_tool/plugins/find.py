@@ -1,6 +1,6 @@
 """Search for models and datasets: Python files in ``models`` and ``datasets`` folders, the user's own first.
 
-A file that cannot be used does not disable the others: it is skipped, and named in one warning.
+A file that cannot be used does not affect the others: it is skipped with a warning.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """A model that can be built, as its file lists it.
+    """A model as listed by its file.
 
     Inputs have at least `min_input` columns (narrower ones are padded); `dim` is 1 for (C, L), 2 for (C, H, W). With
-    `dr` the model takes the length of an embedding, as `dimensionality`.
+    `dr`, the model takes the length of an embedding as the argument `dimensionality`.
     """
 
     name: str
@@ -61,7 +61,7 @@ class _Fault:
 
 
 def list_models(console: Console | None = None) -> list[Listing]:
-    """Return all models, without importing torch unless a file computes its list; the user's own hide shipped ones.
+    """Return all models; the user's own replace shipped ones. PyTorch is imported only if a file computes its list.
 
     Files that cannot be used are skipped, with a warning if there is a `console`.
     """
@@ -74,19 +74,19 @@ def list_datasets(console: Console | None = None) -> list[Listing]:
 
 
 def find_model(name: str, console: Console | None = None) -> ModelEntry:
-    """Return the model called `name` (in any case). Raises Ai8xError naming the closest one, or the faulty file."""
+    """Return the model `name`, ignoring case. Raises Ai8xError naming the closest match or the faulty file."""
     name = decode_surrogates(name)
     return _model_in(_find("models", name, console, ignore_case=True).file, name)
 
 
 def model_in_file(file: Path, name: str | None = None) -> ModelEntry:
-    """Return the model called `name` (in any case) in a model file, without a name the only one there."""
+    """Return the model `name`, ignoring case, of a model file; without a name, the only model. Raises Ai8xError."""
     known = [listing.name for listing in read_listings(file, "models")]
     if name is None and len(known) == 1:
         return _model_in(file, known[0])
     if name is None or name.lower() not in map(str.lower, known):
-        names = ", ".join(known) or "none: it has no list `models`"
-        raise Ai8xError(f"its models are {names}", where=str(file), fix="name one with --model" if known else None)
+        names = ", ".join(known) or "none, because it has no list `models`"
+        raise Ai8xError(f"its models are {names}", where=str(file), fix="choose one with --model" if known else None)
     return _model_in(file, name)
 
 
@@ -95,7 +95,7 @@ def _model_in(file: Path, name: str) -> ModelEntry:
     entry = next(e for e in module.models if isinstance(e, dict) and str(e.get("name")).lower() == name.lower())
     build = getattr(module, entry["name"], None)
     if not callable(build):
-        raise Ai8xError(f"lists the model {entry['name']!r} but has no function of that name", where=str(file))
+        raise Ai8xError(f"the listed model {entry['name']!r} must be a function or class of the file", where=str(file))
     size, dim, dr = entry.get("min_input", 1), entry.get("dim", 2), entry.get("dr", False)
     for key, value, good, rule in (
         ("min_input", size, type(size) is int and size >= 0, "a whole number"),
@@ -109,16 +109,16 @@ def _model_in(file: Path, name: str) -> ModelEntry:
 
 
 def places(model: ModelEntry, entry: DatasetEntry) -> str:
-    """Return the files of a model and a dataset that are used together, for messages about either."""
+    """Return the files of a model and a dataset used together, for messages that concern either."""
     return f"{model.file}, {entry.file or entry.name}"
 
 
 def find_dataset(
     name: str, settings: TrainSettings | EvaluateSettings | None = None, console: Console | None = None
 ) -> DatasetEntry:
-    """Return the dataset called `name`. Raises Ai8xError naming the closest one, or the faulty file.
+    """Return the dataset `name`. Raises Ai8xError naming the closest match or the faulty file.
 
-    Loaders written for the reference trainer receive the `settings`. With `--data synthetic` the entry loads synthetic
+    Loaders written for the reference trainer receive the `settings`. With `--data synthetic`, the entry loads synthetic
     data.
     """
     entry = _found_dataset(name, settings, console)
@@ -147,13 +147,13 @@ def _found_dataset(
             return checked_entry(entry, listing.file)
         if isinstance(entry, dict) and entry.get("name") == name:
             return adapt_entry(entry, listing.file, settings)
-    raise Ai8xError(f"the entry of {name!r} is neither a DatasetEntry nor a dictionary", where=str(listing.file))
+    raise Ai8xError(f"the entry of {name!r} must be a DatasetEntry or a dictionary", where=str(listing.file))
 
 
 def dataset_input(name: str, console: Console | None = None) -> tuple[int, ...]:
-    """Return the shape of a sample of a dataset, from the text of its file where it is written down plainly.
+    """Return the shape of an input of a dataset, read from the text of its file if stated literally.
 
-    Only other files are executed. Raises Ai8xError like :func:`find_dataset`.
+    Otherwise the file is executed. Raises Ai8xError like :func:`find_dataset`.
     """
     name = decode_surrogates(name)
     listing = _find("datasets", name, console, ignore_case=False)
@@ -179,7 +179,7 @@ def _mentions(path: Path, name: str) -> bool:
 
 
 def _listings(kind: str, console: Console | None) -> tuple[list[Listing], list[_Fault]]:
-    """Return all entries, and what is wrong with files that have none for this reason."""
+    """Return all entries, and the faults of files that could not be used."""
     found: dict[str, Listing] = {}
     faults: list[_Fault] = []
     for folder in resources.search_path(kind):

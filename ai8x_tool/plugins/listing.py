@@ -1,4 +1,4 @@
-"""Contents of plugin files, read from their text without executing it."""
+"""Contents of plugin files, read from their text without execution."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai8x_tool.plugins.load import LIBRARY_NAMES, load_plugin, plugin_error
 from ai8x_tool.readers.text_file import require_regular
 
 _MOST_BYTES = 1 << 20
-"""Of a file that people write."""
+"""Largest size of a plugin file, in bytes."""
 
 _PACKAGES = {
     "cv2": "opencv-python",
@@ -26,7 +26,7 @@ _PACKAGES = {
     "skimage": "scikit-image",
     "sklearn": "scikit-learn",
 }
-"""Packages that are not called like the module they contain."""
+"""Names of packages that differ from the name of their module."""
 _SEARCH = "ai8x_nas"
 
 
@@ -40,9 +40,9 @@ class Listing:
 
 
 def read_listings(path: Path, kind: str) -> list[Listing]:
-    """Return the entries of one file, from its text where they are written down plainly, else by executing it.
+    """Return the entries of a file, read from its text if they are stated literally, else by executing it.
 
-    Raises Ai8xError for a file that cannot be used: a syntax error, an import of something that is not installed.
+    Raises Ai8xError for a file that cannot be used, for example with a syntax error or a missing package.
     """
     require_regular(path, _MOST_BYTES)
     try:
@@ -61,12 +61,12 @@ def read_listings(path: Path, kind: str) -> list[Listing]:
 
 @lru_cache(maxsize=512)
 def _parsed(text: bytes, name: str) -> ast.Module:
-    """Return the tree of a file, which is parsed once, however often something is looked for."""
+    """Return the syntax tree of a file, which is cached."""
     return ast.parse(text, name)
 
 
 def _check_imports(tree: ast.Module, path: Path) -> None:
-    """Find what is not installed without importing anything."""
+    """Raise Ai8xError if imported packages are not installed; nothing is imported."""
     missing: dict[str, int] = {}
     for node in tree.body:
         if isinstance(node, ast.Import):
@@ -78,7 +78,7 @@ def _check_imports(tree: ast.Module, path: Path) -> None:
         for name in names:
             top = name.partition(".")[0]
             if top == _SEARCH:
-                raise Ai8xError(f"needs {top}: architecture search is not available", where=f"{path}:{node.lineno}")
+                raise Ai8xError(f"needs {top}: architecture search is not supported", where=f"{path}:{node.lineno}")
             known = top in sys.modules or top in LIBRARY_NAMES or top == TRAINER_PACKAGE
             if not known and not _can_be_found(top, path):
                 missing.setdefault(top, node.lineno)
@@ -111,7 +111,7 @@ def _assignments(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _static_entries(tree: ast.Module, value: ast.expr) -> list[tuple[str, str]] | None:
-    """Names and descriptions from a list of dictionaries or of calls with keywords; None if they must be computed."""
+    """Return names and descriptions from a literal list of dictionaries or calls; None if they must be computed."""
     if not isinstance(value, ast.List | ast.Tuple):
         return None
     documented = {
@@ -149,15 +149,15 @@ def _computed_entries(entries: Any, path: Path, kind: str) -> list[tuple[str, st
     for number, entry in enumerate(entries):
         fields = entry if isinstance(entry, dict) else getattr(entry, "__dict__", {})
         if not isinstance(fields.get("name"), str):
-            raise Ai8xError(f"entry {number} of {kind!r} has no name", where=str(path), fix="add a name, a text")
+            raise Ai8xError(f"entry {number} of {kind!r} must have a name", where=str(path), fix="add a name, a string")
         described.append((fields["name"], str(fields.get("description") or "")))
     return described
 
 
 def static_input(path: Path, name: str) -> tuple[int, ...] | None:
-    """Return the shape of a sample that the entry `name` of a dataset file states, without executing the file.
+    """Return the shape of an input stated in the entry `name` of a dataset file, without executing the file.
 
-    None if it is not written down plainly: as numbers, or as constants of the file.
+    None if it is not stated literally, as numbers or constants of the file.
     """
     tree = ast.parse(path.read_bytes(), str(path))
     values = dict(_assignments(tree))
@@ -171,7 +171,7 @@ def static_input(path: Path, name: str) -> tuple[int, ...] | None:
 
 
 def _field(element: ast.expr, name: str, position: int) -> ast.expr | None:
-    """Return one value of an entry: a keyword or an argument of a call, or an item of a dictionary."""
+    """Return one value of an entry: a keyword or positional argument of a call, or an item of a dictionary."""
     if isinstance(element, ast.Call):
         found = next((keyword.value for keyword in element.keywords if keyword.arg == name), None)
         return found or (element.args[position] if len(element.args) > position else None)

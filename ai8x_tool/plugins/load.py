@@ -1,11 +1,11 @@
-"""Execution of plugin files, with the imports that they expect and without traces afterwards.
+"""Execution of plugin files with the imports that they expect, which are removed afterwards.
 
-While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` find the modules of this package, and its neighbours can
-be imported as in the reference trainer: ``from datasets.mine import X``, ``from .mine import X``, ``import helper`` for
-files next to the folder. Installed libraries come first, except that ``models.X``, ``datasets.X`` and ``utils.X`` are
-neighbours where there are such files. Modules of the reference trainer itself, such as
-``utils.object_detection_utils``, are those of this package where nothing else has their names. Afterwards none of these
-names is left.
+While a plugin runs, ``import ai8x`` and ``import ai8x_blocks`` find the modules of this package, and its neighbors
+(other plugin files) can be imported as in the reference trainer: ``from datasets.mine import X``, ``from .mine import
+X``, ``import helper`` for files next to the folder. Installed libraries take precedence, except that ``models.X``,
+``datasets.X`` and ``utils.X`` are neighbors if such files exist. Modules of the reference trainer, such as
+``utils.object_detection_utils``, are those of this package unless other modules have their names. Afterwards all of
+these names are removed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ FOLDERS = ("models", "datasets", TRAINER_PACKAGE)
 LIBRARY_NAMES = ("ai8x", "ai8x_blocks")
 
 _PACKAGES = "ai8x_plugins_"
-"""Prefix of the names of the packages whose modules plugins are."""
+"""Name prefix of the packages that contain plugins as modules."""
 
 
 def load_plugin(path: Path) -> ModuleType:
     """Execute a plugin file once and return its module.
 
-    The module has a name of its own, so that no plugin can shadow a library. Raises Ai8xError naming file and line.
+    The module has a unique name, so that no plugin can shadow a library. Raises Ai8xError naming file and line.
     """
     path = path.resolve()
     package = _package(path.parent)
@@ -60,18 +60,18 @@ def load_plugin(path: Path) -> ModuleType:
 
 
 class _FromSource(SourceFileLoader):
-    """Compiles a file each time: stored bytecode may be that of an older text of the same size and second."""
+    """Loader that always compiles: stored bytecode may be that of an older file of the same size and second."""
 
     def path_stats(self, path: str) -> Mapping[str, Any]:
-        """Raise OSError: as if the time of the last change were not known."""
+        """Raise OSError, as if the modification time were unknown."""
         raise OSError(path)
 
 
 def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwargs: Any) -> Result:
-    """Call a function of the plugin file `path`. What it prints goes to standard error.
+    """Call a function of the plugin file `path`; its output is redirected to standard error.
 
-    An exception becomes an Ai8xError of one line with file and line number; so does ``sys.exit()``. What it changes in
-    this process as a whole does not outlast it: the current folder, torch's default type, recording of gradients.
+    An exception, or ``sys.exit()``, becomes an Ai8xError of one line with file and line number. Process-wide state is
+    restored afterwards: the current folder, PyTorch's default type, recording of gradients.
     """
     with plugin_faults(path), library_names(path), redirect_stdout(sys.stderr), _kept_process_state():
         return copy_context().run(function, *args, **kwargs)
@@ -79,7 +79,7 @@ def call_plugin(path: Path, function: Callable[..., Result], *args: Any, **kwarg
 
 @contextmanager
 def plugin_faults(path: Path) -> Iterator[None]:
-    """Turn everything that code of the plugin file `path` raises in the block into an Ai8xError of one line."""
+    """Convert all exceptions raised in the block by code of the plugin file `path` to an Ai8xError of one line."""
     try:
         yield
     except KeyboardInterrupt:
@@ -90,7 +90,7 @@ def plugin_faults(path: Path) -> Iterator[None]:
 
 @contextmanager
 def without_exit() -> Iterator[None]:
-    """Turn ``sys.exit()`` of a plugin into an Ai8xError, wherever its code runs in the block: in forward(), say."""
+    """Convert ``sys.exit()`` anywhere in the block, for example in forward(), to an Ai8xError."""
     try:
         yield
     except SystemExit as error:
@@ -99,7 +99,7 @@ def without_exit() -> Iterator[None]:
 
 @contextmanager
 def _kept_process_state() -> Iterator[None]:
-    import torch  # noqa: PLC0415  (listings do without it)
+    import torch  # noqa: PLC0415  (not required for listings)
 
     folder, kind, records = os.open(".", os.O_RDONLY), torch.get_default_dtype(), torch.is_grad_enabled()
     try:
@@ -112,7 +112,7 @@ def _kept_process_state() -> Iterator[None]:
 
 
 def plugin_error(error: BaseException, path: Path) -> Ai8xError:
-    """Turn what was raised in a plugin file into one line with file and line number."""
+    """Return the error for an exception raised in a plugin file: one line with file and line number."""
     if isinstance(error, SystemExit):
         said = f": {error.code}" if isinstance(error.code, str) else ""
         error = Ai8xError(f"the file called sys.exit(){said}").with_traceback(error.__traceback__)
@@ -128,7 +128,7 @@ def plugin_error(error: BaseException, path: Path) -> Ai8xError:
 
 
 def plugin_fault(error: BaseException) -> Ai8xError | None:
-    """Return the line for an exception that code of a plugin caused or let pass; None if none of it was running."""
+    """Return the error for an exception raised in or below code of a plugin; None if no plugin was running."""
     found = None
     trace = error.__traceback__
     while trace is not None:
@@ -140,14 +140,14 @@ def plugin_fault(error: BaseException) -> Ai8xError | None:
 
 @contextmanager
 def library_names(path: Path) -> Iterator[None]:
-    """Let imports find what the plugin file `path` expects, to the end of the block."""
+    """Make the imports that the plugin file `path` expects available inside the block."""
     from ai8x_tool.compat import ai8x  # noqa: PLC0415  (imports torch)
     from ai8x_tool.nn import blocks  # noqa: PLC0415
 
     root = path.resolve().parent.parent
-    finder, known = _Neighbours(root), str(root) in sys.path
-    trainer = _Trainer()
-    names = {"ai8x": ai8x, "ai8x_blocks": blocks, **_put_away(root)}
+    finder, known = _NeighborFinder(root), str(root) in sys.path
+    trainer = _TrainerModuleFinder()
+    names = {"ai8x": ai8x, "ai8x_blocks": blocks, **_stored_neighbors(root)}
     before = {name: sys.modules.get(name) for name in names}
     sys.modules.update(names)
     sys.meta_path.insert(0, finder)
@@ -164,8 +164,8 @@ def library_names(path: Path) -> Iterator[None]:
             sys.path.remove(str(root))
 
 
-class _Neighbours(MetaPathFinder):
-    """Finds ``models.X`` and ``datasets.X`` in the folders of those names in `root`."""
+class _NeighborFinder(MetaPathFinder):
+    """Finder of ``models.X`` and ``datasets.X`` in the folders of those names in `root`."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -173,7 +173,7 @@ class _Neighbours(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load `fullname`, None if it is no neighbour."""
+        """Return the module spec of `fullname`, None if it is not such a file."""
         folder, _, name = fullname.partition(".")
         file = self._root / folder / f"{name}.py"
         if folder not in FOLDERS or not name.isidentifier() or not file.is_file():
@@ -181,19 +181,19 @@ class _Neighbours(MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, file)
 
 
-class _Trainer(MetaPathFinder, Loader):
-    """Finds modules of the reference trainer, after all other finders, and gives them the contents of ours."""
+class _TrainerModuleFinder(MetaPathFinder, Loader):
+    """Finder of modules of the reference trainer, after all other finders, with the contents of this package."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return how to load `fullname`, None if it is none of these modules."""
+        """Return the module spec of `fullname`, None for other modules."""
         if fullname == TRAINER_PACKAGE or fullname in TRAINER_MODULES:
             return ModuleSpec(fullname, self, is_package=fullname == TRAINER_PACKAGE)
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill a module, whose loader this is."""
+        """Fill a module with the contents of the corresponding module of this package."""
         if module.__name__ in TRAINER_MODULES:
             ours = importlib.import_module(TRAINER_MODULES[module.__name__])
             module.__dict__.update({name: value for name, value in vars(ours).items() if not name.startswith("__")})
@@ -213,27 +213,29 @@ def _shelf(root: Path) -> str:
     return f"{_package(root).__name__}:"
 
 
-def _put_away(root: Path) -> dict[str, ModuleType]:
-    """ExtentPair that were imported before: they keep existing under a name of their own."""
+def _stored_neighbors(root: Path) -> dict[str, ModuleType]:
+    """Return neighbor modules that were imported before; they remain registered under unique names."""
     shelf = _shelf(root)
     return {name.removeprefix(shelf): module for name, module in _modules(shelf)}
 
 
 def _modules(*starts: str) -> list[tuple[str, ModuleType]]:
-    """Return the modules whose names begin so; of a copy, as what the garbage collector ends may import at any time."""
+    """Return the modules whose names begin with `starts`, from a copy, because finalizers may import at any time."""
     known = sys.modules.copy()
-    names = "\n".join(["", *known])  # of thousands; a search in one text is the fastest way to see that there is none
+    names = "\n".join(
+        ["", *known]
+    )  # thousands of names: searching one string is the fastest way to find that there is none
     if not any(f"\n{start}" in names for start in starts):
         return []
     return [(name, module) for name, module in known.items() if name.startswith(starts)]
 
 
 def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
-    """Take the names of plugins out of the list of modules, and put back what was there."""
+    """Remove the names of plugins from the list of modules, and restore the previous modules."""
     for name, module in _modules(*FOLDERS):
         if name.partition(".")[0] in FOLDERS and _is_inside(module, root):
             sys.modules[_shelf(root) + name] = sys.modules.pop(name)
-        elif isinstance(getattr(module, "__loader__", None), _Trainer):
+        elif isinstance(getattr(module, "__loader__", None), _TrainerModuleFinder):
             del sys.modules[name]
     for name, was in before.items():
         if was is not None:
@@ -243,7 +245,7 @@ def _clean_up(root: Path, before: dict[str, ModuleType | None]) -> None:
 
 
 def _is_inside(module: ModuleType, root: Path) -> bool:
-    """Return whether a module is a file in a plugin folder of `root`, or such a folder itself."""
+    """Return whether a module is a file in a plugin folder of `root`, or the package of such a folder."""
     places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
     folders = {root / folder for folder in FOLDERS}
     return any(place and ({Path(place), Path(place).parent} & folders) for place in places)

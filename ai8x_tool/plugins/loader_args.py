@@ -1,4 +1,4 @@
-"""The `args` of loaders written for the reference trainer: its options by name."""
+"""Argument `args` of loaders written for the reference trainer: its options by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ai8x_tool.settings.option import options_of
 from ai8x_tool.settings.training import TrainSettings
 
 _OTHER_OPTIONS: dict[str, Any] = {
-    "act_mode_8bit": False,  # inputs stay real numbers; the 8-bit mode multiplies them by 128
+    "act_mode_8bit": False,  # inputs remain real numbers; the 8-bit mode multiplies them by 128
     "backbone_checkpoint": None,
     "compiler_mode": "none",
     "dr": None,
@@ -41,7 +41,7 @@ _OTHER_NAMES = {
 
 
 def loader_args(settings: TrainSettings | EvaluateSettings | None) -> SimpleNamespace:
-    """Return the options as the reference names them; `device` is the number of the die, paths are text."""
+    """Return the options under the reference trainer's names; `device` is the number of the die, paths are strings."""
     evaluate = isinstance(settings, EvaluateSettings)
     chosen = settings or TrainSettings(model="none", dataset="none")
     values = dict(_OTHER_OPTIONS)

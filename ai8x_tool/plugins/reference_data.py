@@ -1,4 +1,4 @@
-"""Datasets written for the reference trainer: a dictionary with a loader that returns torch datasets.
+"""Datasets written for the reference trainer: dictionaries with a loader that returns PyTorch datasets.
 
 Their items are (input, target, …), with inputs normalized to [−1, 127/128].
 """
@@ -49,10 +49,10 @@ _MOST_SAMPLES = 100_000_000
 
 @dataclass(frozen=True)
 class Source:
-    """A torch dataset, how its items become batches, and the plugin file that it comes from.
+    """A PyTorch dataset, its collate function, and its plugin file.
 
-    A batch is (inputs, targets, clipped): integers −128…127 as float32, whatever the collate function makes of the
-    targets, and whether inputs had to be clipped.
+    A batch is (inputs, targets, clipped): integers −128…127 as float32, the targets as collated, and whether inputs had
+    to be clipped.
     """
 
     dataset: Any
@@ -62,14 +62,14 @@ class Source:
     warn: Callable[[str], None]
 
     def fetch(self, positions: Sequence[int], seed: int) -> tuple[Tensor, Any, bool]:
-        """Return the batch of the items at `positions`. Random numbers depend on `seed` and position only."""
+        """Return the batch of the items at `positions`. Random numbers depend only on `seed` and position."""
         batch = call_plugin(self.file, self._collated, positions, seed)
         if not isinstance(batch, tuple | list) or len(batch) < 2:
             raise Ai8xError("an item of the dataset must be a tuple (input, target)", where=str(self.file))
         try:
             inputs = _real(torch.as_tensor(batch[0]))
         except (TypeError, ValueError, RuntimeError):
-            message = f"the inputs of a batch are a {type(batch[0]).__name__}, not a tensor of real numbers"
+            message = f"the inputs of a batch must be a tensor of real numbers, not {type(batch[0]).__name__}"
             raise Ai8xError(
                 message, where=str(self.file), fix="transform each input to a tensor of the same shape"
             ) from None
@@ -90,7 +90,7 @@ class Source:
         return self.collate(items)
 
     def complain(self, clipped: bool) -> None:
-        """Warn, once, about inputs outside the range of the accelerator."""
+        """Warn once about inputs outside the range of the accelerator."""
         if clipped:
             fix = "normalize them with ai8x.normalize"
             self.warn(f"{self.file}: inputs outside −1 … 127/128 are clipped ({fix})")
@@ -98,7 +98,7 @@ class Source:
 
 @dataclass(frozen=True)
 class TorchSplit(Split):
-    """A split whose samples are made one by one; `raw` and `targets` hold positions in the torch dataset."""
+    """A split whose samples are created one by one; `raw` and `targets` contain positions in the PyTorch dataset."""
 
     source: Source = field(kw_only=True)
 
@@ -109,7 +109,7 @@ class TorchSplit(Split):
         return inputs, targets
 
     def stream(self, chunks: Sequence[Tensor], generator: torch.Generator | None) -> Iterator[tuple[Tensor, Any]]:
-        """Yield the batches at `chunks`, prepared by worker processes; the samples do not depend on their number."""
+        """Yield the batches at `chunks`, prepared by worker processes, whose number does not affect the samples."""
         stream = _Stream(self.source, [self.raw[chunk].tolist() for chunk in chunks], _draw(generator))
         workers = min(self.source.workers, _processors(), len(chunks))
         loader = DataLoader(
@@ -127,18 +127,18 @@ class TorchSplit(Split):
                 inputs, targets, clipped = result
                 self.source.complain(clipped)
                 yield inputs, targets
-        except RuntimeError as error:  # a worker process was killed, or the system has no resources for it
-            message = f"a process that prepares samples failed: {' '.join(str(error).split())}"
+        except RuntimeError as error:  # a worker process was killed, or the system lacks resources for it
+            message = f"a worker process that prepares samples failed: {' '.join(str(error).split())}"
             raise Ai8xError(message, where=str(self.source.file), fix="use --workers 0") from None
 
 
 def _processors() -> int:
-    """Number of processors for worker processes; 0 where a process with threads cannot fork safely."""
+    """Return the number of processors for worker processes; 0 if a process with threads cannot fork safely."""
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else 0
 
 
 class _Stream(torch_data.Dataset[Any]):
-    """Batches by number; errors are returned, since exceptions would cross processes as tracebacks."""
+    """Dataset of batches; errors are returned, because exceptions would reach other processes as tracebacks."""
 
     def __init__(self, source: Source, chunks: list[list[int]], seed: int) -> None:
         self.source, self.chunks, self.seed = source, chunks, seed
@@ -154,9 +154,9 @@ class _Stream(torch_data.Dataset[Any]):
 
 
 def _real(values: Tensor) -> Tensor:
-    """Return values as float32 that nothing is learned through. Raises TypeError for what are no real numbers."""
+    """Return values as detached float32. Raises TypeError if they are not real numbers."""
     if values.is_complex() or values.is_meta:
-        raise TypeError("no real numbers")
+        raise TypeError("not real numbers")
     return values.detach().to(torch.float32)
 
 
@@ -165,7 +165,7 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _target(target: Any) -> Any:
-    """Return numbers as the losses take them; anything else is left to the task."""
+    """Return numbers in the form used by the losses; other targets are unchanged."""
     if not isinstance(target, Tensor):
         return target
     return target.to(torch.float32) if target.is_floating_point() else target.long()
@@ -184,7 +184,7 @@ def _seed(seed: int, position: int) -> None:
 
 @contextmanager
 def _kept_random_state() -> Iterator[None]:
-    """Restore the global generators afterwards; in a worker process nothing else uses them."""
+    """Restore the global random generators afterwards; in a worker process nothing else uses them."""
     if get_worker_info() is not None:
         yield
         return
@@ -205,12 +205,12 @@ def adapt_entry(
 ) -> DatasetEntry:
     """Return the entry of a dataset written for the reference trainer.
 
-    Raises Ai8xError naming file and key for what is missing or mistyped.
+    Raises Ai8xError naming file and key for values that are missing or of a wrong type.
     """
     name, where = str(entry["name"]), f"{file}: dataset {entry['name']!r}"
     for key in ("input", "output", "loader"):
         if key not in entry:
-            raise Ai8xError(f"the entry has no {key!r}", where=where)
+            raise Ai8xError(f"the entry must contain {key!r}", where=where)
     shape, labels = input_shape(entry["input"], where), label_names(entry["output"], "output", where)
     loader, collate, task = entry["loader"], entry.get("collate"), entry.get("task")
     require_type(loader, callable(loader), "loader", "a function", where)
@@ -231,7 +231,7 @@ def adapt_entry(
 
 
 def _task(entry: Mapping[str, Any], labels: Sequence[str]) -> str | None:
-    if entry.get("task") is not None:  # a key of this tool, for kinds that the reference does not distinguish
+    if entry.get("task") is not None:  # a key of this tool, for kinds that the reference trainer does not distinguish
         return str(entry["task"])
     if entry.get("regression"):
         return "regression"
@@ -262,12 +262,16 @@ class _Loader:
     def _length(self, part: Any) -> int:
         length = call_plugin(self.file, len, part)
         if length > _MOST_SAMPLES:
-            raise Ai8xError(f"a dataset of {length:.3g} samples", where=str(self.file), fix="correct its __len__()")
+            raise Ai8xError(
+                f"the dataset has {length:.3g} samples, which is too many",
+                where=str(self.file),
+                fix="correct its __len__()",
+            )
         return length
 
 
 class TorchDataset(Dataset):
-    """Splits that are loaded when they are first used; in an evaluation only the test split."""
+    """Splits that are loaded on first use; an evaluation only loads the test split."""
 
     def __init__(self, loader: _Loader, console: Console) -> None:
         self.__dict__.update(_loader=loader, _warn=console.warn)
@@ -292,7 +296,7 @@ class TorchDataset(Dataset):
 
     @property
     def train(self) -> Split:
-        """Training samples, without those of a validation list."""
+        """Training samples, without those listed for validation."""
         dataset, listed = self._both[0], self._validation_positions()
         if listed is None:
             return self._split(dataset)
@@ -302,7 +306,7 @@ class TorchDataset(Dataset):
 
     @property
     def validation(self) -> Split | None:
-        """Validation samples, where the training set lists some; not augmented."""
+        """Validation samples if the training set lists them, else None; not augmented."""
         listed = self._validation_positions()
         return None if listed is None else self._split(self._plain_training_set(), listed)
 
@@ -317,7 +321,7 @@ class TorchDataset(Dataset):
         return self._split(self._plain_training_set())
 
     def _validation_positions(self) -> Tensor | None:
-        """Return the list ``valid_indices`` of the training set, if it has one; it must leave some for training."""
+        """Return the list ``valid_indices`` of the training set, None without one. It must not contain all samples."""
         dataset, file = self._both[0], self.__dict__["_loader"].file
         listed = getattr(dataset, "valid_indices", None)
         if listed is None:
@@ -335,7 +339,7 @@ class TorchDataset(Dataset):
         return positions.long() if len(positions) else None
 
     def _plain_training_set(self) -> Any:
-        """Return the training set with the transform of the test set, where both have one."""
+        """Return the training set with the transform of the test set, if both have one."""
         train, test = self._both
         names = [name for name in ("transform", "transforms") if hasattr(train, name) and hasattr(test, name)]
         if type(train) is not type(test) or not names:

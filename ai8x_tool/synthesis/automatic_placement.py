@@ -61,7 +61,7 @@ def place_automatically(
 
 def _report(found: MappingResult, device: Device, console: Console) -> None:
     copies = f"{len(found.copies)} cop{'y' if len(found.copies) == 1 else 'ies'}"
-    least = " (the minimum)" if found.peak == found.peak_bound else ""
+    least = " (the minimum for these processors)" if found.peak == found.peak_bound else ""
     size = f"{found.peak:,} of {device.instance_size:,} bytes of each data-memory instance{least}"
     console.info(f"placement found: {found.path.text}, {copies}, {size}, {found.cycles:,} cycles")
     if found.parallel:

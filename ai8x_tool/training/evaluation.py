@@ -17,10 +17,13 @@ from ai8x_tool.checkpoint import Checkpoint, read_checkpoint
 from ai8x_tool.compat.modules import SoftwareLinear
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split, first_sample
+from ai8x_tool.data.middle import is_middle
 from ai8x_tool.device import find_device
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.files import write_file
 from ai8x_tool.frontend.yaml.load import load_network
+from ai8x_tool.frontend.yaml.parser import read_description
+from ai8x_tool.frontend.yaml.unweighted import described_input
 from ai8x_tool.model.build import (
     build_for_checkpoint,
     check_architecture,
@@ -167,7 +170,7 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
     test = first_sample(data.test) if settings.truncate_testset else data.test
     saves = settings.simulate and settings.save_sample is not None
     sample = _save_sample(entry, test, settings, settings.batch_size) if saves else None
-    reason = _why_not_compared(settings)
+    reason = why_not_compared(settings, entry) if settings.simulate else None
     engine = settings.simulate and reason is None
     outputs: list[Any] | None = [] if keep_outputs or engine else None
     shows_wrong = settings.html is not None and has_wrong_samples(ready.task)
@@ -194,18 +197,28 @@ def evaluate(settings: EvaluateSettings, console: Console, *, keep_outputs: bool
         sample_file=sample,
         outputs=joined if keep_outputs else None,
         agreement=agreement,
-        not_compared=reason if settings.simulate else None,
+        not_compared=reason,
         clipping=tuple(clipping.result()) if watched else (),
         wrong=() if worst is None else worst.result(),
         learned=ready.task,
     )
 
 
-def _why_not_compared(settings: EvaluateSettings) -> str | None:
+def why_not_compared(settings: EvaluateSettings, entry: DatasetEntry) -> str | None:
     """Return the reason why 8-bit outputs are not compared with the integer engine; None if they are."""
     if not settings.engine:
         return "--no-engine"
-    return None if settings.network is not None else "no network description, see --network"
+    if settings.network is None:
+        return "no network description, see --network"
+    if entry.frames is not None:
+        return "the network takes one input of a sequence at a time, see ai8x verify"
+    silent = Console(verbosity=-1, muted=True)
+    described = described_input(
+        read_description(find_config("networks", settings.network), find_device(settings.device), silent)
+    )
+    if described is None or not is_middle(described, entry.input):
+        return None
+    return f"the network takes the middle {described[1]}×{described[2]} pixels of a sample, see ai8x verify"
 
 
 def _keeper(outputs: list[Any] | None, worst: WorstSamples | None) -> Callable[[BatchResult], None] | None:

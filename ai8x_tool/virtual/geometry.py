@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ai8x_tool.device.facts import Device
 from ai8x_tool.virtual.registers import RegisterFile
 
 Pair = tuple[int, int]
@@ -37,9 +36,7 @@ class Geometry:
         return rows, columns
 
 
-def decode_geometry(
-    registers: RegisterFile, device: Device, master: int, index: int, operands: int, *, transposed: bool
-) -> Geometry:
+def decode_geometry(registers: RegisterFile, master: int, index: int, operands: int, *, transposed: bool) -> Geometry:
     """Return the sizes of hardware layer `index`, decoded from the registers of the master quadrant."""
     fields = {
         name: registers.fields(name, master, index)

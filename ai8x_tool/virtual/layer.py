@@ -127,7 +127,7 @@ def decode_layer(
     processors, enabled = _processors(registers, index, quadrants)
     kind = _kind(post, device)
     operands = one["operands"] + 1 if one["eltwise"] else 1
-    geometry = decode_geometry(registers, device, master, index, operands, transposed=bool(post["transposed"]))
+    geometry = decode_geometry(registers, master, index, operands, transposed=bool(post["transposed"]))
     shift = -post["shift"] if post["shift_right"] else post["shift"]
     quad = bool(control["quad"]) and index == start
     kernels = _kernels(read, control, geometry, quad)

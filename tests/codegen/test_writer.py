@@ -291,6 +291,24 @@ def test_another_process_at_work(project, way):
             write_project(NEW, project, overwrite=True)
 
 
+@pytest.mark.parametrize("changed", [False, True], ids=["as generated", "changed"])
+def test_files_of_the_former_name(tmp_path, way, changed):
+    """A file named after the project goes with its name, unless the user has changed it; others outside never do."""
+    folder, outside = tmp_path / "project", tmp_path / "other.launch"
+    outside.write_text("x")
+    launch = {"old.launch": "x"}
+    known = kept_digests({**launch, "../other.launch": "x", ".vscode/gone.json": "x"})
+    write_project({**FILES, **launch, "interface.json": json.dumps({"generated": known})}, folder, overwrite=False)
+    (folder / ".vscode").mkdir(exist_ok=True)
+    (folder / ".vscode" / "gone.json").write_text("x")
+    if changed:
+        (folder / "old.launch").write_text("mine")
+    write_project({**FILES, "new.launch": "y"}, folder, overwrite=True)
+    assert (folder / "old.launch").exists() == changed
+    assert (folder / "new.launch").read_text() == "y"
+    assert outside.read_text() == "x" and (folder / ".vscode" / "gone.json").exists()
+
+
 # -- Killed processes ------------------------------------------------------------------------------------------------
 
 

@@ -85,10 +85,10 @@ LOADER = "def load(data, load_train, load_test):\n    d, args = data\n    {body}
 @pytest.mark.parametrize(
     ("body", "entry", "words"),
     [
-        ("pass", "", "has no 'loader'"),
+        ("pass", "", "must contain 'loader'"),
         ("pass", ", 'loader': 3", "'loader' must be a function, not 3"),
-        ("pass", ", 'loader': load, 'input': 4", "'input' is 4"),
-        ("pass", ", 'loader': load, 'weight': (1,)", "1 weights for 2 labels"),
+        ("pass", ", 'loader': load, 'input': 4", "'input' must be"),
+        ("pass", ", 'loader': load, 'weight': (1,)", "one weight for each of the 2 labels, not 1"),
         ("pass", ", 'loader': load", r"must return two datasets"),
         ("return [], []", ", 'loader': load", "returned no training samples"),
         ("return args.nothing, 1", ", 'loader': load", r"d\.py:4: AttributeError: .*'nothing'"),
@@ -103,7 +103,11 @@ def test_faults_name_file_and_rule(workspace: Path, console: Console, body: str,
 
 @pytest.mark.parametrize(
     ("item", "words"),
-    [("torch.zeros(1, 2)", "must be a tuple"), ("('x', 1)", "not a tensor"), ("(torch.zeros(number + 1), 1)", "stack")],
+    [
+        ("torch.zeros(1, 2)", "must be a tuple"),
+        ("('x', 1)", "must be a tensor of real numbers"),
+        ("(torch.zeros(number + 1), 1)", "stack"),
+    ],
 )
 def test_items_that_make_no_batch(workspace: Path, console: Console, item: str, words: str) -> None:
     text = LOADER.format(body=f"items = [{item} for number in range(2)]; return items, items")
@@ -117,7 +121,7 @@ def test_a_killed_worker_is_one_line(workspace: Path, console: Console) -> None:
     text = "class D(list):\n    def __getitem__(self, i):\n        import os\n        os._exit(3)\n"
     text += LOADER.format(body="return D([1]), D([1])")
     part = loaded(workspace, console, text, ", 'loader': load")
-    with pytest.raises(Ai8xError, match=r"a process that prepares samples failed: .*exited") as caught:
+    with pytest.raises(Ai8xError, match=r"a worker process that prepares samples failed: .*exited") as caught:
         list(batches(part, torch.tensor([0]), 1))
     assert "\n" not in str(caught.value)
 

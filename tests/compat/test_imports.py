@@ -169,7 +169,7 @@ def test_modules_of_the_user_come_before_those_of_the_reference_trainer(tmp_path
             "needs albumentations_x and cv2_x, which are not",
         ),
         ("from missing_x.a import b\n", "needs missing_x, which is not installed (install it to use this file)"),
-        ("from ai8x_nas import OnceForAllModel\n", "needs ai8x_nas: architecture search is not available"),
+        ("from ai8x_nas import OnceForAllModel\n", "needs ai8x_nas: architecture search is not supported"),
     ],
 )
 def test_all_that_a_file_lacks_is_said_in_one_line(tmp_path: Path, imports: str, words: str) -> None:

@@ -89,7 +89,7 @@ def test_masks(kind: str, tmp_path: Path) -> None:
     assert dict(found.left_out) == {
         "images/lonely.png": "it has no mask",
         "masks/alone.png": "no image has its name",
-        "images/small.png": "its mask has 32×8 pixels, the image 32×16",
+        "images/small.png": "its mask has 32×8 pixels, but the image has 32×16",
         "images/bad.png": "it cannot be read as an image (unknown format)",
     }
     assert [sum(counts) for counts in zip(*found.counts.values(), strict=True)] == [COUNT, COUNT // 2, COUNT // 2]
@@ -143,15 +143,15 @@ def test_boxes(kind: str, tmp_path: Path) -> None:
     root = tmp_path / "set"
     write_boxes(root, kind)
     save(root / ("JPEGImages" if kind == "voc" else "images") / "more.png", scene(99)[0])
-    expected = {"images/more.png": "no COCO file names it"}
+    expected = {"images/more.png": "no COCO file refers to it"}
     if kind == "yolo":
         (root / "labels" / "more.txt").write_text("0 0.5 0.5 0.2\n")
-        expected = {"images/more.png": "labels/more.txt: line 1 is not a number of a class and a box"}
+        expected = {"images/more.png": "labels/more.txt: line 1 must be a class number and a box"}
     elif kind == "voc":
         text = '<!DOCTYPE a [<!ENTITY e "x">]><annotation>&e;</annotation>'
         (root / "Annotations" / "evil.xml").write_text(text)
         expected = {
-            "Annotations/evil.xml": "it declares a document type, which is not read",
+            "Annotations/evil.xml": "document types are not supported",
             "JPEGImages/more.png": "no Pascal VOC file has its name",
         }
     folder, found = prepared(root, tmp_path)
@@ -202,8 +202,8 @@ def test_splits_are_named_by_folders_and_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"<annotation>", "no XML document"),
-        (b"<a/>", "no Pascal VOC"),
+        (b"<annotation>", "not an XML document"),
+        (b"<a/>", "not a Pascal VOC file"),
         (b'<?xml version="1.0"?><!DOCTYPE x SYSTEM "file:///etc/passwd"><annotation/>', "document type"),
         (b"<a>" * 40, "nested too deeply"),
         (VOC.format(1, 2, "x", 4, w=9, h=9, name="a").encode(), "no number xmax"),
@@ -219,7 +219,7 @@ def test_damaged_yolo_and_coco_files() -> None:
         with pytest.raises(ValueError, match="line 1"):
             read_yolo(text, ["only"])
     assert read_yolo("0 0 0 .5 0 .5 .5\n", ()).boxes[0].corners == (0, 0, 0.5, 0.5)
-    with pytest.raises(ValueError, match="no COCO file"):
+    with pytest.raises(ValueError, match="not a COCO file"):
         read_coco([1])
     images = [{"id": 1, "file_name": "a.png"}, {"name": 2}]
     found = read_coco({"images": images, "annotations": [{"bbox": [1, 2, 3]}], "categories": []})
@@ -229,7 +229,7 @@ def test_damaged_yolo_and_coco_files() -> None:
 def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
     save(tmp_path / "set" / "a" / "1.png", scene(0)[0])
     for task in ("segmentation", "detection"):
-        with pytest.raises(Ai8xError, match=f"no {task} without"):
+        with pytest.raises(Ai8xError, match=f"{task} requires"):
             open_folder(OwnDataSettings(path=tmp_path / "set", task=task))  # type: ignore[arg-type]
 
 

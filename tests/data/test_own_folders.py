@@ -344,5 +344,5 @@ def test_archives_with_other_members() -> None:
         if good:
             assert read_tables(buffer.getvalue(), ".npz")[0].values.shape == (20, 3)
         else:
-            with pytest.raises(ValueError, match="holds no array of numbers"):
+            with pytest.raises(ValueError, match="contains no array of numbers"):
                 read_tables(buffer.getvalue(), ".npz")

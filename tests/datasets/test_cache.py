@@ -87,5 +87,5 @@ def test_unwritable_place_is_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_writer_refuses_rows_that_do_not_fit(tmp_path: Path) -> None:
-    with ArrayWriter(tmp_path / "a.npy", (2,), np.int16) as writer, pytest.raises(ValueError, match="do not fit"):
+    with ArrayWriter(tmp_path / "a.npy", (2,), np.int16) as writer, pytest.raises(ValueError, match="do not match"):
         writer.append(np.zeros((4, 3), dtype=np.int16))

@@ -99,7 +99,7 @@ def test_next_server_where_one_has_not_got_it(server: Server, tmp_path: Path, co
 
 
 def test_wrong_checksum_is_refused_and_removed(server: Server, tmp_path: Path, console: Console) -> None:
-    with pytest.raises(Ai8xError, match=r"sha256 of the downloaded file\.bin is"):
+    with pytest.raises(Ai8xError, match=r"sha256 of the downloaded file\.bin must be"):
         fetch(_download(server, "wrong"), tmp_path, console)
     assert list(tmp_path.iterdir()) == []
 
@@ -152,7 +152,7 @@ def test_extracts_files_and_folders(tmp_path: Path, console: Console) -> None:
 )
 def test_refuses_members_that_leave_the_folder(tmp_path: Path, console: Console, evil: tarfile.TarInfo) -> None:
     archive = _archive(tmp_path / "a.tar.gz", (tarfile.TarInfo("good"), b"good"), (evil, b""))
-    with pytest.raises(Ai8xError, match="is not a file or folder inside it"):
+    with pytest.raises(Ai8xError, match="must be a file or folder inside the archive"):
         extract(archive, tmp_path / "out", console)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
 
@@ -195,7 +195,7 @@ def test_damaged_members_are_not_taken_for_the_end(tmp_path: Path, console: Cons
     archive.write_bytes(content)
     last = "3.bin" if change == "end" else "0.bin"
     with pytest.raises(
-        Ai8xError, match=rf"a\.tar: the archive is damaged: what follows '{last}' is damaged or missing"
+        Ai8xError, match=rf"a\.tar: the archive is damaged: the data after '{last}' are damaged or missing"
     ):
         extract(archive, tmp_path / "out", console)
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]

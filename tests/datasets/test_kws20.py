@@ -184,7 +184,7 @@ def test_warns_about_what_is_missing(
     console = Console(verbosity=-1)
     kws20.datasets[0].load(tmp_path, console)
     assert sum("librispeech" in text.lower() for text in console.warnings) == 1
-    assert sum("going on without raw_test" in text for text in console.warnings) == 1
+    assert sum("continuing without raw_test" in text for text in console.warnings) == 1
 
 
 def test_benchmark_files_go_to_the_test(tree: Path, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
@@ -237,7 +237,7 @@ def test_nothing_there_and_no_network(kws20: ModuleType, tmp_path: Path, console
 def test_incomplete_folder(tree: Path, kws20: ModuleType, tmp_path: Path, console: Console) -> None:
     shutil.copytree(tree / "KWS/raw", tmp_path / "KWS/raw")
     shutil.rmtree(tmp_path / "KWS/raw/zero")
-    with pytest.raises(Ai8xError, match=r"not all of Speech Commands.*'zero' is missing"):
+    with pytest.raises(Ai8xError, match=r"must contain all of Speech Commands.*'zero' is missing"):
         kws20.datasets[0].load(tmp_path, console)
 
 
@@ -251,7 +251,7 @@ def test_damaged_recording_is_named_and_leaves_no_cache(
         path.write_bytes(b"RIFFnothing" if damage == "text" else b"")
     else:
         _write_wav(path, _tone(1000, 0.5), rate=8000 if damage == "rate" else 16000, channels=1 + (damage == "stereo"))
-    with pytest.raises(Ai8xError, match="WAV file") as caught:
+    with pytest.raises(Ai8xError, match=r"WAV (file|with one channel)") as caught:
         kws20.datasets[0].load(tmp_path, console)
     assert str(path) in str(caught.value)
     assert not list((tmp_path / "KWS/processed").glob("*speech*/*.npy"))
@@ -262,7 +262,7 @@ def test_damaged_recordings_are_counted(tree: Path, kws20: ModuleType, tmp_path:
     for name in ("bird", "zero"):
         path = tmp_path / "KWS/raw" / name / FILES[1]
         path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(Ai8xError, match=r"bird/.*\.wav: 2 of \d+ recordings are damaged; .*it is cut off: \d"):
+    with pytest.raises(Ai8xError, match=r"bird/.*\.wav: 2 of \d+ recordings are damaged; .*it is truncated: \d"):
         kws20.datasets[0].load(tmp_path, console)
 
 
@@ -288,7 +288,7 @@ def test_damaged_sizes_are_not_accepted(tmp_path: Path, damage: Callable[[bytes]
     _write_wav(path, _tone(1000, 0.5))
     assert len(read_wav(path)) == 1000
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(Ai8xError, match=r"a\.wav: .*WAV file"):
+    with pytest.raises(Ai8xError, match=r"a\.wav: .*WAV (file|with one channel)"):
         read_wav(path)
 
 

@@ -56,3 +56,11 @@ def test_residual_networks(size):
     smaller = replace(MAX78000, instance_size=found.peak - 4)
     with pytest.raises(UnmappableError, match=r"data memory: .* 4 bytes too many"):
         map_automatically(network, smaller, path=found.path, overlap=False)
+
+
+def test_processors_that_need_less_memory():
+    """Values that need not share instances do not: the peak is that of one class of values."""
+    found = map_automatically(sized("ai85unetsmall", 80), MAX78000)
+    smaller = replace(MAX78000, instance_size=found.peak - 4)
+    with pytest.raises(UnmappableError, match="data memory"):
+        map_automatically(sized("ai85unetsmall", 80), smaller, path=found.path, overlap=False)

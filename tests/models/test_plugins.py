@@ -81,7 +81,7 @@ def test_the_users_model_hides_the_shipped_one(folder: Path) -> None:
             "import nonexistent_thing\nmodels = [{'name': 'x'}]\n",
             r"bad\.py:1: needs nonexistent_thing, which is not installed",
         ),
-        ("models = [{'name': 'x'}]\n", "no function of that name"),
+        ("models = [{'name': 'x'}]\n", "must be a function or class of the file"),
         ("models = [dict([('name', 1 / 0)])]\n", r"bad\.py:1: ZeroDivisionError"),
     ],
 )

@@ -247,7 +247,13 @@ class _Reader:
         size = item.get("in_dim", offers[0][1])
         if "in_dim" not in item and any(other != size for _, other in offers):
             fail(f"layer {at}: sources of different sizes, and no in_dim")
-        if "in_dim" in item and "in_sequences" in item and (size[0] + sum(layer["in_crop"])) * size[1] != pixels:
+        rolling = layer["sources"] == ("buffer",)  # of which a part may be read
+        if (
+            "in_dim" in item
+            and "in_sequences" in item
+            and not rolling
+            and (size[0] + sum(layer["in_crop"])) * size[1] != pixels
+        ):
             fail(f"layer {at}: in_dim {size} is not what the sources have")
         if len({channels for channels, _ in offers}) > 1:
             fail(f"layer {at}: sources with different channel counts {[channels for channels, _ in offers]}")

@@ -160,7 +160,7 @@ def assert_near(found: Any, expected: Any, where: str) -> None:
 def assert_close(first: Path, second: Path) -> None:
     one, two = read_checkpoint(first), read_checkpoint(second)
     assert (one.epoch, list(one.state)) == (two.epoch, list(two.state))
-    centers = {"class centres": "loss_weights"} if "loss_weights" in one.extras else {}
+    centers = {"class centers": "loss_weights"} if "loss_weights" in one.extras else {}
     values = [(key, one.state[key], two.state[key]) for key in one.state]
     values += [(key, one.extras[extra], two.extras[extra]) for key, extra in centers.items()]
     for key, expected, found in values:

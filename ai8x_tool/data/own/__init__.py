@@ -1,4 +1,4 @@
-"""Folders of images, sounds and tables as datasets, without code."""
+"""Datasets from the user's folders of images, sounds and tables, without code."""
 
 from ai8x_tool.data.own.entry import own_entry
 

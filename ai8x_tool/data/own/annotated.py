@@ -1,4 +1,4 @@
-"""Folders of images that come with masks or with boxes: which layout it is, and what belongs to each image."""
+"""Folders of images with masks or boxes: detection of the layout, and assignment of annotations to images."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _NAME_FILES = ("classes.txt", "labels.txt", "names.txt", "obj.names")
 _NEEDED = {"segmentation": "images/ and masks/ with equal names", "detection": "YOLO, COCO or Pascal VOC files"}
 _NO_PARTNER = "no image has its name"
 _MOST_DOCUMENTS = 32
-"""JSON files from which on they are not COCO files, but something beside each image."""
+"""Number of JSON files from which they are assumed to be files of single images, not COCO files."""
 
 
 @dataclass(frozen=True)
 class Annotated:
-    """Images with masks or boxes: the content of the folder, what is learned, and how it is read."""
+    """Images with masks or boxes: content of the folder, settings, and reader."""
 
     content: FolderContent
     own: OwnDataSettings
@@ -36,7 +36,7 @@ class Annotated:
 
 
 def annotated_folder(own: OwnDataSettings) -> Annotated | None:
-    """Look for masks and boxes. Returns None for other folders; raises Ai8xError where the task asks for them."""
+    """Look for masks and boxes. Returns None for other folders; raises Ai8xError if the task requires them."""
     if own.kind not in (None, "images") or own.task not in (None, "segmentation", "detection") or not own.path.is_dir():
         return None
     names = sorted(names_in(own.path))
@@ -48,12 +48,12 @@ def annotated_folder(own: OwnDataSettings) -> Annotated | None:
         found = _with_boxes(own, names, images)
     if found is None and own.task is not None:
         needed = _NEEDED[str(own.task)]
-        raise Ai8xError(f"no {own.task} without {needed}", where=str(own.path), fix="add them, or choose another task")
+        raise Ai8xError(f"{own.task} requires {needed}", where=str(own.path), fix="add them, or choose another task")
     return found
 
 
 def _without(name: str, folders: Sequence[str]) -> str | None:
-    """Return the path of a file without its ending and without its folder of the given names; None without such."""
+    """Return the path of a file without its suffix and without one of `folders`; None if it is in none of them."""
     *parents, last = name.split("/")
     places = [number for number, parent in enumerate(parents) if parent.lower() in folders]
     if not places:
@@ -63,19 +63,19 @@ def _without(name: str, folders: Sequence[str]) -> str | None:
 
 
 def _split(name: str) -> str | None:
-    """Return the split that a folder of a file is called after."""
+    """Return the split named by a folder in the path of a file, None without one."""
     return next((found for found in map(split_named, name.split("/")[:-1]) if found is not None), None)
 
 
 def _files(names: Sequence[str], splits: Mapping[str, str] | None = None) -> tuple[DataFile, ...]:
-    """Return files with their splits; what folders say about them counts only where there is one for training."""
+    """Return files with their splits; splits named by folders count only if there is one for training."""
     chosen = {name: (splits or {}).get(name) or _split(name) for name in names}
     named = "train" in chosen.values()
     return tuple(DataFile(name, None, chosen[name] if named else None) for name in names)
 
 
 def _names_of_classes(root: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the classes in a file of names or of YOLO, and that file; nothing without such."""
+    """Return class names from a file of names or of YOLO, and that file; empty without one."""
     for name in _NAME_FILES:
         if (root / name).is_file():
             lines = _small_text(root / name, "utf-8-sig").splitlines()
@@ -94,7 +94,7 @@ def _small_text(path: Path, encoding: str = "utf-8") -> str:
     try:
         return read_small(path).decode(encoding, errors="replace")
     except ValueError as error:
-        raise Ai8xError(str(error), where=str(path), fix="move it elsewhere") from None
+        raise Ai8xError(str(error), where=str(path), fix="move it out of the folder") from None
 
 
 def _with_masks(own: OwnDataSettings, names: Sequence[str], images: Sequence[str]) -> Annotated | None:
@@ -118,7 +118,7 @@ def _with_masks(own: OwnDataSettings, names: Sequence[str], images: Sequence[str
 
 
 def _is_text(name: str) -> bool:
-    """Return whether a file is none of the data by its ending: notes, licences."""
+    """Return whether a file is not data, by its suffix: notes, licenses."""
     return Path(name).suffix.lower() in (".txt", ".md", ".json", ".yaml", ".yml", ".names", "")
 
 
@@ -131,14 +131,14 @@ def _with_boxes(own: OwnDataSettings, names: Sequence[str], images: Sequence[str
     files, source, classes, companions = found
     labels = own.classes or classes
     if not files or not labels:
-        raise Ai8xError(f"the {source.kind} files name no objects in its images", where=str(own.path))
+        raise Ai8xError(f"the {source.kind} files contain no objects for its images", where=str(own.path))
     own = replace(own, kind="images", task="detection")
     content = FolderContent(own.path, "images", files, labels, None, (), companions)
     return Annotated(content, own, BoxFolder(content, own, source))
 
 
 Found = tuple[tuple[DataFile, ...], BoxSource, tuple[str, ...], tuple[str, ...]]
-"""Files, their objects, the names of the classes, and the files with boxes."""
+"""Files, their objects, class names, and the files with boxes."""
 
 
 def _used_labels(objects: Mapping[str, Objects]) -> tuple[str, ...]:
@@ -168,7 +168,7 @@ def _yolo(root: Path, names: Sequence[str], images: Sequence[str]) -> Found | No
 
 
 def _yolo_text(image: str, texts: set[str]) -> str | None:
-    """Return the text of an image: beside it, or in the folder of labels that stands for its folder of images."""
+    """Return the text file of an image: next to it, or in the folder of labels that corresponds to its folder."""
     path = PurePosixPath(image)
     places = [number for number, part in enumerate(path.parts[:-1]) if part.lower() in _IMAGE_FOLDERS]
     candidates = [path.with_suffix(".txt")]
@@ -198,13 +198,13 @@ def _coco(root: Path, names: Sequence[str], images: Sequence[str]) -> Found | No
         for wanted, found in read.objects.items():
             image = _located(wanted, name, by_name)
             if image is None:
-                unused.append((wanted, f"{name} names it, but there is no such image"))
+                unused.append((wanted, f"{name} refers to it, but the image does not exist"))
                 continue
             objects[image] = found
             splits |= {image: split} if split else {}
     if not used:
         return None
-    unused += [(image, "no COCO file names it") for image in images if image not in objects]
+    unused += [(image, "no COCO file refers to it") for image in images if image not in objects]
     labels = _used_labels(objects)
     return _files(sorted(objects), splits), BoxSource(objects, tuple(unused), "COCO"), labels, tuple(used)
 
@@ -224,7 +224,7 @@ def _by_last_part(images: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _located(wanted: str, beside: str, by_name: Mapping[str, list[str]]) -> str | None:
-    """Return the image that a file means: the one whose path ends like it, near that file if there are several."""
+    """Return the image that a file refers to: with the same end of the path and, of several, near that file."""
     path = wanted.replace("\\", "/").lstrip("./")
     candidates = by_name.get(path.rsplit("/", 1)[-1], [])
     exact = [each for each in candidates if each == path or each.endswith(f"/{path}")]
@@ -263,7 +263,7 @@ def _voc(root: Path, names: Sequence[str], images: Sequence[str]) -> Found | Non
 
 
 def _voc_splits(root: Path, names: Sequence[str], objects: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the split of each image that a list such as ``ImageSets/Main/train.txt`` names."""
+    """Yield the names in lists such as ``ImageSets/Main/train.txt`` with their splits."""
     by_stem = {stem(image): image for image in objects}
     for name in (each for each in names if "imagesets/" in each.lower() and each.endswith(".txt")):
         split = split_named(stem(name))

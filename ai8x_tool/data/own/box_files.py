@@ -1,4 +1,4 @@
-"""Boxes of objects in files: YOLO, COCO and Pascal VOC."""
+"""Files with boxes of objects: YOLO, COCO and Pascal VOC."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MOST_DEPTH = 32
 
 @dataclass(frozen=True)
 class Box:
-    """An object: its class and its corners (x0, y0, x1, y1), in pixels or as shares of the image."""
+    """An object: class and corners (x0, y0, x1, y1), in pixels or as shares of the image."""
 
     label: str
     corners: tuple[float, float, float, float]
@@ -23,7 +23,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects in an image. `pixels` says what the corners are; `size` are rows and columns, where the file does."""
+    """The objects in an image, with corners in `pixels` or as shares; `size` are rows and columns if known."""
 
     boxes: tuple[Box, ...] = ()
     pixels: bool = False
@@ -35,9 +35,9 @@ def _finite(*numbers: float) -> bool:
 
 
 def read_yolo(text: str, names: Sequence[str]) -> Objects:
-    """Return the objects in a YOLO text: ``class x y width height`` in each line, or a polygon.
+    """Return the objects in YOLO text: each line is ``class x y width height``, or a class and a polygon.
 
-    Raises ValueError naming the line that is something else.
+    Raises ValueError naming the first invalid line.
     """
     boxes = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -47,11 +47,11 @@ def read_yolo(text: str, names: Sequence[str]) -> Objects:
         try:
             label, values = int(words[0]), [float(word) for word in words[1:]]
         except ValueError:
-            raise ValueError(f"line {number} is not a number of a class and a box") from None
+            raise ValueError(f"line {number} must be a class number and a box") from None
         if len(values) < 4 or not _finite(*values) or label < 0:
-            raise ValueError(f"line {number} is not a number of a class and a box")
+            raise ValueError(f"line {number} must be a class number and a box")
         if names and label >= len(names):
-            raise ValueError(f"line {number} has class {label}, there are {len(names)}")
+            raise ValueError(f"line {number} has class {label}, but there are {len(names)} classes")
         boxes.append(Box(names[label] if names else str(label), _yolo_corners(values)))
     return Objects(tuple(boxes))
 
@@ -66,12 +66,12 @@ def _yolo_corners(values: Sequence[float]) -> tuple[float, float, float, float]:
 def read_voc(data: bytes) -> tuple[str, Objects]:
     """Return the name of the image and the objects in a Pascal VOC file. Raises ValueError for anything else.
 
-    Documents that declare a type, and with it entities, are refused: nothing is expanded or fetched.
+    Documents with a document type, which could declare entities, are refused: nothing is expanded or fetched.
     """
     root = _parse_xml(data)
     size = root.first("size")
     if root.name != "annotation":
-        raise ValueError("it is no Pascal VOC file")
+        raise ValueError("it is not a Pascal VOC file")
     rows_and_columns = None
     if size is not None:
         rows_and_columns = (int(size.number("height")), int(size.number("width")))
@@ -79,7 +79,7 @@ def read_voc(data: bytes) -> tuple[str, Objects]:
     for entry in root.every("object"):
         box = entry.first("bndbox")
         if box is None or not entry.text("name"):
-            raise ValueError("an object has no name or no bndbox")
+            raise ValueError("an object must have a name and a bndbox")
         left, top, right, bottom = (box.number(key) for key in ("xmin", "ymin", "xmax", "ymax"))
         boxes.append(Box(entry.text("name"), (left, top, right, bottom)))
     known = rows_and_columns if rows_and_columns and min(rows_and_columns) > 0 else None
@@ -121,7 +121,7 @@ def _parse_xml(data: bytes) -> _Element:
 
     def start(name: str, _attributes: Mapping[str, str]) -> None:
         if len(open_elements) > _MOST_DEPTH:
-            raise ValueError("its elements are nested too deeply")
+            raise ValueError("elements are nested too deeply")
         element = _Element(name)
         open_elements[-1].parts.append(element)
         open_elements.append(element)
@@ -133,22 +133,22 @@ def _parse_xml(data: bytes) -> _Element:
         open_elements[-1].content += characters
 
     def refuse(*_details: Any) -> None:
-        raise ValueError("it declares a document type, which is not read")
+        raise ValueError("document types are not supported")
 
     parser = expat.ParserCreate()
-    parser.buffer_text = True  # not a call for every line of a text, each of which would copy what came before
+    parser.buffer_text = True  # one call per text instead of one per line, each of which would copy the preceding text
     parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, text
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
-        raise ValueError(f"it is no XML document ({error})") from None
+        raise ValueError(f"it is not an XML document ({error})") from None
     return top.parts[0]
 
 
 @dataclass(frozen=True)
 class CocoFile:
-    """Images by the name that the file has for them, and what is wrong in it, with the file's name."""
+    """Objects by the image names of the file, and the problems of the file."""
 
     objects: Mapping[str, Objects]
     problems: tuple[str, ...]
@@ -157,7 +157,7 @@ class CocoFile:
 def read_coco(content: Any) -> CocoFile:
     """Return the objects in a COCO document. Raises ValueError for anything else."""
     if not (isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))):
-        raise ValueError("it is no COCO file: images and annotations are missing")
+        raise ValueError("it is not a COCO file: images and annotations are missing")
     categories, _ = _keyed(content.get("categories") or [], lambda c: (c["id"], str(c["name"])))
     sizes, bad_images = _keyed(
         content["images"],
@@ -186,7 +186,7 @@ def read_coco(content: Any) -> CocoFile:
 
 
 def _keyed(entries: Iterable[Any], pair: Callable[[Any], tuple[Any, Any]]) -> tuple[dict[Any, Any], int]:
-    """Return entries by key, and how many have none."""
+    """Return entries by key, and the number of entries without one."""
     found, bad = {}, 0
     for entry in entries:
         try:
@@ -198,7 +198,7 @@ def _keyed(entries: Iterable[Any], pair: Callable[[Any], tuple[Any, Any]]) -> tu
 
 
 def read_small(path: Path) -> bytes:
-    """Return the bytes of a file with boxes. Raises ValueError if it is too large for one."""
+    """Return the bytes of a file with boxes. Raises ValueError if it is too large."""
     with path.open("rb") as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
@@ -207,5 +207,5 @@ def read_small(path: Path) -> bytes:
 
 
 def stem(name: str) -> str:
-    """Return the name of a file without folders and ending."""
+    """Return the name of a file without folders and suffix."""
     return PurePosixPath(name.replace("\\", "/")).stem

@@ -1,4 +1,4 @@
-"""Images with boxes: objects to be detected."""
+"""Images with boxes for object detection."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
 
 _MOST_OBJECTS = 100
 _LABEL = 4
-"""Column of the label in the row of an object; the four before are its corners."""
+"""Column of the label in the row of an object; the preceding four columns are its corners."""
 _LEAST_SHARE = 1e-3
-"""Objects narrower than this share of the image are none."""
+"""Smallest width and height of an object, as a share of the image."""
 
 
 @dataclass(frozen=True)
 class BoxSource:
-    """What files say about the objects of images, by the images' names: objects, or why they are left out.
+    """Objects of images by image name, as read from the files.
 
-    `unused` are files that belong to no image and problems of files with many images, `kind` the kind of files.
+    `unused` are unused files, and problems of files of several images, with the reasons; `kind` is the kind of files.
     """
 
     objects: Mapping[str, Objects]
@@ -74,10 +74,10 @@ class BoxFolder(ImageFolder):
         every = [self._source.objects[file.name] for file in self._content.files]
         counts = Counter(len(objects.boxes) for objects in every)
         total = sum(number * images for number, images in counts.items())
-        boxes = f"boxes ({self._source.kind}): {total:,}, {total / max(1, len(every)):.1f} in an image"
+        boxes = f"boxes ({self._source.kind}): {total:,}, {total / max(1, len(every)):.1f} per image"
         lines = [*super().facts(), f"{boxes}, {max(counts)} at most, none in {counts[0]:,} images"]
         outside = sum(_reaches_outside(objects) for objects in every)
-        return lines + ([f"{outside} boxes reach outside their image: what lies in it is used"] if outside else [])
+        return lines + ([f"{outside} boxes extend beyond their image and are cropped"] if outside else [])
 
     def model(self, own: OwnDataSettings) -> str:
         """Return the name of the shipped model for detection."""
@@ -104,11 +104,11 @@ class BoxFolder(ImageFolder):
         image, size = read_image_and_size(data, self._channels, self._size)
         if objects.size is not None and objects.size != size:
             rows, columns = objects.size
-            raise ValueError(f"its boxes are for {columns}×{rows} pixels, the image has {size[1]}×{size[0]}")
+            raise ValueError(f"its boxes are for {columns}×{rows} pixels, but the image has {size[1]}×{size[0]}")
         return image.numpy(), self._rows(objects, size)
 
     def _rows(self, objects: Objects, size: tuple[int, int]) -> Array:
-        """Return the objects (M, 5) as they lie in the scaled image."""
+        """Return the objects (M, 5) relative to the scaled image."""
         fit, result = fit_of(*size, self._size), np.zeros((self._most, _LABEL + 1), np.float32)
         unit = np.array([size[1], size[0]] * 2 if objects.pixels else [1, 1, 1, 1])
         known = [box for box in objects.boxes if box.label in self._numbers]
@@ -126,13 +126,13 @@ class BoxFolder(ImageFolder):
         return result
 
     def augmentation_of_both(self) -> AugmentBoth | None:
-        """Return how training images are varied together with their boxes."""
+        """Return the augmentation of training images and their boxes."""
         own = self._own
         return None if own.augment == "none" else BoxVariation(STRENGTH[own.augment], bool(own.any_colour), own.flip)
 
 
 def _reaches_outside(objects: Objects) -> int:
-    """Return how many boxes reach more than a pixel or a hundredth outside; of images whose size is known."""
+    """Return the number of boxes that extend by more than a pixel or a hundredth beyond images of known size."""
     if objects.pixels and objects.size is None:
         return 0
     rows, columns = objects.size or (1, 1)
@@ -145,14 +145,14 @@ def _reaches_outside(objects: Objects) -> int:
 
 @dataclass(frozen=True)
 class BoxVariation:
-    """Varies position, size and light of images, and moves their boxes with them."""
+    """Augmentation: varies position, size and light of images, and moves their boxes accordingly."""
 
     strength: float
     colours: bool
     flip: bool
 
     def __call__(self, raw: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return images (B, C, H, W) and objects (B, M, 5), changed by chance."""
+        """Return images (B, C, H, W) and objects (B, M, 5), randomly changed."""
         images, objects = [], []
         for some, theirs in zip(torch.split(raw, GROUP), torch.split(targets, GROUP), strict=True):
             move = drawn_move(generator, self.strength)
@@ -171,9 +171,9 @@ class BoxVariation:
 
 
 def moved_objects(objects: Tensor, move: Move, rows: int, columns: int) -> Tensor:
-    """Return objects (B, M, 5) as :class:`Move` moves images without turning them.
+    """Return objects (B, M, 5) moved like images by :class:`Move` without rotation.
 
-    Those whose middle leaves the image are none any more: their label is 0.
+    Objects whose center leaves the image are removed: their label is set to 0.
     """
     right, down = move.shift(rows, columns)
     shift = torch.tensor([right / columns, down / rows] * 2, device=objects.device)

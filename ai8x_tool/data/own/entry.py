@@ -1,4 +1,4 @@
-"""A folder of data as an entry like those of dataset files."""
+"""Dataset entries of the user's data folders, like those of dataset files."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
 
 class Kind(Protocol):
-    """One kind of data."""
+    """Interface of a kind of data."""
 
     @property
     def input(self) -> tuple[int, ...]:
-        """The shape of one sample, channels first."""
+        """Shape of one sample, channels first."""
 
     def suggestions(self) -> dict[str, Any]:
-        """Return the settings that follow from the files, by name."""
+        """Return the settings derived from the files, by name."""
 
     def facts(self) -> list[str]:
         """Return lines about the files."""
@@ -49,10 +49,10 @@ class Kind(Protocol):
         """Return the prepared samples."""
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return how stored samples become inputs."""
+        """Return the conversion of stored samples to inputs."""
 
     def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
-        """Return how training samples are varied."""
+        """Return the augmentation of training samples, None without one."""
 
 
 _TASKS = {
@@ -64,7 +64,7 @@ _TASKS = {
 }
 _MODELS = {"reconstruction": "compactautoencoder", "segmentation": "compactunet", "detection": "compactdetector"}
 _DETECTION = "own"
-"""Parameters of loss and suppression for boxes of the user's own."""
+"""Name of the detection parameters for the user's data."""
 _RANGE = 0.9
 _KINDS: dict[str, Callable[[FolderContent, OwnDataSettings], Kind]] = {
     "images": ImageFolder,
@@ -75,7 +75,7 @@ _KINDS: dict[str, Callable[[FolderContent, OwnDataSettings], Kind]] = {
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder that has been looked at, and what its files are; `own` says what is learned."""
+    """An examined folder: its content, the settings (including the task), and the kind of data."""
 
     content: FolderContent
     own: OwnDataSettings
@@ -83,14 +83,14 @@ class Folder:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The names of the outputs; for anomalies, of what is normal and what is not."""
+        """Names of the outputs; for anomaly detection, of the normal class and of anomalies."""
         classes = getattr(self.kind, "classes", self.content.classes)
         if self.own.task != "anomaly":
             return classes
         return (classes[0] if classes else "normal", ANOMALY)
 
     def chosen(self) -> OwnDataSettings:
-        """Return the settings with everything that was chosen by looking at the files."""
+        """Return the settings, including those derived from the files."""
         shared = {"kind": self.content.kind, "task": self.own.task, "classes": self.content.classes}
         return replace(self.own, **{**shared, **self.kind.suggestions()})
 
@@ -99,26 +99,26 @@ class Folder:
         count, labels = len(self.content.files), self.labels
         learned = {
             "classification": f"{len(labels)} classes",
-            "segmentation": f"{len(labels)} classes of pixels",
+            "segmentation": f"{len(labels)} pixel classes",
             "detection": f"objects to detect: {some(labels)}",
             "regression": f"numbers to predict: {', '.join(labels)}",
-            "anomaly": f"anomalies to recognize, {labels[0]} being normal",
+            "anomaly": f"anomalies to detect; {labels[0]} is normal",
         }[str(self.own.task)]
         return [f"{self.content.root}: {count:,} files ({self.content.kind}), {learned}", *self.kind.facts()]
 
     @property
     def counted(self) -> str:
-        """What the counts of classes are numbers of."""
+        """Unit of the counts of classes."""
         return str(getattr(self.kind, "counted", "samples"))
 
     def messages(self, found: Prepared, *, by_file: bool = False) -> list[str]:
-        """Return a line about each thing that may not be meant; with `by_file`, about each of the first files."""
+        """Return a line about each potential mistake in the data; with `by_file`, about each of the first files."""
         classes = self.labels[:1] if self.own.task == "anomaly" else self.labels
         return list(found.messages(classes, by_file=by_file))
 
 
 def open_folder(own: OwnDataSettings) -> Folder:
-    """Look at a folder. Raises Ai8xError if there is none; only names and headers are read."""
+    """Examine a folder; only names and headers are read. Raises Ai8xError if it does not exist."""
     annotated = annotated_folder(own)
     if annotated is not None:
         return Folder(annotated.content, annotated.own, annotated.kind)
@@ -133,14 +133,14 @@ def open_folder(own: OwnDataSettings) -> Folder:
 
 
 def _task(content: FolderContent, own: OwnDataSettings) -> Literal["classification", "anomaly"]:
-    """Return what is learned: to recognize anomalies, where only one class is there for training."""
+    """Return the task: anomaly detection if there is only one class for training, else classification."""
     trained = {file.label for file in content.files if file.split in (None, "train")}
     single = len(trained) == 1 and len(own.classes) < 2 and not own.target
     return "anomaly" if single else "classification"
 
 
 def own_entry(name: str, own: OwnDataSettings) -> DatasetEntry:
-    """Return the dataset in a folder. Raises Ai8xError if there is none; only names and headers are read."""
+    """Return the dataset of a folder; only names and headers are read. Raises Ai8xError if it does not exist."""
     folder = open_folder(own)
     content, task = folder.content, folder.own.task
     return DatasetEntry(
@@ -168,7 +168,7 @@ def _weights(folder: Folder) -> Sequence[float]:
     """Return weights that are larger for classes with fewer files, 1 on average."""
     content = folder.content
     if isinstance(folder.kind, MaskFolder | BoxFolder):
-        fix = "leave class_weights out"
+        fix = "leave out class_weights"
         raise Ai8xError(f"class_weights: {folder.own.task} has no classes of files", where=str(content.root), fix=fix)
     counts = Counter(file.label for file in content.files)
     return [len(content.files) / len(content.classes) / max(1, counts[name]) for name in content.classes]
@@ -179,7 +179,7 @@ class _Loader:
     folder: Folder
 
     def __call__(self, data_dir: Path, console: Console) -> Dataset:
-        """Return the splits; `data_dir` is where the cache is."""
+        """Return the splits; `data_dir` is the folder of the cache."""
         kind, root = self.folder.kind, self.folder.content.root
         found = kind.prepare(data_dir, console)
         for text in self.folder.messages(found):
@@ -208,7 +208,7 @@ class _Loader:
 
 
 def _target_scale(found: Prepared) -> tuple[Tensor, Tensor]:
-    """Return what makes the numbers to predict lie between −0.9 and 0.9 in training: their middle and half range."""
+    """Return center and half range of the numbers to predict, which map training targets to −0.9 … 0.9."""
     targets = torch.tensor(found.arrays["train-targets"].numpy())
     low, high = targets.amin(dim=0), targets.amax(dim=0)
     return (low + high) / 2, ((high - low) / 2 / _RANGE).clamp(min=1e-9)

@@ -1,4 +1,4 @@
-"""The files of a folder of data: their classes, and the splits that the folder names."""
+"""Files of a data folder: their classes, and the splits named by folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS = {
     "sound": (".wav", ".flac"),
     "series": (".csv", ".npy", ".npz"),
 }
-"""Endings of file names by kind of data, in lower case."""
+"""Suffixes of files by kind of data, in lower case."""
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -27,13 +27,13 @@ _SPLIT_NAMES = {
 _NOISE_NAMES = ("background", "_background_noise_", "background_noise", "noise_background")
 _NORMAL_NAMES = ("normal", "ok", "good", "healthy")
 ANOMALY = "anomaly"
-"""Name of what is not normal."""
+"""Name of the class of anomalies."""
 _MOST_NAMES = 3
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file: its path below the folder, with slashes; its class and its split, where folders name them."""
+    """A file: path below the folder, with slashes; class and split if named by folders."""
 
     name: str
     label: str | None
@@ -42,7 +42,7 @@ class DataFile:
 
 @dataclass(frozen=True)
 class FolderContent:
-    """What a folder holds: files of the wanted kind, classes in order, a folder of noise, and names of other files."""
+    """Content of a folder: files of the requested kind, classes in order, folder of noise, and names of other files."""
 
     root: Path
     kind: str
@@ -51,15 +51,15 @@ class FolderContent:
     background: Path | None
     others: tuple[str, ...]
     companions: tuple[str, ...] = ()
-    """Other files that the samples depend on: masks, boxes, names of classes."""
+    """Other files that the samples depend on: masks, boxes, class names."""
 
     def __post_init__(self) -> None:
         for name in self.classes:
             if not is_unicode(name):
-                raise Ai8xError(f"{name!r} is no name in UTF-8", where=str(self.root), fix="rename it")
+                raise Ai8xError(f"the file name {name!r} must be valid UTF-8", where=str(self.root), fix="rename it")
 
     def digest(self) -> str:
-        """Return a number that changes when a file is added, removed or written."""
+        """Return a digest that changes if a file is added, removed or modified."""
         text = hashlib.sha256()
         extra = sorted(names_in(self.background)) if self.background is not None else []
         own = (*(file.name for file in self.files), *self.companions)
@@ -71,10 +71,10 @@ class FolderContent:
 
 
 def read_folder(own: OwnDataSettings) -> FolderContent:
-    """Look at a folder without opening its files. Raises Ai8xError if it has none of the wanted kind."""
+    """Examine a folder without opening its files. Raises Ai8xError if it has no files of the requested kind."""
     root = own.path
     if not root.is_dir():
-        raise Ai8xError("no such folder of data", where=str(root), fix="name it with --data, or as `path` of `data`")
+        raise Ai8xError("data folder not found", where=str(root), fix="specify it with --data, or as `path` of `data`")
     names = sorted(names_in(root))
     kind = own.kind or _most_frequent_kind(names, root)
     background = own.background or _background(root)
@@ -104,10 +104,10 @@ def read_folder(own: OwnDataSettings) -> FolderContent:
 
 
 def normal_first(content: FolderContent, classes: Sequence[str]) -> FolderContent:
-    """Return the content with the normal class first, and everything else in the test: it is not learned.
+    """Return the content with the normal class first, and all other files in the test split only.
 
-    Normal is the first of the `classes` that the user gives, the one that is called so, or the one with most files for
-    training.
+    The normal class is the first of the user's `classes`, else the one with that name, else the one with the most
+    training files.
     """
     trained = Counter(file.label for file in content.files if file.split in (None, "train"))
     named = [*classes[:1], *(label for label in trained if str(label).lower() in _NORMAL_NAMES)]
@@ -126,7 +126,7 @@ def names_in(root: Path) -> Iterator[str]:
 
 
 def split_named(folder: str) -> str | None:
-    """Return the split that a folder is called after."""
+    """Return the split named by a folder, None if it names none."""
     return _SPLIT_NAMES.get(folder.lower())
 
 
@@ -144,14 +144,14 @@ def _background(root: Path) -> Path | None:
 
 
 def _split_folders(root: Path) -> bool:
-    """Return whether the folders in `root` are splits: all have names of splits, and one is for training."""
+    """Return whether the folders in `root` are splits: all are named like splits, and one is for training."""
     names = [p.name for p in root.iterdir() if p.is_dir() and not p.name.startswith(".") and p.name not in _NOISE_NAMES]
     splits = [split_named(name) for name in names]
     return "train" in splits and None not in splits
 
 
 def some(names: Iterable[str]) -> str:
-    """Return the first names, and how many more there are."""
+    """Return the first names, and the number of others, as text."""
     every = list(names)
     more = len(every) - _MOST_NAMES
     return ", ".join(every[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

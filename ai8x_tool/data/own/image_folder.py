@@ -27,7 +27,7 @@ _QUANTILE = 0.001
 _SMALLEST, _LARGEST = 16, 64
 STRENGTH = {"light": 1.0, "strong": 2.0}
 _FOR_RANGE = 1000
-"""Samples that are looked at for the range of values, and for colours."""
+"""Number of samples examined for the range of values and for colours."""
 
 
 class ImageFolder:
@@ -47,7 +47,7 @@ class ImageFolder:
         return [header for header in headers if header is not None]
 
     def suggestions(self) -> dict[str, Any]:
-        """Return size and channels: at most 64 × 64, and one channel where no file has colours."""
+        """Return size and channels: at most 64 × 64, and one channel if no file has colours."""
         headers = self._headers
         if not headers:
             return {"size": self._size, "channels": self._channels}
@@ -80,7 +80,7 @@ class ImageFolder:
         return prepared(self._content, self._own, parent, {"input": list(self.input)}, build)
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return the range of values that becomes −128 … 127: 0 … 255, or that of (almost all) training values."""
+        """Return the preprocessing, which maps 0 … 255, or the range of (almost all) training values, to −128 … 127."""
         normalize = self._own.normalize or "fixed"
         offset, gain = [_MIDDLE] * self._channels, [1.0] * self._channels
         if normalize == "measured":
@@ -92,7 +92,7 @@ class ImageFolder:
         return Preprocessing(*("images", self.input, tuple(offset), tuple(gain)), normalize == "sample", reading)
 
     def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
-        """Return how training images are varied."""
+        """Return the augmentation of training images."""
         own = self._own
         if own.augment == "none":
             return None
@@ -106,7 +106,7 @@ class ImageFolder:
 
 
 def image_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
-    """Return the image in a file as (1, channels, rows, columns) uint8."""
+    """Return the image of a file as (1, channels, rows, columns) uint8."""
     require_torchvision()
     rows, columns = reading["size"]
     return read_image(path.read_bytes(), reading["channels"], (rows, columns))[None]

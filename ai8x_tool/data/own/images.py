@@ -1,4 +1,4 @@
-"""Image files: reading, scaling, and variations for training, by torchvision."""
+"""Image files: reading, scaling and augmentation with torchvision."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ai8x_tool.errors import Ai8xError
 
 _WHITE = 255
 GROUP = 4
-"""Images of a batch that are varied in the same way: torchvision's functions take many images at once."""
+"""Number of images of a batch that are augmented identically: torchvision's functions take many images at once."""
 _GRAY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 _ENOUGH, _NEIGHBOURS = 40, 9
 _MOST_PIXELS, _ROWS = 1 << 25, 256
@@ -25,31 +25,31 @@ _JPEG, _RIFF = b"\xff\xd8", b"RIFF"
 
 
 def require_torchvision() -> Any:
-    """Return the module ``torchvision``. Raises Ai8xError saying how to install it."""
+    """Return the module ``torchvision``. Raises Ai8xError with the command to install it."""
     try:
         import torchvision  # noqa: PLC0415  (optional)
     except ImportError:
-        raise Ai8xError("images need torchvision", fix="pip install 'ai8x-tool[vision]'") from None
+        raise Ai8xError("images require torchvision", fix="pip install 'ai8x-tool[vision]'") from None
     return torchvision
 
 
 def read_image(data: bytes, channels: int, size: tuple[int, int]) -> Tensor:
     """Return the bytes of an image file as (channels, rows, columns) uint8.
 
-    The image is scaled to fit and centred; its edges are repeated where its proportions are others. Transparent parts
-    become white, 16-bit values are shortened. Raises ValueError for what is no image.
+    The image is scaled to fit and centred; if its aspect ratio differs, its edges are repeated. Transparent parts
+    become white, 16-bit values are truncated to 8 bits. Raises ValueError if the data are not an image.
     """
     return read_image_and_size(data, channels, size)[0]
 
 
 def read_image_and_size(data: bytes, channels: int, size: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
-    """Return what :func:`read_image` does, and the rows and columns of the image in the file."""
+    """Return the result of :func:`read_image`, and rows and columns of the image in the file."""
     image = _eight_bits(_decoded(data))
     return fitted(_channels(image, channels), size), (image.shape[1], image.shape[2])
 
 
 def _decoded(data: bytes) -> Tensor:
-    """Return (1 to 4 channels, rows, columns) uint8 or uint16; turned as the camera was held."""
+    """Return (1 to 4 channels, rows, columns) uint8 or uint16, rotated according to the camera's orientation."""
     if not data:
         raise ValueError("the file is empty")
     try:
@@ -57,7 +57,7 @@ def _decoded(data: bytes) -> Tensor:
     except ImportError:  # announced for a later version
         return _decoded_by_pillow(data)
     if data[:2] != _JPEG and data[:4] != _RIFF:
-        return _decoded_by_pillow(data)  # torchvision ends the process where some such files are damaged
+        return _decoded_by_pillow(data)  # torchvision terminates the process on some damaged files
     _check_size(data)
     mode = ImageReadMode.UNCHANGED if data[:4] == _RIFF else ImageReadMode.RGB
     try:
@@ -68,7 +68,7 @@ def _decoded(data: bytes) -> Tensor:
 
 
 def _check_size(data: bytes) -> None:
-    """Raise ValueError for more pixels than memory is good for: a few bytes can claim any number."""
+    """Raise ValueError for images too large for memory: a small file can declare any size."""
     try:
         with require_pillow().open(io.BytesIO(data)) as image:
             rows, columns = image.height, image.width
@@ -90,7 +90,7 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
         with require_pillow().open(io.BytesIO(data)) as image:
             check_pixels(image.height, image.width)
             turned = ImageOps.exif_transpose(image)
-            if turned.mode.startswith("I"):  # 16-bit gray
+            if turned.mode.startswith("I"):  # 16-bit grey
                 return torch.from_numpy(np.array(turned).astype(np.uint16))[None]
             mode = "RGBA" if turned.has_transparency_data else "RGB"
             return torch.from_numpy(np.array(turned.convert(mode))).permute(2, 0, 1)
@@ -99,14 +99,14 @@ def _decoded_by_pillow(data: bytes) -> Tensor:
 
 
 def reason(error: Exception) -> str:
-    """Return what Pillow says about a file, without the address of the buffer."""
+    """Return Pillow's message about a file, without the address of the buffer."""
     if type(error).__name__ == "DecompressionBombError":
         return "too many pixels"
     return "unknown format" if "cannot identify" in str(error) else " ".join(str(error).split())
 
 
 def read_header(path: Path) -> tuple[int, int, bool] | None:
-    """Return rows, columns and whether the image may have colours; None for what is no image."""
+    """Return rows, columns and whether the image may have colours; None if the file is not an image."""
     try:
         with require_pillow().open(path) as image:
             return image.height, image.width, image.mode not in _GRAY_MODES
@@ -119,7 +119,7 @@ def _eight_bits(image: Tensor) -> Tensor:
 
 
 def _on_white(image: Tensor) -> Tensor:
-    """Return an image without its last channel, which says how opaque the others are."""
+    """Return an image without its last channel, alpha, on a white background."""
     alpha = image[-1:].to(torch.float32) / _WHITE
     return (image[:-1] * alpha + _WHITE * (1 - alpha)).round().to(torch.uint8)
 
@@ -136,7 +136,7 @@ def _channels(image: Tensor, channels: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Fit:
-    """Where an image lies in one of another size: its rows and columns there, and those above and to the left."""
+    """Placement of a scaled image in another one: its rows and columns, and those above and to the left of it."""
 
     rows: int
     columns: int
@@ -145,14 +145,14 @@ class Fit:
 
 
 def fit_of(rows: int, columns: int, size: tuple[int, int]) -> Fit:
-    """Return how an image is scaled to fit into `size`, and centred."""
+    """Return the placement of an image that is scaled to fit into `size` and centred."""
     scale = min(size[0] / rows, size[1] / columns)
     height, width = (max(1, min(limit, round(scale * n))) for limit, n in zip(size, (rows, columns), strict=True))
     return Fit(height, width, (size[0] - height) // 2, (size[1] - width) // 2)
 
 
 def fitted(image: Tensor, size: tuple[int, int], *, exact: bool = False) -> Tensor:
-    """Return an image (C, H, W) in another size, its edges repeated; with `exact` no value is between two others."""
+    """Return an image (C, H, W) fitted to a size, edges repeated; with `exact`, values are not interpolated."""
     from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: PLC0415
 
     fit = fit_of(image.shape[1], image.shape[2], size)
@@ -166,14 +166,14 @@ def fitted(image: Tensor, size: tuple[int, int], *, exact: bool = False) -> Tens
 
 @dataclass(frozen=True)
 class Variation:
-    """What is varied in training images: position, size, angle and light by `strength`; any colour; left and right."""
+    """Augmentation of images: position, size, angle and light by `strength`; optionally colours; optionally flipped."""
 
     strength: float
     colours: bool
     flip: bool
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return images (B, C, H, W) uint8, changed by chance."""
+        """Return images (B, C, H, W) uint8, randomly changed."""
         groups = torch.split(raw, GROUP)
         moved = [(images, drawn_move(generator, self.strength)) for images in groups]
         result = torch.cat([varied_light(move.of_images(images), move) for images, move in moved])
@@ -190,13 +190,13 @@ def varied_colours(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def chosen(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Return half of the images (B, …) by chance, (B, 1, 1, 1)."""
+    """Return a mask (B, 1, 1, 1) of a random half of the images (B, …)."""
     return (torch.rand(len(images), 1, 1, 1, generator=generator) < 0.5).to(images.device)
 
 
 @dataclass(frozen=True)
 class Move:
-    """A change of angle, position, size and light by shares from −strength to strength of what is usual."""
+    """A change of angle, position, size and light, each from −strength to strength, relative to its usual extent."""
 
     turn: float
     right: float
@@ -207,7 +207,7 @@ class Move:
 
     @property
     def scale(self) -> float:
-        """The factor of sizes."""
+        """Scale factor."""
         return math.exp(0.15 * self.zoom)
 
     def shift(self, rows: int, columns: int) -> tuple[int, int]:
@@ -215,7 +215,7 @@ class Move:
         return round(0.1 * columns * self.right), round(0.1 * rows * self.down)
 
     def of_images(self, images: Tensor, *, turned: bool = True, exact: bool = False) -> Tensor:
-        """Return images (B, C, H, W) moved; with `exact` no value is between two others."""
+        """Return moved images (B, C, H, W); with `exact`, values are not interpolated."""
         from torchvision.transforms.v2 import InterpolationMode, functional  # noqa: PLC0415
 
         rows, columns = images.shape[-2:]
@@ -231,12 +231,12 @@ class Move:
 
 
 def drawn_move(generator: torch.Generator, strength: float) -> Move:
-    """Return a move by chance."""
+    """Return a random move."""
     return Move(*(2 * torch.rand(6, generator=generator) - 1).mul(strength).tolist())
 
 
 def varied_light(images: Tensor, move: Move) -> Tensor:
-    """Return images (B, C, H, W) uint8 with another brightness and contrast."""
+    """Return images (B, C, H, W) uint8 with changed brightness and contrast."""
     from torchvision.transforms.v2 import functional  # noqa: PLC0415
 
     images = functional.adjust_brightness(images, 1 + 0.2 * move.light)
@@ -244,10 +244,10 @@ def varied_light(images: Tensor, move: Move) -> Tensor:
 
 
 def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
-    """Return whether neither colours nor brightness of images (N, C, H, W) tell the classes apart.
+    """Return whether neither colours nor brightness of images (N, C, H, W) distinguish the classes.
 
-    Nearest neighbours in the space of average colours, of brightness and of how both vary must not find the class of an
-    image clearly more often than the most frequent class occurs.
+    Nearest neighbours in the space of average colours, of brightness and of the variation of both must not predict the
+    class of an image clearly more often than the frequency of the most frequent class.
     """
     if len(images) < _ENOUGH or int(targets.max()) == int(targets.min()):
         return False
@@ -263,7 +263,7 @@ def colours_are_arbitrary(images: Tensor, targets: Tensor) -> bool:
 
 
 def _neighbours_agree(features: Tensor, targets: Tensor) -> float:
-    """Return the share of samples whose class most of their nearest neighbours have."""
+    """Return the share of samples that have the class of most of their nearest neighbours."""
     scaled = (features - features.mean(dim=0)) / features.std(dim=0).clamp(min=1e-3)
     distances = torch.cdist(scaled, scaled).fill_diagonal_(math.inf)
     near = targets[distances.topk(_NEIGHBOURS, largest=False).indices]

@@ -1,4 +1,4 @@
-"""Images with masks: a class for every pixel."""
+"""Images with masks: one class per pixel."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _MULTIPLE = 8
 class MaskFolder(ImageFolder):
     """Images as (channels, rows, columns) uint8 with the classes of their pixels, (rows, columns) uint8.
 
-    `masks` are the names of the masks by that of their image, `unused` files without partner with the reason.
+    `masks` are names of masks by names of images, `unused` files without a partner with the reason.
     """
 
     counted = "images with it"
@@ -66,7 +66,7 @@ class MaskFolder(ImageFolder):
 
     @cached_property
     def _values(self) -> MaskValues:
-        """The values of the masks that are classes."""
+        """Values of the masks that are classes."""
         if self._own.mask_values:
             return MaskValues(tuple(map(value_code, self._own.mask_values)))
         require_torchvision()
@@ -77,17 +77,17 @@ class MaskFolder(ImageFolder):
         try:
             return counts_of(read_mask((self._content.root / name).read_bytes()))
         except ValueError:
-            return {}  # said when it is read with its image
+            return {}  # reported when it is read with its image
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The names of the classes: those given, those of a file of names, or made from the values."""
+        """Class names: as specified, from a file of names, or derived from the values."""
         values = self._values
         names = self._own.classes or self._names or values.names()
         if len(names) != len(values.codes):
             found = ", ".join(map(value_text, values.codes))
-            message = f"{len(names)} names of classes, but the masks have {len(values.codes)} values ({found})"
-            raise Ai8xError(message, where=str(self._content.root), fix="name a class for each value")
+            message = f"there are {len(names)} class names, but the masks have {len(values.codes)} values ({found})"
+            raise Ai8xError(message, where=str(self._content.root), fix="specify one class name per value")
         return names
 
     def suggestions(self) -> dict[str, Any]:
@@ -129,25 +129,26 @@ class MaskFolder(ImageFolder):
         mask = read_mask((root / self._masks[file.name]).read_bytes())
         image, size = read_image_and_size((root / file.name).read_bytes(), self._channels, self._size)
         if mask.shape != size:
-            raise ValueError(f"its mask has {mask.shape[1]}×{mask.shape[0]} pixels, the image {size[1]}×{size[0]}")
+            have = f"{mask.shape[1]}×{mask.shape[0]}"
+            raise ValueError(f"its mask has {have} pixels, but the image has {size[1]}×{size[0]}")
         return image.numpy(), fitted_classes(self._values.classes(mask), self._size)
 
     def augmentation_of_both(self) -> AugmentBoth | None:
-        """Return how training images are varied together with their masks."""
+        """Return the augmentation of training images and their masks."""
         own = self._own
         return None if own.augment == "none" else MaskVariation(STRENGTH[own.augment], bool(own.any_colour), own.flip)
 
 
 @dataclass(frozen=True)
 class MaskVariation:
-    """Varies position, size, angle and light of images, and their masks with them."""
+    """Augmentation: varies position, size, angle and light of images, and moves their masks accordingly."""
 
     strength: float
     colours: bool
     flip: bool
 
     def __call__(self, raw: Tensor, targets: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return images (B, C, H, W) and masks (B, H, W), changed by chance."""
+        """Return images (B, C, H, W) and masks (B, H, W), randomly changed."""
         pairs = list(self._moved(raw, targets, generator))
         images, masks = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         images = varied_colours(images, generator) if self.colours else images

@@ -18,18 +18,18 @@ from ai8x_tool.data.own.images import check_pixels, fitted, reason
 from ai8x_tool.errors import Ai8xError
 
 _COLOUR = 1 << 24
-"""Added to a colour (24 bits), so that it is not taken for a grey value."""
+"""Offset of colour codes (24 bits), which distinguishes them from grey values."""
 _MOST_CLASSES, _MOST_VALUES = 64, 4096
 _COMMON = 0.001
-"""Share of all pixels from which on a value is a class where there are many values: others lie at edges."""
+"""Smallest share of pixels of a class if there are many values: rarer values occur at edges."""
 _UNLABELLED = 255
 Codes = NDArray[np.int32]
 
 
 def read_mask(data: bytes) -> Codes:
-    """Return the codes (rows, columns) of a mask: grey values and palette indices as they are, colours by number.
+    """Return the codes (rows, columns) of a mask: grey values and palette indices unchanged, colours as numbers.
 
-    Raises ValueError for what is no image.
+    Raises ValueError if the data are not an image.
     """
     if not data:
         raise ValueError("its mask is empty")
@@ -51,35 +51,35 @@ def read_mask(data: bytes) -> Codes:
 
 
 def value_text(code: int) -> str:
-    """Return a code as it is written in recipes: ``3``, or ``#ff8000`` for a colour."""
+    """Return a code as written in recipes: ``3``, or ``#ff8000`` for a colour."""
     return str(code) if code < _COLOUR else f"#{code - _COLOUR:06x}"
 
 
 def value_code(text: str) -> int:
-    """Return the code of a value that :func:`value_text` wrote. Raises Ai8xError for anything else."""
+    """Return the code of a value written by :func:`value_text`. Raises Ai8xError for other texts."""
     try:
         return _COLOUR + int(text[1:], 16) if text.startswith("#") else int(text)
     except ValueError:
         fix = "write a grey value such as 3, or a colour such as #ff8000"
-        raise Ai8xError(f"mask_values: {text!r} is no value of a mask", fix=fix) from None
+        raise Ai8xError(f"mask_values: {text!r} is not a mask value", fix=fix) from None
 
 
 @dataclass(frozen=True)
 class MaskValues:
-    """The values that are classes, in their order; `shares` of all pixels have them, `rest` any other value."""
+    """The values that are classes, in order; `shares` of all pixels have them, `rest` is the share of other values."""
 
     codes: tuple[int, ...]
     shares: tuple[float, ...] = ()
     rest: float = 0.0
 
     def names(self) -> tuple[str, ...]:
-        """Return names for the classes: their values, black being the background."""
+        """Return names for the classes: their values; black is the background."""
         texts = [value_text(code) for code in self.codes]
         named = ["background" if code in (0, _COLOUR) else text for code, text in zip(self.codes, texts, strict=True)]
         return (named[0], "object") if len(named) == 2 and named[0] == "background" else tuple(named)
 
     def classes(self, mask: Codes) -> NDArray[np.uint8]:
-        """Return the class of each pixel: that of its value or, for other values, of the nearest one."""
+        """Return the class of each pixel: that of its value or, for other values, of the nearest value."""
         values = np.unique(mask)
         nearest = _nearest(values, self.codes)
         if values[-1] == _UNLABELLED and _UNLABELLED not in self.codes:
@@ -89,7 +89,7 @@ class MaskValues:
 
 
 def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
-    """Return for each value which of the `codes` is the nearest; one by one, as noise has millions of colours."""
+    """Return, for each value, the index of the nearest code; one by one, because noise can have millions of colours."""
     present, found = _places(values), np.zeros(len(values), np.uint8)
     least = np.full(len(values), np.inf, np.float32)
     for number, wanted in enumerate(zip(*_places(np.array(codes)), strict=True)):
@@ -100,14 +100,14 @@ def _nearest(values: Codes, codes: Sequence[int]) -> NDArray[np.uint8]:
 
 
 def _places(codes: NDArray[Any]) -> list[NDArray[np.float32]]:
-    """Return the places of codes in the space of colours; far away for grey values where they must not mix."""
+    """Return the positions of codes in colour space; grey values are far away where they must not mix with colours."""
     colour = codes >= _COLOUR
     parts = [np.where(colour, (codes - _COLOUR) >> shift & 255, codes) for shift in (16, 8, 0)]
     return [part.astype(np.float32) for part in parts]
 
 
 def counts_of(mask: Codes) -> dict[int, int]:
-    """Return how many pixels have each value; of the thousands that photographs have, the frequent ones."""
+    """Return the number of pixels by value; only frequent values if there are thousands, as in photographs."""
     values, numbers = np.unique(mask, return_counts=True)
     if len(values) > _MOST_VALUES:
         frequent = numbers >= _COMMON * mask.size
@@ -116,7 +116,7 @@ def counts_of(mask: Codes) -> dict[int, int]:
 
 
 def found_values(masks: Iterable[Mapping[int, int]]) -> MaskValues:
-    """Return the values that are classes, by the counts of all masks. Raises Ai8xError for fewer than two, or many."""
+    """Return the values that are classes, from the counts of all masks. Raises Ai8xError for too few or too many."""
     counts: Counter[int] = Counter()
     for mask in masks:
         counts.update(mask)
@@ -127,18 +127,18 @@ def found_values(masks: Iterable[Mapping[int, int]]) -> MaskValues:
     if len(kept) > 2 and kept[-1] == _UNLABELLED:
         kept = kept[:-1]
     if not 2 <= len(kept) <= _MOST_CLASSES:
-        message = f"the masks have {len(kept)} frequent values, which cannot be classes"
+        message = f"the masks have {len(kept)} frequent values, which is not a valid number of classes"
         raise Ai8xError(message, fix=f"use 2 to {_MOST_CLASSES} grey values or colours")
     shares = tuple(counts[code] / total for code in kept)
     return MaskValues(tuple(kept), shares, max(0.0, 1 - sum(shares)))
 
 
 def fitted_classes(classes: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the classes of pixels as images are scaled: to fit into `size`, centred, edges repeated."""
+    """Return the classes of pixels, scaled like images: to fit into `size`, centred, with edges repeated."""
     found: Tensor = fitted(torch.from_numpy(classes)[None], size, exact=True)
     return found[0].numpy()
 
 
 def images_with(targets: NDArray[np.uint8], classes: int) -> Sequence[int]:
-    """Return in how many of some masks (N, rows, columns) each class occurs."""
+    """Return, for each class, the number of masks (N, rows, columns) in which it occurs."""
     return [int((targets == number).reshape(len(targets), -1).any(axis=1).sum()) for number in range(classes)]

@@ -1,4 +1,4 @@
-"""Preparing a folder once: every file is read, and what cannot be read is noted instead of stopping the rest."""
+"""Preparation of a folder, done once: all files are read; unreadable ones are recorded and left out."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ Array = NDArray[Any]
 NOTES = "notes"
 _FEW = 10
 _NAMED = 20
-"""Files that are named in a line each."""
+"""Number of files that are reported in a line each."""
 _AT_ONCE = 256
 _LEFT_OUT, _COPIES = "left_out", "copies"
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Arrays ``<split>-samples`` and ``<split>-targets`` of the splits that have samples, and what was noticed."""
+    """Arrays ``<split>-samples`` and ``<split>-targets`` of the splits that have samples, and observations."""
 
     arrays: Mapping[str, Tensor]
     counts: Mapping[str, Sequence[int]]
@@ -46,7 +46,7 @@ class Prepared:
     copies: Sequence[tuple[str, str]]
 
     def messages(self, classes: Sequence[str], *, by_file: bool = False) -> Iterator[str]:
-        """Yield a line about each thing that may not be meant; with `by_file`, about each of the first files."""
+        """Yield a line about each potential mistake in the data; with `by_file`, about each of the first files."""
         if by_file:
             yield from (f"{name} is left out: {reason}" for name, reason in self.left_out[:_NAMED])
             more = len(self.left_out) - _NAMED
@@ -60,7 +60,7 @@ class Prepared:
         totals = [sum(counts) for counts in zip(*self.counts.values(), strict=True)]
         few = [f"{name} ({n})" for name, n in zip(classes, totals, strict=False) if n < _FEW]
         if few and len(classes) > 1:
-            yield f"classes with fewer than {_FEW} samples are hardly learned: {some(few)}"
+            yield f"classes with fewer than {_FEW} samples cannot be learned well: {some(few)}"
         for split, counts in self.counts.items():
             empty = [name for name, n in zip(classes, counts, strict=False) if not n]
             if empty and len(classes) > 1:
@@ -78,7 +78,7 @@ def prepared(
     parameters: Mapping[str, object],
     build: Callable[[Path], None],
 ) -> Prepared:
-    """Return the arrays that `build` writes, from the cache below `parent` unless a file or a parameter has changed."""
+    """Return the arrays written by `build`, from the cache below `parent` unless a file or parameter has changed."""
     shared = {
         "group": own.group,
         "anomalies": own.task == "anomaly",
@@ -94,8 +94,8 @@ def prepared(
 
 
 def _remove_older(folder: Path, kind: str, arrays: Mapping[str, Tensor]) -> None:
-    """Remove all but the few newest caches; what a process still uses stays until it ends."""
-    del arrays  # they are mapped, whatever their folder's name
+    """Remove all but the newest caches; files in use remain until their process ends."""
+    del arrays  # they remain mapped after the folder is renamed
     caches = sorted(folder.glob(f"{kind}-*"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in caches[4:]:
         shutil.rmtree(path, ignore_errors=True)
@@ -110,7 +110,7 @@ def build_from_files(
     dtype: DTypeLike,
     console: Console,
 ) -> None:
-    """Write the arrays of files that are one sample of a class each."""
+    """Write the arrays of files that each contain one sample of a class."""
     anomalies = own.task == "anomaly"
     numbers = {name: int(number > 0) if anomalies else number for number, name in enumerate(content.classes)}
 
@@ -121,15 +121,15 @@ def build_from_files(
     def count(targets: Array) -> list[int]:
         return np.bincount(targets, minlength=2 if anomalies else len(numbers)).tolist()
 
-    left_out = [(name, "not one of the files that are looked for") for name in content.others]
+    left_out = [(name, "not a file of the requested kind") for name in content.others]
     build_samples(folder, content, own, Reading(read, row_shape, dtype, count), left_out, console)
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a file becomes a sample of `row_shape` and a target; `read` raises ValueError for files that cannot.
+    """Conversion of files to samples of `row_shape` and targets; `read` raises ValueError for unusable files.
 
-    `count` returns how many of the targets of a split, (N, …), belong to each class.
+    `count` returns the number of targets of each class in the targets (N, …) of a split.
     """
 
     read: Callable[[DataFile], tuple[Array, Array]]
@@ -146,9 +146,9 @@ def build_samples(
     left_out: list[tuple[str, str]],
     console: Console,
 ) -> None:
-    """Write samples and targets of files, read in parallel but in the order of their names.
+    """Write samples and targets of files, which are read in parallel but written in the order of their names.
 
-    `left_out` are files that are no samples, with the reasons.
+    `left_out` are files that are not samples, with the reasons.
     """
     units = [Unit(f.name, content_hash((content.root / f.name).read_bytes()), f.split) for f in content.files]
     places, copies = assign(units, own)
@@ -188,7 +188,7 @@ def write_notes(
     copies: Sequence[tuple[str, str]],
     counts: Mapping[str, Sequence[int]],
 ) -> None:
-    """Write targets and notes, and remove the arrays of splits without samples, which cannot be mapped."""
+    """Write targets and observations; remove the arrays of splits without samples, which cannot be mapped."""
     for split, values in targets.items():
         if len(values):
             np.save(folder / f"{split}-targets.npy", values)
@@ -199,7 +199,7 @@ def write_notes(
 
 
 def require_splits(arrays: Mapping[str, Tensor], root: Path) -> None:
-    """Raise Ai8xError unless there are samples for training and for the test."""
+    """Raise Ai8xError unless there are samples for training and test."""
     for split, name in (("train", "training"), ("test", "the test")):
         if f"{split}-samples" not in arrays:
             fix = "add samples, or change `split`"

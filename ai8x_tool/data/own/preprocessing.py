@@ -1,4 +1,4 @@
-"""From values as they are stored to the integers of a network's input, as a formula that travels with the model."""
+"""Conversion of stored values to the integers of a network's input, by a formula that is saved with the model."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SMALLEST = 1e-6
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How files of a kind become inputs of shape `input`: −128 … 127 = round((value − offset) · gain), by channel.
+    """Conversion of files to inputs of shape `input`: −128 … 127 = round((value − offset) · gain), by channel.
 
-    With `per_sample`, offset and gain are those of each sample instead: its mean, and 127 over its largest distance
-    from it. `reading` holds the keys of the recipe that say how a file is read.
+    With `per_sample`, offset and gain are those of each sample: its mean, and 127 divided by the largest distance from
+    it. `reading` contains the recipe's keys for reading files of this `kind`.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Preprocessing:
             offset, gain = torch.tensor((self.offset, self.gain), device=values.device)
             result = (values - offset.view(shape)) * gain.view(shape)
         result = result.round_().clamp_(-128, 127)
-        if self.kind == "sound":  # consecutive samples are the channels of a column
+        if self.kind == "sound":  # consecutive samples become the channels of a column
             return result.reshape(len(result), -1, self.input[0]).transpose(1, 2).contiguous()
         return result
 
@@ -57,24 +57,24 @@ class Preprocessing:
 
 
 def inputs_of_file(path: Path, preprocessing: Preprocessing) -> list[NDArray[np.int64]]:
-    """Return the inputs, integers −128 … 127 of the network's shape, in a file of the user's own kind.
+    """Return the inputs, integers −128 … 127 of the network's shape, of a file of the same kind as the training data.
 
-    That is one for images and sounds, and one for each window of a table, or of a sound for anomalies. Raises
+    There is one for images and sounds, and one per window of a table, or of a sound for anomaly detection. Raises
     Ai8xError for files of another kind.
     """
     return list(preprocessing.integers(stored_values(path, preprocessing)).numpy().astype(np.int64))
 
 
 def stored_values(path: Path, preprocessing: Preprocessing) -> Tensor:
-    """Return what a file of the user's own kind holds, before it becomes integers: (B, channels, …)."""
+    """Return the values of a file before their conversion to integers: (B, channels, …)."""
     try:
         return _readers()[preprocessing.kind](path, preprocessing.reading)
     except ValueError as error:
-        raise Ai8xError(str(error), where=str(path), fix="use a file like those it was trained with") from None
+        raise Ai8xError(str(error), where=str(path), fix="use a file of the same kind as the training data") from None
 
 
 def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
-    """Return how the files of each kind are read: stored values (B, channels, …)."""
+    """Return, by kind, the functions that read the stored values of files (B, channels, …)."""
     from ai8x_tool.data.own.image_folder import image_of_file  # noqa: PLC0415  (it imports this module)
     from ai8x_tool.data.own.series_folder import windows_of_file  # noqa: PLC0415
     from ai8x_tool.data.own.sound_folder import sound_of_file  # noqa: PLC0415
@@ -89,7 +89,7 @@ def _readers() -> dict[str, Callable[[Path, Mapping[str, Any]], Tensor]]:
 
 
 def read_preprocessing(document: Any, where: str) -> Preprocessing:
-    """Return what :meth:`Preprocessing.document` was made of. Raises Ai8xError for anything else."""
+    """Return the preprocessing stored by :meth:`Preprocessing.document`. Raises Ai8xError for invalid documents."""
     found = checked_preprocessing(document, where)
     numbers = {key: tuple(found[key]) for key in ("input", "offset", "gain")}
     return Preprocessing(kind=found["kind"], per_sample=found["per_sample"], reading=found["reading"], **numbers)

@@ -1,4 +1,4 @@
-"""Time series in tables: a class for each folder, file or run of rows, or numbers to predict."""
+"""Time series in tables: one class per folder, file or run of rows, or numbers to predict."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ if TYPE_CHECKING:
 _WINDOWS = (256, 128, 64, 32, 16)
 _WINDOWS_PER_CLASS = 24
 _BLOCK = 2
-"""Windows of a long recording that stay in one split."""
+"""Number of consecutive windows of a long recording that stay in the same split."""
 _MANY_FILES = 30
-"""Files of a class from which on whole files are divided among the splits, not parts of them."""
+"""Number of files of a class from which whole files, not parts of them, are assigned to splits."""
 _HOPS, _HOPS_FOR_NUMBERS, _HOPS_FOR_ANOMALIES = 2, 4, 16
-"""Windows that begin within one: an autoencoder has to know every phase of what repeats itself."""
+"""Windows that begin within one window: an autoencoder has to learn every phase of periodic signals."""
 _WINDOWS_FOR_NUMBERS = 200
-"""Windows without overlap that numbers are predicted from, which change within long ones."""
+"""Smallest number of windows without overlap for numbers to predict, which change within long windows."""
 _QUANTILE, _LEAST_SPREAD, _ROOM_FOR_ANOMALIES = 0.999, 1e-6, 2.0
 _MOST_VALUES = 1024
-"""Values in a window from which an autoencoder can make the window again."""
+"""Number of values per window that an autoencoder can reconstruct."""
 _LOOKED_AT = 12
 _STRENGTH = {"light": 1.0, "strong": 2.0}
 
@@ -72,7 +72,9 @@ class SeriesFolder:
                 except ValueError:
                     continue
         if not found:
-            raise Ai8xError("none of its tables can be read", where=str(self._content.root), fix="check the files")
+            raise Ai8xError(
+                "none of the tables in the folder can be read", where=str(self._content.root), fix="check the files"
+            )
         return found
 
     def _tables(self, file: DataFile) -> list[Table]:
@@ -81,18 +83,18 @@ class SeriesFolder:
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """The columns that are channels."""
+        """Names of the columns that are channels."""
         if self._own.columns:
             return self._own.columns
         first = self._examples[0][1]
         names = [name for name in first.channel_names() if name not in self._own.target]
         if not names:
-            raise Ai8xError("no columns of numbers are left as channels", where=str(self._content.root))
+            raise Ai8xError("at least one column of numbers must remain as a channel", where=str(self._content.root))
         return tuple(names)
 
     @cached_property
     def window(self) -> int:
-        """The rows of a window: as many as still give each class enough windows."""
+        """Rows of a window: the largest number that provides enough windows of each class."""
         if self._own.window is not None:
             return self._own.window
         rows: Counter[str | None] = Counter()
@@ -111,13 +113,13 @@ class SeriesFolder:
 
     @property
     def hop(self) -> int:
-        """The rows from one window to the next."""
+        """Rows from one window to the next."""
         share = {"anomaly": _HOPS_FOR_ANOMALIES, "regression": _HOPS_FOR_NUMBERS}.get(str(self._own.task), _HOPS)
         return self._own.hop or max(1, self.window // share)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
-        """The classes: folders, names of files, texts of the target column; names of the numbers to predict."""
+        """Classes (from folders, file names or the target column), or names of the numbers to predict."""
         own = self._own
         if own.classes:
             return own.classes
@@ -195,13 +197,13 @@ class SeriesFolder:
         write_notes(folder, targets, left_out, copies, counts)
 
     def _counts(self, targets: Array) -> list[int]:
-        """Return the windows of each class; for numbers to predict, all."""
+        """Return the number of windows of each class; of all windows for numbers to predict."""
         count = 2 if self._own.task == "anomaly" else len(self.classes)
         numbers = targets.dtype == np.int64
         return np.bincount(targets, minlength=count).tolist() if numbers else [len(targets)] * count
 
     def _pieces(self, file: DataFile) -> Iterator[_Piece]:
-        """Yield the pieces of a file: all of it where there are many files, otherwise blocks of some windows."""
+        """Yield the pieces of a file: the whole file if there are many files, otherwise blocks of several windows."""
         per_class = Counter(each.label for each in self._content.files)
         whole = self._own.group is not None or file.split is not None or per_class[file.label] >= _MANY_FILES
         found = False
@@ -251,9 +253,9 @@ class SeriesFolder:
         return np.stack(means).astype(np.float32)
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return the range of values that becomes −128 … 127: that of the training windows around their mean.
+        """Return the preprocessing, which maps the range of the training windows around their mean to −128 … 127.
 
-        For anomalies it is twice as wide: values that are larger than usual must not look like the usual ones.
+        For anomaly detection the range is doubled, so that unusually large values remain distinguishable.
         """
         values = training.movedim(1, 0).flatten(1).numpy().astype(np.float64)
         offset = values.mean(axis=1)
@@ -268,7 +270,7 @@ class SeriesFolder:
         return Preprocessing("series", self.input, *numbers, per_sample, reading)
 
     def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
-        """Return how training windows are varied."""
+        """Return the augmentation of training windows."""
         if self._own.augment == "none" or self._own.task == "regression":
             return None
         spread = training.std(dim=(0, 2), keepdim=True)[0]
@@ -277,13 +279,13 @@ class SeriesFolder:
 
 @dataclass(frozen=True)
 class SeriesVariation:
-    """Scales windows and adds noise; `spread` (channels, 1) is how far values usually are from their mean."""
+    """Augmentation: scales windows and adds noise; `spread` (channels, 1) is the usual distance from the mean."""
 
     strength: float
     spread: Tensor
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return windows (B, channels, rows), changed by chance."""
+        """Return windows (B, channels, rows), randomly changed."""
         device = raw.device
         factor = 1 + 0.1 * self.strength * (2 * torch.rand(len(raw), 1, 1, generator=generator) - 1).to(device)
         level = 0.05 * self.strength * torch.rand(len(raw), 1, 1, generator=generator).to(device)
@@ -291,7 +293,7 @@ class SeriesVariation:
 
 
 def windows_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
-    """Return the windows of a table, one after the other without overlap, as (n, channels, rows) float32."""
+    """Return the consecutive windows of a table, without overlap, as (n, channels, rows) float32."""
     tables = read_tables(path.read_bytes(), path.suffix.lower())
     return windows_of_tables(tables, reading["window"], reading["columns"])
 
@@ -309,7 +311,7 @@ def windows_of_tables(tables: Sequence[Table], window: int, columns: Sequence[st
 
 
 def by_file_name(content: FolderContent, classes: Sequence[str]) -> FolderContent:
-    """Return the content with the class of each file, where no folder names one, from the file's own name."""
+    """Return the content with the classes of files that no folder names taken from the file names."""
     files = [replace(f, label=f.label or _stem(f.name)) for f in content.files]
     known = [file for file in files if not classes or file.label in classes]
     others = (*content.others, *(file.name for file in files if file not in known))

@@ -27,14 +27,14 @@ _MIDDLE = 128.0
 _WINDOW = 16384
 _AUDIBLE = 0.04
 _SPEED = 0.25
-"""Largest change of speed and pitch, as a logarithm: voices differ by as much."""
+"""Largest change of speed and pitch, as a logarithm, corresponding to differences between voices."""
 _STRENGTH = {"light": 1.0, "strong": 2.0}
 _MOST_NOISE = 60
-"""Seconds of each background file that are used."""
+"""Number of seconds used of each background file."""
 
 
 class SoundFolder:
-    """Sounds as (samples) unsigned 8 bit, 128 being silence."""
+    """Sounds as (samples,) unsigned 8 bit; 128 is silence."""
 
     def __init__(self, content: FolderContent, own: OwnDataSettings) -> None:
         self._content, self._own = content, own
@@ -71,13 +71,13 @@ class SoundFolder:
         return prepared(self._content, self._own, parent, {"rate": rate, "window": self._window}, build)
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return the range of values that becomes −128 … 127."""
+        """Return the preprocessing, which maps a range of values to −128 … 127."""
         reading = {"rate": self._own.rate, "window": self._window}
         per_sample = self._own.normalize == "sample"
         return Preprocessing("sound", self.input, (_MIDDLE,), (1.0,), per_sample, reading)
 
     def augmentation(self, training: Tensor, targets: Tensor, console: Console) -> Augment | None:
-        """Return how training sounds are varied."""
+        """Return the augmentation of training sounds."""
         own = self._own
         if own.augment == "none":
             return None
@@ -86,7 +86,7 @@ class SoundFolder:
 
 
 def _room(training: Tensor) -> Tensor:
-    """Return how many samples each sound (N, L) can be moved to the left and to the right, (N, 2)."""
+    """Return the numbers of samples by which each sound (N, L) can be moved to the left and right, (N, 2)."""
     limits = []
     for row in training:
         level = (row.to(torch.int16) - int(_MIDDLE)).abs()
@@ -109,9 +109,9 @@ def _noises(folder: Path, rate: int, window: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class SoundVariation:
-    """Moves sounds, changes their speed and level, and adds noise.
+    """Augmentation: moves sounds, changes their speed and level, and adds noise.
 
-    `room` (N, 2) says how far each can move, `noise` is a long recording.
+    `room` (N, 2) is the number of samples by which each sound can move, `noise` a long recording.
     """
 
     strength: float
@@ -119,7 +119,7 @@ class SoundVariation:
     noise: Tensor | None
 
     def __call__(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return sounds (B, L) unsigned 8 bit, changed by chance."""
+        """Return sounds (B, L) unsigned 8 bit, randomly changed."""
         (count, length), device = raw.shape, raw.device
 
         def share() -> Tensor:
@@ -139,7 +139,7 @@ class SoundVariation:
         return (sound + _MIDDLE).round_().clamp_(0, 255).to(torch.uint8)
 
     def _moved(self, raw: Tensor, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """Return sounds (B, L) around 0, played faster or slower, each at any place where all of it is heard."""
+        """Return sounds (B, L) around 0, played faster or slower, each at a random position without being cut off."""
         count, length = raw.shape
         left, right = self.room[indices].T[:, :, None].float()
         speed = torch.exp(_SPEED * self.strength * (2 * torch.rand(count, 1, generator=generator) - 1))
@@ -153,5 +153,5 @@ class SoundVariation:
 
 
 def sound_of_file(path: Path, reading: Mapping[str, Any]) -> Tensor:
-    """Return the sound in a file as (1, samples) unsigned 8 bit."""
+    """Return the sound of a file as (1, samples) unsigned 8 bit."""
     return window_of(read_sound(path.read_bytes(), reading["rate"]), reading["window"])[None]

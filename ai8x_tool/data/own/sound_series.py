@@ -1,4 +1,4 @@
-"""Sounds of one class only: time series of one channel, of which windows are normal or not."""
+"""Sounds for anomaly detection: time series of one channel, whose windows are normal or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ai8x_tool.data.own.tables import Table
 
 _COLUMN = "sound"
 _HOPS = 4
-"""Windows that begin within one: recordings are long, and begin at any phase."""
+"""Windows that begin within one window: recordings are long and begin at any phase."""
 
 
 class SoundSeries(SeriesFolder):
@@ -27,7 +27,7 @@ class SoundSeries(SeriesFolder):
 
     @property
     def hop(self) -> int:
-        """The samples from one window to the next."""
+        """Samples from one window to the next."""
         return self._own.hop or max(1, self.window // _HOPS)
 
     def suggestions(self) -> dict[str, Any]:
@@ -42,7 +42,7 @@ class SoundSeries(SeriesFolder):
         ]
 
     def preprocessing(self, training: Tensor) -> Preprocessing:
-        """Return the range of values that becomes −128 … 127."""
+        """Return the preprocessing, which maps a range of values to −128 … 127."""
         found = super().preprocessing(training)
         reading = {"rate": self._own.rate, "window": self.window}
         return Preprocessing("sound windows", found.input, found.offset, found.gain, found.per_sample, reading)
@@ -53,5 +53,5 @@ def _table(data: bytes, rate: int) -> Table:
 
 
 def windows_of_sound(path: Path, reading: Mapping[str, Any]) -> Tensor:
-    """Return the windows of a sound, one after the other without overlap, as (n, 1, samples) float32."""
+    """Return the consecutive windows of a sound, without overlap, as (n, 1, samples) float32."""
     return windows_of_tables([_table(path.read_bytes(), reading["rate"])], reading["window"], (_COLUMN,))

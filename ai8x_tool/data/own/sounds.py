@@ -1,4 +1,4 @@
-"""Sound files: reading of WAV and FLAC, conversion to one channel and one rate."""
+"""Sound files: reading WAV and FLAC, conversion to one channel and a common sample rate."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _RATES, _MOST_SAMPLES, _LARGEST_RATIO = range(100, 1_000_001), 1 << 26, 1000
 def read_sound(data: bytes, rate: int) -> Tensor:
     """Return the bytes of a WAV or FLAC file as samples −1 … 1, float32, `rate` per second, of one channel.
 
-    Channels are averaged. Raises ValueError for what is no such file, or holds no sound.
+    Channels are averaged. Raises ValueError if the data are not such a file, or contain no sound.
     """
     samples, own_rate = _wav(data) if data[:4] == b"RIFF" else _flac(data)
     if not samples.size:
-        raise ValueError("the file holds no samples")
+        raise ValueError("the file contains no samples")
     mono = torch.from_numpy(np.ascontiguousarray(samples.mean(axis=1), np.float32))
     if own_rate == rate:
         return mono
     if own_rate not in _RATES or len(mono) * rate > _MOST_SAMPLES * own_rate:
-        raise ValueError(f"{len(mono):,} samples, {own_rate} a second, are too many, or no sound")
+        raise ValueError(f"{len(mono):,} samples at {own_rate} per second are too many, or not a sound")
     import torchaudio  # noqa: PLC0415  (slow to load)
 
-    # Filters grow with the numbers of the ratio; those of rates in use are small.
+    # The size of filters grows with the numbers of the ratio, which are small for common rates.
     ratio = Fraction(own_rate, rate).limit_denominator(_LARGEST_RATIO)
     resampled: Tensor = torchaudio.functional.resample(mono, ratio.numerator, ratio.denominator)
     return resampled
@@ -67,7 +67,7 @@ def _flac(data: bytes) -> tuple[NDArray[Any], int]:
     if data[:4] != b"fLaC":
         raise ValueError("neither a WAV nor a FLAC file")
     if importlib.util.find_spec("soundfile") is None:
-        raise ValueError("FLAC files need soundfile: pip install 'ai8x-tool[sound]'")
+        raise ValueError("FLAC files require soundfile: pip install 'ai8x-tool[sound]'")
     soundfile = importlib.import_module("soundfile")
     try:
         samples, rate = soundfile.read(io.BytesIO(data), dtype="float32", always_2d=True)
@@ -77,7 +77,7 @@ def _flac(data: bytes) -> tuple[NDArray[Any], int]:
 
 
 def window_of(sound: Tensor, length: int) -> Tensor:
-    """Return `length` samples of a sound as unsigned 8 bit: the loudest part of a longer one, a shorter one centred."""
+    """Return `length` samples of a sound as unsigned 8 bit: the loudest part of a long one, a short one centred."""
     if len(sound) > length:
         loudness = torch.cat([torch.zeros(1), sound.double().square().cumsum(0).float()])
         start = int((loudness[length:] - loudness[:-length]).argmax())

@@ -1,4 +1,4 @@
-"""Splits by content: what a sample holds decides where it belongs, so that other samples do not move it."""
+"""Splits by content: the content of a sample determines its split, independently of other samples."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from ai8x_tool.settings.own_data import OwnDataSettings
 
 _RANK = {"test": 0, "validation": 1, "train": 2}
-"""A sample that several splits hold stays in the first of them."""
+"""Precedence of splits: a sample contained in several splits stays in the first of these."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """Something that must stay together: the name of its file, a hash of its content, the split of its folder."""
+    """Data that stay in one split: name of the file, hash of the content, split of the folder."""
 
     name: str
     content: bytes
@@ -25,7 +25,7 @@ class Unit:
 def assign(units: Sequence[Unit], own: OwnDataSettings) -> tuple[list[str | None], list[tuple[str, str]]]:
     """Return the split of each unit, None for copies, and the pairs (copy, original) of names.
 
-    Units of the same content count once: where the folders name splits, the one for the test stays, then that for
+    Of units with the same content, only one is kept: if folders name splits, that for the test or, without one, for
     validation.
     """
     given = {unit.split for unit in units if unit.split is not None}
@@ -44,11 +44,11 @@ def _rank(unit: Unit) -> int:
 
 
 def _place(unit: Unit, own: OwnDataSettings, given: set[str]) -> str:
-    """Return the split of a unit: that of its folder, or what its content or group decides."""
+    """Return the split of a unit: that of its folder, else as determined by its content or group."""
     if unit.split in ("validation", "test"):
         return unit.split
     if unit.split is None and given == {"test"}:
-        given = set()  # only what is not learned
+        given = set()  # anomalies are not used for training
     position = _fraction(_group(unit.name, own.group) or unit.content)
     validation, test = own.split
     test = 0.0 if "test" in given else test
@@ -66,10 +66,10 @@ def _group(name: str, pattern: str | None) -> bytes | None:
 
 
 def _fraction(content: bytes) -> float:
-    """Return a number in [0, 1) that depends on nothing but `content`."""
+    """Return a number in [0, 1) that depends on `content` only."""
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "big") / 2**64
 
 
 def content_hash(data: bytes | memoryview) -> bytes:
-    """Return what :class:`Unit` needs to know of the content."""
+    """Return the hash of the content for :class:`Unit`."""
     return hashlib.blake2b(data, digest_size=16).digest()

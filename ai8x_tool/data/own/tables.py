@@ -1,4 +1,4 @@
-"""Tables: CSV, NPY and NPZ files as columns of numbers and of text."""
+"""Tables: CSV, NPY and NPZ files as columns of numbers and text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _ROWS_FOR_TIME = 16
 class Table:
     """A recording: `values` (rows, columns) float32 with the `names` of the columns, and columns of text.
 
-    `gaps` is the number of cells that were missing and have been interpolated.
+    `gaps` is the number of missing cells that were interpolated.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Table:
     gaps: int = 0
 
     def channel_names(self) -> list[str]:
-        """Return the columns that are not the time of the rows, nor their number."""
+        """Return the names of the columns, except those with time or number of the rows."""
         return [name for n, name in enumerate(self.names) if not (_is_time_name(name) or self._counts_rows(n))]
 
     def _counts_rows(self, column: int) -> bool:
@@ -46,7 +46,7 @@ class Table:
         return column == 0 and len(steps) >= _ROWS_FOR_TIME and bool(steps.min() > 0) and _is_even(steps)
 
     def columns(self, wanted: Sequence[str]) -> Array:
-        """Return columns by name, or by number where the name is none. Raises ValueError for others."""
+        """Return columns by name or, if there is no such name, by number. Raises ValueError for unknown columns."""
         return self.values[:, [self._position(name) for name in wanted]]
 
     def _position(self, name: str) -> int:
@@ -66,7 +66,7 @@ def _is_even(steps: Array) -> bool:
 
 
 def read_tables(data: bytes, ending: str) -> list[Table]:
-    """Return the recordings in the bytes of a file; `ending` is that of its name. Raises ValueError without any."""
+    """Return the recordings in the bytes of a file with the suffix `ending`. Raises ValueError if there are none."""
     if not data:
         raise ValueError("the file is empty")
     tables = [_csv(data)] if ending == ".csv" else _arrays(data)
@@ -81,7 +81,7 @@ def _arrays(data: bytes) -> list[Table]:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 size = sum(member.file_size for member in archive.infolist())
             if size > _MOST_EXPANSION * len(data) + _ALWAYS_UNPACKED:
-                raise ValueError(f"it unpacks to {size:,} bytes")
+                raise ValueError(f"it unpacks to {size:,} bytes, which is too many")
         loaded = np.load(io.BytesIO(data), allow_pickle=False)
         arrays = list(loaded.values()) if hasattr(loaded, "values") else [loaded]
     except Exception as error:  # NumPy and zipfile raise exceptions of a dozen kinds for damaged files
@@ -89,13 +89,13 @@ def _arrays(data: bytes) -> list[Table]:
     arrays = [array for array in arrays if isinstance(array, np.ndarray)]  # other members of an archive are bytes
     numbers = [array for array in arrays if array.dtype.kind in "iufb" and array.size and 1 <= array.ndim <= 3]
     if not numbers:
-        raise ValueError("it holds no array of numbers with 1 to 3 axes")
+        raise ValueError("it contains no array of numbers with 1 to 3 axes")
     parts = [part for array in numbers for part in (array if array.ndim == 3 else [array])]
     return [_of_array(part) for part in parts]
 
 
 def _of_array(array: Array) -> Table:
-    """Return an array of (rows, columns), or of few long rows, which are the columns then."""
+    """Return the table of an array (rows, columns), transposed if it has a few long rows."""
     values = array[:, None] if array.ndim == 1 else array
     if values.shape[0] <= _FEW_CHANNELS and values.shape[1] >= _LONG:
         values = values.T
@@ -117,7 +117,7 @@ def _csv(data: bytes) -> Table:
         raise ValueError(f"it cannot be read as a table ({error})") from None
     width = max(map(len, rows))
     if width > _MOST_COLUMNS:
-        raise ValueError(f"it has {width:,} columns")
+        raise ValueError(f"it has {width:,} columns, which is too many")
     first = [_number(cell, decimal_comma) for cell in rows[0]]
     has_header = all(math.isnan(value) for value in first) and any(cell.strip() for cell in rows[0])
     names = [cell.strip() for cell in rows[0]] if has_header else []
@@ -148,7 +148,7 @@ def _number(cell: str, decimal_comma: bool) -> float:
 
 
 def _filled(values: Array) -> tuple[Array, int]:
-    """Return (rows, columns) with gaps interpolated from their neighbours, and the number of gaps."""
+    """Return (rows, columns) with gaps interpolated between neighbours, and the number of gaps."""
     missing = ~np.isfinite(values)
     positions = np.arange(len(values))
     result = values.copy()

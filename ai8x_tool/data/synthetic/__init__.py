@@ -1,8 +1,8 @@
-"""Synthetic data in place of a dataset's files: of the same shape and labels, and of a kind that can be learned.
+"""Synthetic data in place of a dataset's files, with the same shape and labels, that can be learned.
 
-Which kind follows from the task and the shape of the input alone, not from the dataset: drawn shapes for images, boxes
-for detection, masks for segmentation, moving shapes for sequences of images, tones for sound, spectra for autoencoders.
-Nothing is stored: samples are rows of numbers, from which every batch is drawn anew and always equal.
+The kind of data follows from the task and the shape of the input alone, not from the dataset: drawn shapes for images,
+boxes for detection, masks for segmentation, moving shapes for sequences of images, tones for sound, spectra for
+autoencoders. Images are not stored: samples are rows of numbers, from which batches are generated reproducibly.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ if TYPE_CHECKING:
 
 NOTE = "synthetic data"
 _BUDGET = 1 << 25
-"""Values of all training inputs together: large inputs get fewer samples."""
+"""Number of values of all training inputs: datasets with large inputs have fewer samples."""
 _FEWEST, _MOST = 48, 4000
 _PICTURES = 256
-"""Samples at most whose targets are pictures, which are held in memory."""
+"""Most samples if the targets are images, which are held in memory."""
 _TEST_SHARE = 4
 _SEEDS = {"train": 1, "test": 2}
 
 
 def synthetic_entry(entry: DatasetEntry) -> DatasetEntry:
-    """Return an entry that loads synthetic data like those of `entry`, and says so wherever a result is shown."""
+    """Return an entry that loads synthetic data like those of `entry`, with a note that is shown with every result."""
     return replace(entry, load=partial(_load, entry), note=NOTE)
 
 
@@ -84,7 +84,7 @@ def _sequences(entry: DatasetEntry, count: int, random: torch.Generator) -> Spli
     assert entry.frames is not None
     channels, height, width = entry.input
     if channels % 2:
-        raise Ai8xError(f"{entry.name}: synthetic sequences need pairs of images, not {channels} channels")
+        raise Ai8xError(f"{entry.name}: synthetic sequences require pairs of images, not {channels} channels")
     moving = MovingShapes(layout((channels // 2, height, width)), entry.frames, len(entry.labels))
     targets = classes(count, len(entry.labels), random)
     return Split(moving.samples(targets, random), targets, moving)
@@ -92,7 +92,7 @@ def _sequences(entry: DatasetEntry, count: int, random: torch.Generator) -> Spli
 
 def _tones(entry: DatasetEntry, task: str, count: int, random: torch.Generator) -> Split:
     if task not in ("classification", "embeddings", "regression"):
-        raise Ai8xError(f"there are no synthetic data for {task} with inputs of one dimension ({entry.name})")
+        raise Ai8xError(f"synthetic data for {task} require two-dimensional inputs ({entry.name})")
     tones = Tones((entry.input[0], entry.input[1]), len(entry.labels))
     targets = classes(count, len(entry.labels), random)
     samples = tones.samples(targets, random)

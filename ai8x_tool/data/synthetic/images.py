@@ -1,4 +1,4 @@
-"""Drawn images: one shape for a class or a number, several for detection and segmentation, moving ones for actions."""
+"""Drawn images: one shape for classes or numbers, several for detection and segmentation, moving ones for actions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NOISE = 0.06
 _FEWEST, _MOST = 1, 3
 _ROOM = 1 / _MOST
 _AT_A_TIME = 16
-"""Maps that are drawn at a time: many large ones would fill the memory."""
+"""Number of maps drawn at a time, which limits the memory."""
 CORNERS = torch.tensor([[-1.0, -1.0], [1.0, -1.0], [-1.0, 1.0], [1.0, 1.0]])
-"""Of a square around 0: top left, top right, bottom left, bottom right."""
+"""Corners of a square around 0: top left, top right, bottom left, bottom right."""
 
 
 def _uniform(count: int, low: float, high: float, random: torch.Generator) -> Tensor:
@@ -26,16 +26,16 @@ def _uniform(count: int, low: float, high: float, random: torch.Generator) -> Te
 
 
 def classes(count: int, labels: int, random: torch.Generator) -> Tensor:
-    """Return class numbers (count,): equally many of each, or of the first where there are fewer samples."""
+    """Return class numbers (count,): equally many of each class, or of the first classes if there are fewer samples."""
     return (torch.arange(count) % max(1, min(labels, count // 4)))[torch.randperm(count, generator=random)]
 
 
 @dataclass(frozen=True)
 class OneShape:
-    """Draws images with one shape each.
+    """Draws images of one shape.
 
-    Samples are rows of numbers: class, place (x, y), radius, angle, background and seed of the noise. Kind, hue, hue
-    of the background and the place of a dot follow from the digits of the class.
+    Samples are rows of numbers: class, position (x, y), radius, angle, background and seed of the noise. Shape, hue,
+    hue of the background and position of a dot follow from the digits of the class.
     """
 
     layout: Layout
@@ -53,7 +53,7 @@ class OneShape:
         return integers(self.layout.convert(self.pictures(samples)))
 
     def pictures(self, samples: Tensor) -> Tensor:
-        """Return pictures (B, C, H, W), 0 … 1."""
+        """Return images (B, C, H, W), 0 … 1."""
         number, x, y, radius, angle, ground, seed = samples.unbind(dim=1)
         size, channels = self.layout.size, self.layout.channels
         number = number.long()
@@ -74,9 +74,9 @@ class OneShape:
 
 @dataclass(frozen=True)
 class ManyShapes:
-    """Draws images with up to three objects each, one in each column or row of the picture.
+    """Draws images with up to three objects, one in each third of the columns or rows.
 
-    Samples are (3, 6): label from 1 (0: no object), place (x, y), radius, angle, seed.
+    Samples are (3, 6): label from 1 (0: no object), position (x, y), radius, angle, seed.
     """
 
     layout: Layout
@@ -115,7 +115,7 @@ class ManyShapes:
         return integers(self.layout.convert(picture.clamp(0, 1)))
 
     def _objects(self, samples: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """Return for each object label (B,), place, radius and angle (B, 4) and pixels (B, H, W)."""
+        """Return, for each object, label (B,), position, radius and angle (B, 4) and pixels (B, H, W)."""
         found = []
         for one in samples.unbind(dim=1):
             label = one[:, 0]
@@ -125,7 +125,7 @@ class ManyShapes:
         return found
 
     def maps(self, samples: Tensor) -> Tensor:
-        """Return class numbers (N, H, W), uint8: label − 1 of the object, the last class for what is behind them."""
+        """Return class numbers (N, H, W), uint8: label − 1 of the object, the last class for the background."""
         maps = torch.full((len(samples), *self.layout.size), self.labels, dtype=torch.uint8)
         for first in range(0, len(samples), _AT_A_TIME):
             few = maps[first : first + _AT_A_TIME]
@@ -148,9 +148,9 @@ class ManyShapes:
 
 @dataclass(frozen=True)
 class MovingShapes:
-    """Draws sequences of pairs of consecutive pictures, in which a shape moves; the class is the direction.
+    """Draws sequences of pairs of consecutive images in which a shape moves; the class is the direction.
 
-    Samples are rows: class, place (x, y), speed, seed. Inputs are (B, frames, 2·C, H, W).
+    Samples are rows: class, position (x, y), speed, seed. Inputs are (B, frames, 2·C, H, W).
     """
 
     layout: Layout
@@ -181,19 +181,19 @@ class MovingShapes:
 
 
 def shape_split(draw: OneShape, count: int, labels: int, random: torch.Generator) -> Split:
-    """Return images of shapes and their class numbers."""
+    """Return a split of images of shapes and their class numbers."""
     targets = classes(count, labels, random)
     return Split(draw.samples(targets, random), targets, draw)
 
 
 def number_split(draw: OneShape, count: int, random: torch.Generator) -> Split:
-    """Return images of discs and, as number to predict, their radius: −0.9 for the smallest, 0.9 for the largest."""
+    """Return a split of images of discs and, as targets, their radius: −0.9 for the smallest, 0.9 for the largest."""
     samples = draw.samples(torch.zeros(count), random)
     smallest, largest = (share * min(draw.layout.size) for share in (0.24, 0.34))
     return Split(samples, (0.9 * (2 * (samples[:, 3:4] - smallest) / (largest - smallest) - 1)), draw)
 
 
 def picture_split(draw: OneShape, count: int, random: torch.Generator) -> Split:
-    """Return mosaics of pictures and the pictures, in the unit of outputs."""
+    """Return a split of mosaics and, as targets, the original images in the unit of outputs."""
     samples = draw.samples(classes(count, KINDS * HUES, random), random)
     return Split(samples, integers(draw.pictures(samples)) / 128, draw)

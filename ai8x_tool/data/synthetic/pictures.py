@@ -1,4 +1,4 @@
-"""From pictures to inputs of networks: large ones are folded, some are mosaics, twins or sequences."""
+"""Conversion of images to inputs of networks: folded images, mosaics, pairs and sequences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLORS = 3
 
 @dataclass(frozen=True)
 class Layout:
-    """The pictures that an input is made of, and how: `convert` takes (B, C, H, W) and returns (B, *input)."""
+    """The images from which inputs are made: `convert` takes (B, C, H, W) and returns (B, *input)."""
 
     channels: int
     size: tuple[int, int]
@@ -25,9 +25,9 @@ class Layout:
 
 
 def layout(shape: tuple[int, ...]) -> Layout:
-    """Return what inputs of the shape (C, H, W) are made of.
+    """Return the layout of inputs of the shape (C, H, W).
 
-    Four channels are the folded mosaic of a color sensor, six are two views, and 3·r² a picture that is folded by r.
+    Four channels are the folded mosaic of a color sensor, six are two views, and 3·r² an image folded by r.
     """
     channels, height, width = shape
     if channels == COLORS + 1:

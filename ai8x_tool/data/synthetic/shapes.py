@@ -1,4 +1,4 @@
-"""Shapes that are drawn into images: ten kinds, of any color, place, size and angle, for whole batches."""
+"""Shapes drawn into batches of images: ten kinds, of any color, position, size and angle."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 KINDS = 10
-"""Disc, square, triangle, ring, plus, cross, rows, columns, diamond, checkers."""
+"""Number of kinds: disc, square, triangle, ring, plus, cross, rows, columns, diamond, checkers."""
 HUES = 10
 CHECKERS = 9
 
 
 def mask(kind: Tensor, place: Tensor, radius: Tensor, angle: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return which pixels (B, H, W) belong to one shape per image.
+    """Return a mask (B, H, W) of the pixels of one shape per image.
 
     `kind` (B,) is 0 … 9, `place` (B, 2) the center (x, y) and `radius` (B,) in pixels, `angle` (B,) in radians.
     """
@@ -31,7 +31,7 @@ def mask(kind: Tensor, place: Tensor, radius: Tensor, angle: Tensor, size: tuple
 
 
 def _inside(kind: int, u: Tensor, v: Tensor) -> Tensor:
-    """Return whether points, in units of the radius, belong to a shape."""
+    """Return a mask of the points, in units of the radius, that belong to a shape."""
     farthest, distance = torch.maximum(u.abs(), v.abs()), u.square() + v.square()
     square = farthest < 1
     return (
@@ -57,12 +57,12 @@ def color(share: Tensor, channels: int) -> Tensor:
 
 
 def paint(picture: Tensor, inside: Tensor, colors: Tensor) -> Tensor:
-    """Return pictures (B, C, H, W) in which the pixels (B, H, W) have the colors (B, C)."""
+    """Return images (B, C, H, W) in which the pixels of the mask (B, H, W) have the colors (B, C)."""
     return torch.where(inside[:, None], colors[:, :, None, None], picture)
 
 
 def noise(seed: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return numbers −1 … 1 (B, *shape) that look random and depend on nothing but `seed` (B,) and the position."""
+    """Return pseudorandom numbers −1 … 1 (B, *shape) that depend only on `seed` (B,) and the position."""
     count = math.prod(shape)
     angle = torch.arange(count) * 12.9898 + seed[:, None] * 78.233
     return ((angle.sin() * 43758.5453).frac()).reshape(-1, *shape)

@@ -1,4 +1,4 @@
-"""Synthetic sounds and curves: tones whose frequency is the class, spectra with peaks that anomalies have elsewhere."""
+"""Synthetic sounds and spectra: tones whose frequency is the class; spectra whose peaks are displaced in anomalies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ai8x_tool.data.synthetic.shapes import noise
 
 _NOISE = 0.05
 _LONGEST, _SHORTEST = 128, 4
-"""Samples in one oscillation of the lowest and of the highest tone."""
+"""Samples per period of the lowest and of the highest tone."""
 _HARMONICS = 5
 _SPEEDS = (10.0, 14.0, 19.0)
 """Bins between the peaks of a normal spectrum."""
@@ -20,7 +20,7 @@ _SPEEDS = (10.0, 14.0, 19.0)
 
 @dataclass(frozen=True)
 class Tones:
-    """Plays tones. Samples are rows: class, phase, loudness, seed; sample n is in row n mod C of column n div C."""
+    """Generates tones from rows: class, phase, loudness, seed; sample n is in row n mod C of column n div C."""
 
     shape: tuple[int, int]
     labels: int
@@ -45,7 +45,7 @@ class Tones:
 
 @dataclass(frozen=True)
 class Spectra:
-    """Draws spectra (B, bins, axes). Samples are rows: 0 or 1 for anomalies, which speed, its error, seed."""
+    """Generates spectra (B, bins, axes) from rows: 1 for anomalies, else 0; speed, its error, seed."""
 
     shape: tuple[int, int]
 

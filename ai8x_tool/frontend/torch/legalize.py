@@ -200,7 +200,7 @@ class _Converter:
         elif elementwise_of(node) is not None:
             self._elementwise(node)
         elif activation_of(node, module) is not None:
-            self._activation(node, module)
+            self._activation(node)
         else:
             self._pooling(node, module)
         self._scales.setdefault(node, self._input_scale(node))
@@ -231,7 +231,7 @@ class _Converter:
                 fix = "use several 3×3 convolutions, or accept them, untrained, with --adapt"
                 raise self._refuse(node, f"the kernel of {name!r} is too large: kernels must be 1×1 or 3×3", fix)
             convert = split_layer if split else convert_layer
-            self._set(node, name, self._made(node, lambda: convert(layer, fusion, self.context)))
+            self._set(name, self._made(node, lambda: convert(layer, fusion, self.context)))
             parts = [type(layer).__name__, "BatchNorm" if norm is not None else "", activation or ""]
             self._note(node, name, " + ".join(p for p in parts if p), _became(layer, split=split), exact=not split)
         if norm is not None:
@@ -251,7 +251,7 @@ class _Converter:
             return "ReLU"
         return found
 
-    def _activation(self, node: fx.Node, module: nn.Module | None) -> None:
+    def _activation(self, node: fx.Node) -> None:
         """Convert an activation that does not directly follow a layer to an identity layer with that activation."""
         if self._is_output(node):
             return
@@ -318,7 +318,7 @@ class _Converter:
             raise self._refuse(node, "data of different scales are combined: input and activations", fix)
         return scales.pop() if scales else 1.0
 
-    def _set(self, node: fx.Node, name: str, module: nn.Module) -> None:
+    def _set(self, name: str, module: nn.Module) -> None:
         parent, _, attribute = name.rpartition(".")
         for root in (self.model, self.module):
             setattr(root.get_submodule(parent), attribute, module)
@@ -333,7 +333,7 @@ class _Converter:
             number += 1
             name = f"{wanted}_{number}"
         parameter = next(self.model.parameters())
-        self._set(node, name, module.to(parameter.device).train(self.model.training))
+        self._set(name, module.to(parameter.device).train(self.model.training))
         scale = self._input_scale(node)
         with self.graph.inserting_before(node):
             new = self.graph.call_module(name, args)
@@ -351,7 +351,7 @@ class _Converter:
         node.replace_all_uses_with(source)
         self.graph.erase_node(node)
         if node.op == "call_module" and not any(other.target == node.target for other in self.graph.nodes):
-            self._set(node, str(node.target), nn.Identity())
+            self._set(str(node.target), nn.Identity())
 
     # -- messages ---------------------------------------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from tests.support.traced_models import randomize, traced
 from tests.support.zoo import zoo
 
 FAMILIES = {
+    "ai85actiontcn": "a rolling buffer",
     "ai85net5": "a chain, flattened at its end",
     "ai85kws20netv3": "1D data",
     "ai85ressimplenet": "additions with copies",
@@ -33,7 +34,7 @@ def test_models(name, tmp_path):
     device = MAX78002 if name == "ai85squeezenet" else model.device
     built = randomize(model.build(simulate=True, device=device), 1)
     torch.save({"epoch": 0, "state_dict": built.state_dict()}, file)
-    network = traced(built, model.shape, device)
+    network = traced(built, model.shape[-3:], device)  # of a sequence, one frame after the other
     found = map_automatically(network, device, moves=True)
     text = write_description(found.network, found.placement, device, options=found.options)
     checkpoint = for_network(read_checkpoint(file), found.network) or file.read_bytes()

@@ -122,7 +122,7 @@ def _fused(d, tensor, keys, size):
 
 
 def concatenation(d: Draft, tensor: Tensor):
-    """Several outputs side by side on neighbouring processors."""
+    """Several outputs side by side on neighboring processors."""
     channels, count = d.pick(((4, 2), (8, 2), (12, 3), (16, 4), (32, 2), (20, 3)))
     size = 4 * tensor.pixels
     start = d.reserve(size, [tensor])

@@ -49,7 +49,7 @@ def test_boxes_are_in_pixels_of_the_file():
     assert again.text([locations + scores], view) == "no object"
 
 
-@pytest.mark.parametrize("document", [None, {}, {"kind": "poem"}, {"kind": "segmentation", "colours": []}])
+@pytest.mark.parametrize("document", [None, {}, {"kind": "poem"}, {"kind": "segmentation", "colors": []}])
 def test_unknown_forms(document):
     with pytest.raises(Ai8xError, match="unknown form"):
         read_interpretation(document, "outputs.json")
