@@ -280,7 +280,7 @@ def _value(annotation: Any) -> AllowedValue:
 
 
 def require(condition: bool, key: str, value: Any, rule: str) -> None:
-    """Raise Ai8xError if the value of option `key` is not as `rule` says."""
+    """Raise Ai8xError if `condition`, which `rule` states for the value of option `key`, is False."""
     if not condition:
         digits = isinstance(value, int) and abs(value) >= _LARGEST_SHOWN
-        raise Ai8xError(f"{key} {'of so many digits' if digits else repr(value)} must be {rule}")
+        raise Ai8xError(f"{key} must be {rule}, not {'a number of so many digits' if digits else repr(value)}")

@@ -62,7 +62,7 @@ def automatic_policy(epochs: int) -> QatPolicy:
 def check_qat_start(policy: QatPolicy | None, epochs: int, where: str) -> None:
     """Raise Ai8xError if QAT would start after the last epoch."""
     if policy is not None and policy.start_epoch >= epochs:
-        message = f"QAT starts at epoch {policy.start_epoch}, but the last epoch is {epochs - 1} (counted from 0)"
+        message = f"QAT starts at epoch {policy.start_epoch}, but the last of {epochs} epochs is epoch {epochs - 1}"
         fix = "increase --epochs, reduce start_epoch in the policy, or use --qat-policy auto or none"
         raise Ai8xError(message, where=where, fix=fix)
 

@@ -256,7 +256,7 @@ def test_biased_and_wrapped_models_calibrate(workspace: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"calibrate": 0, "dataset": "Stripes"}, "calibrate 0 must be at least 1"),
+        ({"calibrate": 0, "dataset": "Stripes"}, "calibrate must be at least 1, not 0"),
         ({"calibrate": 4}, "--calibrate needs samples .*--calibration-input"),
         ({"calibrate": 4, "dataset": "Strips"}, "did you mean 'Stripes'"),
         ({"calibration_input": Path("nowhere.npy")}, r"nowhere\.npy: file with calibration samples not found"),

@@ -1,4 +1,4 @@
-"""The proof chain of whole networks, and what `ai8x verify` says when a link is broken."""
+"""Verification of whole networks, and the messages of `ai8x verify` for broken links."""
 
 import json
 import math
