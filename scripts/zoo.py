@@ -41,8 +41,9 @@ ONE_DEVICE = {
 NO_FIRMWARE = {
     ("kinetics", BOTH[0]): "345,600 bytes of sample and 375,264 of weights exceed its 524,288 bytes of flash",
 }
-"""Recipes and devices for which no project with a known-answer test can be compiled, and why. The virtual device alone verifies
-these programs."""
+"""Recipes and devices for which no project with a known-answer test can be compiled, and why.
+
+The virtual device alone verifies these programs."""
 NO_PROGRAM = {
     "cifar10_1x1": "weights exceed kernel memory: 486,948 of 442,368 bytes, on the MAX78002 3,307,044 of 2,396,160",
 }
