@@ -53,7 +53,7 @@ class DemoResult:
             **{f"quantized_{name}": value for name, value in self.quantized_model.score.metrics.items()},
             "agreement": self.agreement.document(),
             "statistics": self.synthesis.statistics.document(),
-            "verification": self.verification.document(),
+            "proof": self.verification.document(),
             "logs": str(self.folder),
             "project": str(self.project),
             "seconds": round(self.seconds, 1),

@@ -64,7 +64,7 @@ def _show(result: SynthesizeResult, settings: SynthesizeSettings, shown: ShownSe
 
         show_verification(result.verification, console)
     console.show(f"project: {folder}")
-    verified = {} if result.verification is None else {"verification": result.verification.document()}
+    verified = {} if result.verification is None else {"proof": result.verification.document()}
     console.result(synthesis_document(synthesis, folder) | verified)
 
 

@@ -99,7 +99,7 @@ class Verification:
         return {
             "samples": self.samples,
             "source": self.source,
-            "passed": self.passed,
+            "complete": self.passed,
             "structure": list(self.structure),
             "skipped": list(self.skipped),
             "layers": [
