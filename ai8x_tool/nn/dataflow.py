@@ -52,6 +52,11 @@ class _Tracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._sources: dict[int, Sources] = {}
         self._kept: list[Tensor] = []  # keeps storages alive: no address is used twice
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return False: torch would import its compiler, which takes more than a second, to keep it away from here."""
+        return False
+
     def mark(self, tensors: Any, sources: Sources) -> None:
         for tensor in _tensors(tensors):
             self._sources[tensor.untyped_storage().data_ptr()] = sources

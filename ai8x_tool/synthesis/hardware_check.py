@@ -185,8 +185,8 @@ def _check_layer(
     if run is not None:
         image = WrittenImage(run.written)
         for slot in output_slots(layer_region(program.mapping[layer.index])):
-            for lane, channel in zip(slot.lanes, slot.channels, strict=True):
-                actual[channel], written[channel] = image.find(slot.instance, slot.offsets // 4, lane)
+            found = image.find(slot.instance, slot.offsets // 4, np.array(slot.lanes))
+            actual[slot.channels, :], written[slot.channels, :] = found
             if layer.index in kept:
                 held[slot.channels, :], writers = _held(device, layer, slot)
                 words = kept[layer.index]

@@ -30,12 +30,16 @@ class WrittenImage:
             self._values[place] = written.values.view(np.int32) if self.wide else written.values
             self._present[place] = True
 
-    def find(self, instance: int, words: Array, lane: int) -> tuple[Array, Array]:
-        """Return (values, written) at `words` of one instance; in wide data, lane n is n words further on."""
-        index = words + lane if self.wide else words
+    def find(self, instance: int, words: Array, lanes: Array) -> tuple[Array, Array]:
+        """Return (values, written), each (lanes, words), at `words` of one instance.
+
+        In wide data, lane n is n words further on.
+        """
+        lane = lanes[:, None]
+        index = words + lane * self.wide
         inside = (index >= 0) & (index < self._values.shape[1])
         where = np.where(inside, index, 0)
         if not self._values.shape[1]:
-            return np.zeros(len(words), np.int32), inside
+            return np.zeros(index.shape, np.int32), inside
         place = (instance, where) if self.wide else (instance, where, lane)
         return self._values[place].astype(np.int32), inside & self._present[place]
