@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 from ai8x_tool.device.facts import PROCESSORS
@@ -23,6 +23,15 @@ class ConflictingPlacesError(Ai8xError):
     def __init__(self, layer: Layer, position: int) -> None:
         super().__init__("an input of the layer would have to be in two places at once", where=layer.where)
         self.reader, self.position = layer.name, position
+
+
+class WideClassError(Ai8xError):
+    """The values of a class, `sources`, need more processors than the device has."""
+
+    def __init__(self, network: Network, sources: Iterable[Source], extent: int) -> None:
+        text = f"values that are read together need {extent} processors, there are {PROCESSORS}"
+        super().__init__(text, where=network.name)
+        self.sources = frozenset(sources)
 
 
 class WeightedUnionFind:
@@ -198,8 +207,7 @@ def processor_classes(network: Network) -> list[ProcessorClass]:
         offsets = {source: offset for source, offset in group.items() if isinstance(source, str | type(INPUT))}
         extent = max(offset + value_width(network, source) for source, offset in offsets.items())
         if extent > PROCESSORS:
-            message = f"values that are read together need {extent} processors, there are {PROCESSORS}"
-            raise Ai8xError(message, where=network.name)
+            raise WideClassError(network, offsets, extent)
         classes.append(ProcessorClass(offsets, extent))
     return classes
 

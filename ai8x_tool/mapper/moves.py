@@ -11,6 +11,7 @@ from ai8x_tool.device.facts import PROCESSORS
 from ai8x_tool.mapper.classes import (
     ConflictingPlacesError,
     UnjoinableInputsError,
+    WideClassError,
     input_layout,
     processor_classes,
     value_channels,
@@ -37,6 +38,8 @@ def with_moves(network: Network, device: Device) -> Network:
             processor_classes(interleave(changed, device).network)
         except ConflictingPlacesError as error:
             changed = _moved(changed, error)
+        except WideClassError as error:
+            changed = _moved(changed, _tie(changed, error))
         else:
             break
     return network if changed is start else changed
@@ -72,6 +75,19 @@ def _is_flat(network: Network, reader: Layer) -> bool:
     source = reader.inputs[0]
     rows, columns = network[source].out_size if isinstance(source, str) else network.input_shape[1:]
     return columns == 1 and rows > 1
+
+
+def _tie(network: Network, error: WideClassError) -> ConflictingPlacesError:
+    """Return the last input that ties values together, of a layer with several, because another such layer reads it.
+
+    Raises `error` if there is none.
+    """
+    joining = [layer for layer in network.layers if len(layer.inputs) > 1]
+    for layer in reversed(joining):
+        for position, source in enumerate(layer.inputs):
+            if source in error.sources and sum(source in other.inputs for other in joining) > 1:
+                return ConflictingPlacesError(layer, position)
+    raise error
 
 
 def _moved(network: Network, error: ConflictingPlacesError) -> Network:

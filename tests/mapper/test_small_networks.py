@@ -124,6 +124,17 @@ def test_values_that_cannot_be_joined():
         map_automatically(network(*layers), MAX78000)
 
 
+@DEVICES
+def test_values_tied_by_several_readers(device):
+    """Values that two layers read with others would need 80 processors side by side: one of them is moved."""
+    layers = (
+        *(conv("a", (INPUT,), 1, 20, size=1), conv("b", ("a", INPUT), 1, 21, size=1, output=True)),
+        *(Layer("c", (INPUT,), "none"), conv("d", (INPUT, "a", "c"), 8, 41, size=1)),
+    )
+    tied = network(*layers, shape=(20, 8, 8))
+    verified(map_automatically(tied, device, moves=True), device)
+
+
 def residual_network(size):
     """Return the first levels of a residual network; three values of 20 channels live at a time."""
     half = {"pool": (2, 2), "pool_stride": (2, 2)}
