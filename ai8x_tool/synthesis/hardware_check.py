@@ -6,69 +6,20 @@ compared as they are in data memory at the end. Needs neither torch nor a compil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ai8x_tool.device.facts import PROCESSORS, PROCESSORS_PER_INSTANCE
-from ai8x_tool.device.registers import registers
 from ai8x_tool.engine import LayerTensors
-from ai8x_tool.lowering.configure import layer_writes
 from ai8x_tool.lowering.program import Program, ProgramSample
 from ai8x_tool.lowering.program_stores import step_stores
-from ai8x_tool.mapping.regions import OutputSlot, layer_region, output_slots
-from ai8x_tool.network.layer import Layer
+from ai8x_tool.mapping.regions import layer_region
+from ai8x_tool.synthesis.layer_comparison import LayerCheck, LayerComparison
 from ai8x_tool.text import counted
 from ai8x_tool.virtual import Diagnostic, VirtualDevice
-from ai8x_tool.virtual.lookup import WrittenImage
-
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first element of a layer that differs; `actual` is None if the device never wrote it.
-
-    `lost`: the device wrote the right value, but something replaced it; `actual` is what memory holds at the end.
-    """
-
-    channel: int
-    row: int
-    column: int
-    expected: int
-    actual: int | None
-    lost: bool = False
-
-    def text(self) -> str:
-        """Return the difference as part of a line."""
-        place = f"channel {self.channel}, row {self.row}, column {self.column}"
-        actual = "never wrote it" if self.actual is None else f"has {self.actual}"
-        if self.lost:
-            actual = f"wrote this value, but memory holds {self.actual} at the end"
-        return f"{place}: the engine has {self.expected}, the device {actual}"
-
-
-@dataclass(frozen=True)
-class LayerCheck:
-    """Comparison of one layer: number of values, number of differences, the first difference, and its registers.
-
-    Output values that memory no longer holds at the end count as different.
-    """
-
-    index: int
-    label: str
-    values: int
-    different: int
-    first: Difference | None
-    registers: str
-
-    def text(self) -> str:
-        """Return the difference as a line."""
-        assert self.first is not None
-        share = f"{self.different:,} of {self.values:,} values differ"
-        return f"{self.label}: {share}; first {self.first.text()}; registers {self.registers}"
 
 
 @dataclass(frozen=True)
@@ -119,6 +70,7 @@ class ProgramCheck:
         self.program = program
         self.strict = strict
         self._device = self._loaded()
+        self._comparisons: list[LayerComparison] | None = None
 
     def _loaded(self) -> VirtualDevice:
         return VirtualDevice(self.program.mapping.device, strict=self.strict).load(self.program.setup_stores())
@@ -130,7 +82,9 @@ class ProgramCheck:
         for _ in range(len(tensors.order) - 1 if program.options.one_shot else 0):
             device.load(step_stores(program.go)).load(step_stores(program.go))  # acknowledge, then continue
         device.run()
-        result = compare_run(program, tensors, device)
+        if self._comparisons is None:
+            self._comparisons = _comparisons(program, tensors.order)
+        result = _compare(self._comparisons, tensors, device)
         if program.mapping.network.buffer is not None:
             self._device = self._loaded()
         return result
@@ -145,91 +99,33 @@ def check_program(
 
 def compare_run(program: Program, tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
     """Compare what a device computed, and what its memory holds now, with the engine's `tensors`."""
-    kept = _kept_words(program, tensors)
-    layers = [program.mapping.network[index] for index in tensors.order]
-    results = [_check_layer(program, layer, tensors, device, kept) for layer in layers]
+    return _compare(_comparisons(program, tensors.order), tensors, device)
+
+
+def _compare(comparisons: Sequence[LayerComparison], tensors: LayerTensors, device: VirtualDevice) -> HardwareCheck:
+    results = [c.compare(tensors.outputs[c.layer.index][0], device) for c in comparisons]
     replaced = [diagnostic for _, diagnostic in results if diagnostic is not None]
     return HardwareCheck(tuple(check for check, _ in results), (*device.diagnostics, *replaced))
 
 
-def _kept_words(program: Program, tensors: LayerTensors) -> dict[int, Array | None]:
-    """Return the layers whose data must be in memory at the end.
+def _comparisons(program: Program, order: Sequence[int]) -> list[LayerComparison]:
+    """Return the comparisons of layers in order of execution.
 
-    These are outputs and what is unloaded (None), and layers that fill the rolling buffer: for the latter,
-    (instances, words) marks the words that no later layer replaces.
+    In memory at the end must be outputs and what is unloaded, and, of layers that fill the rolling buffer, the words
+    that no later layer replaces.
     """
-    network = program.mapping.network
-    layers = [network[index] for index in tensors.order]
-    buffered = [layer for layer in layers if layer.buffer_shift or layer.buffer_insert]
-    shape = PROCESSORS // PROCESSORS_PER_INSTANCE, program.mapping.device.instance_size // 4
+    mapping = program.mapping
+    comparisons = [LayerComparison(program, mapping.network[index]) for index in order]
+    buffered = [c for c in comparisons if c.layer.buffer_shift or c.layer.buffer_insert]
+    shape = PROCESSORS // PROCESSORS_PER_INSTANCE, mapping.device.instance_size // 4
     owner = np.full(shape if buffered else 0, -1, np.int16)
-    for layer in buffered:
-        for slot in output_slots(layer_region(program.mapping[layer.index])):
-            owner[slot.instance, slot.offsets // 4] = layer.index
-    kept: dict[int, Array | None] = {layer.index: owner == layer.index for layer in buffered}
+    for comparison in buffered:
+        owner[comparison.places.instance, comparison.places.word] = comparison.layer.index
+    for comparison in buffered:
+        comparison.kept = owner[comparison.places.instance, comparison.places.word] == comparison.layer.index
     regions = {replace(region, final_scale=0) for region in program.unload}
-    written = {replace(layer_region(program.mapping[layer.index]), final_scale=0): layer.index for layer in layers}
-    kept |= {index: None for region, index in written.items() if region in regions}
-    return kept | {layer.index: None for layer in layers if layer.output or layer is layers[-1]}
-
-
-def _check_layer(
-    program: Program, layer: Layer, tensors: LayerTensors, device: VirtualDevice, kept: dict[int, Array | None]
-) -> tuple[LayerCheck, Diagnostic | None]:
-    """Return the comparison, and a warning if values to be kept were overwritten with equal ones."""
-    expected = tensors.outputs[layer.index][0].reshape(layer.channels_out, -1)
-    hardware = program.mapping[layer.index].hardware_index
-    run = device.layers.get(hardware)
-    actual, written = np.zeros(expected.shape, np.int32), np.zeros(expected.shape, bool)
-    held, replaced = actual.copy(), np.zeros(expected.shape, bool)
-    if run is not None:
-        image = WrittenImage(run.written)
-        for slot in output_slots(layer_region(program.mapping[layer.index])):
-            found = image.find(slot.instance, slot.offsets // 4, np.array(slot.lanes))
-            actual[slot.channels, :], written[slot.channels, :] = found
-            if layer.index in kept:
-                held[slot.channels, :], writers = _held(device, layer, slot)
-                words = kept[layer.index]
-                replaced[slot.channels, :] = writers != hardware
-                if words is not None:
-                    replaced[slot.channels, :] &= words[slot.instance, slot.offsets // 4]
-    wrong = ~written | (actual != expected)
-    replaced &= ~wrong
-    lost = replaced & (held != expected)
-    actual = np.where(lost, held, actual)
-    first = _first(layer, expected, actual, written, wrong, lost) if (wrong | lost).any() else None
-    shown = _registers(program, layer) if first is not None else ""
-    check = LayerCheck(layer.index, layer.label, expected.size, int((wrong | lost).sum()), first, shown)
-    same = int((replaced & ~lost).sum())
-    text = f"another layer overwrote {same:,} values that must be in memory at the end, by chance with equal values"
-    return check, Diagnostic("warning", text, layer=hardware) if same else None
-
-
-def _held(device: VirtualDevice, layer: Layer, slot: OutputSlot) -> tuple[Array, Array]:
-    """Return the contents of an output slot, and the hardware layers that wrote them: (channels, pixels) each."""
-    base = device.device.instance(slot.instance * PROCESSORS_PER_INSTANCE)
-    wide = layer.output_width == 32
-    offsets = slot.offsets + 4 * np.array(slot.lanes)[:, None] if wide else slot.offsets
-    # Addresses beyond the memory count as never written.
-    addresses = base + np.where(offsets < device.device.instance_size, offsets, 0)
-    words, writers = np.ascontiguousarray(device.words(addresses), "<u4"), device.writers(addresses)
-    if wide:
-        return words.view(np.int32), writers[..., 0]
-    lanes = list(slot.lanes)
-    return words.view(np.int8).reshape(len(words), -1)[:, lanes].T.astype(np.int32), writers[:, lanes].T
-
-
-def _first(layer: Layer, expected: Array, actual: Array, written: Array, wrong: Array, lost: Array) -> Difference:
-    channel, pixel = np.argwhere(wrong | lost)[0].tolist()
-    row, column = divmod(pixel, layer.out_size[1])
-    value = int(actual[channel, pixel]) if written[channel, pixel] else None
-    is_lost = bool(lost[channel, pixel])
-    return Difference(channel, row, column, int(expected[channel, pixel]), value, is_lost)
-
-
-def _registers(program: Program, layer: Layer) -> str:
-    """Return the layer's registers in the master quadrant, except those that are 0."""
-    mapped, master = program.mapping[layer.index], program.mapping.quadrants[0]
-    known = registers(program.mapping.device)
-    writes = [w for w in layer_writes(mapped, program.context, master) if w.register in known and w.value]
-    return ", ".join(f"{w.register} {w.value:x}" for w in writes if not w.note)
+    written = {replace(layer_region(mapping[c.layer.index]), final_scale=0): c for c in comparisons}
+    unloaded = [comparison for region, comparison in written.items() if region in regions]
+    for comparison in (*unloaded, *(c for c in comparisons if c.layer.output), *comparisons[-1:]):
+        comparison.kept = np.ones((1, 1), bool)
+    return comparisons

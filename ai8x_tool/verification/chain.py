@@ -19,7 +19,8 @@ from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower_sample
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
-from ai8x_tool.synthesis.hardware_check import HardwareCheck, LayerCheck, ProgramCheck
+from ai8x_tool.synthesis.hardware_check import HardwareCheck, ProgramCheck
+from ai8x_tool.synthesis.layer_comparison import LayerCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
 from ai8x_tool.training.layer_outputs import conv_strides, layer_outputs

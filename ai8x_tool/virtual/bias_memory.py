@@ -13,16 +13,21 @@ Array = npt.NDArray[Any]
 
 
 class BiasMemory:
-    """`values` is (quadrants, entries) of signed bytes; `loaded` marks the entries that were stored."""
+    """`values` is (quadrants, entries) of signed bytes; `loaded` marks the entries that were stored.
+
+    `revision` changes with every store.
+    """
 
     def __init__(self, device: Device) -> None:
         self.values = np.zeros((QUADRANTS, device.bias_size), np.int8)
         self.loaded = np.zeros((QUADRANTS, device.bias_size), bool)
+        self.revision = 0
 
     def store(self, quadrant: int, entries: Array, values: Array) -> None:
         """Store the low byte of each value (uint32)."""
         self.values[quadrant, entries] = values.astype(np.uint8).view(np.int8)
         self.loaded[quadrant, entries] = True
+        self.revision += 1
 
     def fetch(self, quadrant: int, entries: Array) -> tuple[Array, Array]:
         """Return (values, stored): int64 and bool; entries outside the memory are 0 and count as not stored."""
@@ -35,3 +40,4 @@ class BiasMemory:
         """Set the entries of a quadrant to 0, as the memory-clear function does."""
         self.values[quadrant] = 0
         self.loaded[quadrant] = False
+        self.revision += 1

@@ -186,7 +186,7 @@ class VirtualDevice:
             if block is AddressBlock.REGISTER:
                 self._store_register(quadrant, address, offset, value)
             elif block is AddressBlock.COMMON:
-                self._machine.registers.words[address] = value
+                self._machine.registers.store(address, value)
             else:
                 self._diagnostics.report("error", "store to an address without register or memory", address=address)
 
@@ -273,7 +273,7 @@ class VirtualDevice:
             layer = place.layer if registers.table[place.name].layer_step else None
             self._diagnostics.report("warning", text, layer=layer, quadrant=quadrant, register=place.name)
         before = registers.words.get(address, 0)
-        registers.words[address] = value
+        registers.store(address, value)
         if place.name == "TEST":
             self._test(quadrant, value)
         elif place.name == "CTL":
@@ -343,7 +343,7 @@ class VirtualDevice:
         for quadrant in run.quadrants:
             address = self._machine.registers.address("CTL", quadrant)
             done = self._machine.registers.table["CTL"].encode({"done": 1})
-            self._machine.registers.words[address] = self._machine.registers.words.get(address, 0) | done
+            self._machine.registers.store(address, self._machine.registers.words.get(address, 0) | done)
 
     def _remember(self, run: LayerRun) -> None:
         self._runs.pop(run.layer.index, None)

@@ -20,7 +20,8 @@ class KernelMemory:
     """One byte stream per processor: consecutive columns, each beginning with byte 8 (the least significant).
 
     `stream` is (64, 9·columns) of uint8; `loaded`, (64, columns) of bool, marks the columns that were stored;
-    `cleared`, (64,) of bool, the processors whose other columns are known to be 0.
+    `cleared`, (64,) of bool, the processors whose other columns are known to be 0. `revision` changes
+    with every column that is stored.
     """
 
     def __init__(self, device: Device, diagnostics: Diagnostics) -> None:
@@ -30,6 +31,7 @@ class KernelMemory:
         self.stream = np.zeros((PROCESSORS, most * COLUMN_BYTES), np.uint8)
         self.loaded = np.zeros((PROCESSORS, most), bool)
         self.cleared = np.zeros(PROCESSORS, bool)
+        self.revision = 0
         self._next = [0] * PROCESSORS
         self._surplus: list[Array] = [np.zeros(0, np.uint8)] * PROCESSORS
         self._parts: list[list[int]] = [[0, 0, 0] for _ in range(PROCESSORS)]
@@ -80,6 +82,7 @@ class KernelMemory:
             )
         target[:] = reversed_bytes
         self.loaded[processor, first:last] = True
+        self.revision += 1
 
     def load_word(self, processor: int, offset: int) -> int:
         """Return one of the four words of a column; `offset` is in bytes."""
@@ -94,3 +97,4 @@ class KernelMemory:
         self.stream[processors] = 0
         self.loaded[processors] = False
         self.cleared[processors] = True
+        self.revision += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ from ai8x_tool.virtual.history import History, check_stream_input
 from ai8x_tool.virtual.kernel_memory import KernelMemory
 from ai8x_tool.virtual.kernels import fetch_depthwise, fetch_kernels, output_count
 from ai8x_tool.virtual.layer import HardwareLayer, Kind, decode_layer
+from ai8x_tool.virtual.memo import Memo
 from ai8x_tool.virtual.own_input import check_own_input
 from ai8x_tool.virtual.read_ahead import check_read_ahead
 from ai8x_tool.virtual.read_side import Reading, read_input
@@ -88,6 +89,9 @@ class Machine:
     fifos: Fifos
     diagnostics: Diagnostics
     hooks: list[Callable[[LayerRun], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.memo = Memo(self.registers, self.kernels, self.biases)
 
     @classmethod
     def of(cls, device: Device, diagnostics: Diagnostics) -> Machine:
@@ -212,8 +216,7 @@ class Run:
 
     def _execute(self, index: int) -> tuple[Written, DataMemory]:
         machine = self.machine
-        layer = decode_layer(machine.registers, machine.device, index, self.quadrants, self.master, self.first)
-        check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
+        layer = machine.memo.get(("layer", *self._key(index)), lambda: self._decoded(index))
         self._check_place(layer)
         source, pointer = self._source(layer)
         written, work, reading = self._compute(layer, source, pointer)
@@ -228,6 +231,16 @@ class Run:
         for hook in machine.hooks:
             hook(LayerRun(layer, written, work))
         return written, target
+
+    def _key(self, index: int) -> tuple[Hashable, ...]:
+        """Return what the decoded registers of a layer depend on apart from these registers."""
+        return index, self.quadrants, self.master, self.first, self.machine.registers.read("CTL", self.master)
+
+    def _decoded(self, index: int) -> HardwareLayer:
+        machine = self.machine
+        layer = decode_layer(machine.registers, machine.device, index, self.quadrants, self.master, self.first)
+        check_layer(machine.registers, machine.device, layer, self.master, machine.diagnostics)
+        return layer
 
     def _target(self, layer: HardwareLayer, written: Written) -> DataMemory:
         """Return the memory that a layer writes: data memory or, between streaming layers, one as large as needed.
@@ -262,7 +275,10 @@ class Run:
         machine, index = self.machine, layer.index
         first, streams = index == self.first, self._streams(index)
         place = Place(streams, first, self._tram)
-        check_redundant(machine.registers, machine.device, layer, self.master, place, machine.diagnostics)
+        machine.memo.get(
+            ("redundant", place, *self._key(index)),
+            lambda: check_redundant(machine.registers, machine.device, layer, self.master, place, machine.diagnostics),
+        )
         stream = StreamRegisters.of(machine.registers, self.master, index, self._passes)
         if streams and self._producer is not None:
             check_stream(layer, stream, self._producer, machine.data.size, machine.diagnostics)

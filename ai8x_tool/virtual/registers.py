@@ -7,16 +7,27 @@ from ai8x_tool.device.registers import registers
 
 
 class RegisterFile:
-    """Register values by address; a register that was never written is 0."""
+    """Register values by address; a register that was never written is 0.
+
+    `revision` changes with every value outside CTL, which changes whenever a run starts or ends.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.table = registers(device)
         self.words: dict[int, int] = {}
+        self.revision = 0
+        self._control = {self.address("CTL", quadrant) for quadrant in range(QUADRANTS)}
 
     def address(self, name: str, quadrant: int, layer: int = 0) -> int:
         """Return the absolute address of a register."""
         return self.table[name].address(self.device, quadrant, layer)
+
+    def store(self, address: int, value: int) -> None:
+        """Store the word at `address`."""
+        if self.words.get(address, 0) != value and address not in self._control:
+            self.revision += 1
+        self.words[address] = value
 
     def read(self, name: str, quadrant: int, layer: int = 0) -> int:
         """Return the known bits of a register; 0 if the device or the layer does not have it."""
@@ -41,3 +52,4 @@ class RegisterFile:
         end = self.device.quadrant(self.device.addresses.bias, quadrant)
         for address in [a for a in self.words if start <= a < end and a not in kept]:
             del self.words[address]
+        self.revision += 1
