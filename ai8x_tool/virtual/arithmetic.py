@@ -33,23 +33,28 @@ def _exact_type(weights: Array, axes: tuple[int, ...]) -> type[np.float32 | np.f
     return np.float32 if bound < _FLOAT32_EXACT else np.float64
 
 
-def convolve(layer: HardwareLayer, x: Array, weights: Array) -> Array:
+def tap_matrices(weights: Array) -> dict[int, Array]:
+    """Return the taps of `weights` (outputs, passes, processors, taps) that are not all 0, as matrices of floats.
+
+    Each is (outputs, passes · processors), of a type in which all sums are exact.
+    """
+    kind = _exact_type(weights, (1, 2, 3))
+    taps = weights.reshape(len(weights), -1, weights.shape[3]).transpose(2, 0, 1)
+    return {tap: kernels.astype(kind) for tap, kernels in enumerate(taps) if kernels.any()}
+
+
+def convolve(layer: HardwareLayer, x: Array, outputs: int, taps: dict[int, Array]) -> Array:
     """Return the sums (outputs, rows, columns), int64, of `x` (passes, processors, rows, columns).
 
-    `weights` is (outputs, passes, processors, taps).
+    `taps` are those of :func:`tap_matrices`.
     """
     x, rows, columns = _padded(layer, x)
-    outputs = weights.shape[0]
-    kind = _exact_type(weights, (1, 2, 3))
+    kind = next((kernels.dtype for kernels in taps.values()), np.dtype(np.float32))
     data = x.reshape(-1, *x.shape[2:]).astype(kind)
-    kernels = weights.reshape(outputs, len(data), weights.shape[3]).astype(kind)
     total: Array = np.zeros((outputs, rows * columns), kind)
-    for tap in range(weights.shape[3]):
+    for tap, kernels in taps.items():
         i, j = divmod(tap, layer.geometry.kernel[1])
-        if not kernels[:, :, tap].any():
-            continue
-        part = np.ascontiguousarray(data[:, i : i + rows, j : j + columns]).reshape(len(data), -1)
-        total += kernels[:, :, tap] @ part
+        total += kernels @ np.ascontiguousarray(data[:, i : i + rows, j : j + columns]).reshape(len(data), -1)
     return total.astype(np.int64).reshape(outputs, rows, columns)
 
 

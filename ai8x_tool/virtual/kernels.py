@@ -1,13 +1,16 @@
-"""Fetching of a layer's kernels from kernel memory."""
+"""Kernels and bias of a layer, as its multipliers use them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ai8x_tool.device.facts import COLUMN_BYTES, PROCESSORS_PER_QUADRANT
+from ai8x_tool.virtual.arithmetic import output_bias, processor_bias, tap_matrices
+from ai8x_tool.virtual.bias_memory import BiasMemory
 from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.kernel_memory import KernelMemory
 from ai8x_tool.virtual.layer import HardwareLayer, KernelRange, Kind
@@ -19,7 +22,35 @@ _PARALLEL = 4
 """Number of kernel-memory instances that work in parallel, and their size in columns (MAX78002)."""
 
 
-def output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
+@dataclass(frozen=True, eq=False)
+class Kernels:
+    """Kernels of a layer, (outputs, passes, processors, taps), without outputs for depthwise layers, and its bias.
+
+    `weights` is int8, and empty if the layer has no outputs; `bias` is int64, 128 times what is stored, for each output
+    or (passes, processors). `taps` are the matrices for :func:`convolve`, empty for depthwise layers.
+    """
+
+    weights: Array
+    bias: Array
+    taps: dict[int, Array]
+
+
+def load_kernels(
+    layer: HardwareLayer, memory: KernelMemory, biases: BiasMemory, diagnostics: Diagnostics, *, late: bool
+) -> Kernels:
+    """Return the kernels and the bias of a layer that multiplies; `late`: its bias begins one entry later."""
+    if layer.kind is Kind.DEPTHWISE:
+        weights = _fetch_depthwise(layer, memory, diagnostics)
+        return Kernels(weights, processor_bias(layer, biases, np.asarray(weights.any(axis=2)), diagnostics), {})
+    outputs = _output_count(layer, diagnostics)
+    if outputs < 1:
+        return Kernels(np.zeros((0, layer.passes, len(layer.processors), 0), np.int8), np.zeros(0, np.int64), {})
+    weights, used = _fetch_kernels(layer, memory, outputs, diagnostics)
+    nonzero = np.asarray(weights.any(axis=(1, 2, 3)))
+    return Kernels(weights, output_bias(layer, biases, used, nonzero, int(late), diagnostics), tap_matrices(weights))
+
+
+def _output_count(layer: HardwareLayer, diagnostics: Diagnostics) -> int:
     """Return the number of outputs that the layer computes, including unused lanes; report contradictions."""
     kernels, passes = layer.kernels, layer.passes
     if kernels.bypass and kernels.output_count is not None:
@@ -43,7 +74,7 @@ def _report(layer: HardwareLayer, diagnostics: Diagnostics, text: str) -> None:
     diagnostics.report("error", text, layer=layer.index, register=register)
 
 
-def fetch_kernels(
+def _fetch_kernels(
     layer: HardwareLayer, memory: KernelMemory, outputs: int, diagnostics: Diagnostics
 ) -> tuple[Array, Array]:
     """Return (weights, loaded): weights (outputs, passes, processors, taps) of int8, loaded (outputs,) of bool.
@@ -135,7 +166,7 @@ def _check_loaded(
         )
 
 
-def fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Diagnostics) -> Array:
+def _fetch_depthwise(layer: HardwareLayer, memory: KernelMemory, diagnostics: Diagnostics) -> Array:
     """Return the kernels of a depthwise layer (passes, processors, taps)."""
     assert layer.kind is Kind.DEPTHWISE
     taps = layer.kernels.size[0] * layer.kernels.size[1]

@@ -20,7 +20,7 @@ from ai8x_tool.virtual.diagnostics import Diagnostics
 from ai8x_tool.virtual.fifo import Fifos, FrameInput
 from ai8x_tool.virtual.history import History, check_stream_input
 from ai8x_tool.virtual.kernel_memory import KernelMemory
-from ai8x_tool.virtual.kernels import fetch_depthwise, fetch_kernels, output_count
+from ai8x_tool.virtual.kernels import load_kernels
 from ai8x_tool.virtual.layer import HardwareLayer, Kind, decode_layer
 from ai8x_tool.virtual.memo import Memo
 from ai8x_tool.virtual.own_input import check_own_input
@@ -360,22 +360,19 @@ class Run:
         if layer.kind is Kind.PASSTHROUGH:
             values, reading = read_input(layer, source, pointer, None, diagnostics)
             return place_copies(layer, machine.device, values), Work(values), reading
-        if layer.kind is Kind.DEPTHWISE:
-            weights = fetch_depthwise(layer, machine.kernels, diagnostics)
-            x, reading = read_input(layer, source, pointer, weights, diagnostics)
-            total = arithmetic.convolve_each(layer, x, weights)
-            total += arithmetic.processor_bias(layer, machine.biases, reading.matters, diagnostics)[..., None, None]
-            values = arithmetic.finish(layer, total, diagnostics)
-            return place_depthwise(layer, machine.device, values, self.master), Work(x, weights, total), reading
-        outputs = output_count(layer, diagnostics)
-        if outputs < 1:
+        late = not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first
+        kernels = machine.memo.get(
+            ("kernels", *self._key(layer.index)),
+            lambda: load_kernels(layer, machine.kernels, machine.biases, diagnostics, late=late),
+        )
+        if not len(kernels.weights):
             return nothing_written(), Work(np.zeros((0, 0, 0, 0), np.int8)), None
-        weights, used = fetch_kernels(layer, machine.kernels, outputs, diagnostics)
-        x, reading = read_input(layer, source, pointer, weights, diagnostics)
-        total = arithmetic.convolve(layer, x, weights)
-        late = int(not machine.device.streaming_bias and self._streams(layer.index) and layer.index == self.first)
-        nonzero = np.asarray(weights.any(axis=(1, 2, 3)))
-        bias = arithmetic.output_bias(layer, machine.biases, used, nonzero, late, diagnostics)
-        total += bias[:, None, None]
+        x, reading = read_input(layer, source, pointer, kernels.weights, diagnostics)
+        if layer.kind is Kind.DEPTHWISE:
+            total = arithmetic.convolve_each(layer, x, kernels.weights)
+        else:
+            total = arithmetic.convolve(layer, x, len(kernels.weights), kernels.taps)
+        total += kernels.bias[..., None, None]
         values = arithmetic.finish(layer, total, diagnostics)
-        return place_outputs(layer, machine.device, values, self.master), Work(x, weights, total), reading
+        place = place_depthwise if layer.kind is Kind.DEPTHWISE else place_outputs
+        return place(layer, machine.device, values, self.master), Work(x, kernels.weights, total), reading
