@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ai8x_tool.console import Console
 from ai8x_tool.report.columns import Column, Table
 from ai8x_tool.text import counted
-from ai8x_tool.verification.chain import LayerVerification, Verification
-from ai8x_tool.verification.models import LayerDistance
+
+if TYPE_CHECKING:
+    from ai8x_tool.verification.chain import LayerVerification, Verification
+    from ai8x_tool.verification.models import LayerDistance
 
 _NOT_CHECKED = "–"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.data.middle import middle, seen
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
+from ai8x_tool.firmware import Firmware
 from ai8x_tool.lowering import lower_sample
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
@@ -150,7 +152,7 @@ def verify_samples(
     models: Mapping[str, EvaluateSettings],
     console: Console,
     *,
-    firmware: bool,
+    firmware: Future[Firmware] | None,
 ) -> Verification:
     """Check every link for every sample.
 
@@ -179,7 +181,7 @@ def verify_samples(
             for model in (trained, before)
         )
         verified.append(LayerVerification(index, layer.label, far, equality, checks[index], further))
-    last = check_firmware(synthesis, samples.values, tensors, console) if firmware else None
+    last = check_firmware(firmware.result(), synthesis, samples.values, tensors, console) if firmware else None
     return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.unload import placements
 from ai8x_tool.console import Console
 from ai8x_tool.engine import LayerTensors
-from ai8x_tool.firmware import build, open_session
+from ai8x_tool.firmware import Firmware, build, open_session
 from ai8x_tool.firmware.session import Session
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.virtual import VirtualDevice
@@ -59,24 +61,32 @@ class FirmwareCheck:
         return vars(self)
 
 
-def check_firmware(
-    synthesis: Synthesis, samples: Array | None, tensors: LayerTensors | None, console: Console
-) -> FirmwareCheck:
-    """Compile the generated project and run it on a virtual device, then with each of `samples` (N, C, H, W).
+@contextmanager
+def compiled(synthesis: Synthesis) -> Iterator[Future[Firmware]]:
+    """Compile the generated project while the caller does other things; the result is valid inside the context.
 
-    `tensors` is what the engine computes from the samples. For a program that does not unload its outputs, only its
-    own check of the accelerator's memory is run. Raises Ai8xError if there is no compiler or emulator.
+    It raises Ai8xError if there is no compiler or emulator, or the project does not compile.
     """
-    with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch, ThreadPoolExecutor(1) as pool:
         project = Path(scratch) / "project"
         write_project(synthesis.files, project, overwrite=False)
-        firmware = build(project)
-        with open_session(firmware, VirtualDevice(firmware.device)) as session:
-            run = session.run()
-            own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
-            if samples is None or tensors is None or not own.passed or not synthesis.project.unload:
-                return own
-            different, first = _compare(session, synthesis, samples, tensors, console)
+        yield pool.submit(build, project)
+
+
+def check_firmware(
+    firmware: Firmware, synthesis: Synthesis, samples: Array, tensors: LayerTensors, console: Console
+) -> FirmwareCheck:
+    """Run the compiled project on a virtual device, then with each of `samples` (N, C, H, W).
+
+    `tensors` is what the engine computes from the samples. For a program that does not unload its outputs, only its
+    own check of the accelerator's memory is run.
+    """
+    with open_session(firmware, VirtualDevice(firmware.device)) as session:
+        run = session.run()
+        own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
+        if not own.passed or not synthesis.project.unload:
+            return own
+        different, first = _compare(session, synthesis, samples, tensors, console)
     return FirmwareCheck(
         *(own.passed, own.console, own.fault, own.compiler, own.instructions), len(samples), different, first
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,13 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 from ai8x_tool.synthesis.project import ProjectInputs, build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
-from ai8x_tool.verification.chain import Samples, Verification, data_samples, model_settings, verify_samples
+from ai8x_tool.verification.firmware import compiled
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from ai8x_tool.firmware import Firmware
+    from ai8x_tool.verification.chain import Verification
 
 _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
 """Settings of the synthesis that have the same meaning in evaluation."""
@@ -46,6 +53,28 @@ def verify_synthesis(
     settings: SynthesizeSettings, synthesis: Synthesis, chain: ChainSettings, console: Console
 ) -> Verification:
     """Check the whole chain for `synthesis`, which was generated with `settings`."""
+    missing = _missing_for_firmware(settings, chain)
+    if missing:
+        return _verify_links(settings, synthesis, chain, console, missing)
+    with compiled(synthesis) as firmware:  # the compiler runs while PyTorch is imported and the other links are checked
+        return _verify_links(settings, synthesis, chain, console, firmware)
+
+
+def _verify_links(
+    settings: SynthesizeSettings,
+    synthesis: Synthesis,
+    chain: ChainSettings,
+    console: Console,
+    firmware: Future[Firmware] | str,
+) -> Verification:
+    """Check all links; `firmware` is the reason if the last one is skipped."""
+    from ai8x_tool.verification.chain import (  # noqa: PLC0415  (needs PyTorch)
+        Samples,
+        data_samples,
+        model_settings,
+        verify_samples,
+    )
+
     evaluation, skipped = evaluation_settings(settings, chain)
     if chain.samples is None:
         samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
@@ -60,9 +89,9 @@ def verify_synthesis(
     )
     if evaluation is not None and chain.trained is None:
         skipped = ["trained ≈ quantized (no --trained)"]
-    missing = _missing_for_firmware(settings, chain)
-    skipped += [f"firmware ({missing})"] if missing else []
-    verification = verify_samples(synthesis, samples, models, console, firmware=not missing)
+    skipped += [f"firmware ({firmware})"] if isinstance(firmware, str) else []
+    program = None if isinstance(firmware, str) else firmware
+    verification = verify_samples(synthesis, samples, models, console, firmware=program)
     return replace(verification, skipped=tuple(skipped), synthesis=synthesis)
 
 
