@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchaudio
 from torch import Tensor
 
 from ai8x_tool.data.dataset import Dataset, DatasetEntry, Split
@@ -71,6 +70,8 @@ def quantized(batch: list[Recording], speed: float) -> tuple[Tensor, Tensor]:
     """
     sound = signals(batch)
     if speed != 1:
+        import torchaudio  # noqa: PLC0415  (slow to load)
+
         sound = torchaudio.functional.resample(sound, round(SAMPLE_RATE * speed), SAMPLE_RATE)
     fitted = torch.nn.functional.pad(sound, (0, max(SAMPLES - sound.shape[1], 0)))[:, :SAMPLES]
     limits = [shift_limits(len(item.samples), speed) for item in batch]

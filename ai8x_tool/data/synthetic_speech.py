@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -108,6 +107,8 @@ def _record(clips: Sequence[tuple[int, NDArray[np.int16]]], plan: SpeechPlan, ge
 
 def _resample(sound: Tensor, rate: int, varied: bool, generator: torch.Generator) -> Tensor:
     """Return `sound` (B, L) with about 16,000 samples per second."""
+    import torchaudio  # noqa: PLC0415  (slow to load)
+
     if not varied:
         resampled: Tensor = torchaudio.functional.resample(sound, rate, SAMPLE_RATE)
         return resampled

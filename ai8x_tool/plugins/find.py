@@ -133,13 +133,14 @@ def _found_dataset(
     name: str, settings: TrainSettings | EvaluateSettings | None, console: Console | None
 ) -> DatasetEntry:
     from ai8x_tool.data.dataset import DatasetEntry  # noqa: PLC0415  (imports torch)
-    from ai8x_tool.data.own import own_entry  # noqa: PLC0415
     from ai8x_tool.plugins.dataset_checks import checked_entry  # noqa: PLC0415
     from ai8x_tool.plugins.reference_data import adapt_entry  # noqa: PLC0415
 
     name = decode_surrogates(name)
     own = None if settings is None else settings.own_data
     if own is not None:
+        from ai8x_tool.data.own import own_entry  # noqa: PLC0415
+
         return own_entry(name, own)
     listing = _find("datasets", name, console, ignore_case=False)
     for entry in load_plugin(listing.file).datasets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
@@ -89,6 +90,14 @@ def classify(device: Device, addresses: Array) -> tuple[Array, Array, Array]:
     index = np.maximum(np.searchsorted(starts, wide, side="right") - 1, 0)
     inside = (wide >= starts[index]) & (wide < ends[index])
     return np.where(inside, blocks[index], 0), np.where(inside, quadrants[index], -1), wide - starts[index]
+
+
+def locate(device: Device, address: int) -> tuple[AddressBlock, int, int]:
+    """Return (block, quadrant, byte offset inside the region) of one address, as :func:`classify` does."""
+    found = regions(device)
+    region = found[max(bisect_right(found, address, key=lambda region: region.start) - 1, 0)]
+    inside = region.start <= address < region.end
+    return region.block if inside else AddressBlock(0), region.quadrant if inside else -1, address - region.start
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ from ai8x_tool.device.distinct import distinct
 from ai8x_tool.device.facts import PROCESSORS_PER_QUADRANT, QUADRANTS
 from ai8x_tool.device.registers import CLEAR_BIAS, FAST_FIFO_STATUS, FIFO_STATUS, REGISTERS_CLEARED
 from ai8x_tool.device.stores import Stores
-from ai8x_tool.virtual.address_map import AddressBlock, classify, find_register, segments
+from ai8x_tool.virtual.address_map import AddressBlock, classify, find_register, locate, segments
 from ai8x_tool.virtual.byte_collector import ByteCollector
 from ai8x_tool.virtual.data_memory import HOST
 from ai8x_tool.virtual.diagnostics import Diagnostic, Diagnostics
@@ -147,14 +148,16 @@ class VirtualDevice:
     def interrupt(self) -> bool:
         """True while the completion flag of any quadrant is set."""
         self._flush()
-        return any(self._machine.registers.fields("CTL", q)["done"] for q in range(QUADRANTS))
+        registers = self._machine.registers
+        done = registers.table["CTL"].encode({"done": 1})
+        return any(registers.read("CTL", quadrant) & done for quadrant in range(QUADRANTS))
 
     # -- Stores ----------------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
         if self._pending:
             pending, self._pending = self._pending, []
-            columns = np.array(pending, np.int64).T
+            columns = np.fromiter(chain.from_iterable(pending), np.int64, 3 * len(pending)).reshape(-1, 3).T
             self._apply(Stores.of(columns[0], columns[1] & 0xFFFF_FFFF, columns[2]))
 
     def _apply(self, stores: Stores) -> None:
@@ -207,7 +210,7 @@ class VirtualDevice:
             text = f"a {8 * size}-bit {access} an address that is not a multiple of {size}"
             self._diagnostics.report("error", text, address=address)
 
-    def _data_place(self, quadrants: Any, offsets: Array) -> tuple[Array, Array]:
+    def _data_place(self, quadrants: Any, offsets: Any) -> tuple[Any, Any]:
         step = self.device.addresses.instance_stride
         return 4 * quadrants + offsets // step, offsets % step // 4
 
@@ -352,8 +355,7 @@ class VirtualDevice:
     # -- Loads -----------------------------------------------------------------------------------------------------
 
     def _load_word(self, address: int) -> int:
-        blocks, quadrants, offsets = classify(self.device, np.array([address]))
-        block, quadrant, offset = AddressBlock(int(blocks[0])), int(quadrants[0]), int(offsets[0])
+        block, quadrant, offset = locate(self.device, address)
         machine = self._machine
         if block in _MEMORIES:
             self._check_access(block, quadrant, address, "loaded from")
@@ -368,9 +370,9 @@ class VirtualDevice:
         if block is AddressBlock.BIAS:
             return int(machine.biases.values[quadrant, offset // 4]) & 0xFF
         if block is AddressBlock.DATA:
-            instance, word = self._data_place(quadrant, offsets)
-            if word[0] < machine.data.size:
-                return int(machine.data.load_words(instance, word)[0])
+            instance, word = self._data_place(quadrant, offset)
+            if word < machine.data.size:
+                return int(machine.data.load_words(instance, word))
         if block is not AddressBlock.TRAM:
             self._diagnostics.report("error", "load from an address without register or memory", address=address)
         return 0
