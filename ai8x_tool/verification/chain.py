@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from ai8x_tool.data.dataset import DatasetEntry
 from ai8x_tool.data.middle import middle, seen
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
-from ai8x_tool.firmware import Firmware
 from ai8x_tool.lowering import lower_sample
 from ai8x_tool.plugins.find import find_dataset
 from ai8x_tool.settings.evaluation import EvaluateSettings
@@ -26,7 +24,8 @@ from ai8x_tool.synthesis.layer_comparison import LayerCheck
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.training.evaluation import PreparedModel, prepare_model
 from ai8x_tool.training.layer_outputs import conv_strides, layer_outputs
-from ai8x_tool.verification.firmware import FirmwareCheck, check_firmware
+from ai8x_tool.verification.firmware import FirmwareCheck
+from ai8x_tool.verification.firmware_process import FirmwareProcess
 from ai8x_tool.verification.models import (
     LayerDistance,
     LayerEquality,
@@ -152,7 +151,7 @@ def verify_samples(
     models: Mapping[str, EvaluateSettings],
     console: Console,
     *,
-    firmware: Future[Firmware] | None,
+    firmware: FirmwareProcess | None,
 ) -> Verification:
     """Check every link for every sample.
 
@@ -162,6 +161,8 @@ def verify_samples(
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
     tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
+    if firmware is not None:
+        firmware.start(samples.values, tensors)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
     entries = {name: _entry(settings, synthesis, console) for name, settings in models.items()}
     ready = {name: prepare_model(settings, entries[name], console) for name, settings in models.items()}
@@ -181,7 +182,7 @@ def verify_samples(
             for model in (trained, before)
         )
         verified.append(LayerVerification(index, layer.label, far, equality, checks[index], further))
-    last = check_firmware(firmware.result(), synthesis, samples.values, tensors, console) if firmware else None
+    last = None if firmware is None else firmware.result(console)
     return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 

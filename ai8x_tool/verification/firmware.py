@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,8 @@ import numpy.typing as npt
 
 from ai8x_tool.codegen import write_project
 from ai8x_tool.codegen.unload import placements
-from ai8x_tool.console import Console
 from ai8x_tool.engine import LayerTensors
-from ai8x_tool.firmware import Firmware, build, open_session
+from ai8x_tool.firmware import build, open_session
 from ai8x_tool.firmware.session import Session
 from ai8x_tool.synthesis.synthesize import Synthesis
 from ai8x_tool.virtual import VirtualDevice
@@ -61,56 +58,47 @@ class FirmwareCheck:
         return vars(self)
 
 
-@contextmanager
-def compiled(synthesis: Synthesis) -> Iterator[Future[Firmware]]:
-    """Compile the generated project while the caller does other things; the result is valid inside the context.
+def check_firmware(
+    synthesis: Synthesis, samples: Callable[[], tuple[Array, LayerTensors]], advance: Callable[[int], None]
+) -> FirmwareCheck:
+    """Compile the generated project and run it on a virtual device, then with each of several samples.
 
-    It raises Ai8xError if there is no compiler or emulator, or the project does not compile.
+    `samples` waits for them and returns (samples (N, C, H, W), what the engine computes from them); `advance` is called
+    with the number of each that has run. For a program that does not unload its outputs, only its own check of the
+    accelerator's memory is run. Raises Ai8xError if there is no compiler or emulator.
     """
-    with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch, ThreadPoolExecutor(1) as pool:
+    with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch:
         project = Path(scratch) / "project"
         write_project(synthesis.files, project, overwrite=False)
-        yield pool.submit(build, project)
-
-
-def check_firmware(
-    firmware: Firmware, synthesis: Synthesis, samples: Array, tensors: LayerTensors, console: Console
-) -> FirmwareCheck:
-    """Run the compiled project on a virtual device, then with each of `samples` (N, C, H, W).
-
-    `tensors` is what the engine computes from the samples. For a program that does not unload its outputs, only its
-    own check of the accelerator's memory is run.
-    """
-    with open_session(firmware, VirtualDevice(firmware.device)) as session:
-        run = session.run()
-        own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
-        if not own.passed or not synthesis.project.unload:
-            return own
-        different, first = _compare(session, synthesis, samples, tensors, console)
-    return FirmwareCheck(
-        *(own.passed, own.console, own.fault, own.compiler, own.instructions), len(samples), different, first
-    )
+        firmware = build(project)
+        with open_session(firmware, VirtualDevice(firmware.device)) as session:
+            run = session.run()
+            own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
+            if not own.passed or not synthesis.project.unload:
+                return own
+            values, tensors = samples()
+            different, first = _compare(session, synthesis, values, tensors, advance)
+    return replace(own, samples=len(values), different=different, first=first)
 
 
 def _compare(
-    session: Session, synthesis: Synthesis, samples: Array, tensors: LayerTensors, console: Console
+    session: Session, synthesis: Synthesis, samples: Array, tensors: LayerTensors, advance: Callable[[int], None]
 ) -> tuple[int, str | None]:
     """Return the number of samples that differ, and the first difference."""
     layers = synthesis.network.outputs()
     placed = placements(synthesis.program.unload, scale_output=synthesis.project.scale_output)
     different, first = 0, None
-    with console.progress("firmware", len(samples)) as progress:
-        for number, sample in enumerate(samples):
-            if synthesis.network.buffer is not None:
-                session.forget()  # each sample is the first of a sequence
-            outputs = session.infer(sample, f"sample {number}")
-            expected = (tensors.outputs[layer.index][number] for layer in layers)
-            wanted = [_scaled(values, p.scale) for values, p in zip(expected, placed, strict=True)]
-            place = _difference(outputs, wanted)
-            if place is not None:
-                different += 1
-                first = first or f"sample {number}, {place}"
-            progress.advance()
+    for number, sample in enumerate(samples):
+        if synthesis.network.buffer is not None:
+            session.forget()  # each sample is the first of a sequence
+        outputs = session.infer(sample, f"sample {number}")
+        expected = (tensors.outputs[layer.index][number] for layer in layers)
+        wanted = [_scaled(values, p.scale) for values, p in zip(expected, placed, strict=True)]
+        place = _difference(outputs, wanted)
+        if place is not None:
+            different += 1
+            first = first or f"sample {number}, {place}"
+        advance(number)
     return different, first
 
 

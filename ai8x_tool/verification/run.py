@@ -21,12 +21,9 @@ from ai8x_tool.settings.synthesis import SynthesizeSettings
 from ai8x_tool.settings.verification import ChainSettings, VerifySettings
 from ai8x_tool.synthesis.project import ProjectInputs, build_project, differing_files
 from ai8x_tool.synthesis.synthesize import Synthesis
-from ai8x_tool.verification.firmware import compiled
+from ai8x_tool.verification.firmware_process import FirmwareProcess
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from ai8x_tool.firmware import Firmware
     from ai8x_tool.verification.chain import Verification
 
 _SHARED = ("checkpoint", "model", "dataset", "device", "avg_pool_rounding")
@@ -56,7 +53,7 @@ def verify_synthesis(
     missing = _missing_for_firmware(settings, chain)
     if missing:
         return _verify_links(settings, synthesis, chain, console, missing)
-    with compiled(synthesis) as firmware:  # the compiler runs while PyTorch is imported and the other links are checked
+    with FirmwareProcess(synthesis) as firmware:  # before PyTorch is imported, which takes as long as the compiler
         return _verify_links(settings, synthesis, chain, console, firmware)
 
 
@@ -65,7 +62,7 @@ def _verify_links(
     synthesis: Synthesis,
     chain: ChainSettings,
     console: Console,
-    firmware: Future[Firmware] | str,
+    firmware: FirmwareProcess | str,
 ) -> Verification:
     """Check all links; `firmware` is the reason if the last one is skipped."""
     from ai8x_tool.verification.chain import (  # noqa: PLC0415  (needs PyTorch)
