@@ -160,9 +160,9 @@ def verify_samples(
     """
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
-    tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     if firmware is not None:
-        firmware.start(samples.values, tensors)
+        firmware.start(samples.values)
+    tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
     entries = {name: _entry(settings, synthesis, console) for name, settings in models.items()}
     ready = {name: prepare_model(settings, entries[name], console) for name, settings in models.items()}
@@ -182,7 +182,7 @@ def verify_samples(
             for model in (trained, before)
         )
         verified.append(LayerVerification(index, layer.label, far, equality, checks[index], further))
-    last = None if firmware is None else firmware.result(console)
+    last = None if firmware is None else firmware.result(tensors, console)
     return Verification(len(samples.values), samples.source, tuple(verified), diagnostics, last, different)
 
 

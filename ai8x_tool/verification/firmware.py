@@ -58,14 +58,13 @@ class FirmwareCheck:
         return vars(self)
 
 
-def check_firmware(
-    synthesis: Synthesis, samples: Callable[[], tuple[Array, LayerTensors]], advance: Callable[[int], None]
-) -> FirmwareCheck:
+def check_firmware(synthesis: Synthesis, receive: Callable[[], Any], advance: Callable[[int], None]) -> FirmwareCheck:
     """Compile the generated project and run it on a virtual device, then with each of several samples.
 
-    `samples` waits for them and returns (samples (N, C, H, W), what the engine computes from them); `advance` is called
-    with the number of each that has run. For a program that does not unload its outputs, only its own check of the
-    accelerator's memory is run. Raises Ai8xError if there is no compiler or emulator.
+    `receive` returns the samples (N, C, H, W), and later what the engine computes from them (LayerTensors); it waits
+    until they are known. `advance` is called with the number of each sample that has run. For a program that does not
+    unload its outputs, only its own check of the accelerator's memory is run. Raises Ai8xError if there is no compiler
+    or emulator.
     """
     with tempfile.TemporaryDirectory(prefix="ai8x-verify-") as scratch:
         project = Path(scratch) / "project"
@@ -76,30 +75,36 @@ def check_firmware(
             own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
             if not own.passed or not synthesis.project.unload:
                 return own
-            values, tensors = samples()
-            different, first = _compare(session, synthesis, values, tensors, advance)
-    return replace(own, samples=len(values), different=different, first=first)
+            outputs = _outputs(session, synthesis, receive(), advance)
+    different = _differences(synthesis, outputs, receive())
+    return replace(own, samples=len(outputs), different=len(different), first=next(iter(different), None))
 
 
-def _compare(
-    session: Session, synthesis: Synthesis, samples: Array, tensors: LayerTensors, advance: Callable[[int], None]
-) -> tuple[int, str | None]:
-    """Return the number of samples that differ, and the first difference."""
-    layers = synthesis.network.outputs()
-    placed = placements(synthesis.program.unload, scale_output=synthesis.project.scale_output)
-    different, first = 0, None
+def _outputs(
+    session: Session, synthesis: Synthesis, samples: Array, advance: Callable[[int], None]
+) -> list[list[Array]]:
+    """Return the outputs of the program for each sample."""
+    found = []
     for number, sample in enumerate(samples):
         if synthesis.network.buffer is not None:
             session.forget()  # each sample is the first of a sequence
-        outputs = session.infer(sample, f"sample {number}")
+        found.append(session.infer(sample, f"sample {number}"))
+        advance(number)
+    return found
+
+
+def _differences(synthesis: Synthesis, outputs: Sequence[Sequence[Array]], tensors: LayerTensors) -> list[str]:
+    """Return the first difference of each sample whose outputs are not what the engine computes."""
+    layers = synthesis.network.outputs()
+    placed = placements(synthesis.program.unload, scale_output=synthesis.project.scale_output)
+    different = []
+    for number, have in enumerate(outputs):
         expected = (tensors.outputs[layer.index][number] for layer in layers)
         wanted = [_scaled(values, p.scale) for values, p in zip(expected, placed, strict=True)]
-        place = _difference(outputs, wanted)
+        place = _difference(have, wanted)
         if place is not None:
-            different += 1
-            first = first or f"sample {number}, {place}"
-        advance(number)
-    return different, first
+            different.append(f"sample {number}, {place}")
+    return different
 
 
 def _scaled(values: Array, scale: int) -> Array:

@@ -27,54 +27,69 @@ class FirmwareProcess:
     def __init__(self, synthesis: Synthesis) -> None:
         self._synthesis = synthesis
         self._count = 0
-        samples, self._samples = Pipe(duplex=False)
+        data, self._data = Pipe(duplex=False)
         self._results, results = Pipe(duplex=False)
-        own = (self._samples, self._results)
+        own = (self._data, self._results)
         fork = multiprocessing.get_context("fork")
-        self._process = fork.Process(target=_serve, args=(synthesis, samples, results, own), daemon=True)
+        self._process = fork.Process(target=_serve, args=(synthesis, data, results, own), daemon=True)
         self._process.start()
-        samples.close()
+        data.close()
         results.close()
 
     def __enter__(self) -> FirmwareProcess:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        self._samples.close()
+        self._data.close()
         self._results.close()  # if the process still runs, it ends at its next message
         self._process.join()
 
-    def start(self, samples: Array, tensors: LayerTensors) -> None:
-        """Let the program run with `samples` (N, C, H, W), from which the engine computes `tensors`."""
-        outputs = [layer.index for layer in self._synthesis.network.outputs()]
-        expected = LayerTensors({index: tensors.outputs[index] for index in outputs}, tensors.order)
+    def start(self, samples: Array) -> None:
+        """Let the program run with each of `samples` (N, C, H, W) once it has passed its own check."""
         self._count = len(samples)
-        with suppress(BrokenPipeError):  # the process has ended: `result` tells why
-            self._samples.send((samples, expected))
+        self._send(samples)
 
-    def result(self, console: Console) -> FirmwareCheck:
-        """Wait for the result. Raises Ai8xError if the project cannot be compiled or run."""
+    def result(self, tensors: LayerTensors, console: Console) -> FirmwareCheck:
+        """Wait for the comparison with what the engine computes from the samples.
+
+        Raises Ai8xError if the project cannot be compiled or run.
+        """
+        outputs = [layer.index for layer in self._synthesis.network.outputs()]
+        message: object = 0
         with console.progress("firmware", self._count) as progress:
-            try:
-                while isinstance(message := self._results.recv(), int):
-                    progress.advance()
-            except EOFError:
-                self._process.join()
-                text = f"the process that runs the firmware ended early (status {self._process.exitcode})"
-                raise Ai8xError(text, fix="free memory, or add --no-firmware") from None
+            for _ in range(self._count):
+                message = self._received()
+                if not isinstance(message, int):
+                    break
+                progress.advance()
+        if isinstance(message, int):
+            self._send(LayerTensors({index: tensors.outputs[index] for index in outputs}, tensors.order))
+            message = self._received()
         if isinstance(message, Ai8xError):
             raise message
-        check: FirmwareCheck = message
-        return check
+        assert isinstance(message, FirmwareCheck)
+        return message
+
+    def _send(self, message: object) -> None:
+        with suppress(BrokenPipeError):  # the process has ended: the message that is received next tells why
+            self._data.send(message)
+
+    def _received(self) -> object:
+        try:
+            return self._results.recv()
+        except EOFError:
+            self._process.join()
+            text = f"the process that runs the firmware ended early (status {self._process.exitcode})"
+            raise Ai8xError(text, fix="free memory, or add --no-firmware") from None
 
 
-def _serve(synthesis: Synthesis, samples: Connection, results: Connection, others: tuple[Connection, ...]) -> None:
+def _serve(synthesis: Synthesis, data: Connection, results: Connection, others: tuple[Connection, ...]) -> None:
     """Check the firmware of `synthesis`; `others` are the ends of the pipes that belong to the other process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the other process, and this one with it
     for connection in others:
         connection.close()
     with suppress(EOFError, BrokenPipeError):
         try:
-            results.send(check_firmware(synthesis, samples.recv, results.send))
+            results.send(check_firmware(synthesis, data.recv, results.send))
         except Ai8xError as error:
             results.send(error)
