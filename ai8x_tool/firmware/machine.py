@@ -211,7 +211,7 @@ class Machine(ABC):
             (SRAM_START, shared.sram, const.UC_PROT_ALL),
         ):
             uc.mem_map_ptr(start, len(memory), rights, memory.ctypes.data)
-        uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, None)
+        uc.mmio_map(ACCELERATOR, ACCELERATOR_SIZE, self._on_load, None, self._on_store, ACCELERATOR)
         uc.mmio_map(_PERIPHERALS, _PERIPHERALS_SIZE, self._on_peripheral_load, None, self._on_peripheral_store, None)
         uc.hook_add(const.UC_HOOK_BLOCK, self._on_block)
         self._map_core()
@@ -253,16 +253,14 @@ class Machine(ABC):
         """Restart counting; after `limit` instructions, it is checked whether the program makes progress."""
         self._idle, self._idle_limit, self._settings = 0, limit, 0
 
-    def _on_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
-        self._store(ACCELERATOR + offset, value, size)
-
-    def _store(self, address: int, value: int, size: int) -> None:
+    def _on_store(self, _: Any, offset: int, size: int, value: int, start: int) -> None:
+        """Store to the accelerator at `start` + `offset`: most accesses of a program are these."""
         if not self._peripherals.accelerator_on:
-            self._no_power(address)
+            self._no_power(start + offset)
         self.phases.current.stores += 1
         self._last_load = -1
         self._progress()
-        self.bus.write(address, value, size)
+        self.bus.write(start + offset, value, size)
 
     def _on_load(self, _: Any, offset: int, size: int, __: Any) -> int:
         return self._load(ACCELERATOR + offset, size)
@@ -289,7 +287,7 @@ class Machine(ABC):
 
     def _on_peripheral_store(self, _: Any, offset: int, size: int, value: int, __: Any) -> None:
         if offset in _FAST_FIFO:
-            self._store(_PERIPHERALS + offset, value, size)
+            self._on_store(None, offset, size, value, _PERIPHERALS)
             return
         if self._peripherals.write(_PERIPHERALS + offset, value):
             self._on_printed()

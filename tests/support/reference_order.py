@@ -27,11 +27,12 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One executed layer, and data memory (instances, words, 4) before it wrote."""
+    """One executed layer, and data memory (instances, words, 4) before it wrote: values, and who wrote them."""
 
     run: object
     before: object
     streams: bool
+    writers: object = None
 
 
 def execute(device, stores):
@@ -43,14 +44,15 @@ def execute(device, stores):
 
         def recorded(*arguments, original=original):
             if arguments[-1] >= 0:
-                states.append(memory.lanes.copy())
+                states.append((memory.lanes.copy(), memory.origin.copy()))
             original(*arguments)
 
         setattr(memory, name, recorded)
 
     def remember(run):
         streams = not states
-        snapshots.append(Snapshot(run, states.pop() if states else None, streams))
+        before, writers = states.pop() if states else (None, None)
+        snapshots.append(Snapshot(run, before, streams, writers))
 
     virtual.hooks.append(remember)
     virtual.load(stores).run()
@@ -145,6 +147,18 @@ def read_places(layer, planes, y, x, pixels):
         return []
     operands, processors = range(layer.operation.operands), layer.processors.tolist()
     return [place(layer, layer.read_pointer, processors[rank], y, x, e, k) for e, rank in planes for k in operands]
+
+
+def end_is_seen(snapshot, pixels):
+    """Whether one layer wrote all of `pixels` in the last row, and another what follows: the device sees no more."""
+    layer, columns = snapshot.run.layer, snapshot.run.layer.geometry.columns
+    row = (pixels - 1) // columns
+    for places in zip(*(read_places(layer, looks(snapshot.run), row, x, None) for x in range(columns)), strict=True):
+        writers = [int(snapshot.writers[at]) for at in places]
+        own, others = writers[: pixels - row * columns], writers[pixels - row * columns :]
+        if len(set(own)) > 1 or others[:1] == own[:1]:
+            return False
+    return True
 
 
 def reported(virtual, index=0):

@@ -121,6 +121,8 @@ def _stream(d, tensor, *, first):
     if kind == "none" and tensor.passes > 1:
         keys, rows, columns = {"streaming": True}, *tensor.size
     if kind == "none":
+        if first and _starts_late(d, keys, tensor):
+            return None
         shape = tensor.channels, rows, columns
         return _stored(d, keys | {"op": "none"}, tensor, shape, None, same_quadrants(d, tensor))
     kernel = d.pick((3, 3, 1))
@@ -142,7 +144,8 @@ def _starts_late(d, keys, tensor):
     """Whether the first streaming layer may wait for more words than a frame has."""
     window = next((keys[key] for key in ("max_pool", "avg_pool") if key in keys), [1, 1])
     rows, columns = (max(size, keys.get("pool_stride", 1)) for size in window)
-    by_position = rows * (tensor.columns + 2 * keys["pad"]) + keys["pad"] + 2 * columns
+    pad = keys.get("pad", 0)
+    by_position = rows * (tensor.columns + 2 * pad) + pad + 2 * columns
     by_window = window[0] * ((window[0] - 1) * tensor.columns + window[1])
     return max(by_position, by_window) > tensor.pixels // (4 if d.chw else 1)
 
