@@ -24,7 +24,9 @@ def _padded(layer: HardwareLayer, x: Array) -> tuple[Array, int, int]:
     """Return the zero-padded input, and the rows and columns of the output."""
     (rows, columns), (kernel_rows, kernel_columns) = layer.geometry.pad, layer.geometry.kernel
     if rows or columns:
-        x = np.pad(x, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+        padded = np.zeros((*x.shape[:2], x.shape[2] + 2 * rows, x.shape[3] + 2 * columns), x.dtype)
+        padded[:, :, rows : rows + x.shape[2], columns : columns + x.shape[3]] = x
+        x = padded
     return x, x.shape[2] - kernel_rows + 1, x.shape[3] - kernel_columns + 1
 
 

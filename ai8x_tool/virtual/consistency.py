@@ -165,8 +165,11 @@ def check_power(
     registers: RegisterFile, device: Device, layer: HardwareLayer, written: Written, diagnostics: Diagnostics
 ) -> None:
     """Report memories that the layer uses although their quadrant is powered down."""
-    instances = distinct(np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()]))
+    off = [quadrant for quadrant in range(QUADRANTS) if is_powered_down(registers, device, quadrant)]
+    if not off:
+        return
+    instances = np.concatenate([layer.processors // PROCESSORS_PER_INSTANCE, written.instance.ravel()])
     for quadrant in distinct(instances // INSTANCES_PER_QUADRANT).tolist():
-        if quadrant < QUADRANTS and is_powered_down(registers, device, quadrant):
+        if quadrant in off:
             text = "the layer uses memory that is powered down"
             diagnostics.report("error", text, layer=layer.index, quadrant=quadrant, register="AON")
