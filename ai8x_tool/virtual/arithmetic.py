@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 _FLOAT32_EXACT = 1 << 24
 """Sums below this are exact in float32, whatever the order of addition; float64 is exact for all others."""
 
+_UNTHREADED = 1 << 18
+"""Multiplications in a product of matrices below which BLAS libraries start no threads. Most layers are only a few times
+as large, so that starting threads takes longer than they save, above all where several processes share the cores."""
 _PARALLEL = 4
 
 
@@ -54,9 +57,12 @@ def convolve(layer: HardwareLayer, x: Array, outputs: int, taps: dict[int, Array
     kind = next((kernels.dtype for kernels in taps.values()), np.dtype(np.float32))
     data = x.reshape(-1, *x.shape[2:]).astype(kind)
     total: Array = np.zeros((outputs, rows * columns), kind)
+    step = _UNTHREADED // max(1, len(data) * rows * columns) or outputs
     for tap, kernels in taps.items():
         i, j = divmod(tap, layer.geometry.kernel[1])
-        total += kernels @ np.ascontiguousarray(data[:, i : i + rows, j : j + columns]).reshape(len(data), -1)
+        part = np.ascontiguousarray(data[:, i : i + rows, j : j + columns]).reshape(len(data), -1)
+        for first in range(0, outputs, step):
+            total[first : first + step] += kernels[first : first + step] @ part
     return total.astype(np.int64).reshape(outputs, rows, columns)
 
 
