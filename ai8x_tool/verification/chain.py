@@ -13,7 +13,7 @@ import torch
 
 from ai8x_tool.console import Console
 from ai8x_tool.data.dataset import DatasetEntry
-from ai8x_tool.data.middle import middle, seen
+from ai8x_tool.data.middle import seen
 from ai8x_tool.engine import LayerTensors, run
 from ai8x_tool.errors import Ai8xError
 from ai8x_tool.lowering import lower_sample
@@ -32,6 +32,7 @@ from ai8x_tool.verification.models import (
     compare_with_engine,
     distance,
 )
+from ai8x_tool.verification.samples import Samples
 from ai8x_tool.verification.structure import compare_structure
 
 Array = npt.NDArray[Any]
@@ -120,31 +121,6 @@ class Verification:
         }
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Integer samples (N, channels, rows, columns), −128 … 127, and a text that names their source."""
-
-    values: Array
-    source: str
-
-
-def data_samples(settings: EvaluateSettings, count: int, shape: Sequence[int], console: Console) -> Samples:
-    """Return the first `count` samples of the dataset's test split for a network with inputs of `shape`.
-
-    Of samples with more channels the first ones are used, and of larger images the middle.
-    """
-    entry = find_dataset(settings.dataset, settings, console)
-    test = entry.load(settings.data, console).test
-    if not 0 < count <= len(test):
-        message = f"requested {count} samples, but the test split of {entry.name} has {len(test)}"
-        raise Ai8xError(message, fix="reduce --samples")
-    inputs = test.batch(torch.arange(count))[0]
-    values = (inputs if entry.frames is None else inputs[:, 0])[:, : shape[0]].numpy()
-    values = middle(values.reshape(*values.shape, *(1,) * (4 - values.ndim)), shape)
-    note = f" ({entry.note})" if entry.note else ""
-    return Samples(values.astype(np.int8), f"the first {count} test samples of {entry.name}{note}")
-
-
 def verify_samples(
     synthesis: Synthesis,
     samples: Samples,
@@ -153,15 +129,13 @@ def verify_samples(
     *,
     firmware: FirmwareProcess | None,
 ) -> Verification:
-    """Check every link for every sample.
+    """Check every link for every sample; `firmware` already runs them.
 
     `models` may have settings for a "float", a "trained" and a "quantized" checkpoint. Without the quantized one, the
     links between models and engine are skipped; without `firmware`, the last link is.
     """
     network = synthesis.network
     layers = synthesis.mapping.placement.simulated or synthesis.mapping.placement.order
-    if firmware is not None:
-        firmware.start(samples.values)
     tensors = run(network, samples.values, layers, average_rounding=synthesis.program.options.average_rounding)
     checks, diagnostics = _check_hardware(synthesis, samples, tensors, console)
     entries = {name: _entry(settings, synthesis, console) for name, settings in models.items()}

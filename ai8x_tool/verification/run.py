@@ -6,8 +6,6 @@ import importlib.util
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ai8x_tool.checkpoint import read_checkpoint
 from ai8x_tool.console import Console
 from ai8x_tool.errors import Ai8xError
@@ -65,20 +63,15 @@ def _verify_links(
     firmware: FirmwareProcess | str,
 ) -> Verification:
     """Check all links; `firmware` is the reason if the last one is skipped."""
-    from ai8x_tool.verification.chain import (  # noqa: PLC0415  (needs PyTorch)
-        Samples,
-        data_samples,
-        model_settings,
-        verify_samples,
-    )
+    from ai8x_tool.verification.samples import choose_samples  # noqa: PLC0415  (needs PyTorch)
 
     evaluation, skipped = evaluation_settings(settings, chain)
-    if chain.samples is None:
-        samples = Samples(synthesis.sample[None].astype(np.int8), "the known-answer sample")
-    elif evaluation is not None:
-        samples = data_samples(evaluation, chain.samples, synthesis.network.input_shape, console)
-    else:
-        raise Ai8xError("no dataset is known to take samples from", fix="name a recipe, or pass --dataset and --model")
+    samples = choose_samples(synthesis, evaluation, chain.samples, console)
+    program = None if isinstance(firmware, str) else firmware
+    if program is not None:
+        program.start(samples.values)
+    from ai8x_tool.verification.chain import model_settings, verify_samples  # noqa: PLC0415  (while the firmware runs)
+
     models = (
         {}
         if evaluation is None
@@ -87,7 +80,6 @@ def _verify_links(
     if evaluation is not None and chain.trained is None:
         skipped = ["trained ≈ quantized (no --trained)"]
     skipped += [f"firmware ({firmware})"] if isinstance(firmware, str) else []
-    program = None if isinstance(firmware, str) else firmware
     verification = verify_samples(synthesis, samples, models, console, firmware=program)
     return replace(verification, skipped=tuple(skipped), synthesis=synthesis)
 

@@ -18,8 +18,11 @@ _FLOAT32_EXACT = 1 << 24
 """Sums below this are exact in float32, whatever the order of addition; float64 is exact for all others."""
 
 _UNTHREADED = 1 << 18
-"""Multiplications in a product of matrices below which BLAS libraries start no threads. Most layers are only a few times
-as large, so that starting threads takes longer than they save, above all where several processes share the cores."""
+"""Multiplications in a product of matrices below which BLAS libraries start no threads.
+
+Most layers are only a few times as large: starting threads takes longer than they save, above all where several
+processes share the cores.
+"""
 _PARALLEL = 4
 
 
