@@ -71,7 +71,7 @@ class Session(ABC):
         function, data = "cnn_load_input", interface.sample_bytes(sample, where)
         if frame is not None and self.firmware.project.loads_frames and len(frame) == len(data):
             function, data = "cnn_load_input_rgb888", frame
-        self._prepare()
+        self.prepare()
         self._call("cnn_configure")
         if interface.fifo:
             self._call("cnn_start")
@@ -97,8 +97,11 @@ class Session(ABC):
             raise Ai8xError("the project does not unload its outputs", where=folder, fix="leave out --no-unload")
         return project.interface
 
-    def _prepare(self) -> None:
-        """Power the accelerator up and load everything again, since the program has switched it off at its end."""
+    def prepare(self) -> None:
+        """Power the accelerator up and load everything again, since the program has switched it off at its end.
+
+        This is the first step of an inference unless it has been done. Raises Ai8xError if the program does not end.
+        """
         finished = self._finished or self.run()
         if finished.fault:
             raise Ai8xError(finished.fault, where=str(self.firmware.project.folder))

@@ -75,6 +75,7 @@ def check_firmware(synthesis: Synthesis, receive: Callable[[], Any], advance: Ca
             own = FirmwareCheck(run.passed, run.text, run.fault, firmware.compiler, run.instructions)
             if not own.passed or not synthesis.project.unload:
                 return own
+            session.prepare()  # while the samples are read
             outputs = _outputs(session, synthesis, receive(), advance)
     different = _differences(synthesis, outputs, receive())
     return replace(own, samples=len(outputs), different=len(different), first=next(iter(different), None))
