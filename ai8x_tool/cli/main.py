@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
+import os
 from typing import Annotated, Any
 
 import click
@@ -107,6 +108,26 @@ def main() -> None:
     """Run the command line."""
     # Imports create many permanent objects; searching them for cycles takes a tenth of the time of a short command.
     gc.set_threshold(50_000)
-    atexit.register(gc.freeze)  # nor are they searched when the process ends
     with standard_streams():
         app()
+
+
+def program() -> None:
+    """Run the command line as a process, which ends without releasing every object.
+
+    That would take over half a second after PyTorch has been imported.
+    """
+    status: list[int] = []
+    atexit.register(_end, status)  # called after what is registered from now on, when all threads have ended
+    try:
+        main()
+    except SystemExit as error:
+        if isinstance(error.code, int):
+            status.append(error.code)
+        raise
+
+
+def _end(status: list[int]) -> None:
+    """End the process with the exit status of its command; main() has flushed its streams."""
+    if status:
+        os._exit(status[0])
